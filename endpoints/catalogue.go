@@ -1,0 +1,164 @@
+// Package endpoints knows which VPC endpoints a job needs, what they are called
+// in each Region and partition, and which of them a VPC already has. It is pure:
+// it reads no clock and calls no AWS.
+package endpoints
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// Type says how an endpoint is attached to a VPC.
+type Type string
+
+// The two types that Drawbridge works with. An interface endpoint is billed for
+// every started hour in every zone; a gateway endpoint is free.
+const (
+	Interface Type = "interface"
+	Gateway   Type = "gateway"
+)
+
+// ServiceID names an AWS service as an endpoint offers it: the part of the
+// endpoint service name behind the Region, such as "ecr.api".
+type ServiceID string
+
+// Service describes one AWS service that private tasks reach by an endpoint.
+type Service struct {
+	ID ServiceID
+	// Type is Interface or Gateway.
+	Type Type
+	// Host is the private DNS name in the aws partition, with REGION in the
+	// Region's place. It is empty for a gateway, which works by routes.
+	Host string
+	// Policy says whether the service honours an endpoint policy.
+	Policy bool
+	// Purpose says in a few words what a task uses the service for.
+	Purpose string
+}
+
+// catalogue lists every service that a set may name, in order of ID.
+//
+// Source of names and of policy support: "AWS services that integrate with AWS
+// PrivateLink", https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html
+var catalogue = []Service{
+	{"codebuild", Interface, "codebuild.REGION.amazonaws.com", true, "calls to the CodeBuild API"},
+	{"codecommit", Interface, "codecommit.REGION.amazonaws.com", true, "calls to the CodeCommit API"},
+	{"codedeploy", Interface, "codedeploy.REGION.amazonaws.com", true, "CodeDeploy deployments and lifecycle hooks"},
+	{"codedeploy-commands-secure", Interface, "codedeploy-commands-secure.REGION.amazonaws.com", true, "CodeDeploy agents on EC2 and on premises"},
+	{"codepipeline", Interface, "codepipeline.REGION.amazonaws.com", true, "calls to the CodePipeline API"},
+	{"dynamodb", Gateway, "", true, "DynamoDB tables"},
+	{"ecr.api", Interface, "api.ecr.REGION.amazonaws.com", true, "the login to a private ECR registry"},
+	{"ecr.dkr", Interface, "*.dkr.ecr.REGION.amazonaws.com", true, "image manifests of a private ECR registry"},
+	{"ecs", Interface, "ecs.REGION.amazonaws.com", true, "the ECS API; ECS tasks on EC2"},
+	{"ecs-agent", Interface, "ecs-a.REGION.amazonaws.com", false, "the ECS agent on EC2"},
+	{"ecs-telemetry", Interface, "ecs-t.REGION.amazonaws.com", false, "the ECS agent on EC2"},
+	{"events", Interface, "events.REGION.amazonaws.com", true, "EventBridge"},
+	{"git-codecommit", Interface, "git-codecommit.REGION.amazonaws.com", true, "git over HTTPS to CodeCommit"},
+	{"kms", Interface, "kms.REGION.amazonaws.com", true, "KMS keys that the task itself uses"},
+	{"lambda", Interface, "lambda.REGION.amazonaws.com", true, "Lambda functions that the task calls"},
+	{"logs", Interface, "logs.REGION.amazonaws.com", true, "the awslogs driver and CloudWatch Logs"},
+	{"monitoring", Interface, "monitoring.REGION.amazonaws.com", true, "CloudWatch metrics"},
+	{"s3", Gateway, "", true, "image layers of ECR, S3 buckets, environment files"},
+	{"secretsmanager", Interface, "secretsmanager.REGION.amazonaws.com", true, "secrets of the task definition"},
+	{"sns", Interface, "sns.REGION.amazonaws.com", true, "SNS topics"},
+	{"sqs", Interface, "sqs.REGION.amazonaws.com", true, "SQS queues"},
+	{"ssm", Interface, "ssm.REGION.amazonaws.com", true, "SSM parameters of the task definition"},
+	{"ssmmessages", Interface, "ssmmessages.REGION.amazonaws.com", true, "ECS Exec"},
+	{"states", Interface, "states.REGION.amazonaws.com", true, "Step Functions"},
+	{"sts", Interface, "sts.REGION.amazonaws.com", true, "roles that the task assumes"},
+	{"xray", Interface, "xray.REGION.amazonaws.com", true, "X-Ray traces"},
+}
+
+// Default returns the services of a set that names none: what a Fargate task
+// with a private ECR image, awslogs, a Secrets Manager secret and a CodeDeploy
+// hook needs, five interface endpoints and the free S3 gateway, in order of ID.
+func Default() []ServiceID {
+	return []ServiceID{"codedeploy", "ecr.api", "ecr.dkr", "logs", "s3", "secretsmanager"}
+}
+
+// Lookup returns the catalogue's entry for id. The error names the nearest ids.
+func Lookup(id ServiceID) (Service, error) {
+	i, ok := slices.BinarySearchFunc(catalogue, id, func(s Service, id ServiceID) int { return strings.Compare(string(s.ID), string(id)) })
+	if !ok {
+		return Service{}, &UnknownServiceError{ID: id}
+	}
+	return catalogue[i], nil
+}
+
+// All returns the whole catalogue in order of ID. The slice is the caller's.
+func All() []Service { return slices.Clone(catalogue) }
+
+// Resolve looks up ids, drops repetitions and returns the services in order of
+// ID, so that the order of the input does not matter.
+func Resolve(ids []ServiceID) ([]Service, error) {
+	var out []Service
+	for _, id := range ids {
+		s, err := Lookup(id)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
+	return slices.CompactFunc(out, func(a, b Service) bool { return a.ID == b.ID }), nil
+}
+
+// Name returns the endpoint service name in region, such as
+// "com.amazonaws.us-east-1.ecr.api". China's partition has its own prefix for
+// interface endpoints of most services.
+//
+// Source: "PrivateLink in China", service names listed by
+// describe-vpc-endpoint-services; ECR, S3 and DynamoDB keep com.amazonaws there
+// for gateways only.
+func (s Service) Name(region string) string {
+	prefix := "com.amazonaws."
+	if Partition(region) == "aws-cn" && s.Type == Interface {
+		prefix = "cn.com.amazonaws."
+	}
+	return prefix + region + "." + string(s.ID)
+}
+
+// PrivateDNS returns the private DNS name that the endpoint answers in region,
+// or "" for a gateway.
+func (s Service) PrivateDNS(region string) string {
+	if s.Host == "" {
+		return ""
+	}
+	return strings.Replace(s.Host, "REGION.amazonaws.com", region+"."+DNSSuffix(region), 1)
+}
+
+// Partition returns the partition that region belongs to: aws, aws-cn or
+// aws-us-gov.
+func Partition(region string) string {
+	switch {
+	case strings.HasPrefix(region, "cn-"):
+		return "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		return "aws-us-gov"
+	}
+	return "aws"
+}
+
+// DNSSuffix returns the domain that region's service hosts end in.
+func DNSSuffix(region string) string {
+	if Partition(region) == "aws-cn" {
+		return "amazonaws.com.cn"
+	}
+	return "amazonaws.com"
+}
+
+// UnknownServiceError reports a service that the catalogue does not hold.
+type UnknownServiceError struct{ ID ServiceID }
+
+func (e *UnknownServiceError) Error() string { return fmt.Sprintf("unknown service %q", e.ID) }
+
+// Hint lists the ids that the catalogue holds.
+func (e *UnknownServiceError) Hint() string {
+	ids := make([]string, len(catalogue))
+	for i, s := range catalogue {
+		ids[i] = string(s.ID)
+	}
+	return "use one of " + strings.Join(ids, ", ")
+}

@@ -1,0 +1,204 @@
+package replay
+
+import (
+	"container/heap"
+	"fmt"
+	"time"
+
+	"drawbridge/scheduler"
+)
+
+// Options are the terms of a replay. Raise and lower times are exact: a creation
+// takes Raise, a deletion Lower.
+type Options struct {
+	Basis        scheduler.Basis
+	Raise, Lower time.Duration
+}
+
+// Period is one life of the endpoints.
+type Period struct {
+	Created, Available, Deleting, Deleted time.Time
+}
+
+// Job is what became of one arrival.
+type Job struct {
+	Arrived, Started, Finished time.Time
+}
+
+// Result is a schedule: the periods, and the jobs in order of the trace.
+type Result struct {
+	Periods []Period
+	Jobs    []Job
+	// Hours are the paid hours of one endpoint in one zone.
+	Hours int
+	// Waited is the sum of the jobs' waits.
+	Waited time.Duration
+	// Reasons counts the decisions by action.
+	Decisions map[scheduler.Action]int
+}
+
+// Run replays a trace. Each decision comes from scheduler.Decide, which sees
+// nothing of the trace but what has arrived and ended.
+func Run(t Trace, o Options) (Result, error) {
+	p := &player{
+		options: o,
+		settings: scheduler.Settings{
+			Basis: o.Basis, Margin: o.Lower, Lower: o.Lower, Raise: o.Raise,
+			RaiseTimeout: scheduler.DefaultRaiseTimeout + o.Raise, MaxFailures: scheduler.DefaultMaxFailures,
+		},
+		set:    scheduler.Set{Name: "replay", Phase: scheduler.Absent},
+		result: Result{Jobs: make([]Job, len(t.Arrivals)), Decisions: map[scheduler.Action]int{}},
+		trace:  t.Arrivals,
+	}
+	for p.advance() {
+		if err := p.settle(); err != nil {
+			return Result{}, fmt.Errorf("replay %s: %w", t.Name, err)
+		}
+	}
+	for _, q := range p.result.Periods {
+		p.result.Hours += scheduler.PaidHours(o.Basis, q.Created, q.Deleted)
+	}
+	return p.result, nil
+}
+
+// player stands in for the rim of the scheduler: it observes and acts upon
+// endpoints that exist only here.
+type player struct {
+	options  Options
+	settings scheduler.Settings
+	trace    []Arrival
+	arrived  int // rows of the trace that have arrived
+	started  int // rows that have started; they start in order
+	now      time.Time
+	set      scheduler.Set
+	ends     instants // when running jobs end
+	ready    time.Time
+	gone     time.Time
+	next     time.Time // when the last decision asked to look again
+	result   Result
+}
+
+// advance moves to the next instant at which anything happens. It returns false
+// when nothing will.
+func (p *player) advance() bool {
+	var at time.Time
+	consider := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	if p.arrived < len(p.trace) {
+		consider(p.trace[p.arrived].At)
+	}
+	if len(p.ends) > 0 {
+		consider(p.ends[0])
+	}
+	consider(p.ready)
+	consider(p.gone)
+	consider(p.next)
+	if at.IsZero() {
+		return false
+	}
+	p.now = at
+	for len(p.ends) > 0 && !p.ends[0].After(at) {
+		heap.Pop(&p.ends)
+	}
+	for p.arrived < len(p.trace) && !p.trace[p.arrived].At.After(at) {
+		p.result.Jobs[p.arrived].Arrived = p.trace[p.arrived].At
+		p.arrived++
+	}
+	return true
+}
+
+// settle decides and acts until the decision is to wait.
+func (p *player) settle() error {
+	for range 16 {
+		d := scheduler.Decide(p.now, p.settings, p.set, p.demand(), p.observe())
+		p.result.Decisions[d.Action]++
+		p.next = time.Time{}
+		if d.Action == scheduler.Wait || d.Action == scheduler.Settled {
+			if p.ready.IsZero() && p.gone.IsZero() { // else the end of the change is the next look
+				p.next = d.Next
+			}
+			return nil
+		}
+		if err := p.act(d); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("no rest at %s in phase %s", p.now, p.set.Phase)
+}
+
+func (p *player) demand() scheduler.Demand {
+	return scheduler.Demand{Waiting: p.arrived - p.started, Running: len(p.ends)}
+}
+
+func (p *player) observe() scheduler.Observed {
+	switch p.set.Phase {
+	case scheduler.Creating:
+		if p.now.Before(p.ready) {
+			return scheduler.Observed{Stack: scheduler.StackBusy}
+		}
+		return scheduler.Observed{Stack: scheduler.StackComplete, Endpoints: scheduler.EndpointCount{Available: 1, FirstCreated: p.set.Since}, AvailableSince: p.now}
+	case scheduler.Deleting:
+		switch {
+		case p.gone.IsZero():
+			return scheduler.Observed{Stack: scheduler.StackComplete}
+		case p.now.Before(p.gone):
+			return scheduler.Observed{Stack: scheduler.StackDeleting}
+		}
+		return scheduler.Observed{Stack: scheduler.StackMissing}
+	}
+	return scheduler.Observed{}
+}
+
+func (p *player) act(d scheduler.Decision) error {
+	before := p.set.Phase
+	p.set = scheduler.Next(p.now, p.settings, p.set, d, p.observe())
+	last := len(p.result.Periods) - 1
+	switch d.Action {
+	case scheduler.Create:
+		p.ready = p.now.Add(p.options.Raise)
+		p.result.Periods = append(p.result.Periods, Period{Created: p.now})
+	case scheduler.Open:
+		p.ready = time.Time{}
+		p.result.Periods[last].Available = p.now
+	case scheduler.Start:
+		p.start()
+	case scheduler.Drain:
+	case scheduler.Delete:
+		if before == scheduler.Deleting {
+			p.gone = p.now.Add(p.options.Lower)
+			p.result.Periods[last].Deleting = p.now
+		}
+	case scheduler.Forget:
+		p.result.Periods[last].Deleted, p.gone = p.now, time.Time{}
+	default:
+		return fmt.Errorf("%s was decided (%s), which a replay has no place for", d.Action, d.Reason)
+	}
+	return nil
+}
+
+func (p *player) start() {
+	for ; p.started < p.arrived; p.started++ {
+		j := &p.result.Jobs[p.started]
+		j.Started = p.now
+		j.Finished = p.now.Add(p.trace[p.started].Duration)
+		p.result.Waited += j.Started.Sub(j.Arrived)
+		heap.Push(&p.ends, j.Finished)
+	}
+}
+
+// instants is a heap of instants, the earliest first.
+type instants []time.Time
+
+func (h instants) Len() int           { return len(h) }
+func (h instants) Less(i, j int) bool { return h[i].Before(h[j]) }
+func (h instants) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *instants) Push(x any)        { *h = append(*h, x.(time.Time)) }
+func (h *instants) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return x
+}

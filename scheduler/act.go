@@ -1,0 +1,160 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// act carries out a decision that changes the set. Where the stored phase
+// changes too, the write comes first and AWS is called in a later step, from
+// what is stored then: a crash in between leaves a phase whose decision is to
+// make the same call.
+func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
+	next := Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
+	if next.Phase == Creating && v.set.Phase != Creating {
+		next.Attendant, next.AttendedUntil = r.me, next.Since.Add(attendance)
+	}
+	if next.Phase != v.set.Phase {
+		return r.save(ctx, v, next)
+	}
+	switch v.decision.Action {
+	case Create:
+		return r.create(ctx, s, v)
+	case Delete, Force:
+		return r.delete(ctx, v)
+	case Sweep:
+		if err := r.ports.Stacks.Sweep(ctx, v.set.Name); err != nil {
+			return r.again(ctx, v, "sweep", err)
+		}
+		return r.ports.Clock.Sleep(ctx, pollEvery)
+	case GiveUp:
+		return r.giveUp(ctx, v)
+	case Stop:
+		return r.stopOverdue(ctx, v)
+	}
+	return fmt.Errorf("reconcile set %s: no way to %s", v.set.Name, v.decision.Action)
+}
+
+func (r *Reconciler) save(ctx context.Context, v *view, next Set) error {
+	saved, err := r.ports.Store.SaveSet(ctx, next.remember(r.entry(*v)))
+	if err != nil {
+		return err
+	}
+	v.set = saved
+	return nil
+}
+
+// create plans and asks for the stack. What cannot be planned, or is refused,
+// fails the generation with the reason; a temporary failure is tried again.
+func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
+	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name)
+	if err == nil && p.Nothing {
+		v.decision = Decision{Action: Open, Reason: "endpoints of others serve the whole set: " + p.Summary}
+		return r.save(ctx, v, Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed))
+	}
+	var id StackID
+	if err == nil {
+		id, err = r.ports.Stacks.Create(ctx, v.set.Name, v.set.Generation, p)
+	}
+	if errors.Is(err, ErrTemporary) {
+		return r.again(ctx, v, "create", err)
+	}
+	if err != nil {
+		r.ports.Journal.Failed(v.set.Name, "create", err)
+		return r.fail(ctx, s, v, withHint(err))
+	}
+	next := v.set
+	next.StackID = id
+	if err := r.save(ctx, v, next); err != nil {
+		return err
+	}
+	// A timer stands by from the start, so that the set is looked at even if
+	// this invocation, the stack's events and the sweep all fail.
+	return r.setTimer(ctx, v, r.ports.Clock.Now().Add(DefaultRaiseTimeout))
+}
+
+// again reports a temporary failure and pauses before the next look.
+func (r *Reconciler) again(ctx context.Context, v *view, effect string, err error) error {
+	r.ports.Journal.Failed(v.set.Name, effect, err)
+	if !errors.Is(err, ErrTemporary) {
+		return err
+	}
+	return r.ports.Clock.Sleep(ctx, pollEvery)
+}
+
+// withHint returns the error's text with its remedy.
+func withHint(err error) string {
+	var h interface{ Hint() string }
+	if errors.As(err, &h) && h.Hint() != "" {
+		return err.Error() + "; " + h.Hint()
+	}
+	return err.Error()
+}
+
+func (r *Reconciler) fail(ctx context.Context, s Settings, v *view, reason string) error {
+	v.decision = Decision{Action: Fail, Reason: reason}
+	return r.save(ctx, v, Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed))
+}
+
+func (r *Reconciler) delete(ctx context.Context, v *view) error {
+	if v.observed.Stack == StackDeleteFailed {
+		next := v.set
+		next.Deletions++
+		if err := r.save(ctx, v, next); err != nil {
+			return err
+		}
+	}
+	id := v.observed.StackID
+	if err := r.ports.Stacks.Delete(ctx, v.set.Name, id, v.decision.Action == Force); err != nil {
+		return r.again(ctx, v, "delete", err)
+	}
+	return r.ports.Clock.Sleep(ctx, pollEvery)
+}
+
+// giveUp sends the waiting runs to the dead-letter queue. The letter goes first:
+// a crash in between sends it twice rather than never.
+func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
+	for _, run := range v.runs {
+		if run.State != Waiting && run.State != Starting {
+			continue
+		}
+		if err := r.bury(ctx, run, v.decision.Reason); err != nil && !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	next := v.set
+	next.Failures = 0
+	return r.save(ctx, v, next)
+}
+
+// bury ends a run in the dead-letter queue with the reason.
+func (r *Reconciler) bury(ctx context.Context, run Run, reason string) error {
+	run.Reason = reason
+	if err := r.ports.DeadLetters.Send(ctx, run); err != nil {
+		return err
+	}
+	run.State, run.Outcome, run.FinishedAt = Finished, DeadLettered, r.ports.Clock.Now()
+	return r.conclude(ctx, run)
+}
+
+// stopOverdue asks ECS to stop the tasks that have run too long. The intent is
+// stored first, so that the end is known for what it is.
+func (r *Reconciler) stopOverdue(ctx context.Context, v *view) error {
+	now := r.ports.Clock.Now()
+	for _, run := range v.runs {
+		dl := run.Deadline()
+		if dl.IsZero() || dl.After(now) {
+			continue
+		}
+		reason := fmt.Sprintf("ran longer than its maximum of %s", run.MaxRuntime)
+		if err := r.ports.Tasks.Stop(ctx, run, "drawbridge: "+reason); err != nil {
+			return r.again(ctx, v, "stop task", err)
+		}
+		run.StopAsked, run.Reason = now, reason
+		if err := r.ports.Store.Advance(ctx, []Run{run}); err != nil && !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}

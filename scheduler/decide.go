@@ -1,0 +1,301 @@
+package scheduler
+
+import (
+	"fmt"
+	"time"
+)
+
+// Action is what is to be done with a set next.
+type Action string
+
+// The actions. Wait does nothing until the decision's next look.
+const (
+	Wait    Action = "wait"
+	Create  Action = "create"  // call CreateStack for a new or the present generation
+	Open    Action = "open"    // the endpoints are usable
+	Start   Action = "start"   // start the runs that wait
+	Stop    Action = "stop"    // stop the tasks that have run too long
+	Drain   Action = "drain"   // announce the deletion, then look at ECS again
+	Reopen  Action = "reopen"  // take the announcement back
+	Delete  Action = "delete"  // call DeleteStack
+	Force   Action = "force"   // call DeleteStack with FORCE_DELETE_STACK
+	Sweep   Action = "sweep"   // delete endpoints of ours that no stack holds
+	GiveUp  Action = "give-up" // send the waiting runs to the dead-letter queue
+	Forget  Action = "forget"  // nothing of the generation is left
+	Fail    Action = "fail"    // the generation did not come up
+	Settled Action = "settled" // nothing to do, and nothing to wait for
+)
+
+// Decision is an action, the reason for it in a sentence, and when to look
+// again if nothing happens before; a zero Next means no look is needed.
+type Decision struct {
+	Action Action
+	Reason string
+	Next   time.Time
+}
+
+// Demand sums up what asks for a set.
+type Demand struct {
+	// Waiting runs are to be started. Starting ones have an intent stored and
+	// may have a task; Resumable is how many of them somebody left behind.
+	Waiting, Starting, Resumable, Running int
+	// Holds are leases of others than runs, the last of them until HeldUntil.
+	Holds     int
+	HeldUntil time.Time
+	// Overdue is how many tasks have run too long, NextDeadline when the next
+	// one will have.
+	Overdue      int
+	NextDeadline time.Time
+}
+
+// Live says whether anything holds the set.
+func (d Demand) Live() bool { return d.Waiting+d.Starting+d.Running+d.Holds > 0 }
+
+// Unstarted is the number of runs that need the set to get their task.
+func (d Demand) Unstarted() int { return d.Waiting + d.Starting }
+
+func (d Demand) String() string {
+	s := fmt.Sprintf("%d running, %d starting, %d waiting", d.Running, d.Starting, d.Waiting)
+	if d.Holds > 0 {
+		s += fmt.Sprintf(", %d held until %s", d.Holds, clockTime(d.HeldUntil))
+	}
+	return s
+}
+
+// resumeAfter is how old the intent to start a task must be before somebody
+// else tries the same start again.
+const resumeAfter = 2 * time.Minute
+
+// DemandOf sums up runs and leases at now.
+func DemandOf(runs []Run, leases []Lease, now time.Time) Demand {
+	var d Demand
+	for _, r := range runs {
+		switch r.State {
+		case Waiting:
+			d.Waiting++
+		case Starting:
+			d.Starting++
+			if now.Sub(r.StartingAt) >= resumeAfter {
+				d.Resumable++
+			}
+		case Running:
+			d.Running++
+			if dl := r.Deadline(); !dl.IsZero() {
+				if !dl.After(now) {
+					d.Overdue++
+				} else {
+					d.NextDeadline = earliest(d.NextDeadline, dl)
+				}
+			}
+		}
+	}
+	for _, l := range leases {
+		if l.Expires.After(now) {
+			d.Holds++
+			d.HeldUntil = latest(d.HeldUntil, l.Expires)
+		}
+	}
+	return d
+}
+
+// StackState sorts CloudFormation's stack statuses by what they ask for.
+type StackState string
+
+// The stack states.
+const (
+	// StackUnknown means that nobody looked.
+	StackUnknown StackState = ""
+	// StackMissing is a stack that does not exist or is deleted.
+	StackMissing StackState = "missing"
+	// StackBusy is a stack in creation or update.
+	StackBusy StackState = "busy"
+	// StackComplete is a stack whose resources are all there.
+	StackComplete StackState = "complete"
+	// StackRollingBack is a failed stack that still undoes its resources.
+	StackRollingBack StackState = "rolling-back"
+	// StackBroken is a stack that can only be deleted.
+	StackBroken StackState = "broken"
+	// StackDeleting is a stack in deletion.
+	StackDeleting StackState = "deleting"
+	// StackDeleteFailed is a stack whose deletion failed.
+	StackDeleteFailed StackState = "delete-failed"
+	// StackForeign is a stack of the set's stack name without our owner tag.
+	StackForeign StackState = "foreign"
+)
+
+// Observed is what AWS shows of a set. Which of it is looked up depends on the
+// phase.
+type Observed struct {
+	Stack       StackState
+	StackID     StackID
+	StackReason string
+	Endpoints   EndpointCount
+	// AvailableSince is when all endpoints were first seen available.
+	AvailableSince time.Time
+	// Tasks is how many tasks ECS shows for the set that are not stopped.
+	Tasks int
+}
+
+// EndpointCount counts the set's own endpoints by state.
+type EndpointCount struct {
+	Pending, Available, Failed, Deleting int
+	// FirstCreated is when the first of them was created; zero if unknown.
+	FirstCreated time.Time
+	// FailureReason is why one failed.
+	FailureReason string
+}
+
+// Ready says whether there are endpoints and all of them are available.
+func (e EndpointCount) Ready() bool { return e.Available > 0 && e.Pending+e.Failed+e.Deleting == 0 }
+
+// Left is the number of endpoints that nobody deletes yet.
+func (e EndpointCount) Left() int { return e.Pending + e.Available + e.Failed }
+
+// pollEvery is how long to wait between two looks at a stack that changes.
+const pollEvery = 3 * time.Second
+
+// Decide says what to do with a set at now. It is pure: the same arguments give
+// the same decision. Deciding again after the action was carried out never asks
+// for the same action twice.
+func Decide(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
+	switch set.Phase {
+	case Creating:
+		return decideCreating(now, s, set, d, o)
+	case Available:
+		return decideAvailable(now, s, set, d, o)
+	case Draining:
+		return decideDraining(now, s, set, d, o)
+	case Deleting, Failed:
+		return decideGone(now, set, o)
+	}
+	return decideAbsent(now, s, set, d, o)
+}
+
+func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
+	switch o.Stack {
+	case StackUnknown, StackMissing, StackForeign:
+	default:
+		return Decision{Delete, fmt.Sprintf("the stack is %s although the set is absent", o.Stack), time.Time{}}
+	}
+	n := d.Unstarted()
+	if n == 0 {
+		return Decision{Settled, "absent, and nothing asks for it", time.Time{}}
+	}
+	if set.Failures >= s.MaxFailures {
+		return Decision{GiveUp, fmt.Sprintf("%d generations in a row did not come up, the last one because: %s", set.Failures, set.Failure), time.Time{}}
+	}
+	if now.Before(set.RetryAt) {
+		return Decision{Wait, fmt.Sprintf("%d runs wait; the next try is at %s because the last generation failed: %s", n, clockTime(set.RetryAt), set.Failure), set.RetryAt}
+	}
+	if now.Before(set.PaidUntil) {
+		return Decision{Wait, fmt.Sprintf("%d runs wait for the boundary at %s: a new set before it would pay for the same hour twice", n, clockTime(set.PaidUntil)), set.PaidUntil}
+	}
+	return Decision{Create, fmt.Sprintf("%d runs wait and no endpoints are up", n), time.Time{}}
+}
+
+func decideCreating(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
+	late := !now.Before(set.Since.Add(s.RaiseTimeout))
+	switch o.Stack {
+	case StackMissing:
+		if late {
+			return Decision{Fail, fmt.Sprintf("no stack after %s", s.RaiseTimeout), time.Time{}}
+		}
+		return Decision{Create, "the generation was begun and has no stack yet", time.Time{}}
+	case StackComplete:
+		if o.Endpoints.Failed > 0 {
+			return Decision{Fail, "an endpoint failed: " + o.Endpoints.FailureReason, time.Time{}}
+		}
+		if o.Endpoints.Ready() {
+			return Decision{Open, fmt.Sprintf("all %d endpoints are available", o.Endpoints.Available), time.Time{}}
+		}
+	case StackBusy, StackUnknown:
+	case StackForeign:
+		return Decision{Fail, "the stack's name is taken by a stack that is not ours", time.Time{}}
+	default:
+		return Decision{Fail, fmt.Sprintf("the stack is %s: %s", o.Stack, brief(o.StackReason)), time.Time{}}
+	}
+	if late {
+		return Decision{Fail, fmt.Sprintf("not usable after %s", s.RaiseTimeout), time.Time{}}
+	}
+	return Decision{Wait, fmt.Sprintf("%d of %d endpoints are available", o.Endpoints.Available, o.Endpoints.Available+o.Endpoints.Pending), now.Add(pollEvery)}
+}
+
+func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
+	switch o.Stack {
+	case StackUnknown, StackComplete, StackBusy:
+	case StackMissing, StackForeign:
+		return Decision{Forget, "the stack is gone, deleted by somebody else", time.Time{}}
+	default:
+		return Decision{Fail, fmt.Sprintf("the stack is %s, changed by somebody else", o.Stack), time.Time{}}
+	}
+	if d.Overdue > 0 {
+		return Decision{Stop, fmt.Sprintf("%d tasks have run longer than their maximum", d.Overdue), time.Time{}}
+	}
+	if d.Waiting+d.Resumable > 0 {
+		if now.Before(set.Usable) {
+			return Decision{Wait, "the endpoints settle until " + clockTime(set.Usable), set.Usable}
+		}
+		return Decision{Start, fmt.Sprintf("%d runs wait", d.Waiting+d.Resumable), time.Time{}}
+	}
+	boundary, first, last := s.window(set.BilledFrom, now)
+	hour := PaidHours(s.Basis, set.BilledFrom, boundary)
+	if d.Live() {
+		next := first
+		if !now.Before(first) {
+			next = last // one more look before the hour is lost
+		}
+		if !now.Before(last) {
+			next = first.Add(PaidHour)
+		}
+		return Decision{Wait, fmt.Sprintf("in use (%s) in paid hour %d, which ends at %s", d, hour, clockTime(boundary)), earliest(next, d.NextDeadline)}
+	}
+	if now.Before(first) {
+		return Decision{Wait, fmt.Sprintf("idle, and paid hour %d lasts until %s", hour, clockTime(boundary)), first}
+	}
+	return Decision{Drain, fmt.Sprintf("idle at the end of paid hour %d, which ends at %s", hour, clockTime(boundary)), time.Time{}}
+}
+
+func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
+	boundary, first, _ := s.window(set.BilledFrom, now)
+	switch {
+	case d.Live():
+		return Decision{Reopen, "a claim came while draining: " + d.String(), time.Time{}}
+	case o.Tasks > 0:
+		return Decision{Reopen, fmt.Sprintf("ECS still shows %d tasks of the set", o.Tasks), time.Time{}}
+	case now.Before(first):
+		return Decision{Reopen, "too late to be gone by the boundary; the new hour is paid until " + clockTime(boundary), time.Time{}}
+	}
+	return Decision{Delete, "idle, and ECS shows no task; gone before " + clockTime(boundary), time.Time{}}
+}
+
+// maxDeletions is how often a deletion may fail before it is forced.
+const maxDeletions = 2
+
+func decideGone(now time.Time, set Set, o Observed) Decision {
+	switch o.Stack {
+	case StackUnknown, StackDeleting, StackRollingBack:
+		return Decision{Wait, "the stack is " + string(o.Stack), now.Add(pollEvery)}
+	case StackMissing, StackForeign:
+		if o.Endpoints.Left() > 0 {
+			return Decision{Sweep, fmt.Sprintf("the stack is gone and left %d endpoints behind", o.Endpoints.Left()), time.Time{}}
+		}
+		if o.Endpoints.Deleting > 0 {
+			return Decision{Wait, fmt.Sprintf("%d endpoints are deleting", o.Endpoints.Deleting), now.Add(pollEvery)}
+		}
+		return Decision{Forget, "nothing of generation " + fmt.Sprint(set.Generation) + " is left", time.Time{}}
+	case StackDeleteFailed:
+		if set.Deletions >= maxDeletions {
+			return Decision{Force, fmt.Sprintf("the deletion failed %d times: %s", set.Deletions, brief(o.StackReason)), time.Time{}}
+		}
+		return Decision{Delete, fmt.Sprintf("the deletion failed (%s); again", brief(o.StackReason)), time.Time{}}
+	}
+	return Decision{Delete, "the stack is " + string(o.Stack) + " and must go", time.Time{}}
+}
+
+// retryAfter is the pause before the next generation after n failed in a row:
+// half a minute, doubled each time, at most a quarter of an hour.
+func retryAfter(n int) time.Duration {
+	return min(30*time.Second<<min(max(n-1, 0), 10), 15*time.Minute)
+}
+
+func clockTime(t time.Time) string { return t.UTC().Format("15:04:05") }

@@ -1,0 +1,152 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Errors that the adapters report and the loop branches on.
+var (
+	// ErrConflict means that a conditional write lost against another writer.
+	ErrConflict = errors.New("somebody else changed it first")
+	// ErrTemporary means that the call may have had no effect and is to be made
+	// again as it was: throttling, a 5xx, a lost reply.
+	ErrTemporary = errors.New("temporary failure")
+	// ErrRefused means that the same call will be refused again.
+	ErrRefused = errors.New("refused")
+	// ErrTaken means that another stack has the set's stack name.
+	ErrTaken = errors.New("stack name taken")
+)
+
+// store keeps sets, runs and leases. Each method is one write or one read.
+type store interface {
+	// LoadSet returns the set, or one in phase absent with version 0.
+	LoadSet(ctx context.Context, name SetName) (Set, error)
+	// SaveSet writes set if the stored version is still set.Version, and returns
+	// it with the new version. It returns ErrConflict otherwise.
+	SaveSet(ctx context.Context, set Set) (Set, error)
+	// Live returns the set's runs that are not finished, in order of arrival,
+	// and its leases.
+	Live(ctx context.Context, name SetName) ([]Run, []Lease, error)
+	// Admit records new runs as starting, at once and only if all are new and the
+	// set may take runs at now: available, settled and not attended. On refusal
+	// nothing is recorded and the error is a *NotAdmittedError.
+	Admit(ctx context.Context, name SetName, now time.Time, runs []Run) error
+	// Record writes a new run. If it is there already, that one comes back with
+	// ErrConflict.
+	Record(ctx context.Context, run Run) (Run, error)
+	// Begin stores the intent to start runs, at once and only if the set is
+	// available and each run is stored as waiting, or starting with the attempt
+	// that run names. It returns ErrConflict otherwise.
+	Begin(ctx context.Context, name SetName, runs []Run) error
+	// Advance writes runs, at once, if each is stored with the same attempt and
+	// not finished. It returns ErrConflict otherwise.
+	Advance(ctx context.Context, runs []Run) error
+	// Run returns a run, and false if there is none.
+	Run(ctx context.Context, set SetName, id RunID) (Run, bool, error)
+}
+
+// NotAdmittedError says why runs were not admitted.
+type NotAdmittedError struct {
+	// Known are the runs that are stored already.
+	Known []Run
+	// Closed says that the set does not take runs now.
+	Closed bool
+}
+
+func (e *NotAdmittedError) Error() string {
+	switch {
+	case len(e.Known) > 0:
+		return "admit runs: " + string(e.Known[0].ID) + " is known already"
+	case e.Closed:
+		return "admit runs: the set does not take runs now"
+	}
+	return "admit runs: too many at once"
+}
+
+// stacks makes and unmakes the stack that holds a set's endpoints.
+type stacks interface {
+	// Prepare works out what the stack has to hold; it only reads.
+	Prepare(ctx context.Context, set SetName) (Prepared, error)
+	// Create asks for the stack of a generation. The stack of this generation
+	// existing already is success; another stack of that name is ErrTaken.
+	Create(ctx context.Context, set SetName, generation int, p Prepared) (StackID, error)
+	// Stack returns the state of the set's stack; only the first four results
+	// of Observed are filled.
+	Stack(ctx context.Context, set SetName, id StackID) (StackState, StackID, string, error)
+	// Endpoints counts the set's own endpoints.
+	Endpoints(ctx context.Context, set SetName) (EndpointCount, error)
+	// Delete deletes the set's stack, with force a stack whose deletion failed.
+	// A stack that is gone is success.
+	Delete(ctx context.Context, set SetName, id StackID, force bool) error
+	// Sweep deletes what carries the set's owner tag outside of a stack.
+	Sweep(ctx context.Context, set SetName) error
+}
+
+// Prepared is a template, made by stacks.Prepare for stacks.Create.
+type Prepared struct {
+	Template []byte
+	// Nothing says that endpoints of others serve the whole set already.
+	Nothing bool
+	Summary string
+}
+
+// tasks starts, shows and stops ECS tasks.
+type tasks interface {
+	// Start runs the run's task and returns its ARN. The same run and attempt
+	// always give the same task. Errors wrap ErrTemporary or ErrRefused; any
+	// other error counts as a failed attempt.
+	Start(ctx context.Context, run Run) (arn string, err error)
+	// Active counts the set's tasks that ECS does not show as stopped.
+	Active(ctx context.Context, set SetName) (int, error)
+	// Describe returns the tasks of runs that ECS still knows, by run.
+	Describe(ctx context.Context, runs []Run) (map[RunID]Task, error)
+	// Stop stops a run's task. One that is gone is success.
+	Stop(ctx context.Context, run Run, reason string) error
+}
+
+// timers keeps one one-time timer a set.
+type timers interface {
+	// Set moves the set's timer to at; before is where it was, zero if it had
+	// none.
+	Set(ctx context.Context, set SetName, before, at time.Time) error
+}
+
+// waker asks the other side to look at a set.
+type waker interface {
+	// Launcher asks a launcher, Reaper a reaper.
+	Launcher(ctx context.Context, set SetName, reason string) error
+	Reaper(ctx context.Context, set SetName, reason string) error
+}
+
+// deadLetters takes the runs that nobody can do.
+type deadLetters interface {
+	Send(ctx context.Context, run Run) error
+}
+
+// clock is the only source of time.
+type clock interface {
+	Now() time.Time
+	// Sleep returns after d, or with ctx's error when ctx ends.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// journal is told of everything that is decided and of every failed effect.
+type journal interface {
+	Decided(set Set, d Decision)
+	Ended(run Run)
+	Failed(set SetName, effect string, err error)
+}
+
+// Ports are the interfaces to the world outside.
+type Ports struct {
+	Store       store
+	Stacks      stacks
+	Tasks       tasks
+	Timers      timers
+	Waker       waker
+	DeadLetters deadLetters
+	Clock       clock
+	Journal     journal
+}

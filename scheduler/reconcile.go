@@ -1,0 +1,399 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+)
+
+// Side says with whose rights a Reconciler acts.
+type Side string
+
+// The two sides. The launcher may create stacks and start tasks, the reaper may
+// stop tasks and delete stacks; what one may not do it asks the other for.
+const (
+	Launcher Side = "launcher"
+	Reaper   Side = "reaper"
+)
+
+var allowed = map[Side][]Action{
+	Launcher: {Wait, Settled, Create, Open, Start, Reopen, Fail},
+	Reaper:   {Wait, Settled, Open, Stop, Drain, Reopen, Delete, Force, Sweep, GiveUp, Forget, Fail},
+}
+
+// Reconciler drives sets towards what their runs ask for.
+type Reconciler struct {
+	ports    Ports
+	side     Side
+	me       string
+	settings map[SetName]Settings
+}
+
+// New returns a Reconciler that acts with side's rights. me names this
+// invocation among all others; settings holds every set of the installation.
+func New(side Side, me string, settings map[SetName]Settings, ports Ports) *Reconciler {
+	return &Reconciler{ports: ports, side: side, me: me, settings: settings}
+}
+
+// Look says how to look at a set.
+type Look struct {
+	// Until is when the invocation's time is nearly up.
+	Until time.Time
+	// Thorough compares what is stored with what AWS shows even where the phase
+	// gives no reason to.
+	Thorough bool
+	// Patience is how long before the next look the invocation may wait for it
+	// itself instead of leaving it to the timer.
+	Patience time.Duration
+}
+
+const (
+	// attendance is how long an attendant is believed to be at work; it renews
+	// its claim when half of it is over.
+	attendance = time.Minute
+	// maxSteps bounds the steps of one reconciliation, against a loop that makes
+	// no progress.
+	maxSteps = 2000
+	// timerLead is how much earlier than needed a timer is set: one-time
+	// schedules fire up to a minute late.
+	//
+	// Source: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
+	timerLead = time.Minute
+)
+
+// view is what one step of the loop sees.
+type view struct {
+	set      Set
+	runs     []Run
+	leases   []Lease
+	observed Observed
+	decision Decision
+}
+
+// Reconcile looks at a set, decides, acts and looks again until nothing is left
+// to do or look.Until is near. It returns the set as it last stood. It is safe
+// to call at any time, any number of times, from any number of places.
+func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Set, error) {
+	settings, ok := r.settings[name]
+	if !ok {
+		return Set{}, fmt.Errorf("reconcile set %s: no such set in the configuration", name)
+	}
+	var v view
+	var availableSince time.Time
+	for step := range maxSteps {
+		if err := ctx.Err(); err != nil {
+			return v.set, fmt.Errorf("reconcile set %s: %w", name, err)
+		}
+		next, err := r.look(ctx, name, settings, look, step == 0, availableSince)
+		if err != nil {
+			return v.set, err
+		}
+		v = next
+		availableSince = v.observed.AvailableSince
+		done, err := r.step(ctx, settings, &v, look)
+		if errors.Is(err, ErrConflict) {
+			continue // somebody else acted: look at what it is now
+		}
+		if done || err != nil {
+			return v.set, err
+		}
+	}
+	return v.set, fmt.Errorf("reconcile set %s: no end after %d steps", name, maxSteps)
+}
+
+// look loads the set, observes what its phase makes worth observing, and decides.
+func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Look, first bool, since time.Time) (view, error) {
+	var v view
+	var err error
+	if v.set, err = r.ports.Store.LoadSet(ctx, name); err != nil {
+		return v, err
+	}
+	if v.set.Phase != Creating || first {
+		if v.runs, v.leases, err = r.ports.Store.Live(ctx, name); err != nil {
+			return v, err
+		}
+	}
+	thorough := look.Thorough && first
+	if r.side == Reaper && v.set.Phase != Absent {
+		if err := r.followTasks(ctx, s, &v, thorough); err != nil {
+			return v, err
+		}
+	}
+	if err := r.observe(ctx, &v, thorough); err != nil {
+		return v, err
+	}
+	now := r.ports.Clock.Now()
+	if v.observed.Endpoints.Ready() {
+		v.observed.AvailableSince = earliest(since, now)
+	}
+	v.decision = Decide(now, s, v.set, DemandOf(v.runs, v.leases, now), v.observed)
+	r.ports.Journal.Decided(v.set, v.decision)
+	return v, nil
+}
+
+// observe asks AWS for what the phase's decision depends on.
+func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error {
+	name, o := v.set.Name, &v.observed
+	var err error
+	stackMatters := v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed
+	if stackMatters || thorough {
+		if o.Stack, o.StackID, o.StackReason, err = r.ports.Stacks.Stack(ctx, name, v.set.StackID); err != nil {
+			return err
+		}
+	}
+	if stackMatters {
+		if o.Endpoints, err = r.ports.Stacks.Endpoints(ctx, name); err != nil {
+			return err
+		}
+	}
+	if v.set.Phase == Draining {
+		if o.Tasks, err = r.ports.Tasks.Active(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// followTasks compares running runs with ECS where a lost task event would cost
+// an hour or keep a run for ever: at the end of a paid hour, while draining, and
+// when the look is thorough. The runs in v are then as they stand.
+func (r *Reconciler) followTasks(ctx context.Context, s Settings, v *view, thorough bool) error {
+	now := r.ports.Clock.Now()
+	_, first, _ := s.window(v.set.BilledFrom, now)
+	if !thorough && now.Before(first) {
+		return nil
+	}
+	var asked []Run
+	for _, run := range v.runs {
+		if run.State == Running || run.State == Starting && run.TaskARN != "" {
+			asked = append(asked, run)
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	found, err := r.ports.Tasks.Describe(ctx, asked)
+	if err != nil {
+		return err
+	}
+	for _, run := range asked {
+		after, changed := followed(run, found, now)
+		if !changed {
+			continue
+		}
+		if err := r.conclude(ctx, after); err != nil && !errors.Is(err, ErrConflict) {
+			return err
+		}
+		i := slices.IndexFunc(v.runs, func(x Run) bool { return x.ID == run.ID })
+		if v.runs[i] = after; after.State == Finished {
+			v.runs = slices.Delete(v.runs, i, i+1)
+		}
+	}
+	return nil
+}
+
+// lostAfter is how long after its start a task that ECS no longer knows is
+// taken for lost. A task is shown for about an hour after it has stopped, and a
+// fresh one may not be shown at once.
+const lostAfter = 5 * time.Minute
+
+// followed returns the run as ECS shows its task, and whether it has changed.
+func followed(run Run, found map[RunID]Task, now time.Time) (Run, bool) {
+	t, ok := found[run.ID]
+	switch {
+	case ok && t.Stopped:
+		return run.Conclude(t, now), true
+	case !ok && now.Sub(run.StartedAt) > lostAfter:
+		run.State, run.Outcome, run.FinishedAt = Finished, Lost, now
+		run.Reason = "ECS no longer knows the task, and its end was never reported"
+		return run, true
+	}
+	return run, false
+}
+
+// conclude writes the run after its task has stopped and tells the journal.
+func (r *Reconciler) conclude(ctx context.Context, run Run) error {
+	if err := r.ports.Store.Advance(ctx, []Run{run}); err != nil {
+		return err
+	}
+	if run.State == Finished {
+		r.ports.Journal.Ended(run)
+	}
+	return nil
+}
+
+// step carries out one decision. done means that this invocation has nothing
+// more to do with the set.
+func (r *Reconciler) step(ctx context.Context, s Settings, v *view, look Look) (done bool, err error) {
+	now := r.ports.Clock.Now()
+	if r.leftToAttendant(*v, now) {
+		return true, r.setTimer(ctx, v, v.set.AttendedUntil.Add(timerLead))
+	}
+	if !slices.Contains(allowed[r.side], v.decision.Action) {
+		return true, r.handOver(ctx, v)
+	}
+	if !now.Before(look.Until) && v.decision.Action != Settled && v.decision.Action != Wait {
+		return true, r.handOn(ctx, v)
+	}
+	switch v.decision.Action {
+	case Wait:
+		return r.wait(ctx, v, look)
+	case Settled:
+		return true, nil
+	case Start:
+		return false, r.startAll(ctx, v, look)
+	}
+	return false, r.act(ctx, s, v)
+}
+
+// leftToAttendant says whether the next step is the business of a launcher that
+// attends the set already.
+func (r *Reconciler) leftToAttendant(v view, now time.Time) bool {
+	if !v.set.attendedByOther(r.me, now) {
+		return false
+	}
+	switch v.decision.Action {
+	case Create, Start:
+		return true
+	case Wait:
+		return r.side == Launcher && (v.set.Phase == Creating || v.set.Phase == Available)
+	}
+	return false
+}
+
+// handOver asks the other side for what this side may not do.
+func (r *Reconciler) handOver(ctx context.Context, v *view) error {
+	reason := string(v.decision.Action) + ": " + v.decision.Reason
+	if r.side == Reaper {
+		return r.ports.Waker.Launcher(ctx, v.set.Name, reason)
+	}
+	return r.ports.Waker.Reaper(ctx, v.set.Name, reason)
+}
+
+// handOn asks for another invocation of this side because time is nearly up.
+func (r *Reconciler) handOn(ctx context.Context, v *view) error {
+	if err := r.release(ctx, v); err != nil {
+		return err
+	}
+	reason := "goes on: " + v.decision.Reason
+	if r.side == Reaper {
+		return r.ports.Waker.Reaper(ctx, v.set.Name, reason)
+	}
+	return r.ports.Waker.Launcher(ctx, v.set.Name, reason)
+}
+
+// release gives up the attendance, if it is ours.
+func (r *Reconciler) release(ctx context.Context, v *view) (err error) {
+	if v.set.Attendant != r.me {
+		return nil
+	}
+	v.set.Attendant, v.set.AttendedUntil = "", time.Time{}
+	v.set, err = r.ports.Store.SaveSet(ctx, v.set)
+	return err
+}
+
+// wait sleeps until the decision's next look if this invocation is the one to
+// wait, and leaves it to the timer otherwise.
+func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, err error) {
+	now, next := r.ports.Clock.Now(), v.decision.Next
+	if !next.After(now) {
+		next = now.Add(pollEvery)
+	}
+	if !r.mine(v, next.Sub(now), look) || next.After(look.Until) {
+		if v.set.Attendant == r.me {
+			if err := r.release(ctx, v); err != nil {
+				return false, err
+			}
+			if next.After(look.Until) && r.attends(v) {
+				return true, r.handOn(ctx, v)
+			}
+			return false, nil // a run may have been left to us before the release
+		}
+		return true, r.setTimer(ctx, v, next)
+	}
+	if r.attends(v) {
+		if err := r.attend(ctx, v); err != nil {
+			return false, err
+		}
+	}
+	pause := next.Sub(now)
+	if v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed {
+		pause = jitter(pause, v.set, now)
+	}
+	return false, r.ports.Clock.Sleep(ctx, pause)
+}
+
+// attends says whether waiting on the set is an attendant's work.
+func (r *Reconciler) attends(v *view) bool {
+	if r.side != Launcher {
+		return false
+	}
+	return v.set.Phase == Creating || v.set.Phase == Available && v.set.Usable.After(r.ports.Clock.Now())
+}
+
+// mine says whether this invocation waits itself: a launcher for its endpoints,
+// a reaper for a deletion to end or for a boundary that is close.
+func (r *Reconciler) mine(v *view, pause time.Duration, look Look) bool {
+	if r.side == Launcher {
+		return r.attends(v)
+	}
+	if v.set.Phase == Deleting || v.set.Phase == Failed {
+		return true
+	}
+	return pause <= look.Patience && v.set.Phase != Creating
+}
+
+// jitter moves a pause by up to a second either way, the same for the same set
+// and instant, so that pollers of several sets do not fall into step.
+func jitter(d time.Duration, set Set, now time.Time) time.Duration {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%s %d %d", set.Name, set.Generation, now.UnixMilli())
+	return d + time.Duration(int(h.Sum32()%1001)-500)*2*time.Millisecond
+}
+
+// attend claims the set for this invocation, or renews the claim.
+func (r *Reconciler) attend(ctx context.Context, v *view) (err error) {
+	now := r.ports.Clock.Now()
+	if v.set.Attendant == r.me && v.set.AttendedUntil.Sub(now) > attendance/2 {
+		return nil
+	}
+	v.set.Attendant, v.set.AttendedUntil = r.me, now.Add(attendance)
+	v.set, err = r.ports.Store.SaveSet(ctx, v.set)
+	return err
+}
+
+// setTimer makes sure that somebody looks at the set at the instant at.
+func (r *Reconciler) setTimer(ctx context.Context, v *view, at time.Time) error {
+	if at.IsZero() {
+		return nil
+	}
+	now := r.ports.Clock.Now()
+	at = at.Add(-timerLead).Truncate(time.Second)
+	if !at.After(now) {
+		at = now.Add(time.Second).Truncate(time.Second)
+	}
+	if v.set.Timer.Equal(at) || v.set.Timer.After(now) && v.set.Timer.Before(at) && at.Sub(v.set.Timer) < timerLead {
+		return nil
+	}
+	before := v.set.Timer
+	if !before.After(now) {
+		before = time.Time{}
+	}
+	if err := r.ports.Timers.Set(ctx, v.set.Name, before, at); err != nil {
+		r.ports.Journal.Failed(v.set.Name, "set timer", err)
+		return nil // the sweep looks at the set all the same
+	}
+	v.set.Timer = at
+	saved, err := r.ports.Store.SaveSet(ctx, v.set.remember(r.entry(*v)))
+	if err == nil {
+		v.set = saved
+	}
+	return err
+}
+
+func (r *Reconciler) entry(v view) Entry {
+	return Entry{At: r.ports.Clock.Now(), Generation: v.set.Generation, Phase: v.set.Phase, Action: v.decision.Action, Reason: v.decision.Reason}
+}

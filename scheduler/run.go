@@ -1,0 +1,216 @@
+package scheduler
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// JobName names a job of the configuration.
+type JobName string
+
+// RunID identifies a run: the job's name, a slash and the event's id. The same
+// event asked for twice is the same run.
+type RunID string
+
+// MaxEventID is the longest event id that is accepted, in bytes.
+const MaxEventID = 200
+
+// NewRunID returns the id of job's run for the event with the given id. Ids are
+// 1 to MaxEventID bytes of printable ASCII without blanks.
+func NewRunID(job JobName, event string) (RunID, error) {
+	if event == "" {
+		return "", fmt.Errorf("run of job %s: the event has no id", job)
+	}
+	if len(event) > MaxEventID {
+		return "", fmt.Errorf("run of job %s: the event id has %d bytes, at most %d are allowed", job, len(event), MaxEventID)
+	}
+	for i := range len(event) {
+		if event[i] < '!' || event[i] > '~' {
+			return "", fmt.Errorf("run of job %s: the event id %q holds a character that is not printable ASCII", job, event)
+		}
+	}
+	return RunID(string(job) + "/" + event), nil
+}
+
+// RunState is how far a run has come.
+type RunState string
+
+// The states. A run is waiting until the intent to start it is stored, starting
+// until its task is recorded, running until its task has stopped. It may go back
+// from starting or running to waiting for another attempt.
+const (
+	Waiting  RunState = "waiting"
+	Starting RunState = "starting"
+	Running  RunState = "running"
+	Finished RunState = "finished"
+)
+
+// Outcome is how a finished run ended.
+type Outcome string
+
+// The outcomes. A dead-lettered run never did its work; its event lies in the
+// dead-letter queue with the reason.
+const (
+	Succeeded    Outcome = "succeeded"
+	FailedRun    Outcome = "failed"
+	TimedOut     Outcome = "timed-out"
+	Lost         Outcome = "lost"
+	DeadLettered Outcome = "dead-lettered"
+)
+
+// MaxAttempts is how often a run's task is started before the run is given up.
+const MaxAttempts = 3
+
+// Run is one execution of a job, asked for by one event.
+type Run struct {
+	ID    RunID
+	Job   JobName
+	Set   SetName
+	Event string
+	State RunState
+	// Attempt counts the starts, from 1; 0 while none was tried.
+	Attempt int
+	// Overrides is the task override as JSON in ECS's own shape; may be empty.
+	Overrides []byte
+	// Source is the event as it was received, for the dead-letter queue.
+	Source []byte
+	// MaxRuntime is how long the task may run; 0 means as long as it likes.
+	MaxRuntime time.Duration
+
+	ReceivedAt time.Time
+	// StartingAt is when the intent of the present attempt was stored.
+	StartingAt time.Time
+	StartedAt  time.Time
+	// StopAsked is when the task was asked to stop for running too long.
+	StopAsked  time.Time
+	FinishedAt time.Time
+
+	TaskARN    string
+	Outcome    Outcome
+	ExitCode   *int
+	StopCode   string
+	StopReason string
+	LogGroup   string
+	LogStream  string
+	// Reason says in a sentence why the run is where it is.
+	Reason string
+}
+
+// Deadline returns when the run's task has run too long, or zero.
+func (r Run) Deadline() time.Time {
+	if r.State != Running || r.MaxRuntime <= 0 || !r.StopAsked.IsZero() {
+		return time.Time{}
+	}
+	return r.StartedAt.Add(r.MaxRuntime)
+}
+
+// ClientToken returns the token that makes RunTask of the run's attempt happen
+// once: 64 hexadecimal characters, the most that ECS takes.
+func (r Run) ClientToken() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d", r.Set, r.ID, r.Attempt))
+	return hex.EncodeToString(sum[:])
+}
+
+// groupPrefix begins the task group of every task that Drawbridge starts.
+const groupPrefix = "drawbridge:"
+
+// TaskGroup returns the group that the task of the run's attempt belongs to. It
+// comes back in every event about the task and names the run.
+func (r Run) TaskGroup() string { return fmt.Sprintf("%s%d:%s", groupPrefix, r.Attempt, r.ID) }
+
+// ParseTaskGroup returns the run and attempt that a task group names, and false
+// for the group of a task that Drawbridge did not start.
+func ParseTaskGroup(group string) (id RunID, attempt int, ok bool) {
+	rest, ok := strings.CutPrefix(group, groupPrefix)
+	if !ok {
+		return "", 0, false
+	}
+	n, name, ok := strings.Cut(rest, ":")
+	if !ok || len(n) != 1 || n[0] < '1' || n[0] > '0'+MaxAttempts {
+		return "", 0, false
+	}
+	return RunID(name), int(n[0] - '0'), true
+}
+
+// Lease is a claim that keeps a set up beside its runs: a deployment or a hold
+// by hand.
+type Lease struct {
+	Owner, Reason string
+	Expires       time.Time
+}
+
+// Task is an ECS task as far as a run's end depends on it.
+type Task struct {
+	ARN        string
+	Group      string
+	Definition string
+	Stopped    bool
+	StopCode   string
+	StopReason string
+	ExitCode   *int
+	// ContainerReasons are the reasons that single containers give.
+	ContainerReasons []string
+	StartedAt        time.Time
+	StoppedAt        time.Time
+	LogGroup         string
+	LogStream        string
+}
+
+// Conclude returns the run as it stands after its task has stopped at now:
+// finished, or waiting for another attempt if the task could not start for want
+// of an endpoint that had not settled.
+func (r Run) Conclude(t Task, now time.Time) Run {
+	r.TaskARN, r.StopCode, r.StopReason, r.ExitCode = t.ARN, t.StopCode, t.StopReason, t.ExitCode
+	r.LogGroup, r.LogStream = t.LogGroup, t.LogStream
+	if startFailed(t) && r.Attempt < MaxAttempts {
+		r.State = Waiting
+		r.Reason = fmt.Sprintf("attempt %d could not start (%s); it is started again", r.Attempt, brief(t.StopReason))
+		return r
+	}
+	r.State, r.FinishedAt = Finished, now
+	if !t.StoppedAt.IsZero() {
+		r.FinishedAt = t.StoppedAt
+	}
+	switch {
+	case !r.StopAsked.IsZero():
+		r.Outcome, r.Reason = TimedOut, fmt.Sprintf("stopped after its maximum run time of %s", r.MaxRuntime)
+	case t.ExitCode != nil && *t.ExitCode == 0:
+		r.Outcome, r.Reason = Succeeded, "exit code 0"
+	case t.ExitCode != nil:
+		r.Outcome, r.Reason = FailedRun, fmt.Sprintf("exit code %d", *t.ExitCode)
+	default:
+		r.Outcome, r.Reason = FailedRun, fmt.Sprintf("stopped without an exit code in attempt %d: %s", r.Attempt, brief(t.StopReason))
+	}
+	return r
+}
+
+// startFailed says whether the task failed before its containers ran, in a way
+// that a missing or unsettled endpoint causes.
+//
+// Source: stop codes of the ECS API; the two error names as Fargate gives them
+// when an image, a secret or a log group cannot be reached.
+func startFailed(t Task) bool {
+	if t.ExitCode != nil {
+		return false
+	}
+	for _, s := range append([]string{t.StopReason}, t.ContainerReasons...) {
+		if strings.HasPrefix(s, "ResourceInitializationError") || strings.HasPrefix(s, "CannotPullContainerError") {
+			return true
+		}
+	}
+	return false
+}
+
+// brief shortens a text of AWS for a sentence of ours.
+func brief(s string) string {
+	if s == "" {
+		return "no reason given"
+	}
+	if len(s) > 160 {
+		return s[:157] + "..."
+	}
+	return s
+}

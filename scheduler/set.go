@@ -1,0 +1,196 @@
+package scheduler
+
+import (
+	"time"
+)
+
+// SetName names an endpoint set within an installation.
+type SetName string
+
+// StackID is the id (ARN) of a CloudFormation stack.
+type StackID string
+
+// Phase is the stored intent for a set. What exists is read from AWS each time.
+type Phase string
+
+// The phases: absent → creating → available → draining → deleting → absent, and
+// failed beside them, which heals itself by way of deletion.
+const (
+	Absent    Phase = "absent"
+	Creating  Phase = "creating"
+	Available Phase = "available"
+	Draining  Phase = "draining"
+	Deleting  Phase = "deleting"
+	Failed    Phase = "failed"
+)
+
+// Set is the stored state of an endpoint set: one item with a version. The zero
+// value with a name is a set that never lived.
+type Set struct {
+	Name SetName
+	// Version grows by one with each write; a write that names another version
+	// than the stored one is refused. 0 means not stored yet.
+	Version int64
+	Phase   Phase
+	// Since is when the phase was entered.
+	Since time.Time
+	// Generation counts the lives of the set's stack, from 1.
+	Generation int
+	StackID    StackID
+	// BilledFrom is when the generation's first endpoint was created, or at the
+	// latest when CreateStack was about to be called.
+	BilledFrom time.Time
+	// Usable is when the endpoints had settled: a task may start from then on.
+	Usable time.Time
+	// PaidUntil is the boundary up to which the last generation was paid. The
+	// next one is not created before it.
+	PaidUntil time.Time
+	// Deletions counts the deletions of this generation that failed.
+	Deletions int
+	// Failures counts the generations in a row that failed to come up, Failure
+	// says why the last one did, RetryAt is when the next may be tried.
+	Failures int
+	Failure  string
+	RetryAt  time.Time
+	// Timer is the instant that the set's one-time timer is set to; zero if none.
+	Timer time.Time
+	// Attendant is the invocation that waits on the set and starts its runs,
+	// until AttendedUntil; others leave that work to it.
+	Attendant     string
+	AttendedUntil time.Time
+	// Decisions are the last decisions, oldest first, at most maxDecisions.
+	Decisions []Entry
+}
+
+// Entry is a decision as it is recorded.
+type Entry struct {
+	At         time.Time `json:"at"`
+	Generation int       `json:"generation"`
+	Phase      Phase     `json:"phase"`
+	Action     Action    `json:"action"`
+	Reason     string    `json:"reason"`
+}
+
+// maxDecisions bounds the record in the set's item to a few KB.
+const maxDecisions = 24
+
+func (s Set) remember(e Entry) Set {
+	d := append(append([]Entry(nil), s.Decisions...), e)
+	if len(d) > maxDecisions {
+		d = d[len(d)-maxDecisions:]
+	}
+	s.Decisions = d
+	return s
+}
+
+// enter returns the set in another phase, with what belongs to the old phase
+// alone forgotten.
+func (s Set) enter(p Phase, now time.Time) Set {
+	s.Phase, s.Since = p, now
+	switch p {
+	case Creating:
+		s.Generation++
+		s.BilledFrom = now
+		s.StackID, s.Usable, s.Deletions, s.RetryAt = "", time.Time{}, 0, time.Time{}
+	case Available:
+		s.Failures, s.Failure = 0, ""
+	case Absent:
+		s.StackID, s.Usable, s.BilledFrom, s.Deletions = "", time.Time{}, time.Time{}, 0
+		s.Attendant, s.AttendedUntil = "", time.Time{}
+	}
+	return s
+}
+
+// attendedByOther says whether somebody else than me attends the set at now.
+func (s Set) attendedByOther(me string, now time.Time) bool {
+	return s.Attendant != "" && s.Attendant != me && now.Before(s.AttendedUntil)
+}
+
+// Settings are the times that decisions about a set are made with.
+type Settings struct {
+	Basis Basis
+	// Margin is how long before the boundary a deletion begins.
+	Margin time.Duration
+	// Lower is how long a deletion takes. One that would begin later than Lower
+	// before the boundary does not pay: the next hour would be begun anyhow.
+	Lower time.Duration
+	// Raise is how long creation takes, for the expected start.
+	Raise time.Duration
+	// Settle is how long after the last endpoint became available the first
+	// task starts.
+	Settle time.Duration
+	// RaiseTimeout is how long a stack may be in creation before it is given up.
+	RaiseTimeout time.Duration
+	// MaxFailures is how many generations in a row may fail before the waiting
+	// runs are given up.
+	MaxFailures int
+}
+
+// The defaults.
+//
+// Sources: creation "1-3 minutes", deletion "a few minutes" as users report it,
+// and the settling time after which connections to a fresh endpoint worked; see
+// docs/billing.md for each. The margin holds until times are measured.
+const (
+	DefaultMargin       = 5 * time.Minute
+	DefaultLower        = 2 * time.Minute
+	DefaultRaise        = 150 * time.Second
+	DefaultSettle       = 20 * time.Second
+	DefaultRaiseTimeout = 15 * time.Minute
+	DefaultMaxFailures  = 5
+)
+
+// DefaultSettings returns the settings of a set that names none.
+func DefaultSettings() Settings {
+	return Settings{
+		Basis: Clock, Margin: DefaultMargin, Lower: DefaultLower, Raise: DefaultRaise,
+		Settle: DefaultSettle, RaiseTimeout: DefaultRaiseTimeout, MaxFailures: DefaultMaxFailures,
+	}
+}
+
+// window returns the boundary that a deletion at now or later would have to
+// meet, and the first and last instant at which it may begin.
+func (s Settings) window(billedFrom, now time.Time) (boundary, first, last time.Time) {
+	boundary = Boundary(s.Basis, billedFrom, now)
+	lower := min(s.Lower, s.Margin)
+	if last = boundary.Add(-lower); now.After(last) {
+		boundary = boundary.Add(PaidHour)
+		last = boundary.Add(-lower)
+	}
+	return boundary, boundary.Add(-s.Margin), last
+}
+
+// ExpectedStart returns when a run that is recorded at now should start. It is
+// an expectation, not a promise.
+func ExpectedStart(now time.Time, s Settings, set Set) time.Time {
+	switch set.Phase {
+	case Available, Draining:
+		return latest(now, set.Usable)
+	case Creating:
+		return latest(now, set.Since.Add(s.Raise))
+	case Deleting, Failed:
+		return latest(now, set.PaidUntil, set.Since.Add(s.Lower)).Add(s.Raise)
+	}
+	return latest(now, set.PaidUntil, set.RetryAt).Add(s.Raise)
+}
+
+func latest(ts ...time.Time) time.Time {
+	var out time.Time
+	for _, t := range ts {
+		if t.After(out) {
+			out = t
+		}
+	}
+	return out
+}
+
+// earliest returns the earliest of ts that is not zero, or zero.
+func earliest(ts ...time.Time) time.Time {
+	var out time.Time
+	for _, t := range ts {
+		if !t.IsZero() && (out.IsZero() || t.Before(out)) {
+			out = t
+		}
+	}
+	return out
+}

@@ -1,0 +1,224 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Wave is how many tasks are started at once, and how many in a second.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/userguide/throttling.html
+// (RunTask 20 calls a second, bucket of 100 tasks refilled by 20 a second).
+const Wave = 20
+
+// startAll starts the runs that wait, in waves, as the set's attendant.
+func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
+	if err := r.attend(ctx, v); err != nil {
+		return err
+	}
+	// The runs that were left behind while the set was attended.
+	runs, _, err := r.ports.Store.Live(ctx, v.set.Name)
+	if err != nil {
+		return err
+	}
+	var due []Run
+	now := r.ports.Clock.Now()
+	for _, run := range runs {
+		if run.State == Waiting || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
+			due = append(due, run)
+		}
+	}
+	for len(due) > 0 && r.ports.Clock.Now().Before(look.Until) {
+		n := min(Wave, len(due))
+		if err := r.wave(ctx, v.set.Name, due[:n]); err != nil {
+			return err
+		}
+		if due = due[n:]; len(due) > 0 {
+			if err := r.ports.Clock.Sleep(ctx, time.Second); err != nil {
+				return err
+			}
+		}
+		if err := r.attend(ctx, v); err != nil {
+			return err
+		}
+	}
+	return r.release(ctx, v)
+}
+
+// wave stores the intent to start runs, starts them and records their tasks.
+func (r *Reconciler) wave(ctx context.Context, set SetName, runs []Run) error {
+	now := r.ports.Clock.Now()
+	begun := make([]Run, 0, len(runs))
+	for _, run := range runs {
+		next, ok := r.intend(run, now)
+		if !ok {
+			if err := r.bury(ctx, run, next.Reason); err != nil && !errors.Is(err, ErrConflict) {
+				return err
+			}
+			continue
+		}
+		begun = append(begun, next)
+	}
+	if len(begun) == 0 {
+		return nil
+	}
+	if err := r.ports.Store.Begin(ctx, set, begun); err != nil {
+		return err
+	}
+	return r.startBegun(ctx, begun)
+}
+
+// tokenHolds is how long a client token surely still names its task.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+// (the lower of 24 h and the task's lifetime plus 1 h); ten minutes are kept in
+// hand.
+const tokenHolds = 50 * time.Minute
+
+// intend returns the run with the intent of its next start, or false and the
+// reason if it must not be started.
+func (r *Reconciler) intend(run Run, now time.Time) (Run, bool) {
+	if run.State == Starting { // left behind: the same attempt, so the same token
+		if now.Sub(run.StartingAt) > tokenHolds {
+			run.Reason = fmt.Sprintf("attempt %d was begun at %s and never recorded; its task may have run, so it is not started again", run.Attempt, clockTime(run.StartingAt))
+			return run, false
+		}
+		return run, true
+	}
+	if run.Attempt >= MaxAttempts {
+		run.Reason = fmt.Sprintf("%d attempts to start failed, the last one because: %s", run.Attempt, run.Reason)
+		return run, false
+	}
+	run.State, run.Attempt, run.StartingAt, run.TaskARN = Starting, run.Attempt+1, now, ""
+	return run, true
+}
+
+// startBegun runs the tasks of runs whose intent is stored, all at once, and
+// records what came of it in one write.
+func (r *Reconciler) startBegun(ctx context.Context, runs []Run) error {
+	errs := make([]error, len(runs))
+	var wg sync.WaitGroup
+	for i := range runs {
+		wg.Go(func() { runs[i].TaskARN, errs[i] = r.ports.Tasks.Start(ctx, runs[i]) })
+	}
+	wg.Wait()
+	now := r.ports.Clock.Now()
+	var changed []Run
+	for i, run := range runs {
+		switch err := errs[i]; {
+		case err == nil:
+			run.State, run.StartedAt, run.Reason = Running, now, "its task runs"
+			changed = append(changed, run)
+		case errors.Is(err, ErrTemporary):
+			r.ports.Journal.Failed(run.Set, "start task", err) // stays starting, tried again with the same token
+		case errors.Is(err, ErrRefused):
+			r.ports.Journal.Failed(run.Set, "start task", err)
+			if err := r.bury(ctx, run, withHint(err)); err != nil && !errors.Is(err, ErrConflict) {
+				return err
+			}
+		default:
+			r.ports.Journal.Failed(run.Set, "start task", err)
+			run.State, run.Reason = Waiting, withHint(err)
+			changed = append(changed, run)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	if err := r.ports.Store.Advance(ctx, changed); err == nil || !errors.Is(err, ErrConflict) {
+		return err
+	}
+	// One of them has gone on already, by the event of its task; the others
+	// must not miss their record for it.
+	for _, run := range changed {
+		if err := r.ports.Store.Advance(ctx, []Run{run}); err != nil && !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Submit takes runs of one set: it records each once and starts them at once if
+// the set is up. It returns the runs as they are recorded, those known before
+// included, and the set's phase with the expected start. Runs that have to wait
+// are left to a launcher that it wakes.
+func (r *Reconciler) Submit(ctx context.Context, name SetName, runs []Run) ([]Run, Set, error) {
+	now := r.ports.Clock.Now()
+	for i := range runs {
+		runs[i].Set, runs[i].ReceivedAt = name, now
+	}
+	admitted := make([]Run, len(runs))
+	for i, run := range runs {
+		admitted[i], _ = r.intend(withState(run, Waiting), now)
+	}
+	err := r.ports.Store.Admit(ctx, name, now, admitted)
+	if err == nil {
+		err = r.startBegun(ctx, admitted)
+		return admitted, Set{Name: name, Phase: Available}, err
+	}
+	var no *NotAdmittedError
+	if !errors.As(err, &no) {
+		return nil, Set{}, err
+	}
+	out, fresh, err := r.record(ctx, runs)
+	if err != nil {
+		return nil, Set{}, err
+	}
+	set, err := r.ports.Store.LoadSet(ctx, name)
+	if err != nil || !fresh || set.attendedByOther(r.me, now) {
+		return out, set, err
+	}
+	return out, set, r.ports.Waker.Launcher(ctx, name, "runs wait")
+}
+
+// record writes down runs as waiting, each once. fresh says whether any of them
+// still needs somebody to start it.
+func (r *Reconciler) record(ctx context.Context, runs []Run) (out []Run, fresh bool, err error) {
+	for _, run := range runs {
+		run = withState(run, Waiting)
+		run.Reason = "waits for its endpoints"
+		stored, err := r.ports.Store.Record(ctx, run)
+		if err != nil && !errors.Is(err, ErrConflict) {
+			return out, fresh, err
+		}
+		fresh = fresh || stored.State == Waiting || stored.State == Starting
+		out = append(out, stored)
+	}
+	return out, fresh, nil
+}
+
+func withState(run Run, s RunState) Run {
+	run.State = s
+	return run
+}
+
+// TaskStopped takes the report that a task has stopped. One that is not ours,
+// or of an attempt that is over, changes nothing. It says whether the run has
+// to be started again.
+func (r *Reconciler) TaskStopped(ctx context.Context, set SetName, t Task) (retry bool, err error) {
+	id, attempt, ok := ParseTaskGroup(t.Group)
+	if !ok {
+		return false, nil
+	}
+	run, ok, err := r.ports.Store.Run(ctx, set, id)
+	if err != nil || !ok || run.State == Finished || run.Attempt != attempt || run.State == Waiting {
+		return false, err
+	}
+	after := run.Conclude(t, r.ports.Clock.Now())
+	if after.StartedAt.IsZero() {
+		after.StartedAt = latest(t.StartedAt, after.StartingAt)
+	}
+	if err := r.conclude(ctx, after); err != nil {
+		if errors.Is(err, ErrConflict) {
+			return false, nil
+		}
+		return false, err
+	}
+	if after.State == Waiting {
+		return true, r.ports.Waker.Launcher(ctx, set, after.Reason)
+	}
+	return false, nil
+}

@@ -1,0 +1,61 @@
+package scheduler
+
+import "time"
+
+// Next returns the set as it stands once d was decided about it at now, before
+// any call to AWS: the phase that the action leads to. Actions that do not change
+// the phase return the set unchanged. It is pure.
+func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
+	switch d.Action {
+	case Create:
+		if set.Phase != Creating {
+			return set.enter(Creating, now)
+		}
+	case Open:
+		next := set.enter(Available, now)
+		next.Usable = latest(o.AvailableSince, set.Since).Add(s.Settle)
+		if !o.Endpoints.FirstCreated.IsZero() {
+			next.BilledFrom = o.Endpoints.FirstCreated
+		}
+		return next
+	case Reopen:
+		return set.enter(Available, now)
+	case Drain:
+		return set.enter(Draining, now)
+	case Delete, Force:
+		return lower(now, s, set)
+	case Fail:
+		next := set.enter(Failed, now)
+		next.Failure, next.Attendant, next.AttendedUntil = d.Reason, "", time.Time{}
+		return next
+	case Forget:
+		return forget(now, set)
+	}
+	return set
+}
+
+// lower commits to a deletion. The next generation waits for the end of the hour
+// that is paid already.
+func lower(now time.Time, s Settings, set Set) Set {
+	if set.Phase == Deleting || set.Phase == Failed {
+		return set
+	}
+	next := set.enter(Deleting, now)
+	next.PaidUntil = time.Time{}
+	if set.Phase != Absent {
+		next.PaidUntil = Boundary(s.Basis, set.BilledFrom, now)
+	}
+	return next
+}
+
+// forget closes a generation. After one that failed, the next waits a little
+// longer each time.
+func forget(now time.Time, set Set) Set {
+	next := set.enter(Absent, now)
+	if set.Phase == Failed {
+		next.Failures++
+		next.RetryAt = now.Add(retryAfter(next.Failures))
+		next.PaidUntil = time.Time{}
+	}
+	return next
+}
