@@ -1,0 +1,461 @@
+package awssim
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"drawbridge/endpoints"
+)
+
+// gatewayTakes is how long a gateway endpoint takes to come or go.
+const gatewayTakes = 2 * time.Second
+
+// failAfter is how long an endpoint is pending before it fails.
+const failAfter = 20 * time.Second
+
+func (s *Sim) endpoint(id string) *vpcEndpoint {
+	return find(s.ec2.endpoints, func(e *vpcEndpoint) bool { return e.id == id })
+}
+
+// endpointSpec is what an endpoint is created from, by a call or by a stack.
+type endpointSpec struct {
+	service, kind, vpc, stack, policy, token string
+	subnets, groups, tables                  []string
+	privateDNS                               *bool
+	tags                                     []tag
+}
+
+// addEndpoint creates an endpoint, or refuses as EC2 does.
+func (s *Sim) addEndpoint(in endpointSpec) (*vpcEndpoint, error) {
+	if id, ok := s.ec2.tokens[in.token]; ok && in.token != "" {
+		return s.endpoint(id), nil
+	}
+	if in.kind == "" {
+		in.kind = "Gateway"
+	}
+	if err := s.checkEndpoint(in); err != nil {
+		return nil, err
+	}
+	e := &vpcEndpoint{
+		id: "vpce-" + s.id("vpce", 17), service: in.service, kind: in.kind, vpc: in.vpc, stack: in.stack, subnets: in.subnets, groups: in.groups,
+		tables: in.tables, privateDNS: in.kind == "Interface" && (in.privateDNS == nil || *in.privateDNS), policy: in.policy,
+		created: s.clock.time(), tags: in.tags, clientToken: in.token,
+	}
+	if e.kind == "Interface" && len(e.groups) == 0 {
+		e.groups = []string{find(s.ec2.groups, func(g *securityGroup) bool { return g.vpc == in.vpc && g.name == "default" }).id}
+	}
+	if in.token != "" {
+		s.ec2.tokens[in.token] = e.id
+	}
+	s.ec2.tags[e.id] = in.tags
+	s.ec2.endpoints = append(s.ec2.endpoints, e)
+	s.growEndpoint(e)
+	return e, nil
+}
+
+// growEndpoint plans how the endpoint becomes available, or fails.
+func (s *Sim) growEndpoint(e *vpcEndpoint) {
+	takes := gatewayTakes
+	if e.kind == "Interface" {
+		takes = s.options.Raise + s.delay("slow-create", 5*time.Minute)
+		if _, stuck := s.faultOn("stuck-create"); stuck {
+			e.pendingForever = true
+			return
+		}
+	}
+	if which, on := s.faultOn("fail-create"); on && (which == "" && e.kind == "Interface" || which != "" && strings.HasSuffix(e.service, "."+which)) {
+		e.creation = s.clock.after(failAfter, func() {
+			e.failed, e.failure = true, "The endpoint could not be created for want of capacity in the zone"
+			runAll(e.onFailed)
+		})
+		e.pendingForever = true
+		return
+	}
+	e.available = e.created.Add(takes)
+	e.creation = s.clock.at(e.available, func() { runAll(e.onAvailable) })
+}
+
+func runAll(fs []func()) {
+	for _, f := range fs {
+		f()
+	}
+}
+
+func (s *Sim) checkEndpoint(in endpointSpec) error {
+	zones, ok := s.ec2.offered[in.service]
+	if !ok {
+		return errf("InvalidServiceName", "The Vpc Endpoint Service '%s' does not exist", in.service)
+	}
+	v := s.vpc(in.vpc)
+	if v == nil {
+		return errf("InvalidVpcId.NotFound", "The Vpc Id %s does not exist", in.vpc)
+	}
+	if in.kind == "Gateway" {
+		return s.checkGateway(in)
+	}
+	if len(in.tables) > 0 {
+		return errf("InvalidParameter", "Route table IDs are only supported for Gateway type VPC Endpoint.")
+	}
+	seen := map[string]bool{}
+	for _, id := range in.subnets {
+		n := s.subnet(id)
+		switch {
+		case n == nil || n.vpc != in.vpc:
+			return errf("InvalidSubnetId.NotFound", "The subnet ID '%s' does not exist", id)
+		case seen[n.zone]:
+			return errf("DuplicateSubnetsInSameZone", "Found another VPC endpoint subnet in the availability zone of %s. VPC endpoint subnets should be in different availability zones supported by the VPC endpoint service.", id)
+		case !slices.Contains(zones, n.zone):
+			return errf("InvalidParameter", "The VPC endpoint service %s does not support the availability zone of the subnet: %s.", in.service, id)
+		}
+		seen[n.zone] = true
+	}
+	for _, id := range in.groups {
+		if g := s.group(id); g == nil || g.vpc != in.vpc {
+			return errf("InvalidSecurityGroupId.NotFound", "The security group '%s' does not exist", id)
+		}
+	}
+	if in.privateDNS == nil || *in.privateDNS {
+		return s.checkPrivateDNS(in, v)
+	}
+	return nil
+}
+
+func (s *Sim) checkGateway(in endpointSpec) error {
+	if len(in.subnets) > 0 {
+		return errf("InvalidParameter", "Subnet IDs are only supported for Interface and GatewayLoadBalancer type VPC Endpoints.")
+	}
+	for _, id := range in.tables {
+		if t := s.table(id); t == nil || t.vpc != in.vpc {
+			return errf("InvalidRouteTableId.NotFound", "The routeTable ID '%s' does not exist", id)
+		}
+		for _, e := range s.ec2.endpoints {
+			if e.service == in.service && slices.Contains(e.tables, id) && e.state(s.clock.time()) != "" {
+				return errf("RouteAlreadyExists", "route table %s already has a route with destination-prefix-list-id %s", id, s.prefixList(in.service))
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Sim) checkPrivateDNS(in endpointSpec, v *vpc) error {
+	if !v.dnsSupport || !v.dnsHostnames {
+		return errf("InvalidParameter", "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for %s", v.id)
+	}
+	for _, e := range s.ec2.endpoints {
+		if e.vpc == in.vpc && e.service == in.service && e.privateDNS && e.state(s.clock.time()) != "" {
+			return errf("InvalidParameter", "private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s", s.privateDNSName(in.service), in.vpc)
+		}
+	}
+	return nil
+}
+
+func (s *Sim) privateDNSName(service string) string {
+	for _, svc := range endpoints.All() {
+		if svc.Name(s.options.Region) == service {
+			return svc.PrivateDNS(s.options.Region)
+		}
+	}
+	return ""
+}
+
+// removeEndpoint begins the deletion of an endpoint. One that is being deleted
+// stays as it is.
+func (s *Sim) removeEndpoint(e *vpcEndpoint) {
+	if !e.deleting.IsZero() {
+		return
+	}
+	now := s.clock.time()
+	s.clock.cancel(e.creation)
+	e.deleting = now
+	takes := gatewayTakes
+	if e.kind == "Interface" {
+		takes = s.options.Lower + s.delay("slow-delete", 5*time.Minute)
+		if _, stuck := s.faultOn("stuck-delete"); stuck {
+			e.deletingForEver = true
+		}
+	}
+	s.recheck()
+	if e.deletingForEver {
+		return
+	}
+	e.deleted = now.Add(takes)
+	e.removal = s.clock.at(e.deleted, func() { runAll(e.onDeleted) })
+}
+
+// serves says whether a task with the given security groups in a subnet reaches
+// the service at t through a usable endpoint.
+func (s *Sim) serves(service string, sub *subnet, groups []string, t time.Time) bool {
+	for _, e := range s.ec2.endpoints {
+		if e.service != service || e.vpc != sub.vpc || e.state(t) != "available" {
+			continue
+		}
+		if e.kind == "Gateway" {
+			if table := s.tableOf(sub); table != nil && slices.Contains(e.tables, table.id) {
+				return true
+			}
+			continue
+		}
+		settled := e.availableAt(t).Add(s.delay("unsettled", time.Minute))
+		if e.privateDNS && !t.Before(settled) && s.letsIn(e.groups, sub, groups) {
+			return true
+		}
+	}
+	return false
+}
+
+// letsIn says whether any of an endpoint's groups lets port 443 in from a task.
+func (s *Sim) letsIn(endpointGroups []string, sub *subnet, taskGroups []string) bool {
+	network, err := netip.ParsePrefix(sub.cidr)
+	for _, id := range endpointGroups {
+		g := s.group(id)
+		if g == nil {
+			continue
+		}
+		for _, p := range g.ingress {
+			if p.protocol != "-1" && (p.protocol != "tcp" || p.from > 443 || p.to < 443) {
+				continue
+			}
+			if p.group != "" && slices.Contains(taskGroups, p.group) {
+				return true
+			}
+			if from, perr := netip.ParsePrefix(p.cidr); perr == nil && err == nil && from.Contains(network.Addr()) && from.Bits() <= network.Bits() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+type dnsXML struct {
+	Name string `xml:"dnsName"`
+	Zone string `xml:"hostedZoneId"`
+}
+
+type groupRefXML struct {
+	ID   string `xml:"groupId"`
+	Name string `xml:"groupName"`
+}
+
+type lastErrorXML struct {
+	Code    string `xml:"code"`
+	Message string `xml:"message"`
+}
+
+type texts struct {
+	Item []string `xml:"item"`
+}
+
+type endpointXML struct {
+	ID         string             `xml:"vpcEndpointId"`
+	Type       string             `xml:"vpcEndpointType"`
+	VpcID      string             `xml:"vpcId"`
+	Service    string             `xml:"serviceName"`
+	State      string             `xml:"state"`
+	Policy     string             `xml:"policyDocument"`
+	Tables     texts              `xml:"routeTableIdSet"`
+	Subnets    texts              `xml:"subnetIdSet"`
+	Groups     items[groupRefXML] `xml:"groupSet"`
+	PrivateDNS bool               `xml:"privateDnsEnabled"`
+	Managed    bool               `xml:"requesterManaged"`
+	Interfaces texts              `xml:"networkInterfaceIdSet"`
+	DNS        items[dnsXML]      `xml:"dnsEntrySet"`
+	Created    stamp              `xml:"creationTimestamp"`
+	Tags       items[tag]         `xml:"tagSet"`
+	OwnerID    string             `xml:"ownerId"`
+	LastError  *lastErrorXML      `xml:"lastError"`
+	Failure    string             `xml:"failureReason,omitempty"`
+	ServiceReg string             `xml:"serviceRegion"`
+}
+
+func (s *Sim) endpointXML(e *vpcEndpoint, state string) endpointXML {
+	x := endpointXML{
+		ID: e.id, Type: e.kind, VpcID: e.vpc, Service: e.service, State: state, Policy: e.policy, Tables: texts{e.tables}, Subnets: texts{e.subnets},
+		PrivateDNS: e.privateDNS, Managed: e.requesterManaged, Created: stamp{e.created}, Tags: items[tag]{e.tags}, OwnerID: s.options.Account, ServiceReg: s.options.Region,
+	}
+	if x.Policy == "" {
+		x.Policy = `{"Statement":[{"Action":"*","Effect":"Allow","Principal":"*","Resource":"*"}]}`
+	}
+	if state == "failed" {
+		x.LastError = &lastErrorXML{"InsufficientCapacity", e.failure}
+		x.Failure = e.failure
+	}
+	if e.kind == "Interface" {
+		for _, n := range e.subnets {
+			x.Interfaces.Item = append(x.Interfaces.Item, "eni-"+s.digest(e.id+n, 17))
+		}
+		x.DNS.Item = append(x.DNS.Item, dnsXML{e.id + "-" + s.digest(e.id, 8) + "." + strings.TrimPrefix(e.service, "com.amazonaws.") + ".vpce.amazonaws.com", "Z7HUB22UULQXV"})
+		if name := s.privateDNSName(e.service); e.privateDNS && name != "" {
+			x.DNS.Item = append(x.DNS.Item, dnsXML{name, "Z" + strings.ToUpper(s.digest("zone"+name, 13))})
+		}
+	}
+	for _, g := range e.groups {
+		name := ""
+		if group := s.group(g); group != nil {
+			name = group.name
+		}
+		x.Groups.Item = append(x.Groups.Item, groupRefXML{g, name})
+	}
+	return x
+}
+
+func (s *Sim) createVpcEndpoint(_ *call, in *struct {
+	VpcID             string `query:"VpcId"`
+	VpcEndpointType   string
+	ServiceName       string
+	PolicyDocument    string
+	RouteTableID      []string `query:"RouteTableId"`
+	SubnetID          []string `query:"SubnetId"`
+	SecurityGroupID   []string `query:"SecurityGroupId"`
+	PrivateDNSEnabled *bool    `query:"PrivateDnsEnabled"`
+	TagSpecification  []tagSpec
+	ClientToken       string
+	IPAddressType     string `query:"IpAddressType"`
+	DryRun            bool
+}) (*struct {
+	Endpoint    endpointXML `xml:"vpcEndpoint"`
+	ClientToken string      `xml:"clientToken,omitempty"`
+}, error) {
+	if in.PolicyDocument != "" && !json.Valid([]byte(in.PolicyDocument)) {
+		return nil, errf("InvalidPolicyDocument", "The policy document is not valid JSON")
+	}
+	e, err := s.addEndpoint(endpointSpec{
+		service: in.ServiceName, kind: in.VpcEndpointType, vpc: in.VpcID, policy: in.PolicyDocument, token: in.ClientToken, subnets: in.SubnetID,
+		groups: in.SecurityGroupID, tables: in.RouteTableID, privateDNS: in.PrivateDNSEnabled, tags: tagsOf(in.TagSpecification),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &struct {
+		Endpoint    endpointXML `xml:"vpcEndpoint"`
+		ClientToken string      `xml:"clientToken,omitempty"`
+	}{s.endpointXML(e, e.state(s.clock.time())), in.ClientToken}, nil
+}
+
+func (s *Sim) describeVpcEndpoints(_ *call, in *struct {
+	VpcEndpointID []string `query:"VpcEndpointId"`
+	Filter        []filter
+	pages
+}) (*struct {
+	Endpoints items[endpointXML] `xml:"vpcEndpointSet"`
+}, error) {
+	out := &struct {
+		Endpoints items[endpointXML] `xml:"vpcEndpointSet"`
+	}{}
+	t := s.asOf()
+	for _, id := range in.VpcEndpointID {
+		if e := s.endpoint(id); e == nil || e.state(t) == "" {
+			return nil, errf("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '%s' does not exist", id)
+		}
+	}
+	for _, e := range s.ec2.endpoints {
+		state := e.state(t)
+		ok, err := matches(in.Filter, e.tags, map[string][]string{
+			"vpc-id": {e.vpc}, "vpc-endpoint-id": {e.id}, "service-name": {e.service}, "vpc-endpoint-state": {state}, "vpc-endpoint-type": {e.kind},
+		})
+		if err != nil {
+			return nil, err
+		}
+		if state != "" && ok && (len(in.VpcEndpointID) == 0 || slices.Contains(in.VpcEndpointID, e.id)) {
+			out.Endpoints.Item = append(out.Endpoints.Item, s.endpointXML(e, state))
+		}
+	}
+	return out, nil
+}
+
+type unsuccessfulXML struct {
+	ResourceID string       `xml:"resourceId"`
+	Error      lastErrorXML `xml:"error"`
+}
+
+func (s *Sim) deleteVpcEndpoints(_ *call, in *struct {
+	VpcEndpointID []string `query:"VpcEndpointId"`
+	DryRun        bool
+}) (*struct {
+	Unsuccessful items[unsuccessfulXML] `xml:"unsuccessful"`
+}, error) {
+	out := &struct {
+		Unsuccessful items[unsuccessfulXML] `xml:"unsuccessful"`
+	}{}
+	for _, id := range in.VpcEndpointID {
+		e := s.endpoint(id)
+		if e == nil || e.state(s.clock.time()) == "" {
+			out.Unsuccessful.Item = append(out.Unsuccessful.Item, unsuccessfulXML{id, lastErrorXML{"InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '" + id + "' does not exist"}})
+			continue
+		}
+		s.removeEndpoint(e)
+	}
+	return out, nil
+}
+
+type serviceTypeXML struct {
+	Type string `xml:"serviceType"`
+}
+
+type endpointServiceXML struct {
+	Name    string                `xml:"serviceName"`
+	ID      string                `xml:"serviceId"`
+	Types   items[serviceTypeXML] `xml:"serviceType"`
+	Zones   texts                 `xml:"availabilityZoneSet"`
+	Owner   string                `xml:"owner"`
+	Private string                `xml:"privateDnsName,omitempty"`
+	Policy  bool                  `xml:"vpcEndpointPolicySupported"`
+	Accept  bool                  `xml:"acceptanceRequired"`
+	Manages bool                  `xml:"managesVpcEndpoints"`
+	Region  string                `xml:"serviceRegion"`
+}
+
+func (s *Sim) describeEndpointServices(_ *call, in *struct {
+	ServiceName   []string
+	ServiceRegion []string
+	Filter        []filter
+	pages
+}) (*struct {
+	Names   texts                     `xml:"serviceNameSet"`
+	Details items[endpointServiceXML] `xml:"serviceDetailSet"`
+}, error) {
+	out := &struct {
+		Names   texts                     `xml:"serviceNameSet"`
+		Details items[endpointServiceXML] `xml:"serviceDetailSet"`
+	}{}
+	for _, name := range in.ServiceName {
+		if _, ok := s.ec2.offered[name]; !ok {
+			return nil, errf("InvalidServiceName", "The Vpc Endpoint Service '%s' does not exist", name)
+		}
+	}
+	for _, svc := range endpoints.All() {
+		name := svc.Name(s.options.Region)
+		zones, ok := s.ec2.offered[name]
+		if !ok || len(in.ServiceName) > 0 && !slices.Contains(in.ServiceName, name) {
+			continue
+		}
+		kind := "Interface"
+		if svc.Type == endpoints.Gateway {
+			kind = "Gateway"
+		}
+		pass, err := matches(in.Filter, nil, map[string][]string{"service-name": {name}, "service-type": {kind}, "owner": {"amazon"}})
+		if err != nil {
+			return nil, err
+		}
+		if !pass {
+			continue
+		}
+		out.Names.Item = append(out.Names.Item, name)
+		out.Details.Item = append(out.Details.Item, endpointServiceXML{name, "vpce-svc-" + s.digest(name, 17), items[serviceTypeXML]{[]serviceTypeXML{{kind}}},
+			texts{zones}, "amazon", svc.PrivateDNS(s.options.Region), svc.Policy, false, false, s.options.Region})
+	}
+	return out, nil
+}
+
+// WithholdService takes a service out of a zone, or of the Region if zone is "".
+func (s *Sim) WithholdService(service, zone string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if zone == "" {
+		delete(s.ec2.offered, service)
+		return
+	}
+	s.ec2.offered[service] = slices.DeleteFunc(slices.Clone(s.ec2.offered[service]), func(z string) bool { return z == zone })
+}

@@ -1,0 +1,790 @@
+package awssim
+
+import (
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+)
+
+type ecsState struct {
+	clusters    []string
+	definitions []*taskDefinition
+	tasks       []*task
+	tokens      map[string]*tokenUse
+	tokensLeft  float64 // of the RunTask bucket
+	refilled    time.Time
+	running     map[*exec.Cmd]bool
+}
+
+type tokenUse struct {
+	parameters string
+	tasks      []*task
+	at         time.Time
+}
+
+type taskDefinition struct {
+	family     string
+	revision   int
+	status     string
+	raw        map[string]any // as it was registered
+	containers []containerDefinition
+	registered time.Time
+}
+
+func (d *taskDefinition) arn(s *Sim) string {
+	return s.arn("ecs", fmt.Sprintf("task-definition/%s:%d", d.family, d.revision))
+}
+
+type keyValue struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+type containerDefinition struct {
+	Name        string     `json:"name"`
+	Image       string     `json:"image"`
+	Essential   *bool      `json:"essential"`
+	Environment []keyValue `json:"environment"`
+	Command     []string   `json:"command"`
+	Secrets     []struct {
+		Name      string `json:"name"`
+		ValueFrom string `json:"valueFrom"`
+	} `json:"secrets"`
+	LogConfiguration *struct {
+		LogDriver string            `json:"logDriver"`
+		Options   map[string]string `json:"options"`
+	} `json:"logConfiguration"`
+}
+
+type containerOverride struct {
+	Name                 string              `json:"name"`
+	Command              []string            `json:"command,omitempty"`
+	Environment          []keyValue          `json:"environment,omitempty"`
+	EnvironmentFiles     []map[string]string `json:"environmentFiles,omitempty"`
+	CPU                  *int                `json:"cpu,omitempty"`
+	Memory               *int                `json:"memory,omitempty"`
+	MemoryReservation    *int                `json:"memoryReservation,omitempty"`
+	ResourceRequirements []map[string]string `json:"resourceRequirements,omitempty"`
+}
+
+type taskOverride struct {
+	ContainerOverrides            []containerOverride `json:"containerOverrides"`
+	CPU                           string              `json:"cpu,omitempty"`
+	Memory                        string              `json:"memory,omitempty"`
+	TaskRoleArn                   string              `json:"taskRoleArn,omitempty"`
+	ExecutionRoleArn              string              `json:"executionRoleArn,omitempty"`
+	EphemeralStorage              *map[string]int     `json:"ephemeralStorage,omitempty"`
+	InferenceAcceleratorOverrides []map[string]string `json:"inferenceAcceleratorOverrides,omitempty"`
+}
+
+type ecsTag struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+}
+
+// task is one task, with its whole life.
+type task struct {
+	arn, id, cluster, startedBy, clientToken, group string
+	definition                                      *taskDefinition
+	overrides                                       taskOverride
+	subnet                                          *subnet
+	groups                                          []string
+	publicIP                                        bool
+	tags                                            []ecsTag
+	status, desired                                 string
+	created, pulling, started, stopping, stopped    time.Time
+	stopCode, stopReason, containerReason           string
+	code                                            *int
+	version                                         int
+	hadEndpoints                                    bool
+	history                                         []statusAt
+	next                                            *event
+}
+
+func (s *Sim) newECS() *service {
+	s.ecs = &ecsState{tokens: map[string]*tokenUse{}, tokensLeft: runTaskBurst, running: map[*exec.Cmd]bool{}}
+	s.ec2.networkRefs = func(group string) int {
+		n := 0
+		for _, t := range s.ecs.tasks {
+			if t.status != "STOPPED" && slices.Contains(t.groups, group) {
+				n++
+			}
+		}
+		return n
+	}
+	return &service{name: "ecs", prefix: "AmazonEC2ContainerServiceV20141113", protocol: json11, ops: map[string]operation{
+		"CreateCluster":            op(s.createCluster),
+		"DescribeClusters":         op(s.describeClusters),
+		"ListClusters":             op(s.listClusters),
+		"DeleteCluster":            op(s.deleteCluster),
+		"RegisterTaskDefinition":   s.registerTaskDefinition,
+		"DeregisterTaskDefinition": op(s.deregisterTaskDefinition),
+		"DescribeTaskDefinition":   op(s.describeTaskDefinition),
+		"ListTaskDefinitions":      op(s.listTaskDefinitions),
+		"RunTask":                  op(s.runTask),
+		"DescribeTasks":            op(s.describeTasks),
+		"ListTasks":                op(s.listTasks),
+		"StopTask":                 op(s.stopTask),
+	}}
+}
+
+func (s *Sim) clusterARN(name string) string { return s.arn("ecs", "cluster/"+name) }
+
+func (s *Sim) addCluster(name string) {
+	if !slices.Contains(s.ecs.clusters, name) {
+		s.ecs.clusters = append(s.ecs.clusters, name)
+	}
+}
+
+// clusterName returns the name of a cluster given by name or ARN, or an error if
+// there is none.
+func (s *Sim) clusterName(given string) (string, error) {
+	name := given
+	if name == "" {
+		name = "default"
+	}
+	if i := strings.LastIndex(name, "/"); i >= 0 {
+		name = name[i+1:]
+	}
+	if !slices.Contains(s.ecs.clusters, name) {
+		return "", errf("ClusterNotFoundException", "Cluster not found.")
+	}
+	return name, nil
+}
+
+type clusterJSON struct {
+	ClusterArn   string `json:"clusterArn"`
+	ClusterName  string `json:"clusterName"`
+	Status       string `json:"status"`
+	RunningTasks int    `json:"runningTasksCount"`
+	PendingTasks int    `json:"pendingTasksCount"`
+}
+
+func (s *Sim) clusterJSON(name string) clusterJSON {
+	c := clusterJSON{ClusterArn: s.clusterARN(name), ClusterName: name, Status: "ACTIVE"}
+	for _, t := range s.ecs.tasks {
+		switch {
+		case t.cluster != name:
+		case t.status == "RUNNING":
+			c.RunningTasks++
+		case t.status == "PENDING" || t.status == "PROVISIONING":
+			c.PendingTasks++
+		}
+	}
+	return c
+}
+
+func (s *Sim) createCluster(_ *call, in *struct {
+	ClusterName                     string
+	Tags                            []ecsTag
+	Settings                        []keyValue
+	CapacityProviders               []string
+	DefaultCapacityProviderStrategy []map[string]any
+}) (*struct {
+	Cluster clusterJSON `json:"cluster"`
+}, error) {
+	if in.ClusterName == "" {
+		in.ClusterName = "default"
+	}
+	s.addCluster(in.ClusterName)
+	return &struct {
+		Cluster clusterJSON `json:"cluster"`
+	}{s.clusterJSON(in.ClusterName)}, nil
+}
+
+type failureJSON struct {
+	Arn    string `json:"arn,omitempty"`
+	Reason string `json:"reason"`
+}
+
+func (s *Sim) describeClusters(_ *call, in *struct {
+	Clusters []string
+	Include  []string
+}) (*struct {
+	Clusters []clusterJSON `json:"clusters"`
+	Failures []failureJSON `json:"failures"`
+}, error) {
+	out := &struct {
+		Clusters []clusterJSON `json:"clusters"`
+		Failures []failureJSON `json:"failures"`
+	}{[]clusterJSON{}, []failureJSON{}}
+	if len(in.Clusters) == 0 {
+		in.Clusters = []string{"default"}
+	}
+	for _, c := range in.Clusters {
+		name, err := s.clusterName(c)
+		if err != nil {
+			out.Failures = append(out.Failures, failureJSON{s.clusterARN(c), "MISSING"})
+			continue
+		}
+		out.Clusters = append(out.Clusters, s.clusterJSON(name))
+	}
+	return out, nil
+}
+
+func (s *Sim) listClusters(_ *call, _ *struct {
+	NextToken  string
+	MaxResults int
+}) (*struct {
+	ClusterArns []string `json:"clusterArns"`
+}, error) {
+	out := &struct {
+		ClusterArns []string `json:"clusterArns"`
+	}{[]string{}}
+	for _, c := range s.ecs.clusters {
+		out.ClusterArns = append(out.ClusterArns, s.clusterARN(c))
+	}
+	return out, nil
+}
+
+func (s *Sim) deleteCluster(_ *call, in *struct{ Cluster string }) (*struct {
+	Cluster clusterJSON `json:"cluster"`
+}, error) {
+	name, err := s.clusterName(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if c := s.clusterJSON(name); c.RunningTasks+c.PendingTasks > 0 {
+		return nil, errf("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
+	}
+	s.ecs.clusters = slices.DeleteFunc(s.ecs.clusters, func(c string) bool { return c == name })
+	out := s.clusterJSON(name)
+	out.Status = "INACTIVE"
+	return &struct {
+		Cluster clusterJSON `json:"cluster"`
+	}{out}, nil
+}
+
+var definitionMembers = []string{
+	"family", "taskRoleArn", "executionRoleArn", "networkMode", "containerDefinitions", "volumes", "placementConstraints", "requiresCompatibilities",
+	"cpu", "memory", "pidMode", "ipcMode", "proxyConfiguration", "inferenceAccelerators", "ephemeralStorage", "runtimePlatform", "enableFaultInjection",
+}
+
+func (s *Sim) registerTaskDefinition(c *call) (any, error) {
+	var raw map[string]any
+	if err := json.Unmarshal(c.body, &raw); err != nil {
+		return nil, errf("SerializationException", "%v", err)
+	}
+	delete(raw, "tags")
+	for k := range raw {
+		if !slices.Contains(definitionMembers, k) {
+			return nil, c.unsupported(k)
+		}
+	}
+	d, err := s.addDefinition(raw)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"taskDefinition": s.definitionJSON(d)}, nil
+}
+
+func (s *Sim) addDefinition(raw map[string]any) (*taskDefinition, error) {
+	family, _ := raw["family"].(string)
+	if family == "" {
+		return nil, errf("InvalidParameterException", "Family should not be null or empty.")
+	}
+	d := &taskDefinition{family: family, status: "ACTIVE", raw: raw, revision: 1, registered: s.clock.time()}
+	b, err := json.Marshal(raw["containerDefinitions"])
+	if err == nil {
+		err = json.Unmarshal(b, &d.containers)
+	}
+	if err != nil || len(d.containers) == 0 {
+		return nil, errf("ClientException", "Container definitions should not be null or empty.")
+	}
+	for _, o := range s.ecs.definitions {
+		if o.family == family {
+			d.revision = o.revision + 1
+		}
+	}
+	s.ecs.definitions = append(s.ecs.definitions, d)
+	return d, nil
+}
+
+func (s *Sim) definitionJSON(d *taskDefinition) map[string]any {
+	out := map[string]any{}
+	for k, v := range d.raw {
+		out[k] = v
+	}
+	out["taskDefinitionArn"], out["revision"], out["status"] = d.arn(s), d.revision, d.status
+	out["compatibilities"] = []string{"EC2", "FARGATE"}
+	out["registeredAt"] = stamp{d.registered}
+	for _, k := range []string{"volumes", "placementConstraints"} {
+		if _, ok := out[k]; !ok {
+			out[k] = []any{}
+		}
+	}
+	return out
+}
+
+// definition finds a task definition by family, family:revision or ARN. A family
+// alone means its newest active revision.
+func (s *Sim) definition(given string) *taskDefinition {
+	name := given
+	if i := strings.LastIndex(name, "/"); i >= 0 {
+		name = name[i+1:]
+	}
+	family, revision, exact := strings.Cut(name, ":")
+	for _, d := range slices.Backward(s.ecs.definitions) {
+		if d.family == family && (exact && fmt.Sprint(d.revision) == revision || !exact && d.status == "ACTIVE") {
+			return d
+		}
+	}
+	return nil
+}
+
+func (s *Sim) deregisterTaskDefinition(_ *call, in *struct{ TaskDefinition string }) (*map[string]any, error) {
+	d := s.definition(in.TaskDefinition)
+	if d == nil || !strings.Contains(in.TaskDefinition, ":") {
+		return nil, errf("ClientException", "Unable to describe task definition.")
+	}
+	d.status = "INACTIVE"
+	return &map[string]any{"taskDefinition": s.definitionJSON(d)}, nil
+}
+
+func (s *Sim) describeTaskDefinition(_ *call, in *struct {
+	TaskDefinition string
+	Include        []string
+}) (*map[string]any, error) {
+	d := s.definition(in.TaskDefinition)
+	if d == nil {
+		return nil, errf("ClientException", "Unable to describe task definition.")
+	}
+	return &map[string]any{"taskDefinition": s.definitionJSON(d)}, nil
+}
+
+func (s *Sim) listTaskDefinitions(_ *call, in *struct {
+	FamilyPrefix, Status, Sort, NextToken string
+	MaxResults                            int
+}) (*struct {
+	Arns []string `json:"taskDefinitionArns"`
+}, error) {
+	out := &struct {
+		Arns []string `json:"taskDefinitionArns"`
+	}{[]string{}}
+	if in.Status == "" {
+		in.Status = "ACTIVE"
+	}
+	for _, d := range s.ecs.definitions {
+		if d.status == in.Status && (in.FamilyPrefix == "" || d.family == in.FamilyPrefix) {
+			out.Arns = append(out.Arns, d.arn(s))
+		}
+	}
+	return out, nil
+}
+
+type vpcConfiguration struct {
+	Subnets        []string `json:"subnets"`
+	SecurityGroups []string `json:"securityGroups"`
+	AssignPublicIP string   `json:"assignPublicIp"`
+}
+
+type runTaskInput struct {
+	Cluster, TaskDefinition, ClientToken, StartedBy, Group string
+	LaunchType, PlatformVersion, PropagateTags             string
+	ReferenceID                                            string `json:"referenceId"`
+	Count                                                  *int
+	NetworkConfiguration                                   struct {
+		AwsvpcConfiguration vpcConfiguration
+	}
+	Overrides                taskOverride
+	Tags                     []ecsTag
+	EnableECSManagedTags     bool
+	EnableExecuteCommand     bool
+	CapacityProviderStrategy []struct {
+		CapacityProvider string
+		Weight, Base     int
+	}
+}
+
+type runTaskOutput struct {
+	Tasks    []taskJSON    `json:"tasks"`
+	Failures []failureJSON `json:"failures"`
+}
+
+// The RunTask rate: a bucket of 20 calls, refilled by 20 a second.
+const runTaskBurst, runTaskRate = 20.0, 20.0
+
+func (s *Sim) takeRunTaskToken() bool {
+	now := s.clock.time()
+	if !s.ecs.refilled.IsZero() {
+		s.ecs.tokensLeft = min(runTaskBurst, s.ecs.tokensLeft+now.Sub(s.ecs.refilled).Seconds()*runTaskRate)
+	}
+	s.ecs.refilled = now
+	if s.ecs.tokensLeft < 1 {
+		return false
+	}
+	s.ecs.tokensLeft--
+	return true
+}
+
+func bad(format string, args ...any) *apiError {
+	return errf("InvalidParameterException", format, args...)
+}
+
+func (s *Sim) runTask(c *call, in *runTaskInput) (*runTaskOutput, error) {
+	if !s.takeRunTaskToken() {
+		return nil, errf("ThrottlingException", "Rate exceeded")
+	}
+	cluster, err := s.clusterName(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	count := 1
+	if in.Count != nil {
+		count = *in.Count
+	}
+	d, sub, err := s.checkRunTask(c, in, count)
+	if err != nil {
+		return nil, err
+	}
+	parameters := digestOf(in)
+	if in.ClientToken != "" {
+		if use := s.tokenUse(cluster, in.ClientToken); use != nil {
+			if use.parameters != parameters {
+				var arns []string
+				for _, t := range use.tasks {
+					arns = append(arns, t.arn)
+				}
+				e := errf("ConflictException", "The request could not be processed because of conflict in the current state of the resource.")
+				e.Extra = map[string]any{"resourceIds": arns}
+				return nil, e
+			}
+			return s.ranTasks(use.tasks), nil
+		}
+	}
+	if s.happens("no-capacity", 0.5) {
+		return &runTaskOutput{Tasks: []taskJSON{}, Failures: []failureJSON{{Reason: "Capacity is unavailable at this time. Please try again later or in a different availability zone"}}}, nil
+	}
+	var made []*task
+	for i := range count {
+		made = append(made, s.addTask(in, cluster, d, sub, i))
+	}
+	if in.ClientToken != "" {
+		s.ecs.tokens[cluster+" "+in.ClientToken] = &tokenUse{parameters, made, s.clock.time()}
+	}
+	return s.ranTasks(made), nil
+}
+
+func digestOf(in *runTaskInput) string {
+	b, _ := json.Marshal(in) // plain data
+	return string(b)
+}
+
+// tokenUse returns the use of a client token that still counts: for 24 hours, or
+// until an hour after the last of its tasks has stopped.
+func (s *Sim) tokenUse(cluster, token string) *tokenUse {
+	use := s.ecs.tokens[cluster+" "+token]
+	if use == nil {
+		return nil
+	}
+	end := use.at.Add(24 * time.Hour)
+	var last time.Time
+	for _, t := range use.tasks {
+		if t.stopped.IsZero() {
+			last = end
+		} else if t.stopped.After(last) {
+			last = t.stopped
+		}
+	}
+	if hour := last.Add(time.Hour); hour.Before(end) {
+		end = hour
+	}
+	if s.clock.time().After(end) {
+		return nil
+	}
+	return use
+}
+
+func (s *Sim) checkRunTask(c *call, in *runTaskInput, count int) (*taskDefinition, *subnet, error) {
+	d := s.definition(in.TaskDefinition)
+	if d == nil {
+		return nil, nil, errf("ClientException", "TaskDefinition not found.")
+	}
+	if d.status != "ACTIVE" {
+		return nil, nil, bad("TaskDefinition is inactive")
+	}
+	if count < 1 || count > 10 {
+		return nil, nil, bad("Count must be between 1 and 10.")
+	}
+	if len(in.StartedBy) > 128 {
+		return nil, nil, bad("startedBy longer than 128.")
+	}
+	if len(in.ClientToken) > 64 {
+		return nil, nil, bad("clientToken longer than 64.")
+	}
+	if strings.Trim(in.StartedBy, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_") != "" {
+		return nil, nil, bad("startedBy contains invalid characters.")
+	}
+	if b, _ := json.Marshal(in.Overrides); len(b) > 8192 {
+		return nil, nil, bad("Container Overrides length must be at most 8192")
+	}
+	for _, o := range in.Overrides.ContainerOverrides {
+		if !slices.ContainsFunc(d.containers, func(x containerDefinition) bool { return x.Name == o.Name }) {
+			return nil, nil, bad("Override for container named %s is not a container in the TaskDefinition.", o.Name)
+		}
+	}
+	n := in.NetworkConfiguration.AwsvpcConfiguration
+	if len(n.Subnets) == 0 {
+		return nil, nil, bad("subnets can not be empty.")
+	}
+	for _, id := range n.Subnets {
+		if s.subnet(id) == nil {
+			return nil, nil, bad("Error retrieving subnet information for [%s]: The subnet ID '%s' does not exist (ErrorCode: InvalidSubnetID.NotFound)", id, id)
+		}
+		if s.subnet(id).vpc != s.subnet(n.Subnets[0]).vpc {
+			return nil, nil, bad("Subnets must belong to the same VPC.")
+		}
+	}
+	for _, id := range n.SecurityGroups {
+		if s.group(id) == nil {
+			return nil, nil, bad("Error retrieving security group information for [%s]: The security group '%s' does not exist (ErrorCode: InvalidGroup.NotFound)", id, id)
+		}
+	}
+	if in.PropagateTags != "" && in.PropagateTags != "TASK_DEFINITION" && in.PropagateTags != "NONE" {
+		return nil, nil, bad("Invalid value for propagateTags")
+	}
+	return d, s.subnet(n.Subnets[0]), nil
+}
+
+func (s *Sim) ranTasks(tasks []*task) *runTaskOutput {
+	out := &runTaskOutput{Failures: []failureJSON{}, Tasks: []taskJSON{}}
+	for _, t := range tasks {
+		out.Tasks = append(out.Tasks, s.taskJSON(t, s.clock.time()))
+	}
+	return out
+}
+
+type attachmentJSON struct {
+	ID      string     `json:"id"`
+	Type    string     `json:"type"`
+	Status  string     `json:"status"`
+	Details []keyValue `json:"details"`
+}
+
+type containerJSON struct {
+	ContainerArn string `json:"containerArn"`
+	TaskArn      string `json:"taskArn"`
+	Name         string `json:"name"`
+	Image        string `json:"image"`
+	LastStatus   string `json:"lastStatus"`
+	ExitCode     *int   `json:"exitCode,omitempty"`
+	Reason       string `json:"reason,omitempty"`
+}
+
+type taskJSON struct {
+	TaskArn              string           `json:"taskArn"`
+	ClusterArn           string           `json:"clusterArn"`
+	TaskDefinitionArn    string           `json:"taskDefinitionArn"`
+	Group                string           `json:"group"`
+	StartedBy            string           `json:"startedBy,omitempty"`
+	LaunchType           string           `json:"launchType"`
+	PlatformVersion      string           `json:"platformVersion"`
+	AvailabilityZone     string           `json:"availabilityZone"`
+	LastStatus           string           `json:"lastStatus"`
+	DesiredStatus        string           `json:"desiredStatus"`
+	CPU                  string           `json:"cpu,omitempty"`
+	Memory               string           `json:"memory,omitempty"`
+	CreatedAt            *stamp           `json:"createdAt,omitempty"`
+	PullStartedAt        *stamp           `json:"pullStartedAt,omitempty"`
+	StartedAt            *stamp           `json:"startedAt,omitempty"`
+	StoppingAt           *stamp           `json:"stoppingAt,omitempty"`
+	StoppedAt            *stamp           `json:"stoppedAt,omitempty"`
+	StopCode             string           `json:"stopCode,omitempty"`
+	StoppedReason        string           `json:"stoppedReason,omitempty"`
+	Version              int              `json:"version"`
+	Overrides            taskOverride     `json:"overrides"`
+	Containers           []containerJSON  `json:"containers"`
+	Attachments          []attachmentJSON `json:"attachments"`
+	Tags                 []ecsTag         `json:"tags"`
+	EnableExecuteCommand bool             `json:"enableExecuteCommand"`
+}
+
+func (s *Sim) taskJSON(t *task, at time.Time) taskJSON {
+	status := t.statusAt(at)
+	j := taskJSON{
+		TaskArn: t.arn, ClusterArn: s.clusterARN(t.cluster), TaskDefinitionArn: t.definition.arn(s), Group: t.group, StartedBy: t.startedBy, LaunchType: "FARGATE",
+		PlatformVersion: "1.4.0", AvailabilityZone: t.subnet.zone, LastStatus: status, DesiredStatus: "RUNNING", Version: t.version, Overrides: t.overrides,
+		CreatedAt: stampOf(t.created), Tags: t.tags, Attachments: []attachmentJSON{},
+		CPU: textOr(t.definition.raw["cpu"]), Memory: textOr(t.definition.raw["memory"]),
+	}
+	if j.Overrides.ContainerOverrides == nil {
+		j.Overrides.ContainerOverrides = []containerOverride{}
+	}
+	if j.Tags == nil {
+		j.Tags = []ecsTag{}
+	}
+	if !t.pulling.After(at) {
+		j.PullStartedAt = stampOf(t.pulling)
+	}
+	if !t.started.After(at) {
+		j.StartedAt = stampOf(t.started)
+	}
+	if status == "STOPPED" || status == "DEPROVISIONING" || status == "STOPPING" || status == "DEACTIVATING" {
+		j.DesiredStatus = "STOPPED"
+		j.StoppingAt, j.StopCode, j.StoppedReason = stampOf(t.stopping), t.stopCode, t.stopReason
+	}
+	if status == "STOPPED" {
+		j.StoppedAt = stampOf(t.stopped)
+	}
+	j.Attachments = append(j.Attachments, attachmentJSON{s.digest("attachment"+t.id, 8) + "-0000-4000-a000-" + s.digest(t.id, 12), "ElasticNetworkInterface", "ATTACHED", []keyValue{{"subnetId", t.subnet.id}}})
+	for _, d := range t.definition.containers {
+		cj := containerJSON{s.arn("ecs", "container/"+t.cluster+"/"+t.id+"/"+s.digest(t.id+d.Name, 8)), t.arn, d.Name, d.Image, status, nil, ""}
+		if status != "PROVISIONING" && status != "PENDING" && status != "RUNNING" && status != "STOPPED" {
+			cj.LastStatus = "STOPPED"
+		}
+		if status == "STOPPED" {
+			cj.ExitCode, cj.Reason = t.exitCode(), t.containerReason
+		}
+		j.Containers = append(j.Containers, cj)
+	}
+	return j
+}
+
+func textOr(v any) string {
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+func (t *task) exitCode() *int { return t.code }
+
+func (t *task) statusAt(at time.Time) string {
+	status := t.history[0].status
+	for _, h := range t.history {
+		if !h.at.After(at) {
+			status = h.status
+		}
+	}
+	return status
+}
+
+// environment returns what the task's first container sees.
+func (t *task) environment() map[string]string {
+	out := map[string]string{}
+	c := t.definition.containers[0]
+	for _, kv := range c.Environment {
+		out[kv.Name] = kv.Value
+	}
+	for _, o := range t.overrides.ContainerOverrides {
+		if o.Name == c.Name {
+			for _, kv := range o.Environment {
+				out[kv.Name] = kv.Value
+			}
+		}
+	}
+	return out
+}
+
+// taskKept is how long ECS shows a task after it has stopped.
+const taskKept = time.Hour
+
+func (s *Sim) findTask(cluster, given string) *task {
+	id := given[strings.LastIndex(given, "/")+1:]
+	return find(s.ecs.tasks, func(t *task) bool {
+		return t.id == id && t.cluster == cluster && (t.stopped.IsZero() || s.clock.time().Sub(t.stopped) < taskKept)
+	})
+}
+
+func (s *Sim) describeTasks(_ *call, in *struct {
+	Cluster        string
+	Tasks, Include []string
+}) (*runTaskOutput, error) {
+	cluster, err := s.clusterName(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.Tasks) == 0 {
+		return nil, bad("Tasks cannot be empty.")
+	}
+	if len(in.Tasks) > 100 {
+		return nil, bad("Tasks cannot be more than 100.")
+	}
+	out := &runTaskOutput{Tasks: []taskJSON{}, Failures: []failureJSON{}}
+	at := s.asOf()
+	for _, given := range in.Tasks {
+		t := s.findTask(cluster, given)
+		if t == nil || t.created.After(at) {
+			arn := given
+			if !strings.HasPrefix(arn, "arn:") {
+				arn = s.arn("ecs", "task/"+cluster+"/"+given)
+			}
+			out.Failures = append(out.Failures, failureJSON{arn, "MISSING"})
+			continue
+		}
+		out.Tasks = append(out.Tasks, s.taskJSON(t, at))
+	}
+	return out, nil
+}
+
+func (s *Sim) listTasks(_ *call, in *struct {
+	Cluster, Family, StartedBy, ServiceName, DesiredStatus, LaunchType, ContainerInstance, NextToken string
+	MaxResults                                                                                       int
+}) (*struct {
+	TaskArns  []string `json:"taskArns"`
+	NextToken string   `json:"nextToken,omitempty"`
+}, error) {
+	cluster, err := s.clusterName(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if in.StartedBy != "" && (in.Family != "" || in.ServiceName != "" || in.ContainerInstance != "") {
+		return nil, bad("Cannot specify startedBy with other filters.")
+	}
+	if in.DesiredStatus == "" {
+		in.DesiredStatus = "RUNNING"
+	}
+	out := &struct {
+		TaskArns  []string `json:"taskArns"`
+		NextToken string   `json:"nextToken,omitempty"`
+	}{TaskArns: []string{}}
+	at := s.asOf()
+	skip := 0
+	_, _ = fmt.Sscan(in.NextToken, &skip) // empty on the first page
+	for _, t := range s.ecs.tasks {
+		j := s.taskJSON(t, at)
+		if t.cluster != cluster || t.created.After(at) || j.DesiredStatus != in.DesiredStatus || in.StartedBy != "" && t.startedBy != in.StartedBy ||
+			in.Family != "" && t.definition.family != in.Family || !t.stopped.IsZero() && at.Sub(t.stopped) >= taskKept {
+			continue
+		}
+		if skip > 0 {
+			skip--
+			continue
+		}
+		if len(out.TaskArns) == 100 {
+			n := 0
+			_, _ = fmt.Sscan(in.NextToken, &n)
+			out.NextToken = fmt.Sprint(n + 100)
+			break
+		}
+		out.TaskArns = append(out.TaskArns, t.arn)
+	}
+	return out, nil
+}
+
+func (s *Sim) stopTask(_ *call, in *struct{ Cluster, Task, Reason string }) (*struct {
+	Task taskJSON `json:"task"`
+}, error) {
+	cluster, err := s.clusterName(in.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	t := s.findTask(cluster, in.Task)
+	if t == nil {
+		return nil, bad("The referenced task was not found.")
+	}
+	if t.stopping.IsZero() {
+		code := 143
+		var exit *int
+		if t.status == "RUNNING" {
+			exit = &code
+		}
+		s.beginStop(t, "UserInitiated", in.Reason, "", exit)
+	}
+	return &struct {
+		Task taskJSON `json:"task"`
+	}{s.taskJSON(t, s.clock.time())}, nil
+}

@@ -1,0 +1,259 @@
+package awssim
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The times of a Fargate task's life beside its run.
+const (
+	provisionTakes = 5 * time.Second
+	pullTakes      = 10 * time.Second
+	// giveUpAfter is how long the agent retries what it cannot reach.
+	giveUpAfter = 30 * time.Second
+	stopTakes   = 3 * time.Second
+	// runsFor is how long a container runs that does not say it.
+	runsFor = time.Minute
+)
+
+func (s *Sim) addTask(in *runTaskInput, cluster string, d *taskDefinition, sub *subnet, n int) *task {
+	id := s.id("task", 32)
+	if in.ClientToken != "" { // does not depend on the order of calls at the same instant
+		id = s.digest(fmt.Sprintf("task %s %s %d %d", cluster, in.ClientToken, n, s.clock.time().UnixMilli()), 32)
+	}
+	c := in.NetworkConfiguration.AwsvpcConfiguration
+	t := &task{
+		arn: s.arn("ecs", "task/"+cluster+"/"+id), id: id, cluster: cluster, startedBy: in.StartedBy, clientToken: in.ClientToken, group: in.Group,
+		definition: d, overrides: in.Overrides, subnet: sub, groups: c.SecurityGroups, publicIP: c.AssignPublicIP == "ENABLED", tags: in.Tags, created: s.clock.time(),
+	}
+	if t.group == "" {
+		t.group = "family:" + d.family
+	}
+	if len(t.groups) == 0 {
+		t.groups = []string{find(s.ec2.groups, func(g *securityGroup) bool { return g.vpc == sub.vpc && g.name == "default" }).id}
+	}
+	s.ecs.tasks = append(s.ecs.tasks, t)
+	s.setTask(t, "PROVISIONING")
+	t.next = s.clock.after(provisionTakes, func() { s.pull(t) })
+	return t
+}
+
+// setTask gives a task another status and tells EventBridge.
+func (s *Sim) setTask(t *task, status string) {
+	now := s.clock.time()
+	t.status = status
+	t.version++
+	t.history = append(t.history, statusAt{now, status, ""})
+	j := s.taskJSON(t, now)
+	detail := map[string]any{
+		"taskArn": j.TaskArn, "clusterArn": j.ClusterArn, "taskDefinitionArn": j.TaskDefinitionArn, "group": j.Group, "startedBy": j.StartedBy,
+		"lastStatus": j.LastStatus, "desiredStatus": j.DesiredStatus, "launchType": "FARGATE", "version": t.version, "availabilityZone": j.AvailabilityZone,
+		"containers": j.Containers, "overrides": j.Overrides, "attachments": j.Attachments,
+	}
+	for k, v := range map[string]time.Time{"createdAt": t.created, "startedAt": t.started, "stoppingAt": t.stopping, "stoppedAt": t.stopped, "updatedAt": now} {
+		if !v.IsZero() {
+			detail[k] = v.UTC().Format("2006-01-02T15:04:05.000Z")
+		}
+	}
+	if t.stopCode != "" {
+		detail["stopCode"], detail["stoppedReason"] = t.stopCode, t.stopReason
+	}
+	s.publish("aws.ecs", "ECS Task State Change", []string{t.arn}, detail)
+}
+
+// pull begins what needs the endpoints: login, image, secrets, log stream.
+func (s *Sim) pull(t *task) {
+	t.pulling = s.clock.time()
+	t.hadEndpoints = true
+	s.setTask(t, "PENDING")
+	if reason := s.unreachable(t); reason != "" {
+		t.hadEndpoints = false
+		t.next = s.clock.after(giveUpAfter, func() { s.beginStop(t, "TaskFailedToStart", reason, reason, nil) })
+		return
+	}
+	takes := pullTakes + time.Duration(s.digest(t.id, 1)[0]%5)*time.Second
+	t.next = s.clock.after(takes, func() { s.runContainer(t) })
+}
+
+func (s *Sim) runContainer(t *task) {
+	if reason := s.unreachable(t); reason != "" {
+		s.beginStop(t, "TaskFailedToStart", reason, reason, nil)
+		return
+	}
+	t.started = s.clock.time()
+	s.setTask(t, "RUNNING")
+	env := t.environment()
+	if command, ok := s.options.Images[t.definition.containers[0].Image]; ok {
+		s.runImage(t, command, env)
+		return
+	}
+	length := runsFor
+	if d, err := time.ParseDuration(env["SANDBOX_RUN_FOR"]); err == nil && d >= 0 {
+		length = d
+	}
+	code := 0
+	if n, err := strconv.Atoi(env["SANDBOX_EXIT_CODE"]); err == nil {
+		code = n
+	}
+	s.logTask(t, "started")
+	t.next = s.clock.after(length, func() { s.containerExited(t, code) })
+}
+
+func (s *Sim) containerExited(t *task, code int) {
+	s.logTask(t, fmt.Sprintf("exit code %d", code))
+	s.beginStop(t, "EssentialContainerExited", "Essential container in task exited", "", &code)
+}
+
+// beginStop ends a task.
+func (s *Sim) beginStop(t *task, code, reason, containerReason string, exit *int) {
+	if !t.stopping.IsZero() {
+		return
+	}
+	s.clock.cancel(t.next)
+	t.stopping, t.stopCode, t.stopReason, t.containerReason = s.clock.time(), code, reason, containerReason
+	if t.code == nil {
+		t.code = exit
+	}
+	s.setTask(t, "DEPROVISIONING")
+	t.next = s.clock.after(stopTakes, func() {
+		t.stopped = s.clock.time()
+		s.setTask(t, "STOPPED")
+	})
+}
+
+// runImage runs a local program in the container's place. The task lasts as long
+// as the program, and no simulated time passes meanwhile.
+func (s *Sim) runImage(t *task, command string, env map[string]string) {
+	args := []string{"-c", command + ` "$@"`, command}
+	args = append(args, t.definition.containers[0].Command...)
+	for _, o := range t.overrides.ContainerOverrides {
+		if o.Name == t.definition.containers[0].Name && len(o.Command) > 0 {
+			args = append(args[:3], o.Command...)
+		}
+	}
+	cmd := exec.Command("sh", args...)
+	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "AWS_REGION="+s.options.Region, "AWS_ENDPOINT_URL=http://"+s.address,
+		"AWS_ACCESS_KEY_ID=ASIATASK", "AWS_SECRET_ACCESS_KEY=secret", "AWS_SESSION_TOKEN=token", "ECS_TASK_ARN="+t.arn)
+	for _, k := range sortedKeys(env) {
+		cmd.Env = append(cmd.Env, k+"="+env[k])
+	}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		reason := "CannotStartContainerError: " + err.Error()
+		s.beginStop(t, "TaskFailedToStart", reason, reason, nil)
+		return
+	}
+	s.ecs.running[cmd] = true
+	s.clock.setBusy(1)
+	go func() {
+		err := cmd.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.ecs.running, cmd)
+		code := cmd.ProcessState.ExitCode()
+		for _, line := range strings.Split(strings.TrimRight(out.String(), "\n"), "\n") {
+			s.logTask(t, line)
+		}
+		if err != nil && code < 0 {
+			code = 137
+		}
+		s.containerExited(t, code)
+		s.clock.setBusy(-1)
+	}()
+}
+
+// recheck looks whether tasks have just lost an endpoint that they need.
+func (s *Sim) recheck() {
+	for _, t := range s.ecs.tasks {
+		if t.hadEndpoints && t.stopping.IsZero() && s.unreachable(t) != "" {
+			t.hadEndpoints = false
+		}
+	}
+}
+
+// unreachable returns the reason that Fargate gives when the task cannot reach
+// what it needs, or "" if it can.
+func (s *Sim) unreachable(t *task) string {
+	if s.hasWayOut(t) {
+		return ""
+	}
+	now := s.clock.time()
+	reach := func(id string) bool {
+		return s.serves("com.amazonaws."+s.options.Region+"."+id, t.subnet, t.groups, now)
+	}
+	for _, c := range t.definition.containers {
+		if reason := s.cannotPull(c, reach); reason != "" {
+			return reason
+		}
+		for _, secret := range c.Secrets {
+			switch {
+			case strings.Contains(secret.ValueFrom, ":secretsmanager:") && !reach("secretsmanager"):
+				return "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: There is a connection issue between the task and AWS Secrets Manager. Check your task network configuration. failed to fetch secret " + secret.ValueFrom + " from secrets manager: operation error Secrets Manager: GetSecretValue, https response error StatusCode: 0, RequestID: , canceled, context deadline exceeded"
+			case !strings.Contains(secret.ValueFrom, ":secretsmanager:") && !reach("ssm"):
+				return "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secrets from ssm: There is a connection issue between the task and AWS Systems Manager Parameter Store. Check your task network configuration. context deadline exceeded"
+			}
+		}
+		if l := c.LogConfiguration; l != nil && l.LogDriver == "awslogs" {
+			if !reach("logs") {
+				return "ResourceInitializationError: failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition. There is a connection issue between the task and Amazon CloudWatch. Check your network configuration. : signal: killed"
+			}
+			if l.Options["awslogs-create-group"] != "true" && s.logGroup(l.Options["awslogs-group"]) == nil {
+				return "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"
+			}
+		}
+	}
+	return ""
+}
+
+func (s *Sim) cannotPull(c containerDefinition, reach func(string) bool) string {
+	host, _, _ := strings.Cut(c.Image, "/")
+	if !strings.Contains(host, ".dkr.ecr.") {
+		return "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref " + c.Image + ": failed to do request: Head \"https://" + host + "/v2/\": dial tcp 192.0.2.10:443: i/o timeout"
+	}
+	switch {
+	case !reach("ecr.api"):
+		return "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr." + s.options.Region + ".amazonaws.com/\": dial tcp 192.0.2.20:443: i/o timeout"
+	case !reach("ecr.dkr"):
+		return "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref " + c.Image + ": failed to do request: Head \"https://" + host + "/v2/\": dial tcp 192.0.2.21:443: i/o timeout"
+	case !reach("s3"):
+		return "CannotPullContainerError: The task cannot pull " + c.Image + " from the registry " + c.Image + ". There is a connection issue between the task and the registry. Check your task network configuration. : failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://prod-" + s.options.Region + "-starport-layer-bucket.s3." + s.options.Region + ".amazonaws.com/\": dial tcp 192.0.2.22:443: i/o timeout"
+	}
+	return ""
+}
+
+// hasWayOut says whether the task reaches the internet, so that it needs no
+// endpoint.
+func (s *Sim) hasWayOut(t *task) bool {
+	table := s.tableOf(t.subnet)
+	if table == nil {
+		return false
+	}
+	for _, r := range table.routes {
+		if r.destination == "0.0.0.0/0" && (strings.HasPrefix(r.target, "nat-") || strings.HasPrefix(r.target, "igw-") && t.publicIP) {
+			return true
+		}
+	}
+	return false
+}
+
+// logTask writes a line into the task's log stream, if its group exists.
+func (s *Sim) logTask(t *task, line string) {
+	c := t.definition.containers[0]
+	if c.LogConfiguration == nil || c.LogConfiguration.LogDriver != "awslogs" {
+		return
+	}
+	o := c.LogConfiguration.Options
+	g := s.logGroup(o["awslogs-group"])
+	if g == nil && o["awslogs-create-group"] == "true" {
+		g = s.addLogGroup(o["awslogs-group"])
+	}
+	if g != nil {
+		g.write(o["awslogs-stream-prefix"]+"/"+c.Name+"/"+t.id, line, s.clock.time())
+	}
+}

@@ -1,0 +1,189 @@
+package awssim
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// fault is a fault that is on.
+type fault struct {
+	value string
+	until time.Time // zero: until it is turned off
+}
+
+// FaultHelp says what each fault does, in order of name.
+var FaultHelp = []struct{ Name, Value, Help string }{
+	{"duplicate-events", "P", "each event, message and timer is delivered twice with probability P (default 0.5)"},
+	{"expired-credentials", "", "every call is refused for expired credentials"},
+	{"fail-create", "SERVICE", "the endpoint of SERVICE (default: every one) fails while it is created; the stack rolls back"},
+	{"fail-delete", "N", "the next N stack deletions (default 1) end in DELETE_FAILED"},
+	{"kill", "FUNCTION:N", "the next handler of FUNCTION is killed before its Nth call to AWS takes effect"},
+	{"kill-after", "FUNCTION:N", "the next handler of FUNCTION is killed after its Nth call to AWS took effect"},
+	{"late-events", "DURATION", "events, messages and timers come DURATION later (default 60s)"},
+	{"lost-events", "P", "each event of EventBridge is lost with probability P (default 0.5); queues and timers lose nothing"},
+	{"lost-reply", "P", "a call takes effect and its reply is lost, with probability P (default 0.1)"},
+	{"no-capacity", "P", "RunTask answers with a failure for want of capacity, with probability P (default 0.5)"},
+	{"server-error", "P", "a call is answered with a 5xx error and has no effect, with probability P (default 0.1)"},
+	{"slow-create", "DURATION", "endpoints need DURATION longer to become available (default 5m)"},
+	{"slow-delete", "DURATION", "endpoints need DURATION longer to be gone (default 5m)"},
+	{"stale-reads", "DURATION", "describing stacks, endpoints and tasks shows them as they were DURATION ago (default 5s)"},
+	{"stuck-create", "", "endpoints stay pending"},
+	{"stuck-delete", "", "endpoints stay deleting"},
+	{"throttle", "P", "a call is throttled and has no effect, with probability P (default 0.1)"},
+	{"unsettled", "DURATION", "endpoints refuse connections for DURATION after they became available (default 60s)"},
+}
+
+// SetFault turns a fault on; forSeconds above 0 turns it off again by itself. The
+// value "off" turns it off. Unknown names and values are errors.
+func (s *Sim) SetFault(name, value string, forSeconds float64) error {
+	i := slices.IndexFunc(FaultHelp, func(f struct{ Name, Value, Help string }) bool { return f.Name == name })
+	if i < 0 {
+		return fmt.Errorf("unknown fault %q, use one of %s", name, strings.Join(faultNames(), ", "))
+	}
+	if err := checkFault(FaultHelp[i].Value, name, value); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if value == "off" {
+		delete(s.faults, name)
+		return nil
+	}
+	f := fault{value: value}
+	if forSeconds > 0 {
+		f.until = s.clock.time().Add(time.Duration(forSeconds * float64(time.Second)))
+	}
+	s.faults[name] = f
+	return nil
+}
+
+func faultNames() []string {
+	var names []string
+	for _, f := range FaultHelp {
+		names = append(names, f.Name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+func checkFault(kind, name, value string) error {
+	if value == "" && kind != "FUNCTION:N" || value == "off" {
+		return nil
+	}
+	var err error
+	switch kind {
+	case "P":
+		var p float64
+		if p, err = strconv.ParseFloat(value, 64); err == nil && (p < 0 || p > 1) {
+			err = fmt.Errorf("out of range")
+		}
+	case "DURATION":
+		_, err = time.ParseDuration(value)
+	case "N":
+		_, err = strconv.Atoi(value)
+	case "FUNCTION:N":
+		_, n, _ := strings.Cut(value, ":")
+		_, err = strconv.Atoi(n)
+	case "":
+		err = fmt.Errorf("it takes no value")
+	}
+	if err != nil {
+		return fmt.Errorf("fault %s=%s: want %s", name, value, kind)
+	}
+	return nil
+}
+
+// faultOn returns the value of a fault that is on.
+func (s *Sim) faultOn(name string) (string, bool) {
+	f, ok := s.faults[name]
+	if !ok {
+		return "", false
+	}
+	if !f.until.IsZero() && !s.clock.time().Before(f.until) {
+		delete(s.faults, name)
+		return "", false
+	}
+	return f.value, true
+}
+
+// happens draws whether a fault with a probability strikes this time.
+func (s *Sim) happens(name string, p float64) bool {
+	v, ok := s.faultOn(name)
+	if !ok {
+		return false
+	}
+	if v != "" {
+		p, _ = strconv.ParseFloat(v, 64) // checked when it was set
+	}
+	return s.draw(name) < p
+}
+
+// delay returns the duration of a fault, or 0 if it is off.
+func (s *Sim) delay(name string, normal time.Duration) time.Duration {
+	v, ok := s.faultOn(name)
+	if !ok {
+		return 0
+	}
+	if v == "" {
+		return normal
+	}
+	d, _ := time.ParseDuration(v) // checked when it was set
+	return d
+}
+
+// refuse returns the error of a fault that keeps a call from having any effect.
+func (s *Sim) refuse(c *call) *apiError {
+	if _, ok := s.faultOn("expired-credentials"); ok || strings.HasPrefix(c.accessKey, "ASIAEXPIRED") {
+		return c.denied("expired")
+	}
+	if s.happens("throttle", 0.1) {
+		code := "ThrottlingException"
+		switch c.service.protocol {
+		case ec2Query:
+			return errf("RequestLimitExceeded", "Request limit exceeded.").status(503)
+		case query:
+			code = "Throttling"
+		}
+		e := errf(code, "Rate exceeded")
+		if c.service.protocol == restJSON {
+			e.Status = 429
+		}
+		return e
+	}
+	if s.happens("server-error", 0.1) {
+		code := "InternalFailure"
+		switch c.service.name {
+		case "dynamodb":
+			code = "InternalServerError"
+		case "ecs":
+			code = "ServerException"
+		case "ec2":
+			code = "InternalError"
+		case "scheduler", "sqs":
+			code = "InternalServerException"
+		case "lambda":
+			code = "ServiceException"
+		}
+		return errf(code, "An internal error has occurred").status(500)
+	}
+	return nil
+}
+
+// asOf returns the instant that a read shows: now, or earlier while reads are
+// stale.
+func (s *Sim) asOf() time.Time { return s.clock.time().Add(-s.delay("stale-reads", 5*time.Second)) }
+
+// deliver carries an event, message or timer over after d, as the faults have it.
+func (s *Sim) deliver(d time.Duration, lossy bool, run func()) {
+	d += s.delay("late-events", time.Minute)
+	if !lossy || !s.happens("lost-events", 0.5) {
+		s.clock.after(d, run)
+	}
+	if s.happens("duplicate-events", 0.5) {
+		s.clock.after(d+time.Second, run)
+	}
+}

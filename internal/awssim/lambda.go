@@ -1,0 +1,637 @@
+package awssim
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+type lambdaState struct {
+	functions   []*function
+	mappings    []*mapping
+	invocations []*invocation
+	open        map[string]*invocation // those that have not ended, by request id
+}
+
+// Handler is a function that runs in this process.
+type Handler func(ctx context.Context, payload []byte) ([]byte, error)
+
+// function is a Lambda function: a handler in this process or a bootstrap binary.
+type function struct {
+	name, role    string
+	handler       Handler
+	bootstrap     string
+	directory     string // to be removed with the simulation
+	environment   map[string]string
+	timeout       time.Duration
+	memory        int
+	onFailure     string
+	idle          []*environment
+	created       time.Time
+	nextNumber    int
+	architectures []string
+}
+
+// invocation is one run of a handler.
+type invocation struct {
+	id             string
+	function       *function
+	payload        []byte
+	started, ended time.Time
+	outcome        string
+	environment    *environment
+	cancel         context.CancelFunc
+	done           func(invokeResult)
+	timer          *event
+	calls          int
+	sleeping       int
+	counted        bool
+}
+
+// invokeResult is what came of an invocation: outcome ok, error, timeout or
+// killed, and the handler's answer or its error as JSON.
+type invokeResult struct {
+	outcome string
+	payload []byte
+}
+
+func (s *Sim) newLambda() *service {
+	s.lambda = &lambdaState{open: map[string]*invocation{}}
+	return &service{name: "lambda", protocol: restJSON, ops: map[string]operation{
+		"CreateFunction":           op(s.createFunction),
+		"GetFunction":              op(s.getFunction),
+		"GetFunctionConfiguration": op(s.getFunctionConfiguration),
+		"ListFunctions":            op(s.listFunctions),
+		"DeleteFunction":           op(s.deleteFunction),
+		"CreateEventSourceMapping": op(s.createMapping),
+		"ListEventSourceMappings":  op(s.listMappings),
+	}}
+}
+
+func lambdaAction(r *http.Request, parts []string) string {
+	if len(parts) < 2 || parts[0] != "2015-03-31" {
+		return ""
+	}
+	switch {
+	case parts[1] == "event-source-mappings" && len(parts) == 2:
+		return map[string]string{"POST": "CreateEventSourceMapping", "GET": "ListEventSourceMappings"}[r.Method]
+	case parts[1] != "functions":
+		return ""
+	case len(parts) == 2:
+		return map[string]string{"POST": "CreateFunction", "GET": "ListFunctions"}[r.Method]
+	case len(parts) == 3:
+		return map[string]string{"GET": "GetFunction", "DELETE": "DeleteFunction"}[r.Method]
+	case parts[3] == "invocations" && r.Method == "POST":
+		return "Invoke"
+	case parts[3] == "configuration" && r.Method == "GET":
+		return "GetFunctionConfiguration"
+	}
+	return ""
+}
+
+func (s *Sim) functionARN(name string) string { return s.arn("lambda", "function:"+name) }
+
+// function finds a function by name or ARN.
+func (s *Sim) function(given string) *function {
+	name := given
+	if i := strings.Index(name, ":function:"); i >= 0 {
+		name = name[i+len(":function:"):]
+	}
+	name, _, _ = strings.Cut(name, ":")
+	return find(s.lambda.functions, func(f *function) bool { return f.name == name })
+}
+
+func (c *call) functionName() string {
+	parts := strings.Split(strings.Trim(c.request.URL.Path, "/"), "/")
+	return parts[2]
+}
+
+func (s *Sim) functionOf(c *call) (*function, error) {
+	if f := s.function(c.functionName()); f != nil {
+		return f, nil
+	}
+	return nil, notFound("Function not found: %s", s.functionARN(c.functionName()))
+}
+
+// FunctionSpec is a function to install: a Handler, or the path of a bootstrap
+// binary.
+type FunctionSpec struct {
+	Name        string
+	Handler     Handler
+	Bootstrap   string
+	Environment map[string]string
+	Timeout     time.Duration
+	Role        string
+	// OnFailure is the ARN of the queue that takes asynchronous invocations that
+	// failed for good.
+	OnFailure string
+}
+
+// InstallFunction puts a function into the account.
+func (s *Sim) InstallFunction(f FunctionSpec) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.Timeout == 0 {
+		f.Timeout = 15 * time.Minute
+	}
+	s.lambda.functions = append(s.lambda.functions, &function{
+		name: f.Name, handler: f.Handler, bootstrap: f.Bootstrap, environment: f.Environment, timeout: f.Timeout, role: f.Role, onFailure: f.OnFailure, memory: 128,
+		created: s.clock.time(), architectures: []string{"arm64"},
+	})
+	s.addLogGroup("/aws/lambda/" + f.Name)
+}
+
+// MapQueue lets a function read a queue, in batches, with at most concurrency
+// batches at a time.
+func (s *Sim) MapQueue(queueName, functionName string, batch, concurrency int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := find(s.sqs.queues, func(q *queue) bool { return q.name == queueName })
+	f := s.function(functionName)
+	if q == nil || f == nil {
+		return fmt.Errorf("map queue %s to function %s: one of them does not exist", queueName, functionName)
+	}
+	s.addMapping(q, f, batch, concurrency)
+	return nil
+}
+
+func (s *Sim) addMapping(q *queue, f *function, batch, concurrency int) *mapping {
+	m := &mapping{id: s.uuid("mapping"), queue: q, function: f, batch: batch, concurrency: concurrency}
+	q.mappings = append(q.mappings, m)
+	s.lambda.mappings = append(s.lambda.mappings, m)
+	s.clock.after(mappingTakes, func() { s.poll(m) })
+	return m
+}
+
+type functionJSON struct {
+	FunctionName  string
+	FunctionArn   string
+	Runtime       string
+	Role          string
+	Handler       string
+	CodeSize      int
+	Timeout       int
+	MemorySize    int
+	LastModified  string
+	CodeSha256    string
+	Version       string
+	PackageType   string
+	Architectures []string
+	State         string
+	RevisionID    string `json:"RevisionId"`
+
+	created bool
+}
+
+func (f functionJSON) httpStatus() int {
+	if f.created {
+		return http.StatusCreated
+	}
+	return http.StatusOK
+}
+
+func (s *Sim) functionJSON(f *function) functionJSON {
+	return functionJSON{FunctionName: f.name, FunctionArn: s.functionARN(f.name), Runtime: "provided.al2023", Role: f.role, Handler: "bootstrap", CodeSize: 1, Timeout: int(f.timeout / time.Second),
+		MemorySize: f.memory, LastModified: f.created.UTC().Format("2006-01-02T15:04:05.000+0000"), CodeSha256: base64.StdEncoding.EncodeToString([]byte(s.digest(f.name, 32))),
+		Version: "$LATEST", PackageType: "Zip", Architectures: f.architectures, State: "Active", RevisionID: s.digest("revision"+f.name, 8) + "-0000-4000-a000-000000000000"}
+}
+
+func (s *Sim) createFunction(_ *call, in *struct {
+	FunctionName, Runtime, Role, Handler, Description, PackageType string
+	Code                                                           struct{ ZipFile []byte }
+	Timeout, MemorySize                                            int
+	Publish                                                        bool
+	Architectures                                                  []string
+	Environment                                                    struct{ Variables map[string]string }
+	Tags                                                           map[string]string
+}) (*functionJSON, error) {
+	if s.function(in.FunctionName) != nil {
+		return nil, errf("ResourceConflictException", "Function already exist: %s", in.FunctionName).status(http.StatusConflict)
+	}
+	if !s.roleServes(in.Role, "lambda.amazonaws.com") {
+		return nil, errf("InvalidParameterValueException", "The role defined for the function cannot be assumed by Lambda.")
+	}
+	dir, err := unzipBootstrap(in.Code.ZipFile)
+	if err != nil {
+		return nil, errf("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload again.")
+	}
+	f := &function{name: in.FunctionName, role: in.Role, bootstrap: filepath.Join(dir, "bootstrap"), directory: dir, environment: in.Environment.Variables,
+		timeout: time.Duration(max(in.Timeout, 3)) * time.Second, memory: max(in.MemorySize, 128), created: s.clock.time(), architectures: in.Architectures}
+	s.lambda.functions = append(s.lambda.functions, f)
+	s.addLogGroup("/aws/lambda/" + f.name)
+	out := s.functionJSON(f)
+	out.created = true
+	return &out, nil
+}
+
+// maxBootstrap bounds what a zip may unpack to, in bytes.
+const maxBootstrap = 256 << 20
+
+func unzipBootstrap(zipped []byte) (string, error) {
+	r, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
+	if err != nil {
+		return "", err
+	}
+	for _, f := range r.File {
+		if f.Name != "bootstrap" {
+			continue
+		}
+		in, err := f.Open()
+		if err != nil {
+			return "", err
+		}
+		defer in.Close()
+		b, err := io.ReadAll(io.LimitReader(in, maxBootstrap))
+		if err != nil {
+			return "", err
+		}
+		dir, err := os.MkdirTemp("", "drawbridge-function-")
+		if err != nil {
+			return "", err
+		}
+		return dir, os.WriteFile(filepath.Join(dir, "bootstrap"), b, 0o755)
+	}
+	return "", fmt.Errorf("no bootstrap in the zip")
+}
+
+func (s *Sim) getFunction(c *call, _ *none) (*struct {
+	Configuration functionJSON
+	Code          map[string]string
+	Tags          map[string]string `json:",omitempty"`
+}, error) {
+	f, err := s.functionOf(c)
+	if err != nil {
+		return nil, err
+	}
+	return &struct {
+		Configuration functionJSON
+		Code          map[string]string
+		Tags          map[string]string `json:",omitempty"`
+	}{s.functionJSON(f), map[string]string{"RepositoryType": "S3", "Location": "https://example.invalid/" + f.name}, nil}, nil
+}
+
+func (s *Sim) getFunctionConfiguration(c *call, _ *none) (*functionJSON, error) {
+	f, err := s.functionOf(c)
+	if err != nil {
+		return nil, err
+	}
+	out := s.functionJSON(f)
+	return &out, nil
+}
+
+func (s *Sim) listFunctions(_ *call, _ *none) (*struct{ Functions []functionJSON }, error) {
+	out := &struct{ Functions []functionJSON }{[]functionJSON{}}
+	for _, f := range s.lambda.functions {
+		out.Functions = append(out.Functions, s.functionJSON(f))
+	}
+	return out, nil
+}
+
+// deleted is the empty answer of a deletion.
+type deleted struct{ none }
+
+func (deleted) httpStatus() int { return http.StatusNoContent }
+
+func (s *Sim) deleteFunction(c *call, _ *none) (*rawReply, error) {
+	f, err := s.functionOf(c)
+	if err != nil {
+		return nil, err
+	}
+	s.lambda.functions = slices.DeleteFunc(s.lambda.functions, func(x *function) bool { return x == f })
+	s.closeFunction(f)
+	return &rawReply{status: http.StatusNoContent}, nil
+}
+
+type mappingJSON struct {
+	UUID           string
+	BatchSize      int
+	EventSourceArn string
+	FunctionArn    string
+	State          string
+	StateReason    string `json:"StateTransitionReason"`
+	LastModified   stamp
+}
+
+func (s *Sim) mappingJSON(m *mapping) mappingJSON {
+	return mappingJSON{m.id, m.batch, m.queue.arn(s), s.functionARN(m.function.name), "Enabled", "USER_INITIATED", stamp{s.clock.time()}}
+}
+
+func (s *Sim) createMapping(_ *call, in *struct {
+	EventSourceArn, FunctionName   string
+	BatchSize                      int
+	Enabled                        *bool
+	MaximumBatchingWindowInSeconds int
+	FunctionResponseTypes          []string
+	ScalingConfig                  struct{ MaximumConcurrency int }
+}) (*rawReply, error) {
+	q := find(s.sqs.queues, func(q *queue) bool { return q.arn(s) == in.EventSourceArn })
+	f := s.function(in.FunctionName)
+	if f == nil {
+		return nil, notFound("Function not found: %s", s.functionARN(in.FunctionName))
+	}
+	if q == nil {
+		return nil, errf("InvalidParameterValueException", "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The specified queue does not exist.")
+	}
+	if in.BatchSize == 0 {
+		in.BatchSize = 10
+	}
+	if in.ScalingConfig.MaximumConcurrency == 0 {
+		in.ScalingConfig.MaximumConcurrency = 1000
+	}
+	body, err := json.Marshal(s.mappingJSON(s.addMapping(q, f, in.BatchSize, in.ScalingConfig.MaximumConcurrency)))
+	return &rawReply{http.StatusAccepted, map[string]string{"Content-Type": "application/json"}, body}, err
+}
+
+func (s *Sim) listMappings(_ *call, _ *none) (*struct{ EventSourceMappings []mappingJSON }, error) {
+	out := &struct{ EventSourceMappings []mappingJSON }{[]mappingJSON{}}
+	for _, m := range s.lambda.mappings {
+		out.EventSourceMappings = append(out.EventSourceMappings, s.mappingJSON(m))
+	}
+	return out, nil
+}
+
+// The limits of Invoke's payload in bytes: synchronous, asynchronous.
+const maxSync, maxAsync = 6 << 20, 1 << 20
+
+// invokeAPI answers Invoke. The lock is held, and given up while the handler runs.
+func (s *Sim) invokeAPI(c *call) (reply, bool) {
+	s.calls["lambda:Invoke"]++
+	if s.killed(c, true) {
+		return reply{}, true
+	}
+	if e := s.refuse(c); e != nil {
+		return c.encode(nil, e), false
+	}
+	out := s.invokeAnswer(c)
+	if s.killed(c, false) || s.happens("lost-reply", 0.1) {
+		return reply{}, true
+	}
+	return out, false
+}
+
+func (s *Sim) invokeAnswer(c *call) reply {
+	f, err := s.functionOf(c)
+	if err != nil {
+		return c.encode(nil, err)
+	}
+	body := bytes.TrimSpace(c.body)
+	if len(body) == 0 {
+		body = []byte("{}")
+	}
+	kind := c.request.Header.Get("X-Amz-Invocation-Type")
+	limit := maxSync
+	if kind == "Event" {
+		limit = maxAsync
+	}
+	if len(body) > limit {
+		return c.encode(nil, errf("RequestTooLargeException", "Request must be smaller than %d bytes for the InvokeFunction operation", limit).status(http.StatusRequestEntityTooLarge))
+	}
+	if !json.Valid(body) {
+		return c.encode(nil, errf("InvalidRequestContentException", "Could not parse request body into json: Could not parse payload into json"))
+	}
+	switch kind {
+	case "Event":
+		s.deliver(50*time.Millisecond, false, func() { s.invokeAsync(f, body) })
+		return c.encode(&rawReply{status: http.StatusAccepted}, nil)
+	case "DryRun":
+		return c.encode(&rawReply{status: http.StatusNoContent}, nil)
+	}
+	result := make(chan invokeResult, 1)
+	s.invoke(f, body, func(r invokeResult) { result <- r })
+	s.mu.Unlock()
+	r := <-result
+	s.mu.Lock()
+	headers := map[string]string{"Content-Type": "application/json", "X-Amz-Executed-Version": "$LATEST"}
+	if r.outcome != "ok" {
+		headers["X-Amz-Function-Error"] = "Unhandled"
+	}
+	return c.encode(&rawReply{http.StatusOK, headers, r.payload}, nil)
+}
+
+// asyncRetries are the pauses before an asynchronous invocation is tried again.
+var asyncRetries = []time.Duration{time.Minute, 2 * time.Minute}
+
+// invokeAsync invokes a function for an event, with Lambda's two retries and its
+// destination for what failed for good.
+func (s *Sim) invokeAsync(f *function, payload []byte) { s.tryAsync(f, payload, 0) }
+
+func (s *Sim) tryAsync(f *function, payload []byte, tries int) {
+	s.invoke(f, payload, func(r invokeResult) {
+		switch {
+		case r.outcome == "ok":
+		case tries < len(asyncRetries):
+			s.clock.after(asyncRetries[tries], func() { s.tryAsync(f, payload, tries+1) })
+		default:
+			s.sendToDestination(f, payload, r)
+		}
+	})
+}
+
+func (s *Sim) sendToDestination(f *function, payload []byte, r invokeResult) {
+	q := find(s.sqs.queues, func(q *queue) bool { return q.arn(s) == f.onFailure })
+	if q == nil {
+		return
+	}
+	response := json.RawMessage(r.payload)
+	if !json.Valid(response) {
+		response = nil
+	}
+	body, err := json.Marshal(map[string]any{
+		"version": "1.0", "timestamp": s.clock.time().UTC().Format(time.RFC3339), "requestPayload": json.RawMessage(payload), "responsePayload": response,
+		"requestContext":  map[string]any{"functionArn": s.functionARN(f.name) + ":$LATEST", "condition": "RetriesExhausted", "approximateInvokeCount": len(asyncRetries) + 1},
+		"responseContext": map[string]any{"statusCode": 200, "functionError": "Unhandled"},
+	})
+	if err == nil {
+		s.enqueue(q, string(body), nil, 0)
+	}
+}
+
+// invoke starts a handler. done is called with the lock held, exactly once.
+func (s *Sim) invoke(f *function, payload []byte, done func(invokeResult)) {
+	inv := &invocation{id: s.uuid("invocation"), function: f, payload: payload, started: s.clock.time(), done: done}
+	s.lambda.invocations = append(s.lambda.invocations, inv)
+	s.lambda.open[inv.id] = inv
+	inv.timer = s.clock.after(f.timeout, func() {
+		s.endInvocation(inv, "timeout", fmt.Appendf(nil, `{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: %s Error: Task timed out after %.2f seconds"}`, inv.id, f.timeout.Seconds()))
+	})
+	s.count(inv)
+	if f.handler != nil {
+		s.runInProcess(inv)
+		return
+	}
+	s.runBootstrap(inv)
+}
+
+// count keeps the clock's number of busy handlers true.
+func (s *Sim) count(inv *invocation) {
+	busy := inv.outcome == "" && inv.sleeping == 0
+	if busy != inv.counted {
+		inv.counted = busy
+		if busy {
+			s.clock.setBusy(1)
+		} else {
+			s.clock.setBusy(-1)
+		}
+	}
+}
+
+// endInvocation records how an invocation ended. Only the first end counts.
+func (s *Sim) endInvocation(inv *invocation, outcome string, payload []byte) {
+	if inv.outcome != "" {
+		return
+	}
+	inv.outcome, inv.ended = outcome, s.clock.time()
+	delete(s.lambda.open, inv.id)
+	s.clock.cancel(inv.timer)
+	if inv.cancel != nil {
+		inv.cancel()
+	}
+	if e := inv.environment; e != nil {
+		if outcome == "ok" || outcome == "error" {
+			e.current = nil
+			inv.function.idle = append(inv.function.idle, e)
+		} else {
+			e.kill()
+		}
+	}
+	inv.done(invokeResult{outcome, payload})
+	s.count(inv)
+}
+
+type invocationKey struct{}
+
+// runInProcess runs a Go handler. Its context names the invocation.
+func (s *Sim) runInProcess(inv *invocation) {
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), invocationKey{}, inv))
+	inv.cancel = cancel
+	go func() {
+		out, err := inv.function.handler(ctx, inv.payload)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		defer cancel()
+		if err != nil {
+			body, _ := json.Marshal(map[string]string{"errorMessage": err.Error(), "errorType": "errorString"}) // texts always encode
+			s.endInvocation(inv, "error", body)
+			return
+		}
+		s.endInvocation(inv, "ok", out)
+	}()
+}
+
+// InvocationID returns the request id of the invocation that ctx belongs to, or
+// "" outside of one.
+func InvocationID(ctx context.Context) string {
+	if inv, ok := ctx.Value(invocationKey{}).(*invocation); ok {
+		return inv.id
+	}
+	return ""
+}
+
+// Budget returns when the invocation that ctx belongs to times out.
+func (s *Sim) Budget(ctx context.Context) time.Time {
+	if inv, ok := ctx.Value(invocationKey{}).(*invocation); ok {
+		return inv.started.Add(inv.function.timeout)
+	}
+	return s.Now().Add(15 * time.Minute)
+}
+
+// invocationHeader names the calling invocation of a handler in this process.
+const invocationHeader = "X-Sandbox-Invocation"
+
+// Tag wraps a transport so that calls of handlers in this process are known for
+// theirs.
+func Tag(next http.RoundTripper) http.RoundTripper { return tagging{next} }
+
+type tagging struct{ next http.RoundTripper }
+
+func (t tagging) RoundTrip(r *http.Request) (*http.Response, error) {
+	if id := InvocationID(r.Context()); id != "" {
+		r = r.Clone(r.Context())
+		r.Header.Set(invocationHeader, id)
+	}
+	return t.next.RoundTrip(r)
+}
+
+// caller returns the invocation that makes a call, or nil.
+func (s *Sim) caller(c *call) *invocation {
+	if id := c.request.Header.Get(invocationHeader); id != "" {
+		if inv := s.lambda.open[id]; inv != nil {
+			return inv
+		}
+		return &invocation{outcome: "ended"}
+	}
+	if e := s.environments[c.accessKey]; e != nil {
+		return e.current
+	}
+	return nil
+}
+
+// killed carries out the faults that kill a handler at its nth call.
+func (s *Sim) killed(c *call, before bool) bool {
+	inv := c.invocation
+	if inv == nil || inv.outcome != "" {
+		return false
+	}
+	if before {
+		inv.calls++
+	}
+	name := "kill-after"
+	if before {
+		name = "kill"
+	}
+	v, on := s.faultOn(name)
+	if !on {
+		return false
+	}
+	function, at, _ := strings.Cut(v, ":")
+	if fmt.Sprint(inv.calls) != at || function != inv.function.name && !strings.HasSuffix(inv.function.name, "-"+function) {
+		return false
+	}
+	delete(s.faults, name)
+	s.endInvocation(inv, "killed", []byte(`{"errorType":"Runtime.ExitError","errorMessage":"the handler was killed"}`))
+	return true
+}
+
+// Sleep lets the invocation that ctx belongs to sleep for d of simulated time.
+func (s *Sim) Sleep(ctx context.Context, d time.Duration) error {
+	inv, _ := ctx.Value(invocationKey{}).(*invocation)
+	return s.sleep(ctx, inv, d)
+}
+
+func (s *Sim) sleep(ctx context.Context, inv *invocation, d time.Duration) error {
+	woken := make(chan struct{})
+	s.mu.Lock()
+	if inv != nil {
+		inv.sleeping++
+	}
+	ev := s.clock.after(max(d, 0), func() {
+		if inv != nil {
+			inv.sleeping--
+			s.count(inv)
+		}
+		close(woken)
+	})
+	if inv != nil {
+		s.count(inv)
+	}
+	s.mu.Unlock()
+	select {
+	case <-woken:
+		return nil
+	case <-ctx.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.clock.cancel(ev)
+		return ctx.Err()
+	}
+}

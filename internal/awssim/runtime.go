@@ -1,0 +1,213 @@
+package awssim
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// environment is an execution environment: one process of a bootstrap binary,
+// which works on one invocation at a time.
+type environment struct {
+	id       string
+	function *function
+	cmd      *exec.Cmd
+	current  *invocation
+	jobs     chan *invocation
+	gone     chan struct{}
+	dead     bool
+}
+
+func (e *environment) kill() {
+	if !e.dead {
+		e.dead = true
+		_ = e.cmd.Process.Kill() // it may have ended by itself
+	}
+}
+
+// runBootstrap hands an invocation to an idle environment or to a new one.
+func (s *Sim) runBootstrap(inv *invocation) {
+	f := inv.function
+	for len(f.idle) > 0 {
+		e := f.idle[len(f.idle)-1]
+		f.idle = f.idle[:len(f.idle)-1]
+		if !e.dead {
+			s.hand(e, inv)
+			return
+		}
+	}
+	e, err := s.startEnvironment(f)
+	if err != nil {
+		s.clock.after(0, func() {
+			s.endInvocation(inv, "error", fmt.Appendf(nil, `{"errorType":"Runtime.InvalidEntrypoint","errorMessage":%q}`, err.Error()))
+		})
+		return
+	}
+	s.hand(e, inv)
+}
+
+func (s *Sim) hand(e *environment, inv *invocation) {
+	e.current, inv.environment = inv, e
+	e.jobs <- inv
+}
+
+// ClockVariable is the environment variable that names the address of the clock
+// that a program started by a simulation has to follow. It is never set in AWS.
+const ClockVariable = "DRAWBRIDGE_SANDBOX_CLOCK"
+
+func (s *Sim) startEnvironment(f *function) (*environment, error) {
+	f.nextNumber++
+	key := "ASIA" + strings.ToUpper(s.digest(fmt.Sprint("environment ", f.name, f.nextNumber), 16))
+	e := &environment{id: key, function: f, jobs: make(chan *invocation, 1), gone: make(chan struct{})}
+	e.cmd = exec.Command(f.bootstrap)
+	base := "http://" + s.address
+	e.cmd.Env = []string{
+		"AWS_LAMBDA_RUNTIME_API=" + s.address + "/_runtime/" + e.id, "AWS_ENDPOINT_URL=" + base, ClockVariable + "=" + base + "/_sim/clock/" + e.id,
+		"AWS_REGION=" + s.options.Region, "AWS_DEFAULT_REGION=" + s.options.Region, "AWS_ACCESS_KEY_ID=" + key, "AWS_SECRET_ACCESS_KEY=sandbox", "AWS_SESSION_TOKEN=sandbox",
+		"AWS_LAMBDA_FUNCTION_NAME=" + f.name, fmt.Sprintf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", f.memory), "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + f.name, "AWS_LAMBDA_LOG_STREAM_NAME=" + e.id, "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=/var/task",
+		"TZ=:UTC", "PATH=" + os.Getenv("PATH"), "AWS_MAX_ATTEMPTS=3",
+	}
+	for _, k := range sortedKeys(f.environment) {
+		e.cmd.Env = append(e.cmd.Env, k+"="+f.environment[k])
+	}
+	out, err := e.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	e.cmd.Stderr = e.cmd.Stdout
+	if err := e.cmd.Start(); err != nil {
+		return nil, err
+	}
+	s.environments[key] = e
+	go s.watch(e, out)
+	return e, nil
+}
+
+// watch keeps what an environment prints, and notices its end.
+func (s *Sim) watch(e *environment, out io.Reader) {
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		s.mu.Lock()
+		if g := s.logGroup("/aws/lambda/" + e.function.name); g != nil {
+			g.write(e.id, lines.Text(), s.clock.time())
+		}
+		s.mu.Unlock()
+	}
+	_ = e.cmd.Wait() // how it ended does not matter here: an invocation under way has failed
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.dead = true
+	close(e.gone)
+	if inv := e.current; inv != nil {
+		s.endInvocation(inv, "error", fmt.Appendf(nil, `{"errorType":"Runtime.ExitError","errorMessage":"RequestId: %s Error: Runtime exited without providing a reason"}`, inv.id))
+	}
+}
+
+func (s *Sim) closeFunction(f *function) {
+	for _, e := range s.environments {
+		if e.function == f {
+			e.kill()
+		}
+	}
+	if f.directory != "" {
+		_ = os.RemoveAll(f.directory) // a temporary folder
+	}
+}
+
+// closeAll ends every handler and every process.
+func (s *Sim) closeAll() {
+	for _, inv := range s.lambda.open {
+		if inv.cancel != nil {
+			inv.cancel()
+		}
+	}
+	for _, f := range s.lambda.functions {
+		s.closeFunction(f)
+	}
+	for cmd := range s.ecs.running {
+		_ = cmd.Process.Kill() // it may have ended by itself
+	}
+}
+
+// serveRuntime is the Lambda Runtime API, one path prefix an environment.
+//
+// Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+func (s *Sim) serveRuntime(w http.ResponseWriter, r *http.Request) {
+	id, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/_runtime/"), "/")
+	s.mu.Lock()
+	e := s.environments[id]
+	s.mu.Unlock()
+	rest, ok := strings.CutPrefix(rest, "2018-06-01/runtime/")
+	if e == nil || !ok {
+		http.NotFound(w, r)
+		return
+	}
+	if rest == "invocation/next" && r.Method == http.MethodGet {
+		s.serveNext(w, r, e)
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxSync+1024))
+	if err != nil {
+		return
+	}
+	parts := strings.Split(rest, "/")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case len(parts) == 3 && parts[0] == "invocation" && e.current != nil && e.current.id == parts[1]:
+		outcome := map[string]string{"response": "ok", "error": "error"}[parts[2]]
+		s.endInvocation(e.current, outcome, body)
+	case rest == "init/error" && e.current != nil:
+		s.endInvocation(e.current, "error", body)
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (s *Sim) serveNext(w http.ResponseWriter, r *http.Request, e *environment) {
+	select {
+	case inv := <-e.jobs:
+		h := w.Header()
+		h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
+		h.Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(time.Now().Add(inv.function.timeout).UnixMilli()))
+		h.Set("Lambda-Runtime-Invoked-Function-Arn", s.functionARN(inv.function.name))
+		h.Set("Lambda-Runtime-Trace-Id", "Root=1-00000000-"+s.options.Account+"000000000000;Sampled=0")
+		h.Set("Content-Type", "application/json")
+		_, _ = w.Write(inv.payload) // an environment that is gone is noticed by its watcher
+	case <-r.Context().Done():
+	case <-e.gone:
+	}
+}
+
+// serveClock tells the time to the programs that the simulation has started, and
+// lets them sleep on it.
+func (s *Sim) serveClock(w http.ResponseWriter, r *http.Request, path string) {
+	switch {
+	case r.Method == http.MethodGet:
+		answer(w, http.StatusOK, map[string]any{"now": s.Now().UnixNano()})
+	case r.Method == http.MethodPost && strings.HasSuffix(path, "/sleep"):
+		var in struct{ Nanoseconds int64 }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			answer(w, http.StatusBadRequest, map[string]any{"error": err.Error()})
+			return
+		}
+		s.mu.Lock()
+		var inv *invocation
+		if e := s.environments[strings.Trim(strings.TrimSuffix(path, "/sleep"), "/")]; e != nil {
+			inv = e.current
+		}
+		s.mu.Unlock()
+		if s.sleep(r.Context(), inv, time.Duration(in.Nanoseconds)) == nil {
+			answer(w, http.StatusOK, map[string]any{"now": s.Now().UnixNano()})
+		}
+	default:
+		answer(w, http.StatusNotFound, map[string]any{"error": "no such path"})
+	}
+}

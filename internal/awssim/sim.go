@@ -1,0 +1,386 @@
+// Package awssim is a simulated AWS: CloudFormation, EC2, ECS on Fargate,
+// EventBridge, EventBridge Scheduler, SQS, DynamoDB, Lambda, CloudWatch Logs,
+// IAM, STS, S3 and Secrets Manager on one HTTP handler, as far as private
+// Fargate jobs behind VPC endpoints need them. Its clock is its own, its ledger
+// tells the truth, and its faults come on demand.
+package awssim
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options are the terms of a simulation. The zero value is a clock that stands
+// still, in us-east-1, with AWS's usual times.
+type Options struct {
+	// Speed is how many times as fast as real time the clock runs; 0 stands
+	// still and moves by Advance.
+	Speed float64
+	// Start is the first instant of the clock; zero means now.
+	Start time.Time
+	// Raise and Lower are how long an interface endpoint takes to become
+	// available and to be gone; 0 means 150 s and 120 s.
+	Raise, Lower time.Duration
+	Seed         int64
+	Region       string
+	Account      string
+	// Images maps image references to local commands that stand in for them.
+	Images map[string]string
+	// Record receives every reply as a line of JSON, for conformance checks.
+	Record io.Writer
+}
+
+// Sim is a simulated AWS. It is an http.Handler.
+type Sim struct {
+	mu           sync.Mutex
+	options      Options
+	clock        *engine
+	services     map[string]*service
+	targets      map[string]*service
+	ids          map[string]int
+	chances      map[string]int
+	calls        map[string]int
+	faults       map[string]fault
+	environments map[string]*environment // by access key
+	address      string                  // where the simulation listens, for what it starts
+	stop         context.CancelFunc
+
+	ec2    *ec2State
+	cfn    *cfnState
+	ecs    *ecsState
+	events *eventsState
+	timers *timersState
+	sqs    *sqsState
+	dynamo *dynamoState
+	lambda *lambdaState
+	logs   *logsState
+	iam    *iamState
+	s3     *s3State
+	secret *secretState
+}
+
+// New returns a simulation whose clock runs from now on. Close ends it.
+func New(o Options) *Sim {
+	if o.Raise == 0 {
+		o.Raise = 150 * time.Second
+	}
+	if o.Lower == 0 {
+		o.Lower = 120 * time.Second
+	}
+	if o.Region == "" {
+		o.Region = "us-east-1"
+	}
+	if o.Account == "" {
+		o.Account = "123456789012"
+	}
+	if o.Start.IsZero() {
+		o.Start = time.Now()
+	}
+	s := &Sim{
+		options: o, services: map[string]*service{}, targets: map[string]*service{}, ids: map[string]int{},
+		chances: map[string]int{}, calls: map[string]int{}, faults: map[string]fault{}, environments: map[string]*environment{},
+	}
+	s.clock = newEngine(&s.mu, o.Speed, o.Start)
+	for _, add := range []func() *service{
+		s.newEC2, s.newCFN, s.newECS, s.newEvents, s.newTimers, s.newSQS, s.newDynamo, s.newLambda, s.newLogs, s.newIAM, s.newSTS, s.newS3, s.newSecrets,
+	} {
+		svc := add()
+		s.services[svc.name] = svc
+		if svc.prefix != "" {
+			s.targets[svc.prefix] = svc
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	if o.Speed != 0 {
+		go s.clock.drive(ctx)
+	}
+	return s
+}
+
+// Close stops the clock and everything that the simulation has started.
+func (s *Sim) Close() {
+	s.stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clock.stopped = true
+	s.clock.settled.Broadcast()
+	s.closeAll()
+}
+
+// SetAddress tells the simulation the host and port it is reached at.
+func (s *Sim) SetAddress(hostPort string) { s.address = hostPort }
+
+// Now returns the simulated time.
+func (s *Sim) Now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clock.time()
+}
+
+// Advance moves a clock that stands still by d; see the package's contract.
+func (s *Sim) Advance(d time.Duration) time.Time { return s.clock.advance(d) }
+
+// NextDue returns when the next thing is due to happen by itself.
+func (s *Sim) NextDue() (time.Time, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clock.next()
+}
+
+// Region and Account are where the simulation is.
+func (s *Sim) Region() string { return s.options.Region }
+
+// Account returns the account's number.
+func (s *Sim) Account() string { return s.options.Account }
+
+// id returns a new hexadecimal id of n digits, the same for the same seed and
+// the same number of ids of that kind before it.
+func (s *Sim) id(kind string, n int) string {
+	s.ids[kind]++
+	return s.digest(fmt.Sprintf("%s %d", kind, s.ids[kind]), n)
+}
+
+// digest returns n hexadecimal digits that depend on the seed and the text.
+func (s *Sim) digest(text string, n int) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", s.options.Seed, text))
+	return hex.EncodeToString(sum[:])[:n]
+}
+
+func (s *Sim) uuid(kind string) string {
+	h := s.id(kind, 32)
+	return h[:8] + "-" + h[8:12] + "-4" + h[13:16] + "-a" + h[17:20] + "-" + h[20:]
+}
+
+// draw returns a number from 0 to 1 for the nth question of a kind.
+func (s *Sim) draw(kind string) float64 {
+	s.chances[kind]++
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d draw %s %d", s.options.Seed, kind, s.chances[kind]))
+	return float64(binary.BigEndian.Uint64(sum[:8])>>11) / (1 << 53)
+}
+
+func (s *Sim) arn(service, resource string) string {
+	return "arn:aws:" + service + ":" + s.options.Region + ":" + s.options.Account + ":" + resource
+}
+
+// ServeHTTP answers the AWS APIs, the Lambda Runtime API and the simulation's own
+// paths under /_sim/.
+func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/_sim/"):
+		s.serveControl(w, r)
+		return
+	case strings.HasPrefix(r.URL.Path, "/_runtime/"):
+		s.serveRuntime(w, r)
+		return
+	}
+	out, lost := s.serveAPI(r)
+	if lost {
+		panic(http.ErrAbortHandler) // the reply is lost on the way
+	}
+	for k, v := range out.header {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(out.status)
+	_, _ = w.Write(out.body) // a client that is gone needs no answer
+}
+
+// RoundTripper returns a transport that reaches the simulation without a network.
+func (s *Sim) RoundTripper() http.RoundTripper { return inProcess{s} }
+
+type inProcess struct{ sim *Sim }
+
+func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	out, lost := t.sim.serveAPI(r)
+	if lost {
+		return nil, fmt.Errorf("read reply: %w", io.ErrUnexpectedEOF)
+	}
+	return &http.Response{
+		StatusCode: out.status, Status: http.StatusText(out.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: out.header, Body: io.NopCloser(strings.NewReader(string(out.body))), ContentLength: int64(len(out.body)), Request: r,
+	}, nil
+}
+
+// serveAPI answers one call to an AWS API.
+func (s *Sim) serveAPI(r *http.Request) (out reply, lost bool) {
+	var body []byte
+	if r.Body != nil {
+		var err error
+		if body, err = io.ReadAll(io.LimitReader(r.Body, 16<<20)); err != nil {
+			return reply{status: http.StatusBadRequest, header: http.Header{}}, false
+		}
+	}
+	c, failure := s.route(r, body)
+	s.mu.Lock()
+	c.requestID = s.uuid("request")
+	c.invocation = s.caller(c)
+	if c.invocation != nil && c.invocation.outcome != "" && c.invocation.environment == nil {
+		s.mu.Unlock()
+		return reply{}, true // a handler that was killed makes no calls
+	}
+	if failure != nil {
+		out = c.encode(nil, failure)
+	} else if c.service.name == "lambda" && c.action == "Invoke" {
+		out, lost = s.invokeAPI(c) // waits without the lock
+	} else {
+		out, lost = s.perform(c)
+	}
+	s.record(c, out)
+	s.mu.Unlock()
+	return out, lost
+}
+
+// perform answers a call, with the faults that are on. The lock is held.
+func (s *Sim) perform(c *call) (out reply, lost bool) {
+	name := c.service.name
+	if name == "monitoring" {
+		name = "cloudwatch"
+	}
+	s.calls[name+":"+c.action]++
+	if s.killed(c, true) {
+		return reply{}, true
+	}
+	if e := s.refuse(c); e != nil {
+		return c.encode(nil, e), false
+	}
+	do, ok := c.service.ops[c.action]
+	if !ok {
+		return c.encode(nil, c.unknownAction()), false
+	}
+	result, err := do(c)
+	out = c.encode(result, err)
+	if s.killed(c, false) || s.happens("lost-reply", 0.1) {
+		return reply{}, true
+	}
+	return out, false
+}
+
+func (c *call) unknownAction() *apiError {
+	switch c.service.protocol {
+	case ec2Query:
+		return errf("InvalidAction", "The action %s is not valid for this web service.", c.action)
+	case query:
+		return errf("InvalidAction", "Could not find operation %s for version %s", c.action, c.form.Get("Version"))
+	case restJSON:
+		return errf("UnknownOperationException", "").status(http.StatusNotFound)
+	case restXML:
+		return errf("NotImplemented", "A header you provided implies functionality that is not implemented.").status(http.StatusNotImplemented)
+	}
+	return errf("UnknownOperationException", "The requested operation is not recognized by the service.")
+}
+
+// route finds out who calls which operation of which service.
+func (s *Sim) route(r *http.Request, body []byte) (*call, *apiError) {
+	c := &call{sim: s, request: r, body: body, service: &service{protocol: restJSON}}
+	key, scope := credential(r.Header.Get("Authorization"))
+	c.accessKey = key
+	target := r.Header.Get("X-Amz-Target")
+	switch {
+	case target != "":
+		prefix, action, _ := strings.Cut(target, ".")
+		svc, ok := s.targets[prefix]
+		if !ok {
+			c.service = &service{protocol: json11}
+			return c, errf("UnknownOperationException", "")
+		}
+		c.service, c.action = svc, action
+	case strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
+		form, err := url.ParseQuery(string(body))
+		if err != nil {
+			return c, errf("MalformedQueryString", "the request body is not a form")
+		}
+		c.form, c.action = form, form.Get("Action")
+		svc, ok := s.services[scope]
+		if !ok || svc.protocol != query && svc.protocol != ec2Query {
+			c.service = &service{protocol: query}
+			return c, errf("InvalidAction", "Could not find operation %s for version %s", c.action, form.Get("Version"))
+		}
+		c.service = svc
+	default:
+		svc, ok := s.services[scope]
+		if !ok || svc.protocol != restJSON && svc.protocol != restXML {
+			return c, errf("UnknownOperationException", "").status(http.StatusNotFound)
+		}
+		c.service = svc
+		c.action = restAction(svc.name, r)
+	}
+	if key == "" {
+		return c, c.denied("missing")
+	}
+	return c, nil
+}
+
+// credential reads the access key and the service from a signature.
+func credential(header string) (key, service string) {
+	_, rest, ok := strings.Cut(header, "Credential=")
+	if !ok {
+		return "", ""
+	}
+	rest, _, _ = strings.Cut(rest, ",")
+	parts := strings.Split(strings.TrimSpace(rest), "/")
+	if len(parts) != 5 {
+		return "", ""
+	}
+	return parts[0], parts[3]
+}
+
+// denied is how the service's protocol reports credentials that do not serve.
+func (c *call) denied(why string) *apiError {
+	expired := why == "expired"
+	switch {
+	case c.service.protocol == ec2Query && expired:
+		return errf("RequestExpired", "Request has expired.")
+	case c.service.protocol == ec2Query:
+		return errf("AuthFailure", "AWS was not able to validate the provided access credentials").status(http.StatusUnauthorized)
+	case c.service.protocol == query && expired:
+		return errf("ExpiredToken", "The security token included in the request is expired").status(http.StatusForbidden)
+	case c.service.protocol == query:
+		return errf("MissingAuthenticationToken", "Request is missing Authentication Token").status(http.StatusForbidden)
+	case c.service.protocol == restXML && expired:
+		return errf("ExpiredToken", "The provided token has expired.")
+	case c.service.protocol == restXML:
+		return errf("AccessDenied", "Access Denied").status(http.StatusForbidden)
+	}
+	e := errf("MissingAuthenticationTokenException", "Request is missing Authentication Token")
+	if expired {
+		e = errf("ExpiredTokenException", "The security token included in the request is expired")
+	}
+	if c.service.protocol == restJSON {
+		e.Status = http.StatusForbidden
+	}
+	return e
+}
+
+// record writes a reply down for the conformance check.
+func (s *Sim) record(c *call, out reply) {
+	if s.options.Record == nil || out.status == 0 || c.action == "" {
+		return
+	}
+	line, err := json.Marshal(map[string]any{
+		"service": c.service.name, "operation": c.action, "status": out.status, "headers": flat(out.header), "body": string(out.body),
+	})
+	if err == nil {
+		_, _ = s.options.Record.Write(append(line, '\n')) // the check misses what cannot be written, and says how many it saw
+	}
+}
+
+func flat(h http.Header) map[string]string {
+	m := map[string]string{}
+	for k := range h {
+		m[strings.ToLower(k)] = h.Get(k)
+	}
+	return m
+}
