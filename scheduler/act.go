@@ -64,6 +64,9 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 		r.ports.Journal.Failed(v.set.Name, "create", err)
 		return r.fail(ctx, s, v, withHint(err))
 	}
+	if v.set.StackID == id {
+		return r.ports.Clock.Sleep(ctx, pollEvery) // it is there, and a read does not show it yet
+	}
 	next := v.set
 	next.StackID = id
 	if err := r.save(ctx, v, next); err != nil {
@@ -119,7 +122,7 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 		if run.State != Waiting && run.State != Starting {
 			continue
 		}
-		if err := r.bury(ctx, run, v.decision.Reason); err != nil && !errors.Is(err, ErrConflict) {
+		if _, err := r.bury(ctx, run, v.decision.Reason); err != nil && !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
@@ -129,13 +132,13 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 }
 
 // bury ends a run in the dead-letter queue with the reason.
-func (r *Reconciler) bury(ctx context.Context, run Run, reason string) error {
+func (r *Reconciler) bury(ctx context.Context, run Run, reason string) (Run, error) {
 	run.Reason = reason
 	if err := r.ports.DeadLetters.Send(ctx, run); err != nil {
-		return err
+		return run, err
 	}
 	run.State, run.Outcome, run.FinishedAt = Finished, DeadLettered, r.ports.Clock.Now()
-	return r.conclude(ctx, run)
+	return run, r.conclude(ctx, run)
 }
 
 // stopOverdue asks ECS to stop the tasks that have run too long. The intent is

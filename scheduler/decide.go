@@ -151,8 +151,12 @@ func (e EndpointCount) Ready() bool { return e.Available > 0 && e.Pending+e.Fail
 // Left is the number of endpoints that nobody deletes yet.
 func (e EndpointCount) Left() int { return e.Pending + e.Available + e.Failed }
 
-// pollEvery is how long to wait between two looks at a stack that changes.
-const pollEvery = 3 * time.Second
+// pollEvery and pollGoneEvery are how long to wait between two looks at a stack
+// that comes up, and at one that goes, on which less depends.
+const (
+	pollEvery     = 3 * time.Second
+	pollGoneEvery = 5 * time.Second
+)
 
 // Decide says what to do with a set at now. It is pure: the same arguments give
 // the same decision. Deciding again after the action was carried out never asks
@@ -274,13 +278,13 @@ const maxDeletions = 2
 func decideGone(now time.Time, set Set, o Observed) Decision {
 	switch o.Stack {
 	case StackUnknown, StackDeleting, StackRollingBack:
-		return Decision{Wait, "the stack is " + string(o.Stack), now.Add(pollEvery)}
+		return Decision{Wait, "the stack is " + string(o.Stack), now.Add(pollGoneEvery)}
 	case StackMissing, StackForeign:
 		if o.Endpoints.Left() > 0 {
 			return Decision{Sweep, fmt.Sprintf("the stack is gone and left %d endpoints behind", o.Endpoints.Left()), time.Time{}}
 		}
 		if o.Endpoints.Deleting > 0 {
-			return Decision{Wait, fmt.Sprintf("%d endpoints are deleting", o.Endpoints.Deleting), now.Add(pollEvery)}
+			return Decision{Wait, fmt.Sprintf("%d endpoints are deleting", o.Endpoints.Deleting), now.Add(pollGoneEvery)}
 		}
 		return Decision{Forget, "nothing of generation " + fmt.Sprint(set.Generation) + " is left", time.Time{}}
 	case StackDeleteFailed:

@@ -111,7 +111,8 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 	if v.set, err = r.ports.Store.LoadSet(ctx, name); err != nil {
 		return v, err
 	}
-	if v.set.Phase != Creating || first {
+	changing := v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed
+	if !changing || first {
 		if v.runs, v.leases, err = r.ports.Store.Live(ctx, name); err != nil {
 			return v, err
 		}
@@ -230,6 +231,9 @@ func (r *Reconciler) conclude(ctx context.Context, run Run) error {
 func (r *Reconciler) step(ctx context.Context, s Settings, v *view, look Look) (done bool, err error) {
 	now := r.ports.Clock.Now()
 	if r.leftToAttendant(*v, now) {
+		if v.decision.Action != Start {
+			return true, nil // the set's own timer and its stack's events stand by
+		}
 		return true, r.setTimer(ctx, v, v.set.AttendedUntil.Add(timerLead))
 	}
 	if !slices.Contains(allowed[r.side], v.decision.Action) {
@@ -249,8 +253,8 @@ func (r *Reconciler) step(ctx context.Context, s Settings, v *view, look Look) (
 	return false, r.act(ctx, s, v)
 }
 
-// leftToAttendant says whether the next step is the business of a launcher that
-// attends the set already.
+// leftToAttendant says whether the next step is the business of an invocation
+// that attends the set already.
 func (r *Reconciler) leftToAttendant(v view, now time.Time) bool {
 	if !v.set.attendedByOther(r.me, now) {
 		return false
@@ -259,7 +263,7 @@ func (r *Reconciler) leftToAttendant(v view, now time.Time) bool {
 	case Create, Start:
 		return true
 	case Wait:
-		return r.side == Launcher && (v.set.Phase == Creating || v.set.Phase == Available)
+		return r.attends(&v)
 	}
 	return false
 }
@@ -329,7 +333,7 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 // attends says whether waiting on the set is an attendant's work.
 func (r *Reconciler) attends(v *view) bool {
 	if r.side != Launcher {
-		return false
+		return v.set.Phase == Deleting || v.set.Phase == Failed
 	}
 	return v.set.Phase == Creating || v.set.Phase == Available && v.set.Usable.After(r.ports.Clock.Now())
 }
@@ -337,11 +341,8 @@ func (r *Reconciler) attends(v *view) bool {
 // mine says whether this invocation waits itself: a launcher for its endpoints,
 // a reaper for a deletion to end or for a boundary that is close.
 func (r *Reconciler) mine(v *view, pause time.Duration, look Look) bool {
-	if r.side == Launcher {
+	if r.side == Launcher || r.attends(v) {
 		return r.attends(v)
-	}
-	if v.set.Phase == Deleting || v.set.Phase == Failed {
-		return true
 	}
 	return pause <= look.Patience && v.set.Phase != Creating
 }

@@ -55,7 +55,7 @@ func (r *Reconciler) wave(ctx context.Context, set SetName, runs []Run) error {
 	for _, run := range runs {
 		next, ok := r.intend(run, now)
 		if !ok {
-			if err := r.bury(ctx, run, next.Reason); err != nil && !errors.Is(err, ErrConflict) {
+			if _, err := r.bury(ctx, run, next.Reason); err != nil && !errors.Is(err, ErrConflict) {
 				return err
 			}
 			continue
@@ -96,44 +96,82 @@ func (r *Reconciler) intend(run Run, now time.Time) (Run, bool) {
 	return run, true
 }
 
+// startTries is how often a start that failed for the moment is tried again by
+// the same invocation, a second apart.
+const startTries = 30
+
 // startBegun runs the tasks of runs whose intent is stored, all at once, and
-// records what came of it in one write.
+// records what came of it. What fails for the moment is tried again with the same
+// token; what is left in the end stays starting, for somebody else to resume. The
+// runs in the slice are then as they stand.
 func (r *Reconciler) startBegun(ctx context.Context, runs []Run) error {
+	left := make([]*Run, len(runs))
+	for i := range runs {
+		left[i] = &runs[i]
+	}
+	for try := range startTries {
+		if try > 0 {
+			if err := r.ports.Clock.Sleep(ctx, time.Second); err != nil {
+				return err
+			}
+		}
+		again, err := r.startOnce(ctx, left)
+		if err != nil || len(again) == 0 {
+			return err
+		}
+		left = again
+	}
+	return nil
+}
+
+// startOnce starts the tasks of runs and records those that have one. It returns
+// the runs that are to be tried again.
+func (r *Reconciler) startOnce(ctx context.Context, runs []*Run) (again []*Run, err error) {
 	errs := make([]error, len(runs))
 	var wg sync.WaitGroup
-	for i := range runs {
-		wg.Go(func() { runs[i].TaskARN, errs[i] = r.ports.Tasks.Start(ctx, runs[i]) })
+	for i, run := range runs {
+		wg.Go(func() { run.TaskARN, errs[i] = r.ports.Tasks.Start(ctx, *run) })
 	}
 	wg.Wait()
 	now := r.ports.Clock.Now()
 	var changed []Run
 	for i, run := range runs {
-		switch err := errs[i]; {
+		err := errs[i]
+		if err != nil {
+			r.ports.Journal.Failed(run.Set, "start task", err)
+		}
+		switch {
 		case err == nil:
 			run.State, run.StartedAt, run.Reason = Running, now, "its task runs"
-			changed = append(changed, run)
+			changed = append(changed, *run)
 		case errors.Is(err, ErrTemporary):
-			r.ports.Journal.Failed(run.Set, "start task", err) // stays starting, tried again with the same token
-		case errors.Is(err, ErrRefused):
-			r.ports.Journal.Failed(run.Set, "start task", err)
-			if err := r.bury(ctx, run, withHint(err)); err != nil && !errors.Is(err, ErrConflict) {
-				return err
+			again = append(again, run)
+		case errors.Is(err, ErrRefused) || run.Attempt >= MaxAttempts:
+			if *run, err = r.bury(ctx, *run, withHint(err)); err != nil && !errors.Is(err, ErrConflict) {
+				return nil, err
 			}
 		default:
-			r.ports.Journal.Failed(run.Set, "start task", err)
 			run.State, run.Reason = Waiting, withHint(err)
-			changed = append(changed, run)
+			changed = append(changed, *run)
 		}
 	}
-	if len(changed) == 0 {
+	return again, r.advance(ctx, changed)
+}
+
+// advance writes runs. If one of them has gone on already, by the event of its
+// task, the others do not miss their record for it.
+func (r *Reconciler) advance(ctx context.Context, runs []Run) error {
+	if len(runs) == 0 {
 		return nil
 	}
-	if err := r.ports.Store.Advance(ctx, changed); err == nil || !errors.Is(err, ErrConflict) {
+	err := r.ports.Store.Advance(ctx, runs)
+	if len(runs) == 1 && errors.Is(err, ErrConflict) {
+		return nil
+	}
+	if !errors.Is(err, ErrConflict) {
 		return err
 	}
-	// One of them has gone on already, by the event of its task; the others
-	// must not miss their record for it.
-	for _, run := range changed {
+	for _, run := range runs {
 		if err := r.ports.Store.Advance(ctx, []Run{run}); err != nil && !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -157,7 +195,7 @@ func (r *Reconciler) Submit(ctx context.Context, name SetName, runs []Run) ([]Ru
 	err := r.ports.Store.Admit(ctx, name, now, admitted)
 	if err == nil {
 		err = r.startBegun(ctx, admitted)
-		return admitted, Set{Name: name, Phase: Available}, err
+		return admitted, Set{Name: name, Phase: Available}, errors.Join(err, r.wakeForWaiting(ctx, name, admitted))
 	}
 	var no *NotAdmittedError
 	if !errors.As(err, &no) {
@@ -172,6 +210,17 @@ func (r *Reconciler) Submit(ctx context.Context, name SetName, runs []Run) ([]Ru
 		return out, set, err
 	}
 	return out, set, r.ports.Waker.Launcher(ctx, name, "runs wait")
+}
+
+// wakeForWaiting asks for a launcher if the first attempt of a run failed and
+// another is due.
+func (r *Reconciler) wakeForWaiting(ctx context.Context, name SetName, runs []Run) error {
+	for _, run := range runs {
+		if run.State == Waiting {
+			return r.ports.Waker.Launcher(ctx, name, run.Reason)
+		}
+	}
+	return nil
 }
 
 // record writes down runs as waiting, each once. fresh says whether any of them

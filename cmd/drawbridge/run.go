@@ -20,6 +20,7 @@ const (
 // cli is the command line: one field a verb.
 type cli struct {
 	Simulate simulateCmd `cmd:"" help:"Replay arrivals through the scheduler's decisions in virtual time."`
+	Sandbox  sandboxCmd  `cmd:"" help:"Serve a simulated AWS on one port."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 

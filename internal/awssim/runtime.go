@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"drawbridge/internal/clock"
 )
 
 // environment is an execution environment: one process of a bootstrap binary,
@@ -57,10 +59,6 @@ func (s *Sim) hand(e *environment, inv *invocation) {
 	e.jobs <- inv
 }
 
-// ClockVariable is the environment variable that names the address of the clock
-// that a program started by a simulation has to follow. It is never set in AWS.
-const ClockVariable = "DRAWBRIDGE_SANDBOX_CLOCK"
-
 func (s *Sim) startEnvironment(f *function) (*environment, error) {
 	f.nextNumber++
 	key := "ASIA" + strings.ToUpper(s.digest(fmt.Sprint("environment ", f.name, f.nextNumber), 16))
@@ -68,7 +66,7 @@ func (s *Sim) startEnvironment(f *function) (*environment, error) {
 	e.cmd = exec.Command(f.bootstrap)
 	base := "http://" + s.address
 	e.cmd.Env = []string{
-		"AWS_LAMBDA_RUNTIME_API=" + s.address + "/_runtime/" + e.id, "AWS_ENDPOINT_URL=" + base, ClockVariable + "=" + base + "/_sim/clock/" + e.id,
+		"AWS_LAMBDA_RUNTIME_API=" + s.address + "/_runtime/" + e.id, "AWS_ENDPOINT_URL=" + base, clock.Variable + "=" + base + "/_sim/clock/" + e.id,
 		"AWS_REGION=" + s.options.Region, "AWS_DEFAULT_REGION=" + s.options.Region, "AWS_ACCESS_KEY_ID=" + key, "AWS_SECRET_ACCESS_KEY=sandbox", "AWS_SESSION_TOKEN=sandbox",
 		"AWS_LAMBDA_FUNCTION_NAME=" + f.name, fmt.Sprintf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", f.memory), "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
 		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + f.name, "AWS_LAMBDA_LOG_STREAM_NAME=" + e.id, "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=/var/task",

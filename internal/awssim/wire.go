@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"net/http"
 	"net/url"
@@ -263,8 +264,17 @@ type reply struct {
 	body   []byte
 }
 
-// encode turns an operation's answer into bytes.
+// encode turns an operation's answer into bytes. DynamoDB's answers carry a
+// checksum, which SDKs verify.
 func (c *call) encode(out any, err error) reply {
+	r := c.encodeBody(out, err)
+	if c.service.name == "dynamodb" {
+		r.header.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(r.body)), 10))
+	}
+	return r
+}
+
+func (c *call) encodeBody(out any, err error) reply {
 	r := reply{status: http.StatusOK, header: http.Header{}}
 	r.header.Set("x-amzn-RequestId", c.requestID)
 	if raw, ok := out.(*rawReply); ok && err == nil {

@@ -1,0 +1,174 @@
+package cfn
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+)
+
+// stackAPI is the part of *cloudformation.Client that Stacks calls.
+type stackAPI interface {
+	CreateStack(context.Context, *cloudformation.CreateStackInput, ...func(*cloudformation.Options)) (*cloudformation.CreateStackOutput, error)
+	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
+	DescribeStackEvents(context.Context, *cloudformation.DescribeStackEventsInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStackEventsOutput, error)
+	DeleteStack(context.Context, *cloudformation.DeleteStackInput, ...func(*cloudformation.Options)) (*cloudformation.DeleteStackOutput, error)
+}
+
+var _ stackAPI = (*cloudformation.Client)(nil)
+
+// createTimeout is when CloudFormation gives a creation up and rolls it back, in
+// minutes.
+const createTimeout = 12
+
+// Stacks creates, describes and deletes endpoint stacks of one installation.
+type Stacks struct {
+	api stackAPI
+	// owner is the installation's name, role the service role that
+	// CloudFormation acts with.
+	owner, role string
+}
+
+// NewStacks returns the stacks of the installation owner, made through role.
+func NewStacks(api stackAPI, owner, role string) *Stacks {
+	return &Stacks{api: api, owner: owner, role: role}
+}
+
+// Name returns the stack name of a set. It is the same for every generation, so
+// that CloudFormation itself allows one at a time.
+func (s *Stacks) Name(set string) string { return s.owner + "-set-" + set }
+
+// SetOf returns the set that a stack id or name of this installation belongs to.
+func (s *Stacks) SetOf(stack string) (string, bool) {
+	name := stack
+	if _, rest, ok := strings.Cut(stack, ":stack/"); ok {
+		name, _, _ = strings.Cut(rest, "/")
+	}
+	return strings.CutPrefix(name, s.owner+"-set-")
+}
+
+// token names a request, so that its repetition has no second effect.
+func (s *Stacks) token(set string, generation int, what string) string {
+	return fmt.Sprintf("%s-%s-%d-%s", s.owner, set, generation, what)
+}
+
+// Create asks for the stack of a set's generation and returns its id. It returns
+// ErrExists if a stack of that name is there already, of any generation.
+func (s *Stacks) Create(ctx context.Context, set string, generation int, template []byte) (string, error) {
+	out, err := s.api.CreateStack(ctx, &cloudformation.CreateStackInput{
+		StackName:          aws.String(s.Name(set)),
+		TemplateBody:       aws.String(string(template)),
+		RoleARN:            aws.String(s.role),
+		ClientRequestToken: aws.String(s.token(set, generation, "create")),
+		OnFailure:          types.OnFailureRollback,
+		TimeoutInMinutes:   aws.Int32(createTimeout),
+		Tags: []types.Tag{
+			{Key: aws.String(OwnerTag), Value: aws.String(s.owner)},
+			{Key: aws.String(SetTag), Value: aws.String(set)},
+			{Key: aws.String(GenerationTag), Value: aws.String(strconv.Itoa(generation))},
+		},
+	})
+	if err != nil && isExisting(err) {
+		return "", fmt.Errorf("create stack %s (generation %d): %w", s.Name(set), generation, ErrExists)
+	}
+	if err != nil {
+		return "", fmt.Errorf("create stack %s (generation %d): %w", s.Name(set), generation, err)
+	}
+	return aws.ToString(out.StackId), nil
+}
+
+// Stack is what a set's stack looks like.
+type Stack struct {
+	State State
+	// ID, Status, Reason and Generation are empty for a missing stack.
+	ID, Status, Reason string
+	Generation         int
+}
+
+// Describe returns the stack of a set, by its id if that is known: a deleted
+// stack is found by id only. A stack without our owner tag is Foreign.
+func (s *Stacks) Describe(ctx context.Context, set, id string) (Stack, error) {
+	name := id
+	if name == "" {
+		name = s.Name(set)
+	}
+	out, err := s.api.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(name)})
+	if err != nil && isMissing(err) || err == nil && len(out.Stacks) == 0 {
+		return Stack{State: Missing}, nil
+	}
+	if err != nil {
+		return Stack{}, fmt.Errorf("describe stack %s: %w", name, err)
+	}
+	st := out.Stacks[0]
+	v := Stack{ID: aws.ToString(st.StackId), Status: string(st.StackStatus), Reason: aws.ToString(st.StackStatusReason), State: StateOf(string(st.StackStatus))}
+	v.Generation, _ = strconv.Atoi(tagValue(st.Tags, GenerationTag)) // 0 for a stack without the tag
+	if tagValue(st.Tags, OwnerTag) != s.owner || tagValue(st.Tags, SetTag) != set {
+		if v.State != Missing {
+			v.State = Foreign
+		}
+		return v, nil
+	}
+	switch v.State {
+	case Broken, RollingBack, DeleteFailed:
+		v.Reason = s.cause(ctx, v)
+	}
+	return v, nil
+}
+
+func tagValue(tags []types.Tag, key string) string {
+	for _, t := range tags {
+		if aws.ToString(t.Key) == key {
+			return aws.ToString(t.Value)
+		}
+	}
+	return ""
+}
+
+// cause returns what the first resource that failed says, with the remedy. The
+// stack's own reason names only which one it was.
+func (s *Stacks) cause(ctx context.Context, st Stack) string {
+	out, err := s.api.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: aws.String(st.ID)})
+	if err != nil {
+		return Explain(st.Reason) // the stack's own reason is better than none
+	}
+	for _, e := range slices.Backward(out.StackEvents) { // newest first
+		reason := aws.ToString(e.ResourceStatusReason)
+		failed := e.ResourceStatus == types.ResourceStatusCreateFailed || e.ResourceStatus == types.ResourceStatusDeleteFailed && st.State == DeleteFailed
+		if failed && reason != "" && !strings.Contains(reason, "cancelled") && aws.ToString(e.PhysicalResourceId) != st.ID {
+			return Explain(aws.ToString(e.LogicalResourceId) + ": " + reason)
+		}
+	}
+	return Explain(st.Reason)
+}
+
+// Delete deletes a set's stack, and with force one whose deletion failed: then
+// what cannot be deleted stays behind. Deleting a stack that is gone is success.
+// The caller has made sure by Describe that the stack is ours.
+func (s *Stacks) Delete(ctx context.Context, set, id string, force bool, at time.Time) error {
+	in := &cloudformation.DeleteStackInput{
+		StackName:          aws.String(id),
+		RoleARN:            aws.String(s.role),
+		ClientRequestToken: aws.String(s.token(set, 0, "delete-"+strconv.FormatInt(at.Unix(), 10))),
+	}
+	if id == "" {
+		in.StackName = aws.String(s.Name(set))
+	}
+	if force {
+		in.DeletionMode = types.DeletionModeForceDeleteStack
+	}
+	_, err := s.api.DeleteStack(ctx, in)
+	if err != nil && force && notForced(err) {
+		in.DeletionMode = ""
+		_, err = s.api.DeleteStack(ctx, in)
+	}
+	if err != nil && !isMissing(err) {
+		return fmt.Errorf("delete stack %s: %w", aws.ToString(in.StackName), err)
+	}
+	return nil
+}

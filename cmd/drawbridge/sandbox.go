@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"drawbridge/internal/awssim"
+	"drawbridge/internal/config"
+	"drawbridge/internal/sandbox"
+)
+
+type sandboxCmd struct {
+	Listen string        `help:"Address and port to listen on; port 0 takes a free one." default:"127.0.0.1:4577"`
+	Config string        `help:"Configuration to put into the account, with Drawbridge installed." type:"path" placeholder:"FILE"`
+	Speed  float64       `help:"How many times as fast as real time the clock runs; 0 stands still until POST /_sim/advance." default:"1"`
+	Raise  time.Duration `help:"How long an interface endpoint takes to become available." default:"150s"`
+	Lower  time.Duration `help:"How long an interface endpoint takes to be deleted." default:"120s"`
+	Seed   int64         `help:"The same seed gives the same ids and the same luck." default:"1"`
+	Fault  []string      `help:"Fault to turn on at the start; GET /_sim/fault lists them. May be given several times." placeholder:"NAME[=VALUE]" sep:"none"`
+	Image  []string      `help:"Local command that runs in place of a container image. May be given several times." placeholder:"REF=COMMAND" sep:"none"`
+	Region string        `help:"Region." default:"us-east-1"`
+}
+
+// Help is the longer text of --help; kong calls it.
+func (sandboxCmd) Help() string {
+	var b strings.Builder
+	b.WriteString("A simulated AWS on one port, for SDKs, the AWS CLI and the Lambda binaries: set AWS_ENDPOINT_URL to the printed endpoint.\n\nFaults:\n")
+	for _, f := range awssim.FaultHelp {
+		name := f.Name
+		if f.Value != "" {
+			name += "=" + f.Value
+		}
+		fmt.Fprintf(&b, "\n  %-28s %s\n", name, f.Help)
+	}
+	return b.String()
+}
+
+// recordVariable names a file that receives every reply, for conformance checks.
+const recordVariable = "DRAWBRIDGE_SANDBOX_RECORD"
+
+// Run serves the simulated AWS until ctx ends.
+func (c *sandboxCmd) Run(ctx context.Context, s streams) error {
+	options, closeRecord, err := c.options()
+	if err != nil {
+		return err
+	}
+	defer closeRecord()
+	sim := awssim.New(options)
+	defer sim.Close()
+	for _, f := range c.Fault {
+		name, value, _ := strings.Cut(f, "=")
+		if err := sim.SetFault(name, value, 0); err != nil {
+			return err
+		}
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	sim.SetAddress(listener.Addr().String())
+	server := &http.Server{Handler: sim, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	defer server.Close()
+	cleanup, err := c.install(ctx, sim)
+	if err != nil {
+		return err
+	}
+	defer cleanup()
+	if err := json.NewEncoder(s.out).Encode(map[string]string{"endpoint": "http://" + listener.Addr().String()}); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+func (c *sandboxCmd) options() (awssim.Options, func(), error) {
+	o := awssim.Options{Speed: c.Speed, Raise: c.Raise, Lower: c.Lower, Seed: c.Seed, Region: c.Region, Images: map[string]string{}}
+	done := func() {}
+	if c.Speed < 0 {
+		return o, done, errors.New("--speed cannot be negative")
+	}
+	for _, i := range c.Image {
+		ref, command, ok := strings.Cut(i, "=")
+		if !ok {
+			return o, done, fmt.Errorf("--image %s: want REF=COMMAND", i)
+		}
+		o.Images[ref] = command
+	}
+	if path := os.Getenv(recordVariable); path != "" {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return o, done, fmt.Errorf("record replies: %w", err)
+		}
+		o.Record = f
+		done = func() { _ = f.Close() } // every line is written already
+	}
+	return o, done, nil
+}
+
+// install puts the configuration into the account and Drawbridge beside it.
+func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func(), err error) {
+	if c.Config == "" {
+		return func() {}, nil
+	}
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	launcher, reaper, cleanup, err := sandbox.Bootstraps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := sandbox.Install(sim, cfg, sandbox.Functions{LauncherBootstrap: launcher, ReaperBootstrap: reaper, ConfigPath: path}); err != nil {
+		cleanup()
+		return nil, err
+	}
+	return cleanup, nil
+}

@@ -1,0 +1,121 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"go.uber.org/zap"
+
+	"drawbridge/internal/awserr"
+	"drawbridge/internal/clock"
+	"drawbridge/scheduler"
+)
+
+// waker invokes the other function, or another run of the same, without waiting.
+type waker struct {
+	api interface {
+		Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
+	}
+	names Names
+}
+
+func (w *waker) Launcher(ctx context.Context, set scheduler.SetName, reason string) error {
+	return w.wake(ctx, w.names.Launcher, set, reason)
+}
+
+func (w *waker) Reaper(ctx context.Context, set scheduler.SetName, reason string) error {
+	return w.wake(ctx, w.names.Reaper, set, reason)
+}
+
+func (w *waker) wake(ctx context.Context, function string, set scheduler.SetName, reason string) error {
+	payload, err := json.Marshal(map[string]string{"set": string(set), "reason": reason})
+	if err != nil {
+		return fmt.Errorf("wake %s: %w", function, err)
+	}
+	_, err = w.api.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(function), InvocationType: types.InvocationTypeEvent, Payload: payload})
+	return awserr.Mark(err, "wake %s for set %s", function, set)
+}
+
+// deadLetters puts events that nobody can do on the dead-letter queue, each with
+// its reason.
+type deadLetters struct {
+	api interface {
+		SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+	}
+	url   string
+	clock clock.Clock
+}
+
+// letter is a message of the dead-letter queue.
+type letter struct {
+	Reason string `json:"reason"`
+	Hint   string `json:"hint,omitempty"`
+	Run    string `json:"run,omitempty"`
+	At     string `json:"at"`
+	// Event is the event as it came: JSON if it was, else a string.
+	Event any `json:"event"`
+}
+
+// Send puts a run's event on the queue.
+func (d *deadLetters) Send(ctx context.Context, run scheduler.Run) error {
+	return d.send(ctx, letter{Reason: run.Reason, Run: string(run.ID), Event: eventOf(run.Source)})
+}
+
+func (d *deadLetters) bury(ctx context.Context, event []byte, reason, hint string) error {
+	return d.send(ctx, letter{Reason: reason, Hint: hint, Event: eventOf(event)})
+}
+
+func eventOf(event []byte) any {
+	if json.Valid(event) {
+		return json.RawMessage(event)
+	}
+	return string(event)
+}
+
+func (d *deadLetters) send(ctx context.Context, l letter) error {
+	l.At = d.clock.Now().UTC().Format(time.RFC3339)
+	body, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("write dead letter: %w", err)
+	}
+	_, err = d.api.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(d.url), MessageBody: aws.String(string(body))})
+	return awserr.Mark(err, "send dead letter")
+}
+
+// journal writes decisions and ends to the log and to the metrics.
+type journal struct {
+	log     *zap.Logger
+	metrics *Metrics
+}
+
+func (j *journal) Decided(set scheduler.Set, d scheduler.Decision) {
+	fields := []zap.Field{
+		zap.String("set", string(set.Name)), zap.Int("generation", set.Generation), zap.String("phase", string(set.Phase)),
+		zap.String("action", string(d.Action)), zap.String("reason", d.Reason),
+	}
+	if !d.Next.IsZero() {
+		fields = append(fields, zap.Time("next", d.Next.UTC()))
+	}
+	if d.Action == scheduler.Wait {
+		j.log.Debug("decided", fields...)
+		return
+	}
+	j.log.Info("decided", fields...)
+	j.metrics.Decided(set, d)
+}
+
+func (j *journal) Ended(run scheduler.Run) {
+	j.log.Info("run ended", zap.String("run", string(run.ID)), zap.String("set", string(run.Set)), zap.String("outcome", string(run.Outcome)),
+		zap.Int("attempt", run.Attempt), zap.String("task", run.TaskARN), zap.String("reason", run.Reason))
+	j.metrics.Ended(run)
+}
+
+func (j *journal) Failed(set scheduler.SetName, effect string, err error) {
+	j.log.Warn("effect failed", zap.String("set", string(set)), zap.String("effect", effect), zap.Error(err))
+}

@@ -1,0 +1,131 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"drawbridge/cfn"
+	"drawbridge/endpoints"
+	"drawbridge/internal/awserr"
+	"drawbridge/internal/clock"
+	"drawbridge/internal/config"
+	"drawbridge/internal/vpc"
+	"drawbridge/scheduler"
+)
+
+// setStacks makes the stacks of sets: it plans with package endpoints, writes
+// and reads through package cfn, and looks at EC2 for what really exists.
+type setStacks struct {
+	config *config.Config
+	region string
+	stacks *cfn.Stacks
+	vpc    *vpc.Reader
+	clock  clock.Clock
+}
+
+// tags mark everything that belongs to a set.
+func (s *setStacks) tags(set scheduler.SetName) []vpc.Tag {
+	return []vpc.Tag{{Key: cfn.OwnerTag, Value: s.config.Name}, {Key: cfn.SetTag, Value: string(set)}}
+}
+
+// Prepare reads the VPC, plans the endpoints and writes the template.
+func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName) (scheduler.Prepared, error) {
+	c := s.config.Sets[set]
+	services, err := endpoints.Resolve(c.Services)
+	if err != nil {
+		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
+	}
+	v, err := s.vpc.Inspect(ctx, c.Subnets, services, s.tags(set))
+	if err != nil {
+		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
+	}
+	plan, err := endpoints.Make(endpoints.Request{Region: s.region, Services: services, Zones: c.Zones, Gateway: c.S3Gateway}, v)
+	if err != nil {
+		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
+	}
+	if len(plan.Create) == 0 {
+		return scheduler.Prepared{Nothing: true, Summary: summary(plan)}, nil
+	}
+	spec := cfn.Spec{Owner: s.config.Name, Set: string(set), Region: s.region, VPC: v.ID, Services: plan.Create, RouteTables: plan.RouteTables}
+	for _, n := range plan.Subnets {
+		spec.Subnets = append(spec.Subnets, n.ID)
+	}
+	groups, all := s.config.SecurityGroups(set)
+	if all {
+		spec.SecurityGroups = groups
+	} else {
+		for _, n := range v.Subnets {
+			spec.CIDRs = append(spec.CIDRs, n.CIDR)
+		}
+	}
+	template, err := cfn.Template(spec)
+	return scheduler.Prepared{Template: template, Summary: summary(plan)}, err
+}
+
+func summary(p endpoints.Plan) string {
+	var parts []string
+	for _, c := range p.Create {
+		parts = append(parts, "create "+string(c.ID))
+	}
+	for _, a := range p.Adopt {
+		parts = append(parts, fmt.Sprintf("adopt %s for %s", a.Endpoint, a.Service))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Create asks for the stack. If one of that name is there it is taken for ours
+// when its tags say so.
+func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, generation int, p scheduler.Prepared) (scheduler.StackID, error) {
+	id, err := s.stacks.Create(ctx, string(set), generation, p.Template)
+	if !errors.Is(err, cfn.ErrExists) {
+		return scheduler.StackID(id), awserr.Mark(err, "set %s", set)
+	}
+	st, derr := s.stacks.Describe(ctx, string(set), "")
+	switch {
+	case derr != nil:
+		return "", awserr.Mark(derr, "set %s", set)
+	case st.State == cfn.Foreign:
+		return "", &takenError{fmt.Errorf("set %s: %w: %w", set, scheduler.ErrTaken, err), s.stacks.Name(string(set))}
+	case st.State == cfn.Missing || st.Generation != generation:
+		return "", fmt.Errorf("set %s: the stack of an earlier generation is not gone yet: %w: %w", set, scheduler.ErrTemporary, err)
+	}
+	return scheduler.StackID(st.ID), nil
+}
+
+// takenError is a stack name that somebody else's stack has.
+type takenError struct {
+	error
+	name string
+}
+
+func (e *takenError) Unwrap() error { return e.error }
+
+func (e *takenError) Hint() string {
+	return "stack " + e.name + " does not carry our owner tag and is left alone; delete it, or choose another name: in the configuration"
+}
+
+// Stack returns the state of the set's stack.
+func (s *setStacks) Stack(ctx context.Context, set scheduler.SetName, id scheduler.StackID) (scheduler.StackState, scheduler.StackID, string, error) {
+	st, err := s.stacks.Describe(ctx, string(set), string(id))
+	if err != nil {
+		return "", "", "", awserr.Mark(err, "set %s", set)
+	}
+	return scheduler.StackState(st.State), scheduler.StackID(st.ID), st.Reason, nil
+}
+
+// Endpoints counts the set's own endpoints.
+func (s *setStacks) Endpoints(ctx context.Context, set scheduler.SetName) (scheduler.EndpointCount, error) {
+	return s.vpc.Count(ctx, s.tags(set))
+}
+
+// Delete deletes the set's stack.
+func (s *setStacks) Delete(ctx context.Context, set scheduler.SetName, id scheduler.StackID, force bool) error {
+	return awserr.Mark(s.stacks.Delete(ctx, string(set), string(id), force, s.clock.Now()), "set %s", set)
+}
+
+// Sweep deletes endpoints of the set that no stack holds.
+func (s *setStacks) Sweep(ctx context.Context, set scheduler.SetName) error {
+	return s.vpc.Sweep(ctx, s.tags(set))
+}

@@ -1,0 +1,77 @@
+// Package awserr sorts errors of the AWS SDK by what they ask of the caller.
+package awserr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+
+	"drawbridge/scheduler"
+)
+
+// throttles are the codes by which services say that a call came too soon.
+var throttles = []string{"Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException", "ProvisionedThroughputExceededException", "RequestThrottled", "SlowDown", "TransactionConflictException"}
+
+// Temporary says whether the same call may succeed later: throttling, a failure
+// of the server, a connection that broke.
+func Temporary(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return slices.Contains(throttles, api.ErrorCode()) || api.ErrorFault() == smithy.FaultServer || strings.HasPrefix(api.ErrorCode(), "Internal") || strings.HasPrefix(api.ErrorCode(), "Service")
+	}
+	var timeout net.Error
+	return errors.As(err, &timeout) || retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err).Bool() || strings.Contains(err.Error(), "EOF")
+}
+
+// Code returns the API's error code, or "".
+func Code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// Mark wraps a failed call: with scheduler.ErrTemporary if it may succeed later.
+// The action and its ids begin the text.
+func Mark(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	what := fmt.Sprintf(format, args...)
+	if Temporary(err) {
+		return fmt.Errorf("%s: %w: %w", what, scheduler.ErrTemporary, err)
+	}
+	return &callError{what, err}
+}
+
+// callError is a call that AWS refused.
+type callError struct {
+	what  string
+	cause error
+}
+
+func (e *callError) Error() string { return e.what + ": " + e.cause.Error() }
+func (e *callError) Unwrap() error { return e.cause }
+
+// Hint says what to do about the codes that users meet.
+func (e *callError) Hint() string {
+	switch Code(e.cause) {
+	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
+		return "the credentials have expired: sign in again, as with aws sso login"
+	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
+		return "the role lacks the action that the message names; docs/permissions.md lists what each role needs"
+	case "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure":
+		return "the credentials are not known to AWS: check the profile and the Region"
+	}
+	return ""
+}

@@ -1,0 +1,83 @@
+// Package clock is where time comes from: the machine, or a simulation's clock.
+package clock
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+)
+
+// Variable is the environment variable that names the address of a simulation's
+// clock. A sandbox sets it for what it starts; it is never set in AWS.
+const Variable = "DRAWBRIDGE_SANDBOX_CLOCK"
+
+// Clock tells the time and waits on it.
+type Clock interface {
+	Now() time.Time
+	// Sleep returns after d, or with ctx's error when ctx ends.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// FromEnvironment returns the clock that the environment names, the machine's if
+// it names none.
+func FromEnvironment() Clock {
+	if address := os.Getenv(Variable); address != "" {
+		return remote{address}
+	}
+	return System{}
+}
+
+// System is the machine's clock.
+type System struct{}
+
+// Now returns the machine's time.
+func (System) Now() time.Time { return time.Now() }
+
+// Sleep waits on the machine's time.
+func (System) Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// remote is a simulation's clock.
+type remote struct{ address string }
+
+// Now asks the simulation. If that is gone the machine's time has to do.
+func (c remote) Now() time.Time {
+	r, err := http.Get(c.address)
+	if err != nil {
+		return time.Now()
+	}
+	defer r.Body.Close()
+	var out struct{ Now int64 }
+	if json.NewDecoder(r.Body).Decode(&out) != nil {
+		return time.Now()
+	}
+	return time.Unix(0, out.Now).UTC()
+}
+
+func (c remote) Sleep(ctx context.Context, d time.Duration) error {
+	body, err := json.Marshal(map[string]int64{"nanoseconds": int64(d)})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.address+"/sleep", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	r, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("sleep on the simulation's clock: %w", err)
+	}
+	return r.Body.Close()
+}

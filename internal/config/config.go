@@ -1,0 +1,197 @@
+// Package config reads drawbridge.yaml, the one file that the Lambdas and the
+// command line share.
+package config
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"drawbridge/endpoints"
+	"drawbridge/internal/eventpattern"
+	"drawbridge/scheduler"
+)
+
+// Duration is a length of time as the file writes it: 90s, 5m, 2h.
+type Duration time.Duration
+
+// UnmarshalYAML reads a duration with its unit.
+func (d *Duration) UnmarshalYAML(unmarshal func(any) error) error {
+	var s string
+	if err := unmarshal(&s); err != nil {
+		return err
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("%q is not a duration, write 90s, 5m or 2h", s)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Config is the whole file. The doc comment of a field is its reference.
+type Config struct {
+	// Name is the installation's name. It begins the name of everything that the
+	// installation owns, and is the value of its owner tag. Default drawbridge.
+	Name string `yaml:"name"`
+	// Region is the AWS Region. Default: where the command or function runs.
+	Region string `yaml:"region"`
+	// Billing says where paid hours begin: clock (default) or creation.
+	Billing scheduler.Basis `yaml:"billing"`
+	// Margin is how long before the end of a paid hour a deletion begins.
+	// Default 5m.
+	Margin Duration `yaml:"margin"`
+	// Sets are the endpoint sets by name, one for each VPC.
+	Sets map[scheduler.SetName]*Set `yaml:"sets"`
+	// Jobs are the jobs by name.
+	Jobs map[scheduler.JobName]*Job `yaml:"jobs"`
+
+	path string
+}
+
+// Set is an endpoint set.
+type Set struct {
+	// Subnets are the subnets that the jobs run in, all of one VPC.
+	Subnets []string `yaml:"subnets"`
+	// Services are the services that the jobs reach. Default: codedeploy,
+	// ecr.api, ecr.dkr, logs, s3 and secretsmanager.
+	Services []endpoints.ServiceID `yaml:"services"`
+	// Zones is how many zones hold an endpoint of each service. One serves the
+	// whole VPC. Default 1.
+	Zones int `yaml:"zones"`
+	// S3Gateway says who keeps the S3 gateway endpoint: permanent (default, it
+	// stands outside the set) or set.
+	S3Gateway endpoints.GatewayMode `yaml:"s3Gateway"`
+	// Settle is how long after the last endpoint became available the first task
+	// starts. Default 20s.
+	Settle Duration `yaml:"settle"`
+}
+
+// Job is a piece of work.
+type Job struct {
+	// Set is the set that the job needs.
+	Set scheduler.SetName `yaml:"set"`
+	// Cluster is the ECS cluster's name or ARN.
+	Cluster string `yaml:"cluster"`
+	// TaskDefinition is the task definition's family, family:revision or ARN.
+	TaskDefinition string `yaml:"taskDefinition"`
+	// Container is the container that events are handed to. Default: the job's
+	// name.
+	Container string `yaml:"container"`
+	// Subnets are the job's own subnets, among those of the set. Default: all.
+	Subnets []string `yaml:"subnets"`
+	// SecurityGroups are the task's security groups.
+	SecurityGroups []string `yaml:"securityGroups"`
+	// MaxRuntime is how long a task may run before it is stopped. Default 24h.
+	MaxRuntime Duration `yaml:"maxRuntime"`
+	// Overrides are what an event may override: environment, command, cpu,
+	// memory. Default: nothing.
+	Overrides []string `yaml:"overrides"`
+	// On are event patterns, in EventBridge's own language; an event that matches
+	// any of them starts the job.
+	On []map[string]any `yaml:"on"`
+	// Environment maps variables of the container to places in the event, such
+	// as $.detail.object.key. Without it the whole event is in DRAWBRIDGE_EVENT.
+	Environment map[string]string `yaml:"environment"`
+
+	patterns []*eventpattern.Pattern
+}
+
+// Load reads and checks the file at path. Errors say where and what to do; they
+// are of type *Error.
+func Load(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &Error{Path: path, Problems: []Problem{{What: err.Error(), Remedy: "name the file by --config, or write one after examples/hello/drawbridge.yaml"}}}
+	}
+	return Parse(path, text)
+}
+
+// Parse checks the text of a file and fills in the defaults.
+func Parse(path string, text []byte) (*Config, error) {
+	c := &Config{path: path}
+	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
+		return nil, &Error{Path: path, Problems: []Problem{{What: yaml.FormatError(err, false, false), Remedy: "docs/configuration.md lists every key with its type"}}}
+	}
+	c.defaults()
+	if problems := c.check(); len(problems) > 0 {
+		return nil, &Error{Path: path, Problems: problems}
+	}
+	return c, nil
+}
+
+func (c *Config) defaults() {
+	orDefault(&c.Name, "drawbridge")
+	orDefault(&c.Billing, scheduler.Clock)
+	orDefault(&c.Margin, Duration(scheduler.DefaultMargin))
+	for _, s := range c.Sets {
+		if s == nil {
+			continue
+		}
+		if len(s.Services) == 0 {
+			s.Services = endpoints.Default()
+		}
+		orDefault(&s.Zones, 1)
+		orDefault(&s.S3Gateway, endpoints.GatewayPermanent)
+		orDefault(&s.Settle, Duration(scheduler.DefaultSettle))
+	}
+	for name, j := range c.Jobs {
+		if j == nil {
+			continue
+		}
+		orDefault(&j.Container, string(name))
+		orDefault(&j.MaxRuntime, Duration(24*time.Hour))
+		if s := c.Sets[j.Set]; s != nil && len(j.Subnets) == 0 {
+			j.Subnets = s.Subnets
+		}
+	}
+}
+
+func orDefault[T comparable](v *T, normal T) {
+	var zero T
+	if *v == zero {
+		*v = normal
+	}
+}
+
+// Settings returns the times that decisions are made with, by set.
+func (c *Config) Settings() map[scheduler.SetName]scheduler.Settings {
+	out := map[scheduler.SetName]scheduler.Settings{}
+	for name, s := range c.Sets {
+		v := scheduler.DefaultSettings()
+		v.Basis, v.Margin, v.Settle = c.Billing, time.Duration(c.Margin), time.Duration(s.Settle)
+		v.Lower = min(v.Lower, v.Margin)
+		out[name] = v
+	}
+	return out
+}
+
+// Matching returns the names of the jobs whose patterns an event matches, in
+// order of name. The event is decoded JSON.
+func (c *Config) Matching(event map[string]any) []scheduler.JobName {
+	var out []scheduler.JobName
+	for _, name := range sortedKeys(c.Jobs) {
+		for _, p := range c.Jobs[name].patterns {
+			if p.MatchMap(event) {
+				out = append(out, name)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// SecurityGroups returns the security groups of a set's tasks, and whether every
+// job of the set names some.
+func (c *Config) SecurityGroups(set scheduler.SetName) (groups []string, all bool) {
+	all = true
+	for _, name := range sortedKeys(c.Jobs) {
+		if j := c.Jobs[name]; j.Set == set {
+			groups = append(groups, j.SecurityGroups...)
+			all = all && len(j.SecurityGroups) > 0
+		}
+	}
+	return groups, all
+}

@@ -1,0 +1,278 @@
+// Package ecstasks starts, follows and stops the ECS tasks of runs.
+package ecstasks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"drawbridge/internal/awserr"
+	"drawbridge/internal/config"
+	"drawbridge/scheduler"
+)
+
+// ecsAPI is the part of *ecs.Client that Tasks calls.
+type ecsAPI interface {
+	RunTask(context.Context, *ecs.RunTaskInput, ...func(*ecs.Options)) (*ecs.RunTaskOutput, error)
+	ListTasks(context.Context, *ecs.ListTasksInput, ...func(*ecs.Options)) (*ecs.ListTasksOutput, error)
+	DescribeTasks(context.Context, *ecs.DescribeTasksInput, ...func(*ecs.Options)) (*ecs.DescribeTasksOutput, error)
+	DescribeTaskDefinition(context.Context, *ecs.DescribeTaskDefinitionInput, ...func(*ecs.Options)) (*ecs.DescribeTaskDefinitionOutput, error)
+	StopTask(context.Context, *ecs.StopTaskInput, ...func(*ecs.Options)) (*ecs.StopTaskOutput, error)
+}
+
+var _ ecsAPI = (*ecs.Client)(nil)
+
+// Tasks are the tasks of one installation.
+type Tasks struct {
+	api    ecsAPI
+	config *config.Config
+
+	mu   sync.Mutex
+	logs map[string]logPlace // by task definition ARN
+}
+
+// logPlace is where the first container of a task definition logs to.
+type logPlace struct{ group, prefix, container string }
+
+// New returns the tasks of the jobs in c.
+func New(api ecsAPI, c *config.Config) *Tasks {
+	return &Tasks{api: api, config: c, logs: map[string]logPlace{}}
+}
+
+// StartedBy returns the name that a set's tasks bear in ECS.
+func StartedBy(owner string, set scheduler.SetName) string { return owner + "/" + string(set) }
+
+// SetOf returns the set whose tasks bear the name startedBy.
+func SetOf(owner, startedBy string) (scheduler.SetName, bool) {
+	set, ok := strings.CutPrefix(startedBy, owner+"/")
+	return scheduler.SetName(set), ok
+}
+
+// Start runs the task of a run's attempt; the client token makes it happen once.
+func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
+	job := t.config.Jobs[run.Job]
+	if job == nil {
+		return "", fmt.Errorf("run task of %s: %w: job %s is no longer in the configuration", run.ID, scheduler.ErrRefused, run.Job)
+	}
+	in := &ecs.RunTaskInput{
+		Cluster: aws.String(job.Cluster), TaskDefinition: aws.String(job.TaskDefinition), LaunchType: types.LaunchTypeFargate, Count: aws.Int32(1),
+		ClientToken: aws.String(run.ClientToken()), StartedBy: aws.String(StartedBy(t.config.Name, run.Set)), Group: aws.String(run.TaskGroup()),
+		NetworkConfiguration: &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{
+			Subnets: job.Subnets, SecurityGroups: job.SecurityGroups, AssignPublicIp: types.AssignPublicIpDisabled,
+		}},
+	}
+	if len(run.Overrides) > 0 {
+		var o taskOverride
+		if err := json.Unmarshal(run.Overrides, &o); err != nil {
+			return "", fmt.Errorf("run task of %s: %w: overrides: %w", run.ID, scheduler.ErrRefused, err)
+		}
+		in.Overrides = o.sdk()
+	}
+	out, err := t.api.RunTask(ctx, in)
+	if err != nil {
+		return t.refused(run, job, err)
+	}
+	if len(out.Failures) > 0 {
+		f := out.Failures[0]
+		return "", fmt.Errorf("run task of %s: %s %s", run.ID, aws.ToString(f.Reason), aws.ToString(f.Detail))
+	}
+	if len(out.Tasks) == 0 {
+		return "", fmt.Errorf("run task of %s: ECS answered with neither a task nor a failure", run.ID)
+	}
+	return aws.ToString(out.Tasks[0].TaskArn), nil
+}
+
+// refused reads an error of RunTask. A conflict about the client token means that
+// the attempt has its task already, from before the configuration was changed.
+func (t *Tasks) refused(run scheduler.Run, job *config.Job, err error) (string, error) {
+	var conflict *types.ConflictException
+	if errors.As(err, &conflict) && len(conflict.ResourceIds) > 0 {
+		return conflict.ResourceIds[0], nil
+	}
+	if awserr.Temporary(err) {
+		return "", awserr.Mark(err, "run task of %s", run.ID)
+	}
+	return "", &refusedError{run: run.ID, job: job, cause: err}
+}
+
+// refusedError is a task that ECS will never run as it is asked for.
+type refusedError struct {
+	run   scheduler.RunID
+	job   *config.Job
+	cause error
+}
+
+func (e *refusedError) Error() string { return fmt.Sprintf("run task of %s: %v", e.run, e.cause) }
+
+func (e *refusedError) Unwrap() []error { return []error{scheduler.ErrRefused, e.cause} }
+
+func (e *refusedError) Hint() string {
+	text := e.cause.Error()
+	switch {
+	case strings.Contains(text, "inactive"):
+		return "register task definition " + e.job.TaskDefinition + " anew, or name an active revision"
+	case strings.Contains(text, "TaskDefinition not found"):
+		return "there is no task definition " + e.job.TaskDefinition + " in this Region"
+	case strings.Contains(text, "Cluster"):
+		return "there is no cluster " + e.job.Cluster + " in this Region"
+	case strings.Contains(text, "Override for container"):
+		return "set jobs.<name>.container to a container of the task definition"
+	case strings.Contains(text, "subnet"):
+		return "check the set's subnets"
+	case strings.Contains(text, "security group"):
+		return "check the job's securityGroups"
+	}
+	var api interface{ Hint() string }
+	if errors.As(awserr.Mark(e.cause, "run task"), &api) {
+		return api.Hint()
+	}
+	return ""
+}
+
+// Active counts the set's tasks that ECS does not show as stopped.
+func (t *Tasks) Active(ctx context.Context, set scheduler.SetName) (int, error) {
+	n := 0
+	for _, cluster := range t.clusters(set) {
+		var next *string
+		for {
+			out, err := t.api.ListTasks(ctx, &ecs.ListTasksInput{Cluster: aws.String(cluster), StartedBy: aws.String(StartedBy(t.config.Name, set)), NextToken: next})
+			if err != nil {
+				return n, awserr.Mark(err, "list the tasks of set %s in cluster %s", set, cluster)
+			}
+			n += len(out.TaskArns)
+			if next = out.NextToken; next == nil {
+				break
+			}
+		}
+	}
+	return n, nil
+}
+
+// clusters returns the clusters of a set's jobs, each once.
+func (t *Tasks) clusters(set scheduler.SetName) []string {
+	seen := map[string]bool{}
+	var out []string
+	for _, j := range t.config.Jobs {
+		if j.Set == set && !seen[j.Cluster] {
+			seen[j.Cluster] = true
+			out = append(out, j.Cluster)
+		}
+	}
+	return out
+}
+
+// describeBatch is how many tasks DescribeTasks takes at once.
+const describeBatch = 100
+
+// Describe returns the tasks of runs that ECS still knows, by run.
+func (t *Tasks) Describe(ctx context.Context, runs []scheduler.Run) (map[scheduler.RunID]scheduler.Task, error) {
+	byCluster := map[string][]scheduler.Run{}
+	for _, r := range runs {
+		if j := t.config.Jobs[r.Job]; j != nil && r.TaskARN != "" {
+			byCluster[j.Cluster] = append(byCluster[j.Cluster], r)
+		}
+	}
+	found := map[scheduler.RunID]scheduler.Task{}
+	for cluster, rs := range byCluster {
+		for len(rs) > 0 {
+			n := min(describeBatch, len(rs))
+			if err := t.describe(ctx, cluster, rs[:n], found); err != nil {
+				return nil, err
+			}
+			rs = rs[n:]
+		}
+	}
+	return found, nil
+}
+
+func (t *Tasks) describe(ctx context.Context, cluster string, runs []scheduler.Run, found map[scheduler.RunID]scheduler.Task) error {
+	byARN := map[string]scheduler.RunID{}
+	in := &ecs.DescribeTasksInput{Cluster: aws.String(cluster)}
+	for _, r := range runs {
+		byARN[r.TaskARN] = r.ID
+		in.Tasks = append(in.Tasks, r.TaskARN)
+	}
+	out, err := t.api.DescribeTasks(ctx, in)
+	if err != nil {
+		return awserr.Mark(err, "describe %d tasks in cluster %s", len(runs), cluster)
+	}
+	for _, task := range out.Tasks {
+		v := scheduler.Task{
+			ARN: aws.ToString(task.TaskArn), Group: aws.ToString(task.Group), Definition: aws.ToString(task.TaskDefinitionArn), Stopped: aws.ToString(task.LastStatus) == "STOPPED",
+			StopCode: string(task.StopCode), StopReason: aws.ToString(task.StoppedReason), StartedAt: aws.ToTime(task.StartedAt), StoppedAt: aws.ToTime(task.StoppedAt),
+		}
+		for _, c := range task.Containers {
+			v.ExitCode = worse(v.ExitCode, c.ExitCode)
+			if r := aws.ToString(c.Reason); r != "" {
+				v.ContainerReasons = append(v.ContainerReasons, r)
+			}
+		}
+		if v.Stopped {
+			t.Locate(ctx, &v)
+		}
+		found[byARN[v.ARN]] = v
+	}
+	return nil
+}
+
+// worse returns the exit code that tells more: the first that is not 0.
+func worse(a *int, b *int32) *int {
+	if b == nil || a != nil && *a != 0 {
+		return a
+	}
+	n := int(*b)
+	return &n
+}
+
+// Locate fills in where the task logs to, as far as its definition can be read.
+func (t *Tasks) Locate(ctx context.Context, task *scheduler.Task) {
+	place, err := t.place(ctx, task.Definition)
+	if err != nil || place.group == "" {
+		return // a record without its log stream is better than none
+	}
+	task.LogGroup = place.group
+	task.LogStream = place.prefix + "/" + place.container + "/" + task.ARN[strings.LastIndex(task.ARN, "/")+1:]
+}
+
+func (t *Tasks) place(ctx context.Context, definition string) (logPlace, error) {
+	t.mu.Lock()
+	p, ok := t.logs[definition]
+	t.mu.Unlock()
+	if ok || definition == "" {
+		return p, nil
+	}
+	out, err := t.api.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(definition)})
+	if err != nil {
+		return p, err
+	}
+	for _, c := range out.TaskDefinition.ContainerDefinitions {
+		if l := c.LogConfiguration; l != nil && l.LogDriver == types.LogDriverAwslogs && p.group == "" {
+			p = logPlace{l.Options["awslogs-group"], l.Options["awslogs-stream-prefix"], aws.ToString(c.Name)}
+		}
+	}
+	t.mu.Lock()
+	t.logs[definition] = p
+	t.mu.Unlock()
+	return p, nil
+}
+
+// Stop stops a run's task. One that is gone is success.
+func (t *Tasks) Stop(ctx context.Context, run scheduler.Run, reason string) error {
+	job := t.config.Jobs[run.Job]
+	if job == nil || run.TaskARN == "" {
+		return nil
+	}
+	_, err := t.api.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(job.Cluster), Task: aws.String(run.TaskARN), Reason: aws.String(reason)})
+	var gone *types.InvalidParameterException
+	if errors.As(err, &gone) && strings.Contains(gone.ErrorMessage(), "not found") {
+		return nil
+	}
+	return awserr.Mark(err, "stop task %s of %s", run.TaskARN, run.ID)
+}

@@ -1,0 +1,117 @@
+// Package lambdamain starts a Lambda: it builds the installation once and hands
+// every event to its handler.
+package lambdamain
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"go.uber.org/zap"
+
+	"drawbridge/internal/app"
+	"drawbridge/internal/clock"
+)
+
+// Handle handles one event. id is the request's id, until when its time is nearly
+// up.
+type Handle func(ctx context.Context, payload []byte, id string, until time.Time) (any, error)
+
+// reserve is the time that is kept for writing down what is under way.
+const reserve = 20 * time.Second
+
+// Run serves a Lambda until its environment ends. build is called once, when the
+// first event tells which account it is; until then only what needs no account is
+// built.
+func Run(build func(*app.App) Handle) {
+	h := &handler{build: build, clock: clock.FromEnvironment()}
+	if err := h.prepare(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err) // shown in the function's log; each event fails with the same
+		h.broken = err
+	}
+	lambda.StartHandlerFunc(h.handle)
+}
+
+type handler struct {
+	build   func(*app.App) Handle
+	clock   clock.Clock
+	log     *zap.Logger
+	clients app.Clients
+	broken  error
+	finish  sync.Once
+	ready   Handle
+}
+
+// prepare builds the clients while the environment starts.
+func (h *handler) prepare(ctx context.Context) error {
+	c, err := app.LoadAWS(ctx, os.Getenv("AWS_REGION"), nil)
+	if err != nil {
+		return err
+	}
+	h.clients = app.NewClients(c)
+	h.log, err = NewLogger()
+	return err
+}
+
+// NewLogger returns the logger of a Lambda: JSON lines on standard output. The
+// level is info, or what DRAWBRIDGE_LOG_LEVEL says.
+func NewLogger() (*zap.Logger, error) {
+	c := zap.NewProductionConfig()
+	c.OutputPaths, c.ErrorOutputPaths = []string{"stdout"}, []string{"stderr"}
+	c.DisableStacktrace, c.DisableCaller, c.Sampling = true, true, nil
+	if level := os.Getenv("DRAWBRIDGE_LOG_LEVEL"); level != "" {
+		l, err := zap.ParseAtomicLevel(level)
+		if err != nil {
+			return nil, fmt.Errorf("DRAWBRIDGE_LOG_LEVEL: %w", err)
+		}
+		c.Level = l
+	}
+	return c.Build()
+}
+
+func (h *handler) handle(ctx context.Context, payload json.RawMessage) (any, error) {
+	if h.broken != nil {
+		return nil, h.broken
+	}
+	lc, _ := lambdacontext.FromContext(ctx)
+	if lc == nil {
+		return nil, errors.New("no Lambda context")
+	}
+	h.finish.Do(func() { h.broken = h.complete(lc.InvokedFunctionArn) })
+	if h.broken != nil {
+		return nil, h.broken
+	}
+	// The deadline is the machine's time; what is left of it counts on the clock.
+	until := h.clock.Now().Add(15*time.Minute - reserve)
+	if deadline, ok := ctx.Deadline(); ok {
+		until = h.clock.Now().Add(time.Until(deadline) - reserve)
+	}
+	out, err := h.ready(ctx, payload, lc.AwsRequestID, until)
+	if err != nil {
+		h.log.Error("failed", zap.Error(err))
+		var hint interface{ Hint() string }
+		if errors.As(err, &hint) && hint.Hint() != "" {
+			return nil, fmt.Errorf("%w; %s", err, hint.Hint())
+		}
+	}
+	return out, err
+}
+
+func (h *handler) complete(functionARN string) error {
+	at, err := app.PlaceOf(functionARN)
+	if err != nil {
+		return err
+	}
+	c, err := app.LambdaConfig()
+	if err != nil {
+		return err
+	}
+	h.ready = h.build(app.New(c, at, h.clients, h.clock, h.log, app.NewMetrics(os.Stdout, h.clock)))
+	return nil
+}

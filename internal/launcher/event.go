@@ -1,0 +1,143 @@
+package launcher
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"drawbridge/internal/config"
+	"drawbridge/internal/ecstasks"
+	"drawbridge/scheduler"
+)
+
+// EventVariable is the container's variable that holds the whole event.
+const EventVariable = "DRAWBRIDGE_EVENT"
+
+// request is a direct call.
+type request struct {
+	Job       scheduler.JobName `json:"job"`
+	ID        string            `json:"id"`
+	Overrides json.RawMessage   `json:"overrides"`
+}
+
+// runs returns the runs that an event asks for: one for a direct call, one for
+// each job whose pattern matches an event of EventBridge. fallback is the id of
+// an event that has none of its own.
+func (l *Launcher) runs(payload []byte, fallback string) ([]scheduler.Run, error) {
+	event, err := jsonObject(payload)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := event["detail-type"]; ok {
+		return l.matched(payload, event, fallback)
+	}
+	var req request
+	dec := json.NewDecoder(bytes.NewReader(payload))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&req); err != nil {
+		return nil, reject("read job request: %v", err)
+	}
+	if req.Job == "" {
+		return nil, reject("event names no job")
+	}
+	job := l.app.Config.Jobs[req.Job]
+	if job == nil {
+		return nil, &rejected{fmt.Sprintf("there is no job %q", req.Job), "name one of the jobs in the configuration: " + l.jobNames()}
+	}
+	if req.ID == "" {
+		req.ID = fallback
+	}
+	run, err := newRun(req.Job, job, req.ID, payload, req.Overrides, nil)
+	if err != nil {
+		return nil, err
+	}
+	return []scheduler.Run{run}, nil
+}
+
+func (l *Launcher) jobNames() string {
+	var names []string
+	for n := range l.app.Config.Jobs {
+		names = append(names, string(n))
+	}
+	return strings.Join(names, ", ")
+}
+
+func (l *Launcher) matched(payload []byte, event map[string]any, fallback string) ([]scheduler.Run, error) {
+	jobs := l.app.Config.Matching(event)
+	if len(jobs) == 0 {
+		return nil, &rejected{fmt.Sprintf("no job's pattern matches the event %v from %v", event["detail-type"], event["source"]), "add a pattern under jobs.<name>.on, or remove the rule that sends it"}
+	}
+	id, _ := event["id"].(string)
+	if id == "" {
+		id = fallback
+	}
+	var out []scheduler.Run
+	for _, name := range jobs {
+		job := l.app.Config.Jobs[name]
+		variables, err := fromEvent(job, payload, event)
+		if err != nil {
+			return nil, &rejected{fmt.Sprintf("job %s: %v", name, err), "correct the places under jobs." + string(name) + ".environment"}
+		}
+		run, err := newRun(name, job, id, payload, nil, variables)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, run)
+	}
+	return out, nil
+}
+
+func newRun(name scheduler.JobName, job *config.Job, event string, payload []byte, overrides json.RawMessage, variables map[string]string) (scheduler.Run, error) {
+	id, err := scheduler.NewRunID(name, event)
+	if err != nil {
+		return scheduler.Run{}, &rejected{err.Error(), fmt.Sprintf("give the event an id of 1 to %d printable characters", scheduler.MaxEventID)}
+	}
+	o, err := ecstasks.Overrides(overrides, job.Overrides, job.Container, variables)
+	if err != nil {
+		return scheduler.Run{}, &rejected{fmt.Sprintf("job %s: %v", name, err), ""}
+	}
+	return scheduler.Run{ID: id, Job: name, Set: job.Set, Event: event, Overrides: o, Source: payload, MaxRuntime: time.Duration(job.MaxRuntime)}, nil
+}
+
+// fromEvent returns the variables that hand an event to the container: those that
+// the job maps, or the whole event in one.
+func fromEvent(job *config.Job, payload []byte, event map[string]any) (map[string]string, error) {
+	if len(job.Environment) == 0 {
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, payload); err != nil {
+			return nil, err
+		}
+		return map[string]string{EventVariable: compact.String()}, nil
+	}
+	out := map[string]string{}
+	for name, path := range job.Environment {
+		v, err := at(event, path)
+		if err != nil {
+			return nil, err
+		}
+		out[name] = v
+	}
+	return out, nil
+}
+
+// at returns the value at a path such as $.detail.object.key: a text as it is,
+// anything else as JSON.
+func at(event map[string]any, path string) (string, error) {
+	var cur any = event
+	for _, step := range strings.Split(strings.TrimPrefix(path, "$."), ".") {
+		m, ok := cur.(map[string]any)
+		if !ok {
+			return "", fmt.Errorf("the event has nothing at %s", path)
+		}
+		if cur, ok = m[step]; !ok {
+			return "", fmt.Errorf("the event has nothing at %s", path)
+		}
+	}
+	if s, ok := cur.(string); ok {
+		return s, nil
+	}
+	b, err := json.Marshal(cur)
+	return string(b), err
+}

@@ -1,0 +1,171 @@
+// Package launcher is the launcher Lambda: job events in, endpoints up, Fargate
+// tasks started.
+package launcher
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"go.uber.org/zap"
+
+	"drawbridge/internal/app"
+	"drawbridge/scheduler"
+)
+
+// Launcher handles the events of one launcher function.
+type Launcher struct{ app *app.App }
+
+// New returns a Launcher for an installation.
+func New(a *app.App) *Launcher { return &Launcher{a} }
+
+// Answer is the answer of a direct call, one run each.
+type Answer struct {
+	Run   scheduler.RunID `json:"run"`
+	State string          `json:"state"`
+	// Phase is the phase of the set that the run needs.
+	Phase scheduler.Phase `json:"phase"`
+	// ExpectedStart is when the task should start, or has started.
+	ExpectedStart time.Time `json:"expectedStart"`
+	Task          string    `json:"task,omitempty"`
+	Reason        string    `json:"reason,omitempty"`
+}
+
+// Handle takes a batch of SQS messages, an event of EventBridge, a direct call,
+// or the request to look at a set. id is the request's id, until when its time is
+// nearly up.
+func (l *Launcher) Handle(ctx context.Context, payload []byte, id string, until time.Time) (any, error) {
+	var shape struct {
+		Records json.RawMessage   `json:"Records"`
+		Set     scheduler.SetName `json:"set"`
+		Reason  string            `json:"reason"`
+	}
+	if err := json.Unmarshal(payload, &shape); err != nil {
+		return nil, reject("event is not a JSON object: %v", err)
+	}
+	switch {
+	case shape.Records != nil:
+		var batch events.SQSEvent
+		if err := json.Unmarshal(payload, &batch); err != nil {
+			return nil, reject("read SQS batch: %v", err)
+		}
+		return l.batch(ctx, batch, id), nil
+	case shape.Set != "":
+		l.app.Log.Info("woken", zap.String("set", string(shape.Set)), zap.String("reason", shape.Reason))
+		_, err := l.app.Reconciler(scheduler.Launcher, id).Reconcile(ctx, shape.Set, scheduler.Look{Until: until})
+		return nil, err
+	}
+	runs, err := l.runs(payload, id)
+	if err != nil {
+		return nil, err
+	}
+	return l.direct(ctx, runs, id)
+}
+
+// direct submits the runs of one event and answers for them.
+func (l *Launcher) direct(ctx context.Context, runs []scheduler.Run, id string) (any, error) {
+	var answers []Answer
+	for _, run := range runs {
+		recorded, set, err := l.app.Reconciler(scheduler.Launcher, id).Submit(ctx, run.Set, []scheduler.Run{run})
+		if err != nil {
+			return nil, err
+		}
+		r := recorded[0]
+		a := Answer{Run: r.ID, State: string(r.State), Phase: set.Phase, Task: r.TaskARN, Reason: r.Reason}
+		if a.ExpectedStart = r.StartedAt; a.ExpectedStart.IsZero() {
+			a.ExpectedStart = scheduler.ExpectedStart(l.app.Clock.Now(), l.app.Config.Settings()[run.Set], set)
+		}
+		a.ExpectedStart = a.ExpectedStart.UTC()
+		answers = append(answers, a)
+	}
+	if len(answers) == 1 {
+		return answers[0], nil
+	}
+	return answers, nil
+}
+
+// batch handles SQS messages. Only those that failed for now are given back; an
+// event that can never become a run goes to the dead-letter queue with its
+// reason, and blocks nobody.
+func (l *Launcher) batch(ctx context.Context, in events.SQSEvent, id string) events.SQSEventResponse {
+	var out events.SQSEventResponse
+	giveBack := func(message string) {
+		out.BatchItemFailures = append(out.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: message})
+	}
+	bySet := map[scheduler.SetName][]scheduler.Run{}
+	messages := map[scheduler.RunID]string{}
+	var order []scheduler.SetName
+	for _, m := range in.Records {
+		runs, err := l.runs([]byte(m.Body), m.MessageId)
+		if err != nil {
+			if l.bury(ctx, m, err) != nil {
+				giveBack(m.MessageId)
+			}
+			continue
+		}
+		for _, r := range runs {
+			if _, twice := messages[r.ID]; twice {
+				continue // the same event twice in one batch
+			}
+			messages[r.ID] = m.MessageId
+			if bySet[r.Set] == nil {
+				order = append(order, r.Set)
+			}
+			bySet[r.Set] = append(bySet[r.Set], r)
+		}
+	}
+	for _, set := range order {
+		_, _, err := l.app.Reconciler(scheduler.Launcher, id).Submit(ctx, set, bySet[set])
+		if err == nil {
+			continue
+		}
+		l.app.Log.Warn("submit failed", zap.String("set", string(set)), zap.Error(err))
+		for _, r := range bySet[set] {
+			giveBack(messages[r.ID])
+		}
+	}
+	return out
+}
+
+func (l *Launcher) bury(ctx context.Context, m events.SQSMessage, cause error) error {
+	hint := ""
+	var h interface{ Hint() string }
+	if errors.As(cause, &h) {
+		hint = h.Hint()
+	}
+	l.app.Log.Warn("event rejected", zap.String("message", m.MessageId), zap.Error(cause), zap.String("hint", hint))
+	err := l.app.Bury(ctx, []byte(m.Body), cause.Error(), hint)
+	if err != nil {
+		l.app.Log.Error("dead letter not sent", zap.String("message", m.MessageId), zap.Error(err))
+	}
+	return err
+}
+
+// rejected is an event that can never become a run.
+type rejected struct{ what, hint string }
+
+func (e *rejected) Error() string { return e.what }
+
+// Hint returns what to do.
+func (e *rejected) Hint() string { return e.hint }
+
+func reject(format string, args ...any) *rejected {
+	return &rejected{fmt.Sprintf(format, args...), `send {"job": "NAME", "id": "UNIQUE", "overrides": {...}} or an EventBridge event that a job's pattern matches`}
+}
+
+// jsonObject decodes an event without losing the precision of numbers that are
+// handed on as text.
+func jsonObject(payload []byte) (map[string]any, error) {
+	if len(bytes.TrimSpace(payload)) == 0 {
+		return nil, reject("event is empty")
+	}
+	var event map[string]any
+	if err := json.Unmarshal(payload, &event); err != nil {
+		return nil, reject("event is not a JSON object: %v", err)
+	}
+	return event, nil
+}

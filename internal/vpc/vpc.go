@@ -1,0 +1,244 @@
+// Package vpc reads what EC2 knows of a VPC and its endpoints, and deletes
+// endpoints that carry an owner tag.
+package vpc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"drawbridge/endpoints"
+	"drawbridge/internal/awserr"
+	"drawbridge/scheduler"
+)
+
+// ec2API is the part of *ec2.Client that Reader calls.
+type ec2API interface {
+	DescribeSubnets(context.Context, *ec2.DescribeSubnetsInput, ...func(*ec2.Options)) (*ec2.DescribeSubnetsOutput, error)
+	DescribeVpcAttribute(context.Context, *ec2.DescribeVpcAttributeInput, ...func(*ec2.Options)) (*ec2.DescribeVpcAttributeOutput, error)
+	DescribeRouteTables(context.Context, *ec2.DescribeRouteTablesInput, ...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
+	DescribeVpcEndpointServices(context.Context, *ec2.DescribeVpcEndpointServicesInput, ...func(*ec2.Options)) (*ec2.DescribeVpcEndpointServicesOutput, error)
+	DescribeVpcEndpoints(context.Context, *ec2.DescribeVpcEndpointsInput, ...func(*ec2.Options)) (*ec2.DescribeVpcEndpointsOutput, error)
+	DeleteVpcEndpoints(context.Context, *ec2.DeleteVpcEndpointsInput, ...func(*ec2.Options)) (*ec2.DeleteVpcEndpointsOutput, error)
+}
+
+var _ ec2API = (*ec2.Client)(nil)
+
+// Tag is a tag that marks what belongs to a set.
+type Tag struct{ Key, Value string }
+
+// Reader reads VPCs in one Region.
+type Reader struct {
+	api    ec2API
+	region string
+}
+
+// New returns a Reader.
+func New(api ec2API, region string) *Reader { return &Reader{api, region} }
+
+// Inspect returns what a plan needs to know of the VPC that subnets lie in.
+// owned are the tags that mark endpoints of the set.
+func (r *Reader) Inspect(ctx context.Context, subnets []string, services []endpoints.Service, owned []Tag) (endpoints.VPC, error) {
+	v, err := r.subnets(ctx, subnets)
+	if err != nil {
+		return v, err
+	}
+	for _, read := range []func(context.Context, *endpoints.VPC) error{
+		r.dns, r.routeTables,
+		func(ctx context.Context, v *endpoints.VPC) error { return r.offered(ctx, v, services) },
+		func(ctx context.Context, v *endpoints.VPC) error { return r.endpoints(ctx, v, owned) },
+	} {
+		if err := read(ctx, &v); err != nil {
+			return v, err
+		}
+	}
+	return v, nil
+}
+
+func (r *Reader) subnets(ctx context.Context, ids []string) (endpoints.VPC, error) {
+	var v endpoints.VPC
+	out, err := r.api.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: ids})
+	if err != nil {
+		if strings.HasPrefix(awserr.Code(err), "InvalidSubnetID") {
+			return v, &endpoints.PlanError{What: fmt.Sprintf("describe subnets %s: %v", strings.Join(ids, ", "), err), Remedy: "name subnets of this account and Region under sets.<name>.subnets"}
+		}
+		return v, awserr.Mark(err, "describe subnets %s", strings.Join(ids, ", "))
+	}
+	for _, s := range out.Subnets {
+		v.Subnets = append(v.Subnets, endpoints.Subnet{ID: aws.ToString(s.SubnetId), VPC: aws.ToString(s.VpcId), Zone: aws.ToString(s.AvailabilityZone), CIDR: aws.ToString(s.CidrBlock)})
+	}
+	if len(v.Subnets) > 0 {
+		v.ID = v.Subnets[0].VPC
+	}
+	return v, nil
+}
+
+func (r *Reader) dns(ctx context.Context, v *endpoints.VPC) error {
+	for _, a := range []types.VpcAttributeName{types.VpcAttributeNameEnableDnsSupport, types.VpcAttributeNameEnableDnsHostnames} {
+		out, err := r.api.DescribeVpcAttribute(ctx, &ec2.DescribeVpcAttributeInput{VpcId: aws.String(v.ID), Attribute: a})
+		if err != nil {
+			return awserr.Mark(err, "describe %s of %s", a, v.ID)
+		}
+		if out.EnableDnsSupport != nil {
+			v.DNSSupport = aws.ToBool(out.EnableDnsSupport.Value)
+		}
+		if out.EnableDnsHostnames != nil {
+			v.DNSHostnames = aws.ToBool(out.EnableDnsHostnames.Value)
+		}
+	}
+	return nil
+}
+
+// routeTables gives every subnet its table: its own, or the VPC's main one.
+func (r *Reader) routeTables(ctx context.Context, v *endpoints.VPC) error {
+	out, err := r.api.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: []types.Filter{filter("vpc-id", v.ID)}})
+	if err != nil {
+		return awserr.Mark(err, "describe the route tables of %s", v.ID)
+	}
+	for _, t := range out.RouteTables {
+		for _, a := range t.Associations {
+			for i := range v.Subnets {
+				s := &v.Subnets[i]
+				if aws.ToString(a.SubnetId) == s.ID || aws.ToBool(a.Main) && s.RouteTable == "" {
+					s.RouteTable = aws.ToString(t.RouteTableId)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func filter(name string, values ...string) types.Filter {
+	return types.Filter{Name: aws.String(name), Values: values}
+}
+
+func (r *Reader) offered(ctx context.Context, v *endpoints.VPC, services []endpoints.Service) error {
+	v.Offered = map[string][]string{}
+	var names []string
+	for _, s := range services {
+		names = append(names, s.Name(r.region))
+	}
+	// By filter, not by name: a name that is not offered would fail the call.
+	out, err := r.api.DescribeVpcEndpointServices(ctx, &ec2.DescribeVpcEndpointServicesInput{Filters: []types.Filter{filter("service-name", names...)}})
+	if err != nil {
+		return awserr.Mark(err, "describe endpoint services")
+	}
+	for _, d := range out.ServiceDetails {
+		v.Offered[aws.ToString(d.ServiceName)] = append(v.Offered[aws.ToString(d.ServiceName)], d.AvailabilityZones...)
+	}
+	return nil
+}
+
+func (r *Reader) endpoints(ctx context.Context, v *endpoints.VPC, owned []Tag) error {
+	list, err := r.list(ctx, filter("vpc-id", v.ID))
+	if err != nil {
+		return awserr.Mark(err, "describe the endpoints of %s", v.ID)
+	}
+	for _, e := range list {
+		v.Endpoints = append(v.Endpoints, endpoints.Endpoint{
+			ID: aws.ToString(e.VpcEndpointId), Service: aws.ToString(e.ServiceName), Type: endpoints.Type(strings.ToLower(string(e.VpcEndpointType))), State: stateOf(e),
+			PrivateDNS: aws.ToBool(e.PrivateDnsEnabled), RouteTables: e.RouteTableIds, Owned: carries(e.Tags, owned),
+		})
+	}
+	return nil
+}
+
+// stateOf returns an endpoint's state in lower case: EC2 answers in lower case
+// while the SDK's constants are capitalised.
+func stateOf(e types.VpcEndpoint) string { return strings.ToLower(string(e.State)) }
+
+func carries(tags []types.Tag, want []Tag) bool {
+	for _, w := range want {
+		if !slices.ContainsFunc(tags, func(t types.Tag) bool { return aws.ToString(t.Key) == w.Key && aws.ToString(t.Value) == w.Value }) {
+			return false
+		}
+	}
+	return len(want) > 0
+}
+
+func (r *Reader) list(ctx context.Context, filters ...types.Filter) ([]types.VpcEndpoint, error) {
+	var all []types.VpcEndpoint
+	var next *string
+	for {
+		out, err := r.api.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: filters, NextToken: next})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, out.VpcEndpoints...)
+		if next = out.NextToken; aws.ToString(next) == "" {
+			return all, nil
+		}
+	}
+}
+
+func byTags(tags []Tag) []types.Filter {
+	var out []types.Filter
+	for _, t := range tags {
+		out = append(out, filter("tag:"+t.Key, t.Value))
+	}
+	return out
+}
+
+// Count counts the endpoints that carry all of tags. It asks by tag: a question
+// by id fails as a whole once one of them is gone.
+func (r *Reader) Count(ctx context.Context, tags []Tag) (scheduler.EndpointCount, error) {
+	var c scheduler.EndpointCount
+	list, err := r.list(ctx, byTags(tags)...)
+	if err != nil {
+		return c, awserr.Mark(err, "describe the endpoints with tag %s=%s", tags[0].Key, tags[0].Value)
+	}
+	for _, e := range list {
+		switch stateOf(e) {
+		case "available":
+			c.Available++
+		case "pending", "pendingacceptance", "partial":
+			c.Pending++
+		case "deleting":
+			c.Deleting++
+		case "deleted":
+			continue
+		default: // failed, rejected, expired
+			c.Failed++
+			c.FailureReason = fmt.Sprintf("%s (%s) is %s", aws.ToString(e.VpcEndpointId), aws.ToString(e.ServiceName), stateOf(e))
+			if e.LastError != nil {
+				c.FailureReason += ": " + aws.ToString(e.LastError.Message)
+			}
+		}
+		if at := aws.ToTime(e.CreationTimestamp); e.VpcEndpointType == types.VpcEndpointTypeInterface && !at.IsZero() && (c.FirstCreated.IsZero() || at.Before(c.FirstCreated)) {
+			c.FirstCreated = at
+		}
+	}
+	return c, nil
+}
+
+// Sweep deletes every endpoint that carries all of tags.
+func (r *Reader) Sweep(ctx context.Context, tags []Tag) error {
+	list, err := r.list(ctx, byTags(tags)...)
+	if err != nil {
+		return awserr.Mark(err, "describe the endpoints to sweep")
+	}
+	var ids []string
+	for _, e := range list {
+		if s := stateOf(e); s != "deleting" && s != "deleted" {
+			ids = append(ids, aws.ToString(e.VpcEndpointId))
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	out, err := r.api.DeleteVpcEndpoints(ctx, &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: ids})
+	if err != nil {
+		return awserr.Mark(err, "delete endpoints %s", strings.Join(ids, ", "))
+	}
+	for _, u := range out.Unsuccessful { // a reply that succeeds may list failures
+		if u.Error != nil && !strings.Contains(aws.ToString(u.Error.Code), "NotFound") {
+			return fmt.Errorf("delete endpoint %s: %s: %s", aws.ToString(u.ResourceId), aws.ToString(u.Error.Code), aws.ToString(u.Error.Message))
+		}
+	}
+	return nil
+}
