@@ -316,6 +316,9 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 			}
 			return false, nil // a run may have been left to us before the release
 		}
+		if v.set.Phase == Creating && v.set.Timer.After(now) {
+			return true, nil // its stack's events and its timer stand by
+		}
 		return true, r.setTimer(ctx, v, next)
 	}
 	if r.attends(v) {

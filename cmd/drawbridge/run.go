@@ -19,6 +19,7 @@ const (
 
 // cli is the command line: one field a verb.
 type cli struct {
+	Demo     demoCmd     `cmd:"" help:"Replay a day of real arrivals against a simulated AWS, and show what it costs."`
 	Simulate simulateCmd `cmd:"" help:"Replay arrivals through the scheduler's decisions in virtual time."`
 	Sandbox  sandboxCmd  `cmd:"" help:"Serve a simulated AWS on one port."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"drawbridge/internal/demo"
+)
+
+type demoCmd struct {
+	Seed    int64  `help:"The same seed gives the same day." default:"1"`
+	Output  string `short:"o" help:"Output: ${enum}." enum:"text,json" default:"text"`
+	NoColor bool   `help:"No colours. The environment variable NO_COLOR does the same." env:"NO_COLOR"`
+}
+
+// Run plays the day and prints the report. It fails if a promise was broken.
+func (c *demoCmd) Run(ctx context.Context, s streams) error {
+	width, terminal := terminalWidth(s.err)
+	style := demo.Style{Width: 80, Color: false}
+	if w, ok := terminalWidth(s.out); ok {
+		style = demo.Style{Width: w, Color: !c.NoColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	}
+	began := time.Now()
+	progress := &demoProgress{w: s.err, live: terminal, width: width}
+	fmt.Fprintln(s.err, "A simulated AWS, the real launcher and reaper, one day of real pushes to a git repository:")
+	r, err := demo.Play(ctx, c.Seed, progress)
+	progress.clear()
+	if err != nil {
+		return err
+	}
+	if c.Output == "json" {
+		enc := json.NewEncoder(s.out)
+		enc.SetIndent("", "  ")
+		err = enc.Encode(r)
+	} else {
+		if _, err = fmt.Fprintln(s.out); err == nil {
+			err = r.Write(s.out, style)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.err, "\nThe day took %.1f s. See drawbridge sandbox --help for the simulated AWS, examples/hello for a first job.\n", time.Since(began).Seconds())
+	if !r.Kept() {
+		return exitCode(exitFailed)
+	}
+	return nil
+}
+
+// terminalWidth returns the width of the terminal that w writes to, and false if
+// it is none.
+func terminalWidth(w io.Writer) (int, bool) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	return width, err == nil && width > 0
+}
+
+// demoProgress shows the day as it passes: one line that changes on a terminal,
+// plain lines in a pipe.
+type demoProgress struct {
+	w     io.Writer
+	live  bool
+	width int
+	shown bool
+}
+
+func (p *demoProgress) Event(at time.Time, what string) {
+	p.clear()
+	text := fmt.Sprintf("%s  %s", at.UTC().Format("15:04:05"), what)
+	if p.live && len(text) > p.width {
+		text = text[:p.width]
+	}
+	fmt.Fprintln(p.w, text)
+}
+
+func (p *demoProgress) Tick(at time.Time, phase string, running int) {
+	if !p.live {
+		return
+	}
+	text := fmt.Sprintf("%s  %s, %d tasks", at.UTC().Format("15:04:05"), phase, running)
+	if !strings.HasPrefix(phase, "no ") {
+		text += fmt.Sprintf(", paid hour ends in %d min", 60-at.Minute())
+	}
+	if len(text) >= p.width {
+		text = text[:max(p.width-1, 0)]
+	}
+	fmt.Fprintf(p.w, "\r\x1b[K%s", text)
+	p.shown = true
+}
+
+// clear removes the changing line.
+func (p *demoProgress) clear() {
+	if p.shown {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.shown = false
+	}
+}

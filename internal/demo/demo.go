@@ -1,0 +1,266 @@
+// Package demo replays a day of real arrivals to the real launcher and reaper
+// against a simulated AWS, and shows what became of it.
+package demo
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"go.uber.org/zap"
+
+	"drawbridge/internal/awssim"
+	"drawbridge/internal/config"
+	"drawbridge/internal/replay"
+	"drawbridge/internal/sandbox"
+	"drawbridge/scheduler"
+)
+
+// day is a day of pushes to a git repository: the commit times of
+// optiflowic/kumolo (MIT licence) on 14 May 2026, those within a minute of the
+// one before merged to one push.
+//
+//go:embed day.csv
+var day string
+
+// setup is the configuration of the demo's account.
+const setup = `
+sets:
+  main:
+    subnets: [subnet-0a1b2c3d4e5f60001, subnet-0a1b2c3d4e5f60002]
+jobs:
+  build:
+    set: main
+    cluster: demo
+    taskDefinition: build
+    securityGroups: [sg-0a1b2c3d4e5f60001]
+    overrides: [environment]
+`
+
+// Price is the price of an endpoint-hour in one zone in us-east-1 in USD.
+//
+// Source: https://aws.amazon.com/privatelink/pricing
+const Price = 0.01
+
+// Run is one run of the report; times are of the simulated day.
+type Run struct {
+	ID       string    `json:"id"`
+	Arrived  time.Time `json:"arrived"`
+	Started  time.Time `json:"started"`
+	Finished time.Time `json:"finished"`
+	ExitCode int       `json:"exit_code"`
+	// Wait is how long the run waited for its task to be started, in seconds.
+	Wait float64 `json:"wait_s"`
+}
+
+// Period is one life of the endpoints.
+type Period struct {
+	Created   time.Time `json:"created"`
+	Available time.Time `json:"available"`
+	Deleting  time.Time `json:"deleting"`
+	Deleted   time.Time `json:"deleted"`
+	PaidHours int       `json:"paid_hours"`
+}
+
+// Cost is what one way of running the day costs.
+type Cost struct {
+	Name string `json:"name"`
+	// Hours are paid hours of one endpoint, USD the price of all of them.
+	Hours int     `json:"hours"`
+	USD   float64 `json:"usd"`
+	// Interrupted is how many runs lose their endpoints while they run.
+	Interrupted int `json:"interrupted"`
+}
+
+// Promise is one promise with the evidence of the day.
+type Promise struct {
+	Number   int    `json:"number"`
+	Name     string `json:"name"`
+	Kept     bool   `json:"kept"`
+	Evidence string `json:"evidence"`
+}
+
+// Report is the day.
+type Report struct {
+	Day       string         `json:"day"`
+	Endpoints int            `json:"endpoints"`
+	Runs      []Run          `json:"runs"`
+	Periods   []Period       `json:"periods"`
+	Costs     []Cost         `json:"costs"`
+	Promises  []Promise      `json:"promises"`
+	Calls     map[string]int `json:"calls"`
+}
+
+// Kept says whether every promise was kept.
+func (r Report) Kept() bool {
+	for _, p := range r.Promises {
+		if !p.Kept {
+			return false
+		}
+	}
+	return true
+}
+
+// Progress is told of the day as it passes.
+type Progress interface {
+	// Event tells of something that has happened.
+	Event(at time.Time, what string)
+	// Tick tells the time and how things stand.
+	Tick(at time.Time, phase string, running int)
+}
+
+// step is how far the clock is advanced between two looks at the ledger.
+const step = 5 * time.Minute
+
+// Play replays the day.
+func Play(ctx context.Context, seed int64, progress Progress) (Report, error) {
+	trace, err := replay.Read("day", strings.NewReader(day))
+	if err != nil {
+		return Report{}, err
+	}
+	c, err := config.Parse("demo", []byte(setup))
+	if err != nil {
+		return Report{}, err
+	}
+	start := trace.Arrivals[0].At.Truncate(24 * time.Hour)
+	sim := awssim.New(awssim.Options{Start: start, Seed: seed})
+	defer sim.Close()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return Report{}, fmt.Errorf("listen: %w", err)
+	}
+	sim.SetAddress(listener.Addr().String())
+	server := &http.Server{Handler: sim, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }() // ends with Close
+	defer server.Close()
+	endpoint := "http://" + listener.Addr().String()
+	if err := sandbox.Install(sim, c, sandbox.InProcess(sim, c, endpoint, http.DefaultTransport, zap.NewNop(), io.Discard)); err != nil {
+		return Report{}, err
+	}
+	d := &director{sim: sim, progress: progress, queue: sqs.NewFromConfig(sandbox.AWSConfig(sim, endpoint, http.DefaultTransport)), seen: map[string]string{}}
+	if err := d.play(ctx, trace, start); err != nil {
+		return Report{}, err
+	}
+	return report(c, trace, sim.Ledger()), nil
+}
+
+// director moves the clock and sends the day's events.
+type director struct {
+	sim      *awssim.Sim
+	progress Progress
+	queue    *sqs.Client
+	url      string
+	seen     map[string]string // what was last told of each stack and task
+}
+
+func (d *director) play(ctx context.Context, t replay.Trace, start time.Time) error {
+	out, err := d.queue.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String("drawbridge-events")})
+	if err != nil {
+		return fmt.Errorf("find the queue: %w", err)
+	}
+	d.url = aws.ToString(out.QueueUrl)
+	for i, a := range t.Arrivals {
+		if err := d.until(ctx, a.At); err != nil {
+			return err
+		}
+		if err := d.send(ctx, i, a); err != nil {
+			return err
+		}
+	}
+	end := start.Add(24 * time.Hour)
+	for {
+		if err := d.until(ctx, end); err != nil {
+			return err
+		}
+		if d.quiet() {
+			return nil
+		}
+		end = end.Add(10 * time.Minute)
+	}
+}
+
+// quiet says whether nothing is up any more.
+func (d *director) quiet() bool {
+	for _, s := range d.sim.Ledger().Stacks {
+		if s.Status != "DELETE_COMPLETE" {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *director) until(ctx context.Context, at time.Time) error {
+	for now := d.sim.Now(); now.Before(at); now = d.sim.Now() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		d.sim.Advance(min(step, at.Sub(now)))
+		d.tell()
+	}
+	return nil
+}
+
+// jobRuns is how long the demo's container itself runs; the rest of the job's
+// time is the pull of its image.
+const jobRuns = 290 * time.Second
+
+func (d *director) send(ctx context.Context, i int, a replay.Arrival) error {
+	body, err := json.Marshal(map[string]any{
+		"job": "build", "id": fmt.Sprintf("push-%02d", i+1),
+		"overrides": map[string]any{"containerOverrides": []any{map[string]any{
+			"name": "build", "environment": []any{map[string]string{"name": "SANDBOX_RUN_FOR", "value": jobRuns.String()}},
+		}}},
+	})
+	if err != nil {
+		return err
+	}
+	d.progress.Event(a.At, fmt.Sprintf("push-%02d arrives", i+1))
+	if _, err := d.queue.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(d.url), MessageBody: aws.String(string(body))}); err != nil {
+		return fmt.Errorf("send push-%02d: %w", i+1, err)
+	}
+	return nil
+}
+
+// tell reports what has changed since the last time.
+func (d *director) tell() {
+	l := d.sim.Ledger()
+	now := d.sim.Now()
+	phase, running := "no endpoints", 0
+	for i, s := range l.Stacks {
+		key := fmt.Sprintf("generation %d", i+1)
+		if d.seen[key] != s.Status {
+			d.seen[key] = s.Status
+			d.progress.Event(now, fmt.Sprintf("stack, %s: %s", key, s.Status))
+		}
+		if s.Status != "DELETE_COMPLETE" {
+			phase = key + " " + strings.ToLower(strings.ReplaceAll(s.Status, "_", " "))
+		}
+	}
+	for _, t := range l.Tasks {
+		if t.Stopped == nil {
+			running++
+		}
+		run, _, ours := scheduler.ParseTaskGroup(t.Group)
+		if t.Stopped != nil && d.seen[t.ARN] == "" && ours && t.ExitCode != nil {
+			d.seen[t.ARN] = "stopped"
+			d.progress.Event(unix(t.Stopped), fmt.Sprintf("%s is done, exit code %d", strings.TrimPrefix(string(run), "build/"), *t.ExitCode))
+		}
+	}
+	d.progress.Tick(now, phase, running)
+}
+
+func unix(f *float64) time.Time {
+	if f == nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(*f * 1000)).UTC()
+}

@@ -1,0 +1,61 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"go.uber.org/zap"
+
+	"drawbridge/internal/app"
+	"drawbridge/internal/awssim"
+	"drawbridge/internal/config"
+	"drawbridge/internal/launcher"
+	"drawbridge/internal/reaper"
+)
+
+// Clock is a simulation's clock for code in this process.
+type Clock struct{ Sim *awssim.Sim }
+
+// Now returns the simulated time.
+func (c Clock) Now() time.Time { return c.Sim.Now() }
+
+// Sleep waits on the simulated time.
+func (c Clock) Sleep(ctx context.Context, d time.Duration) error { return c.Sim.Sleep(ctx, d) }
+
+// AWSConfig returns an SDK configuration that reaches the simulation over
+// transport.
+func AWSConfig(sim *awssim.Sim, endpoint string, transport http.RoundTripper) aws.Config {
+	return aws.Config{
+		Region: sim.Region(), BaseEndpoint: aws.String(endpoint), HTTPClient: &http.Client{Transport: awssim.Tag(transport)},
+		Credentials: credentials.NewStaticCredentialsProvider("AKIASANDBOX", "sandbox", ""),
+	}
+}
+
+// reserve is what a handler keeps of its time for writing down what is under way.
+const reserve = 20 * time.Second
+
+// InProcess returns the two functions as handlers in this process, which reach
+// the simulation over transport.
+func InProcess(sim *awssim.Sim, c *config.Config, endpoint string, transport http.RoundTripper, log *zap.Logger, metrics io.Writer) Functions {
+	ck := Clock{sim}
+	at := app.Place{Region: sim.Region(), Account: sim.Account()}
+	build := func() *app.App {
+		return app.New(c, at, app.NewClients(AWSConfig(sim, endpoint, transport)), ck, log, app.NewMetrics(metrics, ck))
+	}
+	l, r := launcher.New(build()), reaper.New(build())
+	wrap := func(handle func(context.Context, []byte, string, time.Time) (any, error)) awssim.Handler {
+		return func(ctx context.Context, payload []byte) ([]byte, error) {
+			out, err := handle(ctx, payload, awssim.InvocationID(ctx), sim.Budget(ctx).Add(-reserve))
+			if err != nil {
+				return nil, err
+			}
+			return json.Marshal(out)
+		}
+	}
+	return Functions{Launcher: wrap(l.Handle), Reaper: wrap(r.Handle)}
+}
