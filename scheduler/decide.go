@@ -214,7 +214,7 @@ func decideCreating(now time.Time, s Settings, set Set, d Demand, o Observed) De
 		}
 	case StackBusy, StackUnknown:
 	case StackForeign:
-		return Decision{Fail, "the stack's name is taken by a stack that is not ours", time.Time{}}
+		return Decision{Fail, "the stack's name is taken by a stack without our owner tag; delete that stack, or choose another name: in the configuration", time.Time{}}
 	default:
 		return Decision{Fail, fmt.Sprintf("the stack is %s: %s", o.Stack, brief(o.StackReason)), time.Time{}}
 	}

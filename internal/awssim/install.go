@@ -168,3 +168,14 @@ func (s *Sim) AddRule(name, pattern, rate, target string) error {
 
 // FunctionARN returns the ARN that a function of that name has.
 func (s *Sim) FunctionARN(name string) string { return s.functionARN(name) }
+
+// DeactivateTaskDefinition makes every revision of a family inactive.
+func (s *Sim) DeactivateTaskDefinition(family string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.ecs.definitions {
+		if d.family == family {
+			d.status = "INACTIVE"
+		}
+	}
+}

@@ -62,15 +62,6 @@ type Run struct {
 	Wait float64 `json:"wait_s"`
 }
 
-// Period is one life of the endpoints.
-type Period struct {
-	Created   time.Time `json:"created"`
-	Available time.Time `json:"available"`
-	Deleting  time.Time `json:"deleting"`
-	Deleted   time.Time `json:"deleted"`
-	PaidHours int       `json:"paid_hours"`
-}
-
 // Cost is what one way of running the day costs.
 type Cost struct {
 	Name string `json:"name"`
@@ -81,23 +72,15 @@ type Cost struct {
 	Interrupted int `json:"interrupted"`
 }
 
-// Promise is one promise with the evidence of the day.
-type Promise struct {
-	Number   int    `json:"number"`
-	Name     string `json:"name"`
-	Kept     bool   `json:"kept"`
-	Evidence string `json:"evidence"`
-}
-
 // Report is the day.
 type Report struct {
-	Day       string         `json:"day"`
-	Endpoints int            `json:"endpoints"`
-	Runs      []Run          `json:"runs"`
-	Periods   []Period       `json:"periods"`
-	Costs     []Cost         `json:"costs"`
-	Promises  []Promise      `json:"promises"`
-	Calls     map[string]int `json:"calls"`
+	Day       string            `json:"day"`
+	Endpoints int               `json:"endpoints"`
+	Runs      []Run             `json:"runs"`
+	Periods   []sandbox.Period  `json:"periods"`
+	Costs     []Cost            `json:"costs"`
+	Promises  []sandbox.Promise `json:"promises"`
+	Calls     map[string]int    `json:"calls"`
 }
 
 // Kept says whether every promise was kept.
@@ -119,7 +102,7 @@ type Progress interface {
 }
 
 // step is how far the clock is advanced between two looks at the ledger.
-const step = 5 * time.Minute
+const step = 30 * time.Second
 
 // Play replays the day.
 func Play(ctx context.Context, seed int64, progress Progress) (Report, error) {
@@ -256,11 +239,4 @@ func (d *director) tell() {
 		}
 	}
 	d.progress.Tick(now, phase, running)
-}
-
-func unix(f *float64) time.Time {
-	if f == nil {
-		return time.Time{}
-	}
-	return time.UnixMilli(int64(*f * 1000)).UTC()
 }

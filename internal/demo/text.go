@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"drawbridge/internal/sandbox"
 )
 
 // Style is how a report is written.
@@ -93,7 +95,7 @@ func (r Report) timeline(p *printer, s Style) {
 		return s.dim("·")
 	})
 	row("endpoints", func(from, to time.Time) string {
-		if count(r.Periods, func(x Period) bool { return x.Created.Before(to) && x.Deleted.After(from) }) > 0 {
+		if count(r.Periods, func(x sandbox.Period) bool { return x.Created.Before(to) && x.Deleted.After(from) }) > 0 {
 			return s.good("█")
 		}
 		return s.dim("·")

@@ -1,0 +1,194 @@
+package sandbox
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"drawbridge/internal/awssim"
+	"drawbridge/scheduler"
+)
+
+// Period is one life of the endpoints.
+type Period struct {
+	Created   time.Time `json:"created"`
+	Available time.Time `json:"available"`
+	Deleting  time.Time `json:"deleting"`
+	Deleted   time.Time `json:"deleted"`
+	PaidHours int       `json:"paid_hours"`
+}
+
+// Promise is one promise with the evidence of the day.
+type Promise struct {
+	Number   int    `json:"number"`
+	Name     string `json:"name"`
+	Kept     bool   `json:"kept"`
+	Evidence string `json:"evidence"`
+}
+
+// Periods returns the lives of the set's interface endpoints, and how many there
+// are in each.
+func Periods(basis scheduler.Basis, l awssim.Ledger) ([]Period, int) {
+	byStack := map[float64]*Period{}
+	count := map[float64]int{}
+	var order []float64
+	for _, e := range l.Endpoints {
+		if e.Stack == "" || e.Type != "interface" {
+			continue
+		}
+		at := *e.Created
+		if byStack[at] == nil {
+			byStack[at] = &Period{Created: unix(e.Created)}
+			order = append(order, at)
+		}
+		count[at]++
+		p := byStack[at]
+		p.Available, p.Deleting, p.Deleted = latest(p.Available, unix(e.Available)), unix(e.Deleting), latest(p.Deleted, unix(e.Deleted))
+	}
+	sort.Float64s(order)
+	var out []Period
+	n := 0
+	for _, at := range order {
+		p := *byStack[at]
+		end := p.Deleted
+		if end.IsZero() {
+			end = unix(&l.Now)
+		}
+		p.PaidHours = scheduler.PaidHours(basis, p.Created, end)
+		out = append(out, p)
+		n = max(n, count[at])
+	}
+	return out, n
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// Check holds a ledger at whose end nothing should be up against promises 1 to 7.
+func Check(basis scheduler.Basis, l awssim.Ledger) []Promise {
+	return []Promise{
+		readyBeforeRun(l), neverUnderATask(l), exactlyOnce(l), oneEndpoint(l), nothingLeft(l), neverDearer(basis, l), onlyItsOwn(l),
+	}
+}
+
+func readyBeforeRun(l awssim.Ledger) Promise {
+	early := 0
+	for _, t := range l.Tasks {
+		for _, e := range l.Endpoints {
+			if e.Type == "interface" && *e.Created <= *t.Created && (e.Deleted == nil || *e.Deleted > *t.Created) && (e.Available == nil || *e.Available > *t.Created) {
+				early++
+			}
+		}
+	}
+	return Promise{1, "ready before run", early == 0, fmt.Sprintf("%d tasks, %d started before an endpoint was available", len(l.Tasks), early)}
+}
+
+func neverUnderATask(l awssim.Ledger) Promise {
+	lost := 0
+	for _, t := range l.Tasks {
+		if !t.HadEndpoints {
+			lost++
+		}
+	}
+	return Promise{2, "never under a task", lost == 0, fmt.Sprintf("%d of %d tasks lost an endpoint", lost, len(l.Tasks))}
+}
+
+func exactlyOnce(l awssim.Ledger) Promise {
+	ran := map[scheduler.RunID]int{}
+	for _, t := range l.Tasks {
+		if id, _, ok := scheduler.ParseTaskGroup(t.Group); ok && t.ExitCode != nil {
+			ran[id]++
+		}
+	}
+	twice := 0
+	for _, n := range ran {
+		if n > 1 {
+			twice++
+		}
+	}
+	return Promise{3, "exactly once", twice == 0, fmt.Sprintf("%d runs, %d ran twice, %d dead letters", len(ran), twice, len(l.DeadLetters))}
+}
+
+func oneEndpoint(l awssim.Ledger) Promise {
+	clashes := 0
+	for i, a := range l.Endpoints {
+		for _, b := range l.Endpoints[i+1:] {
+			if a.Service == b.Service && a.VPC == b.VPC && a.Type == "interface" && *a.Created < end(b, l) && *b.Created < end(a, l) {
+				clashes++
+			}
+		}
+	}
+	return Promise{4, "one endpoint per VPC and service", clashes == 0, fmt.Sprintf("%d endpoints, %d at the same time for the same service", len(l.Endpoints), clashes)}
+}
+
+func end(e awssim.LedgerEndpoint, l awssim.Ledger) float64 {
+	if e.Deleted == nil {
+		return l.Now
+	}
+	return *e.Deleted
+}
+
+func nothingLeft(l awssim.Ledger) Promise {
+	left := 0
+	for _, s := range l.Stacks {
+		if s.Status != "DELETE_COMPLETE" {
+			left++
+		}
+	}
+	for _, e := range l.Endpoints {
+		if e.Stack != "" && e.Deleted == nil {
+			left++
+		}
+	}
+	return Promise{5, "nothing left behind", left == 0, fmt.Sprintf("%d stacks, %d stacks and endpoints left", len(l.Stacks), left)}
+}
+
+func neverDearer(basis scheduler.Basis, l awssim.Ledger) Promise {
+	ps, _ := Periods(basis, l)
+	hours, again := 0, 0
+	for i, p := range ps {
+		hours += p.PaidHours
+		if i > 0 && ps[i-1].Created.Add(time.Duration(ps[i-1].PaidHours)*time.Hour).After(p.Created) && basis == scheduler.Creation {
+			again++
+		}
+		if i > 0 && basis == scheduler.Clock && !p.Created.Truncate(time.Hour).After(ps[i-1].Deleted.Add(-1).Truncate(time.Hour)) {
+			again++
+		}
+	}
+	always := 0
+	if len(ps) > 0 {
+		always = scheduler.PaidHours(basis, ps[0].Created, latest(ps[len(ps)-1].Deleted, ps[len(ps)-1].Created))
+	}
+	return Promise{6, "never dearer", hours <= always+1 && again == 0, fmt.Sprintf("%d paid hours, always-on over the same time %d; %d re-created within a paid hour", hours, always, again)}
+}
+
+func onlyItsOwn(l awssim.Ledger) Promise {
+	touched := 0
+	foreign := 0
+	for _, e := range l.Endpoints {
+		if e.Stack == "" {
+			foreign++
+			if e.Deleting != nil {
+				touched++
+			}
+		}
+	}
+	for _, s := range l.Stacks {
+		if !strings.HasPrefix(s.Name, "drawbridge-set-") && s.Deleted != nil {
+			touched++
+		}
+	}
+	return Promise{7, "only its own", touched == 0, fmt.Sprintf("%d endpoints of others, %d of them touched", foreign, touched)}
+}
+
+func unix(f *float64) time.Time {
+	if f == nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(*f * 1000)).UTC()
+}

@@ -1,0 +1,212 @@
+package sandbox
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"drawbridge/internal/awssim"
+	"drawbridge/internal/store"
+	"drawbridge/scheduler"
+)
+
+// foreignStack creates somebody else's stack.
+func (w *world) foreignStack(name string) {
+	w.t.Helper()
+	api := cloudformation.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper()))
+	_, err := api.CreateStack(w.t.Context(), &cloudformation.CreateStackInput{StackName: aws.String(name), TemplateBody: aws.String(`{"Resources":{"Q":{"Type":"AWS::SQS::Queue"}}}`)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	time.Sleep(10 * time.Second)
+}
+
+// keepsRun fails the test unless the run ran once.
+func (w *world) keepsRun(id string) {
+	w.t.Helper()
+	if w.ran()[id] != 1 {
+		w.t.Errorf("ran %v, want %s once", w.ran(), id)
+	}
+}
+
+func (w *world) store() *store.Store {
+	return store.New(dynamodb.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper())), "drawbridge")
+}
+
+func holdsTheSet(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		w.send(event("a"))
+		time.Sleep(10 * time.Minute)
+		if err := w.store().Hold(w.t.Context(), "main", scheduler.Lease{Owner: "me", Reason: "a test", Expires: time.Now().Add(90 * time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(89 * time.Minute)
+		for _, e := range w.interfaces() {
+			if e.Deleting != nil {
+				t.Fatal("an endpoint was deleted under the lease")
+			}
+		}
+		time.Sleep(3 * time.Hour)
+		w.keeps("a")
+	})
+}
+
+func TestDirectCallSaysRunPhaseAndExpectedStart(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		answer, failure := w.call(event("a"))
+		if failure != "" || answer["run"] != "hello/a" || answer["state"] != "waiting" || answer["phase"] != "absent" {
+			t.Errorf("cold answer %v %s, want run hello/a, waiting, phase absent", answer, failure)
+		}
+		if at, err := time.Parse(time.RFC3339Nano, answer["expectedStart"].(string)); err != nil || time.Until(at) != scheduler.DefaultRaise {
+			t.Errorf("expected start %v, want in %s", answer["expectedStart"], scheduler.DefaultRaise)
+		}
+		time.Sleep(10 * time.Minute)
+		before := w.sim.Ledger().Calls
+		answer, failure = w.call(event("b"))
+		if failure != "" || answer["state"] != "running" || answer["phase"] != "available" || answer["task"] == "" {
+			t.Errorf("warm answer %v %s, want a running task", answer, failure)
+		}
+		after := w.sim.Ledger().Calls
+		calls := 0
+		for name, n := range after {
+			if name != "lambda:Invoke" {
+				calls += n - before[name]
+			}
+		}
+		if calls != 3 { // admission, RunTask, and the record after it
+			t.Errorf("a warm run took %d calls, want 3: %v, then %v", calls, before, after)
+		}
+		answer, _ = w.call(event("b"))
+		if answer["state"] != "running" {
+			t.Errorf("the same event again answers %v, want the run that is known", answer)
+		}
+		time.Sleep(2 * time.Hour)
+		w.keeps("a", "b")
+	})
+}
+
+func TestEventOfTheBusStartsTheMatchingJob(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		w.sim.Publish("example.hello", "Greeting", nil, map[string]any{"to": "world"})
+		w.sim.Publish("example.other", "Greeting", nil, nil)
+		time.Sleep(3 * time.Hour)
+		l := w.sim.Ledger()
+		if len(l.Tasks) != 1 || !strings.Contains(l.Tasks[0].Environment["DRAWBRIDGE_EVENT"], `"to":"world"`) {
+			t.Errorf("tasks %+v, want one that sees the event", l.Tasks)
+		}
+	})
+}
+
+func TestMaxRuntimeStopsATask(t *testing.T) {
+	inWorld(t, strings.Replace(oneJob, "3h", "10m", 1), awssim.Options{}, func(w *world) {
+		w.send(event("a", "SANDBOX_RUN_FOR=5h"))
+		time.Sleep(3 * time.Hour)
+		task := w.sim.Ledger().Tasks[0]
+		if task.Stopped == nil || *task.Stopped-*task.Created > 17*60 {
+			t.Fatalf("task stopped %v, created %v, want at most a sweep after 10 minutes", task.Stopped, *task.Created)
+		}
+		run, _, err := w.store().Run(w.t.Context(), "main", "hello/a")
+		if err != nil || run.Outcome != scheduler.TimedOut {
+			t.Errorf("run %+v, %v, want timed out", run, err)
+		}
+	})
+}
+
+func TestRunRecordHoldsExitCodeAndLogStream(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		w.send(event("a", "SANDBOX_EXIT_CODE=7"))
+		time.Sleep(30 * time.Minute)
+		run, ok, err := w.store().Run(w.t.Context(), "main", "hello/a")
+		if err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		if run.State != scheduler.Finished || run.Outcome != scheduler.FailedRun || run.ExitCode == nil || *run.ExitCode != 7 || run.LogGroup != "/drawbridge/hello" || !strings.HasPrefix(run.LogStream, "hello/hello/") {
+			t.Errorf("run %+v, want exit code 7 and its log stream", run)
+		}
+	})
+}
+
+func TestBadEventsAreDeadLettersWithReasons(t *testing.T) {
+	big := `{"job":"hello","id":"big","overrides":{"containerOverrides":[{"name":"hello","environment":[{"name":"X","value":"` + strings.Repeat("x", 256<<10) + `"}]}]}}`
+	for _, tt := range []struct{ name, body, reason string }{
+		{"unknown job", `{"job":"nope","id":"1"}`, `there is no job`},
+		{"not JSON", `hello`, "not a JSON object"},
+		{"JSON but no object", `[]`, "not a JSON object"},
+		{"blank", ` `, "empty"},
+		{"no job", `{}`, "names no job"},
+		{"unknown member", `{"job":"hello","id":"1","whatever":1}`, "unknown field"},
+		{"256 KB", big, "at most 8192"},
+		{"override that is not allowed", `{"job":"hello","id":"1","overrides":{"containerOverrides":[{"name":"hello","command":["sh"]}]}}`, "does not allow an event to override command"},
+		{"id with blanks", `{"job":"hello","id":"a b"}`, "not printable"},
+		{"event that no job wants", `{"source":"x","detail-type":"y","id":"1"}`, "no job's pattern matches"},
+		{"container that is not there", `{"job":"hello","id":"1","overrides":{"containerOverrides":[{"name":"nope","environment":[{"name":"A","value":"b"}]}]}}`, "is not a container in the TaskDefinition"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+				w.send(tt.body)
+				w.send(event("good"))
+				time.Sleep(3 * time.Hour)
+				l := w.sim.Ledger()
+				if len(l.DeadLetters) != 1 || !strings.Contains(l.DeadLetters[0].Body, tt.reason) {
+					t.Errorf("dead letters %.600v, want one with %q", l.DeadLetters, tt.reason)
+				}
+				w.keepsRun("good")
+			})
+		})
+	}
+}
+
+func TestBadSurroundingsAreExplained(t *testing.T) {
+	vpc := "vpc-0000000000000d0a0"
+	for _, tt := range []struct {
+		name   string
+		spoil  func(w *world)
+		reason string
+	}{
+		{"VPC without DNS host names", func(w *world) { w.sim.SetVPCDNS(vpc, true, false) }, "enableDnsHostnames off"},
+		{"VPC without DNS support", func(w *world) { w.sim.SetVPCDNS(vpc, false, true) }, "enableDnsSupport off"},
+		{"service that the Region does not offer", func(w *world) { w.sim.WithholdService("com.amazonaws.us-east-1.codedeploy", "") }, "codedeploy"},
+		{"service that no zone of the set offers", func(w *world) {
+			w.sim.WithholdService("com.amazonaws.us-east-1.logs", "us-east-1a")
+			w.sim.WithholdService("com.amazonaws.us-east-1.logs", "us-east-1b")
+		}, "us-east-1a lacks logs"},
+		{"inactive task definition", func(w *world) { w.sim.DeactivateTaskDefinition("hello") }, "TaskDefinition"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+				tt.spoil(w)
+				w.send(event("a"))
+				time.Sleep(5 * time.Hour)
+				l := w.sim.Ledger()
+				if len(l.DeadLetters) != 1 || !strings.Contains(l.DeadLetters[0].Body, tt.reason) {
+					t.Errorf("dead letters %v, want one with %q", l.DeadLetters, tt.reason)
+				}
+				for _, p := range Check(w.config.Billing, l) {
+					if !p.Kept {
+						t.Errorf("promise %d is broken: %s", p.Number, p.Evidence)
+					}
+				}
+			})
+		})
+	}
+	t.Run("service that one zone lacks goes to the other", func(t *testing.T) {
+		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+			w.sim.WithholdService("com.amazonaws.us-east-1.logs", "us-east-1a")
+			w.send(event("a"))
+			time.Sleep(3 * time.Hour)
+			w.keeps("a")
+		})
+	})
+	t.Run("expired credentials for a while", func(t *testing.T) {
+		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+			w.send(event("a"))
+			w.fault("expired-credentials", "", 10*time.Minute)
+			time.Sleep(5 * time.Hour)
+			w.keeps("a")
+		})
+	})
+}

@@ -1,0 +1,191 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"go.uber.org/zap"
+
+	"drawbridge/internal/awssim"
+	"drawbridge/internal/config"
+	"drawbridge/scheduler"
+)
+
+const oneJob = `
+sets:
+  main:
+    subnets: [subnet-1, subnet-2]
+jobs:
+  hello:
+    set: main
+    cluster: c
+    taskDefinition: hello
+    securityGroups: [sg-1]
+    maxRuntime: 3h
+    overrides: [environment]
+    on:
+      - source: [example.hello]
+`
+
+// world is a simulated account with Drawbridge in it, in a bubble of virtual time.
+type world struct {
+	t      *testing.T
+	sim    *awssim.Sim
+	config *config.Config
+	queue  *sqs.Client
+	lambda *lambda.Client
+	sent   int
+}
+
+// inWorld runs story in a bubble: time passes only when everything waits. Every
+// reply is recorded for the conformance check if the environment asks for it.
+func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := config.Parse("test", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Speed, o.Record = 1, recording()
+		sim := awssim.New(o)
+		defer sim.Close()
+		var log io.Writer = io.Discard
+		f := InProcess(sim, c, "http://aws.invalid", sim.RoundTripper(), zap.NewNop(), log)
+		if err := Install(sim, c, f); err != nil {
+			t.Fatal(err)
+		}
+		aws := AWSConfig(sim, "http://aws.invalid", sim.RoundTripper())
+		story(&world{t: t, sim: sim, config: c, queue: sqs.NewFromConfig(aws), lambda: lambda.NewFromConfig(aws)})
+	})
+}
+
+var (
+	recordOnce sync.Once
+	recordFile io.Writer
+)
+
+// recording returns the file that replies are recorded in, or nil.
+func recording() io.Writer {
+	recordOnce.Do(func() {
+		if path := os.Getenv("DRAWBRIDGE_SANDBOX_RECORD"); path != "" {
+			f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+			if err == nil {
+				recordFile = f
+			}
+		}
+	})
+	return recordFile
+}
+
+// event is a message that starts job hello.
+func event(id string, environment ...string) string {
+	var env []map[string]string
+	for _, kv := range environment {
+		k, v, _ := strings.Cut(kv, "=")
+		env = append(env, map[string]string{"name": k, "value": v})
+	}
+	m := map[string]any{"job": "hello", "id": id}
+	if len(env) > 0 {
+		m["overrides"] = map[string]any{"containerOverrides": []any{map[string]any{"name": "hello", "environment": env}}}
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // texts always encode
+	}
+	return string(b)
+}
+
+// send puts a message on the events queue; the sandbox must not be faulty then.
+func (w *world) send(body string) {
+	w.t.Helper()
+	_, err := w.queue.SendMessage(w.t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String("http://x/drawbridge-events"), MessageBody: aws.String(body)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// fault turns a fault on.
+func (w *world) fault(name, value string, lasts time.Duration) {
+	w.t.Helper()
+	if err := w.sim.SetFault(name, value, lasts.Seconds()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// call invokes the launcher and returns its answer, or the error's text.
+func (w *world) call(payload string) (answer map[string]any, failure string) {
+	w.t.Helper()
+	out, err := w.lambda.Invoke(context.Background(), &lambda.InvokeInput{FunctionName: aws.String("drawbridge-launcher"), Payload: []byte(payload)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if out.FunctionError != nil {
+		return nil, string(out.Payload)
+	}
+	if err := json.NewDecoder(bytes.NewReader(out.Payload)).Decode(&answer); err != nil {
+		w.t.Fatalf("answer %s: %v", out.Payload, err)
+	}
+	return answer, ""
+}
+
+// ran returns how often the container of each run came to its own end.
+func (w *world) ran() map[string]int {
+	out := map[string]int{}
+	for _, task := range w.sim.Ledger().Tasks {
+		if id, _, ok := scheduler.ParseTaskGroup(task.Group); ok && task.ExitCode != nil {
+			out[strings.TrimPrefix(string(id), "hello/")]++
+		}
+	}
+	return out
+}
+
+// keeps fails the test unless all promises are kept and each of runs ran once.
+func (w *world) keeps(runs ...string) {
+	w.t.Helper()
+	l := w.sim.Ledger()
+	for _, p := range Check(w.config.Billing, l) {
+		if !p.Kept {
+			w.t.Errorf("promise %d, %s, is broken: %s", p.Number, p.Name, p.Evidence)
+		}
+	}
+	ran := w.ran()
+	for _, id := range runs {
+		if ran[id] != 1 {
+			w.t.Errorf("run %s ran %d times, want once (dead letters: %v)", id, ran[id], l.DeadLetters)
+		}
+	}
+	if len(ran) != len(runs) {
+		w.t.Errorf("%d runs ran, want %d", len(ran), len(runs))
+	}
+}
+
+// interfaces returns the interface endpoints of the set that ever were.
+func (w *world) interfaces() []awssim.LedgerEndpoint {
+	var out []awssim.LedgerEndpoint
+	for _, e := range w.sim.Ledger().Endpoints {
+		if e.Type == "interface" && e.Stack != "" {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func ids(prefix string, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%s%d", prefix, i)
+	}
+	return out
+}
