@@ -1,6 +1,7 @@
 package awssim
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -34,7 +35,6 @@ type stack struct {
 	wanted                    map[string]resourceSpec
 	previous                  *template
 	previousParams            map[string]string
-	deletes                   int
 }
 
 // statusAt is when a stack took on a status, for stale reads.
@@ -296,7 +296,8 @@ func (s *Sim) resourceDone(st *stack, r *resource, err error) {
 
 // handlerMessage is how a resource reports its service's error.
 func handlerMessage(err error) string {
-	if e, ok := err.(*apiError); ok {
+	var e *apiError
+	if errors.As(err, &e) {
 		return fmt.Sprintf(`Resource handler returned message: "%s (Service: Ec2, Status Code: 400, Request ID: %s)" (HandlerErrorCode: %s)`, e.Message, "00000000-0000-0000-0000-000000000000", handlerCode(e.Code))
 	}
 	return err.Error()
@@ -358,7 +359,7 @@ func (s *Sim) deleteReady(st *stack) {
 		}
 	}
 	switch {
-	case waiting && !(left && s.allBlocked(st)):
+	case waiting && (!left || !s.allBlocked(st)):
 	case left || waiting:
 		s.later(st, 0, func() { s.failDelete(st) })
 	default:

@@ -2,6 +2,7 @@ package awssim
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,6 +39,13 @@ func (r *resource) made() resourceKind {
 	return k
 }
 
+// reason is why a resource failed, in CloudFormation's own words.
+type reason string
+
+func (r reason) Error() string { return string(r) }
+
+func reasonf(format string, args ...any) error { return reason(fmt.Sprintf(format, args...)) }
+
 func text(props map[string]any, key string) string {
 	if v, ok := props[key]; ok {
 		return fmt.Sprint(v)
@@ -65,12 +73,12 @@ func objects(props map[string]any, key string) []map[string]any {
 func only(r *resource, required, optional []string) error {
 	for _, k := range sortedKeys(r.properties) {
 		if !slices.Contains(required, k) && !slices.Contains(optional, k) {
-			return fmt.Errorf("Properties validation failed for resource %s with message:\n#: extraneous key [%s] is not permitted", r.logical, k)
+			return reasonf("Properties validation failed for resource %s with message:\n#: extraneous key [%s] is not permitted", r.logical, k)
 		}
 	}
 	for _, k := range required {
 		if _, ok := r.properties[k]; !ok {
-			return fmt.Errorf("Properties validation failed for resource %s with message:\n#: required key [%s] not found", r.logical, k)
+			return reasonf("Properties validation failed for resource %s with message:\n#: required key [%s] not found", r.logical, k)
 		}
 	}
 	return nil
@@ -120,7 +128,7 @@ func createEndpointResource(s *Sim, st *stack, r *resource, finish func(error)) 
 	r.attributes["Id"], r.attributes["CreationTimestamp"] = e.id, e.created.UTC().Format(time.RFC3339)
 	e.onAvailable = append(e.onAvailable, func() { finish(nil) })
 	e.onFailed = append(e.onFailed, func() {
-		finish(fmt.Errorf("Resource handler returned message: \"%s\" (HandlerErrorCode: NotStabilized)", e.failure))
+		finish(reasonf("Resource handler returned message: \"%s\" (HandlerErrorCode: NotStabilized)", e.failure))
 	})
 	return nil
 }
@@ -192,7 +200,8 @@ func removeGroupResource(s *Sim, r *resource, finish func(error)) {
 	var try func()
 	try = func() {
 		err := s.removeGroup(r.physical)
-		if e, ok := err.(*apiError); ok && e.Code == "InvalidGroup.NotFound" {
+		var e *apiError
+		if errors.As(err, &e) && e.Code == "InvalidGroup.NotFound" {
 			err = nil
 		}
 		if err != nil && s.clock.time().Before(deadline) {

@@ -2,6 +2,7 @@ package awssim
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,14 +16,13 @@ type dynamoState struct {
 }
 
 type dynamoTable struct {
-	name       string
-	hash, rng  string
-	types      map[string]string
-	indexes    []*dynamoIndex
-	items      map[string]item
-	created    time.Time
-	ttl        string
-	streamSpec any
+	name      string
+	hash, rng string
+	types     map[string]string
+	indexes   []*dynamoIndex
+	items     map[string]item
+	created   time.Time
+	ttl       string
 }
 
 type dynamoIndex struct {
@@ -816,7 +816,8 @@ func (s *Sim) commitAll(writes []*prepared) (*none, error) {
 	for i, w := range writes {
 		err := w.judge()
 		reasons[i], codes[i] = map[string]any{"Code": "None"}, "None"
-		if e, ok := err.(*apiError); ok {
+		var e *apiError
+		if errors.As(err, &e) {
 			failed = true
 			code := strings.TrimSuffix(e.Code, "Exception")
 			if e.Code == "ValidationException" {

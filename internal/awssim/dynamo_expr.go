@@ -448,7 +448,7 @@ func compareBy(op string, a, b attribute) bool {
 	case "=":
 		return a != nil && b != nil && equal(a, b)
 	case "<>":
-		return b != nil && (a == nil || !equal(a, b)) && !(a == nil && b == nil)
+		return b != nil && (a == nil || !equal(a, b))
 	}
 	c, ok := order(a, b)
 	if a == nil || b == nil || !ok {

@@ -94,7 +94,7 @@ type task struct {
 	groups                                          []string
 	publicIP                                        bool
 	tags                                            []ecsTag
-	status, desired                                 string
+	status                                          string
 	created, pulling, started, stopping, stopped    time.Time
 	stopCode, stopReason, containerReason           string
 	code                                            *int

@@ -136,7 +136,7 @@ func (s *Sim) runImage(t *task, command string, env map[string]string) {
 			args = append(args[:3], o.Command...)
 		}
 	}
-	cmd := exec.Command("sh", args...)
+	cmd := exec.CommandContext(s.ctx, "sh", args...)
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "AWS_REGION="+s.options.Region, "AWS_ENDPOINT_URL=http://"+s.address,
 		"AWS_ACCESS_KEY_ID=ASIATASK", "AWS_SECRET_ACCESS_KEY=secret", "AWS_SESSION_TOKEN=token", "ECS_TASK_ARN="+t.arn)
 	for _, k := range sortedKeys(env) {

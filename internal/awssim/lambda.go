@@ -297,11 +297,6 @@ func (s *Sim) listFunctions(_ *call, _ *none) (*struct{ Functions []functionJSON
 	return out, nil
 }
 
-// deleted is the empty answer of a deletion.
-type deleted struct{ none }
-
-func (deleted) httpStatus() int { return http.StatusNoContent }
-
 func (s *Sim) deleteFunction(c *call, _ *none) (*rawReply, error) {
 	f, err := s.functionOf(c)
 	if err != nil {

@@ -63,7 +63,7 @@ func (s *Sim) startEnvironment(f *function) (*environment, error) {
 	f.nextNumber++
 	key := "ASIA" + strings.ToUpper(s.digest(fmt.Sprint("environment ", f.name, f.nextNumber), 16))
 	e := &environment{id: key, function: f, jobs: make(chan *invocation, 1), gone: make(chan struct{})}
-	e.cmd = exec.Command(f.bootstrap)
+	e.cmd = exec.CommandContext(s.ctx, f.bootstrap)
 	base := "http://" + s.address
 	e.cmd.Env = []string{
 		"AWS_LAMBDA_RUNTIME_API=" + s.address + "/_runtime/" + e.id, "AWS_ENDPOINT_URL=" + base, clock.Variable + "=" + base + "/_sim/clock/" + e.id,

@@ -1,0 +1,70 @@
+# Every target does its own set-up. make help lists them.
+
+GO        ?= go
+PYTHON    ?= python3
+ARCHES    := arm64 amd64
+FUNCTIONS := launcher reaper
+GOBUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags='-s -w -buildid='
+VENV      := tools/venv
+DYNAMODB  := tools/dynamodb-local
+LINT      := tools/bin/golangci-lint
+LINT_VERSION := v2.15.0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit lint conformance check-machine lambdas bench golden clean
+
+help: ## Show the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+demo: ## A day of real arrivals against a simulated AWS. Needs Go alone.
+	@$(GO) run ./cmd/drawbridge demo
+
+test: check-machine unit lint conformance ## All tests: Go, linters, and the checks against AWS's own artefacts.
+	@echo "all tests passed"
+
+unit: ## The Go tests alone.
+	@mkdir -p build && rm -f build/replies.jsonl
+	DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl $(GO) test -count=1 ./...
+
+check-machine: # names at once what the machine lacks
+	@tools/check-machine
+
+lint: $(LINT) ## gofmt, go vet and golangci-lint.
+	@test -z "$$(gofmt -l cmd cfn endpoints scheduler internal tools)" || { echo "not formatted by gofmt:"; gofmt -l cmd cfn endpoints scheduler internal tools; exit 1; }
+	$(LINT) run ./...
+
+$(LINT): Makefile
+	@mkdir -p tools/bin
+	GOBIN=$(CURDIR)/tools/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@touch $@
+
+$(VENV)/done: tools/requirements.txt
+	rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tools/requirements.txt
+	@touch $@
+
+$(DYNAMODB)/done: tools/pom.xml
+	rm -rf $(DYNAMODB)
+	mvn --batch-mode --quiet --file tools/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(DYNAMODB) -DincludeScope=runtime
+	@touch $@
+
+conformance: $(VENV)/done $(DYNAMODB)/done lambdas ## The sandbox and the templates against AWS's models, tools and DynamoDB Local.
+	$(VENV)/bin/cfn-lint --non-zero-exit-code informational --regions us-east-1 eu-central-1 -- cfn/testdata/*.json
+	$(VENV)/bin/python tools/conformance/run.py
+
+lambdas: ## Static arm64 and amd64 bootstrap zips in dist/, the same bytes every time.
+	@mkdir -p dist
+	@set -e; for arch in $(ARCHES); do for f in $(FUNCTIONS); do \
+		GOARCH=$$arch $(GOBUILD) -o dist/$$arch/$$f/bootstrap ./cmd/$$f; \
+		$(GO) run ./tools/lambdazip dist/$$f-$$arch.zip dist/$$arch/$$f/bootstrap; \
+	done; done; ls -l dist/*.zip
+
+bench: $(VENV)/done lambdas ## Speed and size, each as a ratio measured in one run.
+	$(GO) build -o build/drawbridge ./cmd/drawbridge
+	$(VENV)/bin/python tools/bench.py
+
+golden: ## Write the expected outputs of tests anew.
+	$(GO) test ./cfn ./cmd/drawbridge -update
+
+clean: ## Remove what was built or installed here.
+	rm -rf build dist tools/venv tools/dynamodb-local tools/bin
