@@ -63,7 +63,7 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 	}
-	listener, err := net.Listen("tcp", c.Listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}

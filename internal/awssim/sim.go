@@ -53,6 +53,7 @@ type Sim struct {
 	faults       map[string]fault
 	environments map[string]*environment // by access key
 	address      string                  // where the simulation listens, for what it starts
+	ctx          context.Context         // of everything that the simulation starts
 	stop         context.CancelFunc
 
 	ec2    *ec2State
@@ -100,10 +101,9 @@ func New(o Options) *Sim {
 			s.targets[svc.prefix] = svc
 		}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	if o.Speed != 0 {
-		go s.clock.drive(ctx)
+		go s.clock.drive(s.ctx)
 	}
 	return s
 }

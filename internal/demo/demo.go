@@ -117,7 +117,7 @@ func Play(ctx context.Context, seed int64, progress Progress) (Report, error) {
 	start := trace.Arrivals[0].At.Truncate(24 * time.Hour)
 	sim := awssim.New(awssim.Options{Start: start, Seed: seed})
 	defer sim.Close()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return Report{}, fmt.Errorf("listen: %w", err)
 	}

@@ -46,7 +46,6 @@ type world struct {
 	config *config.Config
 	queue  *sqs.Client
 	lambda *lambda.Client
-	sent   int
 }
 
 // inWorld runs story in a bubble: time passes only when everything waits. Every
@@ -61,8 +60,7 @@ func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) 
 		o.Speed, o.Record = 1, recording()
 		sim := awssim.New(o)
 		defer sim.Close()
-		var log io.Writer = io.Discard
-		f := InProcess(sim, c, "http://aws.invalid", sim.RoundTripper(), zap.NewNop(), log)
+		f := InProcess(sim, c, "http://aws.invalid", sim.RoundTripper(), zap.NewNop(), io.Discard)
 		if err := Install(sim, c, f); err != nil {
 			t.Fatal(err)
 		}
