@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // act carries out a decision that changes the set. Where the stored phase
@@ -118,6 +119,9 @@ func (r *Reconciler) delete(ctx context.Context, v *view) error {
 // giveUp sends the waiting runs to the dead-letter queue. The letter goes first:
 // a crash in between sends it twice rather than never.
 func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
+	if err := r.attend(ctx, v); err != nil { // so that no second one sends them too
+		return err
+	}
 	for _, run := range v.runs {
 		if run.State != Waiting && run.State != Starting {
 			continue
@@ -127,7 +131,7 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 		}
 	}
 	next := v.set
-	next.Failures = 0
+	next.Failures, next.Attendant, next.AttendedUntil = 0, "", time.Time{}
 	return r.save(ctx, v, next)
 }
 

@@ -260,7 +260,7 @@ func (r *Reconciler) leftToAttendant(v view, now time.Time) bool {
 		return false
 	}
 	switch v.decision.Action {
-	case Create, Start:
+	case Create, Start, GiveUp:
 		return true
 	case Wait:
 		return r.attends(&v)

@@ -9,7 +9,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -45,16 +44,12 @@ func (sandboxCmd) Help() string {
 	return b.String()
 }
 
-// recordVariable names a file that receives every reply, for conformance checks.
-const recordVariable = "DRAWBRIDGE_SANDBOX_RECORD"
-
 // Run serves the simulated AWS until ctx ends.
 func (c *sandboxCmd) Run(ctx context.Context, s streams) error {
-	options, closeRecord, err := c.options()
+	options, err := c.options()
 	if err != nil {
 		return err
 	}
-	defer closeRecord()
 	sim := awssim.New(options)
 	defer sim.Close()
 	for _, f := range c.Fault {
@@ -88,28 +83,21 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) error {
 	}
 }
 
-func (c *sandboxCmd) options() (awssim.Options, func(), error) {
+func (c *sandboxCmd) options() (awssim.Options, error) {
 	o := awssim.Options{Speed: c.Speed, Raise: c.Raise, Lower: c.Lower, Seed: c.Seed, Region: c.Region, Images: map[string]string{}}
-	done := func() {}
 	if c.Speed < 0 {
-		return o, done, errors.New("--speed cannot be negative")
+		return o, errors.New("--speed cannot be negative")
 	}
 	for _, i := range c.Image {
 		ref, command, ok := strings.Cut(i, "=")
 		if !ok {
-			return o, done, fmt.Errorf("--image %s: want REF=COMMAND", i)
+			return o, fmt.Errorf("--image %s: want REF=COMMAND", i)
 		}
 		o.Images[ref] = command
 	}
-	if path := os.Getenv(recordVariable); path != "" {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-		if err != nil {
-			return o, done, fmt.Errorf("record replies: %w", err)
-		}
-		o.Record = f
-		done = func() { _ = f.Close() } // every line is written already
-	}
-	return o, done, nil
+	var err error
+	o.Record, err = awssim.Recorder()
+	return o, err
 }
 
 // install puts the configuration into the account and Drawbridge beside it.

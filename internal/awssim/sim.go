@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -369,12 +370,51 @@ func (s *Sim) record(c *call, out reply) {
 	if s.options.Record == nil || out.status == 0 || c.action == "" {
 		return
 	}
+	headers := flat(out.header)
+	delete(headers, "x-amzn-requestid")
 	line, err := json.Marshal(map[string]any{
-		"service": c.service.name, "operation": c.action, "status": out.status, "headers": flat(out.header), "body": string(out.body),
+		"service": c.service.name, "operation": c.action, "status": out.status, "headers": headers,
+		"body": strings.ReplaceAll(string(out.body), c.requestID, "00000000-0000-4000-a000-000000000000"),
 	})
 	if err == nil {
 		_, _ = s.options.Record.Write(append(line, '\n')) // the check misses what cannot be written, and says how many it saw
 	}
+}
+
+// RecordVariable is the environment variable that names a file which receives
+// every reply of the simulations in a process.
+const RecordVariable = "DRAWBRIDGE_SANDBOX_RECORD"
+
+// Recorder returns a writer for Options.Record that appends to the file which the
+// environment names, each reply once; nil if it names none.
+func Recorder() (io.Writer, error) {
+	path := os.Getenv(RecordVariable)
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("record replies: %w", err)
+	}
+	return &recorder{file: f, seen: map[[32]byte]bool{}}, nil
+}
+
+// recorder writes each line once. Its file is open as long as the process.
+type recorder struct {
+	mu   sync.Mutex
+	file *os.File
+	seen map[[32]byte]bool
+}
+
+func (r *recorder) Write(line []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sum := sha256.Sum256(line)
+	if r.seen[sum] {
+		return len(line), nil
+	}
+	r.seen[sum] = true
+	return r.file.Write(line)
 }
 
 func flat(h http.Header) map[string]string {
