@@ -65,10 +65,18 @@ func (s *Sim) newDynamo() *service {
 }
 
 func (s *Sim) dynamoTable(name string) (*dynamoTable, error) {
+	if !validTableName(name) {
+		return nil, validation("Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'")
+	}
 	if t := find(s.dynamo.tables, func(t *dynamoTable) bool { return t.name == name || s.tableARN(t.name) == name }); t != nil {
 		return t, nil
 	}
 	return nil, errf("ResourceNotFoundException", "Requested resource not found")
+}
+
+func validTableName(name string) bool {
+	short := name[strings.LastIndex(name, "/")+1:] // of an ARN
+	return len(short) >= 3 && len(short) <= 255 && strings.Trim(short, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == ""
 }
 
 func (s *Sim) tableARN(name string) string { return s.arn("dynamodb", "table/"+name) }
@@ -619,7 +627,7 @@ type readInput struct {
 }
 
 type readOutput struct {
-	Items            []item
+	Items            []item `json:",omitzero"`
 	Count            int
 	ScannedCount     int
 	LastEvaluatedKey item `json:",omitempty"`
@@ -735,7 +743,7 @@ func (t *dynamoTable) page(in *readInput, e expressions, hash, rng string, keyTe
 			}
 			out.Items = append(out.Items, it)
 		}
-		if (in.Limit > 0 && out.ScannedCount == in.Limit || size >= maxPage) && i < len(rows)-1 {
+		if in.Limit > 0 && out.ScannedCount == in.Limit || size >= maxPage && i < len(rows)-1 { // at the limit even if nothing follows
 			out.LastEvaluatedKey = item{}
 			for _, k := range []string{t.hash, t.rng, hash, rng} {
 				if k != "" {

@@ -280,6 +280,9 @@ func (c *call) unknownAction() *apiError {
 	case restXML:
 		return errf("NotImplemented", "A header you provided implies functionality that is not implemented.").status(http.StatusNotImplemented)
 	}
+	if c.service.name == "dynamodb" {
+		return errf("UnknownOperationException", "An unknown operation was requested.")
+	}
 	return errf("UnknownOperationException", "The requested operation is not recognized by the service.")
 }
 

@@ -418,7 +418,7 @@ func (c *call) qualified(code string) string {
 	switch {
 	case code == "ValidationException" && c.service.name == "dynamodb":
 		return "com.amazon.coral.validate#" + code
-	case code == "UnknownOperationException" || code == "SerializationException" || code == "UnrecognizedClientException" || code == "ExpiredTokenException":
+	case code == "UnknownOperationException" && c.service.name != "dynamodb" || code == "SerializationException" || code == "UnrecognizedClientException" || code == "ExpiredTokenException":
 		return "com.amazon.coral.service#" + code
 	case c.service.space != "":
 		return c.service.space + "#" + code

@@ -1,0 +1,221 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/google/go-cmp/cmp"
+
+	"drawbridge/internal/awssim"
+	"drawbridge/scheduler"
+)
+
+// onEach runs test on the simulated DynamoDB, and on AWS's DynamoDB Local if the
+// environment says where that is.
+func onEach(t *testing.T, test func(t *testing.T, s *Store)) {
+	sim := awssim.New(awssim.Options{})
+	t.Cleanup(sim.Close)
+	open := func(t *testing.T, endpoint string, transport http.RoundTripper) *Store {
+		api := dynamodb.New(dynamodb.Options{
+			Region: "us-east-1", BaseEndpoint: aws.String(endpoint), HTTPClient: &http.Client{Transport: transport},
+			Credentials: credentials.NewStaticCredentialsProvider("AKIATEST", "secret", ""),
+		})
+		name := "test-" + strings.NewReplacer("/", "-", "#", "-").Replace(t.Name())
+		if _, err := api.CreateTable(context.Background(), TableInput(name)); err != nil {
+			t.Fatal(err)
+		}
+		return New(api, name)
+	}
+	t.Run("sandbox", func(t *testing.T) { test(t, open(t, "http://aws.invalid", sim.RoundTripper())) })
+	if endpoint := os.Getenv("DRAWBRIDGE_DYNAMODB_LOCAL"); endpoint != "" {
+		t.Run("on DynamoDB Local", func(t *testing.T) { test(t, open(t, endpoint, http.DefaultTransport)) })
+	}
+}
+
+var noon = time.Date(2026, 5, 14, 12, 0, 0, 0, time.UTC)
+
+func run(id string, state scheduler.RunState, attempt int) scheduler.Run {
+	return scheduler.Run{ID: scheduler.RunID("j/" + id), Job: "j", Set: "main", Event: id, State: state, Attempt: attempt, ReceivedAt: noon}
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func TestDynamoDBSetIsWrittenByCompareAndSwap(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		set := must[scheduler.Set](t)(s.LoadSet(ctx, "main"))
+		if set.Phase != scheduler.Absent || set.Version != 0 {
+			t.Errorf("a set that was never stored is %+v", set)
+		}
+		set.Phase, set.Usable, set.Failure = scheduler.Available, noon, "ünïcode"
+		first := must[scheduler.Set](t)(s.SaveSet(ctx, set))
+		if _, err := s.SaveSet(ctx, set); !errors.Is(err, scheduler.ErrConflict) {
+			t.Errorf("writing from an old version gave %v, want a conflict", err)
+		}
+		if diff := cmp.Diff(first, must[scheduler.Set](t)(s.LoadSet(ctx, "main"))); diff != "" {
+			t.Errorf("loaded differs from saved:\n%s", diff)
+		}
+		second := must[scheduler.Set](t)(s.SaveSet(ctx, first))
+		if second.Version != 2 {
+			t.Errorf("version %d, want 2", second.Version)
+		}
+	})
+}
+
+func TestDynamoDBRunIsRecordedOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		first := run("a", scheduler.Waiting, 0)
+		must[scheduler.Run](t)(s.Record(ctx, first))
+		again := first
+		again.Event = "another"
+		known, err := s.Record(ctx, again)
+		if !errors.Is(err, scheduler.ErrConflict) || known.Event != "a" {
+			t.Errorf("recording again gave %+v, %v, want the first and a conflict", known, err)
+		}
+		got, ok, err := s.Run(ctx, "main", "j/a")
+		if err != nil || !ok || cmp.Diff(first, got) != "" {
+			t.Errorf("run %+v, %v, %v", got, ok, err)
+		}
+		if _, ok, err := s.Run(ctx, "main", "j/none"); ok || err != nil {
+			t.Errorf("a run that is not there: %v, %v", ok, err)
+		}
+	})
+}
+
+func TestDynamoDBAdmission(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		refused := func(why string, err error) *scheduler.NotAdmittedError {
+			t.Helper()
+			var no *scheduler.NotAdmittedError
+			if !errors.As(err, &no) {
+				t.Fatalf("%s: %v, want a refusal", why, err)
+			}
+			return no
+		}
+		if no := refused("no set", s.Admit(ctx, "main", noon, []scheduler.Run{run("a", scheduler.Starting, 1)})); !no.Closed {
+			t.Error("a set that was never stored took a run")
+		}
+		set := scheduler.Set{Name: "main", Phase: scheduler.Available, Usable: noon.Add(time.Second)}
+		set = must[scheduler.Set](t)(s.SaveSet(ctx, set))
+		refused("a second before it has settled", s.Admit(ctx, "main", noon, []scheduler.Run{run("a", scheduler.Starting, 1)}))
+		if err := s.Admit(ctx, "main", noon.Add(time.Second), []scheduler.Run{run("a", scheduler.Starting, 1), run("b", scheduler.Starting, 1)}); err != nil {
+			t.Errorf("at the second it has settled: %v", err)
+		}
+		no := refused("one is known", s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("b", scheduler.Starting, 1), run("c", scheduler.Starting, 1)}))
+		if len(no.Known) != 1 || no.Known[0].ID != "j/b" || no.Closed {
+			t.Errorf("refusal %+v, want b as known", no)
+		}
+		if _, ok, _ := s.Run(ctx, "main", "j/c"); ok {
+			t.Error("a refused admission recorded a run")
+		}
+		set.AttendedUntil = noon.Add(time.Hour)
+		set = must[scheduler.Set](t)(s.SaveSet(ctx, set))
+		refused("attended", s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("d", scheduler.Starting, 1)}))
+		set.AttendedUntil, set.Phase = time.Time{}, scheduler.Draining
+		must[scheduler.Set](t)(s.SaveSet(ctx, set))
+		refused("draining", s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("d", scheduler.Starting, 1)}))
+	})
+}
+
+func TestDynamoDBLiveShowsWhatHoldsASet(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		must[scheduler.Set](t)(s.SaveSet(ctx, scheduler.Set{Name: "main", Phase: scheduler.Available}))
+		early, late, done := run("z", scheduler.Waiting, 0), run("a", scheduler.Waiting, 0), run("m", scheduler.Waiting, 0)
+		late.ReceivedAt = noon.Add(time.Second)
+		for _, r := range []scheduler.Run{late, early, done} {
+			must[scheduler.Run](t)(s.Record(ctx, r))
+		}
+		done.State, done.FinishedAt = scheduler.Finished, noon
+		if err := s.Advance(ctx, []scheduler.Run{done}); err != nil {
+			t.Fatal(err)
+		}
+		lease := scheduler.Lease{Owner: "me", Reason: "why", Expires: noon}
+		if err := s.Hold(ctx, "main", lease); err != nil {
+			t.Fatal(err)
+		}
+		runs, leases, err := s.Live(ctx, "main")
+		if err != nil || len(runs) != 2 || runs[0].ID != "j/z" || runs[1].ID != "j/a" || len(leases) != 1 || leases[0] != lease {
+			t.Errorf("live %+v, %+v, %v, want z, a and the lease", runs, leases, err)
+		}
+		if err := s.Release(ctx, "main", "me"); err != nil {
+			t.Fatal(err)
+		}
+		if _, leases, _ := s.Live(ctx, "main"); len(leases) != 0 {
+			t.Errorf("leases %v after the release", leases)
+		}
+		if runs, _, _ := s.Live(ctx, "other"); len(runs) != 0 {
+			t.Errorf("another set shows %v", runs)
+		}
+	})
+}
+
+func TestDynamoDBHoldIsRefusedWhileASetGoes(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		set := must[scheduler.Set](t)(s.SaveSet(ctx, scheduler.Set{Name: "main", Phase: scheduler.Draining}))
+		if err := s.Hold(ctx, "main", scheduler.Lease{Owner: "me", Expires: noon}); !errors.Is(err, scheduler.ErrConflict) {
+			t.Errorf("holding a draining set gave %v, want a conflict", err)
+		}
+		set.Phase = scheduler.Available
+		must[scheduler.Set](t)(s.SaveSet(ctx, set))
+		if err := s.Hold(ctx, "main", scheduler.Lease{Owner: "me", Expires: noon}); err != nil {
+			t.Errorf("holding an available set: %v", err)
+		}
+	})
+}
+
+func TestDynamoDBBeginAndAdvanceAreConditional(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		set := must[scheduler.Set](t)(s.SaveSet(ctx, scheduler.Set{Name: "main", Phase: scheduler.Available}))
+		must[scheduler.Run](t)(s.Record(ctx, run("a", scheduler.Waiting, 0)))
+		begin := func(attempt int) error {
+			return s.Begin(ctx, "main", []scheduler.Run{run("a", scheduler.Starting, attempt)})
+		}
+		if err := begin(2); !errors.Is(err, scheduler.ErrConflict) {
+			t.Errorf("beginning attempt 2 of a run without attempts gave %v", err)
+		}
+		if err := begin(1); err != nil {
+			t.Fatal(err)
+		}
+		if err := begin(1); err != nil {
+			t.Errorf("resuming attempt 1: %v", err)
+		}
+		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 2)}); !errors.Is(err, scheduler.ErrConflict) {
+			t.Errorf("advancing another attempt gave %v", err)
+		}
+		finished := run("a", scheduler.Finished, 1)
+		finished.FinishedAt = noon
+		if err := s.Advance(ctx, []scheduler.Run{finished}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 1)}); !errors.Is(err, scheduler.ErrConflict) {
+			t.Errorf("advancing a finished run gave %v", err)
+		}
+		set.Phase = scheduler.Draining
+		must[scheduler.Set](t)(s.SaveSet(ctx, set))
+		must[scheduler.Run](t)(s.Record(ctx, run("b", scheduler.Waiting, 0)))
+		if err := s.Begin(ctx, "main", []scheduler.Run{run("b", scheduler.Starting, 1)}); !errors.Is(err, scheduler.ErrConflict) {
+			t.Errorf("beginning on a draining set gave %v", err)
+		}
+	})
+}

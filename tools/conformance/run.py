@@ -1,0 +1,384 @@
+"""Holds the sandbox to account by what AWS wrote.
+
+1. boto3 and the AWS CLI drive a sandbox through create, describe, wait, run, invoke and delete, and through wrong input,
+   which has to fail with AWS's code at AWS's moment.
+2. The same happy paths run on moto, where moto does the operation properly (docs/conformance.md lists where it does not).
+3. The store's tests, and the sandbox's own DynamoDB tests, run on AWS's DynamoDB Local.
+4. Every reply that the sandbox gave, here and in the Go tests, is validated against botocore's models.
+"""
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import boto3
+import botocore.config
+import botocore.exceptions
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, "build")
+REPLIES = os.path.join(BUILD, "replies.jsonl")
+ENV = dict(os.environ, AWS_ACCESS_KEY_ID="AKIACONFORMANCE", AWS_SECRET_ACCESS_KEY="secret", AWS_DEFAULT_REGION="us-east-1", AWS_REGION="us-east-1",
+           AWS_PAGER="", AWS_CONFIG_FILE="/dev/null", AWS_SHARED_CREDENTIALS_FILE="/dev/null", AWS_EC2_METADATA_DISABLED="true")
+os.environ.update(ENV)
+passed = 0
+
+
+def check(ok, what):
+    global passed
+    if not ok:
+        raise SystemExit(f"conformance: {what}")
+    passed += 1
+
+
+def fails(code, what, call):
+    """The call must fail with exactly that code."""
+    try:
+        call()
+    except botocore.exceptions.ClientError as e:
+        check(e.response["Error"]["Code"] == code, f"{what}: code {e.response['Error']['Code']} ({e.response['Error']['Message']}), want {code}")
+        return e
+    check(False, f"{what}: succeeded, want {code}")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def process(command, ready, **more):
+    p = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+    try:
+        yield ready(p)
+    finally:
+        p.send_signal(signal.SIGTERM)
+        try:
+            p.wait(20)
+        except subprocess.TimeoutExpired:
+            p.kill()
+
+
+def clients(endpoint):
+    config = botocore.config.Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}, request_checksum_calculation="when_required")
+    return lambda service: boto3.client(service, endpoint_url=endpoint, config=config)
+
+
+def post(endpoint, path, body):
+    return json.load(urllib.request.urlopen(urllib.request.Request(endpoint + path, json.dumps(body).encode(), method="POST")))
+
+
+def network(ec2):
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", AvailabilityZone="us-east-1a")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="tasks", Description="tasks", VpcId=vpc)["GroupId"]
+    return vpc, subnet, group
+
+
+def template(vpc, subnet, group, service="logs"):
+    return json.dumps({"Parameters": {"Service": {"Type": "String", "Default": service}}, "Resources": {
+        "Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": "endpoints", "VpcId": vpc, "SecurityGroupIngress": [
+            {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "SourceSecurityGroupId": group}]}},
+        "Endpoint": {"Type": "AWS::EC2::VPCEndpoint", "Properties": {"VpcEndpointType": "Interface", "VpcId": vpc, "SubnetIds": [subnet], "PrivateDnsEnabled": True,
+                     "SecurityGroupIds": [{"Fn::GetAtt": ["Group", "GroupId"]}], "ServiceName": {"Fn::Sub": "com.amazonaws.${AWS::Region}.${Service}"}}}},
+        "Outputs": {"Id": {"Value": {"Ref": "Endpoint"}}}})
+
+
+def stack_path(client, advance, deletes_endpoints=True):
+    """CloudFormation and EC2, the happy path; also on moto."""
+    ec2, cfn = client("ec2"), client("cloudformation")
+    vpc, subnet, group = network(ec2)
+    check(ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["AvailabilityZone"] == "us-east-1a", "the subnet's zone")
+    check(ec2.describe_vpc_attribute(VpcId=vpc, Attribute="enableDnsHostnames")["EnableDnsHostnames"]["Value"], "DNS host names are on")
+    stack = cfn.create_stack(StackName="s", TemplateBody=template(vpc, subnet, group), Tags=[{"Key": "owner", "Value": "me"}])["StackId"]
+    advance(300)
+    cfn.get_waiter("stack_create_complete").wait(StackName="s", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+    found = cfn.describe_stacks(StackName="s")["Stacks"][0]
+    check(found["StackId"] == stack and found["StackStatus"] == "CREATE_COMPLETE" and found["Tags"] == [{"Key": "owner", "Value": "me"}], "the stack as described")
+    endpoint = ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["VpcEndpoints"][0]
+    check(endpoint["State"] == "available" and endpoint["ServiceName"].endswith(".logs"), "the endpoint is available")
+    check([o["OutputValue"] for o in found["Outputs"]] == [endpoint["VpcEndpointId"]], "the stack's output")
+    check(len(cfn.describe_stack_resources(StackName="s")["StackResources"]) == 2, "two resources")
+    check(any(e["ResourceStatus"] == "CREATE_COMPLETE" for e in cfn.describe_stack_events(StackName="s")["StackEvents"]), "events")
+    fails("AlreadyExistsException", "a second stack of the same name", lambda: cfn.create_stack(StackName="s", TemplateBody=template(vpc, subnet, group)))
+    cfn.delete_stack(StackName="s")
+    advance(300)
+    cfn.get_waiter("stack_delete_complete").wait(StackName="s", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+    fails("ValidationError", "describing a deleted stack by name", lambda: cfn.describe_stacks(StackName="s"))
+    left = ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["VpcEndpoints"]
+    check((not left) == deletes_endpoints, "the endpoint goes with its stack")
+    return vpc, subnet, group
+
+
+def store_path(client):
+    """DynamoDB's conditions; also on moto."""
+    db = client("dynamodb")
+    db.create_table(TableName="test", BillingMode="PAY_PER_REQUEST", AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}], KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}])
+    put = dict(TableName="test", Item={"k": {"S": "a"}, "n": {"N": "1"}}, ConditionExpression="attribute_not_exists(k)")
+    db.put_item(**put)
+    fails("ConditionalCheckFailedException", "putting twice", lambda: db.put_item(**put))
+    new = db.update_item(TableName="test", Key={"k": {"S": "a"}}, UpdateExpression="SET #n = #n + :one", ConditionExpression="#n = :one", ExpressionAttributeNames={"#n": "n"},
+                         ExpressionAttributeValues={":one": {"N": "1"}}, ReturnValues="ALL_NEW")["Attributes"]
+    check(new["n"] == {"N": "2"}, "the counter counts")
+    e = fails("TransactionCanceledException", "a transaction whose condition fails", lambda: db.transact_write_items(TransactItems=[
+        {"Put": {"TableName": "test", "Item": {"k": {"S": "b"}}}},
+        {"ConditionCheck": {"TableName": "test", "Key": {"k": {"S": "a"}}, "ConditionExpression": "#n = :one", "ExpressionAttributeNames": {"#n": "n"}, "ExpressionAttributeValues": {":one": {"N": "1"}}}}]))
+    check([r["Code"] for r in e.response["CancellationReasons"]] == ["None", "ConditionalCheckFailed"], "the transaction's reasons")
+    check("Item" not in db.get_item(TableName="test", Key={"k": {"S": "b"}}), "a cancelled transaction writes nothing")
+    db.delete_table(TableName="test")
+
+
+def queue_path(client, advance):
+    """SQS with visibility and redrive; also on moto."""
+    sqs = client("sqs")
+    dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    q = sqs.create_queue(QueueName="q", Attributes={"VisibilityTimeout": "1", "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})})["QueueUrl"]
+    sqs.send_message(QueueUrl=q, MessageBody="hello", MessageAttributes={"a": {"DataType": "String", "StringValue": "b"}})
+    first = sqs.receive_message(QueueUrl=q, AttributeNames=["All"], MessageAttributeNames=["All"])["Messages"][0]
+    check(first["Body"] == "hello" and first["Attributes"]["ApproximateReceiveCount"] == "1", "the message")
+    check("Messages" not in sqs.receive_message(QueueUrl=q), "a message that is being worked on is hidden")
+    for _ in range(2):
+        advance(2)
+        sqs.receive_message(QueueUrl=q)
+    check([m["Body"] for m in sqs.receive_message(QueueUrl=dead).get("Messages", [])] == ["hello"], "the message is redriven after two tries")
+    fails("AWS.SimpleQueueService.NonExistentQueue", "a queue that is not there", lambda: sqs.get_queue_url(QueueName="nope"))
+
+
+def timer_path(client, role):
+    """Scheduler from create to delete; also on moto."""
+    s = client("scheduler")
+    target = {"Arn": "arn:aws:lambda:us-east-1:123456789012:function:f", "RoleArn": role, "Input": "{}"}
+    args = dict(Name="n", ScheduleExpression="at(2040-01-01T00:00:00)", FlexibleTimeWindow={"Mode": "OFF"}, Target=target, ActionAfterCompletion="DELETE")
+    s.create_schedule(**args)
+    fails("ConflictException", "creating a schedule twice", lambda: s.create_schedule(**args))
+    s.update_schedule(**dict(args, ScheduleExpression="at(2041-01-01T00:00:00)"))
+    check(s.get_schedule(Name="n")["ScheduleExpression"] == "at(2041-01-01T00:00:00)", "the schedule has moved")
+    s.delete_schedule(Name="n")
+    fails("ResourceNotFoundException", "a schedule that is not there", lambda: s.get_schedule(Name="n"))
+
+
+def sandbox_only(client, advance, endpoint, vpc, subnet, group):
+    """What moto does not do as AWS does."""
+    ec2, cfn, ecs, events, scheduler, logs, iam, sts = (client(s) for s in ("ec2", "cloudformation", "ecs", "events", "scheduler", "logs", "iam", "sts"))
+    body = template(vpc, subnet, group)
+    # At the call.
+    fails("ValidationError", "an undeclared parameter", lambda: cfn.create_stack(StackName="x", TemplateBody=body, Parameters=[{"ParameterKey": "Nope", "ParameterValue": "1"}]))
+    role = '{"Resources":{"R":{"Type":"AWS::IAM::Role","Properties":{"AssumeRolePolicyDocument":{"Statement":[]}}}}}'
+    fails("InsufficientCapabilitiesException", "a missing capability", lambda: cfn.create_stack(StackName="x", TemplateBody=role))
+    fails("ValidationError", "an unknown resource type", lambda: cfn.create_stack(StackName="x", TemplateBody='{"Resources":{"R":{"Type":"AWS::Nope::Nope"}}}'))
+    fails("ValidationError", "a reference to nothing", lambda: cfn.create_stack(StackName="x", TemplateBody='{"Resources":{"R":{"Type":"AWS::SQS::Queue","Properties":{"QueueName":{"Ref":"Nope"}}}}}'))
+    fails("ValidationError", "a role that cannot be assumed", lambda: cfn.create_stack(StackName="x", TemplateBody=body, RoleARN="arn:aws:iam::123456789012:role/nope-at-all"))
+    fails("InvalidServiceName", "an endpoint of a service that is not there", lambda: ec2.create_vpc_endpoint(VpcId=vpc, ServiceName="com.amazonaws.us-east-1.nope", VpcEndpointType="Interface"))
+    fails("InvalidVpcId.NotFound", "an endpoint in a VPC that is not there", lambda: ec2.create_vpc_endpoint(VpcId="vpc-00000000", ServiceName="com.amazonaws.us-east-1.logs", VpcEndpointType="Interface"))
+    fails("InvalidSubnetID.NotFound", "a subnet that is not there", lambda: ec2.describe_subnets(SubnetIds=["subnet-00000000"]))
+    # As a failed resource that rolls the stack back.
+    for name, spoiled, reason in (("service", template(vpc, subnet, group, "nope"), "does not exist"), ("vpc", template("vpc-00000000", subnet, group), "does not exist")):
+        cfn.create_stack(StackName=name, TemplateBody=spoiled)
+        check(cfn.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] == "CREATE_IN_PROGRESS", f"{name}: in progress at first")
+        advance(60)
+        check(cfn.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE", f"{name}: rolled back")
+        check(any(reason in e.get("ResourceStatusReason", "") for e in cfn.describe_stack_events(StackName=name)["StackEvents"]), f"{name}: the reason stands in the events")
+        fails("ValidationError", f"{name}: updating a stack that was rolled back", lambda: cfn.update_stack(StackName=name, TemplateBody=body))
+        cfn.delete_stack(StackName=name)
+        advance(60)
+    # A second endpoint with the same private DNS name.
+    cfn.create_stack(StackName="one", TemplateBody=body)
+    advance(200)
+    fails("ValidationError", "an update with no change", lambda: cfn.update_stack(StackName="one", TemplateBody=body))
+    cfn.create_stack(StackName="two", TemplateBody=body)
+    advance(60)
+    check(cfn.describe_stacks(StackName="two")["Stacks"][0]["StackStatus"] == "ROLLBACK_COMPLETE", "a second private DNS name rolls the stack back")
+    check(any("conflicting DNS domain" in e.get("ResourceStatusReason", "") for e in cfn.describe_stack_events(StackName="two")["StackEvents"]), "and says why")
+    owned = cfn.describe_stack_resources(StackName="one", LogicalResourceId="Group")["StackResources"][0]["PhysicalResourceId"]
+    fails("DependencyViolation", "deleting a security group in use", lambda: ec2.delete_security_group(GroupId=owned))
+    fails("ValidationError", "forcing a stack that did not fail", lambda: cfn.delete_stack(StackName="one", DeletionMode="FORCE_DELETE_STACK"))
+    # ECS.
+    ecs.create_cluster(clusterName="c")
+    logs.create_log_group(logGroupName="/t")
+    fails("ResourceAlreadyExistsException", "a log group twice", lambda: logs.create_log_group(logGroupName="/t"))
+    definition = ecs.register_task_definition(family="t", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512", containerDefinitions=[
+        {"name": "t", "image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/t:1", "essential": True, "logConfiguration": {"logDriver": "awslogs", "options": {
+            "awslogs-group": "/t", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "t"}}}])["taskDefinition"]["taskDefinitionArn"]
+    run = dict(cluster="c", taskDefinition="t", launchType="FARGATE", networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [group]}})
+    fails("ClusterNotFoundException", "a cluster that is not there", lambda: ecs.run_task(**dict(run, cluster="nope")))
+    fails("InvalidParameterException", "a startedBy of 129 characters", lambda: ecs.run_task(**dict(run, startedBy="x" * 129)))
+    fails("InvalidParameterException", "a task in a subnet that is not there", lambda: ecs.run_task(**dict(run, networkConfiguration={"awsvpcConfiguration": {"subnets": ["subnet-00000000"]}})))
+    fails("InvalidParameterException", "startedBy with another filter", lambda: ecs.list_tasks(cluster="c", startedBy="me", family="t"))
+    first = ecs.run_task(**dict(run, clientToken="token", startedBy="me"))["tasks"][0]["taskArn"]
+    check(ecs.run_task(**dict(run, clientToken="token", startedBy="me"))["tasks"][0]["taskArn"] == first, "the same token gives the same task")
+    e = fails("ConflictException", "the same token with other parameters", lambda: ecs.run_task(**dict(run, clientToken="token", startedBy="you")))
+    check(e.response["resourceIds"] == [first], "the conflict names the task")
+    check(ecs.list_tasks(cluster="c", startedBy="me")["taskArns"] == [first], "the task is listed")
+    advance(120)
+    stopped = ecs.describe_tasks(cluster="c", tasks=[first])["tasks"][0]
+    check(stopped["lastStatus"] == "STOPPED" and stopped["stoppedReason"].startswith("ResourceInitializationError"), "a task without its endpoints does not start")
+    check(ecs.describe_tasks(cluster="c", tasks=["0" * 32])["failures"][0]["reason"] == "MISSING", "a task that is not there")
+    ecs.deregister_task_definition(taskDefinition=definition)
+    fails("ClientException", "a task definition that is not there", lambda: ecs.run_task(**dict(run, taskDefinition="nope")))
+    fails("InvalidParameterException", "an inactive task definition", lambda: ecs.run_task(**dict(run, taskDefinition=definition)))
+    # Events, schedules, functions.
+    fails("InvalidEventPatternException", "a bad pattern", lambda: events.put_rule(Name="r", EventPattern='{"source": "x"}'))
+    events.put_rule(Name="r", EventPattern='{"source": ["me"]}')
+    q = client("sqs").create_queue(QueueName="bus")["QueueUrl"]
+    events.put_targets(Rule="r", Targets=[{"Id": "q", "Arn": "arn:aws:sqs:us-east-1:123456789012:bus"}])
+    sent = events.put_events(Entries=[{"Source": "me", "DetailType": "d", "Detail": "{}"}, {"Source": "me", "DetailType": "d", "Detail": "nope"}])
+    check(sent["FailedEntryCount"] == 1 and sent["Entries"][1]["ErrorCode"] == "MalformedDetail", "a malformed detail fails alone")
+    advance(2)
+    check(json.loads(client("sqs").receive_message(QueueUrl=q)["Messages"][0]["Body"])["source"] == "me", "the event is delivered")
+    fails("ValidationException", "deleting a rule with targets", lambda: events.delete_rule(Name="r"))
+    arn = iam.create_role(RoleName="timer", AssumeRolePolicyDocument=json.dumps({"Statement": [{"Principal": {"Service": "scheduler.amazonaws.com"}}]}))["Role"]["Arn"]
+    fails("NoSuchEntity", "a role that is not there", lambda: iam.get_role(RoleName="nope"))
+    bad = dict(Name="b", FlexibleTimeWindow={"Mode": "OFF"}, Target={"Arn": "arn:aws:sqs:us-east-1:123456789012:bus", "RoleArn": arn, "Input": "tick"})
+    fails("ValidationException", "a bad schedule expression", lambda: scheduler.create_schedule(ScheduleExpression="at(tomorrow)", **bad))
+    at = time.gmtime(post(endpoint, "/_sim/advance", {"seconds": 0})["now"] + 60)
+    scheduler.create_schedule(ScheduleExpression=time.strftime("at(%Y-%m-%dT%H:%M:%S)", at), ActionAfterCompletion="DELETE", **bad)
+    client("sqs").purge_queue(QueueUrl=q)
+    advance(121)
+    check(client("sqs").receive_message(QueueUrl=q)["Messages"][0]["Body"] == "tick", "a one-time schedule fires within the minute")
+    fails("ResourceNotFoundException", "a schedule that was deleted after completion", lambda: scheduler.get_schedule(Name="b"))
+    check(sts.get_caller_identity()["Account"] == "123456789012", "the account")
+    fails("ResourceNotFoundException", "a function that is not there", lambda: client("lambda").invoke(FunctionName="nope"))
+    s3 = client("s3")
+    s3.create_bucket(Bucket="b")
+    s3.put_object(Bucket="b", Key="k/l", Body=b"x")
+    check(s3.get_object(Bucket="b", Key="k/l")["Body"].read() == b"x" and s3.list_objects_v2(Bucket="b")["KeyCount"] == 1, "an object")
+    fails("NoSuchKey", "an object that is not there", lambda: s3.get_object(Bucket="b", Key="nope"))
+    client("secretsmanager").create_secret(Name="s", SecretString="hush")
+    check(client("secretsmanager").get_secret_value(SecretId="s")["SecretString"] == "hush", "a secret")
+    fails("ResourceNotFoundException", "a secret that is not there", lambda: client("secretsmanager").get_secret_value(SecretId="nope"))
+    for service, call in (("dynamodb", lambda c: c.list_backups()), ("ecs", lambda c: c.list_services(cluster="c")), ("sqs", lambda c: c.list_queue_tags(QueueUrl=q))):
+        fails("UnknownOperationException", f"an action of {service} that the sandbox does not know", lambda: call(client(service)))
+    fails("InvalidAction", "an action of EC2 that the sandbox does not know", lambda: ec2.describe_volumes())
+    fails("InvalidAction", "an action of CloudFormation that the sandbox does not know", lambda: cfn.list_exports())
+
+
+def drawbridge_path(client, advance, endpoint):
+    """A job, by the real binaries."""
+    lam, sqs = client("lambda"), client("sqs")
+    check({f["FunctionName"] for f in lam.list_functions()["Functions"]} >= {"drawbridge-launcher", "drawbridge-reaper"}, "the functions are installed")
+    answer = json.load(lam.invoke(FunctionName="drawbridge-launcher", Payload=json.dumps({"job": "hello", "id": "direct"}))["Payload"])
+    check(answer["run"] == "hello/direct" and answer["phase"] == "absent" and "expectedStart" in answer, f"the answer of a direct call: {answer}")
+    url = sqs.get_queue_url(QueueName="drawbridge-events")["QueueUrl"]
+    sqs.send_message_batch(QueueUrl=url, Entries=[{"Id": str(i), "MessageBody": json.dumps({"job": "hello", "id": f"queued-{i}"})} for i in range(3)])
+    advance(4000)
+    ledger = json.load(urllib.request.urlopen(endpoint + "/_sim/ledger"))
+    check(len([t for t in ledger["tasks"] if t["started_by"] == "drawbridge/main" and t["exit_code"] == 0 and t["had_endpoints"]]) == 4, "four runs")
+    check(all(e["deleted"] for e in ledger["endpoints"] if e["stack"] == "drawbridge-set-main"), "the endpoints are gone")
+
+
+def aws(endpoint, *args, fail=None):
+    p = subprocess.run([os.path.join(os.path.dirname(sys.executable), "aws"), "--endpoint-url", endpoint, "--output", "json", *args], capture_output=True, text=True, env=ENV)
+    if fail:
+        check(p.returncode != 0 and fail in p.stderr, f"aws {' '.join(args)}: {p.stderr.strip()}, want {fail}")
+        return None
+    check(p.returncode == 0, f"aws {' '.join(args)}: {p.stderr.strip()}")
+    return json.loads(p.stdout) if p.stdout.strip() else None
+
+
+def cli_path(endpoint, advance, subnet, group, vpc):
+    """The AWS CLI: create, describe, wait, delete, run-task, list-tasks, create-schedule, send-message, put-events, invoke."""
+    body = template(vpc, subnet, group, "sqs")
+    aws(endpoint, "cloudformation", "create-stack", "--stack-name", "cli", "--template-body", body)
+    advance(200)
+    aws(endpoint, "cloudformation", "wait", "stack-create-complete", "--stack-name", "cli")
+    check(aws(endpoint, "ec2", "describe-vpc-endpoints", "--filters", "Name=service-name,Values=com.amazonaws.us-east-1.sqs")["VpcEndpoints"][0]["State"] == "available", "the endpoint by the CLI")
+    aws(endpoint, "cloudformation", "delete-stack", "--stack-name", "cli")
+    advance(200)
+    aws(endpoint, "cloudformation", "wait", "stack-delete-complete", "--stack-name", "cli")
+    aws(endpoint, "cloudformation", "describe-stacks", "--stack-name", "cli", fail="does not exist")
+    ran = aws(endpoint, "ecs", "run-task", "--cluster", "hello", "--task-definition", "hello", "--launch-type", "FARGATE", "--started-by", "cli", "--network-configuration",
+              f"awsvpcConfiguration={{subnets=[{subnet}],securityGroups=[{group}]}}")["tasks"][0]["taskArn"]
+    check(aws(endpoint, "ecs", "list-tasks", "--cluster", "hello", "--started-by", "cli")["taskArns"] == [ran], "the task by the CLI")
+    aws(endpoint, "ecs", "stop-task", "--cluster", "hello", "--task", ran)
+    aws(endpoint, "scheduler", "create-schedule", "--name", "cli", "--schedule-expression", "at(2040-01-01T00:00:00)", "--flexible-time-window", "Mode=OFF", "--target",
+        "Arn=arn:aws:lambda:us-east-1:123456789012:function:drawbridge-reaper,RoleArn=arn:aws:iam::123456789012:role/drawbridge-scheduler")
+    aws(endpoint, "scheduler", "delete-schedule", "--name", "cli")
+    url = aws(endpoint, "sqs", "get-queue-url", "--queue-name", "drawbridge-events")["QueueUrl"]
+    aws(endpoint, "sqs", "send-message", "--queue-url", url, "--message-body", '{"job":"hello","id":"cli"}')
+    aws(endpoint, "events", "put-events", "--entries", '[{"Source":"example.hello","DetailType":"x","Detail":"{}"}]')
+    out = os.path.join(BUILD, "invoke.json")
+    aws(endpoint, "lambda", "invoke", "--function-name", "drawbridge-launcher", "--payload", '{"job":"nope"}', out)
+    check("there is no job" in open(out).read(), "a direct call for an unknown job says so")
+    advance(4000)
+    aws(endpoint, "dynamodb", "describe-table", "--table-name", "drawbridge")
+    aws(endpoint, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/drawbridge-launcher", "--filter-pattern", "decided")
+
+
+def ready_sandbox(p):
+    line = p.stdout.readline()
+    check(line.startswith('{"endpoint"'), f"the sandbox says {line}")
+    return json.loads(line)["endpoint"]
+
+
+def ready_http(url):
+    def wait(p):
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(url, timeout=1)
+                return url
+            except urllib.error.HTTPError:
+                return url
+            except OSError:
+                time.sleep(0.1)
+        raise SystemExit(f"conformance: nothing listens at {url}")
+    return wait
+
+
+def sandbox():
+    binary = os.path.join(BUILD, "drawbridge")
+    subprocess.run(["go", "build", "-o", binary, "./cmd/drawbridge"], cwd=ROOT, check=True)
+    command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--config", "examples/hello/drawbridge.yaml"]
+    with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
+        def advance(seconds):
+            post(endpoint, "/_sim/advance", {"seconds": seconds})
+        client = clients(endpoint)
+        vpc, subnet, group = stack_path(client, advance)
+        store_path(client)
+        queue_path(client, advance)
+        timer_path(client, "arn:aws:iam::123456789012:role/drawbridge-scheduler")
+        sandbox_only(client, advance, endpoint, vpc, subnet, group)
+        drawbridge_path(client, advance, endpoint)
+        cli_path(endpoint, advance, subnet, group, vpc)
+
+
+def moto():
+    port = free_port()
+    server = os.path.join(os.path.dirname(sys.executable), "moto_server")
+    with process([server, "-H", "127.0.0.1", "-p", str(port)], ready_http(f"http://127.0.0.1:{port}"), env=ENV) as endpoint:
+        client = clients(endpoint)
+        role = client("iam").create_role(RoleName="timer", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        stack_path(client, lambda _: None, deletes_endpoints=False)  # moto forgets the stack and leaves its endpoint
+        store_path(client)
+        queue_path(client, lambda s: time.sleep(s))
+        timer_path(client, role)
+
+
+def dynamodb_local():
+    port, folder = free_port(), os.path.join(ROOT, "tools", "dynamodb-local")
+    command = ["java", f"-Djava.library.path={folder}", "-cp", os.path.join(folder, "*"), "com.amazonaws.services.dynamodbv2.local.main.ServerRunner", "-inMemory", "-port", str(port)]
+    with process(command, ready_http(f"http://127.0.0.1:{port}")) as endpoint:
+        p = subprocess.run(["go", "test", "-count=1", "-run", "DynamoDB", "-v", "./internal/store", "./internal/awssim"], cwd=ROOT, env=dict(ENV, DRAWBRIDGE_DYNAMODB_LOCAL=endpoint), capture_output=True, text=True)
+        check(p.returncode == 0, f"the store on DynamoDB Local:\n{p.stdout[-4000:]}{p.stderr[-2000:]}")
+        check(p.stdout.count("on DynamoDB Local") >= 2, f"both packages must have run on DynamoDB Local:\n{p.stdout[-2000:]}")
+
+
+def main():
+    os.makedirs(BUILD, exist_ok=True)
+    for name, part in (("sandbox by boto3 and the AWS CLI", sandbox), ("the same on moto", moto), ("the store on DynamoDB Local", dynamodb_local)):
+        began, before = time.time(), passed
+        part()
+        print(f"ok  {name}: {passed - before} checks, {time.time() - began:.1f} s", flush=True)
+    p = subprocess.run([sys.executable, os.path.join(ROOT, "tools", "conformance", "validate.py"), REPLIES])
+    sys.exit(p.returncode)
+
+
+if __name__ == "__main__":
+    main()
