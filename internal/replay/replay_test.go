@@ -1,0 +1,78 @@
+package replay
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"drawbridge/scheduler"
+)
+
+// anyTrace draws a short trace.
+func anyTrace(t *rapid.T) Trace {
+	now := time.Unix(1_800_000_000, 0).UTC()
+	trace := Trace{Name: "t"}
+	for range rapid.IntRange(1, 30).Draw(t, "arrivals") {
+		now = now.Add(time.Duration(rapid.IntRange(0, 7200).Draw(t, "gap")) * time.Second)
+		trace.Arrivals = append(trace.Arrivals, Arrival{now, time.Duration(rapid.IntRange(0, 9000).Draw(t, "duration")) * time.Second})
+	}
+	return trace
+}
+
+func TestReplayKeepsThePromises(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		trace := anyTrace(t)
+		o := Options{Basis: rapid.SampledFrom([]scheduler.Basis{scheduler.Clock, scheduler.Creation}).Draw(t, "basis"), Raise: 150 * time.Second, Lower: 120 * time.Second}
+		r, err := Run(trace, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hours := 0
+		for i, p := range r.Periods {
+			if i > 0 && p.Created.Before(r.Periods[i-1].Deleted) {
+				t.Fatalf("period %d overlaps the one before", i)
+			}
+			if p.Available.Sub(p.Created) != o.Raise || p.Deleted.Sub(p.Deleting) != o.Lower {
+				t.Fatalf("period %+v", p)
+			}
+			if b := scheduler.Boundary(o.Basis, p.Created, p.Deleted.Add(-1)); !b.Equal(p.Deleted) {
+				t.Fatalf("deleted at %s, the paid hour ends at %s", p.Deleted, b)
+			}
+			hours += scheduler.PaidHours(o.Basis, p.Created, p.Deleted)
+		}
+		if hours != r.Hours {
+			t.Fatalf("%d hours claimed, %d paid", r.Hours, hours)
+		}
+		for i, j := range r.Jobs {
+			inside := false
+			for _, p := range r.Periods {
+				inside = inside || !j.Started.Before(p.Available) && !j.Finished.After(p.Deleting)
+			}
+			if !inside || j.Started.Before(j.Arrived) || j.Started.Sub(j.Arrived) > o.Raise+o.Lower || j.Finished.Sub(j.Started) != trace.Arrivals[i].Duration {
+				t.Fatalf("job %d: %+v in %+v", i, j, r.Periods)
+			}
+		}
+		if always := AlwaysOn(trace, o.Basis); r.Hours > always+1+len(r.Periods) {
+			t.Fatalf("%d hours, always-on %d", r.Hours, always)
+		}
+	})
+}
+
+func TestReferences(t *testing.T) {
+	noon := time.Date(2026, 5, 14, 12, 0, 0, 0, time.UTC)
+	trace := Trace{Arrivals: []Arrival{{noon, 5 * time.Minute}, {noon.Add(55 * time.Minute), 10 * time.Minute}}}
+	o := Options{Basis: scheduler.Clock, Raise: 150 * time.Second, Lower: 120 * time.Second}
+	if got := AlwaysOn(trace, o.Basis); got != 2 {
+		t.Errorf("always on: %d hours, want 2", got)
+	}
+	// Created 12:00:30, deleted at the tick of 13:00, gone 13:02: two clock hours,
+	// and the second job is cut off.
+	if hours, cut := LambdaPair(trace, o); hours != 2 || cut != 1 {
+		t.Errorf("Lambda pair: %d hours, %d cut off, want 2 and 1", hours, cut)
+	}
+	// Each job with its own quarter of an hour: 12:00 to 12:25, 12:55 to 13:25.
+	if got := IdleTimeout(trace, o); got != 3 {
+		t.Errorf("idle time-out: %d hours, want 3", got)
+	}
+}

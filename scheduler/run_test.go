@@ -1,0 +1,112 @@
+package scheduler
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestNewRunID(t *testing.T) {
+	for _, tt := range []struct{ name, event, failure string }{
+		{"plain", "push-1", ""},
+		{"as long as it may be", strings.Repeat("x", MaxEventID), ""},
+		{"longer", strings.Repeat("x", MaxEventID+1), "at most 200"},
+		{"empty", "", "no id"},
+		{"a blank", "a b", "not printable"},
+		{"not ASCII", "ü", "not printable"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			id, err := NewRunID("job", tt.event)
+			if tt.failure == "" && (err != nil || id != RunID("job/"+tt.event)) || tt.failure != "" && (err == nil || !strings.Contains(err.Error(), tt.failure)) {
+				t.Errorf("NewRunID(%.20q) = %s, %v, want %q", tt.event, id, err, tt.failure)
+			}
+		})
+	}
+}
+
+func TestPromise3ClientTokenNamesRunAndAttempt(t *testing.T) {
+	a := Run{ID: "j/a", Set: "main", Attempt: 1}
+	b, again, other := a, a, a
+	b.Attempt, other.ID = 2, "j/b"
+	if a.ClientToken() != again.ClientToken() || a.ClientToken() == b.ClientToken() || a.ClientToken() == other.ClientToken() || len(a.ClientToken()) != 64 {
+		t.Errorf("tokens %s, %s, %s", a.ClientToken(), b.ClientToken(), other.ClientToken())
+	}
+}
+
+func TestTaskGroupComesBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := Run{ID: RunID(rapid.StringMatching(`[a-z]{1,8}/[!-~]{1,40}`).Draw(t, "id")), Attempt: rapid.IntRange(1, MaxAttempts).Draw(t, "attempt")}
+		id, attempt, ok := ParseTaskGroup(r.TaskGroup())
+		if !ok || id != r.ID || attempt != r.Attempt {
+			t.Fatalf("ParseTaskGroup(%s) = %s, %d, %v", r.TaskGroup(), id, attempt, ok)
+		}
+	})
+	for _, foreign := range []string{"family:x", "drawbridge:", "drawbridge:9:x", "drawbridge:12:x", "service:web"} {
+		if _, _, ok := ParseTaskGroup(foreign); ok {
+			t.Errorf("%s was taken for ours", foreign)
+		}
+	}
+}
+
+func TestConclude(t *testing.T) {
+	code := func(n int) *int { return &n }
+	now := at("10:00:00")
+	unsettled := Task{StopCode: "TaskFailedToStart", StopReason: "ResourceInitializationError: unable to pull secrets or registry auth"}
+	for _, tt := range []struct {
+		name    string
+		run     Run
+		task    Task
+		state   RunState
+		outcome Outcome
+	}{
+		{"exit code 0", Run{Attempt: 1}, Task{ExitCode: code(0)}, Finished, Succeeded},
+		{"exit code 1", Run{Attempt: 1}, Task{ExitCode: code(1)}, Finished, FailedRun},
+		{"could not start, first attempt: again", Run{Attempt: 1}, unsettled, Waiting, ""},
+		{"could not start, last attempt", Run{Attempt: MaxAttempts}, unsettled, Finished, FailedRun},
+		{"image not pulled, said by the container", Run{Attempt: 2}, Task{ContainerReasons: []string{"CannotPullContainerError: i/o timeout"}}, Waiting, ""},
+		{"stopped by a user", Run{Attempt: 1}, Task{StopCode: "UserInitiated", StopReason: "bye"}, Finished, FailedRun},
+		{"stopped for running too long", Run{Attempt: 1, StopAsked: now, MaxRuntime: time.Hour}, Task{ExitCode: code(143)}, Finished, TimedOut},
+		{"the words in the reason of a task that ran do not count", Run{Attempt: 1}, Task{ExitCode: code(2), StopReason: "ResourceInitializationError"}, Finished, FailedRun},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := tt.run.Conclude(tt.task, now)
+			if got.State != tt.state || got.Outcome != tt.outcome || got.Reason == "" {
+				t.Errorf("Conclude = %s, %s (%s), want %s, %s", got.State, got.Outcome, got.Reason, tt.state, tt.outcome)
+			}
+		})
+	}
+}
+
+func TestDemandOf(t *testing.T) {
+	now := at("10:00:00")
+	d := DemandOf([]Run{
+		{State: Waiting},
+		{State: Starting, StartingAt: now.Add(-resumeAfter + time.Second)},
+		{State: Starting, StartingAt: now.Add(-resumeAfter)},
+		{State: Running, StartedAt: now.Add(-time.Hour), MaxRuntime: time.Hour},
+		{State: Running, StartedAt: now.Add(-time.Hour), MaxRuntime: 2 * time.Hour},
+		{State: Running, StartedAt: now},
+		{State: Finished},
+	}, []Lease{{Expires: now}, {Expires: now.Add(time.Second)}}, now)
+	want := Demand{Waiting: 1, Starting: 2, Resumable: 1, Running: 3, Holds: 1, HeldUntil: now.Add(time.Second), Overdue: 1, NextDeadline: now.Add(time.Hour)}
+	if d != want {
+		t.Errorf("DemandOf = %+v, want %+v", d, want)
+	}
+}
+
+func TestIntendGivesUpWhereATaskMayHaveRun(t *testing.T) {
+	r := New(Launcher, "me", nil, Ports{})
+	began := at("10:00:00")
+	left := Run{State: Starting, Attempt: 1, StartingAt: began}
+	if _, ok := r.intend(left, began.Add(tokenHolds)); !ok {
+		t.Error("a start whose token still holds was given up")
+	}
+	if got, ok := r.intend(left, began.Add(tokenHolds+time.Second)); ok || !strings.Contains(got.Reason, "may have run") {
+		t.Errorf("a start whose token may be forgotten was tried again: %+v", got)
+	}
+	if got, ok := r.intend(Run{State: Waiting, Attempt: MaxAttempts, Reason: "why"}, began); ok || !strings.Contains(got.Reason, "why") {
+		t.Errorf("a fourth attempt was begun: %+v", got)
+	}
+}
