@@ -36,6 +36,9 @@ type store interface {
 	// Record writes a new run. If it is there already, that one comes back with
 	// ErrConflict.
 	Record(ctx context.Context, run Run) (Run, error)
+	// RecordAll writes new runs, at once and only if all are new. It returns
+	// ErrConflict otherwise.
+	RecordAll(ctx context.Context, runs []Run) error
 	// Begin stores the intent to start runs, at once and only if the set is
 	// available and each run is stored as waiting, or starting with the attempt
 	// that run names. It returns ErrConflict otherwise.

@@ -226,9 +226,15 @@ func (r *Reconciler) wakeForWaiting(ctx context.Context, name SetName, runs []Ru
 // record writes down runs as waiting, each once. fresh says whether any of them
 // still needs somebody to start it.
 func (r *Reconciler) record(ctx context.Context, runs []Run) (out []Run, fresh bool, err error) {
-	for _, run := range runs {
-		run = withState(run, Waiting)
-		run.Reason = "waits for its endpoints"
+	for i := range runs {
+		runs[i].State, runs[i].Reason = Waiting, "waits for its endpoints"
+	}
+	if len(runs) > 1 {
+		if err := r.ports.Store.RecordAll(ctx, runs); err == nil || !errors.Is(err, ErrConflict) {
+			return runs, err == nil, err
+		}
+	}
+	for _, run := range runs { // one of them is known
 		stored, err := r.ports.Store.Record(ctx, run)
 		if err != nil && !errors.Is(err, ErrConflict) {
 			return out, fresh, err

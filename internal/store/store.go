@@ -315,6 +315,22 @@ func (s *Store) Record(ctx context.Context, r scheduler.Run) (scheduler.Run, err
 	return known, fmt.Errorf("record run %s: %w", r.ID, scheduler.ErrConflict)
 }
 
+// RecordAll writes new runs if all are new.
+func (s *Store) RecordAll(ctx context.Context, runs []scheduler.Run) error {
+	puts := make([]types.TransactWriteItem, 0, len(runs))
+	for _, r := range runs {
+		put, err := s.putNew(r)
+		if err != nil {
+			return err
+		}
+		puts = append(puts, types.TransactWriteItem{Put: put})
+	}
+	if _, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: puts}); err != nil {
+		return conflictOr(err, "record %d runs, the first %s", len(runs), runs[0].ID)
+	}
+	return nil
+}
+
 // Begin stores the intent to start runs if the set is available and each run
 // still waits, or was left starting with the same attempt.
 func (s *Store) Begin(ctx context.Context, name scheduler.SetName, runs []scheduler.Run) error {

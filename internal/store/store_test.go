@@ -89,6 +89,15 @@ func TestDynamoDBRunIsRecordedOnce(t *testing.T) {
 		if !errors.Is(err, scheduler.ErrConflict) || known.Event != "a" {
 			t.Errorf("recording again gave %+v, %v, want the first and a conflict", known, err)
 		}
+		if err := s.RecordAll(ctx, []scheduler.Run{run("b", scheduler.Waiting, 0), run("a", scheduler.Waiting, 0)}); !errors.Is(err, scheduler.ErrConflict) {
+			t.Errorf("recording one that is known among others gave %v", err)
+		}
+		if _, ok, _ := s.Run(ctx, "main", "j/b"); ok {
+			t.Error("a refused RecordAll recorded a run")
+		}
+		if err := s.RecordAll(ctx, []scheduler.Run{run("b", scheduler.Waiting, 0), run("c", scheduler.Waiting, 0)}); err != nil {
+			t.Error(err)
+		}
 		got, ok, err := s.Run(ctx, "main", "j/a")
 		if err != nil || !ok || cmp.Diff(first, got) != "" {
 			t.Errorf("run %+v, %v, %v", got, ok, err)
