@@ -102,7 +102,7 @@ func (j *journal) Decided(set scheduler.Set, d scheduler.Decision) {
 	if !d.Next.IsZero() {
 		fields = append(fields, zap.Time("next", d.Next.UTC()))
 	}
-	if d.Action == scheduler.Wait {
+	if d.Action == scheduler.Wait || d.Action == scheduler.Settled {
 		j.log.Debug("decided", fields...)
 		return
 	}

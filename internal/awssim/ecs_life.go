@@ -30,6 +30,7 @@ func (s *Sim) addTask(in *runTaskInput, cluster string, d *taskDefinition, sub *
 	t := &task{
 		arn: s.arn("ecs", "task/"+cluster+"/"+id), id: id, cluster: cluster, startedBy: in.StartedBy, clientToken: in.ClientToken, group: in.Group,
 		definition: d, overrides: in.Overrides, subnet: sub, groups: c.SecurityGroups, publicIP: c.AssignPublicIP == "ENABLED", tags: in.Tags, created: s.clock.time(),
+		hadEndpoints: true, // until it turns out otherwise
 	}
 	if t.group == "" {
 		t.group = "family:" + d.family
@@ -69,7 +70,6 @@ func (s *Sim) setTask(t *task, status string) {
 // pull begins what needs the endpoints: login, image, secrets, log stream.
 func (s *Sim) pull(t *task) {
 	t.pulling = s.clock.time()
-	t.hadEndpoints = true
 	s.setTask(t, "PENDING")
 	if reason := s.unreachable(t); reason != "" {
 		t.hadEndpoints = false
@@ -171,7 +171,7 @@ func (s *Sim) runImage(t *task, command string, env map[string]string) {
 // recheck looks whether tasks have just lost an endpoint that they need.
 func (s *Sim) recheck() {
 	for _, t := range s.ecs.tasks {
-		if t.hadEndpoints && t.stopping.IsZero() && s.unreachable(t) != "" {
+		if t.hadEndpoints && !t.pulling.IsZero() && t.stopping.IsZero() && s.unreachable(t) != "" {
 			t.hadEndpoints = false
 		}
 	}

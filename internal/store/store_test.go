@@ -124,7 +124,7 @@ func TestDynamoDBAdmission(t *testing.T) {
 		}
 		set := scheduler.Set{Name: "main", Phase: scheduler.Available, Usable: noon.Add(time.Second)}
 		set = must[scheduler.Set](t)(s.SaveSet(ctx, set))
-		refused("a second before it has settled", s.Admit(ctx, "main", noon, []scheduler.Run{run("a", scheduler.Starting, 1)}))
+		_ = refused("a second before it has settled", s.Admit(ctx, "main", noon, []scheduler.Run{run("a", scheduler.Starting, 1)}))
 		if err := s.Admit(ctx, "main", noon.Add(time.Second), []scheduler.Run{run("a", scheduler.Starting, 1), run("b", scheduler.Starting, 1)}); err != nil {
 			t.Errorf("at the second it has settled: %v", err)
 		}
@@ -137,10 +137,10 @@ func TestDynamoDBAdmission(t *testing.T) {
 		}
 		set.AttendedUntil = noon.Add(time.Hour)
 		set = must[scheduler.Set](t)(s.SaveSet(ctx, set))
-		refused("attended", s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("d", scheduler.Starting, 1)}))
+		_ = refused("attended", s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("d", scheduler.Starting, 1)}))
 		set.AttendedUntil, set.Phase = time.Time{}, scheduler.Draining
 		must[scheduler.Set](t)(s.SaveSet(ctx, set))
-		refused("draining", s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("d", scheduler.Starting, 1)}))
+		_ = refused("draining", s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("d", scheduler.Starting, 1)}))
 	})
 }
 

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestReadmeShowsWhatTheDemoPrints holds the session in the README against the
+// output that TestScripts expects of the demo.
+func TestReadmeShowsWhatTheDemoPrints(t *testing.T) {
+	_, session, ok := strings.Cut(read(t, "../../README.md"), "$ make demo\n")
+	session, _, closed := strings.Cut(session, "```")
+	if !ok || !closed {
+		t.Fatal("the README shows no session of make demo")
+	}
+	_, expected, _ := strings.Cut(read(t, "testdata/script/demo.txtar"), "-- want.txt --\n")
+	printed := map[string]bool{}
+	for _, line := range strings.Split(expected, "\n") {
+		printed[strings.TrimRight(line, " ")] = true
+	}
+	for _, line := range strings.Split(session, "\n") {
+		if !printed[strings.TrimRight(line, " ")] {
+			t.Errorf("the demo does not print %q", line)
+		}
+	}
+}
+
+// TestDocumentsNameWhatIsThere holds targets of make and links between documents
+// against the tree.
+func TestDocumentsNameWhatIsThere(t *testing.T) {
+	makefile := read(t, "../../Makefile")
+	for _, path := range []string{"README.md", "docs/ARCHITECTURE.md", "docs/billing.md", "docs/configuration.md", "docs/conformance.md", "docs/sandbox.md", "examples/hello/README.md"} {
+		text := read(t, "../../"+path)
+		for _, m := range regexp.MustCompile("`?make ([a-z]+)`?\n|`make ([a-z]+)`").FindAllStringSubmatch(text, -1) {
+			if target := m[1] + m[2]; !strings.Contains(makefile, "\n"+target+":") {
+				t.Errorf("%s names make %s, which is no target", path, target)
+			}
+		}
+		dir := "../../" + path[:strings.LastIndex("/"+path, "/")]
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(dir + "/" + m[1]); err != nil {
+				t.Errorf("%s links to %s, which is not there", path, m[1])
+			}
+		}
+	}
+}
