@@ -104,6 +104,13 @@ func epochOf(t time.Time) *float64 {
 	return &f
 }
 
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
 // Ledger is the truth about everything that has happened. Times are epoch
 // seconds of the simulation's clock, null for not yet.
 type Ledger struct {
@@ -141,8 +148,8 @@ type LedgerTask struct {
 	Created        *float64          `json:"created"`
 	Started        *float64          `json:"started"`
 	Stopped        *float64          `json:"stopped"`
-	StopCode       string            `json:"stop_code"`
-	StopReason     string            `json:"stop_reason"`
+	StopCode       *string           `json:"stop_code"`
+	StopReason     *string           `json:"stop_reason"`
 	ExitCode       *int              `json:"exit_code"`
 	HadEndpoints   bool              `json:"had_endpoints"`
 }
@@ -162,7 +169,7 @@ type LedgerInvocation struct {
 	RequestID string   `json:"request_id"`
 	Started   *float64 `json:"started"`
 	Ended     *float64 `json:"ended"`
-	Outcome   string   `json:"outcome"`
+	Outcome   *string  `json:"outcome"`
 }
 
 // LedgerLetter is a message in the dead-letter queue.
@@ -188,13 +195,13 @@ func (s *Sim) Ledger() Ledger {
 	}
 	for _, t := range s.ecs.tasks {
 		l.Tasks = append(l.Tasks, LedgerTask{t.arn, t.definition.arn(s), t.startedBy, t.clientToken, t.group, t.environment(),
-			epochOf(t.created), epochOf(t.started), epochOf(t.stopped), t.stopCode, t.stopReason, t.exitCode(), t.hadEndpoints})
+			epochOf(t.created), epochOf(t.started), epochOf(t.stopped), orNull(t.stopCode), orNull(t.stopReason), t.exitCode(), t.hadEndpoints})
 	}
 	for _, st := range s.cfn.stacks {
 		l.Stacks = append(l.Stacks, LedgerStack{st.name, st.id, st.status, epochOf(st.created), epochOf(st.deleted)})
 	}
 	for _, i := range s.lambda.invocations {
-		l.Invocations = append(l.Invocations, LedgerInvocation{i.function.name, i.id, epochOf(i.started), epochOf(i.ended), i.outcome})
+		l.Invocations = append(l.Invocations, LedgerInvocation{i.function.name, i.id, epochOf(i.started), epochOf(i.ended), orNull(i.outcome)})
 	}
 	for _, q := range s.sqs.deadLetterQueues() {
 		for _, m := range q.messages {

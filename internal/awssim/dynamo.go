@@ -13,6 +13,7 @@ import (
 
 type dynamoState struct {
 	tables []*dynamoTable
+	tokens map[string]time.Time // of transactions that succeeded
 }
 
 type dynamoTable struct {
@@ -46,7 +47,7 @@ type indexInput struct {
 }
 
 func (s *Sim) newDynamo() *service {
-	s.dynamo = &dynamoState{}
+	s.dynamo = &dynamoState{tokens: map[string]time.Time{}}
 	return &service{name: "dynamodb", prefix: "DynamoDB_20120810", protocol: json10, space: "com.amazonaws.dynamodb.v20120810", ops: map[string]operation{
 		"CreateTable":        op(s.createTable),
 		"DescribeTable":      op(s.describeTable),
@@ -782,6 +783,9 @@ func (s *Sim) transactWrite(_ *call, in *struct {
 	ReturnConsumedCapacity      string
 	ReturnItemCollectionMetrics string
 }) (*none, error) {
+	if done, ok := s.dynamo.tokens[in.ClientRequestToken]; ok && in.ClientRequestToken != "" && s.clock.time().Sub(done) < tokenKept {
+		return &none{}, nil // a repetition of a transaction that succeeded
+	}
 	if len(in.TransactItems) > 100 {
 		return nil, validation("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: Member must have length less than or equal to 100")
 	}
@@ -814,8 +818,15 @@ func (s *Sim) transactWrite(_ *call, in *struct {
 		}
 		writes = append(writes, w)
 	}
-	return s.commitAll(writes)
+	out, err := s.commitAll(writes)
+	if err == nil && in.ClientRequestToken != "" {
+		s.dynamo.tokens[in.ClientRequestToken] = s.clock.time()
+	}
+	return out, err
 }
+
+// tokenKept is how long DynamoDB knows a transaction's token.
+const tokenKept = 10 * time.Minute
 
 func (s *Sim) commitAll(writes []*prepared) (*none, error) {
 	reasons := make([]map[string]any, len(writes))

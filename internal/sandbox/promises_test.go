@@ -287,7 +287,7 @@ func TestPromise5CrashBeforeAndAfterEachEffect(t *testing.T) {
 					w.send(event("c")) // into the deletion
 					time.Sleep(5 * time.Hour)
 					for _, i := range w.sim.Ledger().Invocations {
-						if i.Outcome == "killed" {
+						if i.Outcome != nil && *i.Outcome == "killed" {
 							kills++
 						}
 					}
