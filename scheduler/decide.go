@@ -159,8 +159,9 @@ const (
 )
 
 // Decide says what to do with a set at now. It is pure: the same arguments give
-// the same decision. Deciding again after the action was carried out never asks
-// for the same action twice.
+// the same decision. An action that changes the phase is carried out by the change
+// alone; what has to be asked of AWS for it is decided in the new phase, again and
+// again until AWS shows it.
 func Decide(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	switch set.Phase {
 	case Creating:

@@ -57,6 +57,8 @@ const (
 	// maxSteps bounds the steps of one reconciliation, against a loop that makes
 	// no progress.
 	maxSteps = 2000
+	// maxFailures is how many steps in a row may fail for the moment.
+	maxFailures = 20
 	// timerLead is how much earlier than needed a timer is set: one-time
 	// schedules fire up to a minute late.
 	//
@@ -83,22 +85,30 @@ func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Se
 	}
 	var v view
 	var availableSince time.Time
+	failures := 0
 	for step := range maxSteps {
 		if err := ctx.Err(); err != nil {
 			return v.set, fmt.Errorf("reconcile set %s: %w", name, err)
 		}
 		next, err := r.look(ctx, name, settings, look, step == 0, availableSince)
-		if err != nil {
-			return v.set, err
+		done := false
+		if err == nil {
+			v = next
+			availableSince = v.observed.AvailableSince
+			done, err = r.step(ctx, settings, &v, look)
 		}
-		v = next
-		availableSince = v.observed.AvailableSince
-		done, err := r.step(ctx, settings, &v, look)
-		if errors.Is(err, ErrConflict) {
-			continue // somebody else acted: look at what it is now
-		}
-		if done || err != nil {
+		switch {
+		case errors.Is(err, ErrConflict): // somebody else acted: look at what it is now
+		case errors.Is(err, ErrTemporary) && failures < maxFailures && r.ports.Clock.Now().Before(look.Until):
+			failures++
+			r.ports.Journal.Failed(name, "look or act", err)
+			if err := r.ports.Clock.Sleep(ctx, pollEvery); err != nil {
+				return v.set, err
+			}
+		case done || err != nil:
 			return v.set, err
+		default:
+			failures = 0
 		}
 	}
 	return v.set, fmt.Errorf("reconcile set %s: no end after %d steps", name, maxSteps)

@@ -17,7 +17,7 @@ import (
 type demoCmd struct {
 	Seed    int64  `help:"The same seed gives the same day." default:"1"`
 	Output  string `short:"o" help:"Output: ${enum}." enum:"text,json" default:"text"`
-	NoColor bool   `help:"No colours. The environment variable NO_COLOR does the same." env:"NO_COLOR"`
+	NoColor bool   `help:"No colours. The environment variable NO_COLOR does the same."`
 }
 
 // Run plays the day and prints the report. It fails if a promise was broken.

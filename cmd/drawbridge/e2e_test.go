@@ -22,11 +22,15 @@ import (
 	"drawbridge/scheduler"
 )
 
-// bootstraps builds the two Lambda binaries once for all tests.
+// bootstraps builds the two Lambda binaries once for all tests; TestMain removes
+// them.
 var bootstraps = sync.OnceValues(func() (string, error) {
-	launcher, _, _, err := sandbox.Bootstraps(context.Background())
+	launcher, _, cleanup, err := sandbox.Bootstraps(context.Background())
+	removeBootstraps = cleanup
 	return filepath.Dir(filepath.Dir(launcher)), err
 })
+
+var removeBootstraps = func() {}
 
 // account is a sandbox with the real binaries in it, whose clock stands still.
 type account struct {
@@ -122,10 +126,9 @@ func (a *account) send(id, runFor string) {
 func (a *account) keeps(number, runs int) {
 	a.t.Helper()
 	l := a.ledger()
-	for _, p := range sandbox.Check(scheduler.Clock, l) {
-		if p.Number == number && !p.Kept {
-			a.t.Errorf("promise %d, %s, is broken: %s", p.Number, p.Name, p.Evidence)
-		}
+	p := sandbox.Check(scheduler.Clock, l, runs)[number-1]
+	if p.Number != number || !p.Kept {
+		a.t.Errorf("promise %d, %s, is broken: %s", p.Number, p.Name, p.Evidence)
 	}
 	ran := map[scheduler.RunID]int{}
 	for _, task := range l.Tasks {

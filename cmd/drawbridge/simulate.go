@@ -39,6 +39,9 @@ type simulated struct {
 	Hours   int               `json:"hours"`
 	CostUSD float64           `json:"cost_usd"`
 	waited  time.Duration
+	// others are the hours that others would have paid: always on, a Lambda pair
+	// that deletes by age, a 15-minute idle time-out.
+	others [3]int
 }
 
 type simulatedPeriod struct {
@@ -73,17 +76,23 @@ func (c *simulateCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
+	options := replay.Options{Basis: basis, Raise: c.Raise, Lower: c.Lower}
 	all := make([]simulated, 0, len(c.Trace))
 	for _, path := range c.Trace {
 		t, err := replay.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		r, err := replay.Run(t, replay.Options{Basis: basis, Raise: c.Raise, Lower: c.Lower})
+		r, err := replay.Run(t, options)
 		if err != nil {
 			return err
 		}
-		all = append(all, c.describe(t.Name, basis, r))
+		v := c.describe(t.Name, basis, r)
+		if c.Output == "table" {
+			pair, _ := replay.LambdaPair(t, options)
+			v.others = [3]int{replay.AlwaysOn(t, basis), pair, replay.IdleTimeout(t, options)}
+		}
+		all = append(all, v)
 	}
 	out := bufio.NewWriterSize(s.out, 1<<16)
 	if c.Output == "json" {
@@ -113,12 +122,12 @@ func (c *simulateCmd) describe(name string, basis scheduler.Basis, r replay.Resu
 }
 
 func writeSimulated(w io.Writer, all []simulated) error {
-	if _, err := fmt.Fprintf(w, "%-36s %7s %8s %7s %10s %9s\n", "TRACE", "JOBS", "PERIODS", "HOURS", "COST USD", "MEAN WAIT"); err != nil {
+	if _, err := fmt.Fprintf(w, "%-24s %6s %6s %9s %9s  %s\n", "TRACE", "JOBS", "HOURS", "USD", "MEAN WAIT", "ALWAYS ON, BY AGE, IDLE 15 MIN"); err != nil {
 		return err
 	}
 	for _, v := range all {
 		mean := (v.waited / time.Duration(len(v.Jobs))).Round(time.Second)
-		if _, err := fmt.Fprintf(w, "%-36s %7d %8d %7d %10.2f %9s\n", v.Trace, len(v.Jobs), len(v.Periods), v.Hours, v.CostUSD, mean); err != nil {
+		if _, err := fmt.Fprintf(w, "%-24s %6d %6d %9.2f %9s  %d, %d, %d\n", v.Trace, len(v.Jobs), v.Hours, v.CostUSD, mean, v.others[0], v.others[1], v.others[2]); err != nil {
 			return err
 		}
 	}

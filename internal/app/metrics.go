@@ -66,6 +66,11 @@ func (m *Metrics) Decided(set scheduler.Set, d scheduler.Decision) {
 	}
 }
 
+// LookFailed counts a look at a set that ended in an error.
+func (m *Metrics) LookFailed(set scheduler.SetName) {
+	m.write(set, metric{"LooksFailed", "Count", 1})
+}
+
 // Ended counts a run that has ended.
 func (m *Metrics) Ended(run scheduler.Run) {
 	failed := 1.0

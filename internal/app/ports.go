@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,10 +26,12 @@ type waker struct {
 	names Names
 }
 
+// Launcher asks for a launcher.
 func (w *waker) Launcher(ctx context.Context, set scheduler.SetName, reason string) error {
 	return w.wake(ctx, w.names.Launcher, set, reason)
 }
 
+// Reaper asks for a reaper.
 func (w *waker) Reaper(ctx context.Context, set scheduler.SetName, reason string) error {
 	return w.wake(ctx, w.names.Reaper, set, reason)
 }
@@ -80,11 +83,13 @@ func eventOf(event []byte) any {
 
 func (d *deadLetters) send(ctx context.Context, l letter) error {
 	l.At = d.clock.Now().UTC().Format(time.RFC3339)
-	body, err := json.Marshal(l)
-	if err != nil {
+	var body strings.Builder
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // for people to read
+	if err := enc.Encode(l); err != nil {
 		return fmt.Errorf("write dead letter: %w", err)
 	}
-	_, err = d.api.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(d.url), MessageBody: aws.String(string(body))})
+	_, err := d.api.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(d.url), MessageBody: aws.String(strings.TrimSpace(body.String()))})
 	return awserr.Mark(err, "send dead letter")
 }
 
@@ -94,6 +99,7 @@ type journal struct {
 	metrics *Metrics
 }
 
+// Decided logs a decision; waiting is for debugging alone.
 func (j *journal) Decided(set scheduler.Set, d scheduler.Decision) {
 	fields := []zap.Field{
 		zap.String("set", string(set.Name)), zap.Int("generation", set.Generation), zap.String("phase", string(set.Phase)),
@@ -110,12 +116,14 @@ func (j *journal) Decided(set scheduler.Set, d scheduler.Decision) {
 	j.metrics.Decided(set, d)
 }
 
+// Ended logs the end of a run.
 func (j *journal) Ended(run scheduler.Run) {
 	j.log.Info("run ended", zap.String("run", string(run.ID)), zap.String("set", string(run.Set)), zap.String("outcome", string(run.Outcome)),
 		zap.Int("attempt", run.Attempt), zap.String("task", run.TaskARN), zap.String("reason", run.Reason))
 	j.metrics.Ended(run)
 }
 
+// Failed logs an effect that failed.
 func (j *journal) Failed(set scheduler.SetName, effect string, err error) {
 	j.log.Warn("effect failed", zap.String("set", string(set)), zap.String("effect", effect), zap.Error(err))
 }

@@ -69,7 +69,7 @@ func (e *callError) Hint() string {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
 		return "the credentials have expired: sign in again, as with aws sso login"
 	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
-		return "the role lacks the action that the message names; docs/permissions.md lists what each role needs"
+		return "the role lacks the action that the message names; the table \"What runs in AWS\" in the README lists what each role needs"
 	case "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure":
 		return "the credentials are not known to AWS: check the profile and the Region"
 	}

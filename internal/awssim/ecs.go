@@ -428,6 +428,14 @@ func (s *Sim) runTask(c *call, in *runTaskInput) (*runTaskOutput, error) {
 	if !s.takeRunTaskToken() {
 		return nil, errf("ThrottlingException", "Rate exceeded")
 	}
+	for name, given := range map[string]bool{
+		"enableExecuteCommand": in.EnableExecuteCommand, "referenceId": in.ReferenceID != "", "capacityProviderStrategy": len(in.CapacityProviderStrategy) > 0,
+		"launchType": in.LaunchType != "" && in.LaunchType != "FARGATE",
+	} {
+		if given {
+			return nil, c.unsupported(name)
+		}
+	}
 	cluster, err := s.clusterName(in.Cluster)
 	if err != nil {
 		return nil, err

@@ -33,11 +33,15 @@ func (s *Sim) AddSubnet(id, vpc string, zone int, cidr, routeTableID string) {
 	t.subnets = append(t.subnets, id)
 }
 
-// AddSecurityGroup puts a security group that lets nothing in into a VPC.
-func (s *Sim) AddSecurityGroup(id, vpc, name string) {
+// AddSecurityGroup puts a security group into a VPC that lets HTTPS in from the
+// given CIDR blocks.
+func (s *Sim) AddSecurityGroup(id, vpc, name string, from ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.addGroup(id, vpc, name, name)
+	g := s.addGroup(id, vpc, name, name)
+	for _, cidr := range from {
+		g.ingress = append(g.ingress, permission{protocol: "tcp", from: 443, to: 443, cidr: cidr})
+	}
 }
 
 // AddEndpoint puts an endpoint without any owner tag into a VPC, as somebody else

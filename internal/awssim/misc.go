@@ -403,6 +403,9 @@ func (s *Sim) newS3() *service {
 }
 
 func s3Action(r *http.Request, parts []string) string {
+	if parts[0] == "" {
+		return map[string]string{"GET": "ListBuckets"}[r.Method] // not simulated
+	}
 	if len(parts) == 1 {
 		return map[string]string{"PUT": "CreateBucket", "GET": "ListObjectsV2"}[r.Method]
 	}

@@ -261,6 +261,9 @@ func (s *Sim) perform(c *call) (out reply, lost bool) {
 	if !ok {
 		return c.encode(nil, c.unknownAction()), false
 	}
+	if c.service.protocol == ec2Query && c.form.Get("DryRun") == "true" {
+		return c.encode(nil, errf("DryRunOperation", "Request would have succeeded, but DryRun flag is set.").status(http.StatusPreconditionFailed)), false
+	}
 	result, err := do(c)
 	out = c.encode(result, err)
 	if s.killed(c, false) || s.happens("lost-reply", 0.1) {

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -80,10 +81,10 @@ func (c *Config) check() []Problem {
 	if len(c.Jobs) == 0 {
 		k.add("jobs", "name at least one job with its set, cluster and task definition", "no jobs")
 	}
-	for _, name := range sortedKeys(c.Sets) {
+	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		k.set("sets."+string(name), string(name), c.Sets[name])
 	}
-	for _, name := range sortedKeys(c.Jobs) {
+	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		k.job("jobs."+string(name), string(name), c.Jobs[name], c)
 	}
 	return k.problems
@@ -118,8 +119,8 @@ func (k *checker) set(where, name string, s *Set) {
 	if s.S3Gateway != endpoints.GatewayPermanent && s.S3Gateway != endpoints.GatewaySet {
 		k.add(where+".s3Gateway", "write permanent or set", "%q is no way to keep the gateway", s.S3Gateway)
 	}
-	if s.Settle < 0 || time.Duration(s.Settle) > 10*time.Minute {
-		k.add(where+".settle", "write 0s to 10m", "%s is no useful time to settle", time.Duration(s.Settle))
+	if settle := time.Duration(*s.Settle); settle < 0 || settle > 10*time.Minute {
+		k.add(where+".settle", "write 0s to 10m", "%s is no useful time to settle", settle)
 	}
 }
 
@@ -151,15 +152,15 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 			k.add(where+".securityGroups", "write security group ids, as in sg-0123456789abcdef0", "%q is not a security group id", g)
 		}
 	}
-	if j.MaxRuntime < 0 {
-		k.add(where+".maxRuntime", "write a duration such as 1h", "%s is negative", time.Duration(j.MaxRuntime))
+	if *j.MaxRuntime < 0 {
+		k.add(where+".maxRuntime", "write a duration such as 1h", "%s is negative", time.Duration(*j.MaxRuntime))
 	}
 	for _, o := range j.Overrides {
 		if !slices.Contains(overridable, o) {
 			k.add(where+".overrides", "use "+strings.Join(overridable, ", "), "%q cannot be overridden", o)
 		}
 	}
-	for _, v := range sortedKeys(j.Environment) {
+	for _, v := range slices.Sorted(maps.Keys(j.Environment)) {
 		if !variablePattern.MatchString(v) || !pathPattern.MatchString(j.Environment[v]) {
 			k.add(where+".environment", "write NAME: $.detail.some.place", "%s: %q is no variable with a place in the event", v, j.Environment[v])
 		}
@@ -184,17 +185,8 @@ func (k *checker) patterns(where string, j *Job) {
 
 func joined[K ~string, V any](m map[K]V) string {
 	var out []string
-	for _, k := range sortedKeys(m) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		out = append(out, string(k))
 	}
 	return strings.Join(out, ", ")
-}
-
-func sortedKeys[K ~string, V any](m map[K]V) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

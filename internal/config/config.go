@@ -4,7 +4,9 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -66,7 +68,7 @@ type Set struct {
 	S3Gateway endpoints.GatewayMode `yaml:"s3Gateway"`
 	// Settle is how long after the last endpoint became available the first task
 	// starts. Default 20s.
-	Settle Duration `yaml:"settle"`
+	Settle *Duration `yaml:"settle"`
 }
 
 // Job is a piece of work.
@@ -84,8 +86,9 @@ type Job struct {
 	Subnets []string `yaml:"subnets"`
 	// SecurityGroups are the task's security groups.
 	SecurityGroups []string `yaml:"securityGroups"`
-	// MaxRuntime is how long a task may run before it is stopped. Default 24h.
-	MaxRuntime Duration `yaml:"maxRuntime"`
+	// MaxRuntime is how long a task may run before it is stopped; 0s is as long as
+	// it likes. Default 24h.
+	MaxRuntime *Duration `yaml:"maxRuntime"`
 	// Overrides are what an event may override: environment, command, cpu,
 	// memory. Default: nothing.
 	Overrides []string `yaml:"overrides"`
@@ -135,18 +138,23 @@ func (c *Config) defaults() {
 		}
 		orDefault(&s.Zones, 1)
 		orDefault(&s.S3Gateway, endpoints.GatewayPermanent)
-		orDefault(&s.Settle, Duration(scheduler.DefaultSettle))
+		orDefault(&s.Settle, durationOf(scheduler.DefaultSettle))
 	}
 	for name, j := range c.Jobs {
 		if j == nil {
 			continue
 		}
 		orDefault(&j.Container, string(name))
-		orDefault(&j.MaxRuntime, Duration(24*time.Hour))
+		orDefault(&j.MaxRuntime, durationOf(24*time.Hour))
 		if s := c.Sets[j.Set]; s != nil && len(j.Subnets) == 0 {
 			j.Subnets = s.Subnets
 		}
 	}
+}
+
+func durationOf(d time.Duration) *Duration {
+	v := Duration(d)
+	return &v
 }
 
 func orDefault[T comparable](v *T, normal T) {
@@ -161,7 +169,7 @@ func (c *Config) Settings() map[scheduler.SetName]scheduler.Settings {
 	out := map[scheduler.SetName]scheduler.Settings{}
 	for name, s := range c.Sets {
 		v := scheduler.DefaultSettings()
-		v.Basis, v.Margin, v.Settle = c.Billing, time.Duration(c.Margin), time.Duration(s.Settle)
+		v.Basis, v.Margin, v.Settle = c.Billing, time.Duration(c.Margin), time.Duration(*s.Settle)
 		v.Lower = min(v.Lower, v.Margin)
 		out[name] = v
 	}
@@ -172,7 +180,7 @@ func (c *Config) Settings() map[scheduler.SetName]scheduler.Settings {
 // order of name. The event is decoded JSON.
 func (c *Config) Matching(event map[string]any) []scheduler.JobName {
 	var out []scheduler.JobName
-	for _, name := range sortedKeys(c.Jobs) {
+	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		for _, p := range c.Jobs[name].patterns {
 			if p.MatchMap(event) {
 				out = append(out, name)
@@ -187,7 +195,7 @@ func (c *Config) Matching(event map[string]any) []scheduler.JobName {
 // job of the set names some.
 func (c *Config) SecurityGroups(set scheduler.SetName) (groups []string, all bool) {
 	all = true
-	for _, name := range sortedKeys(c.Jobs) {
+	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		if j := c.Jobs[name]; j.Set == set {
 			groups = append(groups, j.SecurityGroups...)
 			all = all && len(j.SecurityGroups) > 0

@@ -29,7 +29,7 @@ func TestDefaults(t *testing.T) {
 	}
 	s, j := c.Sets["main"], c.Jobs["hello"]
 	if c.Name != "drawbridge" || c.Billing != scheduler.Clock || time.Duration(c.Margin) != 5*time.Minute || len(s.Services) != 6 || s.Zones != 1 || s.S3Gateway != "permanent" ||
-		j.Container != "hello" || time.Duration(j.MaxRuntime) != 24*time.Hour || len(j.Subnets) != 2 {
+		j.Container != "hello" || time.Duration(*j.MaxRuntime) != 24*time.Hour || len(j.Subnets) != 2 {
 		t.Errorf("defaults: %+v, %+v, %+v", c, s, j)
 	}
 	if got := c.Settings()["main"]; got.Settle != scheduler.DefaultSettle || got.Margin != scheduler.DefaultMargin {
@@ -95,6 +95,13 @@ func TestBadConfigSaysWhereAndWhatToDo(t *testing.T) {
 			t.Errorf("Load = %v", err)
 		}
 	})
+}
+
+func TestZeroIsNotTheDefault(t *testing.T) {
+	c, err := Parse("x", []byte(strings.Replace(good, "    subnets", "    settle: 0s\n    subnets", 1)+"    maxRuntime: 0s\n"))
+	if err != nil || *c.Sets["main"].Settle != 0 || *c.Jobs["hello"].MaxRuntime != 0 {
+		t.Errorf("%+v, %+v, %v, want both 0", c.Sets["main"], c.Jobs["hello"], err)
+	}
 }
 
 func TestMatching(t *testing.T) {

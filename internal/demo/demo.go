@@ -129,7 +129,7 @@ func Play(ctx context.Context, seed int64, progress Progress) (Report, error) {
 	if err := sandbox.Install(sim, c, sandbox.InProcess(sim, c, endpoint, http.DefaultTransport, zap.NewNop(), io.Discard)); err != nil {
 		return Report{}, err
 	}
-	d := &director{sim: sim, progress: progress, queue: sqs.NewFromConfig(sandbox.AWSConfig(sim, endpoint, http.DefaultTransport)), seen: map[string]string{}}
+	d := &director{sim: sim, progress: progress, queue: sqs.NewFromConfig(sandbox.AWSConfig(sim, endpoint, http.DefaultTransport)), seen: map[string]bool{}}
 	if err := d.play(ctx, trace, start); err != nil {
 		return Report{}, err
 	}
@@ -142,7 +142,7 @@ type director struct {
 	progress Progress
 	queue    *sqs.Client
 	url      string
-	seen     map[string]string // what was last told of each stack and task
+	seen     map[string]bool // what was told already
 }
 
 func (d *director) play(ctx context.Context, t replay.Trace, start time.Time) error {
@@ -213,30 +213,58 @@ func (d *director) send(ctx context.Context, i int, a replay.Arrival) error {
 	return nil
 }
 
-// tell reports what has changed since the last time.
+// tell reports what has changed since the last time, at the instants at which it
+// happened.
 func (d *director) tell() {
 	l := d.sim.Ledger()
-	now := d.sim.Now()
 	phase, running := "no endpoints", 0
 	for i, s := range l.Stacks {
-		key := fmt.Sprintf("generation %d", i+1)
-		if d.seen[key] != s.Status {
-			d.seen[key] = s.Status
-			d.progress.Event(now, fmt.Sprintf("stack, %s: %s", key, s.Status))
-		}
+		name := fmt.Sprintf("generation %d", i+1)
+		available, deleting := endpointTimes(l, *s.Created, s.Deleted)
+		d.once(name+" is created", s.Created)
+		d.once(name+" is available", available)
+		d.once(name+" is deleted", deleting)
+		d.once(name+" is gone", s.Deleted)
 		if s.Status != "DELETE_COMPLETE" {
-			phase = key + " " + strings.ToLower(strings.ReplaceAll(s.Status, "_", " "))
+			phase = name + " " + strings.ToLower(strings.ReplaceAll(s.Status, "_", " "))
 		}
 	}
 	for _, t := range l.Tasks {
 		if t.Stopped == nil {
 			running++
 		}
-		run, _, ours := scheduler.ParseTaskGroup(t.Group)
-		if t.Stopped != nil && d.seen[t.ARN] == "" && ours && t.ExitCode != nil {
-			d.seen[t.ARN] = "stopped"
-			d.progress.Event(unix(t.Stopped), fmt.Sprintf("%s is done, exit code %d", strings.TrimPrefix(string(run), "build/"), *t.ExitCode))
+		if run, _, ours := scheduler.ParseTaskGroup(t.Group); t.Stopped != nil && ours && t.ExitCode != nil {
+			d.once(fmt.Sprintf("%s is done, exit code %d", strings.TrimPrefix(string(run), "build/"), *t.ExitCode), t.Stopped)
 		}
 	}
-	d.progress.Tick(now, phase, running)
+	d.progress.Tick(d.sim.Now(), phase, running)
+}
+
+// once tells of something that happened at an instant, the first time it is seen.
+func (d *director) once(what string, at *float64) {
+	if at != nil && !d.seen[what] {
+		d.seen[what] = true
+		d.progress.Event(unix(at), what)
+	}
+}
+
+// endpointTimes returns when all endpoints of the stack that lived from created
+// until deleted were available, and when their deletion began; nil for not yet.
+func endpointTimes(l awssim.Ledger, created float64, deleted *float64) (available, deleting *float64) {
+	complete := true
+	for _, e := range l.Endpoints {
+		if e.Stack == "" || *e.Created < created || deleted != nil && *e.Created > *deleted {
+			continue
+		}
+		if e.Available == nil {
+			complete = false
+		} else if available == nil || *e.Available > *available {
+			available = e.Available
+		}
+		deleting = e.Deleting
+	}
+	if !complete {
+		available = nil
+	}
+	return available, deleting
 }

@@ -84,7 +84,9 @@ func (r Report) timeline(p *printer, s Style) {
 		}
 		p.line("%-*s%s", label, name, b.String())
 	}
-	row("hour", func(from, _ time.Time) string { return hourMark(from, each) })
+	if each <= time.Hour { // two digits and a gap need three columns
+		row("hour", func(from, _ time.Time) string { return hourMark(from, each) })
+	}
 	row("pushes", func(from, to time.Time) string {
 		return digit(count(r.Runs, func(x Run) bool { return !x.Arrived.Before(from) && x.Arrived.Before(to) }))
 	})

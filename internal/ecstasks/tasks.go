@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -155,7 +156,7 @@ func (t *Tasks) Active(ctx context.Context, set scheduler.SetName) (int, error) 
 	return n, nil
 }
 
-// clusters returns the clusters of a set's jobs, each once.
+// clusters returns the clusters of a set's jobs, each once, in order of name.
 func (t *Tasks) clusters(set scheduler.SetName) []string {
 	seen := map[string]bool{}
 	var out []string
@@ -165,6 +166,7 @@ func (t *Tasks) clusters(set scheduler.SetName) []string {
 			out = append(out, j.Cluster)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/clock"
@@ -55,25 +56,32 @@ func (h *handler) prepare(ctx context.Context) error {
 		return err
 	}
 	h.clients = app.NewClients(c)
-	h.log, err = NewLogger()
+	h.log, err = newLogger(h.clock)
 	return err
 }
 
-// NewLogger returns the logger of a Lambda: JSON lines on standard output. The
-// level is info, or what DRAWBRIDGE_LOG_LEVEL says.
-func NewLogger() (*zap.Logger, error) {
-	c := zap.NewProductionConfig()
-	c.OutputPaths, c.ErrorOutputPaths = []string{"stdout"}, []string{"stderr"}
-	c.DisableStacktrace, c.DisableCaller, c.Sampling = true, true, nil
+// newLogger returns the logger of a Lambda: JSON lines on standard output, with
+// the clock's time. The level is info, or what DRAWBRIDGE_LOG_LEVEL says.
+func newLogger(c clock.Clock) (*zap.Logger, error) {
+	config := zap.NewProductionConfig()
+	config.OutputPaths, config.ErrorOutputPaths = []string{"stdout"}, []string{"stderr"}
+	config.DisableStacktrace, config.DisableCaller, config.Sampling = true, true, nil
 	if level := os.Getenv("DRAWBRIDGE_LOG_LEVEL"); level != "" {
 		l, err := zap.ParseAtomicLevel(level)
 		if err != nil {
 			return nil, fmt.Errorf("DRAWBRIDGE_LOG_LEVEL: %w", err)
 		}
-		c.Level = l
+		config.Level = l
 	}
-	return c.Build()
+	config.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	return config.Build(zap.WithClock(logClock{c}))
 }
+
+// logClock is a clock as the logger wants it.
+type logClock struct{ clock.Clock }
+
+// NewTicker is for buffered output, which a Lambda does not use.
+func (logClock) NewTicker(d time.Duration) *time.Ticker { return time.NewTicker(d) }
 
 func (h *handler) handle(ctx context.Context, payload json.RawMessage) (any, error) {
 	if h.broken != nil {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,7 +60,7 @@ func (l *Launcher) runs(payload []byte, fallback string) ([]scheduler.Run, error
 
 func (l *Launcher) jobNames() string {
 	var names []string
-	for n := range l.app.Config.Jobs {
+	for _, n := range slices.Sorted(maps.Keys(l.app.Config.Jobs)) {
 		names = append(names, string(n))
 	}
 	return strings.Join(names, ", ")
@@ -76,7 +78,7 @@ func (l *Launcher) matched(payload []byte, event map[string]any, fallback string
 	var out []scheduler.Run
 	for _, name := range jobs {
 		job := l.app.Config.Jobs[name]
-		variables, err := fromEvent(job, payload, event)
+		variables, err := fromEvent(job, payload)
 		if err != nil {
 			return nil, &rejected{fmt.Sprintf("job %s: %v", name, err), "correct the places under jobs." + string(name) + ".environment"}
 		}
@@ -98,12 +100,12 @@ func newRun(name scheduler.JobName, job *config.Job, event string, payload []byt
 	if err != nil {
 		return scheduler.Run{}, &rejected{fmt.Sprintf("job %s: %v", name, err), ""}
 	}
-	return scheduler.Run{ID: id, Job: name, Set: job.Set, Event: event, Overrides: o, Source: payload, MaxRuntime: time.Duration(job.MaxRuntime)}, nil
+	return scheduler.Run{ID: id, Job: name, Set: job.Set, Event: event, Overrides: o, Source: payload, MaxRuntime: time.Duration(*job.MaxRuntime)}, nil
 }
 
 // fromEvent returns the variables that hand an event to the container: those that
 // the job maps, or the whole event in one.
-func fromEvent(job *config.Job, payload []byte, event map[string]any) (map[string]string, error) {
+func fromEvent(job *config.Job, payload []byte) (map[string]string, error) {
 	if len(job.Environment) == 0 {
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, payload); err != nil {
@@ -111,15 +113,28 @@ func fromEvent(job *config.Job, payload []byte, event map[string]any) (map[strin
 		}
 		return map[string]string{EventVariable: compact.String()}, nil
 	}
+	exact, err := exactly(payload)
+	if err != nil {
+		return nil, err
+	}
 	out := map[string]string{}
 	for name, path := range job.Environment {
-		v, err := at(event, path)
+		v, err := at(exact, path)
 		if err != nil {
 			return nil, err
 		}
 		out[name] = v
 	}
 	return out, nil
+}
+
+// exactly decodes an event with its numbers as they are written.
+func exactly(payload []byte) (map[string]any, error) {
+	dec := json.NewDecoder(bytes.NewReader(payload))
+	dec.UseNumber()
+	var event map[string]any
+	err := dec.Decode(&event)
+	return event, err
 }
 
 // at returns the value at a path such as $.detail.object.key: a text as it is,

@@ -56,14 +56,28 @@ func (l *Launcher) Handle(ctx context.Context, payload []byte, id string, until 
 		return l.batch(ctx, batch, id), nil
 	case shape.Set != "":
 		l.app.Log.Info("woken", zap.String("set", string(shape.Set)), zap.String("reason", shape.Reason))
-		_, err := l.app.Reconciler(scheduler.Launcher, id).Reconcile(ctx, shape.Set, scheduler.Look{Until: until})
-		return nil, err
+		return nil, l.look(ctx, shape.Set, id, until)
 	}
 	runs, err := l.runs(payload, id)
 	if err != nil {
 		return nil, err
 	}
 	return l.direct(ctx, runs, id)
+}
+
+// look reconciles a set. A look that fails is no event that is lost: it is logged
+// and counted, and the next one, at the latest the sweep's, goes on. So it is not
+// reported as a failed invocation, which would end in the dead-letter queue.
+func (l *Launcher) look(ctx context.Context, set scheduler.SetName, id string, until time.Time) error {
+	_, err := l.app.Reconciler(scheduler.Launcher, id).Reconcile(ctx, set, scheduler.Look{Until: until})
+	if ctx.Err() != nil {
+		return err
+	}
+	if err != nil {
+		l.app.Log.Error("look failed", zap.String("set", string(set)), zap.Error(err))
+		l.app.Metrics.LookFailed(set)
+	}
+	return nil
 }
 
 // direct submits the runs of one event and answers for them.
@@ -79,7 +93,7 @@ func (l *Launcher) direct(ctx context.Context, runs []scheduler.Run, id string) 
 		if a.ExpectedStart = r.StartedAt; a.ExpectedStart.IsZero() {
 			a.ExpectedStart = scheduler.ExpectedStart(l.app.Clock.Now(), l.app.Config.Settings()[run.Set], set)
 		}
-		a.ExpectedStart = a.ExpectedStart.UTC()
+		a.ExpectedStart = a.ExpectedStart.UTC().Truncate(time.Second)
 		answers = append(answers, a)
 	}
 	if len(answers) == 1 {
@@ -157,8 +171,7 @@ func reject(format string, args ...any) *rejected {
 	return &rejected{fmt.Sprintf(format, args...), `send {"job": "NAME", "id": "UNIQUE", "overrides": {...}} or an EventBridge event that a job's pattern matches`}
 }
 
-// jsonObject decodes an event without losing the precision of numbers that are
-// handed on as text.
+// jsonObject decodes an event for matching: numbers are compared as numbers.
 func jsonObject(payload []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(payload)) == 0 {
 		return nil, reject("event is empty")

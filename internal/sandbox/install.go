@@ -6,6 +6,7 @@ package sandbox
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -52,7 +53,7 @@ func Install(sim *awssim.Sim, c *config.Config, f Functions) error {
 
 func installNetwork(sim *awssim.Sim, c *config.Config) error {
 	seen := map[string]bool{}
-	for i, name := range sorted(c.Sets) {
+	for i, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		set := c.Sets[name]
 		vpc := fmt.Sprintf("vpc-%017x", 0xd0a0+i)
 		network := fmt.Sprintf("10.%d", i)
@@ -89,7 +90,7 @@ func installNetwork(sim *awssim.Sim, c *config.Config) error {
 // private image and a log group.
 func installJobs(sim *awssim.Sim, c *config.Config) error {
 	seen := map[string]bool{}
-	for _, name := range sorted(c.Jobs) {
+	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		job := c.Jobs[name]
 		sim.AddCluster(last(job.Cluster))
 		family, _, _ := strings.Cut(last(job.TaskDefinition), ":")
@@ -144,7 +145,7 @@ func installDrawbridge(sim *awssim.Sim, c *config.Config, f Functions) error {
 	sim.InstallFunction(awssim.FunctionSpec{Name: n.Launcher, Handler: f.Launcher, Bootstrap: f.LauncherBootstrap, Environment: environment, Timeout: functionTimeout,
 		Role: sim.AddRole(n.Launcher, "lambda.amazonaws.com"), OnFailure: dead})
 	sim.InstallFunction(awssim.FunctionSpec{Name: n.Reaper, Handler: f.Reaper, Bootstrap: f.ReaperBootstrap, Environment: environment, Timeout: functionTimeout,
-		Role: sim.AddRole(n.Reaper, "lambda.amazonaws.com"), OnFailure: dead})
+		Role: sim.AddRole(n.Reaper, "lambda.amazonaws.com")})
 	if err := sim.MapQueue(n.Events, n.Launcher, batchSize, batchConcurrency); err != nil {
 		return err
 	}
@@ -167,7 +168,7 @@ func installRules(sim *awssim.Sim, c *config.Config, n app.Names, queue string) 
 			"detail": map[string]any{"stack-id": []any{map[string]string{"wildcard": "*:stack/" + c.Name + "-set-*"}}}}), "", target},
 		{n.Reaper + "-sweep", "", fmt.Sprintf("rate(%d minutes)", int(reaper.SweepEvery.Minutes())), target},
 	}
-	for _, name := range sorted(c.Jobs) {
+	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		for i, on := range c.Jobs[name].On {
 			rules = append(rules, struct{ name, pattern, rate, target string }{fmt.Sprintf("%s-job-%s-%d", c.Name, name, i), pattern(on), "", queue})
 		}
@@ -178,13 +179,4 @@ func installRules(sim *awssim.Sim, c *config.Config, n app.Names, queue string) 
 		}
 	}
 	return nil
-}
-
-func sorted[K ~string, V any](m map[K]V) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -70,19 +70,25 @@ func latest(a, b time.Time) time.Time {
 }
 
 // Check holds a ledger at whose end nothing should be up against promises 1 to 7.
-func Check(basis scheduler.Basis, l awssim.Ledger) []Promise {
+// accepted is how many different events were sent; each must have ended as a run
+// or as a dead letter.
+func Check(basis scheduler.Basis, l awssim.Ledger, accepted int) []Promise {
 	return []Promise{
-		readyBeforeRun(l), neverUnderATask(l), exactlyOnce(l), oneEndpoint(l), nothingLeft(l), neverDearer(basis, l), onlyItsOwn(l),
+		readyBeforeRun(l), neverUnderATask(l), exactlyOnce(l, accepted), oneEndpoint(l), nothingLeft(l), neverDearer(basis, l), onlyItsOwn(l),
 	}
 }
 
 func readyBeforeRun(l awssim.Ledger) Promise {
 	early := 0
 	for _, t := range l.Tasks {
+		before := false
 		for _, e := range l.Endpoints {
 			if e.Type == "interface" && *e.Created <= *t.Created && (e.Deleted == nil || *e.Deleted > *t.Created) && (e.Available == nil || *e.Available > *t.Created) {
-				early++
+				before = true
 			}
+		}
+		if before {
+			early++
 		}
 	}
 	return Promise{1, "ready before run", early == 0, fmt.Sprintf("%d tasks, %d started before an endpoint was available", len(l.Tasks), early)}
@@ -98,7 +104,7 @@ func neverUnderATask(l awssim.Ledger) Promise {
 	return Promise{2, "never under a task", lost == 0, fmt.Sprintf("%d of %d tasks lost an endpoint", lost, len(l.Tasks))}
 }
 
-func exactlyOnce(l awssim.Ledger) Promise {
+func exactlyOnce(l awssim.Ledger, accepted int) Promise {
 	ran := map[scheduler.RunID]int{}
 	for _, t := range l.Tasks {
 		if id, _, ok := scheduler.ParseTaskGroup(t.Group); ok && t.ExitCode != nil {
@@ -111,7 +117,8 @@ func exactlyOnce(l awssim.Ledger) Promise {
 			twice++
 		}
 	}
-	return Promise{3, "exactly once", twice == 0, fmt.Sprintf("%d runs, %d ran twice, %d dead letters", len(ran), twice, len(l.DeadLetters))}
+	kept := twice == 0 && len(ran)+len(l.DeadLetters) == accepted
+	return Promise{3, "exactly once", kept, fmt.Sprintf("%d events, %d runs, %d ran twice, %d dead letters", accepted, len(ran), twice, len(l.DeadLetters))}
 }
 
 func oneEndpoint(l awssim.Ledger) Promise {
@@ -179,11 +186,11 @@ func onlyItsOwn(l awssim.Ledger) Promise {
 		}
 	}
 	for _, s := range l.Stacks {
-		if !strings.HasPrefix(s.Name, "drawbridge-set-") && s.Deleted != nil {
+		if !strings.Contains(s.Name, "-set-") && s.Deleted != nil {
 			touched++
 		}
 	}
-	return Promise{7, "only its own", touched == 0, fmt.Sprintf("%d endpoints of others, %d of them touched", foreign, touched)}
+	return Promise{7, "only its own", touched == 0, fmt.Sprintf("endpoints of others: %d, of them touched: %d", foreign, touched)}
 }
 
 func unix(f *float64) time.Time {

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -198,11 +199,11 @@ func thousand(t *testing.T) {
 }
 
 func TestPromise4OneEndpointPerVPCAndService(t *testing.T) {
-	const logs = "com.amazonaws.us-east-1.logs"
+	const logs, vpc = "com.amazonaws.us-east-1.logs", "vpc-0000000000000d0a0"
 	t.Run("an endpoint of somebody else is adopted, and left alone", func(t *testing.T) {
 		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
-			groups := []string{"sg-1"}
-			id, err := w.sim.AddEndpoint(logs, "Interface", "vpc-0000000000000d0a0", []string{"subnet-1"}, groups, nil)
+			w.sim.AddSecurityGroup("sg-theirs", vpc, "theirs", "10.0.0.0/16")
+			id, err := w.sim.AddEndpoint(logs, "Interface", vpc, []string{"subnet-1"}, []string{"sg-theirs"}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -213,6 +214,7 @@ func TestPromise4OneEndpointPerVPCAndService(t *testing.T) {
 				t.Errorf("%d endpoints created, want 4 beside the adopted one", n)
 			}
 			time.Sleep(3 * time.Hour)
+			w.keepsRun("a")
 			for _, e := range w.sim.Ledger().Endpoints {
 				if e.ID == id && e.Deleting != nil {
 					t.Error("the adopted endpoint was deleted")
@@ -222,7 +224,8 @@ func TestPromise4OneEndpointPerVPCAndService(t *testing.T) {
 	})
 	t.Run("one that is still pending is waited for, not fought", func(t *testing.T) {
 		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
-			if _, err := w.sim.AddEndpoint(logs, "Interface", "vpc-0000000000000d0a0", []string{"subnet-1"}, []string{"sg-1"}, nil); err != nil {
+			w.sim.AddSecurityGroup("sg-theirs", vpc, "theirs", "10.0.0.0/16")
+			if _, err := w.sim.AddEndpoint(logs, "Interface", vpc, []string{"subnet-1"}, []string{"sg-theirs"}, nil); err != nil {
 				t.Fatal(err)
 			}
 			w.send(event("a"))
@@ -234,6 +237,7 @@ func TestPromise4OneEndpointPerVPCAndService(t *testing.T) {
 			if n := w.sim.Ledger().Calls["cloudformation:CreateStack"]; n != 1 {
 				t.Errorf("%d stacks after the name was settled, want 1", n)
 			}
+			w.keepsRun("a")
 		})
 	})
 }
@@ -260,7 +264,7 @@ func TestPromise5NothingLeftBehind(t *testing.T) {
 				if w.ran()["a"] != 1 {
 					t.Errorf("ran %v, want a once (dead letters %v)", w.ran(), w.sim.Ledger().DeadLetters)
 				}
-				for _, p := range Check(w.config.Billing, w.sim.Ledger()) {
+				for _, p := range Check(w.config.Billing, w.sim.Ledger(), 1) {
 					if (p.Number == 5 || p.Number == 2) && !p.Kept {
 						t.Errorf("promise %d is broken: %s", p.Number, p.Evidence)
 					}
@@ -350,5 +354,44 @@ func TestPromise7OnlyItsOwn(t *testing.T) {
 				}
 			}
 		})
+	})
+}
+
+func TestPromise8SaysWhy(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		w.fault("fail-create", "logs", 5*time.Minute)
+		w.send(event("a"))
+		w.send(`{"job":"nope","id":"b"}`)
+		time.Sleep(3 * time.Hour)
+		set, err := w.store().LoadSet(w.t.Context(), "main")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var actions []string
+		for _, d := range set.Decisions {
+			if d.Reason == "" || d.At.IsZero() || d.Phase == "" {
+				t.Errorf("decision %+v has no reason, time or phase", d)
+			}
+			if d.Action != scheduler.Wait {
+				actions = append(actions, string(d.Action))
+			}
+		}
+		want := "create create fail forget create create open drain delete forget"
+		if got := strings.Join(slices.Compact(actions), " "); !strings.HasSuffix(got, strings.Join(slices.Compact(strings.Fields(want)), " ")) {
+			t.Errorf("recorded %s, want it to end in %s", got, want)
+		}
+		if !slices.ContainsFunc(set.Decisions, func(e scheduler.Entry) bool {
+			return strings.Contains(e.Reason, "LogsEndpoint") && strings.Contains(e.Reason, "want of capacity")
+		}) {
+			t.Errorf("no decision names the endpoint that failed and why: %+v", set.Decisions)
+		}
+		letters := w.sim.Ledger().DeadLetters
+		if len(letters) != 1 || !strings.Contains(letters[0].Body, `"reason":"there is no job`) || !strings.Contains(letters[0].Body, `"hint":"name one of the jobs`) {
+			t.Errorf("dead letters %v, want one with reason and remedy", letters)
+		}
+		run, _, err := w.store().Run(w.t.Context(), "main", "hello/a")
+		if err != nil || run.Reason != "exit code 0" {
+			t.Errorf("run %+v, %v, want its reason", run, err)
+		}
 	})
 }

@@ -61,7 +61,7 @@ func TestDirectCallSaysRunPhaseAndExpectedStart(t *testing.T) {
 		if failure != "" || answer["run"] != "hello/a" || answer["state"] != "waiting" || answer["phase"] != "absent" {
 			t.Errorf("cold answer %v %s, want run hello/a, waiting, phase absent", answer, failure)
 		}
-		if at, err := time.Parse(time.RFC3339Nano, answer["expectedStart"].(string)); err != nil || time.Until(at) != scheduler.DefaultRaise {
+		if at, err := time.Parse(time.RFC3339Nano, answer["expectedStart"].(string)); err != nil || time.Until(at).Round(time.Second) != scheduler.DefaultRaise {
 			t.Errorf("expected start %v, want in %s", answer["expectedStart"], scheduler.DefaultRaise)
 		}
 		time.Sleep(10 * time.Minute)
@@ -185,7 +185,7 @@ func TestBadSurroundingsAreExplained(t *testing.T) {
 				if len(l.DeadLetters) != 1 || !strings.Contains(l.DeadLetters[0].Body, tt.reason) {
 					t.Errorf("dead letters %v, want one with %q", l.DeadLetters, tt.reason)
 				}
-				for _, p := range Check(w.config.Billing, l) {
+				for _, p := range Check(w.config.Billing, l, 1) {
 					if !p.Kept {
 						t.Errorf("promise %d is broken: %s", p.Number, p.Evidence)
 					}

@@ -143,7 +143,7 @@ func (w *world) ran() map[string]int {
 func (w *world) keeps(runs ...string) {
 	w.t.Helper()
 	l := w.sim.Ledger()
-	for _, p := range Check(w.config.Billing, l) {
+	for _, p := range Check(w.config.Billing, l, len(runs)) {
 		if !p.Kept {
 			w.t.Errorf("promise %d, %s, is broken: %s", p.Number, p.Name, p.Evidence)
 		}

@@ -25,7 +25,7 @@ COMMON = {
 }
 # EC2's and S3's models list no errors at all; these are documented in their error code references.
 UNLISTED = {
-    "ec2": {"DependencyViolation", "DuplicateSubnetsInSameZone", "InvalidGroup.Duplicate", "InvalidGroup.NotFound", "InvalidParameter", "InvalidPolicyDocument", "InvalidRouteTableID.NotFound",
+    "ec2": {"DependencyViolation", "DryRunOperation", "DuplicateSubnetsInSameZone", "InvalidGroup.Duplicate", "InvalidGroup.NotFound", "InvalidParameter", "InvalidPolicyDocument", "InvalidRouteTableID.NotFound",
             "InvalidRouteTableId.NotFound", "InvalidSecurityGroupId.NotFound", "InvalidServiceName", "InvalidSubnetID.NotFound", "InvalidSubnetId.NotFound", "InvalidVpcEndpointId.NotFound",
             "InvalidVpcID.NotFound", "InvalidVpcId.NotFound", "MissingParameter", "RouteAlreadyExists"},
     "s3": {"NoSuchBucket", "NoSuchKey"},
