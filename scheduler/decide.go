@@ -298,7 +298,8 @@ func decideGone(now time.Time, set Set, o Observed) Decision {
 }
 
 // retryAfter is the pause before the next generation after n failed in a row:
-// half a minute, doubled each time, at most a quarter of an hour.
+// half a minute, doubled each time, at most a quarter of an hour (which only a
+// larger MaxFailures than the default reaches).
 func retryAfter(n int) time.Duration {
 	return min(30*time.Second<<min(max(n-1, 0), 10), 15*time.Minute)
 }

@@ -33,13 +33,13 @@ type sandboxCmd struct {
 // Help is the longer text of --help; kong calls it.
 func (sandboxCmd) Help() string {
 	var b strings.Builder
-	b.WriteString("A simulated AWS on one port, for SDKs, the AWS CLI and the Lambda binaries: set AWS_ENDPOINT_URL to the printed endpoint.\n\nFaults:\n")
+	b.WriteString("Set AWS_ENDPOINT_URL to the printed endpoint, and SDKs, the AWS CLI and the Lambda binaries work.\n\nFaults:\n\n")
 	for _, f := range awssim.FaultHelp {
 		name := f.Name
 		if f.Value != "" {
 			name += "=" + f.Value
 		}
-		fmt.Fprintf(&b, "\n  %-28s %s\n", name, f.Help)
+		fmt.Fprintf(&b, "  %-28s %s\n", name, f.Help)
 	}
 	return b.String()
 }
