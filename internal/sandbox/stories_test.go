@@ -210,3 +210,45 @@ func TestBadSurroundingsAreExplained(t *testing.T) {
 		})
 	})
 }
+
+func TestTwoSetsLiveTheirOwnLives(t *testing.T) {
+	const two = `
+sets:
+  one:
+    subnets: [subnet-1]
+  two:
+    subnets: [subnet-2]
+    services: [ecr.api, ecr.dkr, logs, s3]
+    s3Gateway: set
+jobs:
+  hello:
+    set: one
+    cluster: c
+    taskDefinition: hello
+    overrides: [environment]
+  other:
+    set: two
+    cluster: c
+    taskDefinition: other
+`
+	inWorld(t, two, awssim.Options{}, func(w *world) {
+		w.send(event("a", "SANDBOX_RUN_FOR=70m"))
+		w.send(`{"job":"other","id":"b"}`)
+		time.Sleep(40 * time.Minute)
+		w.send(`{"job":"other","id":"c"}`)
+		time.Sleep(5 * time.Hour)
+		l := w.sim.Ledger()
+		for _, p := range Check(w.config.Billing, l, 3) {
+			if p.Number != 6 && !p.Kept { // the hours of two sets overlap
+				t.Errorf("promise %d is broken: %s", p.Number, p.Evidence)
+			}
+		}
+		lives := map[string]int{}
+		for _, e := range l.Endpoints {
+			lives[e.Stack+" "+e.Type]++
+		}
+		if lives["drawbridge-set-one interface"] != 5 || lives["drawbridge-set-two interface"] != 3 || lives["drawbridge-set-two gateway"] != 1 {
+			t.Errorf("endpoints by stack and type: %v", lives)
+		}
+	})
+}

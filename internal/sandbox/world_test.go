@@ -95,13 +95,29 @@ func event(id string, environment ...string) string {
 	return string(b)
 }
 
+// try puts a message on the events queue.
+func (w *world) try(body string) error {
+	_, err := w.queue.SendMessage(w.t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String("http://x/drawbridge-events"), MessageBody: aws.String(body)})
+	return err
+}
+
 // send puts a message on the events queue; the sandbox must not be faulty then.
 func (w *world) send(body string) {
 	w.t.Helper()
-	_, err := w.queue.SendMessage(w.t.Context(), &sqs.SendMessageInput{QueueUrl: aws.String("http://x/drawbridge-events"), MessageBody: aws.String(body)})
-	if err != nil {
+	if err := w.try(body); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// sendUntilAccepted sends as a client does whose calls fail for the moment.
+func (w *world) sendUntilAccepted(body string) {
+	w.t.Helper()
+	for range 20 {
+		if w.try(body) == nil {
+			return
+		}
+	}
+	w.t.Fatal("the queue took no message in 20 tries")
 }
 
 // fault turns a fault on.
