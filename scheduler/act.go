@@ -12,6 +12,13 @@ import (
 // what is stored then: a crash in between leaves a phase whose decision is to
 // make the same call.
 func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
+	if v.decision.Action == Forget && v.set.Deletions >= maxDeletions {
+		// A forced deletion leaves behind what it could not delete; by now nothing
+		// holds on to it any more.
+		if err := r.ports.Stacks.Sweep(ctx, v.set.Name); err != nil {
+			return r.again(ctx, v, "sweep", err)
+		}
+	}
 	next := Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
 	if next.Phase == Creating && v.set.Phase != Creating {
 		next.Attendant, next.AttendedUntil = r.me, next.Since.Add(attendance)

@@ -83,7 +83,8 @@ type stacks interface {
 	// Delete deletes the set's stack, with force a stack whose deletion failed.
 	// A stack that is gone is success.
 	Delete(ctx context.Context, set SetName, id StackID, force bool) error
-	// Sweep deletes what carries the set's owner tag outside of a stack.
+	// Sweep deletes what carries the set's owner tag outside of a stack: its
+	// endpoints and, where none is left, its security groups.
 	Sweep(ctx context.Context, set SetName) error
 }
 

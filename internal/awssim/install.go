@@ -183,3 +183,18 @@ func (s *Sim) DeactivateTaskDefinition(family string) {
 		}
 	}
 }
+
+// GroupsWithTag returns the security groups that carry a tag of the given key.
+func (s *Sim) GroupsWithTag(key string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for _, g := range s.ec2.groups {
+		for _, t := range s.ec2.tags[g.id] {
+			if t.Key == key {
+				out = append(out, g.id)
+			}
+		}
+	}
+	return out
+}

@@ -264,6 +264,9 @@ func TestPromise5NothingLeftBehind(t *testing.T) {
 				if w.ran()["a"] != 1 {
 					t.Errorf("ran %v, want a once (dead letters %v)", w.ran(), w.sim.Ledger().DeadLetters)
 				}
+				if left := w.sim.GroupsWithTag("drawbridge:owner"); len(left) > 0 {
+					t.Errorf("security groups %v are left behind", left)
+				}
 				for _, p := range Check(w.config.Billing, w.sim.Ledger(), 1) {
 					if (p.Number == 5 || p.Number == 2) && !p.Kept {
 						t.Errorf("promise %d is broken: %s", p.Number, p.Evidence)

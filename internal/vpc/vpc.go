@@ -24,6 +24,8 @@ type ec2API interface {
 	DescribeRouteTables(context.Context, *ec2.DescribeRouteTablesInput, ...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
 	DescribeVpcEndpointServices(context.Context, *ec2.DescribeVpcEndpointServicesInput, ...func(*ec2.Options)) (*ec2.DescribeVpcEndpointServicesOutput, error)
 	DescribeVpcEndpoints(context.Context, *ec2.DescribeVpcEndpointsInput, ...func(*ec2.Options)) (*ec2.DescribeVpcEndpointsOutput, error)
+	DescribeSecurityGroups(context.Context, *ec2.DescribeSecurityGroupsInput, ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error)
+	DeleteSecurityGroup(context.Context, *ec2.DeleteSecurityGroupInput, ...func(*ec2.Options)) (*ec2.DeleteSecurityGroupOutput, error)
 	DeleteVpcEndpoints(context.Context, *ec2.DeleteVpcEndpointsInput, ...func(*ec2.Options)) (*ec2.DeleteVpcEndpointsOutput, error)
 }
 
@@ -216,7 +218,8 @@ func (r *Reader) Count(ctx context.Context, tags []Tag) (scheduler.EndpointCount
 	return c, nil
 }
 
-// Sweep deletes every endpoint that carries all of tags.
+// Sweep deletes every endpoint that carries all of tags and, where none is left,
+// every security group that does.
 func (r *Reader) Sweep(ctx context.Context, tags []Tag) error {
 	list, err := r.list(ctx, byTags(tags)...)
 	if err != nil {
@@ -228,6 +231,9 @@ func (r *Reader) Sweep(ctx context.Context, tags []Tag) error {
 			ids = append(ids, aws.ToString(e.VpcEndpointId))
 		}
 	}
+	if len(list) == 0 {
+		return r.sweepGroups(ctx, tags)
+	}
 	if len(ids) == 0 {
 		return nil
 	}
@@ -238,6 +244,22 @@ func (r *Reader) Sweep(ctx context.Context, tags []Tag) error {
 	for _, u := range out.Unsuccessful { // a reply that succeeds may list failures
 		if u.Error != nil && !strings.Contains(aws.ToString(u.Error.Code), "NotFound") {
 			return fmt.Errorf("delete endpoint %s: %s: %s", aws.ToString(u.ResourceId), aws.ToString(u.Error.Code), aws.ToString(u.Error.Message))
+		}
+	}
+	return nil
+}
+
+// sweepGroups deletes the security groups that carry all of tags. One that others
+// refer to stays: it is theirs to let go, and costs nothing.
+func (r *Reader) sweepGroups(ctx context.Context, tags []Tag) error {
+	out, err := r.api.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: byTags(tags)})
+	if err != nil {
+		return awserr.Mark(err, "describe the security groups to sweep")
+	}
+	for _, g := range out.SecurityGroups {
+		_, err := r.api.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: g.GroupId})
+		if code := awserr.Code(err); err != nil && code != "DependencyViolation" && code != "InvalidGroup.NotFound" {
+			return awserr.Mark(err, "delete security group %s", aws.ToString(g.GroupId))
 		}
 	}
 	return nil
