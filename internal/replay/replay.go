@@ -37,13 +37,17 @@ type Result struct {
 	Decisions map[scheduler.Action]int
 }
 
+// leastMargin is how long before the boundary a deletion begins that takes no
+// time: at the boundary itself the next hour would have begun.
+const leastMargin = time.Second
+
 // Run replays a trace. Each decision comes from scheduler.Decide, which sees
 // nothing of the trace but what has arrived and ended.
 func Run(t Trace, o Options) (Result, error) {
 	p := &player{
 		options: o,
 		settings: scheduler.Settings{
-			Basis: o.Basis, Margin: o.Lower, Lower: o.Lower, Raise: o.Raise,
+			Basis: o.Basis, Margin: max(o.Lower, leastMargin), Lower: o.Lower, Raise: o.Raise,
 			RaiseTimeout: scheduler.DefaultRaiseTimeout + o.Raise, MaxFailures: scheduler.DefaultMaxFailures,
 		},
 		set:    scheduler.Set{Name: "replay", Phase: scheduler.Absent},

@@ -59,6 +59,20 @@ func TestReplayKeepsThePromises(t *testing.T) {
 	})
 }
 
+func TestReplayEndsWhateverTheTimes(t *testing.T) {
+	trace := Trace{Name: "t", Arrivals: []Arrival{{time.Unix(1_800_000_000, 0).UTC(), time.Minute}, {time.Unix(1_800_003_600, 0).UTC(), 0}}}
+	for _, basis := range []scheduler.Basis{scheduler.Clock, scheduler.Creation} {
+		for _, lower := range []time.Duration{0, time.Millisecond, time.Second, 59*time.Minute + 59*time.Second} {
+			for _, raise := range []time.Duration{0, time.Millisecond, 3 * time.Hour} {
+				r, err := Run(trace, Options{Basis: basis, Raise: raise, Lower: lower})
+				if err != nil || len(r.Periods) == 0 || r.Hours > 12 {
+					t.Errorf("%s, raise %s, lower %s: %d hours, %v", basis, raise, lower, r.Hours, err)
+				}
+			}
+		}
+	}
+}
+
 func TestReferences(t *testing.T) {
 	noon := time.Date(2026, 5, 14, 12, 0, 0, 0, time.UTC)
 	trace := Trace{Arrivals: []Arrival{{noon, 5 * time.Minute}, {noon.Add(55 * time.Minute), 10 * time.Minute}}}
