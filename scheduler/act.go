@@ -59,7 +59,9 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name)
 	if err == nil && p.Nothing {
 		v.decision = Decision{Action: Open, Reason: "endpoints of others serve the whole set: " + p.Summary}
-		return r.save(ctx, v, Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed))
+		next := Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
+		next.NoStack, next.Usable = true, next.Since
+		return r.save(ctx, v, next)
 	}
 	var id StackID
 	if err == nil {
@@ -161,13 +163,16 @@ func (r *Reconciler) stopOverdue(ctx context.Context, v *view) error {
 		if dl.IsZero() || dl.After(now) {
 			continue
 		}
-		reason := fmt.Sprintf("ran longer than its maximum of %s", run.MaxRuntime)
-		if err := r.ports.Tasks.Stop(ctx, run, "drawbridge: "+reason); err != nil {
-			return r.again(ctx, v, "stop task", err)
+		run.StopAsked, run.Reason = now, fmt.Sprintf("ran longer than its maximum of %s", run.MaxRuntime)
+		err := r.ports.Store.Advance(ctx, []Run{run})
+		if errors.Is(err, ErrConflict) {
+			continue // it has ended by itself
 		}
-		run.StopAsked, run.Reason = now, reason
-		if err := r.ports.Store.Advance(ctx, []Run{run}); err != nil && !errors.Is(err, ErrConflict) {
+		if err != nil {
 			return err
+		}
+		if err := r.ports.Tasks.Stop(ctx, run, "drawbridge: "+run.Reason); err != nil {
+			return r.again(ctx, v, "stop task", err)
 		}
 	}
 	return nil

@@ -179,6 +179,8 @@ func Decide(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	switch o.Stack {
 	case StackUnknown, StackMissing, StackForeign:
+	case StackDeleting, StackRollingBack:
+		return Decision{Wait, "an earlier stack is " + string(o.Stack), now.Add(pollGoneEvery)}
 	default:
 		return Decision{Delete, fmt.Sprintf("the stack is %s although the set is absent", o.Stack), time.Time{}}
 	}
@@ -231,10 +233,16 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) D
 	case StackMissing, StackForeign:
 		return Decision{Forget, "the stack is gone, deleted by somebody else", time.Time{}}
 	default:
+		if d.Running+d.Starting+d.Holds > 0 {
+			return Decision{Wait, fmt.Sprintf("the stack is %s, changed by somebody else, and still in use (%s)", o.Stack, d), now.Add(time.Minute)}
+		}
 		return Decision{Fail, fmt.Sprintf("the stack is %s, changed by somebody else", o.Stack), time.Time{}}
 	}
 	if d.Overdue > 0 {
 		return Decision{Stop, fmt.Sprintf("%d tasks have run longer than their maximum", d.Overdue), time.Time{}}
+	}
+	if left := o.Endpoints.Available; o.Stack == StackComplete && left < set.Endpoints && d.Running+d.Starting+d.Holds == 0 {
+		return Decision{Fail, fmt.Sprintf("%d of %d endpoints are left, somebody deleted the others", left, set.Endpoints), time.Time{}}
 	}
 	if d.Waiting+d.Resumable > 0 {
 		if now.Before(set.Usable) {

@@ -128,7 +128,7 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 		}
 	}
 	thorough := look.Thorough && first
-	if r.side == Reaper && v.set.Phase != Absent {
+	if r.side == Reaper {
 		if err := r.followTasks(ctx, s, &v, thorough); err != nil {
 			return v, err
 		}
@@ -150,12 +150,15 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 	name, o := v.set.Name, &v.observed
 	var err error
 	stackMatters := v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed
+	if v.set.NoStack && v.set.Phase == Available {
+		return nil
+	}
 	if stackMatters || thorough {
 		if o.Stack, o.StackID, o.StackReason, err = r.ports.Stacks.Stack(ctx, name, v.set.StackID); err != nil {
 			return err
 		}
 	}
-	if stackMatters {
+	if stackMatters || thorough && v.set.Phase == Available {
 		if o.Endpoints, err = r.ports.Stacks.Endpoints(ctx, name); err != nil {
 			return err
 		}
@@ -179,7 +182,7 @@ func (r *Reconciler) followTasks(ctx context.Context, s Settings, v *view, thoro
 	}
 	var asked []Run
 	for _, run := range v.runs {
-		if run.State == Running || run.State == Starting && run.TaskARN != "" {
+		if run.State == Running || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
 			asked = append(asked, run)
 		}
 	}
@@ -217,7 +220,10 @@ func followed(run Run, found map[RunID]Task, now time.Time) (Run, bool) {
 	switch {
 	case ok && t.Stopped:
 		return run.Conclude(t, now), true
-	case !ok && now.Sub(run.StartedAt) > lostAfter:
+	case ok && run.State == Starting: // its start was never recorded
+		run.State, run.TaskARN, run.StartedAt, run.Reason = Running, t.ARN, latest(t.StartedAt, run.StartingAt), "its task runs"
+		return run, true
+	case !ok && run.State == Running && now.Sub(run.StartedAt) > lostAfter:
 		run.State, run.Outcome, run.FinishedAt = Finished, Lost, now
 		run.Reason = "ECS no longer knows the task, and its end was never reported"
 		return run, true
@@ -280,6 +286,9 @@ func (r *Reconciler) leftToAttendant(v view, now time.Time) bool {
 
 // handOver asks the other side for what this side may not do.
 func (r *Reconciler) handOver(ctx context.Context, v *view) error {
+	if err := r.release(ctx, v); err != nil {
+		return err
+	}
 	reason := string(v.decision.Action) + ": " + v.decision.Reason
 	if r.side == Reaper {
 		return r.ports.Waker.Launcher(ctx, v.set.Name, reason)

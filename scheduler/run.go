@@ -99,10 +99,17 @@ type Run struct {
 	Reason string
 }
 
-// Deadline returns when the run's task has run too long, or zero.
+// askAgain is how long after a task was asked to stop it is asked again.
+const askAgain = 5 * time.Minute
+
+// Deadline returns when the run's task has to be asked to stop, first or again;
+// zero if it may run as long as it likes.
 func (r Run) Deadline() time.Time {
-	if r.State != Running || r.MaxRuntime <= 0 || !r.StopAsked.IsZero() {
+	if r.State != Running || r.MaxRuntime <= 0 {
 		return time.Time{}
+	}
+	if !r.StopAsked.IsZero() {
+		return r.StopAsked.Add(askAgain)
 	}
 	return r.StartedAt.Add(r.MaxRuntime)
 }
@@ -175,7 +182,7 @@ func (r Run) Conclude(t Task, now time.Time) Run {
 		r.FinishedAt = t.StoppedAt
 	}
 	switch {
-	case !r.StopAsked.IsZero():
+	case !r.StopAsked.IsZero() && t.StopCode == "UserInitiated":
 		r.Outcome, r.Reason = TimedOut, fmt.Sprintf("stopped after its maximum run time of %s", r.MaxRuntime)
 	case t.ExitCode != nil && *t.ExitCode == 0:
 		r.Outcome, r.Reason = Succeeded, "exit code 0"

@@ -67,7 +67,8 @@ func TestConclude(t *testing.T) {
 		{"could not start, last attempt", Run{Attempt: MaxAttempts}, unsettled, Finished, FailedRun},
 		{"image not pulled, said by the container", Run{Attempt: 2}, Task{ContainerReasons: []string{"CannotPullContainerError: i/o timeout"}}, Waiting, ""},
 		{"stopped by a user", Run{Attempt: 1}, Task{StopCode: "UserInitiated", StopReason: "bye"}, Finished, FailedRun},
-		{"stopped for running too long", Run{Attempt: 1, StopAsked: now, MaxRuntime: time.Hour}, Task{ExitCode: code(143)}, Finished, TimedOut},
+		{"stopped for running too long", Run{Attempt: 1, StopAsked: now, MaxRuntime: time.Hour}, Task{StopCode: "UserInitiated", ExitCode: code(143)}, Finished, TimedOut},
+		{"ended by itself just before", Run{Attempt: 1, StopAsked: now, MaxRuntime: time.Hour}, Task{StopCode: "EssentialContainerExited", ExitCode: code(0)}, Finished, Succeeded},
 		{"the words in the reason of a task that ran do not count", Run{Attempt: 1}, Task{ExitCode: code(2), StopReason: "ResourceInitializationError"}, Finished, FailedRun},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -37,6 +37,11 @@ type Set struct {
 	// Generation counts the lives of the set's stack, from 1.
 	Generation int
 	StackID    StackID
+	// NoStack says that endpoints of others serve the whole set: this generation
+	// has no stack and costs nothing.
+	NoStack bool
+	// Endpoints is how many endpoints of its own the set had when it was opened.
+	Endpoints int
 	// BilledFrom is when the generation's first endpoint was created, or at the
 	// latest when CreateStack was about to be called.
 	BilledFrom time.Time
@@ -92,6 +97,7 @@ func (s Set) enter(p Phase, now time.Time) Set {
 		s.Generation++
 		s.BilledFrom = now
 		s.StackID, s.Usable, s.Deletions, s.RetryAt = "", time.Time{}, 0, time.Time{}
+		s.NoStack, s.Endpoints = false, 0
 	case Available:
 		s.Failures, s.Failure = 0, ""
 	case Absent:

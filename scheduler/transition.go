@@ -14,6 +14,7 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 	case Open:
 		next := set.enter(Available, now)
 		next.Usable = latest(o.AvailableSince, set.Since).Add(s.Settle)
+		next.Endpoints = o.Endpoints.Available
 		if !o.Endpoints.FirstCreated.IsZero() {
 			next.BilledFrom = o.Endpoints.FirstCreated
 		}
@@ -41,8 +42,10 @@ func lower(now time.Time, s Settings, set Set) Set {
 		return set
 	}
 	next := set.enter(Deleting, now)
-	next.PaidUntil = time.Time{}
-	if set.Phase != Absent {
+	switch {
+	case set.NoStack:
+		next.PaidUntil = time.Time{}
+	case set.Phase != Absent:
 		next.PaidUntil = Boundary(s.Basis, set.BilledFrom, now)
 	}
 	return next

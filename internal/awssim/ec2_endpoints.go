@@ -63,6 +63,10 @@ func (s *Sim) growEndpoint(e *vpcEndpoint) {
 		takes = s.options.Raise + s.delay("slow-create", 5*time.Minute)
 		if _, stuck := s.faultOn("stuck-create"); stuck {
 			e.pendingForever = true
+			e.creation = s.clock.after(time.Minute, func() { // until the fault is off
+				e.pendingForever = false
+				s.growEndpoint(e)
+			})
 			return
 		}
 	}
@@ -74,7 +78,7 @@ func (s *Sim) growEndpoint(e *vpcEndpoint) {
 		e.pendingForever = true
 		return
 	}
-	e.available = e.created.Add(takes)
+	e.available = latestOf(e.created.Add(takes), s.clock.time())
 	e.creation = s.clock.at(e.available, func() { runAll(e.onAvailable) })
 }
 
@@ -167,22 +171,33 @@ func (s *Sim) removeEndpoint(e *vpcEndpoint) {
 	if !e.deleting.IsZero() {
 		return
 	}
-	now := s.clock.time()
 	s.clock.cancel(e.creation)
-	e.deleting = now
+	e.deleting = s.clock.time()
 	takes := gatewayTakes
 	if e.kind == "Interface" {
 		takes = s.options.Lower + s.delay("slow-delete", 5*time.Minute)
-		if _, stuck := s.faultOn("stuck-delete"); stuck {
-			e.deletingForEver = true
-		}
 	}
 	s.recheck()
-	if e.deletingForEver {
+	s.finishRemoval(e, takes)
+}
+
+// finishRemoval plans the end of a deletion, once it is not stuck any more.
+func (s *Sim) finishRemoval(e *vpcEndpoint, takes time.Duration) {
+	if _, stuck := s.faultOn("stuck-delete"); stuck && e.kind == "Interface" {
+		e.deletingForEver = true
+		e.removal = s.clock.after(time.Minute, func() { s.finishRemoval(e, takes) })
 		return
 	}
-	e.deleted = now.Add(takes)
+	e.deletingForEver = false
+	e.deleted = latestOf(e.deleting.Add(takes), s.clock.time())
 	e.removal = s.clock.at(e.deleted, func() { runAll(e.onDeleted) })
+}
+
+func latestOf(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // serves says whether a task with the given security groups in a subnet reaches

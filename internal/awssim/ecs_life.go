@@ -88,7 +88,7 @@ func (s *Sim) runContainer(t *task) {
 	t.started = s.clock.time()
 	s.setTask(t, "RUNNING")
 	env := t.environment()
-	if command, ok := s.options.Images[t.definition.containers[0].Image]; ok {
+	if command, ok := s.command(t.definition.containers[0].Image); ok {
 		s.runImage(t, command, env)
 		return
 	}
@@ -102,6 +102,19 @@ func (s *Sim) runContainer(t *task) {
 	}
 	s.logTask(t, "started")
 	t.next = s.clock.after(length, func() { s.containerExited(t, code) })
+}
+
+// command returns the local command that stands in for an image: named by its
+// whole reference, by repository and tag, or by the repository alone.
+func (s *Sim) command(image string) (string, bool) {
+	repository := image[strings.LastIndex(image, "/")+1:]
+	name, _, _ := strings.Cut(repository, ":")
+	for _, ref := range []string{image, repository, name} {
+		if c, ok := s.options.Images[ref]; ok {
+			return c, true
+		}
+	}
+	return "", false
 }
 
 func (s *Sim) containerExited(t *task, code int) {

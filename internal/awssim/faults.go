@@ -44,6 +44,9 @@ func (s *Sim) SetFault(name, value string, forSeconds float64) error {
 	if i < 0 {
 		return fmt.Errorf("unknown fault %q, use one of %s", name, strings.Join(faultNames(), ", "))
 	}
+	if _, err := strconv.ParseFloat(value, 64); err == nil && FaultHelp[i].Value == "DURATION" {
+		value += "s" // a number is seconds
+	}
 	if err := checkFault(FaultHelp[i].Value, name, value); err != nil {
 		return err
 	}
@@ -86,8 +89,11 @@ func checkFault(kind, name, value string) error {
 	case "N":
 		_, err = strconv.Atoi(value)
 	case "FUNCTION:N":
-		_, n, _ := strings.Cut(value, ":")
-		_, err = strconv.Atoi(n)
+		function, text, _ := strings.Cut(value, ":")
+		var n int
+		if n, err = strconv.Atoi(text); err == nil && (n < 1 || function == "") {
+			err = fmt.Errorf("out of range")
+		}
 	case "":
 		err = fmt.Errorf("it takes no value")
 	}

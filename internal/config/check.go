@@ -81,13 +81,27 @@ func (c *Config) check() []Problem {
 	if len(c.Jobs) == 0 {
 		k.add("jobs", "name at least one job with its set, cluster and task definition", "no jobs")
 	}
+	of := map[string]scheduler.SetName{}
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
+		for _, n := range subnetsOf(c.Sets[name]) {
+			if other, taken := of[n]; taken && other != name {
+				k.add("sets."+string(name)+".subnets", "let the jobs share one set: a VPC has one", "%s is a subnet of set %s already", n, other)
+			}
+			of[n] = name
+		}
 		k.set("sets."+string(name), string(name), c.Sets[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		k.job("jobs."+string(name), string(name), c.Jobs[name], c)
 	}
 	return k.problems
+}
+
+func subnetsOf(s *Set) []string {
+	if s == nil {
+		return nil
+	}
+	return s.Subnets
 }
 
 func (k *checker) set(where, name string, s *Set) {

@@ -176,12 +176,25 @@ const describeBatch = 100
 // Describe returns the tasks of runs that ECS still knows, by run.
 func (t *Tasks) Describe(ctx context.Context, runs []scheduler.Run) (map[scheduler.RunID]scheduler.Task, error) {
 	byCluster := map[string][]scheduler.Run{}
+	found := map[scheduler.RunID]scheduler.Task{}
+	unnamed := map[string][]scheduler.Run{}
 	for _, r := range runs {
-		if j := t.config.Jobs[r.Job]; j != nil && r.TaskARN != "" {
+		j := t.config.Jobs[r.Job]
+		switch {
+		case j == nil:
+		case r.TaskARN != "":
 			byCluster[j.Cluster] = append(byCluster[j.Cluster], r)
+		default:
+			unnamed[j.Cluster] = append(unnamed[j.Cluster], r)
 		}
 	}
-	found := map[scheduler.RunID]scheduler.Task{}
+	for cluster, rs := range unnamed {
+		named, err := t.name(ctx, cluster, rs)
+		if err != nil {
+			return nil, err
+		}
+		byCluster[cluster] = append(byCluster[cluster], named...)
+	}
 	for cluster, rs := range byCluster {
 		for len(rs) > 0 {
 			n := min(describeBatch, len(rs))
@@ -192,6 +205,41 @@ func (t *Tasks) Describe(ctx context.Context, runs []scheduler.Run) (map[schedul
 		}
 	}
 	return found, nil
+}
+
+// name finds the tasks of runs whose start was never recorded, among all tasks of
+// their set that ECS shows, by their group.
+func (t *Tasks) name(ctx context.Context, cluster string, runs []scheduler.Run) ([]scheduler.Run, error) {
+	byGroup := map[string]scheduler.Run{}
+	for _, r := range runs {
+		byGroup[r.TaskGroup()] = r
+	}
+	var named []scheduler.Run
+	for _, status := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
+		var next *string
+		for {
+			list, err := t.api.ListTasks(ctx, &ecs.ListTasksInput{Cluster: aws.String(cluster), StartedBy: aws.String(StartedBy(t.config.Name, runs[0].Set)), DesiredStatus: status, NextToken: next})
+			if err != nil {
+				return nil, awserr.Mark(err, "list the tasks of set %s in cluster %s", runs[0].Set, cluster)
+			}
+			if len(list.TaskArns) > 0 {
+				out, err := t.api.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(cluster), Tasks: list.TaskArns})
+				if err != nil {
+					return nil, awserr.Mark(err, "describe %d tasks in cluster %s", len(list.TaskArns), cluster)
+				}
+				for _, task := range out.Tasks {
+					if r, ok := byGroup[aws.ToString(task.Group)]; ok {
+						r.TaskARN = aws.ToString(task.TaskArn)
+						named = append(named, r)
+					}
+				}
+			}
+			if next = list.NextToken; next == nil {
+				break
+			}
+		}
+	}
+	return named, nil
 }
 
 func (t *Tasks) describe(ctx context.Context, cluster string, runs []scheduler.Run, found map[scheduler.RunID]scheduler.Task) error {

@@ -45,7 +45,7 @@ func (l *Launcher) Handle(ctx context.Context, payload []byte, id string, until 
 		Reason  string            `json:"reason"`
 	}
 	if err := json.Unmarshal(payload, &shape); err != nil {
-		return nil, reject("event is not a JSON object: %v", err)
+		return nil, notObject(payload)
 	}
 	switch {
 	case shape.Records != nil:
@@ -171,6 +171,14 @@ func reject(format string, args ...any) *rejected {
 	return &rejected{fmt.Sprintf(format, args...), `send {"job": "NAME", "id": "UNIQUE", "overrides": {...}} or an EventBridge event that a job's pattern matches`}
 }
 
+// notObject says in what way an event is not a JSON object.
+func notObject(payload []byte) error {
+	if json.Valid(payload) {
+		return reject("event is JSON, but not a JSON object with members of the right types: %.80s", payload)
+	}
+	return reject("event is not a JSON object: %.80q", payload)
+}
+
 // jsonObject decodes an event for matching: numbers are compared as numbers.
 func jsonObject(payload []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(payload)) == 0 {
@@ -178,7 +186,7 @@ func jsonObject(payload []byte) (map[string]any, error) {
 	}
 	var event map[string]any
 	if err := json.Unmarshal(payload, &event); err != nil {
-		return nil, reject("event is not a JSON object: %v", err)
+		return nil, notObject(payload)
 	}
 	return event, nil
 }
