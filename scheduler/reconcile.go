@@ -173,16 +173,15 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 
 // followTasks compares running runs with ECS where a lost task event would cost
 // an hour or keep a run for ever: at the end of a paid hour, while draining, and
-// when the look is thorough. The runs in v are then as they stand.
+// when the look is thorough. Starts that were left behind are looked up always.
+// The runs in v are then as they stand.
 func (r *Reconciler) followTasks(ctx context.Context, s Settings, v *view, thorough bool) error {
 	now := r.ports.Clock.Now()
 	_, first, _ := s.window(v.set.BilledFrom, now)
-	if !thorough && now.Before(first) {
-		return nil
-	}
+	costly := thorough || !now.Before(first)
 	var asked []Run
 	for _, run := range v.runs {
-		if run.State == Running || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
+		if costly && run.State == Running || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
 			asked = append(asked, run)
 		}
 	}

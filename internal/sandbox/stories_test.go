@@ -252,3 +252,78 @@ jobs:
 		}
 	})
 }
+
+func TestPromise3AStartThatWasNeverRecordedIsFound(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		w.send(event("long", "SANDBOX_RUN_FOR=170m"))
+		time.Sleep(62 * time.Minute) // the timer's next look is most of an hour away
+		w.fault("lost-events", "1", 0)
+		w.fault("kill-after", "launcher:2", 0) // after RunTask
+		if _, failure := w.call(event("x")); failure == "" {
+			t.Error("the launcher was not killed")
+		}
+		time.Sleep(6 * time.Hour)
+		if w.ran()["x"] != 1 || len(w.sim.Ledger().DeadLetters) != 0 {
+			t.Errorf("ran %v, dead letters %v, want x once and none", w.ran(), w.sim.Ledger().DeadLetters)
+		}
+		run, _, err := w.store().Run(w.t.Context(), "main", "hello/x")
+		if err != nil || run.Outcome != scheduler.Succeeded {
+			t.Errorf("run %+v, %v, want succeeded", run, err)
+		}
+	})
+}
+
+func TestPromise4ASetThatOthersServeWholeNeedsNoStack(t *testing.T) {
+	inWorld(t, strings.Replace(oneJob, "3h", "1h", 1), awssim.Options{}, func(w *world) {
+		const vpc = "vpc-0000000000000d0a0"
+		w.sim.AddSecurityGroup("sg-theirs", vpc, "theirs", "10.0.0.0/16")
+		for _, id := range []string{"codedeploy", "ecr.api", "ecr.dkr", "logs", "secretsmanager"} {
+			if _, err := w.sim.AddEndpoint("com.amazonaws.us-east-1."+id, "Interface", vpc, []string{"subnet-1"}, []string{"sg-theirs"}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		w.send(event("a", "SANDBOX_RUN_FOR=3h"))
+		time.Sleep(5 * time.Hour)
+		run, _, err := w.store().Run(w.t.Context(), "main", "hello/a")
+		if err != nil || run.Outcome != scheduler.TimedOut {
+			t.Errorf("run %+v, %v, want timed out", run, err)
+		}
+		set, err := w.store().LoadSet(w.t.Context(), "main")
+		if err != nil || set.Generation != 1 || set.Phase != scheduler.Absent || !set.PaidUntil.IsZero() {
+			t.Errorf("set %+v, %v, want one generation that paid nothing", set, err)
+		}
+	})
+}
+
+func TestWhatSomebodyElseDeletesIsHealed(t *testing.T) {
+	t.Run("an endpoint", func(t *testing.T) {
+		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+			w.send(event("a"))
+			time.Sleep(20 * time.Minute)
+			w.sim.RemoveEndpoint(w.interfaces()[0].ID)
+			time.Sleep(15 * time.Minute)
+			w.send(event("b"))
+			time.Sleep(4 * time.Hour)
+			if ran := w.ran(); ran["a"] != 1 || ran["b"] != 1 || len(w.sim.Ledger().Tasks) != 2 {
+				t.Errorf("ran %v in %d tasks, want each once", ran, len(w.sim.Ledger().Tasks))
+			}
+		})
+	})
+	t.Run("the stack, under a task whose end is not reported", func(t *testing.T) {
+		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+			w.send(event("a", "SANDBOX_RUN_FOR=30m"))
+			time.Sleep(10 * time.Minute)
+			w.fault("lost-events", "1", 40*time.Minute)
+			api := cloudformation.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper()))
+			if _, err := api.DeleteStack(w.t.Context(), &cloudformation.DeleteStackInput{StackName: aws.String("drawbridge-set-main")}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(6 * time.Hour)
+			run, _, err := w.store().Run(w.t.Context(), "main", "hello/a")
+			if err != nil || run.State != scheduler.Finished {
+				t.Errorf("run %+v, %v, want finished", run, err)
+			}
+		})
+	})
+}
