@@ -134,6 +134,7 @@ urllib.request.urlopen(urllib.request.Request(base + r.headers["Lambda-Runtime-A
 def first_answer(command, env):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Runtime)
     server.served, server.answered = False, threading.Event()
+    server.handle_error = lambda *_: None  # a process that is killed resets its connection
     threading.Thread(target=server.serve_forever, daemon=True).start()
     began = time.perf_counter()
     p = subprocess.Popen(command, env=dict(env, AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{server.server_port}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

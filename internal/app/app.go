@@ -5,7 +5,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -89,27 +87,30 @@ func NewClients(c aws.Config) Clients {
 	}
 }
 
-// LoadAWS reads the SDK's configuration from the environment. It honours
-// AWS_ENDPOINT_URL. transport may be nil.
-func LoadAWS(ctx context.Context, region string, transport http.RoundTripper) (aws.Config, error) {
-	var options []func(*awsconfig.LoadOptions) error
-	if region != "" {
-		options = append(options, awsconfig.WithRegion(region))
+// LambdaAWS returns the SDK's configuration in a Lambda, where Region and
+// credentials are in the environment. It honours AWS_ENDPOINT_URL. The SDK's own
+// loader looks in many more places, and its packages are half of the time that
+// a function takes to start.
+func LambdaAWS() aws.Config {
+	c := aws.Config{
+		Region: os.Getenv("AWS_REGION"),
+		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{
+				AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
+				Source: "environment",
+			}, nil
+		})),
+	}
+	if endpoint := os.Getenv("AWS_ENDPOINT_URL"); endpoint != "" {
+		c.BaseEndpoint = aws.String(endpoint)
 	}
 	if os.Getenv(clock.Variable) != "" {
 		// Simulated time stands still while a call is tried again.
-		options = append(options, awsconfig.WithRetryer(func() aws.Retryer {
+		c.Retryer = func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })
-		}))
+		}
 	}
-	if transport != nil {
-		options = append(options, awsconfig.WithHTTPClient(&http.Client{Transport: transport}))
-	}
-	c, err := awsconfig.LoadDefaultConfig(ctx, options...)
-	if err != nil {
-		return c, fmt.Errorf("load the AWS configuration: %w", err)
-	}
-	return c, nil
+	return c
 }
 
 // App is an installation as one side of it sees it.

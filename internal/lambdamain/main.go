@@ -32,7 +32,7 @@ const reserve = 20 * time.Second
 // built.
 func Run(build func(*app.App) Handle) {
 	h := &handler{build: build, clock: clock.FromEnvironment()}
-	if err := h.prepare(context.Background()); err != nil {
+	if err := h.prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, err) // shown in the function's log; each event fails with the same
 		h.broken = err
 	}
@@ -50,12 +50,8 @@ type handler struct {
 }
 
 // prepare builds the clients while the environment starts.
-func (h *handler) prepare(ctx context.Context) error {
-	c, err := app.LoadAWS(ctx, os.Getenv("AWS_REGION"), nil)
-	if err != nil {
-		return err
-	}
-	h.clients = app.NewClients(c)
+func (h *handler) prepare() (err error) {
+	h.clients = app.NewClients(app.LambdaAWS())
 	h.log, err = newLogger(h.clock)
 	return err
 }
