@@ -415,6 +415,11 @@ func (t *template) call(name string, arg any, sc *scope) (any, error) {
 		return nil, err
 	}
 	a, _ := v.([]any)
+	return t.callList(name, a)
+}
+
+// callList carries out a function whose argument is a list, evaluated already.
+func (t *template) callList(name string, a []any) (any, error) {
 	switch name {
 	case "Fn::Join":
 		if len(a) == 2 {

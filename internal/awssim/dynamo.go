@@ -508,13 +508,8 @@ func (w *prepared) output(r returning, changes []change) *writeOutput {
 	return &writeOutput{}
 }
 
-func (s *Sim) putItem(_ *call, in *struct {
-	TableName string
-	Item      item
-	expressions
-	returning
-}) (*writeOutput, error) {
-	w, err := s.preparePut(in.TableName, in.Item, in.expressions)
+// write carries out a single write that could be prepared, and answers for it.
+func (w *prepared) write(err error, r returning, changes []change) (*writeOutput, error) {
 	if err == nil {
 		err = w.judge()
 	}
@@ -522,7 +517,17 @@ func (s *Sim) putItem(_ *call, in *struct {
 		return nil, err
 	}
 	w.commit()
-	return w.output(in.returning, nil), nil
+	return w.output(r, changes), nil
+}
+
+func (s *Sim) putItem(_ *call, in *struct {
+	TableName string
+	Item      item
+	expressions
+	returning
+}) (*writeOutput, error) {
+	w, err := s.preparePut(in.TableName, in.Item, in.expressions)
+	return w.write(err, in.returning, nil)
 }
 
 func (s *Sim) updateItem(_ *call, in *struct {
@@ -533,14 +538,7 @@ func (s *Sim) updateItem(_ *call, in *struct {
 	returning
 }) (*writeOutput, error) {
 	w, changes, err := s.prepareUpdate(in.TableName, in.Key, in.UpdateExpression, in.expressions)
-	if err == nil {
-		err = w.judge()
-	}
-	if err != nil {
-		return nil, err
-	}
-	w.commit()
-	return w.output(in.returning, changes), nil
+	return w.write(err, in.returning, changes)
 }
 
 func (s *Sim) deleteItem(_ *call, in *struct {
@@ -550,14 +548,7 @@ func (s *Sim) deleteItem(_ *call, in *struct {
 	returning
 }) (*writeOutput, error) {
 	w, err := s.prepareDelete(in.TableName, in.Key, in.expressions)
-	if err == nil {
-		err = w.judge()
-	}
-	if err != nil {
-		return nil, err
-	}
-	w.commit()
-	return w.output(in.returning, nil), nil
+	return w.write(err, in.returning, nil)
 }
 
 func (s *Sim) getItem(_ *call, in *struct {
@@ -698,6 +689,19 @@ func namesIn(text string, names map[string]string) []string {
 // maxPage is how much a query reads before it ends its page, in bytes.
 const maxPage = 1 << 20
 
+// compare orders two items by the keys of an index, then by the table's own.
+func (t *dynamoTable) compare(a, b item, hash, rng string) int {
+	for _, k := range []string{hash, rng, t.hash, t.rng} {
+		if k == "" {
+			continue
+		}
+		if c, ok := order(a[k], b[k]); ok && c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
 func (t *dynamoTable) page(in *readInput, e expressions, hash, rng string, keyTest, filterTest test) (*readOutput, error) {
 	var rows []item
 	for _, it := range t.items {
@@ -705,17 +709,7 @@ func (t *dynamoTable) page(in *readInput, e expressions, hash, rng string, keyTe
 			rows = append(rows, it)
 		}
 	}
-	less := func(a, b item) int {
-		for _, k := range []string{hash, rng, t.hash, t.rng} {
-			if k == "" {
-				continue
-			}
-			if c, ok := order(a[k], b[k]); ok && c != 0 {
-				return c
-			}
-		}
-		return 0
-	}
+	less := func(a, b item) int { return t.compare(a, b, hash, rng) }
 	forward := in.ScanIndexForward == nil || *in.ScanIndexForward
 	slices.SortFunc(rows, func(a, b item) int {
 		if forward {

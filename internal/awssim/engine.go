@@ -140,14 +140,6 @@ func (e *engine) setBusy(n int) {
 	}
 }
 
-// next returns when the next event is due, and false if none is.
-func (e *engine) next() (time.Time, bool) {
-	if len(e.due) == 0 {
-		return time.Time{}, false
-	}
-	return e.due[0].at, true
-}
-
 type dueHeap []*event
 
 func (h dueHeap) Len() int { return len(h) }

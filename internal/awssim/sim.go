@@ -132,14 +132,7 @@ func (s *Sim) Now() time.Time {
 // Advance moves a clock that stands still by d; see the package's contract.
 func (s *Sim) Advance(d time.Duration) time.Time { return s.clock.advance(d) }
 
-// NextDue returns when the next thing is due to happen by itself.
-func (s *Sim) NextDue() (time.Time, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.clock.next()
-}
-
-// Region and Account are where the simulation is.
+// Region returns the simulated Region.
 func (s *Sim) Region() string { return s.options.Region }
 
 // Account returns the account's number.

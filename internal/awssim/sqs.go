@@ -660,14 +660,3 @@ func (s *Sim) settleBatch(m *mapping, batch []*message, r invokeResult) {
 		}
 	}
 }
-
-// DeadLetterCount is for progress displays.
-func (s *Sim) DeadLetterCount() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for _, q := range s.sqs.deadLetterQueues() {
-		n += len(q.messages)
-	}
-	return n
-}
