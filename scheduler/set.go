@@ -139,7 +139,7 @@ type Settings struct {
 // docs/billing.md for each. The margin holds until times are measured.
 const (
 	DefaultMargin       = 5 * time.Minute
-	DefaultLower        = 2 * time.Minute
+	DefaultLower        = 3 * time.Minute // two for the endpoints, one for all around them
 	DefaultRaise        = 150 * time.Second
 	DefaultSettle       = 20 * time.Second
 	DefaultRaiseTimeout = 15 * time.Minute

@@ -11,12 +11,15 @@ import (
 	"drawbridge/scheduler"
 )
 
+// deletionTakes is how long an endpoint's deletion takes in the simulation.
+const deletionTakes = 2 * time.Minute
+
 // report works the ledger up.
 func report(c *config.Config, t replay.Trace, l awssim.Ledger) Report {
 	r := Report{Day: t.Arrivals[0].At.Format("Monday, 2 January 2006"), Calls: l.Calls}
 	r.Periods, r.Endpoints = sandbox.Periods(c.Billing, l)
 	r.Runs = runs(t, l)
-	options := replay.Options{Basis: c.Billing, Raise: scheduler.DefaultRaise, Lower: scheduler.DefaultLower}
+	options := replay.Options{Basis: c.Billing, Raise: scheduler.DefaultRaise, Lower: deletionTakes}
 	hours := 0
 	for _, p := range r.Periods {
 		hours += p.PaidHours

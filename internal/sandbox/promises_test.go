@@ -330,6 +330,20 @@ func TestPromise6NeverDearer(t *testing.T) {
 	}
 }
 
+func TestPromise6ARunThatEndsWithinTheMargin(t *testing.T) {
+	for s := 0; s <= 300; s += 20 {
+		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+			w.send(event("a", fmt.Sprintf("SANDBOX_RUN_FOR=%ds", 51*60+20+s))) // ends from 54:40 to 59:40
+			time.Sleep(61 * time.Minute)
+			w.send(event("b"))
+			time.Sleep(4 * time.Hour)
+			if w.keeps("a", "b"); w.t.Failed() {
+				w.t.Logf("with %d s more", s)
+			}
+		})
+	}
+}
+
 func TestPromise7OnlyItsOwn(t *testing.T) {
 	t.Run("a stack of our name without our tag is left alone, and the event is a dead letter", func(t *testing.T) {
 		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
