@@ -227,6 +227,9 @@ func decideCreating(now time.Time, s Settings, set Set, d Demand, o Observed) De
 	return Decision{Wait, fmt.Sprintf("%d of %d endpoints are available", o.Endpoints.Available, o.Endpoints.Available+o.Endpoints.Pending), now.Add(pollEvery)}
 }
 
+// wakeUp is how much later than asked for a look may come.
+const wakeUp = 15 * time.Second
+
 func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	switch o.Stack {
 	case StackUnknown, StackComplete, StackBusy:
@@ -255,9 +258,9 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) D
 	if d.Live() {
 		next := first
 		if !now.Before(first) {
-			next = last // one more look before the hour is lost
+			next = last.Add(-wakeUp) // one more look before the hour is lost
 		}
-		if !now.Before(last) {
+		if !now.Before(next) {
 			next = first.Add(PaidHour)
 		}
 		return Decision{Wait, fmt.Sprintf("in use (%s) in paid hour %d, which ends at %s", d, hour, clockTime(boundary)), earliest(next, d.NextDeadline)}
