@@ -26,11 +26,10 @@ func services(t *testing.T, ids ...endpoints.ServiceID) []endpoints.Service {
 
 func TestTemplateGoldenFiles(t *testing.T) {
 	base := Spec{Owner: "drawbridge", Set: "main", Region: "us-east-1", VPC: "vpc-0a1b2c3d4e5f60001", Subnets: []string{"subnet-0a1b2c3d4e5f60002", "subnet-0a1b2c3d4e5f60001"}}
-	groups, ranges, gateway := base, base, base
+	groups, gateway := base, base
 	groups.Services, groups.SecurityGroups = services(t, "codedeploy", "ecr.api", "ecr.dkr", "logs", "secretsmanager"), []string{"sg-0a1b2c3d4e5f60002", "sg-0a1b2c3d4e5f60001"}
-	ranges.Services, ranges.CIDRs = services(t, "logs"), []string{"10.0.2.0/24", "10.0.1.0/24"}
 	gateway.Services, gateway.SecurityGroups, gateway.RouteTables = services(t, endpoints.Default()...), []string{"sg-0a1b2c3d4e5f60001"}, []string{"rtb-0a1b2c3d4e5f60001"}
-	for name, spec := range map[string]Spec{"groups": groups, "ranges": ranges, "gateway": gateway} {
+	for name, spec := range map[string]Spec{"groups": groups, "gateway": gateway} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Template(spec)
 			if err != nil {
@@ -74,8 +73,7 @@ func TestTemplateRefusesWhatIsOpenOrEmpty(t *testing.T) {
 		spec          Spec
 	}{
 		{"no services", "no endpoint to create", Spec{Set: "s", SecurityGroups: []string{"sg-1"}}},
-		{"nobody may reach them", "neither security groups nor CIDR blocks", Spec{Set: "s", Services: services(t, "logs")}},
-		{"everybody may reach them", "opens the endpoints to everybody", Spec{Set: "s", Services: services(t, "logs"), CIDRs: []string{"0.0.0.0/0"}}},
+		{"nobody may reach them", "no security group", Spec{Set: "s", Services: services(t, "logs")}},
 	} {
 		if _, err := Template(tt.spec); err == nil || !strings.Contains(err.Error(), tt.failure) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.failure)

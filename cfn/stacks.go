@@ -149,11 +149,11 @@ func (s *Stacks) cause(ctx context.Context, st Stack) string {
 
 // Delete deletes a set's stack, and with force one whose deletion failed: then
 // what cannot be deleted stays behind. Deleting a stack that is gone is success.
-// The caller has made sure by Describe that the stack is ours.
+// The caller has made sure by Describe that the stack is ours. CloudFormation uses
+// the role that the stack was made with.
 func (s *Stacks) Delete(ctx context.Context, set, id string, force bool, at time.Time) error {
 	in := &cloudformation.DeleteStackInput{
 		StackName:          aws.String(id),
-		RoleARN:            aws.String(s.role),
 		ClientRequestToken: aws.String(s.token(set, 0, "delete-"+strconv.FormatInt(at.Unix(), 10))),
 	}
 	if id == "" {

@@ -31,6 +31,8 @@ type Endpoint struct {
 	RouteTables []string
 	// Owned says that the endpoint carries the owner tag of this set.
 	Owned bool
+	// Tags are the endpoint's tags; may be nil.
+	Tags map[string]string
 }
 
 // VPC is what a plan has to know of a VPC before endpoints are made in it.

@@ -45,11 +45,20 @@ func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
 }
 
 func (r *Reconciler) save(ctx context.Context, v *view, next Set) error {
+	basis := r.settings[next.Name].Basis
+	counted, hours := v.set.account(basis, r.ports.Clock.Now())
+	next.Day, next.DayHours, next.TotalHours = counted.Day, counted.DayHours, counted.TotalHours
+	if next.Generation == counted.Generation {
+		next.Counted = counted.Counted
+	}
 	saved, err := r.ports.Store.SaveSet(ctx, next.remember(r.entry(*v)))
 	if err != nil {
 		return err
 	}
 	v.set = saved
+	if hours > 0 {
+		r.ports.Journal.Paid(saved, hours)
+	}
 	return nil
 }
 
@@ -78,7 +87,7 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 		return r.ports.Clock.Sleep(ctx, pollEvery) // it is there, and a read does not show it yet
 	}
 	next := v.set
-	next.StackID = id
+	next.StackID, next.PerHour = id, p.PerHour
 	if err := r.save(ctx, v, next); err != nil {
 		return err
 	}

@@ -184,20 +184,48 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed) Deci
 	default:
 		return Decision{Delete, fmt.Sprintf("the stack is %s although the set is absent", o.Stack), time.Time{}}
 	}
-	n := d.Unstarted()
+	n := d.Unstarted() + d.Holds
 	if n == 0 {
 		return Decision{Settled, "absent, and nothing asks for it", time.Time{}}
+	}
+	if set.Pause != nil {
+		return Decision{Settled, fmt.Sprintf("%s; %s", set.Pause, asking(d)), time.Time{}}
 	}
 	if set.Failures >= s.MaxFailures {
 		return Decision{GiveUp, fmt.Sprintf("%d generations in a row did not come up, the last one because: %s", set.Failures, set.Failure), time.Time{}}
 	}
 	if now.Before(set.RetryAt) {
-		return Decision{Wait, fmt.Sprintf("%d runs wait; the next try is at %s because the last generation failed: %s", n, clockTime(set.RetryAt), set.Failure), set.RetryAt}
+		return Decision{Wait, fmt.Sprintf("%s; the next try is at %s because the last generation failed: %s", asking(d), clockTime(set.RetryAt), set.Failure), set.RetryAt}
 	}
 	if now.Before(set.PaidUntil) {
-		return Decision{Wait, fmt.Sprintf("%d runs wait for the boundary at %s: a new set before it would pay for the same hour twice", n, clockTime(set.PaidUntil)), set.PaidUntil}
+		return Decision{Wait, fmt.Sprintf("%s until the boundary at %s: a new set before it would pay for the same hour twice", asking(d), clockTime(set.PaidUntil)), set.PaidUntil}
 	}
-	return Decision{Create, fmt.Sprintf("%d runs wait and no endpoints are up", n), time.Time{}}
+	if s.HoursPerDay > 0 && set.spent(now)+s.HoursPerHour > s.HoursPerDay {
+		return overBudget(now, s, set, d)
+	}
+	return Decision{Create, asking(d) + " and no endpoints are up", time.Time{}}
+}
+
+// asking says what asks for a set that is absent.
+func asking(d Demand) string {
+	switch n := d.Unstarted(); {
+	case n == 0:
+		return "a hold asks for it until " + clockTime(d.HeldUntil)
+	case n == 1:
+		return "1 run waits"
+	default:
+		return fmt.Sprintf("%d runs wait", n)
+	}
+}
+
+// overBudget decides what becomes of demand that the day's budget does not allow.
+func overBudget(now time.Time, s Settings, set Set, d Demand) Decision {
+	why := fmt.Sprintf("%d of %d endpoint-hours of today are spent and an hour takes %d (hoursPerDay)", set.spent(now), s.HoursPerDay, s.HoursPerHour)
+	if s.FailOverBudget && d.Unstarted() > 0 {
+		return Decision{GiveUp, "over budget: " + why, time.Time{}}
+	}
+	tomorrow := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
+	return Decision{Wait, asking(d) + " until tomorrow: " + why, tomorrow}
 }
 
 func decideCreating(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
@@ -247,6 +275,16 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) D
 	if left := o.Endpoints.Available; o.Stack == StackComplete && left < set.Endpoints && d.Running+d.Starting+d.Holds == 0 {
 		return Decision{Fail, fmt.Sprintf("%d of %d endpoints are left, somebody deleted the others", left, set.Endpoints), time.Time{}}
 	}
+	if set.TakeDown != "" && d.Running+d.Starting == 0 {
+		return Decision{Drain, "to be taken down: " + set.TakeDown, time.Time{}}
+	}
+	if set.Pause != nil {
+		d.Waiting = 0 // they wait for the end of the pause
+	}
+	overAge := s.MaxLifetime > 0 && !now.Before(set.BilledFrom.Add(s.MaxLifetime))
+	if overAge {
+		d.Holds = 0
+	}
 	if d.Waiting+d.Resumable > 0 {
 		if now.Before(set.Usable) {
 			return Decision{Wait, "the endpoints settle until " + clockTime(set.Usable), set.Usable}
@@ -273,7 +311,15 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) D
 
 func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	boundary, first, _ := s.window(set.BilledFrom, now)
+	if set.Pause != nil || set.TakeDown != "" {
+		d.Waiting = 0
+	}
+	if set.TakeDown != "" || s.MaxLifetime > 0 && !now.Before(set.BilledFrom.Add(s.MaxLifetime)) {
+		d.Holds = 0
+	}
 	switch {
+	case set.TakeDown != "" && !d.Live() && o.Tasks == 0:
+		return Decision{Delete, "taken down: " + set.TakeDown, time.Time{}}
 	case d.Live():
 		return Decision{Reopen, "a claim came while draining: " + d.String(), time.Time{}}
 	case o.Tasks > 0:

@@ -83,8 +83,7 @@ type stacks interface {
 	// Delete deletes the set's stack, with force a stack whose deletion failed.
 	// A stack that is gone is success.
 	Delete(ctx context.Context, set SetName, id StackID, force bool) error
-	// Sweep deletes what carries the set's owner tag outside of a stack: its
-	// endpoints and, where none is left, its security groups.
+	// Sweep deletes the endpoints that carry the set's owner tag outside of a stack.
 	Sweep(ctx context.Context, set SetName) error
 }
 
@@ -94,6 +93,8 @@ type Prepared struct {
 	// Nothing says that endpoints of others serve the whole set already.
 	Nothing bool
 	Summary string
+	// PerHour is how many endpoint-hours an hour of the stack is billed as.
+	PerHour int
 }
 
 // tasks starts, shows and stops ECS tasks.
@@ -139,6 +140,8 @@ type clock interface {
 // journal is told of everything that is decided and of every failed effect.
 type journal interface {
 	Decided(set Set, d Decision)
+	// Paid tells that so many endpoint-hours of a set have begun.
+	Paid(set Set, endpointHours int)
 	Ended(run Run)
 	Failed(set SetName, effect string, err error)
 }

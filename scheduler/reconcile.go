@@ -409,11 +409,7 @@ func (r *Reconciler) setTimer(ctx context.Context, v *view, at time.Time) error 
 		return nil // the sweep looks at the set all the same
 	}
 	v.set.Timer = at
-	saved, err := r.ports.Store.SaveSet(ctx, v.set.remember(r.entry(*v)))
-	if err == nil {
-		v.set = saved
-	}
-	return err
+	return r.save(ctx, v, v.set)
 }
 
 func (r *Reconciler) entry(v view) Entry {

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -63,8 +64,64 @@ type Set struct {
 	// until AttendedUntil; others leave that work to it.
 	Attendant     string
 	AttendedUntil time.Time
+	// Pause is why nothing is created for the set; nil if things go on.
+	Pause *Pause
+	// TakeDown is why the set goes as soon as no task runs, without waiting for
+	// the end of its paid hour; empty if it does not. It ends with the generation.
+	TakeDown string
+	// PerHour is how many endpoint-hours an hour of this generation is billed as.
+	PerHour int
+	// Counted is how many paid hours of this generation are counted already: in
+	// Day, a day in UTC as 2006-01-02, DayHours endpoint-hours, and TotalHours
+	// in all generations.
+	Counted, DayHours, TotalHours int
+	Day                           string
 	// Decisions are the last decisions, oldest first, at most maxDecisions.
 	Decisions []Entry
+}
+
+// Pause says that nothing is to be created for a set, since when, by whom and
+// why.
+type Pause struct {
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+func (p Pause) String() string {
+	s := fmt.Sprintf("paused since %s by %s", p.At.UTC().Format("2006-01-02 15:04"), p.By)
+	if p.Reason != "" {
+		s += " (" + p.Reason + ")"
+	}
+	return s
+}
+
+// dayOf returns the day of t in UTC.
+func dayOf(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// account counts the paid hours that have begun by now and are not counted yet,
+// and returns how many endpoint-hours they are.
+func (s Set) account(b Basis, now time.Time) (Set, int) {
+	if day := dayOf(now); s.Day != day {
+		s.Day, s.DayHours = day, 0
+	}
+	if s.BilledFrom.IsZero() || s.PerHour == 0 || s.Phase == Absent {
+		return s, 0
+	}
+	begun := PaidHours(b, s.BilledFrom, now.Add(time.Nanosecond))
+	n := max(begun-s.Counted, 0) * s.PerHour
+	s.Counted = max(begun, s.Counted)
+	s.DayHours += n
+	s.TotalHours += n
+	return s, n
+}
+
+// spent returns the endpoint-hours that were paid on now's day.
+func (s Set) spent(now time.Time) int {
+	if s.Day != dayOf(now) {
+		return 0
+	}
+	return s.DayHours
 }
 
 // Entry is a decision as it is recorded.
@@ -97,12 +154,12 @@ func (s Set) enter(p Phase, now time.Time) Set {
 		s.Generation++
 		s.BilledFrom = now
 		s.StackID, s.Usable, s.Deletions, s.RetryAt = "", time.Time{}, 0, time.Time{}
-		s.NoStack, s.Endpoints = false, 0
+		s.NoStack, s.Endpoints, s.Counted, s.PerHour = false, 0, 0, 0
 	case Available:
 		s.Failures, s.Failure = 0, ""
 	case Absent:
 		s.StackID, s.Usable, s.BilledFrom, s.Deletions = "", time.Time{}, time.Time{}, 0
-		s.Attendant, s.AttendedUntil = "", time.Time{}
+		s.Attendant, s.AttendedUntil, s.TakeDown = "", time.Time{}, ""
 	}
 	return s
 }
@@ -130,6 +187,15 @@ type Settings struct {
 	// MaxFailures is how many generations in a row may fail before the waiting
 	// runs are given up.
 	MaxFailures int
+	// MaxLifetime is how long after its creation holds by hand keep a set up; 0 is
+	// without an end.
+	MaxLifetime time.Duration
+	// HoursPerHour is how many endpoint-hours an hour of the set is billed as,
+	// HoursPerDay how many may be paid on a day in UTC before no generation
+	// begins; 0 is no limit. FailOverBudget gives runs up that the limit does not
+	// allow, instead of keeping them until the next day.
+	HoursPerHour, HoursPerDay int
+	FailOverBudget            bool
 }
 
 // The defaults.

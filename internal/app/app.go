@@ -32,26 +32,11 @@ import (
 	"drawbridge/scheduler"
 )
 
-// Names are the names of what an installation owns.
-type Names struct {
-	Table, Events, DeadLetters, Launcher, Reaper, ScheduleGroup string
-	// StackRole is CloudFormation's service role, TimerRole the one by which
-	// Scheduler invokes the reaper.
-	StackRole, TimerRole string
-}
-
-// NamesOf returns the names for the installation called name.
-func NamesOf(name string) Names {
-	return Names{
-		Table: name, Events: name + "-events", DeadLetters: name + "-dead-letters", Launcher: name + "-launcher", Reaper: name + "-reaper", ScheduleGroup: name,
-		StackRole: name + "-cloudformation", TimerRole: name + "-scheduler",
-	}
-}
-
 // Place is where an installation lies.
 type Place struct{ Region, Account string }
 
-func (p Place) arn(service, resource string) string {
+// ARN returns the ARN of a resource of the installation.
+func (p Place) ARN(service, resource string) string {
 	region := p.Region
 	if service == "iam" {
 		region = ""
@@ -116,47 +101,59 @@ func LambdaAWS() aws.Config {
 // App is an installation as one side of it sees it.
 type App struct {
 	Config  *config.Config
-	Names   Names
+	Names   cfn.Names
 	Clock   clock.Clock
 	Log     *zap.Logger
 	Store   *store.Store
 	Tasks   *ecstasks.Tasks
 	Stacks  *cfn.Stacks
 	Metrics *Metrics
+	ports   scheduler.Ports
 	queue   *deadLetters
-	stacks  *setStacks
-	timers  *timers.Timers
-	waker   *waker
 }
 
-// New wires an App. log and metrics may not be nil.
+// New wires an App. log and metrics may not be nil. An installation that only
+// observes gets stacks and tasks that exist nowhere but in its table.
 func New(c *config.Config, at Place, clients Clients, ck clock.Clock, log *zap.Logger, metrics *Metrics) *App {
-	n := NamesOf(c.Name)
-	stacks := cfn.NewStacks(clients.CloudFormation, c.Name, at.arn("iam", "role/"+n.StackRole))
-	return &App{
-		Config: c, Names: n, Clock: ck, Log: log, Metrics: metrics, Stacks: stacks,
+	n := cfn.NamesOf(c.Name, at.Region)
+	a := &App{
+		Config: c, Names: n, Clock: ck, Log: log, Metrics: metrics,
+		Stacks: cfn.NewStacks(clients.CloudFormation, c.Name, at.ARN("iam", "role/"+n.StackRole)),
 		Store:  store.New(clients.DynamoDB, n.Table),
 		Tasks:  ecstasks.New(clients.ECS, c),
-		stacks: &setStacks{c, at.Region, stacks, vpc.New(clients.EC2, at.Region), ck},
-		timers: timers.New(clients.Scheduler, n.ScheduleGroup, at.arn("lambda", "function:"+n.Reaper), at.arn("iam", "role/"+n.TimerRole)),
-		waker:  &waker{clients.Lambda, n},
-		queue:  &deadLetters{clients.SQS, queueURL(at, n.DeadLetters), ck},
+		queue:  &deadLetters{clients.SQS, QueueURL(at, n.DeadLetters), ck},
 	}
+	made := &setStacks{c, at.Region, a.Stacks, vpc.New(clients.EC2, at.Region), ck}
+	a.ports = scheduler.Ports{
+		Store: a.Store, Stacks: made, Tasks: a.Tasks, Waker: &waker{clients.Lambda, n}, DeadLetters: a.queue, Clock: ck,
+		Timers: timers.New(clients.Scheduler, n.ScheduleGroup, at.ARN("lambda", "function:"+n.Reaper), at.ARN("iam", "role/"+n.TimerRole)),
+	}
+	if c.Mode == config.Observe {
+		a.ports.Stacks, a.ports.Tasks = &observedStacks{made, a.Store, ck}, observedTasks{ck}
+	}
+	return a
 }
 
-// queueURL returns the URL of a queue. SDKs read the queue's name from it and
+// QueueURL returns the URL of a queue. SDKs read the queue's name from it and
 // call their own endpoint.
-func queueURL(at Place, name string) string {
+func QueueURL(at Place, name string) string {
 	return "https://sqs." + at.Region + "." + endpoints.DNSSuffix(at.Region) + "/" + at.Account + "/" + name
 }
 
 // Reconciler returns a Reconciler that acts with side's rights; me names the
 // invocation.
 func (a *App) Reconciler(side scheduler.Side, me string) *scheduler.Reconciler {
-	return scheduler.New(side, me, a.Config.Settings(), scheduler.Ports{
-		Store: a.Store, Stacks: a.stacks, Tasks: a.Tasks, Timers: a.timers, Waker: a.waker, DeadLetters: a.queue, Clock: a.Clock,
-		Journal: &journal{a.Log.With(zap.String("side", string(side)), zap.String("invocation", me)), a.Metrics},
-	})
+	ports := a.ports
+	ports.Journal = &journal{a.Log.With(zap.String("side", string(side)), zap.String("invocation", me)), a.Metrics}
+	return scheduler.New(side, me, a.Config.Settings(), ports)
+}
+
+// Wake asks a function to look at a set.
+func (a *App) Wake(ctx context.Context, side scheduler.Side, set scheduler.SetName, reason string) error {
+	if side == scheduler.Reaper {
+		return a.ports.Waker.Reaper(ctx, set, reason)
+	}
+	return a.ports.Waker.Launcher(ctx, set, reason)
 }
 
 // Bury sends an event that cannot become a run to the dead-letter queue.
@@ -174,5 +171,14 @@ func LambdaConfig() (*config.Config, error) {
 	if path == "" {
 		path = filepath.Join(os.Getenv("LAMBDA_TASK_ROOT"), "drawbridge.yaml")
 	}
-	return config.Load(path)
+	c, err := config.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	in, err := config.ParseInstalled(os.Getenv(cfn.InstalledVariable))
+	if err != nil {
+		return nil, err
+	}
+	c.Apply(in)
+	return c, nil
 }

@@ -4,26 +4,30 @@ import (
 	"encoding/json"
 	"io"
 	"sync"
+	"time"
 
+	"drawbridge/cfn"
 	"drawbridge/internal/clock"
+	"drawbridge/internal/config"
 	"drawbridge/scheduler"
 )
-
-// Namespace is the CloudWatch namespace of every metric.
-const Namespace = "Drawbridge"
 
 // Metrics writes metrics as lines in CloudWatch's embedded metric format, which
 // CloudWatch Logs turns into metrics without a call.
 //
 // Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 type Metrics struct {
-	mu    sync.Mutex
-	out   io.Writer
-	clock clock.Clock
+	mu     sync.Mutex
+	out    io.Writer
+	clock  clock.Clock
+	config *config.Config
 }
 
-// NewMetrics returns metrics written to out, a Lambda's standard output.
-func NewMetrics(out io.Writer, c clock.Clock) *Metrics { return &Metrics{out: out, clock: c} }
+// NewMetrics returns the metrics of an installation, written to out, a Lambda's
+// standard output.
+func NewMetrics(out io.Writer, c *config.Config, ck clock.Clock) *Metrics {
+	return &Metrics{out: out, clock: ck, config: c}
+}
 
 type metric struct {
 	Name  string
@@ -36,9 +40,9 @@ func (m *Metrics) write(set scheduler.SetName, metrics ...metric) {
 	line := map[string]any{
 		"_aws": map[string]any{
 			"Timestamp":         m.clock.Now().UnixMilli(),
-			"CloudWatchMetrics": []any{map[string]any{"Namespace": Namespace, "Dimensions": [][]string{{"Set"}}, "Metrics": metrics}},
+			"CloudWatchMetrics": []any{map[string]any{"Namespace": cfn.Namespace, "Dimensions": [][]string{{"Installation"}, {"Installation", "Set"}}, "Metrics": metrics}},
 		},
-		"Set": string(set),
+		"Installation": m.config.Name, "Set": string(set),
 	}
 	for _, x := range metrics {
 		line[x.Name] = x.value
@@ -62,8 +66,27 @@ func (m *Metrics) Decided(set scheduler.Set, d scheduler.Decision) {
 	case d.Action == scheduler.Forget && set.Phase == scheduler.Deleting:
 		m.write(set.Name, metric{"SetsDeleted", "Count", 1}, metric{"LowerTime", "Seconds", m.clock.Now().Sub(set.Since).Seconds()})
 	case d.Action == scheduler.Fail:
-		m.write(set.Name, metric{"SetsFailed", "Count", 1})
+		m.write(set.Name, metric{cfn.MetricSetsFailed, "Count", 1})
 	}
+}
+
+// Paid counts endpoint-hours that have begun.
+func (m *Metrics) Paid(set scheduler.SetName, endpointHours int) {
+	m.write(set, metric{cfn.MetricPaidHours, "Count", float64(endpointHours)})
+}
+
+// Swept tells how a set stands when the sweep has looked at it, and what always
+// having it up would have cost since the sweep before.
+func (m *Metrics) Swept(set scheduler.Set, s scheduler.Settings, every time.Duration) {
+	up, old := 0.0, 0.0
+	if set.Phase != scheduler.Absent {
+		up = 1
+		if s.MaxLifetime > 0 && m.clock.Now().After(set.BilledFrom.Add(s.MaxLifetime)) {
+			old = 1
+		}
+	}
+	m.write(set.Name, metric{cfn.MetricSweeps, "Count", 1}, metric{cfn.MetricSetUp, "Count", up}, metric{cfn.MetricSetOverAge, "Count", old},
+		metric{cfn.MetricAlwaysOnHours, "Count", every.Hours() * float64(s.HoursPerHour)})
 }
 
 // LookFailed counts a look at a set that ended in an error.
@@ -77,11 +100,13 @@ func (m *Metrics) Ended(run scheduler.Run) {
 	if run.Outcome == scheduler.Succeeded {
 		failed = 0
 	}
-	metrics := []metric{{"RunsEnded", "Count", 1}, {"RunsFailed", "Count", failed}}
+	metrics := []metric{{cfn.MetricRunsEnded, "Count", 1}, {cfn.MetricRunsFailed, "Count", failed}}
 	if !run.StartedAt.IsZero() {
+		took := run.FinishedAt.Sub(run.StartedAt)
 		metrics = append(metrics,
-			metric{"RunWait", "Seconds", run.StartedAt.Sub(run.ReceivedAt).Seconds()},
-			metric{"RunTime", "Seconds", run.FinishedAt.Sub(run.StartedAt).Seconds()})
+			metric{cfn.MetricRunWait, "Seconds", run.StartedAt.Sub(run.ReceivedAt).Seconds()},
+			metric{"RunTime", "Seconds", took.Seconds()},
+			metric{cfn.MetricUsedHours, "Count", took.Hours() * float64(m.config.Settings()[run.Set].HoursPerHour)})
 	}
 	m.write(run.Set, metrics...)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.uber.org/zap"
 
+	"drawbridge/cfn"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/clock"
 	"drawbridge/scheduler"
@@ -23,7 +24,7 @@ type waker struct {
 	api interface {
 		Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
 	}
-	names Names
+	names cfn.Names
 }
 
 // Launcher asks for a launcher.
@@ -55,8 +56,8 @@ type deadLetters struct {
 	clock clock.Clock
 }
 
-// letter is a message of the dead-letter queue.
-type letter struct {
+// Letter is a message of the dead-letter queue.
+type Letter struct {
 	Reason string `json:"reason"`
 	Hint   string `json:"hint,omitempty"`
 	Run    string `json:"run,omitempty"`
@@ -67,11 +68,11 @@ type letter struct {
 
 // Send puts a run's event on the queue.
 func (d *deadLetters) Send(ctx context.Context, run scheduler.Run) error {
-	return d.send(ctx, letter{Reason: run.Reason, Run: string(run.ID), Event: eventOf(run.Source)})
+	return d.send(ctx, Letter{Reason: run.Reason, Run: string(run.ID), Event: eventOf(run.Source)})
 }
 
 func (d *deadLetters) bury(ctx context.Context, event []byte, reason, hint string) error {
-	return d.send(ctx, letter{Reason: reason, Hint: hint, Event: eventOf(event)})
+	return d.send(ctx, Letter{Reason: reason, Hint: hint, Event: eventOf(event)})
 }
 
 func eventOf(event []byte) any {
@@ -81,7 +82,7 @@ func eventOf(event []byte) any {
 	return string(event)
 }
 
-func (d *deadLetters) send(ctx context.Context, l letter) error {
+func (d *deadLetters) send(ctx context.Context, l Letter) error {
 	l.At = d.clock.Now().UTC().Format(time.RFC3339)
 	var body strings.Builder
 	enc := json.NewEncoder(&body)
@@ -114,6 +115,13 @@ func (j *journal) Decided(set scheduler.Set, d scheduler.Decision) {
 	}
 	j.log.Info("decided", fields...)
 	j.metrics.Decided(set, d)
+}
+
+// Paid logs endpoint-hours that have begun.
+func (j *journal) Paid(set scheduler.Set, endpointHours int) {
+	j.log.Info("paid", zap.String("set", string(set.Name)), zap.Int("generation", set.Generation), zap.Int("endpointHours", endpointHours),
+		zap.Int("today", set.DayHours), zap.Int("total", set.TotalHours))
+	j.metrics.Paid(set.Name, endpointHours)
 }
 
 // Ended logs the end of a run.

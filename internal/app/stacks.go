@@ -45,23 +45,50 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName) (schedul
 	if err != nil {
 		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
+	if holder := s.heldByOther(v, set); holder != "" {
+		return scheduler.Prepared{}, &sharedError{set, holder, v.ID}
+	}
 	if len(plan.Create) == 0 {
 		return scheduler.Prepared{Nothing: true, Summary: summary(plan)}, nil
 	}
-	spec := cfn.Spec{Owner: s.config.Name, Set: string(set), Region: s.region, VPC: v.ID, Services: plan.Create, RouteTables: plan.RouteTables}
+	spec := cfn.Spec{Owner: s.config.Name, Set: string(set), Region: s.region, VPC: v.ID, Services: plan.Create, SecurityGroups: c.EndpointSecurityGroups, RouteTables: plan.RouteTables}
 	for _, n := range plan.Subnets {
 		spec.Subnets = append(spec.Subnets, n.ID)
 	}
-	groups, all := s.config.SecurityGroups(set)
-	if all {
-		spec.SecurityGroups = groups
-	} else {
-		for _, n := range v.Subnets {
-			spec.CIDRs = append(spec.CIDRs, n.CIDR)
+	perHour := 0
+	for _, svc := range plan.Create {
+		if svc.Type == endpoints.Interface {
+			perHour += len(plan.Subnets)
 		}
 	}
 	template, err := cfn.Template(spec)
-	return scheduler.Prepared{Template: template, Summary: summary(plan)}, err
+	return scheduler.Prepared{Template: template, Summary: summary(plan), PerHour: perHour}, err
+}
+
+// heldByOther returns the set of this installation, other than set, that has
+// endpoints in the VPC: an installation that does not know yet that the two share
+// it. To adopt them would be to lose them under a task.
+func (s *setStacks) heldByOther(v endpoints.VPC, set scheduler.SetName) string {
+	for _, e := range v.Endpoints {
+		if e.Tags[cfn.OwnerTag] == s.config.Name && e.Tags[cfn.SetTag] != "" && e.Tags[cfn.SetTag] != string(set) && e.State != "deleted" {
+			return e.Tags[cfn.SetTag]
+		}
+	}
+	return ""
+}
+
+// sharedError is a VPC that holds endpoints of another set of ours.
+type sharedError struct {
+	set         scheduler.SetName
+	holder, vpc string
+}
+
+func (e *sharedError) Error() string {
+	return fmt.Sprintf("plan set %s: %s holds endpoints of set %s of this installation", e.set, e.vpc, e.holder)
+}
+
+func (e *sharedError) Hint() string {
+	return "drawbridge deploy makes one set of those that share a VPC; until then set " + e.holder + " has to go first"
 }
 
 func summary(p endpoints.Plan) string {

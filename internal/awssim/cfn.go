@@ -3,7 +3,6 @@ package awssim
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -35,6 +34,10 @@ type stack struct {
 	wanted                    map[string]resourceSpec
 	previous                  *template
 	previousParams            map[string]string
+	handled                   map[string]bool      // resources that this operation has looked at
+	replaced                  map[string]*resource // what an update has put others in the place of
+	changeSets                []*changeSet
+	before                    bool // there before the simulation began
 }
 
 // statusAt is when a stack took on a status, for stale reads.
@@ -73,6 +76,12 @@ func (s *Sim) newCFN() *service {
 		"ListStackResources":     op(s.listStackResources),
 		"ListStacks":             op(s.listStacks),
 		"GetTemplate":            op(s.getTemplate),
+		"CreateChangeSet":        op(s.createChangeSet),
+		"DescribeChangeSet":      op(s.describeChangeSet),
+		"ExecuteChangeSet":       op(s.executeChangeSet),
+		"DeleteChangeSet":        op(s.deleteChangeSet),
+
+		"UpdateTerminationProtection": op(s.updateTerminationProtection),
 		"ValidateTemplate":       op(s.validateTemplate),
 	}}
 }
@@ -110,10 +119,12 @@ type stackIDXML struct {
 func invalid(format string, args ...any) *apiError { return errf("ValidationError", format, args...) }
 
 func (s *Sim) createStack(_ *call, in *stackInput) (*stackIDXML, error) {
-	if old := s.stackLive(in.StackName); old != nil {
-		if in.ClientRequestToken != "" && old.token == in.ClientRequestToken {
-			return nil, errf("AlreadyExistsException", "Stack [%s] already exists", in.StackName)
-		}
+	old := s.stackLive(in.StackName)
+	if old != nil && old.status == "REVIEW_IN_PROGRESS" {
+		s.cfn.stacks = slices.DeleteFunc(s.cfn.stacks, func(st *stack) bool { return st == old })
+		old = nil
+	}
+	if old != nil {
 		return nil, errf("AlreadyExistsException", "Stack [%s] already exists", in.StackName)
 	}
 	if in.DisableRollback && in.OnFailure != "" {
@@ -142,13 +153,29 @@ func (s *Sim) createStack(_ *call, in *stackInput) (*stackIDXML, error) {
 
 // checkStack refuses what CloudFormation refuses at the call itself.
 func (s *Sim) checkStack(in *stackInput) (*template, map[string]string, error) {
+	if in.TemplateURL != "" {
+		body, ok := s.objectAt(in.TemplateURL)
+		if !ok {
+			return nil, nil, invalid("S3 error: The specified key does not exist.\nFor more information check http://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html")
+		}
+		if len(body) > 1<<20 {
+			return nil, nil, invalid("Template may not exceed 1000000 bytes in size.")
+		}
+		t, params, err := s.checkTemplate(in, string(body))
+		in.TemplateBody = string(body)
+		return t, params, err
+	}
 	if in.TemplateBody == "" {
 		return nil, nil, invalid("Either Template URL or Template Body must be specified.")
 	}
 	if len(in.TemplateBody) > 51200 {
 		return nil, nil, invalid("1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to 51200")
 	}
-	t, err := parseTemplate(in.TemplateBody)
+	return s.checkTemplate(in, in.TemplateBody)
+}
+
+func (s *Sim) checkTemplate(in *stackInput, body string) (*template, map[string]string, error) {
+	t, err := parseTemplate(body)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -203,7 +230,7 @@ func (s *Sim) later(st *stack, d time.Duration, f func()) {
 
 func (s *Sim) beginCreate(st *stack) {
 	st.operation++
-	st.failed, st.wanted = nil, map[string]resourceSpec{}
+	st.failed, st.handled = nil, map[string]bool{}
 	st.wanted = st.template.resources(st.parameters)
 	if st.timeout > 0 {
 		n := st.operation
@@ -216,19 +243,26 @@ func (s *Sim) beginCreate(st *stack) {
 	s.later(st, stepTakes, func() { s.createReady(st) })
 }
 
-// createReady creates every resource whose dependencies are there, and ends the
-// operation when all are.
+// createReady creates or updates every resource whose dependencies are there, and
+// ends the operation when all are.
 func (s *Sim) createReady(st *stack) {
-	complete := true
-	for _, name := range sortedKeys(st.wanted) {
-		spec := st.wanted[name]
-		if r := st.resources[name]; r != nil {
-			complete = complete && (r.status == "CREATE_COMPLETE" || r.status == "UPDATE_COMPLETE")
-			continue
-		}
-		complete = false
-		if s.dependenciesDone(st, spec) {
-			s.createResource(st, name, spec)
+	complete, progress := true, true
+	for progress {
+		complete, progress = true, false
+		for _, name := range sortedKeys(st.wanted) {
+			spec := st.wanted[name]
+			r := st.resources[name]
+			there := r != nil && r.status != "DELETE_COMPLETE"
+			if !(there && st.handled[name]) && s.dependenciesDone(st, spec) {
+				progress = true
+				if there {
+					s.updateResource(st, name, spec)
+				} else {
+					s.createResource(st, name, spec)
+				}
+				r = st.resources[name]
+			}
+			complete = complete && r != nil && st.handled[name] && (r.status == "CREATE_COMPLETE" || r.status == "UPDATE_COMPLETE")
 		}
 	}
 	if complete {
@@ -247,7 +281,7 @@ func (s *Sim) finishCreate(st *stack) {
 
 func (s *Sim) dependenciesDone(st *stack, spec resourceSpec) bool {
 	for _, d := range spec.dependsOn {
-		if r := st.resources[d]; r == nil || r.status != "CREATE_COMPLETE" && r.status != "UPDATE_COMPLETE" {
+		if r := st.resources[d]; r == nil || !st.handled[d] || r.status != "CREATE_COMPLETE" && r.status != "UPDATE_COMPLETE" {
 			return false
 		}
 	}
@@ -256,7 +290,7 @@ func (s *Sim) dependenciesDone(st *stack, spec resourceSpec) bool {
 
 func (s *Sim) createResource(st *stack, name string, spec resourceSpec) {
 	r := &resource{logical: name, kind: spec.kind, attributes: map[string]string{}}
-	st.resources[name] = r
+	st.resources[name], st.handled[name] = r, true
 	s.setResource(st, r, "CREATE_IN_PROGRESS", "")
 	props, err := st.template.evaluate(spec.properties, s.scope(st))
 	if err == nil {
@@ -529,108 +563,6 @@ func (s *Sim) sabotage(st *stack) {
 			return
 		}
 	}
-}
-
-func (s *Sim) updateStack(_ *call, in *stackInput) (*stackIDXML, error) {
-	st := s.stackLive(in.StackName)
-	if st == nil {
-		return nil, invalid("Stack [%s] does not exist", in.StackName)
-	}
-	if st.status != "CREATE_COMPLETE" && st.status != "UPDATE_COMPLETE" && st.status != "UPDATE_ROLLBACK_COMPLETE" {
-		return nil, invalid("Stack:%s is in %s state and can not be updated.", st.id, st.status)
-	}
-	if in.UsePreviousTemplate {
-		in.TemplateBody = st.body
-	}
-	for i, p := range in.Parameters {
-		if p.UsePreviousValue {
-			in.Parameters[i].ParameterValue = st.parameters[p.ParameterKey]
-		}
-	}
-	t, params, err := s.checkStack(in)
-	if err != nil {
-		return nil, err
-	}
-	same := reflect.DeepEqual(t.resources(params), st.template.resources(st.parameters)) && reflect.DeepEqual(params, st.parameters) && (in.Tags == nil || reflect.DeepEqual(in.Tags, st.tags))
-	if same {
-		return nil, invalid("No updates are to be performed.")
-	}
-	if in.Tags != nil {
-		st.tags = in.Tags
-	}
-	if in.RoleARN != "" {
-		st.role = in.RoleARN
-	}
-	st.previous, st.previousParams = st.template, st.parameters
-	st.template, st.parameters, st.body, st.token = t, params, in.TemplateBody, in.ClientRequestToken
-	st.updated = s.clock.time()
-	s.setStack(st, "UPDATE_IN_PROGRESS", "User Initiated")
-	s.beginUpdate(st)
-	return &stackIDXML{st.id}, nil
-}
-
-// beginUpdate creates what is new and replaces what has changed; what is no
-// longer wanted goes at the end.
-func (s *Sim) beginUpdate(st *stack) {
-	old := st.wanted
-	st.operation++
-	st.failed, st.wanted = nil, st.template.resources(st.parameters)
-	s.later(st, stepTakes, func() {
-		for _, name := range sortedKeys(st.wanted) {
-			r := st.resources[name]
-			if r == nil || r.status == "DELETE_COMPLETE" || reflect.DeepEqual(old[name].properties, st.wanted[name].properties) {
-				if r != nil && r.status == "DELETE_COMPLETE" {
-					delete(st.resources, name)
-				}
-				continue
-			}
-			if props, err := st.template.evaluate(st.wanted[name].properties, s.scope(st)); err == nil {
-				r.properties, _ = props.(map[string]any)
-				if update := r.made().update; update != nil {
-					update(s, r)
-				}
-			}
-			s.setResource(st, r, "UPDATE_COMPLETE", "")
-		}
-		s.createReady(st)
-	})
-}
-
-func (s *Sim) finishUpdate(st *stack) {
-	s.setStack(st, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "")
-	left := 0
-	end := func() { s.later(st, stepTakes, func() { s.setStack(st, "UPDATE_COMPLETE", "") }) }
-	for _, name := range sortedKeys(st.resources) {
-		r := st.resources[name]
-		if _, wanted := st.wanted[name]; wanted || r.status == "DELETE_COMPLETE" {
-			continue
-		}
-		left++
-		s.setResource(st, r, "DELETE_IN_PROGRESS", "")
-		r.made().remove(s, r, func(error) {
-			s.setResource(st, r, "DELETE_COMPLETE", "")
-			if left--; left == 0 {
-				end()
-			}
-		})
-	}
-	if left == 0 {
-		end()
-	}
-}
-
-func (s *Sim) rollbackUpdate(st *stack, reason string) {
-	s.setStack(st, "UPDATE_ROLLBACK_IN_PROGRESS", reason)
-	st.template, st.parameters = st.previous, st.previousParams
-	st.wanted = st.template.resources(st.parameters)
-	for _, name := range sortedKeys(st.resources) {
-		r := st.resources[name]
-		if _, wanted := st.wanted[name]; !wanted && r.physical != "" {
-			r.made().remove(s, r, func(error) {})
-			s.setResource(st, r, "DELETE_COMPLETE", "")
-		}
-	}
-	s.later(st, stepTakes, func() { s.setStack(st, "UPDATE_ROLLBACK_COMPLETE", "") })
 }
 
 type stackXML struct {

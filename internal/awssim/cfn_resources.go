@@ -15,22 +15,10 @@ import (
 type resourceKind struct {
 	create func(s *Sim, st *stack, r *resource, finish func(error)) error
 	remove func(s *Sim, r *resource, finish func(error))
-	update func(s *Sim, r *resource)
-}
-
-// kindOf returns how resources of a type are made, and false for a type that the
-// sandbox does not simulate.
-func kindOf(name string) (resourceKind, bool) {
-	k, ok := map[string]resourceKind{
-		"AWS::EC2::VPCEndpoint":          {create: createEndpointResource, remove: removeEndpointResource},
-		"AWS::EC2::SecurityGroup":        {create: createGroupResource, remove: removeGroupResource},
-		"AWS::EC2::SecurityGroupIngress": {create: createIngressResource, remove: removeNothing},
-		"AWS::IAM::Role":                 {create: createRoleResource, remove: removeRoleResource},
-		"AWS::Logs::LogGroup":            {create: createLogGroupResource, remove: removeLogGroupResource},
-		"AWS::SQS::Queue":                {create: createQueueResource, remove: removeQueueResource},
-		"AWS::ECS::Cluster":              {create: createClusterResource, remove: removeNothing},
-	}[name]
-	return k, ok
+	// update changes the resource in place; nil means that nothing has to be done.
+	update func(s *Sim, st *stack, r *resource) error
+	// createOnly are the properties whose change replaces the resource.
+	createOnly []string
 }
 
 // made returns how the resource is made; its type was checked with the template.
@@ -237,14 +225,37 @@ func createRoleResource(s *Sim, st *stack, r *resource, finish func(error)) erro
 	if name == "" {
 		name = st.name + "-" + r.logical + "-" + strings.ToUpper(s.digest(st.id+r.logical, 12))
 	}
+	if s.role(name) != nil {
+		return errf("EntityAlreadyExists", "Role with name %s already exists.", name)
+	}
+	role := s.addRole(name, "")
+	r.physical = name
+	r.attributes["Arn"], r.attributes["RoleId"] = role.arn, role.id
+	if err := updateRoleResource(s, st, r); err != nil {
+		return err
+	}
+	s.clock.after(10*time.Second, func() { finish(nil) })
+	return nil
+}
+
+func updateRoleResource(s *Sim, _ *stack, r *resource) error {
+	role := s.role(r.physical)
+	if role == nil {
+		return noRole(r.physical)
+	}
 	trust, err := json.Marshal(r.properties["AssumeRolePolicyDocument"])
 	if err != nil {
 		return err
 	}
-	role := s.addRole(name, string(trust))
-	r.physical = name
-	r.attributes["Arn"], r.attributes["RoleId"] = role.arn, role.id
-	s.clock.after(10*time.Second, func() { finish(nil) })
+	role.trust, role.policies = string(trust), map[string]string{}
+	role.boundary = text(r.properties, "PermissionsBoundary")
+	for _, p := range objects(r.properties, "Policies") {
+		body, err := json.Marshal(p["PolicyDocument"])
+		if err != nil {
+			return err
+		}
+		role.policies[text(p, "PolicyName")] = string(body)
+	}
 	return nil
 }
 
@@ -278,20 +289,9 @@ func createQueueResource(s *Sim, st *stack, r *resource, finish func(error)) err
 	if name == "" {
 		name = st.name + "-" + r.logical + "-" + s.digest(st.id+r.logical, 12)
 	}
-	attributes := map[string]string{}
-	for k, v := range r.properties {
-		switch v := v.(type) {
-		case map[string]any:
-			b, err := json.Marshal(v)
-			if err != nil {
-				return err
-			}
-			attributes[k] = string(b)
-		case string, float64, bool:
-			if k != "QueueName" {
-				attributes[k] = fmt.Sprint(v)
-			}
-		}
+	attributes, err := queueProperties(r)
+	if err != nil {
+		return err
 	}
 	q, err := s.addQueue(name, attributes)
 	if err != nil {
@@ -301,6 +301,25 @@ func createQueueResource(s *Sim, st *stack, r *resource, finish func(error)) err
 	r.attributes["Arn"], r.attributes["QueueName"], r.attributes["QueueUrl"] = q.arn(s), name, q.url(s)
 	s.clock.after(stepTakes, func() { finish(nil) })
 	return nil
+}
+
+func queueProperties(r *resource) (map[string]string, error) {
+	attributes := map[string]string{}
+	for k, v := range r.properties {
+		switch v := v.(type) {
+		case map[string]any:
+			b, err := json.Marshal(v)
+			if err != nil {
+				return nil, err
+			}
+			attributes[k] = string(b)
+		case string, float64, bool:
+			if k != "QueueName" {
+				attributes[k] = fmt.Sprint(v)
+			}
+		}
+	}
+	return attributes, nil
 }
 
 func removeQueueResource(s *Sim, r *resource, finish func(error)) {

@@ -121,6 +121,8 @@ type Ledger struct {
 	Invocations []LedgerInvocation `json:"invocations"`
 	DeadLetters []LedgerLetter     `json:"dead_letters"`
 	Calls       map[string]int     `json:"calls"`
+	// Resources are all that is there now and carries tags.
+	Resources []LedgerResource `json:"resources"`
 }
 
 // LedgerEndpoint is one VPC endpoint that ever was.
@@ -189,6 +191,7 @@ func (s *Sim) Ledger() Ledger {
 	for k, n := range s.calls {
 		l.Calls[k] = n
 	}
+	l.Resources = s.tagged()
 	for _, e := range s.ec2.endpoints {
 		l.Endpoints = append(l.Endpoints, LedgerEndpoint{e.id, e.service, strings.ToLower(e.kind), e.vpc, append([]string{}, e.subnets...), e.stack,
 			epochOf(e.created), epochOf(e.availableAt(s.clock.time())), epochOf(e.deleting), epochOf(e.deletedAt(s.clock.time()))})
@@ -198,6 +201,9 @@ func (s *Sim) Ledger() Ledger {
 			epochOf(t.created), epochOf(t.started), epochOf(t.stopped), orNull(t.stopCode), orNull(t.stopReason), t.exitCode(), t.hadEndpoints})
 	}
 	for _, st := range s.cfn.stacks {
+		if st.before {
+			continue
+		}
 		l.Stacks = append(l.Stacks, LedgerStack{st.name, st.id, st.status, epochOf(st.created), epochOf(st.deleted)})
 	}
 	for _, i := range s.lambda.invocations {

@@ -122,6 +122,7 @@ func (s *Sim) newEC2() *service {
 		"AuthorizeSecurityGroupIngress": op(s.authorizeIngress),
 		"DescribeSecurityGroups":        op(s.describeSecurityGroups),
 		"DeleteSecurityGroup":           op(s.deleteSecurityGroup),
+		"DescribeManagedPrefixLists":    op(s.describeManagedPrefixLists),
 		"DescribeAvailabilityZones":     op(s.describeZones),
 		"CreateVpcEndpoint":             op(s.createVpcEndpoint),
 		"DescribeVpcEndpoints":          op(s.describeVpcEndpoints),

@@ -17,6 +17,7 @@ type fault struct {
 
 // FaultHelp says what each fault does, in order of name.
 var FaultHelp = []struct{ Name, Value, Help string }{
+	{"deny", "SERVICE:ACTION", "calls of that action are refused as if no policy allowed it"},
 	{"duplicate-events", "P", "each event, message and timer is delivered twice with probability P (default 0.5)"},
 	{"expired-credentials", "", "every call is refused for expired credentials"},
 	{"fail-create", "SERVICE", "the endpoint of SERVICE (default: every one) fails while it is created; the stack rolls back"},
@@ -74,7 +75,7 @@ func faultNames() []string {
 }
 
 func checkFault(kind, name, value string) error {
-	if value == "" && kind != "FUNCTION:N" || value == "off" {
+	if value == "" && kind != "FUNCTION:N" && kind != "SERVICE:ACTION" || value == "off" {
 		return nil
 	}
 	var err error
@@ -86,6 +87,10 @@ func checkFault(kind, name, value string) error {
 		}
 	case "DURATION":
 		_, err = time.ParseDuration(value)
+	case "SERVICE:ACTION":
+		if service, action, ok := strings.Cut(value, ":"); !ok || service == "" || action == "" {
+			err = fmt.Errorf("not an action")
+		}
 	case "N":
 		_, err = strconv.Atoi(value)
 	case "FUNCTION:N":
@@ -145,6 +150,9 @@ func (s *Sim) delay(name string, normal time.Duration) time.Duration {
 func (s *Sim) refuse(c *call) *apiError {
 	if _, ok := s.faultOn("expired-credentials"); ok || strings.HasPrefix(c.accessKey, "ASIAEXPIRED") {
 		return c.denied("expired")
+	}
+	if e := s.deniedBy(c); e != nil {
+		return e
 	}
 	if s.happens("throttle", 0.1) {
 		code := "ThrottlingException"

@@ -3,8 +3,6 @@ package awssim
 import (
 	"encoding/json"
 	"fmt"
-
-	"drawbridge/internal/eventpattern"
 )
 
 // The methods below put things into the account without calls of the API, so
@@ -103,17 +101,6 @@ func (s *Sim) AddLogGroup(name string) {
 	s.addLogGroup(name)
 }
 
-// AddQueue puts a queue into the account and returns its ARN.
-func (s *Sim) AddQueue(name string, attributes map[string]string) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q, err := s.addQueue(name, attributes)
-	if err != nil {
-		return "", err
-	}
-	return q.arn(s), nil
-}
-
 // AddTable puts a DynamoDB table into the account, given as CreateTable takes it.
 func (s *Sim) AddTable(input any) error {
 	body, err := json.Marshal(dense(plain(input)))
@@ -146,32 +133,92 @@ func dense(v any) any {
 	return v
 }
 
-// AddScheduleGroup puts a schedule group into the account.
-func (s *Sim) AddScheduleGroup(name string) {
+// StandIn lets code of this machine stand in for the zip of a function that a
+// stack makes later.
+func (s *Sim) StandIn(function string, l Local) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.timers.groups = append(s.timers.groups, name)
+	s.lambda.local[function] = l
 }
 
-// AddRule puts a rule with one target into the account: with a pattern, or with a
-// rate.
-func (s *Sim) AddRule(name, pattern, rate, target string) error {
+// PutStack puts a whole stack into the account at once, with all its resources
+// there, as if it had been created before the simulation began. The ledger tells
+// only of what happens in the simulation: it does not list the stack.
+func (s *Sim) PutStack(name string, body []byte, parameters, tags map[string]string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := &rule{name: name, pattern: pattern, schedule: rate, state: "ENABLED", targets: []ruleTarget{{ID: "target", Arn: target}}}
-	if pattern != "" {
-		var err error
-		if r.compiled, err = eventpattern.Compile([]byte(pattern)); err != nil {
-			return fmt.Errorf("add rule %s: %w", name, err)
+	t, err := parseTemplate(string(body))
+	if err != nil {
+		return fmt.Errorf("put stack %s: %w", name, err)
+	}
+	st := &stack{name: name, id: s.arn("cloudformation", "stack/"+name+"/"+s.uuid("stack")), onFailure: "ROLLBACK", before: true, created: s.clock.time(), template: t, body: string(body),
+		resources: map[string]*resource{}, handled: map[string]bool{}, capabilities: []string{"CAPABILITY_NAMED_IAM"}}
+	var given []stackParameter
+	for _, k := range sortedKeys(parameters) {
+		given = append(given, stackParameter{ParameterKey: k, ParameterValue: parameters[k]})
+	}
+	if st.parameters, err = t.bind(given); err != nil {
+		return fmt.Errorf("put stack %s: %w", name, err)
+	}
+	for _, k := range sortedKeys(tags) {
+		st.tags = append(st.tags, cfnTag{k, tags[k]})
+	}
+	st.wanted = t.resources(st.parameters)
+	for left := len(st.wanted); left > 0; {
+		before := left
+		for _, logical := range sortedKeys(st.wanted) {
+			if spec := st.wanted[logical]; st.resources[logical] == nil && s.dependenciesDone(st, spec) {
+				if err := s.putResource(st, logical, spec); err != nil {
+					return fmt.Errorf("put stack %s: %s: %w", name, logical, err)
+				}
+				left--
+			}
+		}
+		if left == before {
+			return fmt.Errorf("put stack %s: its resources wait for each other", name)
 		}
 	}
-	s.events.rules = append(s.events.rules, r)
-	s.planRule(r)
+	s.cfn.stacks = append(s.cfn.stacks, st)
+	st.status, st.history = "CREATE_COMPLETE", []statusAt{{st.created, "CREATE_COMPLETE", ""}}
 	return nil
 }
 
-// FunctionARN returns the ARN that a function of that name has.
-func (s *Sim) FunctionARN(name string) string { return s.functionARN(name) }
+func (s *Sim) putResource(st *stack, logical string, spec resourceSpec) error {
+	r := &resource{logical: logical, kind: spec.kind, attributes: map[string]string{}, updated: s.clock.time()}
+	v, err := st.template.evaluate(spec.properties, s.scope(st))
+	if err != nil {
+		return err
+	}
+	r.properties, _ = v.(map[string]any)
+	if err := r.made().create(s, st, r, func(error) {}); err != nil {
+		return err
+	}
+	if e := s.endpoint(r.physical); e != nil {
+		e.available, e.stack = e.created, ""
+	}
+	r.status, st.resources[logical], st.handled[logical] = "CREATE_COMPLETE", r, true
+	return nil
+}
+
+// FunctionEnvironment returns a variable of a function's environment.
+func (s *Sim) FunctionEnvironment(function, variable string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.function(function); f != nil {
+		return f.environment[variable]
+	}
+	return ""
+}
+
+// AddImage puts an image into a repository of the account.
+func (s *Sim) AddImage(repository, tag string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.images[repository] = append(s.images[repository], tag)
+}
+
+// S3PrefixList returns the id of the prefix list of S3's addresses.
+func (s *Sim) S3PrefixList() string { return s.prefixList("com.amazonaws." + s.options.Region + ".s3") }
 
 // DeactivateTaskDefinition makes every revision of a family inactive.
 func (s *Sim) DeactivateTaskDefinition(family string) {
@@ -182,19 +229,4 @@ func (s *Sim) DeactivateTaskDefinition(family string) {
 			d.status = "INACTIVE"
 		}
 	}
-}
-
-// GroupsWithTag returns the security groups that carry a tag of the given key.
-func (s *Sim) GroupsWithTag(key string) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []string
-	for _, g := range s.ec2.groups {
-		for _, t := range s.ec2.tags[g.id] {
-			if t.Key == key {
-				out = append(out, g.id)
-			}
-		}
-	}
-	return out
 }

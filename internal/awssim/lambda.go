@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +23,8 @@ type lambdaState struct {
 	mappings    []*mapping
 	invocations []*invocation
 	open        map[string]*invocation // those that have not ended, by request id
+	local       map[string]Local       // code of this machine, by function name
+	folders     []string               // of code that was replaced
 }
 
 // Handler is a function that runs in this process.
@@ -39,6 +43,7 @@ type function struct {
 	idle          []*environment
 	created       time.Time
 	nextNumber    int
+	version       int // counts changes
 	architectures []string
 }
 
@@ -66,7 +71,7 @@ type invokeResult struct {
 }
 
 func (s *Sim) newLambda() *service {
-	s.lambda = &lambdaState{open: map[string]*invocation{}}
+	s.lambda = &lambdaState{open: map[string]*invocation{}, local: map[string]Local{}}
 	return &service{name: "lambda", protocol: restJSON, ops: map[string]operation{
 		"CreateFunction":           op(s.createFunction),
 		"GetFunction":              op(s.getFunction),
@@ -123,46 +128,13 @@ func (s *Sim) functionOf(c *call) (*function, error) {
 	return nil, notFound("Function not found: %s", s.functionARN(c.functionName()))
 }
 
-// FunctionSpec is a function to install: a Handler, or the path of a bootstrap
-// binary.
-type FunctionSpec struct {
-	Name        string
+// Local is code of this machine that stands in for a function's zip: a Handler in
+// this process, or the path of a bootstrap binary. Environment is added to the
+// function's own.
+type Local struct {
 	Handler     Handler
 	Bootstrap   string
 	Environment map[string]string
-	Timeout     time.Duration
-	Role        string
-	// OnFailure is the ARN of the queue that takes asynchronous invocations that
-	// failed for good.
-	OnFailure string
-}
-
-// InstallFunction puts a function into the account.
-func (s *Sim) InstallFunction(f FunctionSpec) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f.Timeout == 0 {
-		f.Timeout = 15 * time.Minute
-	}
-	s.lambda.functions = append(s.lambda.functions, &function{
-		name: f.Name, handler: f.Handler, bootstrap: f.Bootstrap, environment: f.Environment, timeout: f.Timeout, role: f.Role, onFailure: f.OnFailure, memory: 128,
-		created: s.clock.time(), architectures: []string{"arm64"},
-	})
-	s.addLogGroup("/aws/lambda/" + f.Name)
-}
-
-// MapQueue lets a function read a queue, in batches, with at most concurrency
-// batches at a time.
-func (s *Sim) MapQueue(queueName, functionName string, batch, concurrency int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q := find(s.sqs.queues, func(q *queue) bool { return q.name == queueName })
-	f := s.function(functionName)
-	if q == nil || f == nil {
-		return fmt.Errorf("map queue %s to function %s: one of them does not exist", queueName, functionName)
-	}
-	s.addMapping(q, f, batch, concurrency)
-	return nil
 }
 
 func (s *Sim) addMapping(q *queue, f *function, batch, concurrency int) *mapping {
@@ -221,11 +193,15 @@ func (s *Sim) createFunction(_ *call, in *struct {
 	if !s.roleServes(in.Role, "lambda.amazonaws.com") {
 		return nil, errf("InvalidParameterValueException", "The role defined for the function cannot be assumed by Lambda.")
 	}
-	dir, err := unzipBootstrap(in.Code.ZipFile)
+	dir, err := s.unzip(in.Code.ZipFile)
+	var bootstrap string
+	if err == nil {
+		bootstrap, err = s.runnable(dir)
+	}
 	if err != nil {
 		return nil, errf("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload again.")
 	}
-	f := &function{name: in.FunctionName, role: in.Role, bootstrap: filepath.Join(dir, "bootstrap"), directory: dir, environment: in.Environment.Variables,
+	f := &function{name: in.FunctionName, role: in.Role, bootstrap: bootstrap, directory: dir, environment: in.Environment.Variables,
 		timeout: time.Duration(max(in.Timeout, 3)) * time.Second, memory: max(in.MemorySize, 128), created: s.clock.time(), architectures: in.Architectures}
 	s.lambda.functions = append(s.lambda.functions, f)
 	s.addLogGroup("/aws/lambda/" + f.name)
@@ -234,34 +210,80 @@ func (s *Sim) createFunction(_ *call, in *struct {
 	return &out, nil
 }
 
-// maxBootstrap bounds what a zip may unpack to, in bytes.
-const maxBootstrap = 256 << 20
+// maxUnzipped bounds what a zip may unpack to, in bytes.
+//
+// Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+const maxUnzipped = 250 << 20
 
-func unzipBootstrap(zipped []byte) (string, error) {
+// unzip unpacks a function's zip into a new folder.
+func (s *Sim) unzip(zipped []byte) (dir string, err error) {
 	r, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
 	if err != nil {
 		return "", err
 	}
-	for _, f := range r.File {
-		if f.Name != "bootstrap" {
-			continue
-		}
-		in, err := f.Open()
-		if err != nil {
-			return "", err
-		}
-		defer in.Close()
-		b, err := io.ReadAll(io.LimitReader(in, maxBootstrap))
-		if err != nil {
-			return "", err
-		}
-		dir, err := os.MkdirTemp("", "drawbridge-function-")
-		if err != nil {
-			return "", err
-		}
-		return dir, os.WriteFile(filepath.Join(dir, "bootstrap"), b, 0o755)
+	if dir, err = os.MkdirTemp("", "drawbridge-function-"); err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("no bootstrap in the zip")
+	for _, f := range r.File {
+		if err := unzipFile(dir, f); err != nil {
+			_ = os.RemoveAll(dir) // a temporary folder
+			return "", err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "bootstrap")); err != nil {
+		_ = os.RemoveAll(dir) // a temporary folder
+		return "", fmt.Errorf("no bootstrap in the zip")
+	}
+	return dir, nil
+}
+
+func unzipFile(dir string, f *zip.File) error {
+	if !filepath.IsLocal(f.Name) || f.FileInfo().IsDir() {
+		return fmt.Errorf("%s: only plain files are simulated", f.Name)
+	}
+	in, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	b, err := io.ReadAll(io.LimitReader(in, maxUnzipped))
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, f.Name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	mode := f.Mode().Perm()
+	if f.Name == "bootstrap" {
+		mode |= 0o755
+	}
+	return os.WriteFile(path, b, mode)
+}
+
+// runnable returns the path of a bootstrap that this machine can run: the zip's
+// own, or, if that is a Go program for another machine, what Options.StandIn gives
+// for the same program.
+func (s *Sim) runnable(dir string) (string, error) {
+	path := filepath.Join(dir, "bootstrap")
+	info, err := buildinfo.ReadFile(path)
+	if err != nil {
+		return path, nil // not a Go program: a script, say
+	}
+	machine := ""
+	for _, setting := range info.Settings {
+		if setting.Key == "GOARCH" {
+			machine = setting.Value
+		}
+	}
+	if machine == runtime.GOARCH || s.options.StandIn == nil {
+		return path, nil
+	}
+	stand, err := s.options.StandIn(info.Path)
+	if err != nil {
+		return "", fmt.Errorf("%s is built for %s, and this machine is %s: %w", info.Path, machine, runtime.GOARCH, err)
+	}
+	return stand, nil
 }
 
 func (s *Sim) getFunction(c *call, _ *none) (*struct {
@@ -494,7 +516,11 @@ func (s *Sim) endInvocation(inv *invocation, outcome string, payload []byte) {
 	if e := inv.environment; e != nil {
 		if outcome == "ok" || outcome == "error" {
 			e.current = nil
-			inv.function.idle = append(inv.function.idle, e)
+			if e.version == inv.function.version {
+				inv.function.idle = append(inv.function.idle, e)
+			} else {
+				e.kill() // the code was replaced meanwhile
+			}
 		} else {
 			e.kill()
 		}

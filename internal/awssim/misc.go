@@ -1,7 +1,6 @@
 package awssim
 
 import (
-	"encoding/xml"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,17 +10,18 @@ import (
 
 // iamState is IAM as far as roles must exist.
 type iamState struct {
-	roles []*role
+	roles    []*role
+	sessions map[string]string // role ARN and session name, by access key
 }
 
 type role struct {
-	name, id, arn, trust string
-	created              time.Time
-	policies             map[string]string
+	name, id, arn, trust, boundary string
+	created                        time.Time
+	policies                       map[string]string
 }
 
 func (s *Sim) newIAM() *service {
-	s.iam = &iamState{}
+	s.iam = &iamState{sessions: map[string]string{}}
 	return &service{name: "iam", protocol: query, xmlns: "https://iam.amazonaws.com/doc/2010-05-08/", ops: map[string]operation{
 		"CreateRole":       op(s.createRole),
 		"GetRole":          op(s.getRole),
@@ -157,12 +157,23 @@ func (s *Sim) newSTS() *service {
 }
 
 func (s *Sim) callerIdentity(c *call, _ *none) (*struct{ Arn, UserId, Account string }, error) {
-	arn := "arn:aws:iam::" + s.options.Account + ":user/developer"
-	if e := s.environments[c.accessKey]; e != nil && e.function.role != "" {
-		name := e.function.role[strings.LastIndex(e.function.role, "/")+1:]
-		arn = "arn:aws:sts::" + s.options.Account + ":assumed-role/" + name + "/" + e.function.name
+	return &struct{ Arn, UserId, Account string }{s.callerARN(c), "AIDA" + strings.ToUpper(s.digest("user"+c.accessKey, 16)), s.options.Account}, nil
+}
+
+// callerARN returns the ARN of who makes a call.
+func (s *Sim) callerARN(c *call) string {
+	session := ""
+	if c.invocation != nil && c.invocation.function != nil {
+		session = c.invocation.function.role + "/" + c.invocation.function.name
+	} else if e := s.environments[c.accessKey]; e != nil {
+		session = e.function.role + "/" + e.function.name
+	} else if assumed, ok := s.iam.sessions[c.accessKey]; ok {
+		session = assumed
 	}
-	return &struct{ Arn, UserId, Account string }{arn, "AIDA" + strings.ToUpper(s.digest("user"+c.accessKey, 16)), s.options.Account}, nil
+	if _, name, ok := strings.Cut(session, ":role/"); ok {
+		return "arn:aws:sts::" + s.options.Account + ":assumed-role/" + name
+	}
+	return "arn:aws:iam::" + s.options.Account + ":user/developer"
 }
 
 type credentialsXML struct {
@@ -189,6 +200,7 @@ func (s *Sim) assumeRole(c *call, in *struct {
 		return nil, errf("AccessDenied", "User: arn:aws:iam::%s:user/developer is not authorized to perform: sts:AssumeRole on resource: %s", s.options.Account, in.RoleArn).status(http.StatusForbidden)
 	}
 	out := &assumedXML{Credentials: credentialsXML{"ASIA" + strings.ToUpper(s.id("key", 16)), "sandbox-secret-" + s.id("secret", 26), "sandbox-token", stamp{s.clock.time().Add(time.Hour)}}}
+	s.iam.sessions[out.Credentials.AccessKeyID] = r.arn + "/" + in.RoleSessionName
 	out.AssumedRoleUser.AssumedRoleID = r.id + ":" + in.RoleSessionName
 	out.AssumedRoleUser.Arn = "arn:aws:sts::" + s.options.Account + ":assumed-role/" + r.name + "/" + in.RoleSessionName
 	return out, nil
@@ -383,131 +395,6 @@ func (s *Sim) filterLogEvents(_ *call, in *struct {
 	}
 	slices.SortStableFunc(out.Events, func(a, b filteredEvent) int { return int(a.Timestamp - b.Timestamp) })
 	return out, nil
-}
-
-// s3State is S3: buckets with objects, in memory.
-type s3State struct {
-	buckets map[string]map[string]s3Object
-}
-
-type s3Object struct {
-	body     []byte
-	modified time.Time
-}
-
-func (s *Sim) newS3() *service {
-	s.s3 = &s3State{buckets: map[string]map[string]s3Object{}}
-	return &service{name: "s3", protocol: restXML, ops: map[string]operation{
-		"CreateBucket": s.createBucket, "PutObject": s.putObject, "GetObject": s.getObject, "HeadObject": s.getObject, "DeleteObject": s.deleteObject, "ListObjectsV2": s.listObjects,
-	}}
-}
-
-func s3Action(r *http.Request, parts []string) string {
-	if parts[0] == "" {
-		return map[string]string{"GET": "ListBuckets"}[r.Method] // not simulated
-	}
-	if len(parts) == 1 {
-		return map[string]string{"PUT": "CreateBucket", "GET": "ListObjectsV2"}[r.Method]
-	}
-	return map[string]string{"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}[r.Method]
-}
-
-// object returns the bucket and key that a path-style request names.
-func (c *call) object() (bucket, key string) {
-	bucket, key, _ = strings.Cut(strings.TrimPrefix(c.request.URL.Path, "/"), "/")
-	return bucket, key
-}
-
-func (s *Sim) bucket(c *call) (map[string]s3Object, string, error) {
-	name, key := c.object()
-	b, ok := s.s3.buckets[name]
-	if !ok {
-		return nil, "", errf("NoSuchBucket", "The specified bucket does not exist").status(http.StatusNotFound)
-	}
-	return b, key, nil
-}
-
-func (s *Sim) createBucket(c *call) (any, error) {
-	name, _ := c.object()
-	if s.s3.buckets[name] == nil {
-		s.s3.buckets[name] = map[string]s3Object{}
-	}
-	return &rawReply{status: http.StatusOK, header: map[string]string{"Location": "/" + name}}, nil
-}
-
-func (s *Sim) putObject(c *call) (any, error) {
-	b, key, err := s.bucket(c)
-	if err != nil {
-		return nil, err
-	}
-	if strings.HasPrefix(c.request.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
-		return nil, errf("NotImplemented", "the sandbox does not simulate streaming signatures; set request_checksum_calculation to when_required").status(http.StatusNotImplemented)
-	}
-	b[key] = s3Object{c.body, s.clock.time()}
-	return &rawReply{status: http.StatusOK, header: map[string]string{"ETag": `"` + md5Hex(string(c.body)) + `"`}}, nil
-}
-
-func (s *Sim) getObject(c *call) (any, error) {
-	b, key, err := s.bucket(c)
-	if err != nil {
-		return nil, err
-	}
-	o, ok := b[key]
-	if !ok {
-		if c.action == "HeadObject" {
-			return &rawReply{status: http.StatusNotFound}, nil
-		}
-		return nil, errf("NoSuchKey", "The specified key does not exist.").status(http.StatusNotFound)
-	}
-	r := &rawReply{status: http.StatusOK, body: o.body, header: map[string]string{
-		"ETag": `"` + md5Hex(string(o.body)) + `"`, "Last-Modified": o.modified.UTC().Format(http.TimeFormat), "Content-Type": "binary/octet-stream", "Content-Length": fmt.Sprint(len(o.body)),
-	}}
-	if c.action == "HeadObject" {
-		r.body = nil
-	}
-	return r, nil
-}
-
-func (s *Sim) deleteObject(c *call) (any, error) {
-	b, key, err := s.bucket(c)
-	if err != nil {
-		return nil, err
-	}
-	delete(b, key)
-	return &rawReply{status: http.StatusNoContent}, nil
-}
-
-func (s *Sim) listObjects(c *call) (any, error) {
-	b, _, err := s.bucket(c)
-	if err != nil {
-		return nil, err
-	}
-	type content struct {
-		Key          string
-		LastModified stamp
-		ETag         string
-		Size         int
-		StorageClass string
-	}
-	name, _ := c.object()
-	prefix := c.request.URL.Query().Get("prefix")
-	out := struct {
-		XMLName     xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListBucketResult"`
-		Name        string
-		Prefix      string
-		KeyCount    int
-		MaxKeys     int
-		IsTruncated bool
-		Contents    []content
-	}{Name: name, Prefix: prefix, MaxKeys: 1000}
-	for _, k := range sortedKeys(b) {
-		if strings.HasPrefix(k, prefix) {
-			out.Contents = append(out.Contents, content{k, stamp{b[k].modified}, `"` + md5Hex(string(b[k].body)) + `"`, len(b[k].body), "STANDARD"})
-		}
-	}
-	out.KeyCount = len(out.Contents)
-	body, err := xml.Marshal(out)
-	return &rawReply{http.StatusOK, map[string]string{"Content-Type": "application/xml"}, body}, err
 }
 
 // secretState is Secrets Manager.

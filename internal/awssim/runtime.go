@@ -18,6 +18,7 @@ import (
 // which works on one invocation at a time.
 type environment struct {
 	id       string
+	version  int // of the function, counted by its changes
 	function *function
 	cmd      *exec.Cmd
 	current  *invocation
@@ -62,14 +63,14 @@ func (s *Sim) hand(e *environment, inv *invocation) {
 func (s *Sim) startEnvironment(f *function) (*environment, error) {
 	f.nextNumber++
 	key := "ASIA" + strings.ToUpper(s.digest(fmt.Sprint("environment ", f.name, f.nextNumber), 16))
-	e := &environment{id: key, function: f, jobs: make(chan *invocation, 1), gone: make(chan struct{})}
+	e := &environment{id: key, version: f.version, function: f, jobs: make(chan *invocation, 1), gone: make(chan struct{})}
 	e.cmd = exec.CommandContext(s.ctx, f.bootstrap)
 	base := "http://" + s.address
 	e.cmd.Env = []string{
 		"AWS_LAMBDA_RUNTIME_API=" + s.address + "/_runtime/" + e.id, "AWS_ENDPOINT_URL=" + base, clock.Variable + "=" + base + "/_sim/clock/" + e.id,
 		"AWS_REGION=" + s.options.Region, "AWS_DEFAULT_REGION=" + s.options.Region, "AWS_ACCESS_KEY_ID=" + key, "AWS_SECRET_ACCESS_KEY=sandbox", "AWS_SESSION_TOKEN=sandbox",
 		"AWS_LAMBDA_FUNCTION_NAME=" + f.name, fmt.Sprintf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", f.memory), "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
-		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + f.name, "AWS_LAMBDA_LOG_STREAM_NAME=" + e.id, "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=/var/task",
+		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + f.name, "AWS_LAMBDA_LOG_STREAM_NAME=" + e.id, "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=" + f.taskRoot(),
 		"TZ=:UTC", "PATH=" + os.Getenv("PATH"), "AWS_MAX_ATTEMPTS=3",
 	}
 	for _, k := range sortedKeys(f.environment) {
@@ -109,6 +110,27 @@ func (s *Sim) watch(e *environment, out io.Reader) {
 	}
 }
 
+// taskRoot is where the function's zip was unpacked.
+func (f *function) taskRoot() string {
+	if f.directory == "" {
+		return "/var/task"
+	}
+	return f.directory
+}
+
+// retire lets the environments of a function's old code end: those at work when
+// their work is done, which keeps their folder until the simulation ends.
+func (s *Sim) retire(f *function) {
+	for _, e := range f.idle {
+		e.kill()
+	}
+	f.idle = nil
+	f.version++
+	if f.directory != "" {
+		s.lambda.folders = append(s.lambda.folders, f.directory)
+	}
+}
+
 func (s *Sim) closeFunction(f *function) {
 	for _, e := range s.environments {
 		if e.function == f {
@@ -129,6 +151,9 @@ func (s *Sim) closeAll() {
 	}
 	for _, f := range s.lambda.functions {
 		s.closeFunction(f)
+	}
+	for _, dir := range s.lambda.folders {
+		_ = os.RemoveAll(dir) // a temporary folder
 	}
 	for cmd := range s.ecs.running {
 		_ = cmd.Process.Kill() // it may have ended by itself

@@ -37,6 +37,10 @@ type Options struct {
 	Account      string
 	// Images maps image references to local commands that stand in for them.
 	Images map[string]string
+	// StandIn returns the path of a Go program that is built for this machine, by
+	// its import path, for a function whose zip holds the same program for another;
+	// nil if there are none.
+	StandIn func(program string) (string, error)
 	// Record receives every reply as a line of JSON, for conformance checks.
 	Record io.Writer
 }
@@ -69,6 +73,7 @@ type Sim struct {
 	iam    *iamState
 	s3     *s3State
 	secret *secretState
+	images map[string][]string // tags of ECR images by repository
 }
 
 // New returns a simulation whose clock runs from now on. Close ends it.
@@ -94,7 +99,7 @@ func New(o Options) *Sim {
 	}
 	s.clock = newEngine(&s.mu, o.Speed, o.Start)
 	for _, add := range []func() *service{
-		s.newEC2, s.newCFN, s.newECS, s.newEvents, s.newTimers, s.newSQS, s.newDynamo, s.newLambda, s.newLogs, s.newIAM, s.newSTS, s.newS3, s.newSecrets,
+		s.newEC2, s.newCFN, s.newECS, s.newEvents, s.newTimers, s.newSQS, s.newDynamo, s.newLambda, s.newLogs, s.newIAM, s.newSTS, s.newS3, s.newSecrets, s.newECR, s.newQuotas,
 	} {
 		svc := add()
 		s.services[svc.name] = svc

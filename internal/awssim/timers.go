@@ -300,6 +300,12 @@ func (s *Sim) deleteScheduleGroup(c *call, _ *none) (*none, error) {
 	if !slices.Contains(s.timers.groups, name) {
 		return nil, notFound("Schedule group %s does not exist.", name)
 	}
+	s.removeScheduleGroup(name)
+	return &none{}, nil
+}
+
+// removeScheduleGroup removes a group and every schedule in it.
+func (s *Sim) removeScheduleGroup(name string) {
 	for _, x := range s.timers.schedules {
 		if x.group == name {
 			s.clock.cancel(x.next)
@@ -307,5 +313,4 @@ func (s *Sim) deleteScheduleGroup(c *call, _ *none) (*none, error) {
 	}
 	s.timers.schedules = slices.DeleteFunc(s.timers.schedules, func(x *schedule) bool { return x.group == name })
 	s.timers.groups = slices.DeleteFunc(s.timers.groups, func(g string) bool { return g == name })
-	return &none{}, nil
 }

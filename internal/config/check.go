@@ -81,14 +81,8 @@ func (c *Config) check() []Problem {
 	if len(c.Jobs) == 0 {
 		k.add("jobs", "name at least one job with its set, cluster and task definition", "no jobs")
 	}
-	of := map[string]scheduler.SetName{}
+	k.installation(c)
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
-		for _, n := range subnetsOf(c.Sets[name]) {
-			if other, taken := of[n]; taken && other != name {
-				k.add("sets."+string(name)+".subnets", "let the jobs share one set: a VPC has one", "%s is a subnet of set %s already", n, other)
-			}
-			of[n] = name
-		}
 		k.set("sets."+string(name), string(name), c.Sets[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
@@ -97,11 +91,49 @@ func (c *Config) check() []Problem {
 	return k.problems
 }
 
-func subnetsOf(s *Set) []string {
-	if s == nil {
-		return nil
+// retentions are the days that CloudWatch Logs takes.
+//
+// Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+
+// installation checks the keys of the installation as a whole.
+func (k *checker) installation(c *Config) {
+	if c.Mode != Active && c.Mode != Observe {
+		k.add("mode", "write active or observe", "%q is no mode", c.Mode)
 	}
-	return s.Subnets
+	if !slices.Contains(retentions, c.LogRetention) {
+		k.add("logRetention", "write 7, 30, 90, 365 or another number of days that CloudWatch Logs takes", "%d days", c.LogRetention)
+	}
+	if c.ReservedConcurrency < 0 || c.ReservedConcurrency == 1 {
+		k.add("reservedConcurrency", "write 0 to reserve nothing, or at least 2: one invocation waits for endpoints while another takes events", "%d", c.ReservedConcurrency)
+	}
+	if c.PermissionsBoundary != "" && !(strings.HasPrefix(c.PermissionsBoundary, "arn:") && strings.Contains(c.PermissionsBoundary, ":policy/")) {
+		k.add("permissionsBoundary", "write the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/boundary", "%q is not one", c.PermissionsBoundary)
+	}
+	if c.AlarmTopic != "" && !(strings.HasPrefix(c.AlarmTopic, "arn:") && strings.Contains(c.AlarmTopic, ":sns:")) {
+		k.add("alarmTopic", "write the ARN of an SNS topic", "%q is not one", c.AlarmTopic)
+	}
+	if c.PaidHoursAlarm < 0 {
+		k.add("paidHoursAlarm", "write a number of endpoint-hours a day, or 0", "%d is negative", c.PaidHoursAlarm)
+	}
+}
+
+// guards checks the limits of a set.
+func (k *checker) guards(where string, s *Set) {
+	for _, g := range s.EndpointSecurityGroups {
+		if !strings.HasPrefix(g, "sg-") {
+			k.add(where+".endpointSecurityGroups", "write security group ids, as in sg-0123456789abcdef0", "%q is not a security group id", g)
+		}
+	}
+	if m := time.Duration(s.MaxLifetime); m != 0 && m < time.Hour {
+		k.add(where+".maxLifetime", "write at least 1h, or 0s for none", "%s is less than a paid hour", m)
+	}
+	if s.HoursPerDay < 0 || s.HoursPerDay > 0 && s.HoursPerDay < s.hoursPerHour() {
+		k.add(where+".hoursPerDay", fmt.Sprintf("write 0 for none, or at least %d: what one hour of the set is billed as", s.hoursPerHour()), "%d endpoint-hours allow not one hour", s.HoursPerDay)
+	}
+	if s.OverBudget != WaitForNextDay && s.OverBudget != FailRuns {
+		k.add(where+".overBudget", "write wait or fail", "%q is no way", s.OverBudget)
+	}
 }
 
 func (k *checker) set(where, name string, s *Set) {
@@ -136,6 +168,7 @@ func (k *checker) set(where, name string, s *Set) {
 	if settle := time.Duration(*s.Settle); settle < 0 || settle > 10*time.Minute {
 		k.add(where+".settle", "write 0s to 10m", "%s is no useful time to settle", settle)
 	}
+	k.guards(where, s)
 }
 
 func (k *checker) job(where, name string, j *Job, c *Config) {

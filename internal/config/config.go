@@ -42,16 +42,63 @@ type Config struct {
 	Region string `yaml:"region"`
 	// Billing says where paid hours begin: clock (default) or creation.
 	Billing scheduler.Basis `yaml:"billing"`
-	// Margin is how long before the end of a paid hour a deletion begins.
-	// Default 5m.
+	// Margin is how long before the end of a paid hour a deletion begins, 1m to
+	// 30m. Default 5m.
 	Margin Duration `yaml:"margin"`
-	// Sets are the endpoint sets by name, one for each VPC.
+	// Mode is active (default), or observe: every event is taken and every decision
+	// recorded, with the hours that would have been paid, but nothing is created; a
+	// run counts as five minutes. The functions have no right to create anything
+	// then.
+	Mode Mode `yaml:"mode"`
+	// ECSCluster is the name of an ECS cluster that the installation makes and
+	// owns. Default: none.
+	ECSCluster string `yaml:"ecsCluster"`
+	// LogRetention is how long the functions' logs are kept, in days, one of those
+	// that CloudWatch Logs takes. Default 30.
+	LogRetention int `yaml:"logRetention"`
+	// ReservedConcurrency is what each function reserves of the account's
+	// concurrency. Default 0, nothing.
+	ReservedConcurrency int `yaml:"reservedConcurrency"`
+	// PermissionsBoundary is the ARN of a managed policy that bounds every role of
+	// the installation. Default: none.
+	PermissionsBoundary string `yaml:"permissionsBoundary"`
+	// AlarmTopic is the ARN of an SNS topic that alarms go to. Default: none, the
+	// alarms are seen in CloudWatch alone.
+	AlarmTopic string `yaml:"alarmTopic"`
+	// PaidHoursAlarm is the number of endpoint-hours a day, of all sets together,
+	// above which an alarm sounds. Default 0, no such alarm.
+	PaidHoursAlarm int `yaml:"paidHoursAlarm"`
+	// Sets are the endpoint sets by name. Sets whose subnets lie in one VPC share
+	// their endpoints: they live as the first of them by name, with the services of
+	// all.
 	Sets map[scheduler.SetName]*Set `yaml:"sets"`
 	// Jobs are the jobs by name.
 	Jobs map[scheduler.JobName]*Job `yaml:"jobs"`
 
 	path string
+	// hosts maps each set that shares the endpoints of another to that one.
+	hosts map[scheduler.SetName]scheduler.SetName
 }
+
+// Mode says whether an installation acts.
+type Mode string
+
+// The modes.
+const (
+	Active  Mode = "active"
+	Observe Mode = "observe"
+)
+
+// OverBudget says what becomes of runs that would begin an hour beyond a set's
+// hoursPerDay.
+type OverBudget string
+
+// The ways. Wait keeps runs until the next day in UTC, Fail sends them to the
+// dead-letter queue.
+const (
+	WaitForNextDay OverBudget = "wait"
+	FailRuns       OverBudget = "fail"
+)
 
 // Set is an endpoint set.
 type Set struct {
@@ -60,15 +107,31 @@ type Set struct {
 	// Services are the services that the jobs reach. Default: codedeploy,
 	// ecr.api, ecr.dkr, logs, s3 and secretsmanager.
 	Services []endpoints.ServiceID `yaml:"services"`
-	// Zones is how many zones hold an endpoint of each service. One serves the
-	// whole VPC. Default 1.
+	// Zones is how many zones hold an endpoint of each service, 1 to 6. One serves
+	// the whole VPC. Default 1.
 	Zones int `yaml:"zones"`
-	// S3Gateway says who keeps the S3 gateway endpoint: permanent (default, it
-	// stands outside the set) or set.
+	// S3Gateway says who keeps the free S3 gateway endpoint: permanent (default;
+	// the base stack makes it once unless the subnets' route tables have it) or set
+	// (it comes and goes with the set, which resets open connections to S3).
 	S3Gateway endpoints.GatewayMode `yaml:"s3Gateway"`
+	// EndpointSecurityGroups are the security groups of the endpoints; they must
+	// let HTTPS in from the tasks. Default: the base stack makes one.
+	EndpointSecurityGroups []string `yaml:"endpointSecurityGroups"`
 	// Settle is how long after the last endpoint became available the first task
-	// starts. Default 20s.
+	// starts, 0s to 10m. Default 20s.
 	Settle *Duration `yaml:"settle"`
+	// MaxLifetime is how long holds by hand can keep the set up, from its creation.
+	// A task is never cut off by it; an alarm sounds. Default 0s, without an end.
+	MaxLifetime Duration `yaml:"maxLifetime"`
+	// HoursPerDay is the budget of the set in endpoint-hours a day, in UTC. No
+	// generation begins beyond it; one that is up stays as long as tasks run.
+	// Default 0, no budget.
+	HoursPerDay int `yaml:"hoursPerDay"`
+	// OverBudget says what becomes of runs that the budget does not allow: wait
+	// (default), until the next day, or fail, into the dead-letter queue.
+	OverBudget OverBudget `yaml:"overBudget"`
+
+	vpc string
 }
 
 // Job is a piece of work.
@@ -84,7 +147,8 @@ type Job struct {
 	Container string `yaml:"container"`
 	// Subnets are the job's own subnets, among those of the set. Default: all.
 	Subnets []string `yaml:"subnets"`
-	// SecurityGroups are the task's security groups.
+	// SecurityGroups are the task's security groups. Default: the base stack makes
+	// one for the set, which lets out to the endpoints and S3 and nothing in.
 	SecurityGroups []string `yaml:"securityGroups"`
 	// MaxRuntime is how long a task may run before it is stopped; 0s is as long as
 	// it likes. Default 24h.
@@ -93,10 +157,10 @@ type Job struct {
 	// memory. Default: nothing.
 	Overrides []string `yaml:"overrides"`
 	// On are event patterns, in EventBridge's own language; an event that matches
-	// any of them starts the job.
+	// any of them starts the job. Default: none.
 	On []map[string]any `yaml:"on"`
 	// Environment maps variables of the container to places in the event, such
-	// as $.detail.object.key. Without it the whole event is in DRAWBRIDGE_EVENT.
+	// as $.detail.object.key. Default: the whole event in DRAWBRIDGE_EVENT.
 	Environment map[string]string `yaml:"environment"`
 
 	patterns []*eventpattern.Pattern
@@ -129,6 +193,8 @@ func (c *Config) defaults() {
 	orDefault(&c.Name, "drawbridge")
 	orDefault(&c.Billing, scheduler.Clock)
 	orDefault(&c.Margin, Duration(scheduler.DefaultMargin))
+	orDefault(&c.Mode, Active)
+	orDefault(&c.LogRetention, 30)
 	for _, s := range c.Sets {
 		if s == nil {
 			continue
@@ -139,6 +205,7 @@ func (c *Config) defaults() {
 		orDefault(&s.Zones, 1)
 		orDefault(&s.S3Gateway, endpoints.GatewayPermanent)
 		orDefault(&s.Settle, durationOf(scheduler.DefaultSettle))
+		orDefault(&s.OverBudget, WaitForNextDay)
 	}
 	for name, j := range c.Jobs {
 		if j == nil {
@@ -171,6 +238,8 @@ func (c *Config) Settings() map[scheduler.SetName]scheduler.Settings {
 		v := scheduler.DefaultSettings()
 		v.Basis, v.Margin, v.Settle = c.Billing, time.Duration(c.Margin), time.Duration(*s.Settle)
 		v.Lower = min(v.Lower, v.Margin)
+		v.MaxLifetime, v.HoursPerDay, v.FailOverBudget = time.Duration(s.MaxLifetime), s.HoursPerDay, s.OverBudget == FailRuns
+		v.HoursPerHour = s.hoursPerHour()
 		out[name] = v
 	}
 	return out
@@ -191,8 +260,8 @@ func (c *Config) Matching(event map[string]any) []scheduler.JobName {
 	return out
 }
 
-// SecurityGroups returns the security groups of a set's tasks, and whether every
-// job of the set names some.
+// SecurityGroups returns the security groups that jobs of a set name, each once,
+// in order, and whether every job names some.
 func (c *Config) SecurityGroups(set scheduler.SetName) (groups []string, all bool) {
 	all = true
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
@@ -201,5 +270,28 @@ func (c *Config) SecurityGroups(set scheduler.SetName) (groups []string, all boo
 			all = all && len(j.SecurityGroups) > 0
 		}
 	}
-	return groups, all
+	slices.Sort(groups)
+	return slices.Compact(groups), all
 }
+
+// hoursPerHour returns how many endpoint-hours an hour of the set is billed as.
+func (s *Set) hoursPerHour() int {
+	services, err := endpoints.Resolve(s.Services)
+	if err != nil {
+		return 0 // refused when the file was read
+	}
+	n := 0
+	for _, svc := range services {
+		if svc.Type == endpoints.Interface {
+			n += s.Zones
+		}
+	}
+	return n
+}
+
+// VPC returns the VPC that the set's subnets lie in, as the installation knows
+// it; empty before Apply.
+func (s *Set) VPC() string { return s.vpc }
+
+// Path returns the path that the configuration was read from.
+func (c *Config) Path() string { return c.path }

@@ -2,11 +2,13 @@ package config
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"drawbridge/cfn"
 	"drawbridge/scheduler"
 )
 
@@ -68,6 +70,14 @@ func TestBadConfigSaysWhereAndWhatToDo(t *testing.T) {
 		{"a place in no event", "    cluster", "    environment: {KEY: detail.key}\n    cluster", "jobs.hello.environment"},
 		{"a gateway kept by nobody", "    subnets", "    s3Gateway: mine\n    subnets", "sets.main.s3Gateway"},
 		{"a subnet of another set", "    cluster", "    subnets: [subnet-9]\n    cluster", "jobs.hello.subnets"},
+		{"a mode that is none", "sets:", "mode: dry\nsets:", "mode: \"dry\""},
+		{"a retention that CloudWatch does not take", "sets:", "logRetention: 31\nsets:", "logRetention: 31 days"},
+		{"a concurrency that starves itself", "sets:", "reservedConcurrency: 1\nsets:", "reservedConcurrency: 1"},
+		{"a boundary that is no policy", "sets:", "permissionsBoundary: admin\nsets:", "permissionsBoundary"},
+		{"a topic that is none", "sets:", "alarmTopic: me\nsets:", "alarmTopic"},
+		{"a lifetime shorter than an hour", "    subnets", "    maxLifetime: 5m\n    subnets", "sets.main.maxLifetime: 5m0s"},
+		{"a budget below one hour", "    subnets", "    hoursPerDay: 4\n    subnets", "sets.main.hoursPerDay: 4"},
+		{"no way over the budget", "    subnets", "    overBudget: beg\n    subnets", "sets.main.overBudget"},
 		{"an empty set", "  main:\n    subnets: [subnet-1, subnet-2]", "  main:", "sets.main: the set is empty"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -123,15 +133,67 @@ func TestMatching(t *testing.T) {
 	}
 }
 
-// TestReferenceNamesEveryKey holds docs/configuration.md against the types.
-func TestReferenceNamesEveryKey(t *testing.T) {
-	text, err := os.ReadFile("../../docs/configuration.md")
+// TestReference holds the table of keys in docs/configuration.md against the types
+// and their comments.
+func TestReference(t *testing.T) {
+	const path = "../../docs/configuration.md"
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, key := range Keys() {
-		if !strings.Contains(string(text), "`"+key+"`") {
-			t.Errorf("docs/configuration.md does not name the key %s", key)
+	source, err := os.ReadFile("config.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := reference(string(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), "| key |")
+	_, after, ok2 := strings.Cut(rest, "\n\n")
+	if !ok || !ok2 {
+		t.Fatal(path + " holds no table of keys")
+	}
+	want := before + table + "\n" + after
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
 		}
+	} else if string(text) != want {
+		t.Errorf("%s differs from the comments in config.go; go test ./internal/config -update writes it anew", path)
+	}
+}
+
+var update = flag.Bool("update", false, "write docs/configuration.md anew")
+
+func TestSetsThatShareAVPCBecomeOne(t *testing.T) {
+	two := `
+sets:
+  a: {subnets: [subnet-1], services: [logs], zones: 1, maxLifetime: 2h, hoursPerDay: 10}
+  b: {subnets: [subnet-2], services: [ecr.api, ecr.dkr], zones: 2, settle: 1m}
+  c: {subnets: [subnet-3]}
+jobs:
+  x: {set: b, cluster: c, taskDefinition: x, securityGroups: [sg-1]}
+  y: {set: c, cluster: c, taskDefinition: y}
+`
+	c, err := Parse("x", []byte(two))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Apply(cfn.Installed{Sets: map[string]cfn.InstalledSet{
+		"a": {VPC: "vpc-1", EndpointSecurityGroups: []string{"sg-e"}}, "b": {VPC: "vpc-1"}, "c": {VPC: "vpc-2", TaskSecurityGroup: "sg-t"},
+	}})
+	if len(c.Sets) != 2 || c.Jobs["x"].Set != "a" || c.Jobs["x"].Subnets[0] != "subnet-2" || c.Jobs["y"].SecurityGroups[0] != "sg-t" {
+		t.Fatalf("%+v, %+v, %+v", c.Sets, c.Jobs["x"], c.Jobs["y"])
+	}
+	a := c.Sets["a"]
+	if len(a.Subnets) != 2 || len(a.Services) != 3 || a.Zones != 2 || a.MaxLifetime != 0 || a.HoursPerDay != 0 || time.Duration(*a.Settle) != time.Minute {
+		t.Errorf("the shared set is %+v", a)
+	}
+	if host, ok := c.Host("b"); host != "a" || !ok {
+		t.Errorf("Host(b) = %s, %t", host, ok)
+	}
+	if _, ok := c.Host("d"); ok {
+		t.Error("Host knows a set that is not there")
 	}
 }

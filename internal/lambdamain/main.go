@@ -116,6 +116,6 @@ func (h *handler) complete(functionARN string) error {
 	if err != nil {
 		return err
 	}
-	h.ready = h.build(app.New(c, at, h.clients, h.clock, h.log, app.NewMetrics(os.Stdout, h.clock)))
+	h.ready = h.build(app.New(c, at, h.clients, h.clock, h.log, app.NewMetrics(os.Stdout, c, h.clock)))
 	return nil
 }

@@ -80,8 +80,13 @@ func (r *Reaper) sweep(ctx context.Context, id string, look scheduler.Look) erro
 		look.Patience = 0 // waiting for one set would make the others late
 	}
 	var errs []error
+	settings := r.app.Config.Settings()
 	for _, name := range names {
-		errs = append(errs, r.look(ctx, name, id, look))
+		set, err := r.app.Reconciler(scheduler.Reaper, id).Reconcile(ctx, name, look)
+		errs = append(errs, err)
+		if err == nil {
+			r.app.Metrics.Swept(set, settings[name], SweepEvery)
+		}
 	}
 	return errors.Join(errs...)
 }

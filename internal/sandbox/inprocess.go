@@ -45,7 +45,7 @@ func InProcess(sim *awssim.Sim, c *config.Config, endpoint string, transport htt
 	ck := Clock{sim}
 	at := app.Place{Region: sim.Region(), Account: sim.Account()}
 	build := func() *app.App {
-		return app.New(c, at, app.NewClients(AWSConfig(sim, endpoint, transport)), ck, log, app.NewMetrics(metrics, ck))
+		return app.New(c, at, app.NewClients(AWSConfig(sim, endpoint, transport)), ck, log, app.NewMetrics(metrics, c, ck))
 	}
 	l, r := launcher.New(build()), reaper.New(build())
 	wrap := func(handle func(context.Context, []byte, string, time.Time) (any, error)) awssim.Handler {

@@ -264,8 +264,10 @@ func TestPromise5NothingLeftBehind(t *testing.T) {
 				if w.ran()["a"] != 1 {
 					t.Errorf("ran %v, want a once (dead letters %v)", w.ran(), w.sim.Ledger().DeadLetters)
 				}
-				if left := w.sim.GroupsWithTag("drawbridge:owner"); len(left) > 0 {
-					t.Errorf("security groups %v are left behind", left)
+				for _, r := range w.sim.Ledger().Resources {
+					if set := r.Tags["drawbridge:set"]; set != "" {
+						t.Errorf("%s %s of set %s is left behind", r.Type, r.ID, set)
+					}
 				}
 				for _, p := range Check(w.config.Billing, w.sim.Ledger(), 1) {
 					if (p.Number == 5 || p.Number == 2) && !p.Kept {

@@ -44,6 +44,7 @@ const (
 	attrPhase    = "phase"    // of a set
 	attrUsable   = "usable"   // of a set, in milliseconds from 1970
 	attrAttended = "attended" // of a set, in milliseconds from 1970
+	attrPaused   = "paused"   // of a set: there if nothing is to be started or created
 	attrProgress = "progress" // of a run: its state
 	attrAttempt  = "attempt"  // of a run
 	attrData     = "data"     // the whole as JSON
@@ -54,6 +55,7 @@ const (
 	setItem     = "set"
 	runPrefix   = "run#"
 	leasePrefix = "lease#"
+	noteItem    = "note"
 )
 
 // keepFinished is how long a finished run is kept: as long as a repeated event
@@ -154,6 +156,9 @@ func (s *Store) SaveSet(ctx context.Context, set scheduler.Set) (scheduler.Set, 
 	item := key(set.Name, setItem)
 	item[attrVersion], item[attrPhase], item[attrData] = number(set.Version), text(string(set.Phase)), data
 	item[attrUsable], item[attrAttended] = number(millis(set.Usable)), number(millis(set.AttendedUntil))
+	if set.Pause != nil || set.TakeDown != "" {
+		item[attrPaused] = text("yes")
+	}
 	in := &dynamodb.PutItemInput{
 		TableName: &s.table, Item: item,
 		ConditionExpression:       aws.String("#version = :before"),
@@ -247,8 +252,8 @@ func (s *Store) Admit(ctx context.Context, name scheduler.SetName, now time.Time
 	}
 	items = append(items, types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
 		TableName: &s.table, Key: key(name, setItem),
-		ConditionExpression:       aws.String("#phase = :available AND #usable <= :now AND #attended <= :now"),
-		ExpressionAttributeNames:  map[string]string{"#phase": attrPhase, "#usable": attrUsable, "#attended": attrAttended},
+		ConditionExpression:       aws.String("#phase = :available AND #usable <= :now AND #attended <= :now AND attribute_not_exists(#paused)"),
+		ExpressionAttributeNames:  map[string]string{"#phase": attrPhase, "#usable": attrUsable, "#attended": attrAttended, "#paused": attrPaused},
 		ExpressionAttributeValues: attributes{":available": text(string(scheduler.Available)), ":now": number(millis(now))},
 	}})
 	_, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items})
@@ -336,8 +341,8 @@ func (s *Store) RecordAll(ctx context.Context, runs []scheduler.Run) error {
 func (s *Store) Begin(ctx context.Context, name scheduler.SetName, runs []scheduler.Run) error {
 	items := []types.TransactWriteItem{{ConditionCheck: &types.ConditionCheck{
 		TableName: &s.table, Key: key(name, setItem),
-		ConditionExpression:       aws.String("#phase = :available"),
-		ExpressionAttributeNames:  map[string]string{"#phase": attrPhase},
+		ConditionExpression:       aws.String("#phase = :available AND attribute_not_exists(#paused)"),
+		ExpressionAttributeNames:  map[string]string{"#phase": attrPhase, "#paused": attrPaused},
 		ExpressionAttributeValues: attributes{":available": text(string(scheduler.Available))},
 	}}}
 	for _, r := range runs {
@@ -435,4 +440,73 @@ func (s *Store) Hold(ctx context.Context, set scheduler.SetName, l scheduler.Lea
 func (s *Store) Release(ctx context.Context, set scheduler.SetName, owner string) error {
 	_, err := s.api.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &s.table, Key: key(set, leasePrefix+owner)})
 	return awserr.Mark(err, "release set %s for %s", set, owner)
+}
+
+// Note reads what SaveNote has written for a set into v, and says whether there
+// was anything.
+func (s *Store) Note(ctx context.Context, set scheduler.SetName, v any) (bool, error) {
+	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: key(set, noteItem), ConsistentRead: aws.Bool(true)})
+	if err != nil || len(out.Item) == 0 {
+		return false, awserr.Mark(err, "load the note of set %s", set)
+	}
+	return true, dataOf(out.Item, v)
+}
+
+// SaveNote writes a value beside a set: what an installation that only observes
+// would have made.
+func (s *Store) SaveNote(ctx context.Context, set scheduler.SetName, v any) error {
+	data, err := encode(v)
+	if err != nil {
+		return fmt.Errorf("save the note of set %s: %w", set, err)
+	}
+	item := key(set, noteItem)
+	item[attrData] = data
+	_, err = s.api.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: item})
+	return awserr.Mark(err, "save the note of set %s", set)
+}
+
+// Runs returns every run of a set that is kept, finished ones included, in order
+// of id. It reads a megabyte a call.
+func (s *Store) Runs(ctx context.Context, set scheduler.SetName) ([]scheduler.Run, error) {
+	var runs []scheduler.Run
+	var from attributes
+	for {
+		out, err := s.api.Query(ctx, &dynamodb.QueryInput{
+			TableName: &s.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: from,
+			KeyConditionExpression:    aws.String("#set = :set AND begins_with(#item, :run)"),
+			ExpressionAttributeNames:  map[string]string{"#set": attrSet, "#item": attrItem},
+			ExpressionAttributeValues: attributes{":set": text(string(set)), ":run": text(runPrefix)},
+		})
+		if err != nil {
+			return nil, awserr.Mark(err, "list the runs of set %s", set)
+		}
+		for _, item := range out.Items {
+			var r scheduler.Run
+			if err := dataOf(item, &r); err != nil {
+				return nil, fmt.Errorf("list the runs of set %s: %w", set, err)
+			}
+			runs = append(runs, r)
+		}
+		if from = out.LastEvaluatedKey; len(from) == 0 {
+			return runs, nil
+		}
+	}
+}
+
+// Forget removes the record of a run that was sent to the dead-letter queue, so
+// that its event counts as new. Any other run stays, with ErrConflict.
+func (s *Store) Forget(ctx context.Context, r scheduler.Run) error {
+	if r.Outcome != scheduler.DeadLettered {
+		return fmt.Errorf("forget run %s: %w: it is %s %s", r.ID, scheduler.ErrConflict, r.State, r.Outcome)
+	}
+	_, err := s.api.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: &s.table, Key: key(r.Set, runPrefix+string(r.ID)),
+		ConditionExpression:       aws.String("attribute_not_exists(#item) OR #progress = :finished AND #attempt = :attempt"),
+		ExpressionAttributeNames:  map[string]string{"#item": attrItem, "#progress": attrProgress, "#attempt": attrAttempt},
+		ExpressionAttributeValues: attributes{":finished": text(string(scheduler.Finished)), ":attempt": number(int64(r.Attempt))},
+	})
+	if err != nil {
+		return conflictOr(err, "forget run %s", r.ID)
+	}
+	return nil
 }

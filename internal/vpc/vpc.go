@@ -24,8 +24,6 @@ type ec2API interface {
 	DescribeRouteTables(context.Context, *ec2.DescribeRouteTablesInput, ...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
 	DescribeVpcEndpointServices(context.Context, *ec2.DescribeVpcEndpointServicesInput, ...func(*ec2.Options)) (*ec2.DescribeVpcEndpointServicesOutput, error)
 	DescribeVpcEndpoints(context.Context, *ec2.DescribeVpcEndpointsInput, ...func(*ec2.Options)) (*ec2.DescribeVpcEndpointsOutput, error)
-	DescribeSecurityGroups(context.Context, *ec2.DescribeSecurityGroupsInput, ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error)
-	DeleteSecurityGroup(context.Context, *ec2.DeleteSecurityGroupInput, ...func(*ec2.Options)) (*ec2.DeleteSecurityGroupOutput, error)
 	DeleteVpcEndpoints(context.Context, *ec2.DeleteVpcEndpointsInput, ...func(*ec2.Options)) (*ec2.DeleteVpcEndpointsOutput, error)
 }
 
@@ -144,7 +142,7 @@ func (r *Reader) endpoints(ctx context.Context, v *endpoints.VPC, owned []Tag) e
 	for _, e := range list {
 		v.Endpoints = append(v.Endpoints, endpoints.Endpoint{
 			ID: aws.ToString(e.VpcEndpointId), Service: aws.ToString(e.ServiceName), Type: endpoints.Type(strings.ToLower(string(e.VpcEndpointType))), State: stateOf(e),
-			PrivateDNS: aws.ToBool(e.PrivateDnsEnabled), RouteTables: e.RouteTableIds, Owned: carries(e.Tags, owned),
+			PrivateDNS: aws.ToBool(e.PrivateDnsEnabled), RouteTables: e.RouteTableIds, Owned: carries(e.Tags, owned), Tags: tagMap(e.Tags),
 		})
 	}
 	return nil
@@ -161,6 +159,14 @@ func carries(tags []types.Tag, want []Tag) bool {
 		}
 	}
 	return len(want) > 0
+}
+
+func tagMap(tags []types.Tag) map[string]string {
+	out := map[string]string{}
+	for _, t := range tags {
+		out[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return out
 }
 
 func (r *Reader) list(ctx context.Context, filters ...types.Filter) ([]types.VpcEndpoint, error) {
@@ -218,8 +224,7 @@ func (r *Reader) Count(ctx context.Context, tags []Tag) (scheduler.EndpointCount
 	return c, nil
 }
 
-// Sweep deletes every endpoint that carries all of tags and, where none is left,
-// every security group that does.
+// Sweep deletes every endpoint that carries all of tags.
 func (r *Reader) Sweep(ctx context.Context, tags []Tag) error {
 	list, err := r.list(ctx, byTags(tags)...)
 	if err != nil {
@@ -231,9 +236,6 @@ func (r *Reader) Sweep(ctx context.Context, tags []Tag) error {
 			ids = append(ids, aws.ToString(e.VpcEndpointId))
 		}
 	}
-	if len(list) == 0 {
-		return r.sweepGroups(ctx, tags)
-	}
 	if len(ids) == 0 {
 		return nil
 	}
@@ -244,22 +246,6 @@ func (r *Reader) Sweep(ctx context.Context, tags []Tag) error {
 	for _, u := range out.Unsuccessful { // a reply that succeeds may list failures
 		if u.Error != nil && !strings.Contains(aws.ToString(u.Error.Code), "NotFound") {
 			return fmt.Errorf("delete endpoint %s: %s: %s", aws.ToString(u.ResourceId), aws.ToString(u.Error.Code), aws.ToString(u.Error.Message))
-		}
-	}
-	return nil
-}
-
-// sweepGroups deletes the security groups that carry all of tags. One that others
-// refer to stays: it is theirs to let go, and costs nothing.
-func (r *Reader) sweepGroups(ctx context.Context, tags []Tag) error {
-	out, err := r.api.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: byTags(tags)})
-	if err != nil {
-		return awserr.Mark(err, "describe the security groups to sweep")
-	}
-	for _, g := range out.SecurityGroups {
-		_, err := r.api.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: g.GroupId})
-		if code := awserr.Code(err); err != nil && code != "DependencyViolation" && code != "InvalidGroup.NotFound" {
-			return awserr.Mark(err, "delete security group %s", aws.ToString(g.GroupId))
 		}
 	}
 	return nil

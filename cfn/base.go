@@ -1,0 +1,445 @@
+package cfn
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/goccy/go-yaml"
+
+	"drawbridge/endpoints"
+)
+
+// SchemaTag is the tag of the base stack that names the shape of what the
+// installation stores, as a number. Schema is the number of this version; a
+// deployment over a stack with a higher one is refused.
+const (
+	SchemaTag = "drawbridge:schema"
+	Schema    = 1
+)
+
+// Base is what the base stack of an installation holds: all that Drawbridge owns
+// save the endpoint stacks of the sets and the bucket that holds its code.
+// Nothing of it costs by the hour.
+type Base struct {
+	// Name is the installation's name.
+	Name   string
+	Region string
+	Sets   []BaseSet
+	Jobs   []BaseJob
+	// Observe leaves out every right to change what lies outside.
+	Observe bool
+	// Architecture of the functions: arm64 or x86_64.
+	Architecture string
+	// LogRetention is how long the functions' logs are kept, in days.
+	LogRetention int
+	// ReservedConcurrency of each function; 0 reserves none.
+	ReservedConcurrency int
+	// ECSCluster is the name of a cluster to make; empty makes none.
+	ECSCluster string
+	// PaidHoursPerDay is the number of endpoint-hours a day above which an alarm
+	// sounds; 0 leaves that alarm out.
+	PaidHoursPerDay int
+	// SweepMinutes is how often the sweep comes by.
+	SweepMinutes int
+
+	names Names
+}
+
+// BaseSet is an endpoint set of the base stack.
+type BaseSet struct {
+	Name, VPC string
+	Services  []endpoints.Service
+	// Subnets are where endpoints may go.
+	Subnets []string
+	// RouteTables are the subnets' tables.
+	RouteTables []string
+	// PermanentGateway makes an S3 gateway on the tables in the base stack,
+	// SetGateway lets the set's own stack make one.
+	PermanentGateway, SetGateway bool
+	// TaskGroups are the security groups that jobs name. MakeTaskGroup adds one
+	// for the jobs that name none.
+	TaskGroups    []string
+	MakeTaskGroup bool
+	// EndpointGroups are given security groups of the endpoints; without any one
+	// is made, which the tasks' groups may reach.
+	EndpointGroups []string
+	// S3PrefixList is the id of the prefix list of S3's addresses in the Region.
+	S3PrefixList string
+	// HasMaximum says that the set has a maximum lifetime.
+	HasMaximum bool
+}
+
+// BaseJob is a job as far as the base stack depends on it.
+type BaseJob struct {
+	Name                    string
+	Cluster, TaskDefinition string
+	// Roles are the ARNs of the task role and the execution role.
+	Roles []string
+	// Patterns are event patterns as JSON.
+	Patterns []json.RawMessage
+}
+
+// Installed is what the functions learn about the base stack that they are part
+// of, from their environment as JSON.
+type Installed struct {
+	Sets map[string]InstalledSet `json:"sets"`
+}
+
+// InstalledSet is what the base stack holds for a set.
+type InstalledSet struct {
+	VPC                    string   `json:"vpc"`
+	TaskSecurityGroup      string   `json:"taskSecurityGroup,omitempty"`
+	EndpointSecurityGroups []string `json:"endpointSecurityGroups"`
+}
+
+// InstalledVariable is the environment variable that holds Installed.
+const InstalledVariable = "DRAWBRIDGE_INSTALLED"
+
+// The template's parameters. The code lies in a bucket under two keys; the others
+// may be left empty.
+const (
+	ParameterCodeBucket   = "CodeBucket"
+	ParameterLauncherCode = "LauncherCode"
+	ParameterReaperCode   = "ReaperCode"
+	ParameterBoundary     = "PermissionsBoundary"
+	ParameterAlarmTopic   = "AlarmTopic"
+)
+
+// Timing of the functions. The event source mapping's concurrency keeps a burst
+// upon a warm set within the rate of RunTask.
+const (
+	FunctionSeconds  = 900
+	functionMemory   = 128
+	batchSize        = 10
+	batchConcurrency = 2
+	maxReceives      = 5
+	deadLetterDays   = 14
+)
+
+// Template returns the base stack's template as YAML. The same base gives the
+// same bytes.
+func (b Base) Template() ([]byte, error) {
+	compact, err := b.JSON()
+	if err != nil {
+		return nil, err
+	}
+	out, err := yaml.JSONToYAML(compact)
+	if err != nil {
+		return nil, fmt.Errorf("encode the template of %s: %w", b.Name, err)
+	}
+	return out, nil
+}
+
+// JSON returns the base stack's template as JSON without blanks.
+func (b Base) JSON() ([]byte, error) {
+	b.names = NamesOf(b.Name, b.Region)
+	r := object{}
+	b.addStore(r)
+	b.addRoles(r)
+	b.addFunctions(r)
+	b.addRules(r)
+	for _, s := range b.Sets {
+		b.addSet(r, s)
+	}
+	b.addAlarms(r)
+	text := func(description, def string, more ...any) object {
+		p := object{"Type": "String", "Description": description}
+		if len(more) == 0 {
+			p["Default"] = def
+		}
+		return p
+	}
+	t := object{
+		"AWSTemplateFormatVersion": "2010-09-09",
+		"Description":              fmt.Sprintf("Drawbridge installation %s: everything but the endpoints, which come and go in stacks of their own", b.Name),
+		"Parameters": object{
+			ParameterCodeBucket:   text("Bucket that holds the functions' code", "", true),
+			ParameterLauncherCode: text("Key of the launcher's zip", "", true),
+			ParameterReaperCode:   text("Key of the reaper's zip", "", true),
+			ParameterBoundary:     text("ARN of a permissions boundary for every role; empty for none", ""),
+			ParameterAlarmTopic:   text("ARN of the SNS topic that alarms go to; empty for none", ""),
+		},
+		"Conditions": object{"HasBoundary": has(ParameterBoundary), "HasAlarmTopic": has(ParameterAlarmTopic)},
+		"Resources":  r,
+		"Outputs":    b.outputs(),
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(t); err != nil {
+		return nil, fmt.Errorf("encode the template of %s: %w", b.Name, err)
+	}
+	return bytes.TrimSpace(out.Bytes()), nil
+}
+
+func has(parameter string) object {
+	return object{"Fn::Not": []any{object{"Fn::Equals": []any{ref(parameter), ""}}}}
+}
+
+func ref(name string) object { return object{"Ref": name} }
+
+func att(name, attribute string) object { return object{"Fn::GetAtt": []string{name, attribute}} }
+
+func optional(condition, parameter string) object {
+	return object{"Fn::If": []any{condition, ref(parameter), ref("AWS::NoValue")}}
+}
+
+func resource(kind string, properties object) object {
+	return object{"Type": kind, "Properties": properties}
+}
+
+func (b Base) outputs() object {
+	out := object{
+		"Table":       object{"Description": "The table of sets, runs and leases", "Value": ref("Table")},
+		"EventsQueue": object{"Description": "The queue that takes job events", "Value": ref("Events")},
+		"Launcher":    object{"Description": "The launcher function", "Value": ref("Launcher")},
+		"Reaper":      object{"Description": "The reaper function", "Value": ref("Reaper")},
+		"DeadLetters": object{"Description": "The queue of events that could not be done", "Value": ref("DeadLetters")},
+	}
+	for _, s := range b.Sets {
+		if s.MakeTaskGroup {
+			out[taskGroupID(s.Name)] = object{"Description": "The security group of tasks of set " + s.Name, "Value": att(taskGroupID(s.Name), "GroupId")}
+		}
+	}
+	return out
+}
+
+// addStore adds the table and the two queues.
+func (b Base) addStore(r object) {
+	attribute := func(name string) object { return object{"AttributeName": name, "AttributeType": "S"} }
+	key := func(name, kind string) object { return object{"AttributeName": name, "KeyType": kind} }
+	table := resource("AWS::DynamoDB::Table", object{
+		"TableName":                        b.names.Table,
+		"BillingMode":                      "PAY_PER_REQUEST",
+		"AttributeDefinitions":             []any{attribute("set"), attribute("item"), attribute("live")},
+		"KeySchema":                        []any{key("set", "HASH"), key("item", "RANGE")},
+		"LocalSecondaryIndexes":            []any{object{"IndexName": "live", "KeySchema": []any{key("set", "HASH"), key("live", "RANGE")}, "Projection": object{"ProjectionType": "ALL"}}},
+		"TimeToLiveSpecification":          object{"AttributeName": "expires", "Enabled": true},
+		"PointInTimeRecoverySpecification": object{"PointInTimeRecoveryEnabled": true},
+		"SSESpecification":                 object{"SSEEnabled": true},
+	})
+	table["DeletionPolicy"], table["UpdateReplacePolicy"] = "Delete", "Retain"
+	r["Table"] = table
+	queue := func(name string, properties object) object {
+		properties["QueueName"], properties["SqsManagedSseEnabled"] = name, true
+		q := resource("AWS::SQS::Queue", properties)
+		q["DeletionPolicy"], q["UpdateReplacePolicy"] = "Delete", "Delete"
+		return q
+	}
+	r["DeadLetters"] = queue(b.names.DeadLetters, object{"MessageRetentionPeriod": deadLetterDays * 24 * 3600})
+	r["Events"] = queue(b.names.Events, object{"VisibilityTimeout": FunctionSeconds, "MessageRetentionPeriod": 4 * 24 * 3600,
+		"RedrivePolicy": object{"deadLetterTargetArn": att("DeadLetters", "Arn"), "maxReceiveCount": maxReceives}})
+	tls := func(queue string) object {
+		return object{"Sid": "OnlyEncrypted", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": att(queue, "Arn"), "Condition": object{"Bool": object{"aws:SecureTransport": "false"}}}
+	}
+	events := []any{tls("Events")}
+	if rules := b.jobRules(); len(rules) > 0 {
+		var sources []any
+		for _, rule := range rules {
+			sources = append(sources, att(rule.id, "Arn"))
+		}
+		events = append(events, object{"Sid": "JobEvents", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": att("Events", "Arn"),
+			"Condition": object{"ArnEquals": object{"aws:SourceArn": sources}}})
+	}
+	r["EventsPolicy"] = resource("AWS::SQS::QueuePolicy", object{"Queues": []any{ref("Events")}, "PolicyDocument": object{"Version": "2012-10-17", "Statement": events}})
+	r["DeadLettersPolicy"] = resource("AWS::SQS::QueuePolicy", object{"Queues": []any{ref("DeadLetters")}, "PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{tls("DeadLetters")}}})
+	r["Timers"] = resource("AWS::Scheduler::ScheduleGroup", object{"Name": b.names.ScheduleGroup})
+	if b.ECSCluster != "" {
+		r["Cluster"] = resource("AWS::ECS::Cluster", object{"ClusterName": b.ECSCluster, "ClusterSettings": []any{object{"Name": "containerInsights", "Value": "enabled"}}})
+	}
+}
+
+func (b Base) addRoles(r object) {
+	for _, x := range []struct {
+		id, name, service string
+		role              Role
+		condition         object
+	}{
+		{"LauncherRole", b.names.LauncherRole, "lambda", LauncherRole, nil},
+		{"ReaperRole", b.names.ReaperRole, "lambda", ReaperRole, nil},
+		{"ServiceRole", b.names.StackRole, "cloudformation", ServiceRole, nil},
+		{"TimerRole", b.names.TimerRole, "scheduler", TimerRole, object{"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")}}},
+	} {
+		trust := object{"Effect": "Allow", "Principal": object{"Service": x.service + ".amazonaws.com"}, "Action": "sts:AssumeRole"}
+		if x.condition != nil {
+			trust["Condition"] = x.condition
+		}
+		p := object{
+			"RoleName":                 x.name,
+			"Description":              "Drawbridge " + b.Name + ": " + string(x.role),
+			"AssumeRolePolicyDocument": object{"Version": "2012-10-17", "Statement": []any{trust}},
+			"PermissionsBoundary":      optional("HasBoundary", ParameterBoundary),
+		}
+		if policy := b.policyOf(x.role); policy != nil {
+			p["Policies"] = []any{object{"PolicyName": "drawbridge", "PolicyDocument": policy}}
+		}
+		r[x.id] = resource("AWS::IAM::Role", p)
+	}
+}
+
+func (b Base) addFunctions(r object) {
+	for _, x := range []struct{ id, name, role, code, logs, what string }{
+		{"Launcher", b.names.Launcher, "LauncherRole", ParameterLauncherCode, "LauncherLogs", "job events in, endpoints up, Fargate tasks started"},
+		{"Reaper", b.names.Reaper, "ReaperRole", ParameterReaperCode, "ReaperLogs", "tasks followed to their end, idle endpoints taken down"},
+	} {
+		logs := resource("AWS::Logs::LogGroup", object{"LogGroupName": "/aws/lambda/" + x.name, "RetentionInDays": b.LogRetention})
+		logs["DeletionPolicy"], logs["UpdateReplacePolicy"] = "Delete", "Delete"
+		r[x.logs] = logs
+		p := object{
+			"FunctionName": x.name, "Description": "Drawbridge " + b.Name + ": " + x.what,
+			"Runtime": "provided.al2023", "Handler": "bootstrap", "Architectures": []any{b.Architecture},
+			"Role": att(x.role, "Arn"), "Timeout": FunctionSeconds, "MemorySize": functionMemory,
+			"Code":        object{"S3Bucket": ref(ParameterCodeBucket), "S3Key": ref(x.code)},
+			"Environment": object{"Variables": object{InstalledVariable: sub(b.installed())}},
+		}
+		if b.ReservedConcurrency > 0 {
+			p["ReservedConcurrentExecutions"] = b.ReservedConcurrency
+		}
+		f := resource("AWS::Lambda::Function", p)
+		f["DependsOn"] = x.logs // or Lambda would make the group itself, without an end to it
+		r[x.id] = f
+	}
+	r["LauncherEvents"] = resource("AWS::Lambda::EventSourceMapping", object{
+		"EventSourceArn": att("Events", "Arn"), "FunctionName": ref("Launcher"), "BatchSize": batchSize, "FunctionResponseTypes": []any{"ReportBatchItemFailures"},
+		"ScalingConfig": object{"MaximumConcurrency": batchConcurrency},
+	})
+	r["LauncherFailures"] = resource("AWS::Lambda::EventInvokeConfig", object{
+		"FunctionName": ref("Launcher"), "Qualifier": "$LATEST", "MaximumRetryAttempts": 2,
+		"DestinationConfig": object{"OnFailure": object{"Destination": att("DeadLetters", "Arn")}},
+	})
+	r["ReaperFailures"] = resource("AWS::Lambda::EventInvokeConfig", object{"FunctionName": ref("Reaper"), "Qualifier": "$LATEST", "MaximumRetryAttempts": 2})
+}
+
+// installed returns Installed as JSON, with references for CloudFormation to
+// fill in.
+func (b Base) installed() string {
+	in := Installed{Sets: map[string]InstalledSet{}}
+	for _, s := range b.Sets {
+		is := InstalledSet{VPC: s.VPC, EndpointSecurityGroups: sorted(s.EndpointGroups)}
+		if len(s.EndpointGroups) == 0 {
+			is.EndpointSecurityGroups = []string{"${" + endpointGroupID(s.Name) + ".GroupId}"}
+		}
+		if s.MakeTaskGroup {
+			is.TaskSecurityGroup = "${" + taskGroupID(s.Name) + ".GroupId}"
+		}
+		in.Sets[s.Name] = is
+	}
+	text, err := json.Marshal(in)
+	if err != nil {
+		return "" // texts always encode
+	}
+	return string(text)
+}
+
+// rule is a rule of EventBridge.
+type rule struct {
+	id, name, description string
+	pattern               json.RawMessage
+	rate                  string
+	target                string
+}
+
+func (b Base) jobRules() []rule {
+	var out []rule
+	for _, j := range b.Jobs {
+		for i, p := range j.Patterns {
+			out = append(out, rule{id: fmt.Sprintf("Job%s%d", pascal(j.Name), i), name: fmt.Sprintf("%s-job-%s-%d", b.Name, j.Name, i), description: "events that start job " + j.Name, pattern: p, target: "Events"})
+		}
+	}
+	return out
+}
+
+func (b Base) reaperRules() []rule {
+	pattern := func(v object) json.RawMessage {
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil // texts always encode
+		}
+		return text
+	}
+	return []rule{
+		{id: "TaskStopped", name: b.names.Reaper + "-tasks", description: "tasks of ours that have stopped", target: "Reaper",
+			pattern: pattern(object{"source": []string{"aws.ecs"}, "detail-type": []string{"ECS Task State Change"},
+				"detail": object{"lastStatus": []string{"STOPPED"}, "startedBy": []any{object{"prefix": b.Name + "/"}}}})},
+		{id: "StackChanged", name: b.names.Reaper + "-stacks", description: "endpoint stacks of ours that have changed", target: "Reaper",
+			pattern: pattern(object{"source": []string{"aws.cloudformation"}, "detail-type": []string{"CloudFormation Stack Status Change"},
+				"detail": object{"stack-id": []any{object{"wildcard": "*:stack/" + b.Name + "-set-*"}}}})},
+		{id: "Sweep", name: b.names.Reaper + "-sweep", description: "the look at every set that makes up for whatever was lost", target: "Reaper", rate: fmt.Sprintf("rate(%d minutes)", b.SweepMinutes)},
+	}
+}
+
+func (b Base) addRules(r object) {
+	for _, x := range append(b.reaperRules(), b.jobRules()...) {
+		p := object{"Name": x.name, "Description": "Drawbridge " + b.Name + ": " + x.description, "State": "ENABLED", "Targets": []any{object{"Id": "target", "Arn": att(x.target, "Arn")}}}
+		if x.rate != "" {
+			p["ScheduleExpression"] = x.rate
+		} else {
+			p["EventPattern"] = x.pattern
+		}
+		r[x.id] = resource("AWS::Events::Rule", p)
+		if x.target == "Reaper" {
+			r[x.id+"Permission"] = resource("AWS::Lambda::Permission", object{
+				"FunctionName": ref("Reaper"), "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com", "SourceArn": att(x.id, "Arn"),
+			})
+		}
+	}
+}
+
+func taskGroupID(set string) string     { return "TaskSecurityGroup" + pascal(set) }
+func endpointGroupID(set string) string { return "EndpointSecurityGroup" + pascal(set) }
+
+// addTaskGroup adds the security group of tasks: out to the endpoints and to S3
+// through its gateway, nothing in.
+func (b Base) addTaskGroup(r object, s BaseSet) {
+	out := func(key string, value any, what string) object {
+		return object{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, key: value, "Description": "HTTPS to " + what}
+	}
+	egress := []any{out("DestinationPrefixListId", s.S3PrefixList, "S3 through its gateway")}
+	for _, g := range sorted(s.EndpointGroups) {
+		egress = append(egress, out("DestinationSecurityGroupId", g, "the endpoints"))
+	}
+	r[taskGroupID(s.Name)] = resource("AWS::EC2::SecurityGroup", object{
+		"GroupDescription": "Drawbridge set " + s.Name + ": tasks", "VpcId": s.VPC, "SecurityGroupEgress": egress,
+		"Tags": []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-tasks"}},
+	})
+	if len(s.EndpointGroups) == 0 { // a rule of its own: each of the two groups names the other
+		p := out("DestinationSecurityGroupId", att(endpointGroupID(s.Name), "GroupId"), "the endpoints")
+		p["GroupId"] = att(taskGroupID(s.Name), "GroupId")
+		r[taskGroupID(s.Name)+"ToEndpoints"] = resource("AWS::EC2::SecurityGroupEgress", p)
+	}
+}
+
+// addSet adds what a set needs for ever: security groups and the S3 gateway,
+// which are free, and which a deletion of endpoints must not wait for.
+func (b Base) addSet(r object, s BaseSet) {
+	if s.MakeTaskGroup {
+		b.addTaskGroup(r, s)
+	}
+	if len(s.EndpointGroups) == 0 {
+		var in []any
+		from := func(group any, what string) {
+			in = append(in, object{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "SourceSecurityGroupId": group, "Description": "HTTPS from " + what})
+		}
+		for _, g := range sorted(s.TaskGroups) {
+			from(g, "the tasks in "+g)
+		}
+		if s.MakeTaskGroup {
+			from(att(taskGroupID(s.Name), "GroupId"), "the tasks")
+		}
+		r[endpointGroupID(s.Name)] = resource("AWS::EC2::SecurityGroup", object{
+			"GroupDescription":     "Drawbridge set " + s.Name + ": endpoints",
+			"VpcId":                s.VPC,
+			"SecurityGroupIngress": in,
+			// Without an egress rule of its own a group lets everything out.
+			"SecurityGroupEgress": []any{object{"IpProtocol": "-1", "CidrIp": "127.0.0.1/32", "Description": "nothing goes out"}},
+			"Tags":                []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-endpoints"}},
+		})
+	}
+	if s.PermanentGateway {
+		svc, err := endpoints.Lookup("s3")
+		if err == nil {
+			r["S3Gateway"+pascal(s.Name)] = gateway(svc, b.Region, s.VPC, s.RouteTables, []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-s3"}})
+		}
+	}
+}

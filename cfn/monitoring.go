@@ -1,0 +1,124 @@
+package cfn
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Namespace is the CloudWatch namespace of every metric. Each has the dimension
+// Installation, and once more Installation and Set.
+const Namespace = "Drawbridge"
+
+// The metrics that alarms and the dashboard show.
+const (
+	MetricRunsEnded     = "RunsEnded"
+	MetricRunsFailed    = "RunsFailed"
+	MetricRunWait       = "RunWait"
+	MetricSetsFailed    = "SetsFailed"
+	MetricSetOverAge    = "SetOverAge"
+	MetricSetUp         = "SetUp"
+	MetricSweeps        = "Sweeps"
+	MetricPaidHours     = "PaidEndpointHours"
+	MetricUsedHours     = "UsedEndpointHours"
+	MetricAlwaysOnHours = "AlwaysOnEndpointHours"
+)
+
+// alarm is an alarm of the base stack; it sounds when statistic over period is
+// above threshold.
+type alarm struct {
+	id, metric, description string
+	statistic               string
+	period, periods         int
+	above                   int
+	missing                 string
+}
+
+func (b Base) addAlarms(r object) {
+	alarms := []alarm{
+		{"FailedRuns", MetricRunsFailed, "a run failed; drawbridge runs shows why", "Sum", 300, 1, 0, "notBreaching"},
+		{"FailedSets", MetricSetsFailed, "endpoints did not come up; drawbridge why SET shows the reason", "Sum", 300, 1, 0, "notBreaching"},
+		{"SilentSweep", MetricSweeps, "the sweep has not come by for 15 minutes: the reaper does not run", "Sum", 900, 1, 0, "breaching"},
+	}
+	for _, s := range b.Sets {
+		if s.HasMaximum {
+			alarms = append(alarms, alarm{"OldSets", MetricSetOverAge, "a set is up longer than its maxLifetime; drawbridge why SET shows what holds it", "Maximum", 300, 1, 0, "notBreaching"})
+			break
+		}
+	}
+	if b.PaidHoursPerDay > 0 {
+		alarms = append(alarms, alarm{"PaidHours", MetricPaidHours, fmt.Sprintf("more than %d endpoint-hours were paid in a day", b.PaidHoursPerDay), "Sum", 86400, 1, b.PaidHoursPerDay, "notBreaching"})
+	}
+	for _, a := range alarms {
+		p := b.alarm(a)
+		p["Namespace"], p["MetricName"], p["Dimensions"] = Namespace, a.metric, []any{object{"Name": "Installation", "Value": b.Name}}
+		if a.id == "SilentSweep" {
+			p["ComparisonOperator"], p["Threshold"] = "LessThanThreshold", 1
+		}
+		r[a.id+"Alarm"] = resource("AWS::CloudWatch::Alarm", p)
+	}
+	dead := b.alarm(alarm{id: "DeadLetters", description: "an event could not be done; drawbridge replay shows it with its reason", statistic: "Maximum", period: 300, periods: 1, missing: "notBreaching"})
+	dead["Namespace"], dead["MetricName"], dead["Dimensions"] = "AWS/SQS", "ApproximateNumberOfMessagesVisible", []any{object{"Name": "QueueName", "Value": att("DeadLetters", "QueueName")}}
+	r["DeadLettersAlarm"] = resource("AWS::CloudWatch::Alarm", dead)
+	r["Dashboard"] = resource("AWS::CloudWatch::Dashboard", object{"DashboardName": b.names.Dashboard, "DashboardBody": sub(b.dashboard())})
+}
+
+func (b Base) alarm(a alarm) object {
+	return object{
+		"AlarmName": b.Name + "-" + kebab(a.id), "AlarmDescription": "Drawbridge " + b.Name + ": " + a.description,
+		"Statistic": a.statistic, "Period": a.period, "EvaluationPeriods": a.periods, "Threshold": a.above, "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": a.missing,
+		"AlarmActions": []any{optional("HasAlarmTopic", ParameterAlarmTopic)}, "OKActions": []any{optional("HasAlarmTopic", ParameterAlarmTopic)},
+	}
+}
+
+// kebab turns FailedRuns into failed-runs.
+func kebab(s string) string {
+	var out []rune
+	for i, r := range s {
+		if r >= 'A' && r <= 'Z' {
+			if i > 0 {
+				out = append(out, '-')
+			}
+			r += 'a' - 'A'
+		}
+		out = append(out, r)
+	}
+	return string(out)
+}
+
+// dashboard returns the body of the dashboard as JSON.
+func (b Base) dashboard() string {
+	metric := func(name, stat, label string, set string) []any {
+		m := []any{Namespace, name, "Installation", b.Name}
+		if set != "" {
+			m = append(m, "Set", set)
+		}
+		return append(m, object{"stat": stat, "label": label})
+	}
+	hidden := func(name, id string) []any {
+		return []any{Namespace, name, "Installation", b.Name, object{"stat": "Sum", "id": id, "visible": false}}
+	}
+	y := 0
+	var widgets []any
+	add := func(title string, period int, view string, metrics ...any) {
+		widgets = append(widgets, object{"type": "metric", "x": 12 * (len(widgets) % 2), "y": y, "width": 12, "height": 6, "properties": object{
+			"title": title, "region": b.Region, "period": period, "view": view, "stacked": false, "metrics": metrics,
+		}})
+		if len(widgets)%2 == 0 {
+			y += 6
+		}
+	}
+	add("Endpoint-hours a day", 86400, "timeSeries", metric(MetricPaidHours, "Sum", "paid", ""), metric(MetricUsedHours, "Sum", "used by tasks", ""),
+		hidden(MetricAlwaysOnHours, "always"), hidden(MetricPaidHours, "paid"), []any{object{"expression": "always - FILL(paid, 0)", "label": "avoided", "id": "avoided"}})
+	add("Runs", 3600, "timeSeries", metric(MetricRunsEnded, "Sum", "ended", ""), metric(MetricRunsFailed, "Sum", "failed", ""))
+	add("Wait for the task, seconds", 3600, "timeSeries", metric(MetricRunWait, "p50", "median", ""), metric(MetricRunWait, "p90", "p90", ""), metric(MetricRunWait, "Maximum", "longest", ""))
+	var up []any
+	for _, s := range b.Sets {
+		up = append(up, metric(MetricSetUp, "Maximum", s.Name, s.Name))
+	}
+	add("Sets up", 300, "timeSeries", up...)
+	text, err := json.Marshal(object{"widgets": widgets})
+	if err != nil {
+		return "" // texts and numbers always encode
+	}
+	return string(text)
+}

@@ -1,0 +1,264 @@
+package cfn
+
+import (
+	"slices"
+	"strings"
+)
+
+// Role names one of the four roles that an installation owns.
+type Role string
+
+// The roles.
+const (
+	LauncherRole Role = "launcher"
+	ReaperRole   Role = "reaper"
+	ServiceRole  Role = "cloudformation"
+	TimerRole    Role = "scheduler"
+)
+
+// Statement is one statement of a role's policy, with the reason for it. Texts
+// may hold CloudFormation's pseudo parameters, such as ${AWS::AccountId}.
+type Statement struct {
+	Role      Role
+	Sid       string
+	Actions   []string
+	Resources []string
+	// Condition is the statement's Condition block; nil for none.
+	Condition map[string]map[string]any
+	// Why says what the role needs the statement for.
+	Why string
+	// Acts marks rights to change what lies outside of the installation. An
+	// installation that only observes has none of them.
+	Acts bool
+}
+
+// Permissions returns every statement of every role, the one source of the base
+// stack's policies and of docs/permissions.md.
+func (b Base) Permissions() []Statement {
+	var out []Statement
+	for _, role := range []Role{LauncherRole, ReaperRole} {
+		out = append(out, b.shared(role)...)
+	}
+	out = append(out, b.launcher()...)
+	out = append(out, b.reaper()...)
+	out = append(out, b.serviceRole()...)
+	out = append(out, Statement{Role: TimerRole, Sid: "WakeReaper", Actions: []string{"lambda:InvokeFunction"}, Resources: []string{b.function(b.names.Reaper)},
+		Why: "a set's timer invokes the reaper"})
+	if b.Observe {
+		out = slices.DeleteFunc(out, func(s Statement) bool { return s.Acts })
+	}
+	slices.SortStableFunc(out, func(x, y Statement) int { return roleOrder(x.Role) - roleOrder(y.Role) })
+	return out
+}
+
+func roleOrder(r Role) int {
+	return slices.Index([]Role{LauncherRole, ReaperRole, ServiceRole, TimerRole}, r)
+}
+
+func arn(service, resource string) string {
+	return "arn:${AWS::Partition}:" + service + ":${AWS::Region}:${AWS::AccountId}:" + resource
+}
+
+func roleARN(name string) string { return "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/" + name }
+
+func (b Base) function(name string) string { return arn("lambda", "function:"+name) }
+
+// setStacks are the stacks of every set, in every generation.
+func (b Base) setStacks() string { return arn("cloudformation", "stack/"+b.Name+"-set-*/*") }
+
+func equals(key string, values ...string) map[string]map[string]any {
+	return map[string]map[string]any{"StringEquals": {key: oneOrMore(values)}}
+}
+
+func oneOrMore(values []string) any {
+	if len(values) == 1 {
+		return values[0]
+	}
+	return values
+}
+
+func (b Base) shared(role Role) []Statement {
+	function, logs := b.names.Launcher, "the launcher"
+	if role == ReaperRole {
+		function, logs = b.names.Reaper, "the reaper"
+	}
+	return []Statement{
+		{Role: role, Sid: "Store", Actions: []string{"dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem"}, Resources: []string{arn("dynamodb", "table/"+b.names.Table)},
+			Why: "sets, runs and leases are read and written, each write under a condition"},
+		{Role: role, Sid: "StoreIndex", Actions: []string{"dynamodb:Query"}, Resources: []string{arn("dynamodb", "table/"+b.names.Table+"/index/live")},
+			Why: "what holds a set is one query of the table's index"},
+		{Role: role, Sid: "ReadStacks", Actions: []string{"cloudformation:DescribeStackEvents", "cloudformation:DescribeStacks"}, Resources: []string{b.setStacks()},
+			Why: "whether a set's stack is there, and why it failed"},
+		{Role: role, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeVpcEndpoints"}, Resources: []string{"*"},
+			Why: "whether the endpoints are available, and whose they are; EC2 knows no resources for reads"},
+		{Role: role, Sid: "Wake", Actions: []string{"lambda:InvokeFunction"}, Resources: []string{b.function(b.names.Launcher), b.function(b.names.Reaper)},
+			Why: "each side wakes the other for what it may not do itself, and a successor when its time is up"},
+		{Role: role, Sid: "SetTimer", Actions: []string{"scheduler:CreateSchedule", "scheduler:UpdateSchedule"}, Resources: []string{arn("scheduler", "schedule/"+b.names.ScheduleGroup+"/*")},
+			Why: "the one timer of each set"},
+		{Role: role, Sid: "PassTimerRole", Actions: []string{"iam:PassRole"}, Resources: []string{roleARN(b.names.TimerRole)}, Condition: equals("iam:PassedToService", "scheduler.amazonaws.com"),
+			Why: "the timer invokes the reaper with this role"},
+		{Role: role, Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"}, Resources: []string{arn("sqs", b.names.DeadLetters)},
+			Why: "what can never become a run, or never ran, is put aside with its reason"},
+		{Role: role, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resources: []string{arn("logs", "log-group:/aws/lambda/"+function+":*")},
+			Why: "the log of " + logs + "; the group itself belongs to the base stack"},
+	}
+}
+
+func (b Base) launcher() []Statement {
+	out := []Statement{
+		{Role: LauncherRole, Sid: "ReceiveEvents", Actions: []string{"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}, Resources: []string{arn("sqs", b.names.Events)},
+			Why: "Lambda reads the events queue with the function's role"},
+		{Role: LauncherRole, Sid: "ReadNetwork", Actions: []string{"ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeVpcAttribute", "ec2:DescribeVpcEndpointServices"}, Resources: []string{"*"},
+			Why: "where endpoints can go is planned before each creation; EC2 knows no resources for reads"},
+		{Role: LauncherRole, Sid: "CreateSetStack", Actions: []string{"cloudformation:CreateStack"}, Resources: []string{b.setStacks()},
+			Condition: equals("cloudformation:RoleArn", roleARN(b.names.StackRole)), Acts: true,
+			Why: "endpoints come up as one stack, made with the service role and no other"},
+		{Role: LauncherRole, Sid: "PassServiceRole", Actions: []string{"iam:PassRole"}, Resources: []string{roleARN(b.names.StackRole)}, Condition: equals("iam:PassedToService", "cloudformation.amazonaws.com"), Acts: true,
+			Why: "CloudFormation makes and removes the endpoints with this role"},
+	}
+	var definitions, clusters, roles []string
+	for _, j := range b.Jobs {
+		definitions, clusters, roles = append(definitions, definitionARN(j.TaskDefinition)), append(clusters, clusterARN(j.Cluster)), append(roles, j.Roles...)
+	}
+	if len(definitions) > 0 {
+		out = append(out, Statement{Role: LauncherRole, Sid: "RunTasks", Actions: []string{"ecs:RunTask"}, Resources: sorted(definitions), Acts: true,
+			Condition: map[string]map[string]any{"ArnEquals": {"ecs:cluster": oneOrMore(sorted(clusters))}}, Why: "the jobs' tasks, in the jobs' clusters"})
+	}
+	if len(roles) > 0 {
+		out = append(out, Statement{Role: LauncherRole, Sid: "PassTaskRoles", Actions: []string{"iam:PassRole"}, Resources: sorted(roles), Acts: true,
+			Condition: equals("iam:PassedToService", "ecs-tasks.amazonaws.com"), Why: "the roles that the jobs' task definitions name"})
+	}
+	return out
+}
+
+// definitionARN returns the ARN pattern of every revision of a task definition
+// that is given as a family, a family and revision, or an ARN.
+func definitionARN(given string) string {
+	if i := strings.LastIndex(given, "/"); i >= 0 {
+		given = given[i+1:]
+	}
+	family, _, _ := strings.Cut(given, ":")
+	return arn("ecs", "task-definition/"+family+":*")
+}
+
+func clusterARN(given string) string {
+	if strings.HasPrefix(given, "arn:") {
+		return given
+	}
+	return arn("ecs", "cluster/"+given)
+}
+
+func (b Base) reaper() []Statement {
+	var clusters []string
+	for _, j := range b.Jobs {
+		clusters = append(clusters, clusterARN(j.Cluster))
+	}
+	inClusters := map[string]map[string]any{"ArnEquals": {"ecs:cluster": oneOrMore(sorted(clusters))}}
+	if len(clusters) == 0 {
+		inClusters = nil
+	}
+	return []Statement{
+		{Role: ReaperRole, Sid: "DeleteSetStack", Actions: []string{"cloudformation:DeleteStack"}, Resources: []string{b.setStacks()}, Acts: true,
+			Why: "an idle set goes at the end of its paid hour; CloudFormation uses the role that the stack was made with"},
+		{Role: ReaperRole, Sid: "SweepEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
+			Condition: equals("aws:ResourceTag/"+OwnerTag, b.Name), Why: "endpoints of ours that a failed deletion left outside of any stack"},
+		{Role: ReaperRole, Sid: "ReadTasks", Actions: []string{"ecs:DescribeTasks", "ecs:ListTasks"}, Resources: []string{"*"}, Condition: inClusters,
+			Why: "no stack is deleted under a task, and a lost event is made up for"},
+		{Role: ReaperRole, Sid: "StopTasks", Actions: []string{"ecs:StopTask"}, Resources: []string{arn("ecs", "task/*")}, Condition: inClusters, Acts: true,
+			Why: "a task that runs longer than its job's maxRuntime is stopped"},
+		{Role: ReaperRole, Sid: "ReadTaskDefinitions", Actions: []string{"ecs:DescribeTaskDefinition"}, Resources: []string{"*"},
+			Why: "where a task's log lies; ECS knows no resources for this read"},
+	}
+}
+
+// serviceRole is what CloudFormation may do with endpoints: in the sets' VPCs,
+// for the sets' services, with our owner tag.
+//
+// Source of the permissions that the resource type needs: the handlers of
+// AWS::EC2::VPCEndpoint in the CloudFormation registry.
+func (b Base) serviceRole() []Statement {
+	var vpcs, subnets, groups, tables, services []string
+	for _, s := range b.Sets {
+		vpcs, subnets = append(vpcs, arn("ec2", "vpc/"+s.VPC)), append(subnets, each("subnet/", s.Subnets)...)
+		groups = append(groups, each("security-group/", s.EndpointGroups)...)
+		if len(s.EndpointGroups) == 0 {
+			groups = append(groups, arn("ec2", "security-group/${"+endpointGroupID(s.Name)+".GroupId}"))
+		}
+		if s.SetGateway {
+			tables = append(tables, each("route-table/", s.RouteTables)...)
+		}
+		for _, svc := range s.Services {
+			services = append(services, svc.Name(b.Region))
+		}
+	}
+	owned := map[string]map[string]any{"StringEquals": {"aws:RequestTag/" + OwnerTag: b.Name, "ec2:VpceServiceName": oneOrMore(sorted(services))}}
+	return []Statement{
+		{Role: ServiceRole, Sid: "CreateEndpoints", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: owned, Acts: true,
+			Why: "endpoints of the sets' services, born with the owner tag"},
+		{Role: ServiceRole, Sid: "CreateEndpointsIn", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: sorted(append(append(append(vpcs, subnets...), groups...), tables...)), Acts: true,
+			Why: "only in the sets' VPCs and subnets, behind the sets' security groups"},
+		{Role: ServiceRole, Sid: "TagEndpoints", Actions: []string{"ec2:CreateTags"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("ec2:CreateAction", "CreateVpcEndpoint"), Acts: true,
+			Why: "tags at birth, never later"},
+		{Role: ServiceRole, Sid: "DeleteEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("aws:ResourceTag/"+OwnerTag, b.Name), Acts: true,
+			Why: "endpoints that carry the owner tag"},
+		{Role: ServiceRole, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeVpcEndpoints"}, Resources: []string{"*"}, Acts: true,
+			Why: "CloudFormation waits until an endpoint is available, or gone; EC2 knows no resources for reads"},
+	}
+}
+
+func each(kind string, ids []string) []string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = arn("ec2", kind+id)
+	}
+	return out
+}
+
+// policyOf returns the inline policy of a role, with pseudo parameters for
+// CloudFormation to fill in; nil for a role that may do nothing.
+func (b Base) policyOf(role Role) object {
+	var statements []any
+	for _, s := range b.Permissions() {
+		if s.Role != role {
+			continue
+		}
+		st := object{"Sid": s.Sid, "Effect": "Allow", "Action": slices.Sorted(slices.Values(s.Actions)), "Resource": subs(s.Resources)}
+		if s.Condition != nil {
+			condition := object{}
+			for op, keys := range s.Condition {
+				m := object{}
+				for k, v := range keys {
+					switch v := v.(type) {
+					case string:
+						m[k] = sub(v)
+					case []string:
+						m[k] = subs(v)
+					}
+				}
+				condition[op] = m
+			}
+			st["Condition"] = condition
+		}
+		statements = append(statements, st)
+	}
+	if statements == nil {
+		return nil
+	}
+	return object{"Version": "2012-10-17", "Statement": statements}
+}
+
+// sub wraps a text that holds a reference in Fn::Sub.
+func sub(text string) any {
+	if strings.Contains(text, "${") {
+		return object{"Fn::Sub": text}
+	}
+	return text
+}
+
+func subs(texts []string) []any {
+	out := make([]any, len(texts))
+	for i, t := range texts {
+		out[i] = sub(t)
+	}
+	return out
+}

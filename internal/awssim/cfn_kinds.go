@@ -1,0 +1,386 @@
+package awssim
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"drawbridge/internal/eventpattern"
+)
+
+// kinds are the types of resource that the sandbox simulates. createOnly are the
+// properties whose change replaces the resource.
+//
+// Source of createOnly: the resource types' schemas in the CloudFormation registry.
+var kinds map[string]resourceKind
+
+func init() { // a variable's initialiser would refer to itself: creations look up kinds
+	kinds = map[string]resourceKind{
+		"AWS::EC2::VPCEndpoint":           {create: createEndpointResource, remove: removeEndpointResource, update: updateEndpointResource, createOnly: []string{"ServiceName", "VpcEndpointType", "VpcId"}},
+		"AWS::EC2::SecurityGroup":         {create: createGroupResource, remove: removeGroupResource, update: updateGroupResource, createOnly: []string{"GroupDescription", "GroupName", "VpcId"}},
+		"AWS::EC2::SecurityGroupIngress":  {create: createIngressResource, remove: removeNothing, createOnly: []string{"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "SourceSecurityGroupId"}},
+		"AWS::EC2::SecurityGroupEgress":   {create: createEgressResource, remove: removeNothing, createOnly: []string{"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "DestinationSecurityGroupId"}},
+		"AWS::IAM::Role":                  {create: createRoleResource, remove: removeRoleResource, update: updateRoleResource, createOnly: []string{"RoleName", "Path"}},
+		"AWS::Logs::LogGroup":             {create: createLogGroupResource, remove: removeLogGroupResource, createOnly: []string{"LogGroupName"}},
+		"AWS::SQS::Queue":                 {create: createQueueResource, remove: removeQueueResource, update: updateQueueResource, createOnly: []string{"QueueName", "FifoQueue"}},
+		"AWS::SQS::QueuePolicy":           {create: createPlainResource, remove: removeNothing},
+		"AWS::ECS::Cluster":               {create: createClusterResource, remove: removeClusterResource, createOnly: []string{"ClusterName"}},
+		"AWS::DynamoDB::Table":            {create: createTableResource, remove: removeTableResource, createOnly: []string{"TableName", "KeySchema", "LocalSecondaryIndexes"}},
+		"AWS::Lambda::Function":           {create: createFunctionResource, remove: removeFunctionResource, update: updateFunctionResource, createOnly: []string{"FunctionName", "PackageType"}},
+		"AWS::Lambda::Permission":         {create: createPlainResource, remove: removeNothing, createOnly: []string{"FunctionName", "Action", "Principal", "SourceArn", "SourceAccount"}},
+		"AWS::Lambda::EventSourceMapping": {create: createMappingResource, remove: removeMappingResource, update: updateMappingResource, createOnly: []string{"EventSourceArn"}},
+		"AWS::Lambda::EventInvokeConfig":  {create: createInvokeConfigResource, remove: removeNothing, update: updateInvokeConfigResource, createOnly: []string{"FunctionName", "Qualifier"}},
+		"AWS::Events::Rule":               {create: createRuleResource, remove: removeRuleResource, update: updateRuleResource, createOnly: []string{"Name"}},
+		"AWS::Scheduler::ScheduleGroup":   {create: createScheduleGroupResource, remove: removeScheduleGroupResource, createOnly: []string{"Name"}},
+		"AWS::CloudWatch::Alarm":          {create: createPlainResource, remove: removeNothing, createOnly: []string{"AlarmName"}},
+		"AWS::CloudWatch::Dashboard":      {create: createPlainResource, remove: removeNothing, createOnly: []string{"DashboardName"}},
+	}
+}
+
+// kindOf returns how resources of a type are made, and false for a type that the
+// sandbox does not simulate.
+func kindOf(name string) (resourceKind, bool) {
+	k, ok := kinds[name]
+	return k, ok
+}
+
+// soon ends a resource's change after the time that small changes take.
+func (s *Sim) soon(finish func(error)) { s.clock.after(stepTakes, func() { finish(nil) }) }
+
+// createPlainResource makes a resource that has no effect in the sandbox: alarms,
+// dashboards, policies of queues, permissions of functions.
+func createPlainResource(s *Sim, st *stack, r *resource, finish func(error)) error {
+	for _, name := range []string{"AlarmName", "DashboardName"} {
+		if v := text(r.properties, name); v != "" {
+			r.physical = v
+		}
+	}
+	if r.physical == "" {
+		r.physical = st.name + "-" + r.logical + "-" + s.digest(st.id+r.logical, 12)
+	}
+	if r.kind == "AWS::CloudWatch::Alarm" {
+		r.attributes["Arn"] = s.arn("cloudwatch", "alarm:"+r.physical)
+	}
+	s.soon(finish)
+	return nil
+}
+
+func createEgressResource(s *Sim, _ *stack, r *resource, finish func(error)) error {
+	g := s.group(text(r.properties, "GroupId"))
+	if g == nil {
+		return errf("InvalidGroup.NotFound", "The security group '%s' does not exist", text(r.properties, "GroupId"))
+	}
+	ps, err := s.rules(&resource{properties: map[string]any{"one": []any{r.properties}}}, "one", "DestinationSecurityGroupId")
+	if err != nil {
+		return err
+	}
+	g.egress = append(g.egress, ps...)
+	r.physical = "sgr-" + s.id("sgr", 17)
+	s.soon(finish)
+	return nil
+}
+
+func updateEndpointResource(s *Sim, st *stack, r *resource) error {
+	e := s.endpoint(r.physical)
+	if e == nil {
+		return errf("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '%s' does not exist", r.physical)
+	}
+	e.subnets, e.groups, e.tables = list(r.properties, "SubnetIds"), list(r.properties, "SecurityGroupIds"), list(r.properties, "RouteTableIds")
+	e.tags = stackTags(st, r)
+	s.ec2.tags[e.id] = e.tags
+	s.recheck()
+	return nil
+}
+
+func updateGroupResource(s *Sim, st *stack, r *resource) error {
+	g := s.group(r.physical)
+	if g == nil {
+		return errf("InvalidGroup.NotFound", "The security group '%s' does not exist", r.physical)
+	}
+	in, err := s.rules(r, "SecurityGroupIngress", "SourceSecurityGroupId")
+	if err != nil {
+		return err
+	}
+	g.ingress = in
+	s.ec2.tags[g.id] = stackTags(st, r)
+	s.recheck()
+	return nil
+}
+
+func createTableResource(s *Sim, _ *stack, r *resource, finish func(error)) error {
+	in := map[string]any{}
+	for k, v := range r.properties {
+		switch k {
+		case "TimeToLiveSpecification", "PointInTimeRecoverySpecification", "SSESpecification", "Tags":
+		default:
+			in[k] = v
+		}
+	}
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	if _, err := op(s.createTable)(&call{sim: s, service: s.services["dynamodb"], action: "CreateTable", body: body}); err != nil {
+		return err
+	}
+	r.physical = text(r.properties, "TableName")
+	r.attributes["Arn"] = s.arn("dynamodb", "table/"+r.physical)
+	if t, err := s.dynamoTable(r.physical); err == nil {
+		if ttl, ok := r.properties["TimeToLiveSpecification"].(map[string]any); ok {
+			t.ttl = text(ttl, "AttributeName")
+		}
+	}
+	s.clock.after(10*time.Second, func() { finish(nil) })
+	return nil
+}
+
+func removeTableResource(s *Sim, r *resource, finish func(error)) {
+	s.dynamo.tables = slices.DeleteFunc(s.dynamo.tables, func(t *dynamoTable) bool { return t.name == r.physical })
+	s.soon(finish)
+}
+
+func updateQueueResource(s *Sim, _ *stack, r *resource) error {
+	q := find(s.sqs.queues, func(q *queue) bool { return q.url(s) == r.physical })
+	if q == nil {
+		return errf("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
+	}
+	attributes, err := queueProperties(r)
+	if err != nil {
+		return err
+	}
+	for k, v := range attributes {
+		q.attributes[k] = v
+	}
+	return nil
+}
+
+func removeClusterResource(s *Sim, r *resource, finish func(error)) {
+	s.ecs.clusters = slices.DeleteFunc(s.ecs.clusters, func(c string) bool { return c == r.physical })
+	s.soon(finish)
+}
+
+func createScheduleGroupResource(s *Sim, _ *stack, r *resource, finish func(error)) error {
+	name := text(r.properties, "Name")
+	if slices.Contains(s.timers.groups, name) {
+		return errf("ConflictException", "Schedule group %s already exists.", name)
+	}
+	s.timers.groups = append(s.timers.groups, name)
+	r.physical = name
+	r.attributes["Arn"] = s.groupARN(name)
+	s.soon(finish)
+	return nil
+}
+
+func removeScheduleGroupResource(s *Sim, r *resource, finish func(error)) {
+	s.removeScheduleGroup(r.physical)
+	s.soon(finish)
+}
+
+// ruleOf reads a rule from its properties.
+func ruleOf(r *resource) (*rule, error) {
+	out := &rule{name: text(r.properties, "Name"), schedule: text(r.properties, "ScheduleExpression"), description: text(r.properties, "Description"), state: text(r.properties, "State")}
+	if out.state == "" {
+		out.state = "ENABLED"
+	}
+	if p, ok := r.properties["EventPattern"]; ok {
+		body, err := json.Marshal(p)
+		if err != nil {
+			return nil, err
+		}
+		out.pattern = string(body)
+		if out.compiled, err = eventpattern.Compile(body); err != nil {
+			return nil, errf("InvalidEventPatternException", "Event pattern is not valid. Reason: %v", err)
+		}
+	}
+	if out.schedule != "" {
+		if _, err := parseRate(out.schedule); err != nil {
+			return nil, errf("ValidationException", "Parameter ScheduleExpression is not valid.")
+		}
+	}
+	for _, t := range objects(r.properties, "Targets") {
+		out.targets = append(out.targets, ruleTarget{ID: text(t, "Id"), Arn: text(t, "Arn"), Input: text(t, "Input")})
+	}
+	return out, nil
+}
+
+func createRuleResource(s *Sim, st *stack, r *resource, finish func(error)) error {
+	x, err := ruleOf(r)
+	if err != nil {
+		return err
+	}
+	if x.name == "" {
+		x.name = st.name + "-" + r.logical + "-" + strings.ToUpper(s.digest(st.id+r.logical, 12))
+	}
+	if s.rule(x.name) != nil {
+		return reasonf("%s already exists in stack or account", x.name)
+	}
+	s.events.rules = append(s.events.rules, x)
+	s.planRule(x)
+	r.physical = x.name
+	r.attributes["Arn"] = s.ruleARN(x.name)
+	s.soon(finish)
+	return nil
+}
+
+func updateRuleResource(s *Sim, _ *stack, r *resource) error {
+	x, err := ruleOf(r)
+	if err != nil {
+		return err
+	}
+	old := s.rule(r.physical)
+	if old == nil {
+		return errf("ResourceNotFoundException", "Rule %s does not exist on EventBus default.", r.physical)
+	}
+	s.clock.cancel(old.next)
+	*old = *x
+	s.planRule(old)
+	return nil
+}
+
+func removeRuleResource(s *Sim, r *resource, finish func(error)) {
+	if x := s.rule(r.physical); x != nil {
+		s.clock.cancel(x.next)
+		s.events.rules = slices.DeleteFunc(s.events.rules, func(y *rule) bool { return y == x })
+	}
+	s.soon(finish)
+}
+
+// applyFunction gives a function what its resource says.
+func (s *Sim) applyFunction(f *function, r *resource) error {
+	s.retire(f)
+	f.role, f.memory = text(r.properties, "Role"), 128
+	f.timeout = 3 * time.Second
+	var seconds int
+	if _, err := fmt.Sscan(text(r.properties, "Timeout"), &seconds); err == nil {
+		f.timeout = time.Duration(seconds) * time.Second
+	}
+	f.architectures = list(r.properties, "Architectures")
+	f.environment = map[string]string{}
+	env, _ := r.properties["Environment"].(map[string]any)
+	variables, _ := env["Variables"].(map[string]any)
+	for k, v := range variables {
+		f.environment[k] = fmt.Sprint(v)
+	}
+	if local, ok := s.lambda.local[f.name]; ok { // installed with the sandbox
+		f.handler, f.bootstrap = local.Handler, local.Bootstrap
+		for k, v := range local.Environment {
+			f.environment[k] = v
+		}
+		return nil
+	}
+	if !s.roleServes(f.role, "lambda.amazonaws.com") {
+		return errf("InvalidParameterValueException", "The role defined for the function cannot be assumed by Lambda.")
+	}
+	code, _ := r.properties["Code"].(map[string]any)
+	bucket, key := text(code, "S3Bucket"), text(code, "S3Key")
+	b, ok := s.s3.buckets[bucket]
+	if !ok {
+		return errf("InvalidParameterValueException", "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: The specified bucket does not exist")
+	}
+	o, ok := b.objects[key]
+	if !ok {
+		return errf("InvalidParameterValueException", "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist.")
+	}
+	dir, err := s.unzip(o.body)
+	if err != nil {
+		return errf("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload again. (%v)", err)
+	}
+	f.directory = dir
+	f.bootstrap, err = s.runnable(dir)
+	return err
+}
+
+func createFunctionResource(s *Sim, st *stack, r *resource, finish func(error)) error {
+	name := text(r.properties, "FunctionName")
+	if name == "" {
+		name = st.name + "-" + r.logical + "-" + s.digest(st.id+r.logical, 12)
+	}
+	if s.function(name) != nil {
+		return errf("ResourceConflictException", "Function already exist: %s", name)
+	}
+	f := &function{name: name, created: s.clock.time()}
+	if err := s.applyFunction(f, r); err != nil {
+		return err
+	}
+	s.lambda.functions = append(s.lambda.functions, f)
+	r.physical = name
+	r.attributes["Arn"] = s.functionARN(name)
+	s.clock.after(5*time.Second, func() { finish(nil) })
+	return nil
+}
+
+func updateFunctionResource(s *Sim, _ *stack, r *resource) error {
+	f := s.function(r.physical)
+	if f == nil {
+		return notFound("Function not found: %s", s.functionARN(r.physical))
+	}
+	return s.applyFunction(f, r)
+}
+
+func removeFunctionResource(s *Sim, r *resource, finish func(error)) {
+	if f := s.function(r.physical); f != nil {
+		s.lambda.functions = slices.DeleteFunc(s.lambda.functions, func(x *function) bool { return x == f })
+		s.closeFunction(f)
+	}
+	s.soon(finish)
+}
+
+func mappingNumbers(r *resource) (batch, concurrency int) {
+	batch, concurrency = 10, 1000
+	_, _ = fmt.Sscan(text(r.properties, "BatchSize"), &batch) // absent for the usual
+	if scaling, ok := r.properties["ScalingConfig"].(map[string]any); ok {
+		_, _ = fmt.Sscan(text(scaling, "MaximumConcurrency"), &concurrency)
+	}
+	return batch, concurrency
+}
+
+func createMappingResource(s *Sim, _ *stack, r *resource, finish func(error)) error {
+	q := find(s.sqs.queues, func(q *queue) bool { return q.arn(s) == text(r.properties, "EventSourceArn") })
+	f := s.function(text(r.properties, "FunctionName"))
+	if q == nil || f == nil {
+		return errf("InvalidParameterValueException", "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The specified queue does not exist.")
+	}
+	batch, concurrency := mappingNumbers(r)
+	m := s.addMapping(q, f, batch, concurrency)
+	r.physical = m.id
+	r.attributes["Id"] = m.id
+	s.soon(finish)
+	return nil
+}
+
+func updateMappingResource(s *Sim, _ *stack, r *resource) error {
+	if m := find(s.lambda.mappings, func(m *mapping) bool { return m.id == r.physical }); m != nil {
+		m.batch, m.concurrency = mappingNumbers(r)
+	}
+	return nil
+}
+
+func removeMappingResource(s *Sim, r *resource, finish func(error)) {
+	if m := find(s.lambda.mappings, func(m *mapping) bool { return m.id == r.physical }); m != nil {
+		m.queue.mappings = slices.DeleteFunc(m.queue.mappings, func(x *mapping) bool { return x == m })
+		s.lambda.mappings = slices.DeleteFunc(s.lambda.mappings, func(x *mapping) bool { return x == m })
+	}
+	s.soon(finish)
+}
+
+func createInvokeConfigResource(s *Sim, st *stack, r *resource, finish func(error)) error {
+	r.physical = text(r.properties, "FunctionName") + "|" + text(r.properties, "Qualifier")
+	if err := updateInvokeConfigResource(s, st, r); err != nil {
+		return err
+	}
+	s.soon(finish)
+	return nil
+}
+
+func updateInvokeConfigResource(s *Sim, _ *stack, r *resource) error {
+	f := s.function(text(r.properties, "FunctionName"))
+	if f == nil {
+		return notFound("Function not found: %s", s.functionARN(text(r.properties, "FunctionName")))
+	}
+	destinations, _ := r.properties["DestinationConfig"].(map[string]any)
+	failure, _ := destinations["OnFailure"].(map[string]any)
+	f.onFailure = text(failure, "Destination")
+	return nil
+}

@@ -1,0 +1,278 @@
+package awssim
+
+import (
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// s3State is S3: buckets with objects, in memory.
+type s3State struct {
+	buckets map[string]*s3Bucket
+}
+
+type s3Bucket struct {
+	objects map[string]s3Object
+	tags    []tag
+	created time.Time
+	// settings are what PutBucketPolicy and the like have stored, by name.
+	settings map[string][]byte
+}
+
+type s3Object struct {
+	body     []byte
+	modified time.Time
+}
+
+func (s *Sim) newS3() *service {
+	s.s3 = &s3State{buckets: map[string]*s3Bucket{}}
+	ops := map[string]operation{
+		"CreateBucket": s.createBucket, "HeadBucket": s.headBucket, "DeleteBucket": s.deleteBucket, "PutObject": s.putObject, "GetObject": s.getObject, "HeadObject": s.getObject,
+		"DeleteObject": s.deleteObject, "DeleteObjects": s.deleteObjects, "ListObjectsV2": s.listObjects, "PutBucketTagging": s.putBucketTagging, "GetBucketTagging": s.getBucketTagging,
+	}
+	for _, what := range []string{"PutBucketPolicy", "PutPublicAccessBlock", "PutBucketEncryption", "PutBucketLifecycleConfiguration"} {
+		ops[what] = s.putBucketSetting
+	}
+	return &service{name: "s3", protocol: restXML, ops: ops}
+}
+
+// s3Settings are the sub-resources of a bucket by the name in its query.
+var s3Settings = map[string]string{"policy": "BucketPolicy", "publicAccessBlock": "PublicAccessBlock", "encryption": "BucketEncryption", "tagging": "BucketTagging", "lifecycle": "BucketLifecycleConfiguration"}
+
+func s3Action(r *http.Request, parts []string) string {
+	if parts[0] == "" {
+		return "ListBuckets" // not simulated
+	}
+	q := r.URL.Query()
+	if len(parts) == 1 {
+		for name, what := range s3Settings {
+			if q.Has(name) {
+				return map[string]string{"PUT": "Put", "GET": "Get", "DELETE": "Delete"}[r.Method] + what
+			}
+		}
+		if r.Method == http.MethodPost && q.Has("delete") {
+			return "DeleteObjects"
+		}
+		return map[string]string{"PUT": "CreateBucket", "GET": "ListObjectsV2", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}[r.Method]
+	}
+	return map[string]string{"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}[r.Method]
+}
+
+// object returns the bucket and key that a path-style request names.
+func (c *call) object() (bucket, key string) {
+	bucket, key, _ = strings.Cut(strings.TrimPrefix(c.request.URL.Path, "/"), "/")
+	return bucket, key
+}
+
+func (s *Sim) bucket(c *call) (*s3Bucket, string, error) {
+	name, key := c.object()
+	b, ok := s.s3.buckets[name]
+	if !ok {
+		return nil, "", errf("NoSuchBucket", "The specified bucket does not exist").status(http.StatusNotFound)
+	}
+	return b, key, nil
+}
+
+func (s *Sim) createBucket(c *call) (any, error) {
+	name, _ := c.object()
+	if s.s3.buckets[name] != nil && s.options.Region != "us-east-1" {
+		return nil, errf("BucketAlreadyOwnedByYou", "Your previous request to create the named bucket succeeded and you already own it.").status(http.StatusConflict)
+	}
+	if s.s3.buckets[name] == nil {
+		s.s3.buckets[name] = &s3Bucket{objects: map[string]s3Object{}, settings: map[string][]byte{}, created: s.clock.time()}
+	}
+	return &rawReply{status: http.StatusOK, header: map[string]string{"Location": "/" + name}}, nil
+}
+
+func (s *Sim) headBucket(c *call) (any, error) {
+	if _, _, err := s.bucket(c); err != nil {
+		return &rawReply{status: http.StatusNotFound}, nil
+	}
+	return &rawReply{status: http.StatusOK, header: map[string]string{"x-amz-bucket-region": s.options.Region}}, nil
+}
+
+func (s *Sim) deleteBucket(c *call) (any, error) {
+	b, _, err := s.bucket(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(b.objects) > 0 {
+		return nil, errf("BucketNotEmpty", "The bucket you tried to delete is not empty").status(http.StatusConflict)
+	}
+	name, _ := c.object()
+	delete(s.s3.buckets, name)
+	return &rawReply{status: http.StatusNoContent}, nil
+}
+
+func (s *Sim) putBucketSetting(c *call) (any, error) {
+	b, _, err := s.bucket(c)
+	if err != nil {
+		return nil, err
+	}
+	b.settings[c.action] = c.body
+	if c.action == "PutBucketPolicy" {
+		return &rawReply{status: http.StatusNoContent}, nil
+	}
+	return &rawReply{status: http.StatusOK}, nil
+}
+
+// taggingXML is a bucket's set of tags.
+type taggingXML struct {
+	XMLName xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ Tagging"`
+	TagSet  struct {
+		Tag []struct{ Key, Value string }
+	}
+}
+
+func (s *Sim) putBucketTagging(c *call) (any, error) {
+	b, _, err := s.bucket(c)
+	if err != nil {
+		return nil, err
+	}
+	var in taggingXML
+	if err := xml.Unmarshal(c.body, &in); err != nil {
+		return nil, errf("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+	}
+	b.tags = nil
+	for _, t := range in.TagSet.Tag {
+		b.tags = append(b.tags, tag{t.Key, t.Value})
+	}
+	return &rawReply{status: http.StatusNoContent}, nil
+}
+
+func (s *Sim) getBucketTagging(c *call) (any, error) {
+	b, _, err := s.bucket(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(b.tags) == 0 {
+		return nil, errf("NoSuchTagSet", "The TagSet does not exist").status(http.StatusNotFound)
+	}
+	var out taggingXML
+	for _, t := range b.tags {
+		out.TagSet.Tag = append(out.TagSet.Tag, struct{ Key, Value string }{t.Key, t.Value})
+	}
+	body, err := xml.Marshal(out)
+	return &rawReply{http.StatusOK, map[string]string{"Content-Type": "application/xml"}, body}, err
+}
+
+func (s *Sim) putObject(c *call) (any, error) {
+	b, key, err := s.bucket(c)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(c.request.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
+		return nil, errf("NotImplemented", "the sandbox does not simulate streaming signatures; set request_checksum_calculation to when_required").status(http.StatusNotImplemented)
+	}
+	b.objects[key] = s3Object{c.body, s.clock.time()}
+	return &rawReply{status: http.StatusOK, header: map[string]string{"ETag": `"` + md5Hex(string(c.body)) + `"`}}, nil
+}
+
+func (s *Sim) getObject(c *call) (any, error) {
+	b, key, err := s.bucket(c)
+	if err != nil {
+		return nil, err
+	}
+	o, ok := b.objects[key]
+	if !ok {
+		if c.action == "HeadObject" {
+			return &rawReply{status: http.StatusNotFound}, nil
+		}
+		return nil, errf("NoSuchKey", "The specified key does not exist.").status(http.StatusNotFound)
+	}
+	r := &rawReply{status: http.StatusOK, body: o.body, header: map[string]string{
+		"ETag": `"` + md5Hex(string(o.body)) + `"`, "Last-Modified": o.modified.UTC().Format(http.TimeFormat), "Content-Type": "binary/octet-stream", "Content-Length": fmt.Sprint(len(o.body)),
+	}}
+	if c.action == "HeadObject" {
+		r.body = nil
+	}
+	return r, nil
+}
+
+func (s *Sim) deleteObject(c *call) (any, error) {
+	b, key, err := s.bucket(c)
+	if err != nil {
+		return nil, err
+	}
+	delete(b.objects, key)
+	return &rawReply{status: http.StatusNoContent}, nil
+}
+
+func (s *Sim) deleteObjects(c *call) (any, error) {
+	b, _, err := s.bucket(c)
+	if err != nil {
+		return nil, err
+	}
+	var in struct {
+		Object []struct{ Key string }
+	}
+	if err := xml.Unmarshal(c.body, &in); err != nil {
+		return nil, errf("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+	}
+	out := struct {
+		XMLName xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ DeleteResult"`
+		Deleted []struct{ Key string }
+	}{}
+	for _, o := range in.Object {
+		delete(b.objects, o.Key)
+		out.Deleted = append(out.Deleted, o)
+	}
+	body, err := xml.Marshal(out)
+	return &rawReply{http.StatusOK, map[string]string{"Content-Type": "application/xml"}, body}, err
+}
+
+func (s *Sim) listObjects(c *call) (any, error) {
+	b, _, err := s.bucket(c)
+	if err != nil {
+		return nil, err
+	}
+	type content struct {
+		Key          string
+		LastModified stamp
+		ETag         string
+		Size         int
+		StorageClass string
+	}
+	name, _ := c.object()
+	prefix := c.request.URL.Query().Get("prefix")
+	out := struct {
+		XMLName     xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListBucketResult"`
+		Name        string
+		Prefix      string
+		KeyCount    int
+		MaxKeys     int
+		IsTruncated bool
+		Contents    []content
+	}{Name: name, Prefix: prefix, MaxKeys: 1000}
+	for _, k := range sortedKeys(b.objects) {
+		if strings.HasPrefix(k, prefix) {
+			o := b.objects[k]
+			out.Contents = append(out.Contents, content{k, stamp{o.modified}, `"` + md5Hex(string(o.body)) + `"`, len(o.body), "STANDARD"})
+		}
+	}
+	out.KeyCount = len(out.Contents)
+	body, err := xml.Marshal(out)
+	return &rawReply{http.StatusOK, map[string]string{"Content-Type": "application/xml"}, body}, err
+}
+
+// objectAt returns the object that a URL of S3 names, path-style or virtual.
+func (s *Sim) objectAt(url string) ([]byte, bool) {
+	_, rest, _ := strings.Cut(url, "://")
+	host, path, _ := strings.Cut(rest, "/")
+	if bucket, ok := s.s3.buckets[strings.Split(host, ".s3.")[0]]; ok {
+		o, found := bucket.objects[path]
+		return o.body, found
+	}
+	name, key, _ := strings.Cut(path, "/")
+	if bucket, ok := s.s3.buckets[name]; ok {
+		o, found := bucket.objects[key]
+		return o.body, found
+	}
+	return nil, false
+}
+
+// bucketNames returns the names of all buckets in order.
+func (s *Sim) bucketNames() []string { return slices.Clone(sortedKeys(s.s3.buckets)) }

@@ -1,0 +1,89 @@
+package config
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"reflect"
+	"strings"
+)
+
+// reference returns the table of all keys in Markdown, made of the types in
+// config.go, whose source is given, and their doc comments: a comment's sentence
+// that begins with Default gives the default.
+func reference(source string) (string, error) {
+	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source, parser.ParseComments)
+	if err != nil {
+		return "", err
+	}
+	structs := map[string]*ast.StructType{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if t, ok := n.(*ast.TypeSpec); ok {
+			if s, ok := t.Type.(*ast.StructType); ok {
+				structs[t.Name.Name] = s
+			}
+		}
+		return true
+	})
+	var b strings.Builder
+	b.WriteString("| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
+	for _, t := range []struct{ prefix, name string }{{"", "Config"}, {"sets.<name>.", "Set"}, {"jobs.<name>.", "Job"}} {
+		for _, f := range structs[t.name].Fields.List {
+			if f.Tag == nil {
+				continue
+			}
+			key := reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get("yaml")
+			meaning, normal := split(f.Doc.Text(), f.Names[0].Name)
+			fmt.Fprintf(&b, "| `%s%s` | %s | %s | %s |\n", t.prefix, key, typeName(f.Type), normal, meaning)
+		}
+	}
+	return b.String(), nil
+}
+
+// split takes the default out of a field's comment, and the field's own name.
+func split(doc, name string) (meaning, normal string) {
+	doc = strings.Join(strings.Fields(doc), " ")
+	normal = "required"
+	if before, rest, ok := strings.Cut(doc, "Default"); ok {
+		normal, _, _ = strings.Cut(strings.TrimLeft(rest, ": "), ". ")
+		normal = strings.TrimSuffix(normal, ".")
+		after := strings.TrimPrefix(strings.TrimLeft(rest, ": "), normal)
+		doc = strings.TrimSpace(before + strings.TrimLeft(after, ". "))
+	} else if strings.Contains(doc, "(default") {
+		before, _, _ := strings.Cut(doc, " (default")
+		normal = before[strings.LastIndex(before, " ")+1:]
+	}
+	for _, verb := range []string{" is ", " are ", " says ", " maps "} {
+		if rest, ok := strings.CutPrefix(doc, name+verb); ok {
+			if verb == " says " {
+				rest = "Says " + rest
+			}
+			if verb == " maps " {
+				rest = "Maps " + rest
+			}
+			doc = rest
+		}
+	}
+	return strings.ToUpper(doc[:1]) + doc[1:], normal
+}
+
+// typeName names a field's type as a user of the file thinks of it.
+func typeName(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return typeName(e.X)
+	case *ast.ArrayType:
+		return "list"
+	case *ast.MapType:
+		return "map"
+	case *ast.Ident:
+		switch e.Name {
+		case "Duration":
+			return "duration"
+		case "int":
+			return "number"
+		}
+	}
+	return "text"
+}

@@ -1,0 +1,109 @@
+// Package install makes, changes and removes an installation: its base stack, the
+// bucket that holds its code, and what it leaves to be said about both.
+package install
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"drawbridge/cfn"
+	"drawbridge/endpoints"
+	"drawbridge/internal/config"
+	"drawbridge/internal/reaper"
+	"drawbridge/scheduler"
+)
+
+// Facts are what a base stack depends on beside the configuration: what AWS shows
+// of the sets' networks and of the jobs' task definitions.
+type Facts struct {
+	Region string
+	Sets   map[scheduler.SetName]SetFacts
+	// Roles are the ARNs of the roles that task definitions name, by job.
+	Roles map[scheduler.JobName][]string
+	// S3PrefixList is the id of the prefix list of S3's addresses.
+	S3PrefixList string
+}
+
+// SetFacts are what AWS shows of a set's network.
+type SetFacts struct {
+	VPC         string
+	RouteTables []string
+	// ForeignGateway is the id of an S3 gateway on all the tables that is not
+	// ours; empty if there is none.
+	ForeignGateway string
+}
+
+// Base returns the base stack of a configuration. Sets in one VPC become one. c
+// is left as it is.
+func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
+	c = c.Clone()
+	in := cfn.Installed{Sets: map[string]cfn.InstalledSet{}}
+	for name, s := range f.Sets {
+		in.Sets[string(name)] = cfn.InstalledSet{VPC: s.VPC}
+	}
+	c.Apply(in)
+	b := cfn.Base{
+		Name: c.Name, Region: f.Region, Observe: c.Mode == config.Observe, Architecture: architecture, LogRetention: c.LogRetention, ReservedConcurrency: c.ReservedConcurrency,
+		ECSCluster: c.ECSCluster, PaidHoursPerDay: c.PaidHoursAlarm, SweepMinutes: int(reaper.SweepEvery.Minutes()),
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
+		s, err := baseSet(c, f, name)
+		if err != nil {
+			return b, err
+		}
+		b.Sets = append(b.Sets, s)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
+		j := c.Jobs[name]
+		job := cfn.BaseJob{Name: string(name), Cluster: j.Cluster, TaskDefinition: j.TaskDefinition, Roles: f.Roles[name]}
+		for _, on := range j.On {
+			text, err := json.Marshal(on)
+			if err != nil {
+				return b, fmt.Errorf("job %s: %w", name, err)
+			}
+			job.Patterns = append(job.Patterns, text)
+		}
+		b.Jobs = append(b.Jobs, job)
+	}
+	return b, nil
+}
+
+func baseSet(c *config.Config, f Facts, name scheduler.SetName) (cfn.BaseSet, error) {
+	s := c.Sets[name]
+	services, err := endpoints.Resolve(s.Services)
+	if err != nil {
+		return cfn.BaseSet{}, fmt.Errorf("set %s: %w", name, err)
+	}
+	out := cfn.BaseSet{Name: string(name), VPC: s.VPC(), Services: services, Subnets: s.Subnets, EndpointGroups: s.EndpointSecurityGroups, S3PrefixList: f.S3PrefixList, HasMaximum: s.MaxLifetime > 0}
+	groups, all := c.SecurityGroups(name)
+	out.TaskGroups, out.MakeTaskGroup = groups, !all
+	needs := slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" })
+	out.SetGateway = s.S3Gateway == endpoints.GatewaySet && needs || slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.Type == endpoints.Gateway && s.ID != "s3" })
+	foreign := false
+	for member, host := range c.Members() {
+		if host == name {
+			out.RouteTables = append(out.RouteTables, f.Sets[member].RouteTables...)
+			foreign = foreign || f.Sets[member].ForeignGateway != ""
+		}
+	}
+	slices.Sort(out.RouteTables)
+	out.RouteTables = slices.Compact(out.RouteTables)
+	out.PermanentGateway = needs && s.S3Gateway == endpoints.GatewayPermanent && !foreign
+	return out, nil
+}
+
+// Family returns the family of a task definition that is given as a family, a
+// family and revision, or an ARN.
+func Family(given string) string {
+	family, _, _ := strings.Cut(given[strings.LastIndex(given, "/")+1:], ":")
+	return family
+}
+
+// Tags are the tags of the base stack, which CloudFormation hands on to all that
+// it holds.
+func Tags(name string) map[string]string {
+	return map[string]string{cfn.OwnerTag: name, cfn.SchemaTag: fmt.Sprint(cfn.Schema)}
+}
