@@ -195,6 +195,7 @@ func (b Base) outputs() object {
 		"EventsQueue": object{"Description": "The queue that takes job events", "Value": ref("Events")},
 		"Launcher":    object{"Description": "The launcher function", "Value": ref("Launcher")},
 		"Reaper":      object{"Description": "The reaper function", "Value": ref("Reaper")},
+		"Installed":   object{"Description": "What the functions know of this stack", "Value": sub(b.installed())},
 		"DeadLetters": object{"Description": "The queue of events that could not be done", "Value": ref("DeadLetters")},
 	}
 	for _, s := range b.Sets {

@@ -14,9 +14,9 @@ var (
 	ErrExists = errors.New("a stack of that name exists")
 )
 
-// isMissing says whether the error reports a stack that does not exist. The API
+// IsMissing says whether the error reports a stack that does not exist. The API
 // has no code of its own for it.
-func isMissing(err error) bool {
+func IsMissing(err error) bool {
 	var api smithy.APIError
 	return errors.As(err, &api) && api.ErrorCode() == "ValidationError" && strings.Contains(api.ErrorMessage(), "does not exist")
 }

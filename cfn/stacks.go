@@ -99,7 +99,7 @@ func (s *Stacks) Describe(ctx context.Context, set, id string) (Stack, error) {
 		name = s.Name(set)
 	}
 	out, err := s.api.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(name)})
-	if err != nil && isMissing(err) || err == nil && len(out.Stacks) == 0 {
+	if err != nil && IsMissing(err) || err == nil && len(out.Stacks) == 0 {
 		return Stack{State: Missing}, nil
 	}
 	if err != nil {
@@ -167,7 +167,7 @@ func (s *Stacks) Delete(ctx context.Context, set, id string, force bool, at time
 		in.DeletionMode = ""
 		_, err = s.api.DeleteStack(ctx, in)
 	}
-	if err != nil && !isMissing(err) {
+	if err != nil && !IsMissing(err) {
 		return fmt.Errorf("delete stack %s: %w", aws.ToString(in.StackName), err)
 	}
 	return nil

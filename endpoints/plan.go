@@ -59,6 +59,23 @@ const (
 	GatewaySet       GatewayMode = "set"
 )
 
+// Join returns a VPC that was looked at for two sets as one.
+func Join(a, b VPC) VPC {
+	for _, s := range b.Subnets {
+		if !slices.ContainsFunc(a.Subnets, func(x Subnet) bool { return x.ID == s.ID }) {
+			a.Subnets = append(slices.Clone(a.Subnets), s)
+		}
+	}
+	offered := map[string][]string{}
+	for _, m := range []map[string][]string{a.Offered, b.Offered} {
+		for name, zones := range m {
+			offered[name] = zones
+		}
+	}
+	a.Offered = offered
+	return a
+}
+
 // Request is what a set asks of its VPC.
 type Request struct {
 	Region   string
@@ -103,7 +120,7 @@ func refuse(remedy, format string, args ...any) *PlanError {
 // Make decides which endpoints a set needs in vpc beside those that are there.
 // It returns a *PlanError if the VPC cannot hold them.
 func Make(r Request, vpc VPC) (Plan, error) {
-	if err := check(vpc); err != nil {
+	if err := Check(vpc); err != nil {
 		return Plan{}, err
 	}
 	var p Plan
@@ -121,7 +138,7 @@ func Make(r Request, vpc VPC) (Plan, error) {
 		case foreign != "":
 			p.Adopt = append(p.Adopt, Adopted{s.ID, foreign})
 		case s.Type == Gateway && r.Gateway != GatewaySet:
-			return Plan{}, refuse("create a gateway endpoint for "+name+" on the route tables "+strings.Join(tables(vpc.Subnets), ", ")+
+			return Plan{}, refuse("create a gateway endpoint for "+name+" on the route tables "+strings.Join(RouteTables(vpc.Subnets), ", ")+
 				", or set s3Gateway: set", "no permanent %s gateway endpoint in %s", s.ID, vpc.ID)
 		default:
 			p.Create = append(p.Create, s)
@@ -131,12 +148,12 @@ func Make(r Request, vpc VPC) (Plan, error) {
 	if p.Subnets, err = place(r, p.Create, vpc); err != nil {
 		return Plan{}, err
 	}
-	p.RouteTables = tables(vpc.Subnets)
+	p.RouteTables = RouteTables(vpc.Subnets)
 	return p, nil
 }
 
-// check reports what keeps any endpoint with private DNS out of the VPC.
-func check(vpc VPC) error {
+// Check reports what keeps any endpoint with private DNS out of the VPC.
+func Check(vpc VPC) error {
 	if len(vpc.Subnets) == 0 {
 		return refuse("name at least one subnet under sets.<name>.subnets", "the set has no subnets")
 	}
@@ -178,7 +195,7 @@ func adoptable(s Service, name string, vpc VPC) (string, error) {
 			continue
 		}
 		if s.Type == Gateway {
-			if e.State == "available" && covers(e.RouteTables, tables(vpc.Subnets)) {
+			if e.State == "available" && Covers(e.RouteTables, RouteTables(vpc.Subnets)) {
 				return e.ID, nil
 			}
 			continue
@@ -195,7 +212,8 @@ func adoptable(s Service, name string, vpc VPC) (string, error) {
 	return "", nil
 }
 
-func covers(have, want []string) bool {
+// Covers says whether have holds all of want.
+func Covers(have, want []string) bool {
 	for _, w := range want {
 		if !slices.Contains(have, w) {
 			return false
@@ -204,7 +222,8 @@ func covers(have, want []string) bool {
 	return true
 }
 
-func tables(subnets []Subnet) []string {
+// RouteTables returns the route tables of subnets, each once, in order.
+func RouteTables(subnets []Subnet) []string {
 	var out []string
 	for _, s := range subnets {
 		if s.RouteTable != "" {

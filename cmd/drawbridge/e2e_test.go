@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"drawbridge/internal/awssim"
+	"drawbridge/internal/functions"
 	"drawbridge/internal/sandbox"
 	"drawbridge/scheduler"
 )
@@ -25,9 +26,9 @@ import (
 // bootstraps builds the two Lambda binaries once for all tests; TestMain removes
 // them.
 var bootstraps = sync.OnceValues(func() (string, error) {
-	launcher, _, cleanup, err := sandbox.Bootstraps(context.Background())
+	paths, cleanup, err := functions.Local(context.Background())
 	removeBootstraps = cleanup
-	return filepath.Dir(filepath.Dir(launcher)), err
+	return filepath.Dir(filepath.Dir(paths["launcher"])), err
 })
 
 var removeBootstraps = func() {}
@@ -46,7 +47,7 @@ func open(t *testing.T, config string, more ...string) *account {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv(sandbox.FunctionsVariable, dir)
+	t.Setenv(functions.FolderVariable, dir)
 	ctx, cancel := context.WithCancel(context.Background())
 	out, in := io.Pipe()
 	var stderr bytes.Buffer

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
 )
 
 // Exit codes of every verb.
@@ -14,19 +16,50 @@ const (
 	exitDone        = 0
 	exitFailed      = 1
 	exitUsage       = 2
+	exitNothing     = 3
 	exitInterrupted = 130
 )
 
 // cli is the command line: one field a verb.
 type cli struct {
-	Demo     demoCmd     `cmd:"" help:"Replay a day of real arrivals against a simulated AWS, and show what it costs."`
-	Simulate simulateCmd `cmd:"" help:"Replay arrivals through the scheduler's decisions in virtual time."`
-	Sandbox  sandboxCmd  `cmd:"" help:"Serve a simulated AWS on one port."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Init    initCmd    `cmd:"" group:"install" help:"Write a configuration from a VPC, its subnets and task definitions."`
+	Doctor  doctorCmd  `cmd:"" group:"install" help:"Look at everything that an installation and its jobs need."`
+	Plan    planCmd    `cmd:"" group:"install" help:"Show what deploy would change, and what the endpoints cost."`
+	Deploy  deployCmd  `cmd:"" group:"install" help:"Install, or bring an installation up to date."`
+	Destroy destroyCmd `cmd:"" group:"install" help:"Remove an installation."`
+
+	Run     runCmd     `cmd:"" group:"operate" help:"Run a job."`
+	Status  statusCmd  `cmd:"" group:"operate" help:"Show how the sets stand."`
+	Why     whyCmd     `cmd:"" group:"operate" help:"Show the last decisions about a set, what holds it, and when it is looked at next."`
+	Runs    runsCmd    `cmd:"" group:"operate" help:"List runs."`
+	Logs    logsCmd    `cmd:"" group:"operate" help:"Show what a run has logged."`
+	Hold    holdCmd    `cmd:"" group:"operate" help:"Keep a set up for some time; raise it if it is not."`
+	Release releaseCmd `cmd:"" group:"operate" help:"End the holds of a set."`
+	Pause   pauseCmd   `cmd:"" group:"operate" help:"Create and start nothing any more; what is up is still taken down."`
+	Resume  resumeCmd  `cmd:"" group:"operate" help:"End a pause."`
+	Replay  replayCmd  `cmd:"" group:"operate" help:"Put dead letters back into the queue."`
+
+	Demo     demoCmd     `cmd:"" group:"try" help:"Replay a day of real arrivals against a simulated AWS, and show what it costs."`
+	Simulate simulateCmd `cmd:"" group:"try" help:"Replay arrivals through the scheduler's decisions in virtual time."`
+	Sandbox  sandboxCmd  `cmd:"" group:"try" help:"Serve a simulated AWS on one port."`
+
+	Completion kongcompletion.Completion `cmd:"" group:"other" help:"Print what a shell needs to complete this command."`
+	Version    versionCmd                `cmd:"" group:"other" help:"Print the version."`
 }
 
-// streams are where a verb writes: data to out, everything else to err.
-type streams struct{ out, err io.Writer }
+// groups are the titles of the verbs' groups in the help.
+var groups = []kong.Group{{Key: "install", Title: "Install"}, {Key: "operate", Title: "Operate"}, {Key: "try", Title: "Try without AWS"}, {Key: "other", Title: "Other"}}
+
+// streams are what a verb reads and writes: data to out, everything else to err.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// usageError is a wrong use of a verb that shows only while it runs.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
 
 // exitCode ends a verb with a code of its own, quietly.
 type exitCode int
@@ -44,12 +77,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Exit(func(code int) { exited = code; panic(exitCode(code)) }),
 		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(streams{stdout, stderr}),
+		kong.Bind(streams{os.Stdin, stdout, stderr}),
+		kong.ExplicitGroups(groups),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "drawbridge:", err)
 		return exitFailed
 	}
+	kongcompletion.Register(parser)
 	var k *kong.Context
 	func() {
 		defer func() { // kong calls Exit in the middle of printing the help
@@ -77,14 +113,23 @@ func report(ctx context.Context, err error, stderr io.Writer) int {
 		return exitDone
 	case errors.As(err, &code):
 		return int(code)
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		fmt.Fprintln(stderr, "drawbridge: interrupted")
-		return exitInterrupted
+	}
+	interrupted := ctx.Err() != nil && errors.Is(err, context.Canceled)
+	var h interface{ Hint() string }
+	hinted := errors.As(err, &h) && h.Hint() != ""
+	if interrupted && !hinted {
+		err = errors.New("interrupted")
 	}
 	fmt.Fprintln(stderr, "drawbridge:", err)
-	var h interface{ Hint() string }
-	if errors.As(err, &h) && h.Hint() != "" {
+	if hinted {
 		fmt.Fprintln(stderr, "hint:", h.Hint())
+	}
+	var usage *usageError
+	switch {
+	case interrupted:
+		return exitInterrupted
+	case errors.As(err, &usage):
+		return exitUsage
 	}
 	return exitFailed
 }

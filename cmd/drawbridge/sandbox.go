@@ -15,6 +15,7 @@ import (
 
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
+	"drawbridge/internal/functions"
 	"drawbridge/internal/sandbox"
 )
 
@@ -28,6 +29,11 @@ type sandboxCmd struct {
 	Fault  []string      `help:"Fault to turn on at the start; GET /_sim/fault lists them. May be given several times." placeholder:"NAME[=VALUE]" sep:"none"`
 	Image  []string      `help:"Local command that runs in place of a container image. May be given several times." placeholder:"REF=COMMAND" sep:"none"`
 	Region string        `help:"Region." default:"us-east-1"`
+
+	Install bool `help:"Install Drawbridge beside what the configuration names. Without it the account is ready for drawbridge deploy." default:"true" negatable:""`
+
+	local    map[string]string // the functions' binaries for this machine, once needed
+	cleanups []func()
 }
 
 // Help is the longer text of --help; kong calls it.
@@ -97,27 +103,56 @@ func (c *sandboxCmd) options() (awssim.Options, error) {
 	}
 	var err error
 	o.Record, err = awssim.Recorder()
+	o.StandIn = c.standIn
 	return o, err
 }
 
-// install puts the configuration into the account and Drawbridge beside it.
+// standIn returns the path of a function of this project that is built for this
+// machine, for one that was deployed for another.
+func (c *sandboxCmd) standIn(program string) (string, error) {
+	if c.local == nil {
+		paths, cleanup, err := functions.Local(context.Background())
+		if err != nil {
+			return "", err
+		}
+		c.local, c.cleanups = paths, append(c.cleanups, cleanup)
+	}
+	path, ok := c.local[strings.TrimPrefix(program, "drawbridge/cmd/")]
+	if !ok {
+		return "", fmt.Errorf("nothing stands in for %s", program)
+	}
+	return path, nil
+}
+
+// install puts the configuration into the account and, unless told otherwise,
+// Drawbridge beside it.
 func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func(), err error) {
+	cleanup = func() {
+		for _, f := range c.cleanups {
+			f()
+		}
+	}
 	if c.Config == "" {
-		return func() {}, nil
+		return cleanup, nil
 	}
 	cfg, err := config.Load(c.Config)
 	if err != nil {
 		return nil, err
 	}
+	if !c.Install {
+		_, err := sandbox.Account(sim, cfg)
+		return cleanup, err
+	}
 	path, err := filepath.Abs(c.Config)
 	if err != nil {
 		return nil, err
 	}
-	launcher, reaper, cleanup, err := sandbox.Bootstraps(ctx)
+	paths, remove, err := functions.Local(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := sandbox.Install(sim, cfg, sandbox.Functions{LauncherBootstrap: launcher, ReaperBootstrap: reaper, ConfigPath: path}); err != nil {
+	c.local, c.cleanups = paths, append(c.cleanups, remove)
+	if err := sandbox.Install(sim, cfg, sandbox.Functions{LauncherBootstrap: paths["launcher"], ReaperBootstrap: paths["reaper"], ConfigPath: path}); err != nil {
 		cleanup()
 		return nil, err
 	}

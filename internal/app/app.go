@@ -44,6 +44,9 @@ func (p Place) ARN(service, resource string) string {
 	return "arn:" + endpoints.Partition(p.Region) + ":" + service + ":" + region + ":" + p.Account + ":" + resource
 }
 
+// DNSSuffix returns the domain that the Region's service hosts end in.
+func (p Place) DNSSuffix() string { return endpoints.DNSSuffix(p.Region) }
+
 // PlaceOf reads the place from the ARN of a function that runs there.
 func PlaceOf(functionARN string) (Place, error) {
 	parts := strings.Split(functionARN, ":")

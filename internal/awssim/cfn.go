@@ -82,7 +82,7 @@ func (s *Sim) newCFN() *service {
 		"DeleteChangeSet":        op(s.deleteChangeSet),
 
 		"UpdateTerminationProtection": op(s.updateTerminationProtection),
-		"ValidateTemplate":       op(s.validateTemplate),
+		"ValidateTemplate":            op(s.validateTemplate),
 	}}
 }
 

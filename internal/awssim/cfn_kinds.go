@@ -20,8 +20,8 @@ func init() { // a variable's initialiser would refer to itself: creations look 
 	kinds = map[string]resourceKind{
 		"AWS::EC2::VPCEndpoint":           {create: createEndpointResource, remove: removeEndpointResource, update: updateEndpointResource, createOnly: []string{"ServiceName", "VpcEndpointType", "VpcId"}},
 		"AWS::EC2::SecurityGroup":         {create: createGroupResource, remove: removeGroupResource, update: updateGroupResource, createOnly: []string{"GroupDescription", "GroupName", "VpcId"}},
-		"AWS::EC2::SecurityGroupIngress":  {create: createIngressResource, remove: removeNothing, createOnly: []string{"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "SourceSecurityGroupId"}},
-		"AWS::EC2::SecurityGroupEgress":   {create: createEgressResource, remove: removeNothing, createOnly: []string{"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "DestinationSecurityGroupId"}},
+		"AWS::EC2::SecurityGroupIngress":  {create: createIngressResource, remove: removeRuleOfGroup, createOnly: []string{"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "SourceSecurityGroupId"}},
+		"AWS::EC2::SecurityGroupEgress":   {create: createEgressResource, remove: removeRuleOfGroup, createOnly: []string{"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "DestinationSecurityGroupId"}},
 		"AWS::IAM::Role":                  {create: createRoleResource, remove: removeRoleResource, update: updateRoleResource, createOnly: []string{"RoleName", "Path"}},
 		"AWS::Logs::LogGroup":             {create: createLogGroupResource, remove: removeLogGroupResource, createOnly: []string{"LogGroupName"}},
 		"AWS::SQS::Queue":                 {create: createQueueResource, remove: removeQueueResource, update: updateQueueResource, createOnly: []string{"QueueName", "FifoQueue"}},
@@ -76,10 +76,21 @@ func createEgressResource(s *Sim, _ *stack, r *resource, finish func(error)) err
 	if err != nil {
 		return err
 	}
-	g.egress = append(g.egress, ps...)
 	r.physical = "sgr-" + s.id("sgr", 17)
+	ps[0].id = r.physical
+	g.egress = append(g.egress, ps...)
 	s.soon(finish)
 	return nil
+}
+
+// removeRuleOfGroup removes a rule of a security group that is a resource of its
+// own.
+func removeRuleOfGroup(s *Sim, r *resource, finish func(error)) {
+	if g := s.group(text(r.properties, "GroupId")); g != nil {
+		mine := func(p permission) bool { return p.id == r.physical }
+		g.ingress, g.egress = slices.DeleteFunc(g.ingress, mine), slices.DeleteFunc(g.egress, mine)
+	}
+	s.soon(finish)
 }
 
 func updateEndpointResource(s *Sim, st *stack, r *resource) error {

@@ -210,8 +210,9 @@ func createIngressResource(s *Sim, _ *stack, r *resource, finish func(error)) er
 	if err != nil {
 		return err
 	}
-	g.ingress = append(g.ingress, ps...)
 	r.physical = "sgr-" + s.id("sgr", 17)
+	ps[0].id = r.physical
+	g.ingress = append(g.ingress, ps...)
 	s.clock.after(stepTakes, func() { finish(nil) })
 	return nil
 }

@@ -401,7 +401,7 @@ func (s *Sim) describeChangeSet(_ *call, in *struct {
 func (s *Sim) executeChangeSet(_ *call, in *struct {
 	StackName, ChangeSetName, ClientRequestToken string
 	DisableRollback, RetainExceptOnCreate        bool
-}) (*none, error) {
+}) (*emptyResult, error) {
 	st, cs, err := s.changeSetOf(in.StackName, in.ChangeSetName)
 	if err != nil {
 		return nil, err
@@ -429,19 +429,22 @@ func (s *Sim) executeChangeSet(_ *call, in *struct {
 		other.execution = "OBSOLETE"
 	}
 	cs.execution = "EXECUTE_COMPLETE"
-	return &none{}, nil
+	return &emptyResult{}, nil
 }
 
-func (s *Sim) deleteChangeSet(_ *call, in *struct{ StackName, ChangeSetName string }) (*none, error) {
+// emptyResult is the answer of operations whose result is there and empty.
+type emptyResult struct{}
+
+func (s *Sim) deleteChangeSet(_ *call, in *struct{ StackName, ChangeSetName string }) (*emptyResult, error) {
 	st, cs, err := s.changeSetOf(in.StackName, in.ChangeSetName)
 	if err != nil {
 		if st != nil {
-			return &none{}, nil
+			return &emptyResult{}, nil
 		}
 		return nil, err
 	}
 	st.changeSets = slices.DeleteFunc(st.changeSets, func(x *changeSet) bool { return x == cs })
-	return &none{}, nil
+	return &emptyResult{}, nil
 }
 
 func (s *Sim) updateTerminationProtection(_ *call, in *struct {

@@ -46,6 +46,7 @@ type securityGroup struct {
 type permission struct {
 	protocol, cidr, group, description string
 	from, to                           int
+	id                                 string // of a rule that is a resource of its own
 }
 
 type tag struct {
@@ -710,13 +711,13 @@ func (s *Sim) authorizeIngress(_ *call, in *struct {
 	}
 	for _, p := range in.IPPermissions {
 		for _, r := range p.IPRanges {
-			g.ingress = append(g.ingress, permission{p.IPProtocol, r.CidrIP, "", r.Description, p.FromPort, p.ToPort})
+			g.ingress = append(g.ingress, permission{protocol: p.IPProtocol, cidr: r.CidrIP, group: "", description: r.Description, from: p.FromPort, to: p.ToPort})
 		}
 		for _, r := range p.Groups {
 			if s.group(r.GroupID) == nil {
 				return nil, errf("InvalidGroup.NotFound", "The security group '%s' does not exist", r.GroupID)
 			}
-			g.ingress = append(g.ingress, permission{p.IPProtocol, "", r.GroupID, r.Description, p.FromPort, p.ToPort})
+			g.ingress = append(g.ingress, permission{protocol: p.IPProtocol, cidr: "", group: r.GroupID, description: r.Description, from: p.FromPort, to: p.ToPort})
 		}
 	}
 	return yes, nil

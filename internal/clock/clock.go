@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 )
@@ -84,4 +86,34 @@ func (c remote) Sleep(ctx context.Context, d time.Duration) error {
 		return fmt.Errorf("sleep on the simulation's clock: %w", err)
 	}
 	return r.Body.Close()
+}
+
+// For returns the clock of a program that calls AWS at an endpoint: a sandbox's,
+// if the endpoint lies on this machine and tells a time, else that of the
+// environment.
+func For(ctx context.Context, endpoint string) Clock {
+	u, err := url.Parse(endpoint)
+	if err != nil || os.Getenv(Variable) != "" {
+		return FromEnvironment()
+	}
+	if host := u.Hostname(); host != "localhost" && !net.ParseIP(host).IsLoopback() {
+		return System{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	address := endpoint + "/_sim/clock"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return System{}
+	}
+	r, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return System{}
+	}
+	defer r.Body.Close()
+	var out struct{ Now int64 }
+	if r.StatusCode != http.StatusOK || json.NewDecoder(r.Body).Decode(&out) != nil || out.Now == 0 {
+		return System{}
+	}
+	return remote{address}
 }

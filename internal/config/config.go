@@ -171,9 +171,14 @@ type Job struct {
 func Load(path string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, &Error{Path: path, Problems: []Problem{{What: err.Error(), Remedy: "name the file by --config, or write one after examples/hello/drawbridge.yaml"}}}
+		return nil, ReadError(path, err)
 	}
 	return Parse(path, text)
+}
+
+// ReadError reports a file that cannot be read.
+func ReadError(path string, err error) error {
+	return &Error{Path: path, Problems: []Problem{{What: err.Error(), Remedy: "name the file by --config, or write one with drawbridge init"}}}
 }
 
 // Parse checks the text of a file and fills in the defaults.

@@ -3,12 +3,10 @@
 package main
 
 import (
-	"archive/zip"
 	"fmt"
-	"io"
 	"os"
-	"path/filepath"
-	"time"
+
+	"drawbridge/internal/functions"
 )
 
 func main() {
@@ -22,33 +20,14 @@ func main() {
 	}
 }
 
-// epoch is the time of every entry: the first that a zip can hold.
-var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func pack(out, bootstrap string) (err error) {
-	in, err := os.Open(bootstrap)
+func pack(out, bootstrap string) error {
+	b, err := os.ReadFile(bootstrap)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	f, err := os.Create(out)
+	zipped, err := functions.Zip(b, nil)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-	}()
-	z := zip.NewWriter(f)
-	h := &zip.FileHeader{Name: filepath.Base(bootstrap), Method: zip.Deflate, Modified: epoch}
-	h.SetMode(0o755)
-	w, err := z.CreateHeader(h)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(w, in); err != nil {
-		return err
-	}
-	return z.Close()
+	return os.WriteFile(out, zipped, 0o644)
 }

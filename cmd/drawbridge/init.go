@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"drawbridge/endpoints"
+	"drawbridge/internal/awserr"
+	"drawbridge/internal/config"
+	"drawbridge/internal/install"
+)
+
+type initCmd struct {
+	awsFlags
+	dryRunFlag
+	VPC             string   `name:"vpc" help:"VPC that the jobs run in. Its subnets without a way out are taken." placeholder:"VPC"`
+	Subnets         []string `help:"Subnets that the jobs run in, in place of those of --vpc." placeholder:"SUBNET,..."`
+	TaskDefinitions []string `name:"task-definition" help:"Task definition of a job. May be given several times." required:"" placeholder:"FAMILY"`
+	Cluster         string   `help:"ECS cluster of the jobs. Without it deploy makes one." placeholder:"NAME"`
+	Force           bool     `help:"Write over a file that is there."`
+}
+
+// Help is the longer text of --help; kong calls it.
+func (initCmd) Help() string {
+	return "Only reads AWS, and writes the file that --config names; --dry-run prints it instead."
+}
+
+// Run reads the network and the task definitions and writes the configuration.
+func (c *initCmd) Run(ctx context.Context, s streams) error {
+	if c.VPC == "" && len(c.Subnets) == 0 {
+		return &usageError{&hinted{errors.New("neither a VPC nor subnets"), "name --vpc or --subnets; aws ec2 describe-vpcs lists the VPCs"}}
+	}
+	ss, err := c.connect(ctx, s, "")
+	if err != nil {
+		return err
+	}
+	draft := &draft{region: ss.place.Region, cluster: c.Cluster}
+	if err := c.network(ctx, ss, draft); err != nil {
+		return err
+	}
+	for _, given := range c.TaskDefinitions {
+		if err := c.definition(ctx, ss, draft, given); err != nil {
+			return err
+		}
+	}
+	text := draft.write()
+	if _, err := config.Parse(c.Config, []byte(text)); err != nil {
+		return fmt.Errorf("what was written is not valid: %w", err)
+	}
+	if c.DryRun {
+		_, err := fmt.Fprint(s.out, text)
+		return err
+	}
+	mode := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	if c.Force {
+		mode = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	f, err := os.OpenFile(c.Config, mode, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return &hinted{fmt.Errorf("%s is there already", c.Config), "name another file by --config, or write over it with --force"}
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteString(text); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	ss.say("Wrote %s: %d subnets of %s, %d jobs. Next: drawbridge doctor, then drawbridge deploy.", c.Config, len(draft.subnets), draft.vpc, len(draft.jobs))
+	return nil
+}
+
+// draft is a configuration in the making.
+type draft struct {
+	region, vpc, cluster string
+	subnets              []subnetDraft
+	services             map[endpoints.ServiceID]string // with the reason
+	jobs                 []jobDraft
+}
+
+type subnetDraft struct{ id, zone, cidr string }
+
+type jobDraft struct{ name, definition, container string }
+
+// network reads the subnets.
+func (c *initCmd) network(ctx context.Context, ss *session, d *draft) error {
+	in := &ec2.DescribeSubnetsInput{SubnetIds: c.Subnets}
+	if len(c.Subnets) == 0 {
+		in.Filters = []types.Filter{{Name: aws.String("vpc-id"), Values: []string{c.VPC}}}
+	}
+	out, err := ss.clients.EC2.DescribeSubnets(ctx, in)
+	if err != nil {
+		return awserr.Mark(err, "describe the subnets")
+	}
+	for _, n := range out.Subnets {
+		if d.vpc == "" {
+			d.vpc = aws.ToString(n.VpcId)
+		}
+		if aws.ToString(n.VpcId) != d.vpc {
+			return &hinted{fmt.Errorf("%s is in %s, other subnets in %s", aws.ToString(n.SubnetId), aws.ToString(n.VpcId), d.vpc), "a set's subnets lie in one VPC: write a set for each"}
+		}
+	}
+	open, err := openTables(ctx, ss, d.vpc)
+	if err != nil {
+		return err
+	}
+	for _, n := range out.Subnets {
+		id := aws.ToString(n.SubnetId)
+		if len(c.Subnets) == 0 && open(id) {
+			ss.say("Left out: %s, which has a way out.", id)
+			continue
+		}
+		d.subnets = append(d.subnets, subnetDraft{id, aws.ToString(n.AvailabilityZone), aws.ToString(n.CidrBlock)})
+	}
+	slices.SortFunc(d.subnets, func(a, b subnetDraft) int { return strings.Compare(a.zone+a.id, b.zone+b.id) })
+	if len(d.subnets) == 0 {
+		return &hinted{fmt.Errorf("no private subnets in %s", c.VPC), "name the jobs' subnets by --subnets"}
+	}
+	return nil
+}
+
+// openTables returns a function that says whether a subnet's routes lead out.
+func openTables(ctx context.Context, ss *session, vpc string) (func(subnet string) bool, error) {
+	none := func(string) bool { return false }
+	if vpc == "" {
+		return none, nil
+	}
+	out, err := ss.clients.EC2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc}}}})
+	if err != nil {
+		return none, awserr.Mark(err, "describe the route tables of %s", vpc)
+	}
+	own, mainOpen := map[string]bool{}, false
+	for _, t := range out.RouteTables {
+		leadsOut := slices.ContainsFunc(t.Routes, func(r types.Route) bool {
+			return aws.ToString(r.DestinationCidrBlock) == "0.0.0.0/0" && (r.NatGatewayId != nil || strings.HasPrefix(aws.ToString(r.GatewayId), "igw-"))
+		})
+		for _, a := range t.Associations {
+			if a.SubnetId != nil {
+				own[*a.SubnetId] = leadsOut
+			}
+			if aws.ToBool(a.Main) {
+				mainOpen = leadsOut
+			}
+		}
+	}
+	return func(subnet string) bool {
+		if leadsOut, ok := own[subnet]; ok {
+			return leadsOut
+		}
+		return mainOpen
+	}, nil
+}
+
+// definition adds a job for a task definition, and what it reaches.
+func (c *initCmd) definition(ctx context.Context, ss *session, d *draft, given string) error {
+	out, err := ss.clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &given})
+	if err != nil {
+		return &hinted{awserr.Mark(err, "describe task definition %s", given), "aws ecs list-task-definition-families lists the families"}
+	}
+	def := out.TaskDefinition
+	family := install.Family(given)
+	job := jobDraft{name: jobName(family), definition: given}
+	if len(def.ContainerDefinitions) > 0 {
+		job.container = aws.ToString(def.ContainerDefinitions[0].Name)
+	}
+	d.jobs = append(d.jobs, job)
+	if d.services == nil {
+		d.services = map[endpoints.ServiceID]string{}
+	}
+	for _, container := range def.ContainerDefinitions {
+		d.needs(container)
+	}
+	return nil
+}
+
+var notInNames = regexp.MustCompile(`[^a-z0-9-]+`)
+
+// jobName makes the name of a job of a family's.
+func jobName(family string) string {
+	name := strings.Trim(notInNames.ReplaceAllString(strings.ToLower(family), "-"), "-")
+	if name == "" || name[0] < 'a' || name[0] > 'z' {
+		name = "job-" + name
+	}
+	if len(name) > 25 {
+		name = strings.TrimRight(name[:25], "-")
+	}
+	return name
+}
+
+// needs adds the services that a container's start needs.
+func (d *draft) needs(c ecstypes.ContainerDefinition) {
+	name := aws.ToString(c.Name)
+	add := func(id endpoints.ServiceID, why string) {
+		if d.services[id] == "" {
+			d.services[id] = why
+		}
+	}
+	if strings.Contains(aws.ToString(c.Image), ".dkr.ecr.") {
+		for _, id := range []endpoints.ServiceID{"ecr.api", "ecr.dkr", "s3"} {
+			add(id, "the image of container "+name)
+		}
+	}
+	if c.LogConfiguration != nil && c.LogConfiguration.LogDriver == ecstypes.LogDriverAwslogs {
+		add("logs", "the log of container "+name)
+	}
+	for _, s := range c.Secrets {
+		id := endpoints.ServiceID("ssm")
+		if strings.Contains(aws.ToString(s.ValueFrom), ":secretsmanager:") {
+			id = "secretsmanager"
+		}
+		add(id, "secrets of container "+name)
+	}
+	if len(c.EnvironmentFiles) > 0 {
+		add("s3", "environment files of container "+name)
+	}
+}
+
+func (d *draft) write() string {
+	var b strings.Builder
+	w := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	w("# Drawbridge: endpoints of %s while its jobs need them.", d.vpc)
+	w("# docs/configuration.md explains every key.")
+	w("")
+	w("region: %s", d.region)
+	w("")
+	w("# Where paid hours begin: clock (at UTC hours) or creation. AWS does not say which; clock is the safe choice.")
+	w("billing: clock")
+	cluster := d.cluster
+	if cluster == "" {
+		cluster = "drawbridge"
+		w("")
+		w("# Made and owned by the installation.")
+		w("ecsCluster: %s", cluster)
+	}
+	w("")
+	w("sets:")
+	w("  main:")
+	w("    subnets:")
+	for _, n := range d.subnets {
+		w("      - %s  # %s, %s", n.id, n.zone, n.cidr)
+	}
+	w("    # Each interface endpoint is billed for every started hour: only what the jobs reach. Add what their")
+	w("    # programs call beyond their own start, as codedeploy or sqs.")
+	w("    services:")
+	for _, svc := range endpoints.All() {
+		if why, ok := d.services[svc.ID]; ok {
+			w("      - %s  # %s", svc.ID, why)
+		}
+	}
+	if len(d.services) == 0 {
+		w("      - s3  # free")
+	}
+	w("    # How many zones hold each endpoint; one serves the whole VPC.")
+	w("    zones: 1")
+	w("")
+	w("jobs:")
+	for _, j := range d.jobs {
+		w("  %s:", j.name)
+		w("    set: main")
+		w("    cluster: %s", cluster)
+		w("    taskDefinition: %s", j.definition)
+		if j.container != j.name && j.container != "" {
+			w("    container: %s", j.container)
+		}
+		w("    maxRuntime: 1h")
+		w("    # What an event, or drawbridge run, may override: environment, command, cpu, memory.")
+		w("    overrides: [environment]")
+		w("    # Events on the default bus that start the job:")
+		w("    # on:")
+		w("    #   - source: [aws.s3]")
+		w("    #     detail-type: [Object Created]")
+	}
+	return b.String()
+}

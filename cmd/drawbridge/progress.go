@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"drawbridge/internal/install"
+)
+
+// stackProgress shows a stack's events: one line that changes on a terminal, a
+// line each in a pipe.
+type stackProgress struct {
+	s     *session
+	total int
+	done  map[string]bool
+	width int
+	live  bool
+	shown bool
+}
+
+// progress returns the progress of an operation on total resources; 0 if that is
+// not known.
+func (s *session) progress(total int) *stackProgress {
+	width, live := terminalWidth(s.err)
+	return &stackProgress{s: s, total: total, done: map[string]bool{}, width: width, live: live}
+}
+
+// event tells of an event of the stack.
+func (p *stackProgress) event(e install.Event) {
+	if strings.HasSuffix(e.Status, "_COMPLETE") && !e.Stack {
+		p.done[e.ID] = true
+	}
+	text := fmt.Sprintf("%s  %-20s %-28s %s", e.At.UTC().Format("15:04:05"), e.Status, strings.TrimPrefix(e.Type, "AWS::"), e.ID)
+	failed := strings.HasSuffix(e.Status, "_FAILED")
+	if !p.live && !e.Stack && strings.HasSuffix(e.Status, "_IN_PROGRESS") {
+		return // a line each is enough
+	}
+	if !p.live || failed {
+		p.clear()
+		if failed {
+			text += "  " + e.Reason
+		}
+		fmt.Fprintln(p.s.err, text)
+		return
+	}
+	line := fmt.Sprintf("%d", len(p.done))
+	if p.total > 0 {
+		line += fmt.Sprintf(" of %d", p.total)
+	}
+	line += "  " + text
+	if len(line) >= p.width {
+		line = line[:max(p.width-1, 0)]
+	}
+	fmt.Fprintf(p.s.err, "\r\x1b[K%s", line)
+	p.shown = true
+}
+
+// clear removes the changing line.
+func (p *stackProgress) clear() {
+	if p.shown {
+		fmt.Fprint(p.s.err, "\r\x1b[K")
+		p.shown = false
+	}
+}

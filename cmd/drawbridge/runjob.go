@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"drawbridge/internal/app"
+	"drawbridge/internal/awserr"
+	"drawbridge/internal/launcher"
+	"drawbridge/internal/output"
+	"drawbridge/scheduler"
+)
+
+type runCmd struct {
+	awsFlags
+	dryRunFlag
+	Job  scheduler.JobName `arg:"" help:"Job of the configuration."`
+	Args []string          `arg:"" optional:"" passthrough:"" help:"Command of the container, after --. The job has to allow it: overrides: [command]."`
+	Wait bool              `short:"w" help:"Wait until the run has ended, and exit with its container's exit code."`
+	Env  map[string]string `short:"e" help:"Variable of the container. The job has to allow it: overrides: [environment]." placeholder:"NAME=VALUE" mapsep:"none"`
+	ID   string            `name:"id" help:"Identity of the run; the same again is the same run. Default: a new one." placeholder:"TEXT"`
+}
+
+// Help is the longer text of --help; kong calls it.
+func (runCmd) Help() string {
+	return "With --wait the exit code is the container's own; 1 if the run failed otherwise. Interrupting the wait does not stop the run."
+}
+
+// Run asks the launcher for a run and, if asked to, waits for its end.
+func (c *runCmd) Run(ctx context.Context, s streams) error {
+	ss, err := c.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	a, err := ss.installed(ctx)
+	if err != nil {
+		return err
+	}
+	job := a.Config.Jobs[c.Job]
+	if job == nil {
+		return &hinted{fmt.Errorf("there is no job %s in %s", c.Job, c.Config), "use one of " + strings.Join(keys(a.Config.Jobs), ", ")}
+	}
+	payload, err := c.payload(job.Container)
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		ss.say("Would call %s with:", a.Names.Launcher)
+		_, err := fmt.Fprintln(s.out, string(payload))
+		return err
+	}
+	answer, err := invoke(ctx, a, ss.clients.Lambda, payload)
+	if err != nil {
+		return err
+	}
+	if !c.Wait {
+		return ss.print(answer, func(w io.Writer, style output.Style) error {
+			_, err := fmt.Fprintf(w, "%s is %s; its set is %s. Expected start %s.\n", answer.Run, answer.State, answer.Phase, clockTime(answer.ExpectedStart))
+			return err
+		})
+	}
+	return c.wait(ctx, ss, a, answer.Run, job.Set)
+}
+
+func keys[K ~string, V any](m map[K]V) []string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, string(k))
+	}
+	return out
+}
+
+// payload is the event that starts the run.
+func (c *runCmd) payload(container string) ([]byte, error) {
+	id := c.ID
+	if id == "" {
+		var b [6]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return nil, err
+		}
+		id = "cli-" + hex.EncodeToString(b[:])
+	}
+	event := map[string]any{"job": c.Job, "id": id}
+	override := map[string]any{"name": container}
+	if args := c.Args; len(args) > 0 {
+		if args[0] == "--" {
+			args = args[1:]
+		}
+		override["command"] = args
+	}
+	if len(c.Env) > 0 {
+		var env []map[string]string
+		for _, k := range slices.Sorted(maps.Keys(c.Env)) {
+			env = append(env, map[string]string{"name": k, "value": c.Env[k]})
+		}
+		override["environment"] = env
+	}
+	if len(override) > 1 {
+		event["overrides"] = map[string]any{"containerOverrides": []any{override}}
+	}
+	return json.Marshal(event)
+}
+
+// invoke calls the launcher and returns its answer.
+func invoke(ctx context.Context, a *app.App, api *lambda.Client, payload []byte) (launcher.Answer, error) {
+	var answer launcher.Answer
+	out, err := api.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(a.Names.Launcher), Payload: payload})
+	if err != nil {
+		return answer, awserr.Mark(err, "call %s", a.Names.Launcher)
+	}
+	if out.FunctionError != nil {
+		var failed struct {
+			ErrorMessage string `json:"errorMessage"`
+		}
+		if json.Unmarshal(out.Payload, &failed) != nil || failed.ErrorMessage == "" {
+			failed.ErrorMessage = string(out.Payload)
+		}
+		return answer, fmt.Errorf("%s refuses: %s", a.Names.Launcher, failed.ErrorMessage)
+	}
+	if err := json.Unmarshal(out.Payload, &answer); err != nil {
+		return answer, fmt.Errorf("read the answer of %s: %w", a.Names.Launcher, err)
+	}
+	return answer, nil
+}
+
+// pollRun is how often a run is looked at while it is waited for.
+const pollRun = 2 * time.Second
+
+// wait shows a run's way to its end and returns its exit code.
+func (c *runCmd) wait(ctx context.Context, ss *session, a *app.App, id scheduler.RunID, set scheduler.SetName) error {
+	last := ""
+	for {
+		r, ok, err := a.Store.Run(ctx, set, id)
+		if err == nil && !ok {
+			return fmt.Errorf("run %s is no longer recorded", id)
+		}
+		if err != nil {
+			return ss.goesOn(err, "the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
+		}
+		if text := c.progress(ctx, a, r); text != last {
+			last = text
+			ss.say("%s  %s", clockTime(ss.clock.Now()), text)
+		}
+		if r.State == scheduler.Finished {
+			return c.end(ss, r)
+		}
+		if err := ss.clock.Sleep(ctx, pollRun); err != nil {
+			return ss.goesOn(err, "the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
+		}
+	}
+}
+
+// progress says in a line where a run stands.
+func (c *runCmd) progress(ctx context.Context, a *app.App, r scheduler.Run) string {
+	text := fmt.Sprintf("%s %s", r.ID, r.State)
+	if r.State != scheduler.Waiting {
+		if r.State == scheduler.Running {
+			text += ", task " + r.TaskARN[strings.LastIndex(r.TaskARN, "/")+1:]
+		}
+		return text
+	}
+	set, err := a.Store.LoadSet(ctx, r.Set)
+	if err != nil {
+		return text
+	}
+	if set.Pause != nil {
+		return text + ": set " + string(r.Set) + " is " + set.Pause.String()
+	}
+	return text + ": set " + string(r.Set) + " is " + string(set.Phase)
+}
+
+// end prints how a run ended and returns its exit code.
+func (c *runCmd) end(ss *session, r scheduler.Run) error {
+	v := viewOf(r)
+	err := ss.print(v, func(w io.Writer, _ output.Style) error {
+		_, err := fmt.Fprintf(w, "%s %s: %s (waited %s, ran %s)\n", v.ID, v.Outcome, v.Reason, v.Waited, v.Ran)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case r.Outcome == scheduler.Succeeded:
+		return nil
+	case r.ExitCode != nil && *r.ExitCode != 0:
+		return exitCode(*r.ExitCode)
+	}
+	return exitCode(exitFailed)
+}
+
+func clockTime(t time.Time) string { return t.UTC().Format("15:04:05") }

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
+
+	"drawbridge/internal/app"
+	"drawbridge/internal/awserr"
+	"drawbridge/internal/clock"
+	"drawbridge/internal/config"
+	"drawbridge/internal/install"
+	"drawbridge/internal/output"
+)
+
+// awsFlags are the flags of every verb that reaches AWS.
+type awsFlags struct {
+	Config        string        `help:"Configuration file." default:"drawbridge.yaml" env:"DRAWBRIDGE_CONFIG" type:"path" placeholder:"FILE"`
+	Profile       string        `help:"Profile of the AWS configuration." env:"AWS_PROFILE" placeholder:"NAME"`
+	Region        string        `help:"AWS Region. Default: the configuration's, else the profile's." env:"AWS_REGION,AWS_DEFAULT_REGION" placeholder:"REGION"`
+	EndpointURL   string        `help:"Endpoint to call in place of AWS, as the sandbox's." name:"endpoint-url" env:"AWS_ENDPOINT_URL" placeholder:"URL"`
+	AssumeRoleARN string        `help:"Role to act as." name:"assume-role-arn" env:"DRAWBRIDGE_ASSUME_ROLE_ARN" placeholder:"ARN"`
+	Output        output.Format `short:"o" help:"Output: ${enum}." enum:"table,json,yaml" default:"table" env:"DRAWBRIDGE_OUTPUT"`
+	Timeout       time.Duration `help:"Give up after this time; 0 never. What goes on in AWS is not stopped by it." default:"0" env:"DRAWBRIDGE_TIMEOUT"`
+	LogLevel      string        `help:"What to log to standard error: ${enum}." enum:"debug,info,warn,error" default:"error" env:"DRAWBRIDGE_LOG_LEVEL"`
+	NoColor       bool          `help:"No colours. NO_COLOR in the environment does the same." env:"DRAWBRIDGE_NO_COLOR"`
+}
+
+// dryRunFlag is the flag of verbs that change something.
+type dryRunFlag struct {
+	DryRun bool `help:"Say what would be done, and do nothing." env:"DRAWBRIDGE_DRY_RUN"`
+}
+
+// changeFlags are the flags of verbs that ask before they change something.
+type changeFlags struct {
+	dryRunFlag
+	Yes bool `short:"y" help:"Do not ask." env:"DRAWBRIDGE_YES"`
+}
+
+// session is a verb at work with AWS.
+type session struct {
+	streams
+	flags  awsFlags
+	config *config.Config
+	// text is the configuration file as it was read.
+	text    []byte
+	aws     aws.Config
+	place   app.Place
+	caller  string
+	clients app.Clients
+	clock   clock.Clock
+	log     *zap.Logger
+	install *install.Installer
+}
+
+// open reads the configuration and finds out who and where we are.
+func (f awsFlags) open(ctx context.Context, s streams) (*session, error) {
+	text, err := os.ReadFile(f.Config)
+	if err != nil {
+		return nil, config.ReadError(f.Config, err)
+	}
+	c, err := config.Parse(f.Config, text)
+	if err != nil {
+		return nil, err
+	}
+	out, err := f.connect(ctx, s, c.Region)
+	if err != nil {
+		return nil, err
+	}
+	out.config, out.text = c, text
+	return out, nil
+}
+
+// hinted is an error with a remedy.
+type hinted struct {
+	error
+	hint string
+}
+
+func (e *hinted) Unwrap() error { return e.error }
+
+// Hint returns the remedy.
+func (e *hinted) Hint() string { return e.hint }
+
+// connect reaches AWS, in the given Region unless a flag names one.
+func (f awsFlags) connect(ctx context.Context, s streams, region string) (*session, error) {
+	if region != "" && f.Region != "" && region != f.Region {
+		return nil, &hinted{fmt.Errorf("the configuration %s is for Region %s, and %s is asked for", f.Config, region, f.Region), "leave --region and AWS_REGION out, or use another configuration"}
+	}
+	options := []func(*awsconfig.LoadOptions) error{awsconfig.WithSharedConfigProfile(f.Profile), awsconfig.WithLogger(logging.Nop{})}
+	if f.Region != "" {
+		region = f.Region
+	}
+	if region != "" {
+		options = append(options, awsconfig.WithRegion(region))
+	}
+	c, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		return nil, &hinted{fmt.Errorf("read the AWS configuration: %w", err), "aws configure list-profiles shows the profiles there are"}
+	}
+	if c.Region == "" {
+		return nil, &hinted{errors.New("no Region"), "name one by --region, AWS_REGION, region: in " + f.Config + " or in the profile"}
+	}
+	if f.EndpointURL != "" {
+		c.BaseEndpoint = aws.String(f.EndpointURL)
+	}
+	if f.AssumeRoleARN != "" {
+		c.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(c), f.AssumeRoleARN, func(o *stscreds.AssumeRoleOptions) { o.RoleSessionName = "drawbridge" }))
+	}
+	log, err := f.logger(s.err)
+	if err != nil {
+		return nil, err
+	}
+	out := &session{streams: s, flags: f, aws: c, clock: clock.For(ctx, f.EndpointURL), log: log}
+	return out, out.identify(ctx)
+}
+
+// identify asks AWS who we are.
+func (s *session) identify(ctx context.Context) error {
+	id, err := sts.NewFromConfig(s.aws).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil && ctx.Err() == nil {
+		if _, cerr := s.aws.Credentials.Retrieve(ctx); cerr != nil {
+			return &hinted{fmt.Errorf("no AWS credentials: %w", cerr), "sign in, as with aws sso login or aws configure, or choose a profile by --profile"}
+		}
+		if awserr.Temporary(err) {
+			return &hinted{fmt.Errorf("reach AWS: %w", err), "check the network, --endpoint-url and AWS_ENDPOINT_URL"}
+		}
+		return awserr.Mark(err, "ask AWS who we are")
+	}
+	if err != nil {
+		return err
+	}
+	s.place = app.Place{Region: s.aws.Region, Account: aws.ToString(id.Account)}
+	s.caller = shortARN(aws.ToString(id.Arn))
+	s.clients = app.NewClients(s.aws)
+	s.install = install.New(s.aws, s.place, s.clients, s.clock)
+	return nil
+}
+
+// shortARN returns what of a caller's ARN tells who it is.
+func shortARN(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] }
+
+func (f awsFlags) logger(w io.Writer) (*zap.Logger, error) {
+	level, err := zapcore.ParseLevel(f.LogLevel)
+	if err != nil {
+		return nil, err
+	}
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig()), zapcore.AddSync(w), level)), nil
+}
+
+// installed returns the base stack and the installation as it sees itself. The
+// configuration then knows what is installed.
+func (s *session) installed(ctx context.Context) (*app.App, error) {
+	stack, err := s.install.Installed(ctx, s.config.Name)
+	if errors.Is(err, install.ErrNotInstalled) {
+		var h interface{ Hint() string }
+		if errors.As(err, &h) {
+			return nil, err
+		}
+		return nil, &hinted{fmt.Errorf("%s is not installed in %s of account %s", s.config.Name, s.place.Region, s.place.Account), "drawbridge deploy installs it; drawbridge doctor looks at what it needs first"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.config.Apply(stack.Installed)
+	return s.app(), nil
+}
+
+func (s *session) app() *app.App {
+	return app.New(s.config, s.place, s.clients, s.clock, s.log, app.NewMetrics(io.Discard, s.config, s.clock))
+}
+
+// print writes v in the format that was asked for; table writes it for people.
+func (s *session) print(v any, table func(io.Writer, output.Style) error) error {
+	return output.Write(s.out, s.flags.Output, v, func(w io.Writer) error { return table(w, s.style()) })
+}
+
+// style is how tables on standard output are written.
+func (s *session) style() output.Style {
+	width, terminal := terminalWidth(s.out)
+	if !terminal {
+		return output.Style{}
+	}
+	return output.Style{Width: width, Color: !s.flags.NoColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+}
+
+// say writes a line of progress.
+func (s *session) say(format string, args ...any) { fmt.Fprintf(s.err, format+"\n", args...) }
+
+// confirm asks before a change. Without a terminal to ask on, --yes is needed.
+func (s *session) confirm(f changeFlags, question string) error {
+	if f.Yes {
+		return nil
+	}
+	if in, ok := s.in.(*os.File); !ok || !term.IsTerminal(int(in.Fd())) {
+		return &usageError{&hinted{errors.New("nobody is there to confirm it"), "--yes goes on without asking, --dry-run shows what would be done"}}
+	}
+	fmt.Fprintf(s.err, "%s [y/N] ", question)
+	line, err := bufio.NewReader(s.in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+		return &hinted{errors.New("not confirmed"), "nothing was changed"}
+	}
+	return nil
+}
+
+// AfterApply bounds the verb by --timeout; kong calls it.
+func (f awsFlags) AfterApply(k *kong.Context, ctx context.Context) error {
+	if f.Timeout <= 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, f.Timeout)
+	context.AfterFunc(bounded, cancel)
+	k.BindTo(bounded, (*context.Context)(nil))
+	return nil
+}

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"drawbridge/internal/app"
+	"drawbridge/internal/config"
+	"drawbridge/internal/install"
+	"drawbridge/internal/output"
+	"drawbridge/scheduler"
+)
+
+type statusCmd struct {
+	awsFlags
+	Watch bool          `short:"w" help:"Show it again and again, until interrupted."`
+	Every time.Duration `help:"How often --watch looks." default:"5s"`
+}
+
+// statusView is an installation as it stands.
+type statusView struct {
+	Name    string       `json:"name"`
+	Account string       `json:"account"`
+	Region  string       `json:"region"`
+	Mode    config.Mode  `json:"mode"`
+	Now     time.Time    `json:"now"`
+	Sets    []statusSet  `json:"sets"`
+	Shared  []sharedView `json:"shared,omitempty"`
+}
+
+// sharedView is a set that lives as another one.
+type sharedView struct {
+	Set  scheduler.SetName `json:"set"`
+	Host scheduler.SetName `json:"livesAs"`
+}
+
+// statusSet is a set as it stands.
+type statusSet struct {
+	Name       scheduler.SetName `json:"set"`
+	Phase      scheduler.Phase   `json:"phase"`
+	Since      *time.Time        `json:"since"`
+	Generation int               `json:"generation"`
+	// PaidUntil is the boundary of the hour that is paid now, or was last.
+	PaidUntil *time.Time `json:"paidUntil"`
+	// Next is when the set's timer has it looked at.
+	Next    *time.Time `json:"nextLook"`
+	Waiting int        `json:"waiting"`
+	Running int        `json:"running"`
+	Holds   []holdView `json:"holds"`
+	// HoursToday and HoursTotal are paid endpoint-hours.
+	HoursToday int    `json:"endpointHoursToday"`
+	HoursTotal int    `json:"endpointHoursTotal"`
+	Paused     string `json:"paused,omitempty"`
+	Failure    string `json:"failure,omitempty"`
+}
+
+// holdView is a hold of a set.
+type holdView struct {
+	Owner  string    `json:"owner"`
+	Reason string    `json:"reason"`
+	Until  time.Time `json:"until"`
+}
+
+// viewOfSet sums up a set's state.
+func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) statusSet {
+	d := scheduler.DemandOf(s.Runs, s.Leases, now)
+	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting, Running: d.Running + d.Starting, Holds: []holdView{},
+		HoursTotal: s.Set.TotalHours, Failure: s.Set.Failure}
+	if s.Set.Day == now.UTC().Format(time.DateOnly) {
+		v.HoursToday = s.Set.DayHours
+	}
+	if s.Set.Timer.After(now) {
+		v.Next = utc(s.Set.Timer)
+	}
+	if !s.Set.BilledFrom.IsZero() && !s.Set.NoStack && s.Set.Phase != scheduler.Absent {
+		v.PaidUntil = utc(scheduler.Boundary(settings.Basis, s.Set.BilledFrom, now))
+	} else if s.Set.PaidUntil.After(now) {
+		v.PaidUntil = utc(s.Set.PaidUntil)
+	}
+	for _, l := range s.Leases {
+		if l.Expires.After(now) {
+			v.Holds = append(v.Holds, holdView{l.Owner, l.Reason, l.Expires.UTC()})
+		}
+	}
+	if s.Set.Pause != nil {
+		v.Paused = s.Set.Pause.String()
+	}
+	return v
+}
+
+// Run prints the status, once or again and again.
+func (c *statusCmd) Run(ctx context.Context, s streams) error {
+	ss, err := c.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	a, err := ss.installed(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		v, err := c.view(ctx, ss, a)
+		if err != nil {
+			return err
+		}
+		if _, terminal := terminalWidth(s.out); c.Watch && terminal {
+			fmt.Fprint(s.out, "\x1b[H\x1b[2J")
+		}
+		if err := ss.print(v, v.write); err != nil || !c.Watch {
+			return err
+		}
+		if err := ss.clock.Sleep(ctx, c.Every); err != nil {
+			if errors.Is(err, context.Canceled) {
+				return nil // that is how a watch ends
+			}
+			return err
+		}
+	}
+}
+
+func (c *statusCmd) view(ctx context.Context, ss *session, a *app.App) (statusView, error) {
+	states, err := install.States(ctx, a)
+	if err != nil {
+		return statusView{}, err
+	}
+	v := statusView{Name: a.Config.Name, Account: ss.place.Account, Region: ss.place.Region, Mode: a.Config.Mode, Now: ss.clock.Now().UTC().Truncate(time.Second)}
+	settings := a.Config.Settings()
+	for _, s := range states {
+		v.Sets = append(v.Sets, viewOfSet(s, settings[s.Set.Name], v.Now))
+	}
+	members := a.Config.Members()
+	for _, name := range keys(members) {
+		if host := members[scheduler.SetName(name)]; string(host) != name {
+			v.Shared = append(v.Shared, sharedView{scheduler.SetName(name), host})
+		}
+	}
+	return v, nil
+}
+
+func (v statusView) write(w io.Writer, style output.Style) error {
+	fmt.Fprintf(w, "%s in %s of account %s, %s UTC", v.Name, v.Region, v.Account, v.Now.Format("2006-01-02 15:04:05"))
+	if v.Mode == config.Observe {
+		fmt.Fprint(w, ", observing: nothing is created")
+	}
+	fmt.Fprint(w, "\n\n")
+	t := output.NewRows(style, "SET", "PHASE", "SINCE", "PAID UNTIL", "RUNS", "WAIT", "HELD UNTIL", "NEXT LOOK", "TODAY", "TOTAL")
+	for _, s := range v.Sets {
+		held := time.Time{}
+		for _, h := range s.Holds {
+			if h.Until.After(held) {
+				held = h.Until
+			}
+		}
+		t.Add(string(s.Name), string(s.Phase), short(s.Since), short(s.PaidUntil), fmt.Sprint(s.Running), fmt.Sprint(s.Waiting), short(&held), short(s.Next), fmt.Sprint(s.HoursToday), fmt.Sprint(s.HoursTotal))
+	}
+	if err := t.Write(w); err != nil {
+		return err
+	}
+	for _, s := range v.Shared {
+		fmt.Fprintf(w, "\nSet %s lies in the same VPC as set %s and lives as it.\n", s.Set, s.Host)
+	}
+	for _, s := range v.Sets {
+		if s.Paused != "" {
+			fmt.Fprintf(w, "\nSet %s is %s; drawbridge resume ends it.\n", s.Name, s.Paused)
+		}
+		if s.Failure != "" && s.Phase != scheduler.Available {
+			fmt.Fprintf(w, "\nSet %s failed: %s\n", s.Name, strings.Join(output.Wrap(s.Failure, max(style.Width-4, 96)), "\n    "))
+		}
+	}
+	_, err := fmt.Fprintln(w, "\nToday and total are paid endpoint-hours.")
+	return err
+}
+
+// short shows an instant by its time of day, or a dash.
+func short(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	return clockTime(*t)
+}
+
+type whyCmd struct {
+	awsFlags
+	Set scheduler.SetName `arg:"" help:"Set of the configuration."`
+}
+
+// whyView is what is behind a set's state.
+type whyView struct {
+	statusSet
+	LivesAs   scheduler.SetName `json:"livesAs,omitempty"`
+	Runs      []runView         `json:"runs"`
+	Decisions []scheduler.Entry `json:"decisions"`
+}
+
+// Run shows the last decisions about a set.
+func (c *whyCmd) Run(ctx context.Context, s streams) error {
+	ss, err := c.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	a, err := ss.installed(ctx)
+	if err != nil {
+		return err
+	}
+	host, err := hostOf(a, c.Set)
+	if err != nil {
+		return err
+	}
+	st, err := install.State(ctx, a, host)
+	if err != nil {
+		return err
+	}
+	v := whyView{statusSet: viewOfSet(st, a.Config.Settings()[host], ss.clock.Now()), Runs: []runView{}, Decisions: st.Set.Decisions}
+	if host != c.Set {
+		v.LivesAs = host
+	}
+	if v.Decisions == nil {
+		v.Decisions = []scheduler.Entry{}
+	}
+	for _, r := range st.Runs {
+		v.Runs = append(v.Runs, viewOf(r))
+	}
+	return ss.print(v, v.write)
+}
+
+func (v whyView) write(w io.Writer, style output.Style) error {
+	if v.LivesAs != "" {
+		fmt.Fprintf(w, "It lies in the same VPC as set %s and lives as it.\n", v.LivesAs)
+	}
+	fmt.Fprintf(w, "Set %s is %s", v.Name, v.Phase)
+	if v.Since != nil {
+		fmt.Fprintf(w, " since %s", v.Since.Format("2006-01-02 15:04:05"))
+	}
+	if v.Generation > 0 {
+		fmt.Fprintf(w, ", generation %d", v.Generation)
+	}
+	if v.PaidUntil != nil {
+		fmt.Fprintf(w, ", paid until %s", clockTime(*v.PaidUntil))
+	}
+	fmt.Fprintln(w, ".")
+	held := false
+	for _, h := range v.Holds {
+		held = true
+		fmt.Fprintf(w, "Held by %s until %s: %s\n", h.Owner, h.Until.Format("2006-01-02 15:04"), h.Reason)
+	}
+	for i, r := range v.Runs {
+		held = true
+		if i == 10 {
+			fmt.Fprintf(w, "... and by %d more runs\n", len(v.Runs)-i)
+			break
+		}
+		fmt.Fprintf(w, "Held by run %s, %s: %s\n", r.ID, r.State, r.Reason)
+	}
+	if !held {
+		fmt.Fprintln(w, "Nothing holds it.")
+	}
+	switch {
+	case v.Next != nil:
+		fmt.Fprintf(w, "The next look is at %s, by its timer; the sweep comes by every five minutes.\n", clockTime(*v.Next))
+	case v.Phase == scheduler.Absent:
+		fmt.Fprintln(w, "It is looked at when a run asks for it; the sweep comes by every five minutes.")
+	default:
+		fmt.Fprintln(w, "It is being looked at now; the sweep comes by every five minutes.")
+	}
+	if v.Paused != "" {
+		fmt.Fprintln(w, "It is "+v.Paused+".")
+	}
+	fmt.Fprintln(w)
+	t := output.NewRows(style, "AT", "GEN", "PHASE", "ACTION", "REASON")
+	for _, d := range v.Decisions {
+		t.Add(d.At.UTC().Format("01-02 15:04:05"), fmt.Sprint(d.Generation), string(d.Phase), string(d.Action), d.Reason)
+	}
+	if t.Len() == 0 {
+		_, err := fmt.Fprintln(w, "No decisions yet.")
+		return err
+	}
+	return t.Write(w)
+}

@@ -1,0 +1,128 @@
+// Package doctor looks at everything that an installation and its jobs need in an
+// account, and says of each thing what it is, why it matters and what to do.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
+
+	"drawbridge/internal/app"
+	"drawbridge/internal/config"
+	"drawbridge/internal/install"
+)
+
+// Result is how a check came out.
+type Result string
+
+// The results. A warning is what costs or may surprise and keeps nothing from
+// working; a failure keeps a job from running.
+const (
+	OK      Result = "ok"
+	Warning Result = "warning"
+	Failed  Result = "failed"
+)
+
+// Finding is one thing that was looked at.
+type Finding struct {
+	// Check is what kind of thing, Subject which.
+	Check   string `json:"check"`
+	Subject string `json:"subject"`
+	Result  Result `json:"result"`
+	// Found says what is there, Why what depends on it, Remedy what to do; the
+	// last is empty if all is well.
+	Found  string `json:"found"`
+	Why    string `json:"why"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// Doctor looks at one configuration in one account and Region.
+type Doctor struct {
+	config    *config.Config
+	place     app.Place
+	installer *install.Installer
+	ec2       *ec2.Client
+	ecs       *ecs.Client
+	ecr       *ecr.Client
+	iam       *iam.Client
+	logs      *cloudwatchlogs.Client
+	quotas    *servicequotas.Client
+
+	findings []Finding
+}
+
+// New returns a Doctor. It only reads.
+func New(c aws.Config, cfg *config.Config, i *install.Installer) *Doctor {
+	return &Doctor{
+		config: cfg, place: i.Place, installer: i, ec2: i.Clients.EC2, ecs: i.Clients.ECS,
+		ecr: ecr.NewFromConfig(c), iam: iam.NewFromConfig(c), logs: cloudwatchlogs.NewFromConfig(c), quotas: servicequotas.NewFromConfig(c),
+	}
+}
+
+// Look makes every check and returns the findings in a fixed order. An error is a
+// check that could not be made at all, and is a finding too; only the end of ctx
+// is returned.
+func (d *Doctor) Look(ctx context.Context) ([]Finding, error) {
+	d.findings = nil
+	d.installation(ctx)
+	for _, name := range slices.Sorted(maps.Keys(d.config.Sets)) {
+		d.set(ctx, name)
+	}
+	clusters := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(d.config.Jobs)) {
+		if c := d.config.Jobs[name].Cluster; !clusters[c] {
+			clusters[c] = true
+			d.cluster(ctx, c)
+		}
+		d.job(ctx, name)
+	}
+	return d.findings, ctx.Err()
+}
+
+// Worst returns the worst result of findings.
+func Worst(findings []Finding) Result {
+	worst := OK
+	for _, f := range findings {
+		if f.Result == Failed || f.Result == Warning && worst == OK {
+			worst = f.Result
+		}
+	}
+	return worst
+}
+
+// topic is a kind of check on one subject.
+type topic struct {
+	d                   *Doctor
+	check, subject, why string
+}
+
+func (d *Doctor) topic(check, subject, why string) topic { return topic{d, check, subject, why} }
+
+func (t topic) add(r Result, remedy, format string, args ...any) {
+	t.d.findings = append(t.d.findings, Finding{t.check, t.subject, r, fmt.Sprintf(format, args...), t.why, remedy})
+}
+
+func (t topic) ok(format string, args ...any) { t.add(OK, "", format, args...) }
+
+func (t topic) fail(remedy, format string, args ...any) { t.add(Failed, remedy, format, args...) }
+
+func (t topic) warn(remedy, format string, args ...any) { t.add(Warning, remedy, format, args...) }
+
+// unread reports a check that could not be made.
+func (t topic) unread(err error) {
+	remedy := "look at the message"
+	if strings.Contains(err.Error(), "not authorized") {
+		remedy = "ask for the action that the message names, or have somebody with it run drawbridge doctor"
+	}
+	t.warn(remedy, "could not be read: %v", err)
+}

@@ -1,0 +1,200 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"drawbridge/internal/awserr"
+	"drawbridge/internal/config"
+	"drawbridge/scheduler"
+)
+
+func (d *Doctor) cluster(ctx context.Context, name string) {
+	t := d.topic("cluster", name, "tasks run in it")
+	if name == d.config.ECSCluster {
+		t.ok("deploy makes it")
+		return
+	}
+	out, err := d.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{name}})
+	switch {
+	case err != nil:
+		t.unread(err)
+	case len(out.Clusters) == 0:
+		t.fail("create it, or let deploy do so by ecsCluster: "+name, "there is no such cluster in %s", d.place.Region)
+	case aws.ToString(out.Clusters[0].Status) != "ACTIVE":
+		t.fail("use an active cluster", "it is %s", aws.ToString(out.Clusters[0].Status))
+	default:
+		t.ok("active")
+	}
+}
+
+func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
+	job := d.config.Jobs[name]
+	t := d.topic("task definition", "job "+string(name), "it says what the job runs")
+	out, err := d.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(job.TaskDefinition)})
+	if err != nil {
+		if code := awserr.Code(err); code == "ClientException" {
+			t.fail("register "+job.TaskDefinition+" in "+d.place.Region, "%v", err)
+		} else {
+			t.unread(err)
+		}
+		return
+	}
+	def := out.TaskDefinition
+	id := fmt.Sprintf("%s:%d", aws.ToString(def.Family), def.Revision)
+	switch {
+	case def.Status != types.TaskDefinitionStatusActive:
+		t.fail("name an active revision", "%s is %s", id, def.Status)
+	case def.NetworkMode != types.NetworkModeAwsvpc:
+		t.fail("register it with network mode awsvpc", "%s has network mode %s", id, def.NetworkMode)
+	case !slices.Contains(def.RequiresCompatibilities, types.CompatibilityFargate):
+		t.fail("register it with FARGATE among requiresCompatibilities", "%s is not made for Fargate", id)
+	default:
+		t.ok("%s, %s CPU units, %s MiB", id, aws.ToString(def.Cpu), aws.ToString(def.Memory))
+	}
+	d.container(name, job, def)
+	d.role(ctx, name, "execution role", aws.ToString(def.ExecutionRoleArn), true)
+	d.role(ctx, name, "task role", aws.ToString(def.TaskRoleArn), false)
+	d.vcpus(ctx, name, def)
+	for _, c := range def.ContainerDefinitions {
+		d.image(ctx, name, aws.ToString(c.Image))
+		d.logGroup(ctx, name, c)
+	}
+}
+
+func (d *Doctor) container(name scheduler.JobName, job *config.Job, def *types.TaskDefinition) {
+	t := d.topic("container", "job "+string(name), "events are handed to it")
+	var names []string
+	for _, c := range def.ContainerDefinitions {
+		names = append(names, aws.ToString(c.Name))
+	}
+	if !slices.Contains(names, job.Container) {
+		t.fail("set jobs."+string(name)+".container to one of "+strings.Join(names, ", "), "the task definition has no container %s", job.Container)
+		return
+	}
+	t.ok("%s", job.Container)
+}
+
+// role looks at a role of the task definition and who may assume it.
+func (d *Doctor) role(ctx context.Context, name scheduler.JobName, kind, arn string, needed bool) {
+	t := d.topic(kind, "job "+string(name), map[bool]string{true: "Fargate pulls the image, reads secrets and writes logs with it", false: "the job's own calls to AWS are made with it"}[needed])
+	if arn == "" {
+		if needed {
+			t.fail("give the task definition an execution role with AmazonECSTaskExecutionRolePolicy", "the task definition names none")
+		} else {
+			t.ok("the task definition names none")
+		}
+		return
+	}
+	role := arn[strings.LastIndex(arn, "/")+1:]
+	out, err := d.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: &role})
+	if awserr.Code(err) == "NoSuchEntity" {
+		t.fail("create it, or register the task definition with another role", "there is no role %s", role)
+		return
+	}
+	if err != nil {
+		t.unread(err)
+		return
+	}
+	trust, err := url.QueryUnescape(aws.ToString(out.Role.AssumeRolePolicyDocument))
+	if err != nil {
+		t.unread(err)
+		return
+	}
+	if !strings.Contains(trust, "ecs-tasks.amazonaws.com") {
+		t.fail("let ecs-tasks.amazonaws.com assume it", "%s cannot be assumed by ECS tasks", role)
+		return
+	}
+	t.ok("%s", role)
+}
+
+// vcpus compares a task's size with the quota of Fargate.
+func (d *Doctor) vcpus(ctx context.Context, name scheduler.JobName, def *types.TaskDefinition) {
+	t := d.topic("quota", "job "+string(name), "Fargate runs a limited number of vCPUs at a time")
+	limit, err := d.quota(ctx, "fargate", "L-3032A538")
+	if err != nil {
+		t.unread(err)
+		return
+	}
+	units, err := strconv.ParseFloat(aws.ToString(def.Cpu), 64)
+	if err != nil {
+		return // checked by ECS itself
+	}
+	if n := limit * 1024 / units; n < 1 {
+		t.fail("ask for more in Service Quotas (fargate, L-3032A538)", "one task takes %.2f vCPUs, %.0f are allowed", units/1024, limit)
+	} else {
+		t.ok("%.0f tasks at a time with nothing else running, by the %.0f vCPUs allowed", n, limit)
+	}
+}
+
+// image looks for an image in the account's own registry.
+func (d *Doctor) image(ctx context.Context, name scheduler.JobName, image string) {
+	t := d.topic("image", "job "+string(name), "a private subnet reaches the registry of ECR in its Region, and no other")
+	host, path, _ := strings.Cut(image, "/")
+	account, rest, private := strings.Cut(host, ".dkr.ecr.")
+	if !private {
+		t.fail("push it to ECR in "+d.place.Region, "%s does not lie in a private ECR registry", image)
+		return
+	}
+	if region, _, _ := strings.Cut(rest, "."); region != d.place.Region {
+		t.fail("push it to ECR in "+d.place.Region, "%s lies in %s", image, region)
+		return
+	}
+	repository, tag, tagged := strings.Cut(path, ":")
+	id := ecrtypes.ImageIdentifier{ImageTag: aws.String("latest")}
+	if tagged {
+		id.ImageTag = &tag
+	}
+	if before, digest, ok := strings.Cut(path, "@"); ok {
+		repository, id = before, ecrtypes.ImageIdentifier{ImageDigest: &digest}
+		repository, _, _ = strings.Cut(repository, ":")
+	}
+	_, err := d.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{RegistryId: &account, RepositoryName: &repository, ImageIds: []ecrtypes.ImageIdentifier{id}})
+	switch awserr.Code(err) {
+	case "RepositoryNotFoundException", "ImageNotFoundException":
+		t.fail("push "+image, "%s is not there", image)
+	default:
+		if err != nil {
+			t.unread(err)
+			return
+		}
+		t.ok("%s", image)
+	}
+}
+
+// logGroup looks for the group that a container logs to: Fargate does not make it.
+func (d *Doctor) logGroup(ctx context.Context, name scheduler.JobName, c types.ContainerDefinition) {
+	if c.LogConfiguration == nil || c.LogConfiguration.LogDriver != types.LogDriverAwslogs {
+		return
+	}
+	t := d.topic("log group", "job "+string(name), "a task whose log group is missing does not start")
+	group := c.LogConfiguration.Options["awslogs-group"]
+	if c.LogConfiguration.Options["awslogs-create-group"] == "true" {
+		t.ok("%s, made by the task if it is missing", group)
+		return
+	}
+	out, err := d.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &group})
+	if err != nil {
+		t.unread(err)
+		return
+	}
+	for _, g := range out.LogGroups {
+		if aws.ToString(g.LogGroupName) == group {
+			t.ok("%s", group)
+			return
+		}
+	}
+	t.fail("aws logs create-log-group --log-group-name "+group, "%s is not there", group)
+}

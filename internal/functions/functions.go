@@ -1,0 +1,209 @@
+// Package functions holds the code of the two Lambda functions: embedded in the
+// command line, built from the source tree, or read from a folder.
+package functions
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"debug/elf"
+	"embed"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Names are the functions' names: those of their folders under cmd.
+var Names = []string{"launcher", "reaper"}
+
+// embedded holds launcher.zip and reaper.zip if the command line was built by
+// make build.
+//
+//go:embed zips
+var embedded embed.FS
+
+// FolderVariable is the environment variable that names a folder with the binaries
+// launcher/bootstrap and reaper/bootstrap.
+const FolderVariable = "DRAWBRIDGE_FUNCTIONS"
+
+// Code is a function's program.
+type Code struct {
+	// Bootstrap is the binary.
+	Bootstrap []byte
+	// Architecture is arm64 or x86_64, as Lambda names them.
+	Architecture string
+}
+
+// Load returns the code of both functions: from folder if one is given, else as
+// embedded, else built for arm64 from the source tree that the working folder or
+// the program lies in.
+func Load(ctx context.Context, folder string) (map[string]Code, error) {
+	if folder != "" {
+		return fromFolder(folder)
+	}
+	out, err := fromEmbedded()
+	if err != nil || out != nil {
+		return out, err
+	}
+	root := sourceTree()
+	if root == "" {
+		return nil, &MissingError{}
+	}
+	dir, err := os.MkdirTemp("", "drawbridge-functions-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
+	if err := build(ctx, root, dir, "linux", "arm64"); err != nil {
+		return nil, err
+	}
+	return fromFolder(dir)
+}
+
+// MissingError reports that there is no code anywhere.
+type MissingError struct{}
+
+func (*MissingError) Error() string {
+	return "find the functions: this drawbridge was built without them"
+}
+
+// Hint returns the remedy.
+func (*MissingError) Hint() string {
+	return "run make build, or name the folder that holds launcher/bootstrap and reaper/bootstrap by --functions or " + FolderVariable
+}
+
+func fromFolder(folder string) (map[string]Code, error) {
+	out := map[string]Code{}
+	for _, name := range Names {
+		b, err := os.ReadFile(filepath.Join(folder, name, "bootstrap"))
+		if err != nil {
+			return nil, fmt.Errorf("read the functions: %w", err)
+		}
+		if out[name], err = codeOf(name, b); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func fromEmbedded() (map[string]Code, error) {
+	out := map[string]Code{}
+	for _, name := range Names {
+		b, err := embedded.ReadFile("zips/" + name + ".zip")
+		if err != nil {
+			return nil, nil // not embedded
+		}
+		r, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			return nil, fmt.Errorf("read the embedded %s: %w", name, err)
+		}
+		f, err := r.Open("bootstrap")
+		if err != nil {
+			return nil, fmt.Errorf("read the embedded %s: %w", name, err)
+		}
+		bootstrap, err := io.ReadAll(f)
+		if err != nil {
+			return nil, fmt.Errorf("read the embedded %s: %w", name, err)
+		}
+		if out[name], err = codeOf(name, bootstrap); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// codeOf reads from a binary which machine it is for.
+func codeOf(name string, bootstrap []byte) (Code, error) {
+	f, err := elf.NewFile(bytes.NewReader(bootstrap))
+	if err != nil {
+		return Code{}, fmt.Errorf("read %s: not a program for Linux: %w", name, err)
+	}
+	architecture, ok := map[elf.Machine]string{elf.EM_AARCH64: "arm64", elf.EM_X86_64: "x86_64"}[f.Machine]
+	if !ok {
+		return Code{}, fmt.Errorf("read %s: Lambda runs no %s", name, f.Machine)
+	}
+	return Code{bootstrap, architecture}, nil
+}
+
+// epoch is the time of every entry of a zip: the first that a zip can hold.
+var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Zip packs a function with its configuration file. The same input gives the same
+// bytes, whenever and wherever it is packed.
+func Zip(bootstrap, config []byte) ([]byte, error) {
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for _, f := range []struct {
+		name string
+		mode os.FileMode
+		body []byte
+	}{{"bootstrap", 0o755, bootstrap}, {"drawbridge.yaml", 0o644, config}} {
+		if f.body == nil {
+			continue
+		}
+		h := &zip.FileHeader{Name: f.name, Method: zip.Deflate, Modified: epoch}
+		h.SetMode(f.mode)
+		w, err := z.CreateHeader(h)
+		if err != nil {
+			return nil, fmt.Errorf("pack %s: %w", f.name, err)
+		}
+		if _, err := w.Write(f.body); err != nil {
+			return nil, fmt.Errorf("pack %s: %w", f.name, err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		return nil, fmt.Errorf("pack: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// Key returns the key of a zip in the bucket: it names the content, so that new
+// code is always a new key.
+func Key(name string, zipped []byte) string {
+	sum := sha256.Sum256(zipped)
+	return name + "/" + hex.EncodeToString(sum[:16]) + ".zip"
+}
+
+// sourceTree returns the folder of this project's sources above the working
+// folder or the program, or "".
+func sourceTree() string {
+	places := []string{"."}
+	if exe, err := os.Executable(); err == nil {
+		places = append(places, filepath.Dir(exe))
+	}
+	for _, start := range places {
+		dir, err := filepath.Abs(start)
+		for err == nil {
+			b, readErr := os.ReadFile(filepath.Join(dir, "go.mod"))
+			if readErr == nil && strings.HasPrefix(string(b), "module drawbridge\n") {
+				return dir
+			}
+			up := filepath.Dir(dir)
+			if up == dir {
+				break
+			}
+			dir = up
+		}
+	}
+	return ""
+}
+
+// build compiles the functions as make lambdas does, into dir/NAME/bootstrap.
+func build(ctx context.Context, root, dir, goos, goarch string) error {
+	for _, name := range Names {
+		out := filepath.Join(dir, name, "bootstrap")
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o", out, "./cmd/"+name)
+		cmd.Dir = root
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+goarch)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build cmd/%s: %w\n%s", name, err, text)
+		}
+	}
+	return nil
+}

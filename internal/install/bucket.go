@@ -1,0 +1,125 @@
+package install
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"drawbridge/cfn"
+	"drawbridge/endpoints"
+	"drawbridge/internal/awserr"
+)
+
+// bucket makes sure that the installation's bucket is there: private, encrypted,
+// reached by TLS alone, with the owner tag.
+func (i *Installer) bucket(ctx context.Context, owner string) error {
+	name := aws.String(i.Bucket(owner))
+	_, err := i.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name})
+	if err == nil {
+		return i.ownBucket(ctx, owner)
+	}
+	if code := awserr.Code(err); code != "NotFound" && code != "NoSuchBucket" {
+		return awserr.Mark(err, "look for bucket %s", *name)
+	}
+	in := &s3.CreateBucketInput{Bucket: name}
+	if i.Place.Region != "us-east-1" {
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(i.Place.Region)}
+	}
+	if _, err := i.S3.CreateBucket(ctx, in); err != nil && awserr.Code(err) != "BucketAlreadyOwnedByYou" {
+		return awserr.Mark(err, "create bucket %s", *name)
+	}
+	if _, err := i.S3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{Bucket: name, Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(owner)}}}}); err != nil {
+		return awserr.Mark(err, "tag bucket %s", *name)
+	}
+	return i.lockBucket(ctx, *name)
+}
+
+func (i *Installer) lockBucket(ctx context.Context, name string) error {
+	if _, err := i.S3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: &name, PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{
+		BlockPublicAcls: aws.Bool(true), BlockPublicPolicy: aws.Bool(true), IgnorePublicAcls: aws.Bool(true), RestrictPublicBuckets: aws.Bool(true)}}); err != nil {
+		return awserr.Mark(err, "close bucket %s to the public", name)
+	}
+	if _, err := i.S3.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{Bucket: &name, ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{
+		Rules: []types.ServerSideEncryptionRule{{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: types.ServerSideEncryptionAes256}}}}}); err != nil {
+		return awserr.Mark(err, "encrypt bucket %s", name)
+	}
+	arn := "arn:" + endpoints.Partition(i.Place.Region) + ":s3:::" + name
+	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Sid":"OnlyEncrypted","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":[%q,%q],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`, arn, arn+"/*")
+	_, err := i.S3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &name, Policy: &policy})
+	return awserr.Mark(err, "set the policy of bucket %s", name)
+}
+
+// foreignError is something of ours by name that does not carry our tag.
+type foreignError struct{ what, hint string }
+
+func (e *foreignError) Error() string { return e.what }
+
+// Hint returns the remedy.
+func (e *foreignError) Hint() string { return e.hint }
+
+// ownBucket refuses a bucket of our name that does not carry our tag.
+func (i *Installer) ownBucket(ctx context.Context, owner string) error {
+	name := i.Bucket(owner)
+	out, err := i.S3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: &name})
+	if err != nil && awserr.Code(err) != "NoSuchTagSet" {
+		return awserr.Mark(err, "read the tags of bucket %s", name)
+	}
+	if out != nil {
+		for _, t := range out.TagSet {
+			if aws.ToString(t.Key) == cfn.OwnerTag && aws.ToString(t.Value) == owner {
+				return nil
+			}
+		}
+	}
+	return &foreignError{fmt.Sprintf("bucket %s does not carry the tag %s=%s", name, cfn.OwnerTag, owner), "it is left alone; if it is ours after all, give it the tag, or choose another name: in the configuration"}
+}
+
+// upload puts an object into the bucket unless it is there.
+func (i *Installer) upload(ctx context.Context, owner, key string, body []byte) error {
+	name := i.Bucket(owner)
+	if _, err := i.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &name, Key: &key}); err == nil {
+		return nil
+	}
+	_, err := i.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &name, Key: &key, Body: strings.NewReader(string(body)), ContentLength: aws.Int64(int64(len(body)))})
+	return awserr.Mark(err, "upload %s to bucket %s", key, name)
+}
+
+// removeBucket empties and deletes the bucket, and says whether there was one.
+func (i *Installer) removeBucket(ctx context.Context, owner string) (bool, error) {
+	name := i.Bucket(owner)
+	if _, err := i.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &name}); err != nil {
+		if code := awserr.Code(err); code == "NotFound" || code == "NoSuchBucket" {
+			return false, nil
+		}
+		return false, awserr.Mark(err, "look for bucket %s", name)
+	}
+	if err := i.ownBucket(ctx, owner); err != nil {
+		return false, err
+	}
+	return true, i.emptyBucket(ctx, name)
+}
+
+func (i *Installer) emptyBucket(ctx context.Context, name string) error {
+	for {
+		out, err := i.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &name})
+		if err != nil {
+			return awserr.Mark(err, "list bucket %s", name)
+		}
+		if len(out.Contents) == 0 {
+			break
+		}
+		var ids []types.ObjectIdentifier
+		for _, o := range out.Contents {
+			ids = append(ids, types.ObjectIdentifier{Key: o.Key})
+		}
+		if _, err := i.S3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &name, Delete: &types.Delete{Objects: ids}}); err != nil {
+			return awserr.Mark(err, "empty bucket %s", name)
+		}
+	}
+	_, err := i.S3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &name})
+	return awserr.Mark(err, "delete bucket %s", name)
+}

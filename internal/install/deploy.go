@@ -1,0 +1,414 @@
+package install
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+
+	"drawbridge/cfn"
+	"drawbridge/internal/awserr"
+	"drawbridge/internal/config"
+	"drawbridge/internal/functions"
+)
+
+// maxBody is the longest template that CloudFormation takes without a bucket, in
+// bytes.
+//
+// Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+const maxBody = 51200
+
+// Plan is a deployment that is worked out and not carried out.
+type Plan struct {
+	Name string `json:"stack"`
+	// Creates says that the stack is not there yet.
+	Creates bool     `json:"creates"`
+	Changes []Change `json:"changes"`
+	Survey  Survey   `json:"-"`
+	// Template is the base stack's template as YAML.
+	Template []byte `json:"-"`
+
+	changeSet string
+	stackID   string
+	uploads   map[string][]byte
+}
+
+// Change is one change to the base stack.
+type Change struct {
+	// Action is add, modify or remove.
+	Action string `json:"action"`
+	ID     string `json:"id"`
+	Type   string `json:"type"`
+	// Replaces says that a new resource takes the place of the old one.
+	Replaces bool `json:"replaces,omitempty"`
+	// Properties are those that change.
+	Properties []string `json:"properties,omitempty"`
+}
+
+// Plan surveys the account, asks CloudFormation for a change set and reads it. The
+// change set stays until it is executed or discarded. Nothing else is created,
+// except for the bucket if the template is too long to go without. clear says that
+// the empty stack of a creation that failed may be removed.
+func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, code map[string]functions.Code, clear bool) (*Plan, error) {
+	stack, err := i.Installed(ctx, c.Name)
+	var failed *failedBeforeError
+	if errors.As(err, &failed) {
+		if !clear {
+			return nil, err
+		}
+		if err := i.clear(ctx, stack); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil && !errors.Is(err, ErrNotInstalled) {
+		return nil, err
+	}
+	p := &Plan{Name: c.Name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{}}
+	if p.Survey, err = i.Read(ctx, c); err != nil {
+		return nil, err
+	}
+	if code["launcher"].Architecture != code["reaper"].Architecture {
+		return nil, fmt.Errorf("the launcher is built for %s and the reaper for %s", code["launcher"].Architecture, code["reaper"].Architecture)
+	}
+	base, err := Base(c, p.Survey.Facts, code["launcher"].Architecture)
+	if err != nil {
+		return nil, err
+	}
+	body, err := base.JSON()
+	if err != nil {
+		return nil, err
+	}
+	if p.Template, err = base.Template(); err != nil {
+		return nil, err
+	}
+	if !p.Creates {
+		if err := stack.replaces(ctx, i, c, base); err != nil {
+			return nil, err
+		}
+	}
+	parameters := map[string]string{cfn.ParameterCodeBucket: i.Bucket(c.Name), cfn.ParameterBoundary: c.PermissionsBoundary, cfn.ParameterAlarmTopic: c.AlarmTopic}
+	for name, parameter := range map[string]string{"launcher": cfn.ParameterLauncherCode, "reaper": cfn.ParameterReaperCode} {
+		zipped, err := functions.Zip(code[name].Bootstrap, text)
+		if err != nil {
+			return nil, err
+		}
+		key := functions.Key(name, zipped)
+		p.uploads[key], parameters[parameter] = zipped, key
+	}
+	return p, i.changeSet(ctx, p, body, parameters)
+}
+
+// changeSet makes the change set and reads it once it is worked out.
+func (i *Installer) changeSet(ctx context.Context, p *Plan, body []byte, parameters map[string]string) error {
+	in := &cloudformation.CreateChangeSetInput{
+		StackName: &p.Name, ChangeSetName: aws.String(fmt.Sprintf("drawbridge-%d", i.Clock.Now().UnixMilli())), ChangeSetType: types.ChangeSetTypeUpdate,
+		Capabilities: []types.Capability{types.CapabilityCapabilityNamedIam}, TemplateBody: aws.String(string(body)), Description: aws.String("drawbridge deploy"),
+	}
+	if p.Creates {
+		in.ChangeSetType = types.ChangeSetTypeCreate
+	}
+	if len(body) > maxBody {
+		if err := i.bucket(ctx, p.Name); err != nil {
+			return err
+		}
+		key := functions.Key("template", body)
+		if err := i.upload(ctx, p.Name, key, body); err != nil {
+			return err
+		}
+		in.TemplateBody, in.TemplateURL = nil, aws.String("https://"+i.Bucket(p.Name)+".s3."+i.Place.Region+"."+i.Place.DNSSuffix()+"/"+key)
+	}
+	for _, k := range slices.Sorted(maps.Keys(parameters)) {
+		in.Parameters = append(in.Parameters, types.Parameter{ParameterKey: aws.String(k), ParameterValue: aws.String(parameters[k])})
+	}
+	tags := Tags(p.Name)
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		in.Tags = append(in.Tags, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
+	}
+	out, err := i.Clients.CloudFormation.CreateChangeSet(ctx, in)
+	if err != nil {
+		return awserr.Mark(err, "create a change set for stack %s", p.Name)
+	}
+	p.changeSet, p.stackID = aws.ToString(out.Id), aws.ToString(out.StackId)
+	return i.readChangeSet(ctx, p)
+}
+
+// readChangeSet waits until the change set is worked out. One without changes
+// leaves none.
+func (i *Installer) readChangeSet(ctx context.Context, p *Plan) error {
+	for {
+		out, err := i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &p.changeSet})
+		if err != nil {
+			return awserr.Mark(err, "describe the change set of stack %s", p.Name)
+		}
+		switch out.Status {
+		case types.ChangeSetStatusCreateComplete:
+			return i.readChanges(ctx, p, out)
+		case types.ChangeSetStatusFailed:
+			if reason := aws.ToString(out.StatusReason); !strings.Contains(reason, "didn't contain changes") && !strings.Contains(reason, "No updates are to be performed") {
+				return errors.Join(fmt.Errorf("work out the changes of stack %s: %s", p.Name, cfn.Explain(reason)), i.Discard(ctx, p))
+			}
+			return i.Discard(ctx, p)
+		}
+		if err := i.Clock.Sleep(ctx, 2*time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+func (i *Installer) readChanges(ctx context.Context, p *Plan, out *cloudformation.DescribeChangeSetOutput) error {
+	for {
+		for _, ch := range out.Changes {
+			r := ch.ResourceChange
+			if r == nil {
+				continue
+			}
+			c := Change{Action: strings.ToLower(string(r.Action)), ID: aws.ToString(r.LogicalResourceId), Type: aws.ToString(r.ResourceType), Replaces: r.Replacement == types.ReplacementTrue || r.Replacement == types.ReplacementConditional}
+			for _, d := range r.Details {
+				if d.Target != nil && d.Target.Name != nil {
+					c.Properties = append(c.Properties, *d.Target.Name)
+				}
+			}
+			slices.Sort(c.Properties)
+			c.Properties = slices.Compact(c.Properties)
+			p.Changes = append(p.Changes, c)
+		}
+		if out.NextToken == nil {
+			break
+		}
+		var err error
+		if out, err = i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &p.changeSet, NextToken: out.NextToken}); err != nil {
+			return awserr.Mark(err, "describe the change set of stack %s", p.Name)
+		}
+	}
+	for _, c := range p.Changes {
+		if c.Type == "AWS::DynamoDB::Table" && c.Action != "add" && (c.Replaces || c.Action == "remove") {
+			return errors.Join(&refusedError{fmt.Sprintf("stack %s: the change would %s the table and lose every run and set in it", p.Name, map[bool]string{true: "replace", false: "remove"}[c.Replaces]),
+				"go back to the configuration that was deployed, or drawbridge destroy first"}, i.Discard(ctx, p))
+		}
+	}
+	return nil
+}
+
+// refusedError is a deployment that is not carried out.
+type refusedError struct{ what, hint string }
+
+func (e *refusedError) Error() string { return e.what }
+
+// Hint returns the remedy.
+func (e *refusedError) Hint() string { return e.hint }
+
+// Discard removes what planning has made: the change set and, if there was no
+// stack before, the empty stack that holds it.
+func (i *Installer) Discard(ctx context.Context, p *Plan) error {
+	if p.changeSet == "" {
+		return nil
+	}
+	if _, err := i.Clients.CloudFormation.DeleteChangeSet(ctx, &cloudformation.DeleteChangeSetInput{ChangeSetName: &p.changeSet, StackName: &p.stackID}); err != nil {
+		return awserr.Mark(err, "delete the change set of stack %s", p.Name)
+	}
+	p.changeSet = ""
+	if !p.Creates {
+		return nil
+	}
+	_, err := i.Clients.CloudFormation.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &p.stackID})
+	return awserr.Mark(err, "delete the empty stack %s", p.Name)
+}
+
+// Execute uploads the code, executes the plan's change set and waits for the end,
+// telling of each event.
+func (i *Installer) Execute(ctx context.Context, p *Plan, tell func(Event)) error {
+	if err := i.bucket(ctx, p.Name); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(p.uploads)) {
+		if err := i.upload(ctx, p.Name, key, p.uploads[key]); err != nil {
+			return err
+		}
+	}
+	from := i.Clock.Now().Add(-time.Second)
+	token := aws.String(fmt.Sprintf("drawbridge-deploy-%d", i.Clock.Now().UnixMilli()))
+	if _, err := i.Clients.CloudFormation.ExecuteChangeSet(ctx, &cloudformation.ExecuteChangeSetInput{ChangeSetName: &p.changeSet, ClientRequestToken: token}); err != nil {
+		return awserr.Mark(err, "execute the change set of stack %s", p.Name)
+	}
+	status, err := i.follow(ctx, p.stackID, p.Name, from, tell)
+	if err != nil {
+		return err
+	}
+	if status != types.StackStatusCreateComplete && status != types.StackStatusUpdateComplete {
+		return i.failure(ctx, p.stackID, p.Name, status)
+	}
+	_, err = i.Clients.CloudFormation.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &p.Name, EnableTerminationProtection: aws.Bool(true)})
+	return awserr.Mark(err, "protect stack %s against deletion", p.Name)
+}
+
+// Event is an event of a stack.
+type Event struct {
+	At                       time.Time
+	ID, Type, Status, Reason string
+	// Stack says that the event is of the stack as a whole.
+	Stack bool
+}
+
+// follow tells of a stack's events from an instant on, until its operation ends.
+func (i *Installer) follow(ctx context.Context, id, name string, from time.Time, tell func(Event)) (types.StackStatus, error) {
+	seen := map[string]bool{}
+	for {
+		out, err := i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &id})
+		if err != nil && ctx.Err() == nil && !awserr.Temporary(err) {
+			return "", awserr.Mark(err, "read the events of stack %s", name)
+		}
+		if err == nil {
+			for _, e := range slices.Backward(out.StackEvents) {
+				if key := aws.ToString(e.EventId); !seen[key] && aws.ToTime(e.Timestamp).After(from) {
+					seen[key] = true
+					tell(Event{aws.ToTime(e.Timestamp), aws.ToString(e.LogicalResourceId), aws.ToString(e.ResourceType), string(e.ResourceStatus), aws.ToString(e.ResourceStatusReason), aws.ToString(e.PhysicalResourceId) == id})
+				}
+			}
+			st, err := i.Clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &id})
+			if err == nil && len(st.Stacks) > 0 && !strings.HasSuffix(string(st.Stacks[0].StackStatus), "_IN_PROGRESS") {
+				return st.Stacks[0].StackStatus, nil
+			}
+		}
+		if err := i.Clock.Sleep(ctx, 2*time.Second); err != nil {
+			return "", &goesOnError{name, err}
+		}
+	}
+}
+
+// goesOnError is a wait that was interrupted; what was waited for goes on.
+type goesOnError struct {
+	stack string
+	cause error
+}
+
+func (e *goesOnError) Error() string {
+	return "interrupted; CloudFormation goes on with stack " + e.stack
+}
+func (e *goesOnError) Unwrap() error { return e.cause }
+
+// Hint says how to look again.
+func (e *goesOnError) Hint() string {
+	return "look again with: aws cloudformation describe-stack-events --stack-name " + e.stack + "; the same command once more is safe when it has ended"
+}
+
+// failure says why an operation on a stack failed: the first resource that did.
+func (i *Installer) failure(ctx context.Context, id, name string, status types.StackStatus) error {
+	out, err := i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &id})
+	reason := "no reason given"
+	if err == nil {
+		for _, e := range out.StackEvents { // the newest first, so that the oldest failure is the last one seen
+			if r := aws.ToString(e.ResourceStatusReason); strings.HasSuffix(string(e.ResourceStatus), "_FAILED") && !strings.Contains(r, "cancelled") && aws.ToString(e.PhysicalResourceId) != id {
+				reason = aws.ToString(e.LogicalResourceId) + ": " + r
+			}
+		}
+	}
+	hint := "correct the cause and deploy again: CloudFormation has gone back to what was there before"
+	if status == types.StackStatusRollbackComplete || status == types.StackStatusRollbackFailed {
+		hint = "correct the cause and deploy again: the next deployment removes what is left of this one first"
+	}
+	return &refusedError{fmt.Sprintf("stack %s is %s: %s", name, status, cfn.Explain(reason)), hint}
+}
+
+// ErrNotInstalled means that there is no base stack of that name.
+var ErrNotInstalled = errors.New("not installed")
+
+// Stack is the base stack as it is deployed.
+type Stack struct {
+	Name, ID string
+	Status   types.StackStatus
+	Schema   int
+	// Installed is what the functions know of it.
+	Installed cfn.Installed
+	Outputs   map[string]string
+}
+
+// Installed returns the base stack of an installation, or ErrNotInstalled. A stack
+// of that name that is not ours, or that a newer drawbridge has deployed, is an
+// error, and so is one that is being changed.
+func (i *Installer) Installed(ctx context.Context, name string) (*Stack, error) {
+	out, err := i.Clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
+	if err != nil && cfn.IsMissing(err) || err == nil && len(out.Stacks) == 0 {
+		return nil, fmt.Errorf("stack %s: %w", name, ErrNotInstalled)
+	}
+	if err != nil {
+		return nil, awserr.Mark(err, "describe stack %s", name)
+	}
+	st := out.Stacks[0]
+	s := &Stack{Name: name, ID: aws.ToString(st.StackId), Status: st.StackStatus, Outputs: map[string]string{}}
+	owner := ""
+	for _, t := range st.Tags {
+		switch aws.ToString(t.Key) {
+		case cfn.OwnerTag:
+			owner = aws.ToString(t.Value)
+		case cfn.SchemaTag:
+			s.Schema, _ = strconv.Atoi(aws.ToString(t.Value)) // 0 for what is no number
+		}
+	}
+	for _, o := range st.Outputs {
+		s.Outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
+	}
+	return s, s.check(owner)
+}
+
+func (s *Stack) check(owner string) error {
+	switch {
+	case s.Status == types.StackStatusReviewInProgress && owner == "" || owner == s.Name && s.Status == types.StackStatusReviewInProgress:
+		return fmt.Errorf("stack %s: %w", s.Name, ErrNotInstalled) // an earlier plan was interrupted
+	case owner != s.Name:
+		return &foreignError{fmt.Sprintf("stack %s does not carry the tag %s=%s", s.Name, cfn.OwnerTag, s.Name), "it is somebody else's and is left alone; choose another name: in the configuration"}
+	case strings.HasSuffix(string(s.Status), "_IN_PROGRESS"):
+		return &refusedError{fmt.Sprintf("stack %s is %s", s.Name, s.Status), "another deployment is under way; try again when it has ended"}
+	case slices.Contains([]types.StackStatus{types.StackStatusRollbackComplete, types.StackStatusRollbackFailed, types.StackStatusCreateFailed, types.StackStatusDeleteFailed}, s.Status):
+		return &failedBeforeError{s.Name, s.Status}
+	case s.Schema > cfn.Schema:
+		return &refusedError{fmt.Sprintf("stack %s stores schema %d, this drawbridge knows schemas up to %d", s.Name, s.Schema, cfn.Schema), "a newer drawbridge has deployed it; use that one or a later one"}
+	case s.Schema < 1:
+		return &refusedError{fmt.Sprintf("stack %s names no schema in its tag %s", s.Name, cfn.SchemaTag), "it was changed by hand; set the tag to 1, the first schema, if its table was made by drawbridge"}
+	}
+	if text := s.Outputs["Installed"]; text != "" {
+		if err := json.Unmarshal([]byte(text), &s.Installed); err != nil {
+			return fmt.Errorf("read the output Installed of stack %s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// failedBeforeError is an installation whose creation or removal failed.
+type failedBeforeError struct {
+	name   string
+	status types.StackStatus
+}
+
+func (e *failedBeforeError) Error() string {
+	return fmt.Sprintf("stack %s is %s: nothing of it works, and it can only be deleted", e.name, e.status)
+}
+
+// Unwrap says that nothing is installed.
+func (e *failedBeforeError) Unwrap() error { return ErrNotInstalled }
+
+// Hint returns the remedy.
+func (e *failedBeforeError) Hint() string {
+	return "drawbridge deploy removes what is left first, then tries again; drawbridge destroy removes it alone"
+}
+
+// clear deletes a stack whose creation or deletion failed: CloudFormation allows
+// nothing else with it.
+func (i *Installer) clear(ctx context.Context, s *Stack) error {
+	if _, err := i.Clients.CloudFormation.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &s.ID}); err != nil {
+		return awserr.Mark(err, "delete the failed stack %s", s.Name)
+	}
+	status, err := i.follow(ctx, s.ID, s.Name, i.Clock.Now(), func(Event) {})
+	if err == nil && status != types.StackStatusDeleteComplete {
+		return i.failure(ctx, s.ID, s.Name, status)
+	}
+	return err
+}

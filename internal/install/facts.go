@@ -1,0 +1,186 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+
+	"drawbridge/cfn"
+	"drawbridge/endpoints"
+	"drawbridge/internal/awserr"
+	"drawbridge/internal/config"
+	"drawbridge/internal/vpc"
+	"drawbridge/scheduler"
+)
+
+// Survey is what was read of the account for an installation: the facts of its
+// base stack, and each set's network with the plan of its endpoints.
+type Survey struct {
+	Facts
+	Plans map[scheduler.SetName]SetPlan
+}
+
+// SetPlan is what a set would hold, by the set that it lives as.
+type SetPlan struct {
+	VPC    endpoints.VPC
+	Create []endpoints.Service
+	Adopt  []endpoints.Adopted
+	// Zones are where the interface endpoints go.
+	Zones []string
+	// PerHour is how many endpoint-hours an hour of the set is billed as.
+	PerHour int
+}
+
+// Read surveys the account. Everything that keeps the configuration from being
+// installed is reported at once.
+func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) {
+	s := Survey{Facts: Facts{Region: i.Place.Region, Sets: map[scheduler.SetName]SetFacts{}, Roles: map[scheduler.JobName][]string{}}, Plans: map[scheduler.SetName]SetPlan{}}
+	var problems []error
+	reader := vpc.New(i.Clients.EC2, i.Place.Region)
+	networks := map[scheduler.SetName]endpoints.VPC{}
+	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
+		services, err := endpoints.Resolve(c.Sets[name].Services)
+		if err != nil {
+			return s, err
+		}
+		v, err := reader.Inspect(ctx, c.Sets[name].Subnets, services, []vpc.Tag{{Key: cfn.OwnerTag, Value: c.Name}})
+		if err == nil {
+			err = endpoints.Check(v)
+		}
+		if err != nil {
+			problems = append(problems, fmt.Errorf("set %s: %w", name, err))
+			continue
+		}
+		networks[name] = v
+		s.Sets[name] = factsOf(v, c.Name, i.Place.Region)
+	}
+	if err := i.roles(ctx, c, &s); err != nil {
+		problems = append(problems, err)
+	}
+	var err error
+	if s.S3PrefixList, err = i.prefixList(ctx); err != nil {
+		problems = append(problems, err)
+	}
+	if len(problems) > 0 {
+		return s, errors.Join(problems...)
+	}
+	return s, s.plan(c, networks)
+}
+
+// factsOf sums up a network for the base stack.
+func factsOf(v endpoints.VPC, owner, region string) SetFacts {
+	f := SetFacts{VPC: v.ID, RouteTables: endpoints.RouteTables(v.Subnets)}
+	s3, err := endpoints.Lookup("s3")
+	if err != nil {
+		return f
+	}
+	for _, e := range v.Endpoints {
+		if e.Type == endpoints.Gateway && e.Service == s3.Name(region) && e.Tags[cfn.OwnerTag] != owner && e.State == "available" && endpoints.Covers(e.RouteTables, f.RouteTables) {
+			f.ForeignGateway = e.ID
+		}
+	}
+	return f
+}
+
+// roles reads which roles the jobs' task definitions name.
+func (i *Installer) roles(ctx context.Context, c *config.Config, s *Survey) error {
+	var problems []error
+	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
+		given := c.Jobs[name].TaskDefinition
+		out, err := i.Clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(given)})
+		if err != nil {
+			problems = append(problems, &definitionError{name, given, awserr.Mark(err, "describe task definition %s", given)})
+			continue
+		}
+		for _, arn := range []*string{out.TaskDefinition.ExecutionRoleArn, out.TaskDefinition.TaskRoleArn} {
+			if arn != nil {
+				s.Roles[name] = append(s.Roles[name], *arn)
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// definitionError is a job whose task definition cannot be read.
+type definitionError struct {
+	job   scheduler.JobName
+	given string
+	cause error
+}
+
+func (e *definitionError) Error() string { return fmt.Sprintf("job %s: %v", e.job, e.cause) }
+func (e *definitionError) Unwrap() error { return e.cause }
+
+// Hint returns the remedy.
+func (e *definitionError) Hint() string {
+	var h interface{ Hint() string }
+	if errors.As(e.cause, &h) && h.Hint() != "" {
+		return h.Hint()
+	}
+	return "register task definition " + e.given + " in this Region first: its roles become part of the launcher's rights"
+}
+
+// prefixList returns the id of the prefix list of S3 in the Region.
+func (i *Installer) prefixList(ctx context.Context) (string, error) {
+	name := "com.amazonaws." + i.Place.Region + ".s3"
+	out, err := i.Clients.EC2.DescribeManagedPrefixLists(ctx, &ec2.DescribeManagedPrefixListsInput{Filters: []ec2types.Filter{{Name: aws.String("prefix-list-name"), Values: []string{name}}}})
+	if err != nil {
+		return "", awserr.Mark(err, "describe the prefix list of S3")
+	}
+	if len(out.PrefixLists) == 0 {
+		return "", fmt.Errorf("describe the prefix list of S3: %s is not there", name)
+	}
+	return aws.ToString(out.PrefixLists[0].PrefixListId), nil
+}
+
+// plan works out what each set would hold, as the launcher will.
+func (s *Survey) plan(c *config.Config, networks map[scheduler.SetName]endpoints.VPC) error {
+	c = c.Clone()
+	in := cfn.Installed{Sets: map[string]cfn.InstalledSet{}}
+	for name, v := range networks {
+		in.Sets[string(name)] = cfn.InstalledSet{VPC: v.ID}
+	}
+	c.Apply(in)
+	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
+		set := c.Sets[name]
+		v := networks[name]
+		for member, host := range c.Members() {
+			if host == name && member != name {
+				v = endpoints.Join(v, networks[member])
+			}
+		}
+		services, err := endpoints.Resolve(set.Services)
+		if err != nil {
+			return err
+		}
+		for n := range v.Endpoints { // those of any of our sets are to be made anew
+			v.Endpoints[n].Owned = v.Endpoints[n].Tags[cfn.OwnerTag] == c.Name && v.Endpoints[n].Tags[cfn.SetTag] != ""
+		}
+		gateway := set.S3Gateway
+		if s.Sets[name].ForeignGateway == "" && gateway == endpoints.GatewayPermanent {
+			services = slices.DeleteFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" }) // the base stack makes it
+		}
+		p, err := endpoints.Make(endpoints.Request{Region: s.Region, Services: services, Zones: set.Zones, Gateway: gateway}, v)
+		if err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+		out := SetPlan{VPC: v, Create: p.Create, Adopt: p.Adopt}
+		for _, n := range p.Subnets {
+			out.Zones = append(out.Zones, n.Zone)
+		}
+		for _, svc := range p.Create {
+			if svc.Type == endpoints.Interface {
+				out.PerHour += len(p.Subnets)
+			}
+		}
+		s.Plans[name] = out
+	}
+	return nil
+}

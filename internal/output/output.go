@@ -1,0 +1,144 @@
+// Package output writes what verbs of the command line have to say: as a table
+// for people, or as JSON or YAML for programs.
+package output
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Format is how data is written.
+type Format string
+
+// The formats.
+const (
+	Table Format = "table"
+	JSON  Format = "json"
+	YAML  Format = "yaml"
+)
+
+// Style is how a table is written.
+type Style struct {
+	// Width is the terminal's width in columns; 0 is a pipe, where nothing is
+	// wrapped.
+	Width int
+	Color bool
+}
+
+// Write writes v as JSON or YAML, or calls table for people.
+func Write(w io.Writer, f Format, v any, table func(io.Writer) error) error {
+	if f == Table {
+		return table(w)
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	if f == YAML {
+		y, err := yaml.JSONToYAML(b.Bytes())
+		if err != nil {
+			return fmt.Errorf("encode: %w", err)
+		}
+		_, err = w.Write(y)
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// Rows are the rows of a table, the head first. The last column is wrapped to the
+// width; the others are as wide as their longest cell.
+type Rows struct {
+	style Style
+	rows  [][]string
+}
+
+// NewRows returns a table with the given head.
+func NewRows(s Style, head ...string) *Rows { return &Rows{style: s, rows: [][]string{head}} }
+
+// Add adds a row; an empty cell is shown as a dash.
+func (r *Rows) Add(cells ...string) {
+	for i, c := range cells {
+		if c == "" {
+			cells[i] = "-"
+		}
+	}
+	r.rows = append(r.rows, cells)
+}
+
+// Len is the number of rows without the head.
+func (r *Rows) Len() int { return len(r.rows) - 1 }
+
+// Write writes the table.
+func (r *Rows) Write(w io.Writer) error {
+	widths := make([]int, len(r.rows[0]))
+	for _, row := range r.rows {
+		for i, c := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c))
+		}
+	}
+	indent := 0
+	for _, n := range widths[:len(widths)-1] {
+		indent += n + 2
+	}
+	for _, row := range r.rows {
+		var b strings.Builder
+		for i, c := range row[:len(row)-1] {
+			b.WriteString(c + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c)+2))
+		}
+		lines := []string{row[len(row)-1]}
+		if r.style.Width > 0 {
+			lines = Wrap(lines[0], max(r.style.Width-indent, 24))
+		}
+		for i, l := range lines {
+			if i > 0 {
+				b.WriteString(strings.Repeat(" ", indent))
+			}
+			b.WriteString(l + "\n")
+		}
+		if _, err := io.WriteString(w, b.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Wrap breaks a text at blanks into lines of at most width columns; a longer word
+// stands alone.
+func Wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	return append(lines, line)
+}
+
+// colours are the terminal's colours by the sign or word that they stand for.
+var colours = map[string]string{"+": "32", "~": "33", "-": "31", "!": "31;1", "ok": "32", "warning": "33", "failed": "31;1"}
+
+// Paint colours a text by what it stands for: a sign of a change, or the result of
+// a check.
+func (s Style) Paint(meaning, text string) string {
+	code, ok := colours[meaning]
+	if !s.Color || !ok {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
