@@ -7,11 +7,13 @@ FUNCTIONS := launcher reaper
 GOBUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags='-s -w -buildid='
 VENV      := tools/venv
 DYNAMODB  := tools/dynamodb-local
+CHECKOV   := tools/checkov-venv
+NPM       := tools/npm/node_modules
 LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint conformance check-machine lambdas bench golden clean
+.PHONY: help demo build test unit lint conformance templates policies check-machine lambdas bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -19,12 +21,16 @@ help: ## Show the targets.
 demo: ## A day of real arrivals against a simulated AWS. Needs Go alone.
 	@$(GO) run ./cmd/drawbridge demo
 
-test: check-machine unit lint conformance ## All tests: Go, linters, and the checks against AWS's own artefacts.
+build: lambdas ## The command line ./drawbridge, with the arm64 functions inside.
+	@for f in $(FUNCTIONS); do cp dist/$$f-arm64.zip internal/functions/zips/$$f.zip; done
+	CGO_ENABLED=0 $(GO) build -trimpath -o drawbridge ./cmd/drawbridge
+
+test: check-machine unit lint templates policies conformance ## All tests: Go, linters, and the checks against AWS's own artefacts.
 	@echo "all tests passed"
 
 unit: ## The Go tests alone.
-	@mkdir -p build && rm -f build/replies.jsonl
-	DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl $(GO) test -count=1 ./...
+	@mkdir -p build && rm -f build/replies.jsonl build/calls.jsonl
+	DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 ./...
 
 check-machine: # names at once what the machine lacks
 	@tools/check-machine
@@ -43,13 +49,29 @@ $(VENV)/done: tools/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tools/requirements.txt
 	@touch $@
 
+$(CHECKOV)/done: tools/checkov-requirements.txt
+	rm -rf $(CHECKOV) && $(PYTHON) -m venv $(CHECKOV)
+	$(CHECKOV)/bin/pip install --quiet --disable-pip-version-check -r tools/checkov-requirements.txt
+	@touch $@
+
+$(NPM)/done: tools/npm/package-lock.json
+	cd tools/npm && npm ci --legacy-peer-deps --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 $(DYNAMODB)/done: tools/pom.xml
 	rm -rf $(DYNAMODB)
 	mvn --batch-mode --quiet --file tools/pom.xml dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(DYNAMODB) -DincludeScope=runtime
 	@touch $@
 
-conformance: $(VENV)/done $(DYNAMODB)/done lambdas ## The sandbox and the templates against AWS's models, tools and DynamoDB Local.
-	$(VENV)/bin/cfn-lint --non-zero-exit-code informational --regions us-east-1 eu-central-1 -- cfn/testdata/*.json
+templates: $(VENV)/done $(CHECKOV)/done $(NPM)/done lambdas ## The templates against cfn-lint, cfn-guard, checkov and moto.
+	$(VENV)/bin/cfn-lint --non-zero-exit-code informational --regions us-east-1 eu-central-1 -- cfn/testdata/*.json cfn/templates/*.yaml internal/install/testdata/*.yaml
+	$(VENV)/bin/python -W ignore tools/conformance/templates.py $(CURDIR)/$(CHECKOV)/bin/checkov
+
+policies: $(NPM)/done ## The roles' policies against every call of the Go tests. Needs make unit first.
+	@test -s build/calls.jsonl || { echo "no calls are recorded: make unit first"; exit 1; }
+	node tools/npm/prove-policies.mjs build/calls.jsonl
+
+conformance: $(VENV)/done $(DYNAMODB)/done lambdas ## The sandbox against AWS's models, tools and DynamoDB Local.
 	$(VENV)/bin/python tools/conformance/run.py
 
 lambdas: ## Static arm64 and amd64 bootstrap zips in dist/, the same bytes every time.
@@ -64,7 +86,7 @@ bench: $(VENV)/done lambdas ## Speed and size, each as a ratio measured in one r
 	$(VENV)/bin/python tools/bench.py
 
 golden: ## Write the expected outputs of tests anew.
-	$(GO) test ./cfn ./cmd/drawbridge -update
+	$(GO) test ./cfn ./internal/config ./internal/install ./cmd/drawbridge -update
 
 clean: ## Remove what was built or installed here.
-	rm -rf build dist tools/venv tools/dynamodb-local tools/bin
+	rm -rf build dist drawbridge internal/functions/zips/*.zip tools/venv tools/checkov-venv tools/dynamodb-local tools/npm/node_modules tools/bin

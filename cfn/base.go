@@ -260,8 +260,12 @@ func (b Base) addRoles(r object) {
 		{"LauncherRole", b.names.LauncherRole, "lambda", LauncherRole, nil},
 		{"ReaperRole", b.names.ReaperRole, "lambda", ReaperRole, nil},
 		{"ServiceRole", b.names.StackRole, "cloudformation", ServiceRole, nil},
-		{"TimerRole", b.names.TimerRole, "scheduler", TimerRole, object{"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")}}},
+		{"TimerRole", b.names.TimerRole, "scheduler", TimerRole, object{"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")}, "ArnEquals": object{"aws:SourceArn": sub(arn("scheduler", "schedule-group/"+b.names.ScheduleGroup))}}},
 	} {
+		policy := b.policyOf(x.role)
+		if policy == nil {
+			continue // it has nothing to do
+		}
 		trust := object{"Effect": "Allow", "Principal": object{"Service": x.service + ".amazonaws.com"}, "Action": "sts:AssumeRole"}
 		if x.condition != nil {
 			trust["Condition"] = x.condition
@@ -271,9 +275,7 @@ func (b Base) addRoles(r object) {
 			"Description":              "Drawbridge " + b.Name + ": " + string(x.role),
 			"AssumeRolePolicyDocument": object{"Version": "2012-10-17", "Statement": []any{trust}},
 			"PermissionsBoundary":      optional("HasBoundary", ParameterBoundary),
-		}
-		if policy := b.policyOf(x.role); policy != nil {
-			p["Policies"] = []any{object{"PolicyName": "drawbridge", "PolicyDocument": policy}}
+			"Policies":                 []any{object{"PolicyName": "drawbridge", "PolicyDocument": policy}},
 		}
 		r[x.id] = resource("AWS::IAM::Role", p)
 	}

@@ -35,6 +35,7 @@ type Statement struct {
 // Permissions returns every statement of every role, the one source of the base
 // stack's policies and of docs/permissions.md.
 func (b Base) Permissions() []Statement {
+	b.names = NamesOf(b.Name, b.Region)
 	var out []Statement
 	for _, role := range []Role{LauncherRole, ReaperRole} {
 		out = append(out, b.shared(role)...)
@@ -79,11 +80,12 @@ func oneOrMore(values []string) any {
 
 func (b Base) shared(role Role) []Statement {
 	function, logs := b.names.Launcher, "the launcher"
+	store := []string{"dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem"}
 	if role == ReaperRole {
-		function, logs = b.names.Reaper, "the reaper"
+		function, logs, store = b.names.Reaper, "the reaper", store[1:]
 	}
 	return []Statement{
-		{Role: role, Sid: "Store", Actions: []string{"dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem"}, Resources: []string{arn("dynamodb", "table/"+b.names.Table)},
+		{Role: role, Sid: "Store", Actions: store, Resources: []string{arn("dynamodb", "table/"+b.names.Table)},
 			Why: "sets, runs and leases are read and written, each write under a condition"},
 		{Role: role, Sid: "StoreIndex", Actions: []string{"dynamodb:Query"}, Resources: []string{arn("dynamodb", "table/"+b.names.Table+"/index/live")},
 			Why: "what holds a set is one query of the table's index"},
@@ -105,11 +107,17 @@ func (b Base) shared(role Role) []Statement {
 }
 
 func (b Base) launcher() []Statement {
+	var vpcs []string
+	for _, s := range b.Sets {
+		vpcs = append(vpcs, arn("ec2", "vpc/"+s.VPC))
+	}
 	out := []Statement{
 		{Role: LauncherRole, Sid: "ReceiveEvents", Actions: []string{"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}, Resources: []string{arn("sqs", b.names.Events)},
 			Why: "Lambda reads the events queue with the function's role"},
-		{Role: LauncherRole, Sid: "ReadNetwork", Actions: []string{"ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeVpcAttribute", "ec2:DescribeVpcEndpointServices"}, Resources: []string{"*"},
-			Why: "where endpoints can go is planned before each creation; EC2 knows no resources for reads"},
+		{Role: LauncherRole, Sid: "ReadNetwork", Actions: []string{"ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpointServices"}, Resources: []string{"*"},
+			Why: "where endpoints can go is planned before each creation; EC2 knows no resources for these reads"},
+		{Role: LauncherRole, Sid: "ReadVPCs", Actions: []string{"ec2:DescribeVpcAttribute"}, Resources: sorted(vpcs),
+			Why: "private DNS needs both DNS attributes of the VPC"},
 		{Role: LauncherRole, Sid: "CreateSetStack", Actions: []string{"cloudformation:CreateStack"}, Resources: []string{b.setStacks()},
 			Condition: equals("cloudformation:RoleArn", roleARN(b.names.StackRole)), Acts: true,
 			Why: "endpoints come up as one stack, made with the service role and no other"},
@@ -162,8 +170,10 @@ func (b Base) reaper() []Statement {
 			Why: "an idle set goes at the end of its paid hour; CloudFormation uses the role that the stack was made with"},
 		{Role: ReaperRole, Sid: "SweepEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
 			Condition: equals("aws:ResourceTag/"+OwnerTag, b.Name), Why: "endpoints of ours that a failed deletion left outside of any stack"},
-		{Role: ReaperRole, Sid: "ReadTasks", Actions: []string{"ecs:DescribeTasks", "ecs:ListTasks"}, Resources: []string{"*"}, Condition: inClusters,
-			Why: "no stack is deleted under a task, and a lost event is made up for"},
+		{Role: ReaperRole, Sid: "ListTasks", Actions: []string{"ecs:ListTasks"}, Resources: []string{"*"}, Condition: inClusters,
+			Why: "no stack is deleted under a task; ECS knows the cluster alone for this read"},
+		{Role: ReaperRole, Sid: "ReadTasks", Actions: []string{"ecs:DescribeTasks"}, Resources: []string{arn("ecs", "task/*")}, Condition: inClusters,
+			Why: "the end of a task is seen even if its event was lost"},
 		{Role: ReaperRole, Sid: "StopTasks", Actions: []string{"ecs:StopTask"}, Resources: []string{arn("ecs", "task/*")}, Condition: inClusters, Acts: true,
 			Why: "a task that runs longer than its job's maxRuntime is stopped"},
 		{Role: ReaperRole, Sid: "ReadTaskDefinitions", Actions: []string{"ecs:DescribeTaskDefinition"}, Resources: []string{"*"},
@@ -175,7 +185,8 @@ func (b Base) reaper() []Statement {
 // for the sets' services, with our owner tag.
 //
 // Source of the permissions that the resource type needs: the handlers of
-// AWS::EC2::VPCEndpoint in the CloudFormation registry.
+// AWS::EC2::VPCEndpoint in the CloudFormation registry, and the dependent actions
+// of ec2:CreateVpcEndpoint in the Service Authorization Reference.
 func (b Base) serviceRole() []Statement {
 	var vpcs, subnets, groups, tables, services []string
 	for _, s := range b.Sets {
@@ -201,8 +212,10 @@ func (b Base) serviceRole() []Statement {
 			Why: "tags at birth, never later"},
 		{Role: ServiceRole, Sid: "DeleteEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("aws:ResourceTag/"+OwnerTag, b.Name), Acts: true,
 			Why: "endpoints that carry the owner tag"},
-		{Role: ServiceRole, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeVpcEndpoints"}, Resources: []string{"*"}, Acts: true,
-			Why: "CloudFormation waits until an endpoint is available, or gone; EC2 knows no resources for reads"},
+		{Role: ServiceRole, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints", "ec2:DescribeVpcs"}, Resources: []string{"*"}, Acts: true,
+			Why: "CloudFormation waits until an endpoint is available, or gone, and looks up what it names; EC2 knows no resources for reads"},
+		{Role: ServiceRole, Sid: "PrivateDNS", Actions: []string{"route53:AssociateVPCWithHostedZone"}, Resources: []string{"arn:${AWS::Partition}:route53:::hostedzone/*"}, Acts: true,
+			Why: "EC2 ties the service's own hosted zone to the VPC when an endpoint has private DNS; the zone belongs to AWS and has no name in advance"},
 	}
 }
 

@@ -301,6 +301,7 @@ func (s *Sim) createResource(st *stack, name string, spec resourceSpec) {
 				s.resourceDone(st, r, err)
 			}
 		})
+		s.askForResource(st, r, false)
 	}
 	if err != nil {
 		s.later(st, stepTakes, func() { s.resourceDone(st, r, err) })
@@ -452,6 +453,7 @@ func (s *Sim) deleteResource(st *stack, r *resource) {
 		s.later(st, 0, func() { finish(nil) })
 		return
 	}
+	s.askForResource(st, r, true)
 	r.made().remove(s, r, finish)
 }
 

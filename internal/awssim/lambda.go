@@ -389,6 +389,7 @@ func (s *Sim) invokeAPI(c *call) (reply, bool) {
 	if e := s.refuse(c); e != nil {
 		return c.encode(nil, e), false
 	}
+	s.askForCall(c)
 	out := s.invokeAnswer(c)
 	if s.killed(c, false) || s.happens("lost-reply", 0.1) {
 		return reply{}, true
@@ -459,6 +460,7 @@ func (s *Sim) sendToDestination(f *function, payload []byte, r invokeResult) {
 	if q == nil {
 		return
 	}
+	s.ask(f.role, question("sqs:SendMessage", q.arn(s)))
 	response := json.RawMessage(r.payload)
 	if !json.Valid(response) {
 		response = nil
@@ -483,6 +485,7 @@ func (s *Sim) invoke(f *function, payload []byte, done func(invokeResult)) {
 	})
 	s.count(inv)
 	if f.handler != nil {
+		s.askForLogs(f, "in-process")
 		s.runInProcess(inv)
 		return
 	}

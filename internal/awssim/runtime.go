@@ -85,6 +85,7 @@ func (s *Sim) startEnvironment(f *function) (*environment, error) {
 		return nil, err
 	}
 	s.environments[key] = e
+	s.askForLogs(f, key)
 	go s.watch(e, out)
 	return e, nil
 }

@@ -262,6 +262,7 @@ func (s *Sim) perform(c *call) (out reply, lost bool) {
 	if c.service.protocol == ec2Query && c.form.Get("DryRun") == "true" {
 		return c.encode(nil, errf("DryRunOperation", "Request would have succeeded, but DryRun flag is set.").status(http.StatusPreconditionFailed)), false
 	}
+	s.askForCall(c)
 	result, err := do(c)
 	out = c.encode(result, err)
 	if s.killed(c, false) || s.happens("lost-reply", 0.1) {

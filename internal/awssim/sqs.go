@@ -607,6 +607,7 @@ func (s *Sim) poll(m *mapping) {
 			return
 		}
 		m.active++
+		s.askForPoll(m)
 		body, err := json.Marshal(map[string]any{"Records": s.records(m.queue, batch)})
 		if err != nil {
 			return

@@ -184,6 +184,7 @@ func (s *Sim) planSchedule(x *schedule) {
 	x.next = s.clock.after(wait, func() {
 		body := []byte(x.target.Input)
 		arn := x.target.Arn
+		s.ask(x.target.RoleArn, question("lambda:InvokeFunction", arn))
 		s.deliver(0, false, func() { s.target(arn, body) })
 		switch {
 		case every > 0:

@@ -1,0 +1,317 @@
+package awssim
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// authorisation is a question that IAM answers before a call takes effect: may
+// the role do the action to the resource in this context. A call may ask several.
+//
+// Source of actions, resources and keys: the Service Authorization Reference,
+// https://docs.aws.amazon.com/service-authorization/latest/reference/
+type authorisation struct {
+	Role     string         `json:"role"`
+	Policies []string       `json:"policies"`
+	Action   string         `json:"action"`
+	Resource string         `json:"resource"`
+	Context  map[string]any `json:"context,omitempty"`
+}
+
+// CallsVariable is the environment variable that names a file which receives every
+// question of authorisation that roles raised in the simulations of a process,
+// with the roles' policies, as lines of JSON.
+const CallsVariable = "DRAWBRIDGE_SANDBOX_CALLS"
+
+// callRecorder writes each question once, whatever the ids in it.
+type callRecorder struct {
+	mu   sync.Mutex
+	out  io.Writer
+	seen map[string]bool
+}
+
+var calls = sync.OnceValue(func() *callRecorder {
+	path := os.Getenv(CallsVariable)
+	if path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		panic(fmt.Sprintf("record calls: %v", err)) // the proof would miss what is tested here
+	}
+	return &callRecorder{out: f, seen: map[string]bool{}}
+})
+
+var anyID = regexp.MustCompile(`[0-9a-f]{6,}(-[0-9a-f]{4,})*`)
+
+func (r *callRecorder) write(key string, v any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen[key] {
+		return
+	}
+	r.seen[key] = true
+	line, err := json.Marshal(v)
+	if err == nil {
+		_, _ = r.out.Write(append(line, '\n')) // the proof says how many it saw
+	}
+}
+
+// ask records questions that a role raises. Calls of people, who have no role of
+// ours, are not recorded.
+func (s *Sim) ask(roleARN string, qs ...authorisation) {
+	rec := calls()
+	role := s.role(roleARN)
+	if rec == nil || role == nil || len(role.policies) == 0 {
+		return
+	}
+	var hashes []string
+	for _, name := range sortedKeys(role.policies) {
+		sum := sha256.Sum256([]byte(role.policies[name]))
+		hash := hex.EncodeToString(sum[:8])
+		hashes = append(hashes, hash)
+		rec.write("policy "+hash, map[string]any{"policy": hash, "name": role.name, "document": json.RawMessage(role.policies[name])})
+	}
+	for _, q := range qs {
+		q.Role, q.Policies = role.arn, hashes
+		text, err := json.Marshal(q)
+		if err != nil {
+			continue
+		}
+		rec.write(anyID.ReplaceAllString(string(text), "ID"), q)
+	}
+}
+
+// askForCall records what a call by a function's role raises.
+func (s *Sim) askForCall(c *call) {
+	if calls() == nil {
+		return
+	}
+	role := ""
+	if c.invocation != nil && c.invocation.function != nil {
+		role = c.invocation.function.role
+	} else if e := s.environments[c.accessKey]; e != nil {
+		role = e.function.role
+	}
+	if role == "" {
+		return
+	}
+	s.ask(role, s.questions(c)...)
+}
+
+func question(action, resource string, context ...any) authorisation {
+	q := authorisation{Action: action, Resource: resource}
+	for i := 0; i+1 < len(context); i += 2 {
+		if q.Context == nil {
+			q.Context = map[string]any{}
+		}
+		q.Context[fmt.Sprint(context[i])] = context[i+1]
+	}
+	return q
+}
+
+func passRole(role, service string) authorisation {
+	return question("iam:PassRole", role, "iam:PassedToService", service)
+}
+
+// questions returns what a call asks of IAM.
+func (s *Sim) questions(c *call) []authorisation {
+	var body map[string]json.RawMessage
+	_ = json.Unmarshal(c.body, &body) // forms have no members
+	field := func(name string) string {
+		var text string
+		_ = json.Unmarshal(body[name], &text) // absent is empty
+		return text
+	}
+	action := c.service.name + ":" + c.action
+	switch c.service.name {
+	case "dynamodb":
+		return s.tableQuestions(c.action, body, field)
+	case "cloudformation":
+		qs := []authorisation{question(action, s.stackResource(c.form.Get("StackName")))}
+		if role := c.form.Get("RoleARN"); role != "" {
+			qs[0].Context = map[string]any{"cloudformation:RoleArn": role}
+			qs = append(qs, passRole(role, "cloudformation.amazonaws.com"))
+		}
+		return qs
+	case "ec2":
+		return s.ec2Questions(c, action)
+	case "ecs":
+		return s.ecsQuestions(action, c.action, body, field)
+	case "lambda":
+		return []authorisation{question("lambda:InvokeFunction", s.functionARN(s.nameOf(c.functionName())))}
+	case "scheduler":
+		qs := []authorisation{question(action, s.arn("scheduler", "schedule/"+field("GroupName")+"/"+c.pathName()))}
+		var target scheduleTarget
+		if json.Unmarshal(body["Target"], &target) == nil && target.RoleArn != "" {
+			qs = append(qs, passRole(target.RoleArn, "scheduler.amazonaws.com"))
+		}
+		return qs
+	case "sqs":
+		url := field("QueueUrl")
+		return []authorisation{question(action, s.arn("sqs", url[strings.LastIndex(url, "/")+1:]))}
+	}
+	return []authorisation{question(action, "*")}
+}
+
+// nameOf returns the name of a function that is given by name or ARN.
+func (s *Sim) nameOf(function string) string {
+	return strings.TrimPrefix(function, s.arn("lambda", "function:"))
+}
+
+func (s *Sim) tableQuestions(action string, body map[string]json.RawMessage, field func(string) string) []authorisation {
+	table := func(name string) string { return s.arn("dynamodb", "table/"+name) }
+	if action != "TransactWriteItems" {
+		resource := table(field("TableName"))
+		if index := field("IndexName"); index != "" {
+			resource += "/index/" + index
+		}
+		return []authorisation{question("dynamodb:"+action, resource)}
+	}
+	var entries []map[string]struct{ TableName string }
+	_ = json.Unmarshal(body["TransactItems"], &entries) // checked by the operation
+	var out []authorisation
+	for _, e := range entries {
+		for kind, x := range e {
+			name := map[string]string{"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}[kind]
+			out = append(out, question("dynamodb:"+name, table(x.TableName)))
+		}
+	}
+	return out
+}
+
+// stackResource returns the resource of a stack that is given by name or id.
+func (s *Sim) stackResource(given string) string {
+	if strings.HasPrefix(given, "arn:") {
+		return given
+	}
+	if st := s.stackLive(given); st != nil {
+		return st.id
+	}
+	return s.arn("cloudformation", "stack/"+given+"/00000000-0000-4000-a000-000000000000")
+}
+
+func (s *Sim) ec2Questions(c *call, action string) []authorisation {
+	switch c.action {
+	case "DescribeVpcAttribute":
+		return []authorisation{question(action, s.arn("ec2", "vpc/"+c.form.Get("VpcId")))}
+	case "DeleteVpcEndpoints":
+	default:
+		return []authorisation{question(action, "*")}
+	}
+	var out []authorisation
+	for n := 1; c.form.Has(fmt.Sprintf("VpcEndpointId.%d", n)); n++ {
+		if e := s.endpoint(c.form.Get(fmt.Sprintf("VpcEndpointId.%d", n))); e != nil {
+			out = append(out, s.deleteEndpointQuestion(e))
+		}
+	}
+	return out
+}
+
+func (s *Sim) deleteEndpointQuestion(e *vpcEndpoint) authorisation {
+	q := question("ec2:DeleteVpcEndpoints", s.arn("ec2", "vpc-endpoint/"+e.id), "ec2:VpceServiceName", e.service)
+	for _, t := range s.ec2.tags[e.id] {
+		q.Context["aws:ResourceTag/"+t.Key] = t.Value
+	}
+	return q
+}
+
+func (s *Sim) ecsQuestions(action, name string, body map[string]json.RawMessage, field func(string) string) []authorisation {
+	given := field("cluster")
+	short := given[strings.LastIndex(given, "/")+1:]
+	cluster := s.clusterARN(short)
+	switch name {
+	case "RunTask":
+		d := s.definition(field("taskDefinition"))
+		if d == nil {
+			return nil
+		}
+		qs := []authorisation{question(action, d.arn(s), "ecs:cluster", cluster)}
+		for _, key := range []string{"executionRoleArn", "taskRoleArn"} {
+			if role, ok := d.raw[key].(string); ok && role != "" {
+				qs = append(qs, passRole(role, "ecs-tasks.amazonaws.com"))
+			}
+		}
+		return qs
+	case "ListTasks":
+		return []authorisation{question(action, s.arn("ecs", "container-instance/"+short+"/00000000000000000000000000000000"), "ecs:cluster", cluster)}
+	case "DescribeTasks", "StopTask":
+		var ids []string
+		if json.Unmarshal(body["tasks"], &ids) != nil {
+			ids = []string{field("task")}
+		}
+		var out []authorisation
+		for _, id := range ids {
+			if !strings.HasPrefix(id, "arn:") {
+				id = s.arn("ecs", "task/"+short+"/"+id)
+			}
+			out = append(out, question(action, id, "ecs:cluster", cluster))
+		}
+		return out
+	}
+	return []authorisation{question(action, "*")}
+}
+
+// askForLogs records that Lambda writes a function's log with the function's role.
+func (s *Sim) askForLogs(f *function, stream string) {
+	resource := s.arn("logs", "log-group:/aws/lambda/"+f.name+":log-stream:"+stream)
+	s.ask(f.role, question("logs:CreateLogStream", resource), question("logs:PutLogEvents", resource))
+}
+
+// askForPoll records that Lambda reads a queue with the function's role.
+func (s *Sim) askForPoll(m *mapping) {
+	for _, action := range []string{"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"} {
+		s.ask(m.function.role, question("sqs:"+action, m.queue.arn(s)))
+	}
+}
+
+// askForResource records what CloudFormation does with the stack's role to create
+// or delete a resource.
+//
+// Source: the handlers of AWS::EC2::VPCEndpoint in the CloudFormation registry,
+// and the dependent actions of ec2:CreateVpcEndpoint.
+func (s *Sim) askForResource(st *stack, r *resource, deletes bool) {
+	e := s.endpoint(r.physical)
+	if calls() == nil || st.role == "" || e == nil {
+		return
+	}
+	var qs []authorisation
+	for _, action := range []string{"DescribeVpcEndpoints", "DescribeSubnets", "DescribeSecurityGroups", "DescribeVpcs"} {
+		qs = append(qs, question("ec2:"+action, "*"))
+	}
+	if deletes {
+		s.ask(st.role, append(qs, s.deleteEndpointQuestion(e))...)
+		return
+	}
+	endpoint := s.arn("ec2", "vpc-endpoint/"+e.id)
+	born := question("ec2:CreateVpcEndpoint", endpoint, "ec2:VpceServiceName", e.service)
+	tagged := question("ec2:CreateTags", endpoint, "ec2:CreateAction", "CreateVpcEndpoint")
+	var names []string
+	for _, t := range s.ec2.tags[e.id] {
+		if strings.HasPrefix(t.Key, "aws:") {
+			continue // CloudFormation's own
+		}
+		names = append(names, t.Key)
+		born.Context["aws:RequestTag/"+t.Key], tagged.Context["aws:RequestTag/"+t.Key] = t.Value, t.Value
+	}
+	slices.Sort(names)
+	born.Context["aws:TagKeys"], tagged.Context["aws:TagKeys"] = names, names
+	qs = append(qs, born, tagged, question("ec2:CreateVpcEndpoint", s.arn("ec2", "vpc/"+e.vpc), "ec2:VpcID", e.vpc))
+	for kind, ids := range map[string][]string{"subnet/": e.subnets, "security-group/": e.groups, "route-table/": e.tables} {
+		for _, id := range ids {
+			qs = append(qs, question("ec2:CreateVpcEndpoint", s.arn("ec2", kind+id)))
+		}
+	}
+	if e.privateDNS {
+		qs = append(qs, question("route53:AssociateVPCWithHostedZone", "arn:aws:route53:::hostedzone/Z0"+strings.ToUpper(s.digest(e.service, 12))))
+	}
+	s.ask(st.role, qs...)
+}

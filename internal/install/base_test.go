@@ -1,0 +1,196 @@
+package install_test
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"drawbridge/cfn"
+	"drawbridge/internal/awssim"
+	"drawbridge/internal/config"
+	"drawbridge/internal/install"
+	"drawbridge/internal/sandbox"
+)
+
+var update = flag.Bool("update", false, "write the expected files anew")
+
+// base returns the base stack of a configuration in a sandbox's account.
+func base(t *testing.T, text string) cfn.Base {
+	t.Helper()
+	c, err := config.Parse("drawbridge.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sim := awssim.New(awssim.Options{})
+	defer sim.Close()
+	facts, err := sandbox.Account(sim, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := install.Base(c, facts, "arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func hello(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../examples/hello/drawbridge.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// everything uses every key that the base stack depends on.
+const everything = `
+name: team-a
+mode: active
+ecsCluster: jobs
+logRetention: 90
+reservedConcurrency: 5
+permissionsBoundary: arn:aws:iam::123456789012:policy/boundary
+alarmTopic: arn:aws:sns:us-east-1:123456789012:alarms
+paidHoursAlarm: 100
+sets:
+  build:
+    subnets: [subnet-0a1b2c3d4e5f60011]
+    services: [codedeploy, ecr.api, ecr.dkr, logs, s3]
+    s3Gateway: set
+    endpointSecurityGroups: [sg-0a1b2c3d4e5f60019]
+    maxLifetime: 12h
+    hoursPerDay: 40
+    overBudget: fail
+  mirror:
+    subnets: [subnet-0a1b2c3d4e5f60021, subnet-0a1b2c3d4e5f60022]
+    services: [ecr.api, ecr.dkr, logs, s3, git-codecommit]
+    zones: 2
+jobs:
+  build:
+    set: build
+    cluster: jobs
+    taskDefinition: build:7
+    on:
+      - source: [aws.s3]
+        detail-type: [Object Created]
+  mirror:
+    set: mirror
+    cluster: arn:aws:ecs:us-east-1:123456789012:cluster/shared
+    taskDefinition: arn:aws:ecs:us-east-1:123456789012:task-definition/mirror:3
+    securityGroups: [sg-0a1b2c3d4e5f60029]
+`
+
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s is not as it should be (%v); go test ./internal/install -update writes it anew", path, err)
+	}
+}
+
+func TestBaseTemplateGoldenFiles(t *testing.T) {
+	for path, text := range map[string]string{"../../cfn/templates/base.yaml": hello(t), "testdata/everything.yaml": everything, "testdata/observe.yaml": strings.Replace(everything, "mode: active", "mode: observe", 1)} {
+		b := base(t, text)
+		got, err := b.Template()
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden(t, path, got)
+		again, err := base(t, text).Template()
+		if err != nil || !bytes.Equal(got, again) {
+			t.Errorf("%s: the same configuration gives other bytes (%v)", path, err)
+		}
+		if bytes.Contains(got, []byte("0.0.0.0/0")) || bytes.Contains(got, []byte("::/0")) {
+			t.Errorf("%s opens something to everybody", path)
+		}
+		if compact, err := b.JSON(); err != nil || len(compact) > 51200 {
+			t.Errorf("%s: %d bytes, %v; CloudFormation takes 51200 without a bucket", path, len(compact), err)
+		}
+	}
+}
+
+func TestObserveHasNoRightToAct(t *testing.T) {
+	b := base(t, strings.Replace(everything, "mode: active", "mode: observe", 1))
+	for _, s := range b.Permissions() {
+		for _, a := range s.Actions {
+			for _, forbidden := range []string{"Create", "Delete", "RunTask", "StopTask"} {
+				if strings.Contains(a, forbidden) && !slices.Contains([]string{"scheduler:CreateSchedule", "logs:CreateLogStream", "sqs:DeleteMessage"}, a) {
+					t.Errorf("%s may %s (%s)", s.Role, a, s.Sid)
+				}
+			}
+		}
+	}
+}
+
+// roleTitles are the roles as docs/permissions.md names them.
+var roleTitles = map[cfn.Role]string{
+	cfn.LauncherRole: "The launcher", cfn.ReaperRole: "The reaper", cfn.ServiceRole: "CloudFormation's service role", cfn.TimerRole: "The timers' role",
+}
+
+// TestPermissionsReference holds docs/permissions.md against the statements.
+func TestPermissionsReference(t *testing.T) {
+	const path = "../../docs/permissions.md"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const begin, end = "<!-- generated: statements -->\n", "<!-- end -->\n"
+	before, rest, ok := strings.Cut(string(text), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !ok || !closed {
+		t.Fatalf("%s holds no place for the statements", path)
+	}
+	golden(t, path, []byte(before+begin+statements(base(t, hello(t)))+end+after))
+}
+
+func statements(b cfn.Base) string {
+	var out strings.Builder
+	last := cfn.Role("")
+	for _, s := range b.Permissions() {
+		if s.Role != last {
+			last = s.Role
+			fmt.Fprintf(&out, "\n### %s\n\n| statement | actions | on | only if | for |\n| --- | --- | --- | --- | --- |\n", roleTitles[s.Role])
+		}
+		sid := "`" + s.Sid + "`"
+		if s.Acts {
+			sid += " *"
+		}
+		fmt.Fprintf(&out, "| %s | %s | %s | %s | %s |\n", sid, code(s.Actions), code(s.Resources), conditions(s.Condition), s.Why)
+	}
+	return out.String() + "\n"
+}
+
+func code(texts []string) string {
+	out := make([]string, len(texts))
+	for i, t := range texts {
+		t = strings.NewReplacer("arn:${AWS::Partition}:", "", ":${AWS::Region}:${AWS::AccountId}:", " ", "::${AWS::AccountId}:", " ", ":::", " ", "arn:aws:", "", ":us-east-1:123456789012:", " ", "::123456789012:", " ").Replace(t)
+		out[i] = "`" + t + "`"
+	}
+	return strings.Join(out, ", ")
+}
+
+func conditions(c map[string]map[string]any) string {
+	var out []string
+	for _, keys := range c {
+		for k, v := range keys {
+			switch v := v.(type) {
+			case string:
+				out = append(out, "`"+k+"` is "+code([]string{v}))
+			case []string:
+				out = append(out, "`"+k+"` is one of "+code(v))
+			}
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, " and ")
+}
