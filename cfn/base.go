@@ -49,7 +49,9 @@ type Base struct {
 // BaseSet is an endpoint set of the base stack.
 type BaseSet struct {
 	Name, VPC string
-	Services  []endpoints.Service
+	// Others are the sets of the same VPC that live as this one.
+	Others   []string
+	Services []endpoints.Service
 	// Subnets are where endpoints may go.
 	Subnets []string
 	// RouteTables are the subnets' tables.
@@ -326,7 +328,9 @@ func (b Base) installed() string {
 		if s.MakeTaskGroup {
 			is.TaskSecurityGroup = "${" + taskGroupID(s.Name) + ".GroupId}"
 		}
-		in.Sets[s.Name] = is
+		for _, name := range append([]string{s.Name}, s.Others...) {
+			in.Sets[name] = is
+		}
 	}
 	text, err := json.Marshal(in)
 	if err != nil {

@@ -66,8 +66,9 @@ func (d Demand) String() string {
 // else tries the same start again.
 const resumeAfter = 2 * time.Minute
 
-// DemandOf sums up runs and leases at now.
-func DemandOf(runs []Run, leases []Lease, now time.Time) Demand {
+// DemandOf sums up runs and leases at now. A lease counts until it expires, and
+// no longer than the maximum lifetime from when it was taken.
+func DemandOf(runs []Run, leases []Lease, s Settings, now time.Time) Demand {
 	var d Demand
 	for _, r := range runs {
 		switch r.State {
@@ -90,9 +91,9 @@ func DemandOf(runs []Run, leases []Lease, now time.Time) Demand {
 		}
 	}
 	for _, l := range leases {
-		if l.Expires.After(now) {
+		if until := l.Until(s); until.After(now) {
 			d.Holds++
-			d.HeldUntil = latest(d.HeldUntil, l.Expires)
+			d.HeldUntil = latest(d.HeldUntil, until)
 		}
 	}
 	return d
@@ -281,10 +282,6 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) D
 	if set.Pause != nil {
 		d.Waiting = 0 // they wait for the end of the pause
 	}
-	overAge := s.MaxLifetime > 0 && !now.Before(set.BilledFrom.Add(s.MaxLifetime))
-	if overAge {
-		d.Holds = 0
-	}
 	if d.Waiting+d.Resumable > 0 {
 		if now.Before(set.Usable) {
 			return Decision{Wait, "the endpoints settle until " + clockTime(set.Usable), set.Usable}
@@ -314,7 +311,7 @@ func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) De
 	if set.Pause != nil || set.TakeDown != "" {
 		d.Waiting = 0
 	}
-	if set.TakeDown != "" || s.MaxLifetime > 0 && !now.Before(set.BilledFrom.Add(s.MaxLifetime)) {
+	if set.TakeDown != "" {
 		d.Holds = 0
 	}
 	switch {

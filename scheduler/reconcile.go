@@ -140,7 +140,7 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 	if v.observed.Endpoints.Ready() {
 		v.observed.AvailableSince = earliest(since, now)
 	}
-	v.decision = Decide(now, s, v.set, DemandOf(v.runs, v.leases, now), v.observed)
+	v.decision = Decide(now, s, v.set, DemandOf(v.runs, v.leases, s, now), v.observed)
 	r.ports.Journal.Decided(v.set, v.decision)
 	return v, nil
 }

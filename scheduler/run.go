@@ -146,7 +146,17 @@ func ParseTaskGroup(group string) (id RunID, attempt int, ok bool) {
 // by hand.
 type Lease struct {
 	Owner, Reason string
-	Expires       time.Time
+	// Since is when it was taken or renewed; zero if that is not known.
+	Since, Expires time.Time
+}
+
+// Until returns when the lease ends: when it expires, or when it has lasted for
+// the set's maximum lifetime.
+func (l Lease) Until(s Settings) time.Time {
+	if end := l.Since.Add(s.MaxLifetime); s.MaxLifetime > 0 && !l.Since.IsZero() && end.Before(l.Expires) {
+		return end
+	}
+	return l.Expires
 }
 
 // Task is an ECS task as far as a run's end depends on it.

@@ -187,8 +187,8 @@ type Settings struct {
 	// MaxFailures is how many generations in a row may fail before the waiting
 	// runs are given up.
 	MaxFailures int
-	// MaxLifetime is how long after its creation holds by hand keep a set up; 0 is
-	// without an end.
+	// MaxLifetime is how long a hold by hand counts from when it was taken; 0 is
+	// until it expires.
 	MaxLifetime time.Duration
 	// HoursPerHour is how many endpoint-hours an hour of the set is billed as,
 	// HoursPerDay how many may be paid on a day in UTC before no generation

@@ -31,7 +31,11 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	lease := scheduler.Lease{Owner: ss.caller, Reason: c.Reason, Expires: ss.clock.Now().Add(c.For)}
+	now := ss.clock.Now()
+	lease := scheduler.Lease{Owner: ss.caller, Reason: c.Reason, Since: now, Expires: now.Add(c.For)}
+	if limit := a.Config.Settings()[host].MaxLifetime; limit > 0 && c.For > limit {
+		return &usageError{&hinted{fmt.Errorf("set %s is held for at most %s (maxLifetime)", host, limit), "ask for less, or raise sets.<name>.maxLifetime and deploy"}}
+	}
 	if c.DryRun {
 		ss.say("Would hold set %s until %s.", host, lease.Expires.UTC().Format("2006-01-02 15:04:05"))
 		return nil

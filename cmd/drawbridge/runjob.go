@@ -66,7 +66,11 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 	}
 	if !c.Wait {
 		return ss.print(answer, func(w io.Writer, style output.Style) error {
-			_, err := fmt.Fprintf(w, "%s is %s; its set is %s. Expected start %s.\n", answer.Run, answer.State, answer.Phase, clockTime(answer.ExpectedStart))
+			text := answer.Reason
+			if answer.ExpectedStart != nil {
+				text = "expected start " + clockTime(*answer.ExpectedStart)
+			}
+			_, err := fmt.Fprintf(w, "%s is %s; its set is %s; %s.\n", answer.Run, answer.State, answer.Phase, text)
 			return err
 		})
 	}

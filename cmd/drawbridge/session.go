@@ -172,7 +172,7 @@ func (s *session) installed(ctx context.Context) (*app.App, error) {
 		if errors.As(err, &h) {
 			return nil, err
 		}
-		return nil, &hinted{fmt.Errorf("%s is not installed in %s of account %s", s.config.Name, s.place.Region, s.place.Account), "drawbridge deploy installs it; drawbridge doctor looks at what it needs first"}
+		return nil, &hinted{&notInstalledError{s.config.Name, s.place}, "drawbridge deploy installs it; drawbridge doctor looks at what it needs first"}
 	}
 	if err != nil {
 		return nil, err
@@ -180,6 +180,18 @@ func (s *session) installed(ctx context.Context) (*app.App, error) {
 	s.config.Apply(stack.Installed)
 	return s.app(), nil
 }
+
+// notInstalledError says where nothing is installed.
+type notInstalledError struct {
+	name  string
+	place app.Place
+}
+
+func (e *notInstalledError) Error() string {
+	return fmt.Sprintf("%s is not installed in %s of account %s", e.name, e.place.Region, e.place.Account)
+}
+
+func (e *notInstalledError) Unwrap() error { return install.ErrNotInstalled }
 
 func (s *session) app() *app.App {
 	return app.New(s.config, s.place, s.clients, s.clock, s.log, app.NewMetrics(io.Discard, s.config, s.clock))

@@ -67,7 +67,7 @@ type holdView struct {
 
 // viewOfSet sums up a set's state.
 func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) statusSet {
-	d := scheduler.DemandOf(s.Runs, s.Leases, now)
+	d := scheduler.DemandOf(s.Runs, s.Leases, settings, now)
 	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting, Running: d.Running + d.Starting, Holds: []holdView{},
 		HoursTotal: s.Set.TotalHours, Failure: s.Set.Failure}
 	if s.Set.Day == now.UTC().Format(time.DateOnly) {
@@ -82,8 +82,8 @@ func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) s
 		v.PaidUntil = utc(s.Set.PaidUntil)
 	}
 	for _, l := range s.Leases {
-		if l.Expires.After(now) {
-			v.Holds = append(v.Holds, holdView{l.Owner, l.Reason, l.Expires.UTC()})
+		if until := l.Until(settings); until.After(now) {
+			v.Holds = append(v.Holds, holdView{l.Owner, l.Reason, until.UTC()})
 		}
 	}
 	if s.Set.Pause != nil {

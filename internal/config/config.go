@@ -120,8 +120,9 @@ type Set struct {
 	// Settle is how long after the last endpoint became available the first task
 	// starts, 0s to 10m. Default 20s.
 	Settle *Duration `yaml:"settle"`
-	// MaxLifetime is how long holds by hand can keep the set up, from its creation.
-	// A task is never cut off by it; an alarm sounds. Default 0s, without an end.
+	// MaxLifetime is how long a hold by hand may keep the set up, from when it was
+	// taken. When the set itself is older an alarm sounds; a task is never cut off.
+	// Default 0s, without an end.
 	MaxLifetime Duration `yaml:"maxLifetime"`
 	// HoursPerDay is the budget of the set in endpoint-hours a day, in UTC. No
 	// generation begins beyond it; one that is up stays as long as tasks run.

@@ -84,11 +84,15 @@ func baseSet(c *config.Config, f Facts, name scheduler.SetName) (cfn.BaseSet, er
 	out.SetGateway = s.S3Gateway == endpoints.GatewaySet && needs || slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.Type == endpoints.Gateway && s.ID != "s3" })
 	foreign := false
 	for member, host := range c.Members() {
+		if host == name && member != name {
+			out.Others = append(out.Others, string(member))
+		}
 		if host == name {
 			out.RouteTables = append(out.RouteTables, f.Sets[member].RouteTables...)
 			foreign = foreign || f.Sets[member].ForeignGateway != ""
 		}
 	}
+	slices.Sort(out.Others)
 	slices.Sort(out.RouteTables)
 	out.RouteTables = slices.Compact(out.RouteTables)
 	out.PermanentGateway = needs && s.S3Gateway == endpoints.GatewayPermanent && !foreign

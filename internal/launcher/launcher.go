@@ -29,8 +29,9 @@ type Answer struct {
 	State string          `json:"state"`
 	// Phase is the phase of the set that the run needs.
 	Phase scheduler.Phase `json:"phase"`
-	// ExpectedStart is when the task should start, or has started.
-	ExpectedStart time.Time `json:"expectedStart"`
+	// ExpectedStart is when the task should start, or has started; null while the
+	// set is paused.
+	ExpectedStart *time.Time `json:"expectedStart"`
 	Task          string    `json:"task,omitempty"`
 	Reason        string    `json:"reason,omitempty"`
 }
@@ -90,10 +91,15 @@ func (l *Launcher) direct(ctx context.Context, runs []scheduler.Run, id string) 
 		}
 		r := recorded[0]
 		a := Answer{Run: r.ID, State: string(r.State), Phase: set.Phase, Task: r.TaskARN, Reason: r.Reason}
-		if a.ExpectedStart = r.StartedAt; a.ExpectedStart.IsZero() {
-			a.ExpectedStart = scheduler.ExpectedStart(l.app.Clock.Now(), l.app.Config.Settings()[run.Set], set)
+		start := r.StartedAt
+		if start.IsZero() {
+			start = scheduler.ExpectedStart(l.app.Clock.Now(), l.app.Config.Settings()[run.Set], set)
 		}
-		a.ExpectedStart = a.ExpectedStart.UTC().Truncate(time.Second)
+		start = start.UTC().Truncate(time.Second)
+		a.ExpectedStart = &start
+		if set.Pause != nil && r.State == scheduler.Waiting {
+			a.ExpectedStart, a.Reason = nil, "waits for the end of the pause: "+set.Pause.String()
+		}
 		answers = append(answers, a)
 	}
 	if len(answers) == 1 {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
 	"drawbridge/internal/awssim"
@@ -225,6 +227,83 @@ func TestDynamoDBBeginAndAdvanceAreConditional(t *testing.T) {
 		must[scheduler.Run](t)(s.Record(ctx, run("b", scheduler.Waiting, 0)))
 		if err := s.Begin(ctx, "main", []scheduler.Run{run("b", scheduler.Starting, 1)}); !errors.Is(err, scheduler.ErrConflict) {
 			t.Errorf("beginning on a draining set gave %v", err)
+		}
+	})
+}
+
+// TestDynamoDBReadsTheFirstSchema goes on with what the first version stored: a
+// set that is up, a run in each state, and a hold.
+func TestDynamoDBReadsTheFirstSchema(t *testing.T) {
+	text, err := os.ReadFile("testdata/schema1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var items []map[string]map[string]string
+	if err := json.Unmarshal(text, &items); err != nil {
+		t.Fatal(err)
+	}
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		for _, item := range items {
+			in := attributes{}
+			for k, v := range item {
+				if n, ok := v["N"]; ok {
+					in[k] = &types.AttributeValueMemberN{Value: n}
+				} else {
+					in[k] = &types.AttributeValueMemberS{Value: v["S"]}
+				}
+			}
+			if _, err := s.api.PutItem(ctx, &dynamodb.PutItemInput{TableName: &s.table, Item: in}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set := must[scheduler.Set](t)(s.LoadSet(ctx, "main"))
+		if set.Phase != scheduler.Available || set.Generation != 3 || set.Pause != nil || set.TakeDown != "" || len(set.Decisions) != 1 {
+			t.Errorf("the set is read as %+v", set)
+		}
+		runs, leases, err := s.Live(ctx, "main")
+		if err != nil || len(runs) != 3 || len(leases) != 1 || !leases[0].Since.IsZero() {
+			t.Errorf("%d runs, %d leases, %v; want 3 and 1", len(runs), len(leases), err)
+		}
+		if all, err := s.Runs(ctx, "main"); err != nil || len(all) != 4 {
+			t.Errorf("%d runs in all, %v; want 4", len(all), err)
+		}
+		if err := s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("new", scheduler.Starting, 1)}); err != nil {
+			t.Errorf("the set takes no runs: %v", err)
+		}
+		set.Pause = &scheduler.Pause{At: noon, By: "user/a"}
+		set = must[scheduler.Set](t)(s.SaveSet(ctx, set))
+		var no *scheduler.NotAdmittedError
+		if err := s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("kept", scheduler.Starting, 1)}); !errors.As(err, &no) || !no.Closed {
+			t.Errorf("a paused set answers %v, want that it is closed", err)
+		}
+		set.Pause = nil
+		must[scheduler.Set](t)(s.SaveSet(ctx, set))
+		if err := s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("kept", scheduler.Starting, 1)}); err != nil {
+			t.Errorf("after the pause: %v", err)
+		}
+	})
+}
+
+func TestDynamoDBForgetsDeadLettersAlone(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		dead, done := run("dead", scheduler.Finished, 1), run("done", scheduler.Finished, 1)
+		dead.Outcome, done.Outcome = scheduler.DeadLettered, scheduler.Succeeded
+		for _, r := range []scheduler.Run{dead, done} {
+			must[scheduler.Run](t)(s.Record(ctx, r))
+		}
+		if err := s.Forget(ctx, dead); err != nil {
+			t.Error(err)
+		}
+		if err := s.Forget(ctx, dead); err != nil {
+			t.Errorf("forgetting what is gone: %v", err)
+		}
+		if err := s.Forget(ctx, done); !errors.Is(err, scheduler.ErrConflict) {
+			t.Errorf("forgetting a run that has succeeded gave %v, want a conflict", err)
+		}
+		if _, ok, err := s.Run(ctx, "main", "j/dead"); ok || err != nil {
+			t.Errorf("the dead run is still known (%v)", err)
 		}
 	})
 }
