@@ -32,8 +32,8 @@ type Answer struct {
 	// ExpectedStart is when the task should start, or has started; null while the
 	// set is paused.
 	ExpectedStart *time.Time `json:"expectedStart"`
-	Task          string    `json:"task,omitempty"`
-	Reason        string    `json:"reason,omitempty"`
+	Task          string     `json:"task,omitempty"`
+	Reason        string     `json:"reason,omitempty"`
 }
 
 // Handle takes a batch of SQS messages, an event of EventBridge, a direct call,
