@@ -136,7 +136,14 @@ type Entry struct {
 // maxDecisions bounds the record in the set's item to a few KB.
 const maxDecisions = 24
 
+// remember adds an entry, unless it says the same as the one before.
 func (s Set) remember(e Entry) Set {
+	if n := len(s.Decisions); n > 0 {
+		last := s.Decisions[n-1]
+		if last.At = e.At; last == e {
+			return s
+		}
+	}
 	d := append(append([]Entry(nil), s.Decisions...), e)
 	if len(d) > maxDecisions {
 		d = d[len(d)-maxDecisions:]

@@ -51,7 +51,7 @@ func (c *destroyCmd) Run(ctx context.Context, s streams) error {
 		}
 		if c.Force {
 			if err := install.TakeDown(ctx, a, ss.caller, func(text string) { ss.say("%s", text) }); err != nil {
-				return ss.goesOn(err, "the sets that are marked go down all the same; drawbridge destroy --force goes on")
+				return ss.goesOn(ctx, err, "the sets that are marked go down all the same; drawbridge destroy --force goes on")
 			}
 		}
 	}
@@ -111,9 +111,12 @@ func joinAnd(parts []string) string {
 }
 
 // goesOn adds to an interruption what goes on without us.
-func (s *session) goesOn(err error, hint string) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return &hinted{err, hint}
+func (s *session) goesOn(ctx context.Context, err error, hint string) error {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return &hinted{context.Cause(ctx), hint}
+	case ctx.Err() != nil:
+		return &hinted{errors.New("interrupted"), hint}
 	}
 	return err
 }

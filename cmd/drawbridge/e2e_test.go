@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,30 +46,18 @@ func open(t *testing.T, config string, more ...string) *account {
 		t.Fatal(err)
 	}
 	t.Setenv(functions.FolderVariable, dir)
-	ctx, cancel := context.WithCancel(context.Background())
-	out, in := io.Pipe()
-	var stderr bytes.Buffer
-	done := make(chan int, 1)
-	go func() {
-		args := append([]string{"sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--config", config}, more...)
-		code := run(ctx, args, in, &stderr)
-		_ = in.Close()
-		done <- code
-	}()
+	endpoint, stop, err := startSandbox(append([]string{"--speed", "0", "--config", config}, more...))
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		cancel()
-		if code := <-done; code != exitDone {
-			t.Errorf("the sandbox ended with %d: %s", code, stderr.String())
+		if code, text := stop(); code != exitDone {
+			t.Errorf("the sandbox ended with %d: %s", code, text)
 		}
 	})
-	line, err := bufio.NewReader(out).ReadBytes('\n')
-	var hello struct{ Endpoint string }
-	if err != nil || json.Unmarshal(line, &hello) != nil {
-		t.Fatalf("the sandbox says %q, %v: %s", line, err, stderr.String())
-	}
 	sim := awssim.New(awssim.Options{}) // for its Region alone
 	defer sim.Close()
-	return &account{t, hello.Endpoint, sqs.NewFromConfig(sandbox.AWSConfig(sim, hello.Endpoint, http.DefaultTransport))}
+	return &account{t, endpoint, sqs.NewFromConfig(sandbox.AWSConfig(sim, endpoint, http.DefaultTransport))}
 }
 
 // post sends a command to the simulation itself.

@@ -26,7 +26,7 @@ type initCmd struct {
 	awsFlags
 	dryRunFlag
 	VPC             string   `name:"vpc" help:"VPC that the jobs run in. Its subnets without a way out are taken." placeholder:"VPC"`
-	Subnets         []string `help:"Subnets that the jobs run in, in place of those of --vpc." placeholder:"SUBNET,..."`
+	Subnets         []string `help:"Subnets that the jobs run in, in place of those of --vpc." placeholder:"SUBNET"`
 	TaskDefinitions []string `name:"task-definition" help:"Task definition of a job. May be given several times." required:"" placeholder:"FAMILY"`
 	Cluster         string   `help:"ECS cluster of the jobs. Without it deploy makes one." placeholder:"NAME"`
 	Force           bool     `help:"Write over a file that is there."`

@@ -1,19 +1,34 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"drawbridge/internal/awssim"
+	"drawbridge/internal/functions"
+	"drawbridge/internal/sandbox"
 )
 
 var update = flag.Bool("update", false, "write the expected outputs of the scripts anew")
 
 func TestMain(m *testing.M) {
 	testscript.Main(cleaning{m}, map[string]func(){
-		"drawbridge": func() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) },
+		"drawbridge": main,
 	})
 }
 
@@ -26,5 +41,129 @@ func (c cleaning) Run() int {
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", UpdateScripts: *update})
+	dir, err := bootstraps()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", UpdateScripts: *update,
+		Setup: func(e *testscript.Env) error {
+			for k, v := range map[string]string{functions.FolderVariable: dir, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": "us-east-1",
+				"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull} {
+				e.Setenv(k, v)
+			}
+			path, err := exec.LookPath("drawbridge") // the one of testscript
+			e.Setenv("DRAWBRIDGE", path)
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"account": accountCmd, "advance": advanceCmd, "fault": faultCmd, "left": leftCmd, "foreign-stack": foreignStackCmd, "session": sessionCmd},
+	})
+}
+
+// accountCmd starts a sandbox with the given arguments and sets the environment
+// for it: account ARGS...
+func accountCmd(ts *testscript.TestScript, _ bool, args []string) {
+	endpoint, stop, err := startSandbox(args)
+	ts.Check(err)
+	ts.Defer(func() {
+		if code, text := stop(); code != exitDone {
+			ts.Logf("the sandbox ended with %d: %s", code, text)
+		}
+	})
+	ts.Setenv("AWS_ENDPOINT_URL", endpoint)
+}
+
+// startSandbox runs drawbridge sandbox and returns its endpoint.
+func startSandbox(args []string) (endpoint string, stop func() (int, string), err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	out, in := io.Pipe()
+	var stderr bytes.Buffer
+	done := make(chan int, 1)
+	go func() {
+		code := run(ctx, append([]string{"sandbox", "--listen", "127.0.0.1:0"}, args...), in, &stderr)
+		_ = in.Close()
+		done <- code
+	}()
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	var hello struct{ Endpoint string }
+	if err == nil {
+		err = json.Unmarshal(line, &hello)
+	}
+	if err != nil {
+		cancel()
+		<-done
+		return "", nil, fmt.Errorf("the sandbox says %q, %w: %s", line, err, stderr.String())
+	}
+	return hello.Endpoint, func() (int, string) { cancel(); return <-done, stderr.String() }, nil
+}
+
+// control calls a path of the sandbox itself.
+func control(ts *testscript.TestScript, path, body string) []byte {
+	method := http.MethodGet
+	if body != "" {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequestWithContext(context.Background(), method, ts.Getenv("AWS_ENDPOINT_URL")+"/_sim/"+path, strings.NewReader(body))
+	ts.Check(err)
+	res, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	if res.StatusCode != http.StatusOK {
+		ts.Fatalf("%s: %s", path, text)
+	}
+	return text
+}
+
+// advanceCmd moves the sandbox's clock: advance 10m
+func advanceCmd(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	control(ts, "advance", fmt.Sprintf(`{"seconds": %f}`, d.Seconds()))
+}
+
+// faultCmd turns a fault of the sandbox on: fault NAME VALUE
+func faultCmd(ts *testscript.TestScript, _ bool, args []string) {
+	control(ts, "fault", fmt.Sprintf(`{"name": %q, "value": %q}`, args[0], args[1]))
+}
+
+// leftCmd fails if anything in the account carries our owner tag; with ! if
+// nothing does.
+func leftCmd(ts *testscript.TestScript, neg bool, _ []string) {
+	var l awssim.Ledger
+	ts.Check(json.Unmarshal(control(ts, "ledger", ""), &l))
+	var left []string
+	for _, r := range l.Resources {
+		if r.Tags["drawbridge:owner"] != "" {
+			left = append(left, r.Type+" "+r.ID)
+		}
+	}
+	if (len(left) > 0) != neg {
+		ts.Fatalf("%d resources carry our tag: %s", len(left), strings.Join(left, ", "))
+	}
+}
+
+// foreignStackCmd makes a stack as somebody else would: foreign-stack NAME
+func foreignStackCmd(ts *testscript.TestScript, _ bool, args []string) {
+	sim := awssim.New(awssim.Options{}) // for its Region alone
+	defer sim.Close()
+	api := cloudformation.NewFromConfig(sandbox.AWSConfig(sim, ts.Getenv("AWS_ENDPOINT_URL"), http.DefaultTransport))
+	_, err := api.CreateStack(context.Background(), &cloudformation.CreateStackInput{StackName: aws.String(args[0]), TemplateBody: aws.String(`{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}`)})
+	ts.Check(err)
+	control(ts, "advance", `{"seconds": 60}`)
+}
+
+// sessionCmd writes the commands of a section of the README to a file, as they
+// stand: session FILE HEADING
+func sessionCmd(ts *testscript.TestScript, _ bool, args []string) {
+	text, err := os.ReadFile("../../README.md")
+	ts.Check(err)
+	_, section, ok := strings.Cut(string(text), "\n## "+args[1]+"\n")
+	_, block, fenced := strings.Cut(section, "```\n")
+	block, _, closed := strings.Cut(block, "```")
+	if !ok || !fenced || !closed {
+		ts.Fatalf("the README has no section %q with commands", args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("set -e\n"+block), 0o644))
 }

@@ -66,21 +66,25 @@ type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
+// newParser returns the parser of the command line.
+func newParser(c *cli, ctx context.Context, s streams, more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append([]kong.Option{
+		kong.Name("drawbridge"),
+		kong.Description("Keeps AWS interface VPC endpoints alive only while private Fargate jobs need them."),
+		kong.Writers(s.out, s.err),
+		kong.UsageOnError(),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(s),
+		kong.ExplicitGroups(groups),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+	}, more...)...)
+}
+
 // run parses args, carries out the verb and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c,
-		kong.Name("drawbridge"),
-		kong.Description("Keeps AWS interface VPC endpoints alive only while private Fargate jobs need them."),
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exited = code; panic(exitCode(code)) }),
-		kong.UsageOnError(),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(streams{os.Stdin, stdout, stderr}),
-		kong.ExplicitGroups(groups),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
-	)
+	parser, err := newParser(&c, ctx, streams{os.Stdin, stdout, stderr}, kong.Exit(func(code int) { exited = code; panic(exitCode(code)) }))
 	if err != nil {
 		fmt.Fprintln(stderr, "drawbridge:", err)
 		return exitFailed
@@ -114,7 +118,7 @@ func report(ctx context.Context, err error, stderr io.Writer) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	interrupted := ctx.Err() != nil && errors.Is(err, context.Canceled)
+	interrupted := ctx.Err() != nil
 	var h interface{ Hint() string }
 	hinted := errors.As(err, &h) && h.Hint() != ""
 	if interrupted && !hinted {

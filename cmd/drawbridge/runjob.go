@@ -150,7 +150,7 @@ func (c *runCmd) wait(ctx context.Context, ss *session, a *app.App, id scheduler
 			return fmt.Errorf("run %s is no longer recorded", id)
 		}
 		if err != nil {
-			return ss.goesOn(err, "the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
+			return ss.goesOn(ctx, err, "the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
 		}
 		if text := c.progress(ctx, a, r); text != last {
 			last = text
@@ -160,7 +160,7 @@ func (c *runCmd) wait(ctx context.Context, ss *session, a *app.App, id scheduler
 			return c.end(ss, r)
 		}
 		if err := ss.clock.Sleep(ctx, pollRun); err != nil {
-			return ss.goesOn(err, "the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
+			return ss.goesOn(ctx, err, "the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
 		}
 	}
 }

@@ -102,21 +102,23 @@ func (c *runsCmd) Run(ctx context.Context, s streams) error {
 	if c.Limit > 0 && len(views) > c.Limit {
 		views = views[:c.Limit]
 	}
-	return ss.print(views, func(w io.Writer, style output.Style) error {
-		t := output.NewRows(style, "RUN", "RECEIVED", "STATE", "WAITED", "RAN", "REASON")
-		for _, v := range views {
-			state := string(v.State)
-			if v.Outcome != "" {
-				state = string(v.Outcome)
-			}
-			t.Add(string(v.ID), v.Received.Format("01-02 15:04:05"), state, v.Waited, v.Ran, v.Reason)
+	return ss.print(views, func(w io.Writer, style output.Style) error { return writeRuns(w, style, views) })
+}
+
+func writeRuns(w io.Writer, style output.Style, views []runView) error {
+	t := output.NewRows(style, "RUN", "RECEIVED", "STATE", "WAITED", "RAN", "REASON")
+	for _, v := range views {
+		state := string(v.State)
+		if v.Outcome != "" {
+			state = string(v.Outcome)
 		}
-		if t.Len() == 0 {
-			_, err := fmt.Fprintln(w, "no runs")
-			return err
-		}
-		return t.Write(w)
-	})
+		t.Add(string(v.ID), v.Received.Format("01-02 15:04:05"), state, v.Waited, v.Ran, v.Reason)
+	}
+	if t.Len() == 0 {
+		_, err := fmt.Fprintln(w, "no runs")
+		return err
+	}
+	return t.Write(w)
 }
 
 // hostOf returns the set that a set lives as, or an error that names the sets.
@@ -162,7 +164,7 @@ func (c *logsCmd) Run(ctx context.Context, s streams) error {
 			return nil
 		}
 		if err := ss.clock.Sleep(ctx, pollRun); err != nil {
-			return ss.goesOn(err, "the run goes on; drawbridge logs "+string(c.ID)+" shows the rest")
+			return ss.goesOn(ctx, err, "the run goes on; drawbridge logs "+string(c.ID)+" shows the rest")
 		}
 	}
 }

@@ -238,7 +238,7 @@ func (f awsFlags) AfterApply(k *kong.Context, ctx context.Context) error {
 	if f.Timeout <= 0 {
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, f.Timeout)
+	bounded, cancel := context.WithTimeoutCause(ctx, f.Timeout, fmt.Errorf("gave up after %s (--timeout)", f.Timeout))
 	context.AfterFunc(bounded, cancel)
 	k.BindTo(bounded, (*context.Context)(nil))
 	return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"drawbridge/internal/app"
@@ -147,7 +146,8 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 		fmt.Fprint(w, ", observing: nothing is created")
 	}
 	fmt.Fprint(w, "\n\n")
-	t := output.NewRows(style, "SET", "PHASE", "SINCE", "PAID UNTIL", "RUNS", "WAIT", "HELD UNTIL", "NEXT LOOK", "TODAY", "TOTAL")
+	t := output.NewRows(style, "SET", "PHASE", "SINCE", "PAID UNTIL", "RUNS", "WAIT", "HELD", "NEXT LOOK", "TODAY")
+	total := 0
 	for _, s := range v.Sets {
 		held := time.Time{}
 		for _, h := range s.Holds {
@@ -155,7 +155,8 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 				held = h.Until
 			}
 		}
-		t.Add(string(s.Name), string(s.Phase), short(s.Since), short(s.PaidUntil), fmt.Sprint(s.Running), fmt.Sprint(s.Waiting), short(&held), short(s.Next), fmt.Sprint(s.HoursToday), fmt.Sprint(s.HoursTotal))
+		t.Add(string(s.Name), string(s.Phase), short(s.Since), short(s.PaidUntil), fmt.Sprint(s.Running), fmt.Sprint(s.Waiting), short(&held), short(s.Next), fmt.Sprint(s.HoursToday))
+		total += s.HoursTotal
 	}
 	if err := t.Write(w); err != nil {
 		return err
@@ -168,11 +169,14 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 			fmt.Fprintf(w, "\nSet %s is %s; drawbridge resume ends it.\n", s.Name, s.Paused)
 		}
 		if s.Failure != "" && s.Phase != scheduler.Available {
-			fmt.Fprintf(w, "\nSet %s failed: %s\n", s.Name, strings.Join(output.Wrap(s.Failure, max(style.Width-4, 96)), "\n    "))
+			fmt.Fprintln(w)
+			if err := style.Println(w, "Set %s failed: %s", s.Name, s.Failure); err != nil {
+				return err
+			}
 		}
 	}
-	_, err := fmt.Fprintln(w, "\nToday and total are paid endpoint-hours.")
-	return err
+	fmt.Fprintln(w)
+	return style.Println(w, "Today is paid endpoint-hours, %d in all since the installation.", total)
 }
 
 // short shows an instant by its time of day, or a dash.
@@ -228,46 +232,50 @@ func (c *whyCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (v whyView) write(w io.Writer, style output.Style) error {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if v.LivesAs != "" {
-		fmt.Fprintf(w, "It lies in the same VPC as set %s and lives as it.\n", v.LivesAs)
+		add("It lies in the same VPC as set %s and lives as it.", v.LivesAs)
 	}
-	fmt.Fprintf(w, "Set %s is %s", v.Name, v.Phase)
+	head := fmt.Sprintf("Set %s is %s", v.Name, v.Phase)
 	if v.Since != nil {
-		fmt.Fprintf(w, " since %s", v.Since.Format("2006-01-02 15:04:05"))
+		head += " since " + v.Since.Format("2006-01-02 15:04:05")
 	}
 	if v.Generation > 0 {
-		fmt.Fprintf(w, ", generation %d", v.Generation)
+		head += fmt.Sprintf(", generation %d", v.Generation)
 	}
 	if v.PaidUntil != nil {
-		fmt.Fprintf(w, ", paid until %s", clockTime(*v.PaidUntil))
+		head += ", paid until " + clockTime(*v.PaidUntil)
 	}
-	fmt.Fprintln(w, ".")
-	held := false
+	add("%s.", head)
 	for _, h := range v.Holds {
-		held = true
-		fmt.Fprintf(w, "Held by %s until %s: %s\n", h.Owner, h.Until.Format("2006-01-02 15:04"), h.Reason)
+		add("Held by %s until %s: %s", h.Owner, h.Until.Format("2006-01-02 15:04"), h.Reason)
 	}
 	for i, r := range v.Runs {
-		held = true
 		if i == 10 {
-			fmt.Fprintf(w, "... and by %d more runs\n", len(v.Runs)-i)
+			add("... and by %d more runs", len(v.Runs)-i)
 			break
 		}
-		fmt.Fprintf(w, "Held by run %s, %s: %s\n", r.ID, r.State, r.Reason)
+		add("Held by run %s, %s: %s", r.ID, r.State, r.Reason)
 	}
-	if !held {
-		fmt.Fprintln(w, "Nothing holds it.")
+	if len(v.Holds)+len(v.Runs) == 0 {
+		add("Nothing holds it.")
 	}
 	switch {
 	case v.Next != nil:
-		fmt.Fprintf(w, "The next look is at %s, by its timer; the sweep comes by every five minutes.\n", clockTime(*v.Next))
+		add("The next look is at %s, by its timer; the sweep comes by every five minutes.", clockTime(*v.Next))
 	case v.Phase == scheduler.Absent:
-		fmt.Fprintln(w, "It is looked at when a run asks for it; the sweep comes by every five minutes.")
+		add("It is looked at when a run asks for it; the sweep comes by every five minutes.")
 	default:
-		fmt.Fprintln(w, "It is being looked at now; the sweep comes by every five minutes.")
+		add("It is being looked at now; the sweep comes by every five minutes.")
 	}
 	if v.Paused != "" {
-		fmt.Fprintln(w, "It is "+v.Paused+".")
+		add("It is %s.", v.Paused)
+	}
+	for _, l := range lines {
+		if err := style.Println(w, "%s", l); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintln(w)
 	t := output.NewRows(style, "AT", "GEN", "PHASE", "ACTION", "REASON")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -41,6 +42,24 @@ func Code(err error) string {
 	return ""
 }
 
+// Brief returns what an error of AWS says, with its code and the request's id;
+// any other error's text as it is.
+func Brief(err error) string {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return err.Error()
+	}
+	text := api.ErrorCode()
+	if m := api.ErrorMessage(); m != "" {
+		text += ": " + m
+	}
+	var response interface{ ServiceRequestID() string }
+	if errors.As(err, &response) && response.ServiceRequestID() != "" {
+		text += " (request " + response.ServiceRequestID() + ")"
+	}
+	return text
+}
+
 // Mark wraps a failed call: with scheduler.ErrTemporary if it may succeed later.
 // The action and its ids begin the text.
 func Mark(err error, format string, args ...any) error {
@@ -60,7 +79,7 @@ type callError struct {
 	cause error
 }
 
-func (e *callError) Error() string { return e.what + ": " + e.cause.Error() }
+func (e *callError) Error() string { return e.what + ": " + Brief(e.cause) }
 func (e *callError) Unwrap() error { return e.cause }
 
 // Hint says what to do about the codes that users meet.
@@ -69,9 +88,26 @@ func (e *callError) Hint() string {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
 		return "the credentials have expired: sign in again, as with aws sso login"
 	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
-		return "the role lacks the action that the message names; the table \"What runs in AWS\" in the README lists what each role needs"
+		return missing(e.cause.Error())
 	case "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure":
 		return "the credentials are not known to AWS: check the profile and the Region"
 	}
 	return ""
+}
+
+// denial is how AWS names who may not do what.
+var denial = regexp.MustCompile(`User: (\S+) is not authorized to perform: (\S+)`)
+
+// missing names the role and the action that a refusal is about.
+func missing(text string) string {
+	m := denial.FindStringSubmatch(text)
+	if m == nil {
+		return "the caller lacks the right that the message names; docs/permissions.md lists what each role needs"
+	}
+	who := m[1][strings.LastIndex(m[1], ":")+1:]
+	if role, ok := strings.CutPrefix(who, "assumed-role/"); ok {
+		who, _, _ = strings.Cut(role, "/")
+		who = "role " + who
+	}
+	return who + " lacks " + m[2] + "; docs/permissions.md lists what each role needs, and drawbridge deploy sets the roles of the installation right"
 }

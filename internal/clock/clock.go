@@ -82,6 +82,9 @@ func (c remote) Sleep(ctx context.Context, d time.Duration) error {
 		return err
 	}
 	r, err := http.DefaultClient.Do(req)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return fmt.Errorf("sleep on the simulation's clock: %w", err)
 	}

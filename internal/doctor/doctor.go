@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
+	"github.com/aws/smithy-go"
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/config"
@@ -100,6 +102,15 @@ func Worst(findings []Finding) Result {
 	return worst
 }
 
+// said returns what AWS says, without the rest of the error.
+func said(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorMessage() != "" {
+		return api.ErrorMessage()
+	}
+	return err.Error()
+}
+
 // topic is a kind of check on one subject.
 type topic struct {
 	d                   *Doctor
@@ -124,5 +135,5 @@ func (t topic) unread(err error) {
 	if strings.Contains(err.Error(), "not authorized") {
 		remedy = "ask for the action that the message names, or have somebody with it run drawbridge doctor"
 	}
-	t.warn(remedy, "could not be read: %v", err)
+	t.warn(remedy, "could not be read: %s", said(err))
 }

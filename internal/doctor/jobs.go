@@ -46,7 +46,7 @@ func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 	out, err := d.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(job.TaskDefinition)})
 	if err != nil {
 		if code := awserr.Code(err); code == "ClientException" {
-			t.fail("register "+job.TaskDefinition+" in "+d.place.Region, "%v", err)
+			t.fail("register "+job.TaskDefinition+" in "+d.place.Region, "%s: %s", job.TaskDefinition, said(err))
 		} else {
 			t.unread(err)
 		}

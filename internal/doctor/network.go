@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -89,6 +90,7 @@ func (d *Doctor) dns(v endpoints.VPC) {
 
 func (d *Doctor) services(v endpoints.VPC, services []endpoints.Service, want int) {
 	t := d.topic("services", v.ID, "an endpoint can only be where the service offers one")
+	zones := map[int][]string{} // services by the number of the set's zones that offer them
 	for _, s := range services {
 		offered, ok := v.Offered[s.Name(d.place.Region)]
 		if !ok {
@@ -104,11 +106,14 @@ func (d *Doctor) services(v endpoints.VPC, services []endpoints.Service, want in
 				have[n.Zone] = true
 			}
 		}
-		if len(have) < want {
-			t.fail("add a subnet in a zone that offers it, or lower sets.<name>.zones", "%s is offered in %d of the set's zones, %d are asked for", s.ID, len(have), want)
+		zones[len(have)] = append(zones[len(have)], string(s.ID))
+	}
+	for _, n := range slices.Sorted(maps.Keys(zones)) {
+		if n < want {
+			t.fail("add a subnet in a zone that offers them, or lower sets.<name>.zones", "%s: offered in %d of the set's zones, %d are asked for", strings.Join(zones[n], ", "), n, want)
 			continue
 		}
-		t.ok("%s is offered in %d of the set's zones", s.ID, len(have))
+		t.ok("%s: offered in %d of the set's zones", strings.Join(zones[n], ", "), n)
 	}
 }
 
@@ -205,7 +210,7 @@ func (d *Doctor) groups(ctx context.Context, v endpoints.VPC, name scheduler.Set
 	out, err := d.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: ids})
 	if err != nil {
 		if strings.Contains(err.Error(), "NotFound") || strings.Contains(err.Error(), "Malformed") {
-			t.fail("name security groups of "+v.ID, "%v", err)
+			t.fail("name security groups of "+v.ID, "%s", said(err))
 			return
 		}
 		t.unread(err)

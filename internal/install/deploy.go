@@ -262,7 +262,12 @@ type Event struct {
 func (i *Installer) follow(ctx context.Context, id, name string, from time.Time, tell func(Event)) (types.StackStatus, error) {
 	seen := map[string]bool{}
 	for {
-		out, err := i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &id})
+		// The status first: what is ended has told all its events.
+		st, err := i.Clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &id})
+		var out *cloudformation.DescribeStackEventsOutput
+		if err == nil {
+			out, err = i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &id})
+		}
 		if err != nil && ctx.Err() == nil && !awserr.Temporary(err) {
 			return "", awserr.Mark(err, "read the events of stack %s", name)
 		}
@@ -273,8 +278,7 @@ func (i *Installer) follow(ctx context.Context, id, name string, from time.Time,
 					tell(Event{aws.ToTime(e.Timestamp), aws.ToString(e.LogicalResourceId), aws.ToString(e.ResourceType), string(e.ResourceStatus), aws.ToString(e.ResourceStatusReason), aws.ToString(e.PhysicalResourceId) == id})
 				}
 			}
-			st, err := i.Clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &id})
-			if err == nil && len(st.Stacks) > 0 && !strings.HasSuffix(string(st.Stacks[0].StackStatus), "_IN_PROGRESS") {
+			if len(st.Stacks) > 0 && !strings.HasSuffix(string(st.Stacks[0].StackStatus), "_IN_PROGRESS") {
 				return st.Stacks[0].StackStatus, nil
 			}
 		}

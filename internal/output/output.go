@@ -90,26 +90,44 @@ func (r *Rows) Write(w io.Writer) error {
 	for _, n := range widths[:len(widths)-1] {
 		indent += n + 2
 	}
-	for _, row := range r.rows {
+	// A last column that is left too little room stands on lines of its own.
+	below := r.style.Width > 0 && r.style.Width-indent < narrowest && widths[len(widths)-1] > r.style.Width-indent
+	for n, row := range r.rows {
 		var b strings.Builder
 		for i, c := range row[:len(row)-1] {
 			b.WriteString(c + strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c)+2))
 		}
-		lines := []string{row[len(row)-1]}
-		if r.style.Width > 0 {
-			lines = Wrap(lines[0], max(r.style.Width-indent, 24))
+		last := row[len(row)-1]
+		switch {
+		case below && n == 0:
+			last = ""
+		case below:
+			last = "\n    " + strings.Join(Wrap(last, r.style.Width-4), "\n    ")
+		case r.style.Width > 0:
+			last = strings.Join(Wrap(last, r.style.Width-indent), "\n"+strings.Repeat(" ", indent))
 		}
-		for i, l := range lines {
-			if i > 0 {
-				b.WriteString(strings.Repeat(" ", indent))
-			}
-			b.WriteString(l + "\n")
+		if below {
+			last = strings.TrimRight(b.String(), " ") + last
+			b.Reset()
 		}
-		if _, err := io.WriteString(w, b.String()); err != nil {
+		if _, err := io.WriteString(w, b.String()+last+"\n"); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// narrowest is the least room in columns that a wrapped column is given.
+const narrowest = 24
+
+// Println writes a line, wrapped to the width.
+func (s Style) Println(w io.Writer, format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	if s.Width > 0 {
+		text = strings.Join(Wrap(text, s.Width), "\n")
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
 }
 
 // Wrap breaks a text at blanks into lines of at most width columns; a longer word
