@@ -249,7 +249,7 @@ func (b Base) addStore(r object) {
 	r["DeadLettersPolicy"] = resource("AWS::SQS::QueuePolicy", object{"Queues": []any{ref("DeadLetters")}, "PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{tls("DeadLetters")}}})
 	r["Timers"] = resource("AWS::Scheduler::ScheduleGroup", object{"Name": b.names.ScheduleGroup})
 	if b.ECSCluster != "" {
-		r["Cluster"] = resource("AWS::ECS::Cluster", object{"ClusterName": b.ECSCluster, "ClusterSettings": []any{object{"Name": "containerInsights", "Value": "enabled"}}})
+		r["Cluster"] = resource("AWS::ECS::Cluster", object{"ClusterName": b.ECSCluster})
 	}
 }
 

@@ -209,10 +209,10 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed) Deci
 
 // asking says what asks for a set that is absent.
 func asking(d Demand) string {
-	switch n := d.Unstarted(); {
-	case n == 0:
+	switch n := d.Unstarted(); n {
+	case 0:
 		return "a hold asks for it until " + clockTime(d.HeldUntil)
-	case n == 1:
+	case 1:
 		return "1 run waits"
 	default:
 		return fmt.Sprintf("%d runs wait", n)

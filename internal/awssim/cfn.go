@@ -200,7 +200,9 @@ func (s *Sim) setStack(st *stack, status, reason string) {
 	if status == "DELETE_COMPLETE" {
 		st.deleted = now
 	}
-	s.stackEvent(st, st.name, st.id, "AWS::CloudFormation::Stack", status, reason)
+	if status != "REVIEW_IN_PROGRESS" { // which the API's model does not know for an event
+		s.stackEvent(st, st.name, st.id, "AWS::CloudFormation::Stack", status, reason)
+	}
 	s.publish("aws.cloudformation", "CloudFormation Stack Status Change", []string{st.id}, map[string]any{
 		"stack-id": st.id, "status-details": map[string]any{"status": status, "status-reason": reason}, "client-request-token": st.token,
 	})
@@ -253,7 +255,7 @@ func (s *Sim) createReady(st *stack) {
 			spec := st.wanted[name]
 			r := st.resources[name]
 			there := r != nil && r.status != "DELETE_COMPLETE"
-			if !(there && st.handled[name]) && s.dependenciesDone(st, spec) {
+			if (!there || !st.handled[name]) && s.dependenciesDone(st, spec) {
 				progress = true
 				if there {
 					s.updateResource(st, name, spec)

@@ -107,15 +107,19 @@ func (k *checker) installation(c *Config) {
 	if c.ReservedConcurrency < 0 || c.ReservedConcurrency == 1 {
 		k.add("reservedConcurrency", "write 0 to reserve nothing, or at least 2: one invocation waits for endpoints while another takes events", "%d", c.ReservedConcurrency)
 	}
-	if c.PermissionsBoundary != "" && !(strings.HasPrefix(c.PermissionsBoundary, "arn:") && strings.Contains(c.PermissionsBoundary, ":policy/")) {
+	if c.PermissionsBoundary != "" && !isARN(c.PermissionsBoundary, ":policy/") {
 		k.add("permissionsBoundary", "write the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/boundary", "%q is not one", c.PermissionsBoundary)
 	}
-	if c.AlarmTopic != "" && !(strings.HasPrefix(c.AlarmTopic, "arn:") && strings.Contains(c.AlarmTopic, ":sns:")) {
+	if c.AlarmTopic != "" && !isARN(c.AlarmTopic, ":sns:") {
 		k.add("alarmTopic", "write the ARN of an SNS topic", "%q is not one", c.AlarmTopic)
 	}
 	if c.PaidHoursAlarm < 0 {
 		k.add("paidHoursAlarm", "write a number of endpoint-hours a day, or 0", "%d is negative", c.PaidHoursAlarm)
 	}
+}
+
+func isARN(text, of string) bool {
+	return strings.HasPrefix(text, "arn:") && strings.Contains(text, of)
 }
 
 // guards checks the limits of a set.

@@ -213,7 +213,7 @@ jobs:
 func TestSetsInOneVPCShareTheirEndpoints(t *testing.T) {
 	inWorld(t, twoSets, awssim.Options{}, func(w *world) {
 		w.send(event("a", "SANDBOX_RUN_FOR=30m"))
-		w.send(strings.Replace(event("b", "SANDBOX_RUN_FOR=30m"), "hello", "other", -1))
+		w.send(strings.ReplaceAll(event("b", "SANDBOX_RUN_FOR=30m"), "hello", "other"))
 		time.Sleep(20 * time.Minute)
 		seen := map[string]int{}
 		for _, e := range w.sim.Ledger().Endpoints {

@@ -299,7 +299,7 @@ def cli_path(endpoint, advance, subnet, group, vpc):
     check(aws(endpoint, "ecs", "list-tasks", "--cluster", "hello", "--started-by", "cli")["taskArns"] == [ran], "the task by the CLI")
     aws(endpoint, "ecs", "stop-task", "--cluster", "hello", "--task", ran)
     aws(endpoint, "scheduler", "create-schedule", "--name", "cli", "--schedule-expression", "at(2040-01-01T00:00:00)", "--flexible-time-window", "Mode=OFF", "--target",
-        "Arn=arn:aws:lambda:us-east-1:123456789012:function:drawbridge-reaper,RoleArn=arn:aws:iam::123456789012:role/drawbridge-scheduler")
+        "Arn=arn:aws:lambda:us-east-1:123456789012:function:drawbridge-reaper,RoleArn=arn:aws:iam::123456789012:role/drawbridge-scheduler-us-east-1")
     aws(endpoint, "scheduler", "delete-schedule", "--name", "cli")
     url = aws(endpoint, "sqs", "get-queue-url", "--queue-name", "drawbridge-events")["QueueUrl"]
     aws(endpoint, "sqs", "send-message", "--queue-url", url, "--message-body", '{"job":"hello","id":"cli"}')
@@ -343,7 +343,7 @@ def sandbox():
         vpc, subnet, group = stack_path(client, advance)
         store_path(client)
         queue_path(client, advance)
-        timer_path(client, "arn:aws:iam::123456789012:role/drawbridge-scheduler")
+        timer_path(client, "arn:aws:iam::123456789012:role/drawbridge-scheduler-us-east-1")
         sandbox_only(client, advance, endpoint, vpc, subnet, group)
         drawbridge_path(client, advance, endpoint)
         cli_path(endpoint, advance, subnet, group, vpc)
