@@ -9,6 +9,7 @@
 import contextlib
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -283,6 +284,63 @@ def aws(endpoint, *args, fail=None):
     return json.loads(p.stdout) if p.stdout.strip() else None
 
 
+def change_set_path(client, advance, vpc, subnet, group):
+    """Change sets, updates in place and by replacement, protection: sandbox only, moto does not carry updates out."""
+    cfn, sqs = client("cloudformation"), client("sqs")
+    text = lambda visible, name="changed": json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": name, "VisibilityTimeout": visible}},
+                                                                     "Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": "g", "VpcId": vpc}}}})
+    fails("ValidationError", "an update of a stack that is not there", lambda: cfn.create_change_set(StackName="cs", ChangeSetName="c0", TemplateBody=text(30)))
+    made = cfn.create_change_set(StackName="cs", ChangeSetName="c1", ChangeSetType="CREATE", TemplateBody=text(30))
+    check(cfn.describe_stacks(StackName="cs")["Stacks"][0]["StackStatus"] == "REVIEW_IN_PROGRESS", "a stack in review")
+    fails("InvalidChangeSetStatus", "a change set that is not worked out", lambda: cfn.execute_change_set(ChangeSetName=made["Id"]))
+    advance(10)
+    cfn.get_waiter("change_set_create_complete").wait(ChangeSetName=made["Id"], WaiterConfig={"Delay": 1, "MaxAttempts": 5})
+    changes = cfn.describe_change_set(ChangeSetName=made["Id"])["Changes"]
+    check([(c["ResourceChange"]["Action"], c["ResourceChange"]["LogicalResourceId"]) for c in changes] == [("Add", "Group"), ("Add", "Queue")], "two additions")
+    cfn.execute_change_set(ChangeSetName=made["Id"])
+    advance(60)
+    cfn.get_waiter("stack_create_complete").wait(StackName="cs", WaiterConfig={"Delay": 1, "MaxAttempts": 5})
+    fails("ValidationError", "a second creation", lambda: cfn.create_change_set(StackName="cs", ChangeSetName="c2", ChangeSetType="CREATE", TemplateBody=text(30)))
+    cfn.create_change_set(StackName="cs", ChangeSetName="same", TemplateBody=text(30))
+    advance(10)
+    same = cfn.describe_change_set(StackName="cs", ChangeSetName="same")
+    check(same["Status"] == "FAILED" and "didn't contain changes" in same["StatusReason"], "a change set without changes")
+    fails("InvalidChangeSetStatus", "a failed change set", lambda: cfn.execute_change_set(StackName="cs", ChangeSetName="same"))
+    for name, visible, queue, replacement in (("in-place", 40, "changed", "False"), ("replaced", 40, "renamed", "True")):
+        cfn.create_change_set(StackName="cs", ChangeSetName=name, TemplateBody=text(visible, queue))
+        advance(10)
+        change = cfn.describe_change_set(StackName="cs", ChangeSetName=name)["Changes"][0]["ResourceChange"]
+        check((change["Action"], change["Replacement"]) == ("Modify", replacement), f"{name}: {change}")
+        cfn.execute_change_set(StackName="cs", ChangeSetName=name)
+        advance(60)
+        cfn.get_waiter("stack_update_complete").wait(StackName="cs", WaiterConfig={"Delay": 1, "MaxAttempts": 5})
+        url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+        check(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["VisibilityTimeout"] == "40", f"{name}: the queue")
+    fails("AWS.SimpleQueueService.NonExistentQueue", "the queue that was replaced", lambda: sqs.get_queue_url(QueueName="changed"))
+    fails("ChangeSetNotFound", "a change set that is not there", lambda: cfn.describe_change_set(StackName="cs", ChangeSetName="nope"))
+    cfn.update_termination_protection(StackName="cs", EnableTerminationProtection=True)
+    fails("ValidationError", "deleting a protected stack", lambda: cfn.delete_stack(StackName="cs"))
+    cfn.update_termination_protection(StackName="cs", EnableTerminationProtection=False)
+    cfn.delete_stack(StackName="cs")
+    advance(60)
+    fails("ValidationError", "the stack is gone", lambda: cfn.describe_stacks(StackName="cs"))
+
+
+def deploy_path():
+    """The arm64 functions, deployed from outside and carried out by the same program for this machine."""
+    binary = os.path.join(BUILD, "drawbridge")
+    host = os.path.join(ROOT, "dist", "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64")
+    command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "300", "--start", "2026-05-14T09:00:00Z", "--config", "examples/hello/drawbridge.yaml", "--no-install"]
+    with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_FUNCTIONS=host, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
+        env = dict(ENV, AWS_ENDPOINT_URL=endpoint, DRAWBRIDGE_CONFIG=os.path.join(ROOT, "examples/hello/drawbridge.yaml"), DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", "arm64"))
+        for args, want in (("deploy --yes", 0), ("run hello --id arm --wait --env SANDBOX_EXIT_CODE=7", 7), ("destroy --force --yes", 0)):
+            p = subprocess.run([binary, *args.split()], env=env, capture_output=True, text=True)
+            check(p.returncode == want, f"drawbridge {args} ended with {p.returncode}: {p.stdout[-1500:]}{p.stderr[-1500:]}")
+            if args.startswith("deploy"):
+                f = clients(endpoint)("lambda").get_function_configuration(FunctionName="drawbridge-launcher")
+                check(f["Architectures"] == ["arm64"], f"the launcher is {f}")
+
+
 def cli_path(endpoint, advance, subnet, group, vpc):
     """The AWS CLI: create, describe, wait, delete, run-task, list-tasks, create-schedule, send-message, put-events, invoke."""
     body = template(vpc, subnet, group, "sqs")
@@ -346,7 +404,9 @@ def sandbox():
         timer_path(client, "arn:aws:iam::123456789012:role/drawbridge-scheduler-us-east-1")
         sandbox_only(client, advance, endpoint, vpc, subnet, group)
         drawbridge_path(client, advance, endpoint)
+        change_set_path(client, advance, vpc, subnet, group)
         cli_path(endpoint, advance, subnet, group, vpc)
+    deploy_path()
 
 
 def moto():
