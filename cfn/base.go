@@ -68,8 +68,9 @@ type BaseSet struct {
 	EndpointGroups []string
 	// S3PrefixList is the id of the prefix list of S3's addresses in the Region.
 	S3PrefixList string
-	// HasMaximum says that the set has a maximum lifetime.
-	HasMaximum bool
+	// HasMaximum says that the set has a maximum lifetime, HasBudget that it has
+	// a number of hours a day.
+	HasMaximum, HasBudget bool
 }
 
 // BaseJob is a job as far as the base stack depends on it.

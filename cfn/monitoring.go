@@ -3,6 +3,7 @@ package cfn
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // Namespace is the CloudWatch namespace of every metric. Each has the dimension
@@ -16,6 +17,7 @@ const (
 	MetricRunWait       = "RunWait"
 	MetricSetsFailed    = "SetsFailed"
 	MetricSetOverAge    = "SetOverAge"
+	MetricOverBudget    = "SetOverBudget"
 	MetricSetUp         = "SetUp"
 	MetricSweeps        = "Sweeps"
 	MetricPaidHours     = "PaidEndpointHours"
@@ -39,11 +41,11 @@ func (b Base) addAlarms(r object) {
 		{"FailedSets", MetricSetsFailed, "endpoints did not come up; drawbridge why SET shows the reason", "Sum", 300, 1, 0, "notBreaching"},
 		{"SilentSweep", MetricSweeps, "the sweep has not come by for 15 minutes: the reaper does not run", "Sum", 900, 1, 0, "breaching"},
 	}
-	for _, s := range b.Sets {
-		if s.HasMaximum {
-			alarms = append(alarms, alarm{"OldSets", MetricSetOverAge, "a set is up longer than its maxLifetime; drawbridge why SET shows what holds it", "Maximum", 300, 1, 0, "notBreaching"})
-			break
-		}
+	if slices.ContainsFunc(b.Sets, func(s BaseSet) bool { return s.HasMaximum }) {
+		alarms = append(alarms, alarm{"OldSets", MetricSetOverAge, "a set is up longer than its maxLifetime; drawbridge why SET shows what holds it", "Maximum", 300, 1, 0, "notBreaching"})
+	}
+	if slices.ContainsFunc(b.Sets, func(s BaseSet) bool { return s.HasBudget }) {
+		alarms = append(alarms, alarm{"OverBudget", MetricOverBudget, "a set has spent its hoursPerDay; runs wait or fail, as overBudget says", "Maximum", 300, 1, 0, "notBreaching"})
 	}
 	if b.PaidHoursPerDay > 0 {
 		alarms = append(alarms, alarm{"PaidHours", MetricPaidHours, fmt.Sprintf("more than %d endpoint-hours were paid in a day", b.PaidHoursPerDay), "Sum", 86400, 1, b.PaidHoursPerDay, "notBreaching"})

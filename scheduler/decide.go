@@ -201,7 +201,7 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed) Deci
 	if now.Before(set.PaidUntil) {
 		return Decision{Wait, fmt.Sprintf("%s until the boundary at %s: a new set before it would pay for the same hour twice", asking(d), clockTime(set.PaidUntil)), set.PaidUntil}
 	}
-	if s.HoursPerDay > 0 && set.spent(now)+s.HoursPerHour > s.HoursPerDay {
+	if set.OverBudget(s, now) {
 		return overBudget(now, s, set, d)
 	}
 	return Decision{Create, asking(d) + " and no endpoints are up", time.Time{}}

@@ -116,6 +116,11 @@ func (s Set) account(b Basis, now time.Time) (Set, int) {
 	return s, n
 }
 
+// OverBudget says whether the set may begin no other hour on now's day.
+func (s Set) OverBudget(limits Settings, now time.Time) bool {
+	return limits.HoursPerDay > 0 && s.spent(now)+limits.HoursPerHour > limits.HoursPerDay
+}
+
 // spent returns the endpoint-hours that were paid on now's day.
 func (s Set) spent(now time.Time) int {
 	if s.Day != dayOf(now) {

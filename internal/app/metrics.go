@@ -78,14 +78,17 @@ func (m *Metrics) Paid(set scheduler.SetName, endpointHours int) {
 // Swept tells how a set stands when the sweep has looked at it, and what always
 // having it up would have cost since the sweep before.
 func (m *Metrics) Swept(set scheduler.Set, s scheduler.Settings, every time.Duration) {
-	up, old := 0.0, 0.0
+	up, old, over := 0.0, 0.0, 0.0
+	if set.OverBudget(s, m.clock.Now()) {
+		over = 1
+	}
 	if set.Phase != scheduler.Absent {
 		up = 1
 		if s.MaxLifetime > 0 && m.clock.Now().After(set.BilledFrom.Add(s.MaxLifetime)) {
 			old = 1
 		}
 	}
-	m.write(set.Name, metric{cfn.MetricSweeps, "Count", 1}, metric{cfn.MetricSetUp, "Count", up}, metric{cfn.MetricSetOverAge, "Count", old},
+	m.write(set.Name, metric{cfn.MetricSweeps, "Count", 1}, metric{cfn.MetricSetUp, "Count", up}, metric{cfn.MetricSetOverAge, "Count", old}, metric{cfn.MetricOverBudget, "Count", over},
 		metric{cfn.MetricAlwaysOnHours, "Count", every.Hours() * float64(s.HoursPerHour)})
 }
 

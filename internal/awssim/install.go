@@ -230,3 +230,10 @@ func (s *Sim) DeactivateTaskDefinition(family string) {
 		}
 	}
 }
+
+// AddBucket puts an empty bucket without tags into the account.
+func (s *Sim) AddBucket(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s3.buckets[name] = &s3Bucket{objects: map[string]s3Object{}, settings: map[string][]byte{}, created: s.clock.time()}
+}

@@ -77,7 +77,7 @@ func baseSet(c *config.Config, f Facts, name scheduler.SetName) (cfn.BaseSet, er
 	if err != nil {
 		return cfn.BaseSet{}, fmt.Errorf("set %s: %w", name, err)
 	}
-	out := cfn.BaseSet{Name: string(name), VPC: s.VPC(), Services: services, Subnets: s.Subnets, EndpointGroups: s.EndpointSecurityGroups, S3PrefixList: f.S3PrefixList, HasMaximum: s.MaxLifetime > 0}
+	out := cfn.BaseSet{Name: string(name), VPC: s.VPC(), Services: services, Subnets: s.Subnets, EndpointGroups: s.EndpointSecurityGroups, S3PrefixList: f.S3PrefixList, HasMaximum: s.MaxLifetime > 0, HasBudget: s.HoursPerDay > 0}
 	groups, all := c.SecurityGroups(name)
 	out.TaskGroups, out.MakeTaskGroup = groups, !all
 	needs := slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" })
