@@ -89,24 +89,27 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "drawbridge:", err)
 		return exitFailed
 	}
-	kongcompletion.Register(parser)
-	var k *kong.Context
+	var result error
 	func() {
-		defer func() { // kong calls Exit in the middle of printing the help
+		defer func() { // kong calls Exit in the middle of printing a help or a completion
 			if r := recover(); r != nil && exited < 0 {
 				panic(r)
 			}
 		}()
-		k, err = parser.Parse(args)
+		kongcompletion.Register(parser)
+		var k *kong.Context
+		if k, err = parser.Parse(args); err == nil {
+			result = k.Run()
+		}
 	}()
-	if exited >= 0 {
+	switch {
+	case exited >= 0:
 		return exited
-	}
-	if err != nil {
+	case err != nil:
 		fmt.Fprintf(stderr, "drawbridge: %v\nhint: drawbridge --help shows the verbs, drawbridge VERB --help the flags of one\n", err)
 		return exitUsage
 	}
-	return report(ctx, k.Run(), stderr)
+	return report(ctx, result, stderr)
 }
 
 // report prints an error with its remedy and returns the exit code for it.
