@@ -56,6 +56,8 @@ var catalogue = []Service{
 	{"ecs-telemetry", Interface, "ecs-t.REGION.amazonaws.com", false, "the ECS agent on EC2"},
 	{"events", Interface, "events.REGION.amazonaws.com", true, "EventBridge"},
 	{"git-codecommit", Interface, "git-codecommit.REGION.amazonaws.com", true, "git over HTTPS to CodeCommit"},
+	{"kinesis-firehose", Interface, "firehose.REGION.amazonaws.com", true, "Firehose streams, as FireLens writes to"},
+	{"kinesis-streams", Interface, "kinesis.REGION.amazonaws.com", true, "Kinesis streams, as FireLens writes to"},
 	{"kms", Interface, "kms.REGION.amazonaws.com", true, "KMS keys that the task itself uses"},
 	{"lambda", Interface, "lambda.REGION.amazonaws.com", true, "Lambda functions that the task calls"},
 	{"logs", Interface, "logs.REGION.amazonaws.com", true, "the awslogs driver and CloudWatch Logs"},

@@ -167,7 +167,7 @@ func openTables(ctx context.Context, ss *session, vpc string) (func(subnet strin
 
 // definition adds a job for a task definition, and what it reaches.
 func (c *initCmd) definition(ctx context.Context, ss *session, d *draft, given string) error {
-	out, err := ss.clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &given})
+	out, err := ss.clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &given, Include: []ecstypes.TaskDefinitionField{ecstypes.TaskDefinitionFieldTags}})
 	if err != nil {
 		return &hinted{awserr.Mark(err, "describe task definition %s", given), "aws ecs list-task-definition-families lists the families"}
 	}
@@ -178,11 +178,24 @@ func (c *initCmd) definition(ctx context.Context, ss *session, d *draft, given s
 		job.container = aws.ToString(def.ContainerDefinitions[0].Name)
 	}
 	d.jobs = append(d.jobs, job)
+	text, err := definitionJSON(out)
+	if err != nil {
+		return err
+	}
+	needs, err := endpoints.Workload{Region: d.region, TaskDefinitions: [][]byte{text}}.Requirements()
+	if err != nil {
+		return err
+	}
 	if d.services == nil {
 		d.services = map[endpoints.ServiceID]string{}
 	}
-	for _, container := range def.ContainerDefinitions {
-		d.needs(container)
+	for _, n := range needs.Services {
+		if d.services[n.Service] == "" {
+			d.services[n.Service] = n.Because[0]
+		}
+	}
+	for _, u := range needs.Unreachable {
+		ss.say("Unreachable: %s. Remedy: %s.", u.What, u.Remedy)
 	}
 	return nil
 }
@@ -199,34 +212,6 @@ func jobName(family string) string {
 		name = strings.TrimRight(name[:25], "-")
 	}
 	return name
-}
-
-// needs adds the services that a container's start needs.
-func (d *draft) needs(c ecstypes.ContainerDefinition) {
-	name := aws.ToString(c.Name)
-	add := func(id endpoints.ServiceID, why string) {
-		if d.services[id] == "" {
-			d.services[id] = why
-		}
-	}
-	if strings.Contains(aws.ToString(c.Image), ".dkr.ecr.") {
-		for _, id := range []endpoints.ServiceID{"ecr.api", "ecr.dkr", "s3"} {
-			add(id, "the image of container "+name)
-		}
-	}
-	if c.LogConfiguration != nil && c.LogConfiguration.LogDriver == ecstypes.LogDriverAwslogs {
-		add("logs", "the log of container "+name)
-	}
-	for _, s := range c.Secrets {
-		id := endpoints.ServiceID("ssm")
-		if strings.Contains(aws.ToString(s.ValueFrom), ":secretsmanager:") {
-			id = "secretsmanager"
-		}
-		add(id, "secrets of container "+name)
-	}
-	if len(c.EnvironmentFiles) > 0 {
-		add("s3", "environment files of container "+name)
-	}
 }
 
 func (d *draft) write() string {

@@ -39,6 +39,8 @@ type cli struct {
 	Resume  resumeCmd  `cmd:"" group:"operate" help:"End a pause."`
 	Replay  replayCmd  `cmd:"" group:"operate" help:"Put dead letters back into the queue."`
 
+	Endpoints endpointsCmd `cmd:"" group:"plan" help:"Work out which endpoints a workload needs, and why."`
+
 	Demo     demoCmd     `cmd:"" group:"try" help:"Replay a day of real arrivals against a simulated AWS, and show what it costs."`
 	Simulate simulateCmd `cmd:"" group:"try" help:"Replay arrivals through the scheduler's decisions in virtual time."`
 	Sandbox  sandboxCmd  `cmd:"" group:"try" help:"Serve a simulated AWS on one port."`
@@ -48,7 +50,7 @@ type cli struct {
 }
 
 // groups are the titles of the verbs' groups in the help.
-var groups = []kong.Group{{Key: "install", Title: "Install"}, {Key: "operate", Title: "Operate"}, {Key: "try", Title: "Try without AWS"}, {Key: "other", Title: "Other"}}
+var groups = []kong.Group{{Key: "install", Title: "Install"}, {Key: "operate", Title: "Operate"}, {Key: "plan", Title: "Work out"}, {Key: "try", Title: "Try without AWS"}, {Key: "other", Title: "Other"}}
 
 // streams are what a verb reads and writes: data to out, everything else to err.
 type streams struct {

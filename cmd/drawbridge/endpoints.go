@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/goccy/go-yaml"
+
+	"drawbridge/endpoints"
+	"drawbridge/internal/awserr"
+	"drawbridge/internal/output"
+)
+
+type endpointsCmd struct {
+	awsFlags
+	TaskDefinition []string              `name:"task-definition" help:"What aws ecs describe-task-definition prints, as a file; or a family or ARN, which is read from AWS. May be given several times." placeholder:"FILE"`
+	AppSpec        []string              `name:"appspec" help:"AppSpec of a CodeDeploy deployment, in JSON or YAML." type:"existingfile" placeholder:"FILE"`
+	HookFunction   []string              `name:"hook-function" help:"What aws lambda get-function-configuration prints of a lifecycle hook." type:"existingfile" placeholder:"FILE"`
+	Codebuild      []string              `name:"codebuild" help:"What aws codebuild batch-get-projects prints." type:"existingfile" placeholder:"FILE"`
+	Exec           bool                  `help:"ECS Exec is used."`
+	Mirror         bool                  `help:"A git mirror to CodeCommit runs."`
+	Hint           []endpoints.ServiceID `help:"Service that the programs call beyond their start." placeholder:"SERVICE"`
+}
+
+// Help is the longer text of --help; kong calls it.
+func (endpointsCmd) Help() string {
+	return "Needs no credentials unless a task definition is read from AWS. Exit code 1: something is unreachable; everything is printed all the same."
+}
+
+// Run works out the endpoints that a workload needs, and why.
+func (c *endpointsCmd) Run(ctx context.Context, s streams) error {
+	w := endpoints.Workload{Region: c.Region, Exec: c.Exec, Mirror: c.Mirror, Hints: c.Hint}
+	if len(c.TaskDefinition)+len(c.AppSpec)+len(c.HookFunction)+len(c.Codebuild)+len(c.Hint) == 0 && !c.Exec && !c.Mirror {
+		return &usageError{&hinted{errors.New("nothing to look at"), "name a --task-definition, an --appspec, a --hook-function or a --codebuild file"}}
+	}
+	for _, given := range c.TaskDefinition {
+		text, err := c.definition(ctx, s, given)
+		if err != nil {
+			return err
+		}
+		w.TaskDefinitions = append(w.TaskDefinitions, text)
+	}
+	for _, in := range []struct {
+		paths []string
+		into  *[][]byte
+	}{{c.AppSpec, &w.AppSpecs}, {c.HookFunction, &w.HookFunctions}, {c.Codebuild, &w.Projects}} {
+		for _, path := range in.paths {
+			text, err := readDocument(path)
+			if err != nil {
+				return err
+			}
+			*in.into = append(*in.into, text)
+		}
+	}
+	r, err := w.Requirements()
+	if err != nil {
+		return err
+	}
+	ss := &session{streams: s, flags: c.awsFlags}
+	if err := ss.print(r, func(w io.Writer, style output.Style) error { return writeRequirements(w, style, r) }); err != nil {
+		return err
+	}
+	if len(r.Unreachable) > 0 {
+		return exitCode(exitFailed)
+	}
+	return nil
+}
+
+// definition returns a task definition as JSON: a file's, or that of AWS.
+func (c *endpointsCmd) definition(ctx context.Context, s streams, given string) ([]byte, error) {
+	text, err := readDocument(given)
+	if !errors.Is(err, fs.ErrNotExist) || strings.ContainsAny(given, ".") && !strings.HasPrefix(given, "arn:") {
+		return text, err
+	}
+	ss, err := c.connect(ctx, s, "")
+	if err != nil {
+		return nil, err
+	}
+	out, err := ss.clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(given), Include: []ecstypes.TaskDefinitionField{ecstypes.TaskDefinitionFieldTags}})
+	if err != nil {
+		return nil, &hinted{awserr.Mark(err, "describe task definition %s", given), "aws ecs list-task-definition-families lists the families"}
+	}
+	return definitionJSON(out)
+}
+
+// definitionJSON returns a task definition as aws ecs describe-task-definition
+// prints it.
+func definitionJSON(out *ecs.DescribeTaskDefinitionOutput) ([]byte, error) {
+	return json.Marshal(lowerFirst(map[string]any{"taskDefinition": out.TaskDefinition, "tags": out.Tags}))
+}
+
+// lowerFirst turns an answer of the SDK into the JSON that the AWS CLI prints:
+// the members' names begin with a small letter.
+func lowerFirst(v any) any {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return v
+	}
+	var plain any
+	if json.Unmarshal(b, &plain) != nil {
+		return v
+	}
+	var walk func(any) any
+	walk = func(v any) any {
+		switch v := v.(type) {
+		case map[string]any:
+			out := map[string]any{}
+			for k, x := range v {
+				if k != "" && k != "Options" {
+					k = strings.ToLower(k[:1]) + k[1:]
+				} else {
+					k = strings.ToLower(k)
+				}
+				out[k] = walk(x)
+			}
+			return out
+		case []any:
+			for i := range v {
+				v[i] = walk(v[i])
+			}
+		}
+		return v
+	}
+	return walk(plain)
+}
+
+// readDocument reads a file of JSON or YAML as JSON.
+func readDocument(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if json.Valid(text) {
+		return text, nil
+	}
+	out, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		return nil, &hinted{fmt.Errorf("read %s: %s", path, yaml.FormatError(err, false, false)), "it is neither JSON nor YAML"}
+	}
+	return out, nil
+}
+
+func writeRequirements(w io.Writer, style output.Style, r endpoints.Requirements) error {
+	t := output.NewRows(style, "SERVICE", "TYPE", "BECAUSE")
+	for _, n := range r.Services {
+		for i, why := range n.Because {
+			if i == 0 {
+				t.Add(string(n.Service), string(n.Type), why)
+			} else {
+				t.Add(" ", " ", why)
+			}
+		}
+	}
+	if t.Len() == 0 {
+		fmt.Fprintln(w, "no endpoints are needed")
+	} else if err := t.Write(w); err != nil {
+		return err
+	}
+	for _, u := range r.Unreachable {
+		fmt.Fprintln(w)
+		if err := style.Println(w, "%s %s", style.Paint("failed", "unreachable:"), u.What); err != nil {
+			return err
+		}
+		if err := style.Println(w, "remedy: %s", u.Remedy); err != nil {
+			return err
+		}
+	}
+	for i, a := range r.Avoidable {
+		if i == 0 {
+			fmt.Fprintln(w, "\nTo do without, as each costs by the hour:")
+		}
+		if err := style.Println(w, "  %s: %s", a.Service, a.How); err != nil {
+			return err
+		}
+	}
+	return nil
+}

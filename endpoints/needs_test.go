@@ -1,0 +1,226 @@
+package endpoints
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const ownImage = `"image":"123456789012.dkr.ecr.eu-west-1.amazonaws.com/web:1"`
+
+// task returns a task definition of Fargate in eu-west-1 with one container.
+func task(container string) string {
+	return `{"taskDefinition":{"taskDefinitionArn":"arn:aws:ecs:eu-west-1:123456789012:task-definition/web:1","requiresCompatibilities":["FARGATE"],"containerDefinitions":[{"name":"web",` + container + `}]}}`
+}
+
+func withLog(driver, options string) string {
+	return task(ownImage + `,"logConfiguration":{"logDriver":"` + driver + `","options":{` + options + `}}`)
+}
+
+func function(inVPC bool) string {
+	subnets := ""
+	if inVPC {
+		subnets = `"subnet-1"`
+	}
+	return `{"FunctionName":"verify","VpcConfig":{"SubnetIds":[` + subnets + `]}}`
+}
+
+func build(more string) string {
+	return `{"projects":[{"name":"b","environment":{"image":"aws/codebuild/standard:7.0"},"source":{"type":"NO_SOURCE"},"vpcConfig":{"vpcId":"vpc-1"}` + more + `}]}`
+}
+
+const (
+	serverSpec = `{"os":"linux","files":[{"source":"/","destination":"/srv"}],"hooks":{"ApplicationStop":[{"location":"stop.sh"}]}}`
+	lambdaSpec = `{"Resources":[{"f":{"Type":"AWS::Lambda::Function"}}],"Hooks":[{"BeforeAllowTraffic":"verify"}]}`
+	ecsSpec    = `{"Resources":[{"TargetService":{"Type":"AWS::ECS::Service"}}],"Hooks":[{"AfterAllowTestTraffic":"verify"}]}`
+	ecr        = "ecr.api ecr.dkr s3"
+)
+
+func TestRequirements(t *testing.T) {
+	defs := func(texts ...string) Workload {
+		var w Workload
+		for _, s := range texts {
+			w.TaskDefinitions = append(w.TaskDefinitions, []byte(s))
+		}
+		return w
+	}
+	deploys := func(spec string, functions ...string) Workload {
+		var w Workload
+		if spec != "" {
+			w.AppSpecs = [][]byte{[]byte(spec)}
+		}
+		for _, f := range functions {
+			w.HookFunctions = append(w.HookFunctions, []byte(f))
+		}
+		return w
+	}
+	builds := func(s string) Workload { return Workload{Region: "eu-west-1", Projects: [][]byte{[]byte(s)}} }
+	sm := func(region string) string {
+		return `"secrets":[{"name":"KEY","valueFrom":"arn:aws:secretsmanager:` + region + `:123456789012:secret:key-AbCdEf"}]`
+	}
+	full := `{"taskDefinition":{"taskDefinitionArn":"arn:aws:ecs:eu-west-1:123456789012:task-definition/web:1","requiresCompatibilities":["FARGATE"],"containerDefinitions":[{"name":"web",` + ownImage + `,` + sm("eu-west-1") +
+		`,"logConfiguration":{"logDriver":"awslogs","options":{"awslogs-group":"/web","awslogs-region":"eu-west-1"}}}]}}`
+	hooked := defs(full)
+	hooked.AppSpecs, hooked.HookFunctions = [][]byte{[]byte(ecsSpec)}, [][]byte{[]byte(function(true))}
+	lean := defs(strings.Replace(full, sm("eu-west-1")+",", "", 1))
+	execs, mirrors, hints := defs(task(ownImage)), Workload{Mirror: true}, Workload{Hints: []ServiceID{"sqs"}}
+	execs.Exec = true
+	regionless := defs(strings.Replace(task(ownImage), `"taskDefinitionArn":"arn:aws:ecs:eu-west-1:123456789012:task-definition/web:1",`, "", 1))
+	elsewhere := regionless
+	elsewhere.Region = "us-east-1"
+	inner := strings.TrimSuffix(strings.TrimPrefix(task(ownImage), `{"taskDefinition":`), "}")
+
+	for _, tt := range []struct {
+		name  string
+		w     Workload
+		want  string
+		wrong string // part of what is unreachable, "" for nothing
+	}{
+		{"the six of the default set", hooked, "codedeploy ecr.api ecr.dkr logs s3 secretsmanager", ""},
+		{"two fewer without the secret and the hook", lean, "ecr.api ecr.dkr logs s3", ""},
+		{"an image in ECR", defs(task(ownImage)), ecr, ""},
+		{"without the outer object", defs(inner), ecr, ""},
+		{"an image by digest", defs(task(`"image":"123456789012.dkr.ecr.eu-west-1.amazonaws.com/web@sha256:0"`)), ecr, ""},
+		{"an image of another account", defs(task(`"image":"999999999999.dkr.ecr.eu-west-1.amazonaws.com/web:1"`)), ecr, ""},
+		{"an image in another Region", defs(task(`"image":"123456789012.dkr.ecr.us-east-1.amazonaws.com/web:1"`)), "", "lies in us-east-1, the task runs in eu-west-1"},
+		{"a Region by name where the ARN is missing", elsewhere, "", "lies in eu-west-1, the task runs in us-east-1"},
+		{"no Region at all", regionless, ecr, ""},
+		{"an image of China", defs(strings.ReplaceAll(task(`"image":"123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/web:1"`), "arn:aws:ecs:eu-west-1", "arn:aws-cn:ecs:cn-north-1")), ecr, ""},
+		{"an image on Docker Hub by its name", defs(task(`"image":"nginx:1"`)), "", "Docker Hub has no endpoint"},
+		{"an image on Docker Hub by its owner", defs(task(`"image":"library/nginx:1"`)), "", "Docker Hub has no endpoint"},
+		{"an image on Docker Hub by its host", defs(task(`"image":"docker.io/library/nginx:1"`)), "", "Docker Hub has no endpoint"},
+		{"an image in the public gallery", defs(task(`"image":"public.ecr.aws/nginx/nginx:1"`)), "", "the public gallery of ECR has no endpoint"},
+		{"an image at another registry", defs(task(`"image":"ghcr.io/me/web:1"`)), "", "ghcr.io has no endpoint"},
+		{"an image through a cache", defs(task(`"image":"123456789012.dkr.ecr.eu-west-1.amazonaws.com/docker-hub/library/nginx:1"`)), ecr, "first pull through a cache"},
+		{"an image by a FIPS host", defs(task(`"image":"123456789012.dkr.ecr-fips.us-east-1.amazonaws.com/web:1"`)), "", "no FIPS host"},
+		{"an image by a dual-stack host", defs(task(`"image":"123456789012.dkr-ecr.eu-west-1.on.aws/web:1"`)), "", "no dual-stack host"},
+		{"credentials of a registry", defs(task(ownImage + `,"repositoryCredentials":{"credentialsParameter":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:hub"}`)), "ecr.api ecr.dkr s3 secretsmanager", ""},
+		{"awslogs", defs(withLog("awslogs", `"awslogs-group":"/web","awslogs-region":"eu-west-1"`)), "ecr.api ecr.dkr logs s3", ""},
+		{"awslogs to another Region", defs(withLog("awslogs", `"awslogs-group":"/web","awslogs-region":"us-east-1"`)), ecr, "log group /web lies in us-east-1"},
+		{"FireLens to CloudWatch", defs(withLog("awsfirelens", `"Name":"cloudwatch_logs","region":"eu-west-1"`)), "ecr.api ecr.dkr logs s3", ""},
+		{"FireLens to Firehose", defs(withLog("awsfirelens", `"Name":"kinesis_firehose"`)), "ecr.api ecr.dkr kinesis-firehose s3", ""},
+		{"FireLens to Kinesis", defs(withLog("awsfirelens", `"Name":"kinesis_streams"`)), "ecr.api ecr.dkr kinesis-streams s3", ""},
+		{"FireLens to S3", defs(withLog("awsfirelens", `"Name":"s3","bucket":"logs"`)), ecr, ""},
+		{"FireLens to somewhere else", defs(withLog("awsfirelens", `"Name":"datadog","Host":"http-intake.logs.datadoghq.com"`)), ecr, "by datadog"},
+		{"FireLens to another Region", defs(withLog("awsfirelens", `"Name":"cloudwatch","region":"us-east-1"`)), ecr, "FireLens sends the log to us-east-1"},
+		{"FireLens with a configuration in S3", defs(task(ownImage + `,"firelensConfiguration":{"type":"fluentbit","options":{"config-file-type":"s3"}}`)), ecr, ""},
+		{"FireLens that its own file steers", defs(withLog("awsfirelens", ``)), ecr, ""},
+		{"Splunk", defs(withLog("splunk", `"splunk-url":"https://splunk.example"`)), ecr, "the log goes to Splunk"},
+		{"a secret of Secrets Manager", defs(task(ownImage + "," + sm("eu-west-1"))), "ecr.api ecr.dkr s3 secretsmanager", ""},
+		{"a secret of another Region", defs(task(ownImage + "," + sm("us-east-1"))), ecr, "secret arn:aws:secretsmanager:us-east-1"},
+		{"a parameter by name", defs(task(ownImage + `,"secrets":[{"name":"KEY","valueFrom":"/web/key"}]`)), "ecr.api ecr.dkr s3 ssm", ""},
+		{"a parameter by ARN", defs(task(ownImage + `,"secrets":[{"name":"KEY","valueFrom":"arn:aws:ssm:eu-west-1:123456789012:parameter/key"}]`)), "ecr.api ecr.dkr s3 ssm", ""},
+		{"a secret of the log driver", defs(task(ownImage + `,"logConfiguration":{"logDriver":"awsfirelens","options":{"Name":"s3"},"secretOptions":[{"name":"k","valueFrom":"/k"}]}`)), "ecr.api ecr.dkr s3 ssm", ""},
+		{"an environment file", defs(task(ownImage + `,"environmentFiles":[{"value":"arn:aws:s3:::b/x.env","type":"s3"}]`)), ecr, ""},
+		{"ECS Exec by a switch", execs, "ecr.api ecr.dkr s3 ssmmessages", ""},
+		{"ECS Exec in the definition", defs(strings.Replace(inner, `{"taskDefinitionArn"`, `{"enableExecuteCommand":true,"taskDefinitionArn"`, 1)), "ecr.api ecr.dkr s3 ssmmessages", ""},
+		{"the X-Ray daemon from the own registry", defs(task(`"image":"123456789012.dkr.ecr.eu-west-1.amazonaws.com/aws-xray-daemon:3"`)), "ecr.api ecr.dkr s3 xray", ""},
+		{"the X-Ray daemon from the gallery", defs(task(`"image":"public.ecr.aws/xray/aws-xray-daemon:3"`)), "xray", "the public gallery"},
+		{"the ADOT collector", defs(task(`"image":"123456789012.dkr.ecr.eu-west-1.amazonaws.com/aws-otel-collector:1"`)), "ecr.api ecr.dkr logs s3 xray", ""},
+		{"the CloudWatch agent", defs(task(`"image":"123456789012.dkr.ecr.eu-west-1.amazonaws.com/cloudwatch-agent:1"`)), "ecr.api ecr.dkr logs monitoring s3", ""},
+		{"an EFS volume needs no endpoint", defs(strings.Replace(task(ownImage), `"requiresCompatibilities"`, `"volumes":[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-1"}}],"requiresCompatibilities"`, 1)), ecr, ""},
+		{"a hint by tag", defs(strings.TrimSuffix(task(ownImage), "}") + `,"tags":[{"key":"drawbridge:endpoints","value":"sqs, kms"}]}`), "ecr.api ecr.dkr kms s3 sqs", ""},
+		{"a hint by hand", hints, "sqs", ""},
+		{"launch type EC2", defs(strings.Replace(task(ownImage), "FARGATE", "EC2", 1)), "ecr.api ecr.dkr ecs ecs-agent ecs-telemetry s3", ""},
+		{"both launch types: Fargate counts", defs(strings.Replace(task(ownImage), `"FARGATE"`, `"EC2","FARGATE"`, 1)), ecr, ""},
+		{"Fargate in a late Region", defs(strings.ReplaceAll(task(ownImage), "eu-west-1", "ca-west-1")), "ecr.api ecr.dkr ecs ecs-agent ecs-telemetry s3", ""},
+		{"two containers", defs(strings.Replace(task(ownImage), `"containerDefinitions":[`, `"containerDefinitions":[{"name":"side","image":"nginx"},`, 1)), ecr, "container side"},
+		{"two jobs: the union", defs(task(ownImage), withLog("awslogs", `"awslogs-group":"/x"`)), "ecr.api ecr.dkr logs s3", ""},
+		{"CodeDeploy to servers", deploys(serverSpec), "codedeploy codedeploy-commands-secure", ""},
+		{"CodeDeploy to Lambda", deploys(lambdaSpec), "", ""},
+		{"CodeDeploy to ECS", deploys(ecsSpec), "", ""},
+		{"CodeDeploy to Lambda, a hook outside the VPC", deploys(lambdaSpec, function(false)), "", ""},
+		{"CodeDeploy to Lambda, a hook in the VPC", deploys(lambdaSpec, function(true)), "codedeploy", ""},
+		{"CodeDeploy to ECS, a hook outside the VPC", deploys(ecsSpec, function(false)), "", ""},
+		{"CodeDeploy to ECS, a hook in the VPC", deploys(ecsSpec, function(true)), "codedeploy", ""},
+		{"CodeDeploy to servers, a function in the VPC is no hook", deploys(serverSpec, function(true)), "codedeploy codedeploy-commands-secure", ""},
+		{"a hook in the VPC alone", deploys("", function(true)), "codedeploy", ""},
+		{"a hook in the shape of get-function", deploys("", `{"Configuration":`+function(true)+`}`), "codedeploy", ""},
+		{"CodeBuild in a VPC", builds(build("")), "logs", ""},
+		{"CodeBuild outside of one", builds(strings.Replace(build(""), "vpc-1", "", 1)), "", ""},
+		{"CodeBuild without the outer object", builds(strings.TrimSuffix(strings.TrimPrefix(build(""), `{"projects":`), "}")), "logs", ""},
+		{"CodeBuild with an image of its own", builds(strings.Replace(build(""), "aws/codebuild/standard:7.0", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/b:1", 1)), "ecr.api ecr.dkr logs s3", ""},
+		{"CodeBuild from CodeCommit", builds(strings.Replace(build(""), `"NO_SOURCE"`, `"CODECOMMIT","location":"https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/r"`, 1)), "git-codecommit logs", ""},
+		{"CodeBuild from GitHub", builds(strings.Replace(build(""), `"NO_SOURCE"`, `"GITHUB","location":"https://github.com/x/y"`, 1)), "logs", "source GITHUB"},
+		{"CodeBuild under CodePipeline", builds(strings.Replace(build(`,"artifacts":{"type":"CODEPIPELINE"}`), `"NO_SOURCE"`, `"CODEPIPELINE"`, 1)), "logs s3", ""},
+		{"CodeBuild with secrets and parameters", builds(strings.Replace(build(""), `standard:7.0"`, `standard:7.0","environmentVariables":[{"name":"A","type":"PARAMETER_STORE"},{"name":"B","type":"SECRETS_MANAGER"},{"name":"C","type":"PLAINTEXT"}]`, 1)), "logs secretsmanager ssm", ""},
+		{"CodeBuild that logs to S3 alone", builds(build(`,"logsConfig":{"cloudWatchLogs":{"status":"DISABLED"},"s3Logs":{"status":"ENABLED"}}`)), "s3", ""},
+		{"the git mirror", mirrors, "git-codecommit", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := tt.w.Requirements()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, n := range r.Services {
+				got = append(got, string(n.Service))
+				if len(n.Because) == 0 || n.Type == "" {
+					t.Errorf("%s has no reason or type: %+v", n.Service, n)
+				}
+			}
+			if strings.Join(got, " ") != tt.want {
+				t.Errorf("needs %q, want %q", strings.Join(got, " "), tt.want)
+			}
+			text := fmt.Sprint(r.Unreachable)
+			if (tt.wrong == "") != (len(r.Unreachable) == 0) || !strings.Contains(text, tt.wrong) {
+				t.Errorf("unreachable %s, want %q", text, tt.wrong)
+			}
+			for _, u := range r.Unreachable {
+				if u.Remedy == "" {
+					t.Errorf("no remedy for %s", u.What)
+				}
+			}
+			for _, a := range r.Avoidable {
+				if !slices.Contains(got, string(a.Service)) || a.How == "" {
+					t.Errorf("avoidable %+v is not needed, or does not say how", a)
+				}
+			}
+		})
+	}
+}
+
+func TestRequirementsRefuseWhatTheyCannotRead(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		w    Workload
+		want string
+	}{
+		{"no JSON", Workload{TaskDefinitions: [][]byte{[]byte("{")}}, "read task definition"},
+		{"no containers", Workload{TaskDefinitions: [][]byte{[]byte("{}")}}, "no containerDefinitions"},
+		{"no AppSpec", Workload{AppSpecs: [][]byte{[]byte(`{"version":0.0}`)}}, "neither os and files nor Resources"},
+		{"no function", Workload{HookFunctions: [][]byte{[]byte(`{}`)}}, "no FunctionName"},
+		{"no projects", Workload{Projects: [][]byte{[]byte(`{}`)}}, "there are none"},
+		{"a hint that is no service", Workload{Hints: []ServiceID{"ecr"}}, `unknown service "ecr"`},
+	} {
+		if _, err := tt.w.Requirements(); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func FuzzRequirements(f *testing.F) {
+	for _, s := range []string{task(ownImage), withLog("awsfirelens", `"Name":"s3"`), serverSpec, lambdaSpec, function(true), build("")} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, w := range []Workload{{TaskDefinitions: [][]byte{text}}, {AppSpecs: [][]byte{text}}, {HookFunctions: [][]byte{text}}, {Projects: [][]byte{text}}} {
+			r, err := w.Requirements()
+			if err != nil {
+				continue
+			}
+			if _, err := json.Marshal(r); err != nil {
+				t.Fatal(err)
+			}
+			again, err := w.Requirements()
+			if err != nil || fmt.Sprint(r) != fmt.Sprint(again) {
+				t.Fatalf("the same input gives %v and %v", r, again)
+			}
+			if !slices.IsSortedFunc(r.Services, func(a, b Need) int { return strings.Compare(string(a.Service), string(b.Service)) }) {
+				t.Fatalf("not sorted: %v", r.Services)
+			}
+		}
+	})
+}
