@@ -87,6 +87,8 @@ type BaseJob struct {
 // of, from their environment as JSON.
 type Installed struct {
 	Sets map[string]InstalledSet `json:"sets"`
+	// Observe says that the installation only observes.
+	Observe bool `json:"observe,omitempty"`
 }
 
 // InstalledSet is what the base stack holds for a set.
@@ -320,7 +322,7 @@ func (b Base) addFunctions(r object) {
 // installed returns Installed as JSON, with references for CloudFormation to
 // fill in.
 func (b Base) installed() string {
-	in := Installed{Sets: map[string]InstalledSet{}}
+	in := Installed{Sets: map[string]InstalledSet{}, Observe: b.Observe}
 	for _, s := range b.Sets {
 		is := InstalledSet{VPC: s.VPC, EndpointSecurityGroups: sorted(s.EndpointGroups)}
 		if len(s.EndpointGroups) == 0 {
@@ -352,7 +354,7 @@ func (b Base) jobRules() []rule {
 	var out []rule
 	for _, j := range b.Jobs {
 		for i, p := range j.Patterns {
-			out = append(out, rule{id: fmt.Sprintf("Job%s%d", pascal(j.Name), i), name: fmt.Sprintf("%s-job-%s-%d", b.Name, j.Name, i), description: "events that start job " + j.Name, pattern: p, target: "Events"})
+			out = append(out, rule{id: fmt.Sprintf("Job%sPattern%d", logical(j.Name), i), name: fmt.Sprintf("%s-job-%s-%d", b.Name, j.Name, i), description: "events that start job " + j.Name, pattern: p, target: "Events"})
 		}
 	}
 	return out
@@ -394,8 +396,8 @@ func (b Base) addRules(r object) {
 	}
 }
 
-func taskGroupID(set string) string     { return "TaskSecurityGroup" + pascal(set) }
-func endpointGroupID(set string) string { return "EndpointSecurityGroup" + pascal(set) }
+func taskGroupID(set string) string     { return "TaskSecurityGroup" + logical(set) }
+func endpointGroupID(set string) string { return "EndpointSecurityGroup" + logical(set) }
 
 // addTaskGroup adds the security group of tasks: out to the endpoints and to S3
 // through its gateway, nothing in.
@@ -435,19 +437,22 @@ func (b Base) addSet(r object, s BaseSet) {
 		if s.MakeTaskGroup {
 			from(att(taskGroupID(s.Name), "GroupId"), "the tasks")
 		}
-		r[endpointGroupID(s.Name)] = resource("AWS::EC2::SecurityGroup", object{
-			"GroupDescription":     "Drawbridge set " + s.Name + ": endpoints",
-			"VpcId":                s.VPC,
-			"SecurityGroupIngress": in,
+		group := object{
+			"GroupDescription": "Drawbridge set " + s.Name + ": endpoints",
+			"VpcId":            s.VPC,
 			// Without an egress rule of its own a group lets everything out.
 			"SecurityGroupEgress": []any{object{"IpProtocol": "-1", "CidrIp": "127.0.0.1/32", "Description": "nothing goes out"}},
 			"Tags":                []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-endpoints"}},
-		})
+		}
+		if len(in) > 0 { // a set without jobs has no tasks to let in
+			group["SecurityGroupIngress"] = in
+		}
+		r[endpointGroupID(s.Name)] = resource("AWS::EC2::SecurityGroup", group)
 	}
 	if s.PermanentGateway {
 		svc, err := endpoints.Lookup("s3")
 		if err == nil {
-			r["S3Gateway"+pascal(s.Name)] = gateway(svc, b.Region, s.VPC, s.RouteTables, []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-s3"}})
+			r["S3Gateway"+logical(s.Name)] = gateway(svc, b.Region, s.VPC, s.RouteTables, []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-s3"}})
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Namespace is the CloudWatch namespace of every metric. Each has the dimension
-// Installation, and once more Installation and Set.
+// Installation; SetPhase has Installation and Set.
 const Namespace = "Drawbridge"
 
 // The metrics that alarms and the dashboard show.
@@ -18,7 +18,7 @@ const (
 	MetricSetsFailed    = "SetsFailed"
 	MetricSetOverAge    = "SetOverAge"
 	MetricOverBudget    = "SetOverBudget"
-	MetricSetUp         = "SetUp"
+	MetricSetPhase      = "SetPhase"
 	MetricSweeps        = "Sweeps"
 	MetricPaidHours     = "PaidEndpointHours"
 	MetricUsedHours     = "UsedEndpointHours"
@@ -115,9 +115,9 @@ func (b Base) dashboard() string {
 	add("Wait for the task, seconds", 3600, "timeSeries", metric(MetricRunWait, "p50", "median", ""), metric(MetricRunWait, "p90", "p90", ""), metric(MetricRunWait, "Maximum", "longest", ""))
 	var up []any
 	for _, s := range b.Sets {
-		up = append(up, metric(MetricSetUp, "Maximum", s.Name, s.Name))
+		up = append(up, metric(MetricSetPhase, "Maximum", s.Name, s.Name))
 	}
-	add("Sets up", 300, "timeSeries", up...)
+	add("Phase of each set: 0 absent, 1 creating, 2 available, 3 going, 4 failed", 300, "timeSeries", up...)
 	text, err := json.Marshal(object{"widgets": widgets})
 	if err != nil {
 		return "" // texts and numbers always encode

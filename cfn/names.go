@@ -1,6 +1,10 @@
 package cfn
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
 
 // Names are the names of what an installation owns.
 type Names struct {
@@ -34,4 +38,15 @@ func pascal(name string) string {
 		b.WriteString(strings.ToUpper(w[:1]) + w[1:])
 	}
 	return b.String()
+}
+
+// logical returns a part of a logical id for a name of the configuration: another
+// one for every name. Logical ids hold no hyphens, so that a name with one gets a
+// digest of it.
+func logical(name string) string {
+	if !strings.Contains(name, "-") {
+		return pascal(name)
+	}
+	sum := sha256.Sum256([]byte(name))
+	return pascal(name) + "X" + hex.EncodeToString(sum[:3])
 }

@@ -47,15 +47,19 @@ func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
 func (r *Reconciler) save(ctx context.Context, v *view, next Set) error {
 	basis := r.settings[next.Name].Basis
 	counted, hours := v.set.account(basis, r.ports.Clock.Now())
-	next.Day, next.DayHours, next.TotalHours = counted.Day, counted.DayHours, counted.TotalHours
+	next.Day, next.DayHours, next.TotalHours, next.CountedSince = counted.Day, counted.DayHours, counted.TotalHours, counted.CountedSince
 	if next.Generation == counted.Generation {
 		next.Counted = counted.Counted
 	}
+	before := v.set
 	saved, err := r.ports.Store.SaveSet(ctx, next.remember(r.entry(*v)))
 	if err != nil {
 		return err
 	}
 	v.set = saved
+	if saved.Phase != before.Phase {
+		r.ports.Journal.Entered(before, saved, v.decision)
+	}
 	if hours > 0 {
 		r.ports.Journal.Paid(saved, hours)
 	}

@@ -276,8 +276,11 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) D
 	if left := o.Endpoints.Available; o.Stack == StackComplete && left < set.Endpoints && d.Running+d.Starting+d.Holds == 0 {
 		return Decision{Fail, fmt.Sprintf("%d of %d endpoints are left, somebody deleted the others", left, set.Endpoints), time.Time{}}
 	}
-	if set.TakeDown != "" && d.Running+d.Starting == 0 {
-		return Decision{Drain, "to be taken down: " + set.TakeDown, time.Time{}}
+	if set.TakeDown != "" {
+		if d.Running+d.Starting == 0 {
+			return Decision{Drain, "to be taken down: " + set.TakeDown, time.Time{}}
+		}
+		d.Resumable = 0 // nothing more is started
 	}
 	if set.Pause != nil {
 		d.Waiting = 0 // they wait for the end of the pause

@@ -41,8 +41,9 @@ type store interface {
 	RecordAll(ctx context.Context, runs []Run) error
 	// Begin stores the intent to start runs, at once and only if the set is
 	// available and each run is stored as waiting, or starting with the attempt
-	// that run names. It returns ErrConflict otherwise.
-	Begin(ctx context.Context, name SetName, runs []Run) error
+	// that run names. A paused set takes only runs of the latter kind, which
+	// fresh says that there are others than. It returns ErrConflict otherwise.
+	Begin(ctx context.Context, name SetName, runs []Run, fresh bool) error
 	// Advance writes runs, at once, if each is stored with the same attempt and
 	// not finished. It returns ErrConflict otherwise.
 	Advance(ctx context.Context, runs []Run) error
@@ -140,6 +141,9 @@ type clock interface {
 // journal is told of everything that is decided and of every failed effect.
 type journal interface {
 	Decided(set Set, d Decision)
+	// Entered tells that a decision has led a set into another phase; before is
+	// the set as it was.
+	Entered(before, after Set, d Decision)
 	// Paid tells that so many endpoint-hours of a set have begun.
 	Paid(set Set, endpointHours int)
 	Ended(run Run)

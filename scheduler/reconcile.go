@@ -59,6 +59,9 @@ const (
 	maxSteps = 2000
 	// maxFailures is how many steps in a row may fail for the moment.
 	maxFailures = 20
+	// maxConflicts is how many writes in a row may lose before the next look takes
+	// its time.
+	maxConflicts = 5
 	// timerLead is how much earlier than needed a timer is set: one-time
 	// schedules fire up to a minute late.
 	//
@@ -85,7 +88,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Se
 	}
 	var v view
 	var availableSince time.Time
-	failures := 0
+	failures, conflicts := 0, 0
 	for step := range maxSteps {
 		if err := ctx.Err(); err != nil {
 			return v.set, fmt.Errorf("reconcile set %s: %w", name, err)
@@ -99,6 +102,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Se
 		}
 		switch {
 		case errors.Is(err, ErrConflict): // somebody else acted: look at what it is now
+			if conflicts++; conflicts > maxConflicts {
+				if err := r.ports.Clock.Sleep(ctx, pollEvery); err != nil {
+					return v.set, err
+				}
+			}
 		case errors.Is(err, ErrTemporary) && failures < maxFailures && r.ports.Clock.Now().Before(look.Until):
 			failures++
 			r.ports.Journal.Failed(name, "look or act", err)
@@ -108,7 +116,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Se
 		case done || err != nil:
 			return v.set, err
 		default:
-			failures = 0
+			failures, conflicts = 0, 0
 		}
 	}
 	return v.set, fmt.Errorf("reconcile set %s: no end after %d steps", name, maxSteps)

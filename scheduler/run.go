@@ -77,6 +77,9 @@ type Run struct {
 	Overrides []byte
 	// Source is the event as it was received, for the dead-letter queue.
 	Source []byte
+	// Cluster is the ECS cluster that the task runs in; empty in runs of the first
+	// version, whose job names it.
+	Cluster string
 	// MaxRuntime is how long the task may run; 0 means as long as it likes.
 	MaxRuntime time.Duration
 

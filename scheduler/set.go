@@ -76,6 +76,9 @@ type Set struct {
 	// in all generations.
 	Counted, DayHours, TotalHours int
 	Day                           string
+	// CountedSince is when the count of TotalHours began; zero in sets that never
+	// changed.
+	CountedSince time.Time
 	// Decisions are the last decisions, oldest first, at most maxDecisions.
 	Decisions []Entry
 }
@@ -105,6 +108,9 @@ func (s Set) account(b Basis, now time.Time) (Set, int) {
 	if day := dayOf(now); s.Day != day {
 		s.Day, s.DayHours = day, 0
 	}
+	if s.CountedSince.IsZero() {
+		s.CountedSince = now
+	}
 	if s.BilledFrom.IsZero() || s.PerHour == 0 || s.Phase == Absent {
 		return s, 0
 	}
@@ -118,7 +124,11 @@ func (s Set) account(b Basis, now time.Time) (Set, int) {
 
 // OverBudget says whether the set may begin no other hour on now's day.
 func (s Set) OverBudget(limits Settings, now time.Time) bool {
-	return limits.HoursPerDay > 0 && s.spent(now)+limits.HoursPerHour > limits.HoursPerDay
+	next := limits.HoursPerHour
+	if s.PerHour > 0 { // as the last generation was billed: endpoints of others may serve the rest
+		next = s.PerHour
+	}
+	return limits.HoursPerDay > 0 && s.spent(now)+next > limits.HoursPerDay
 }
 
 // spent returns the endpoint-hours that were paid on now's day.

@@ -27,7 +27,7 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 	var due []Run
 	now := r.ports.Clock.Now()
 	for _, run := range runs {
-		if run.State == Waiting || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
+		if run.State == Waiting && v.set.Pause == nil || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
 			due = append(due, run)
 		}
 	}
@@ -52,6 +52,7 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 func (r *Reconciler) wave(ctx context.Context, set SetName, runs []Run) error {
 	now := r.ports.Clock.Now()
 	begun := make([]Run, 0, len(runs))
+	fresh := false
 	for _, run := range runs {
 		next, ok := r.intend(run, now)
 		if !ok {
@@ -60,12 +61,13 @@ func (r *Reconciler) wave(ctx context.Context, set SetName, runs []Run) error {
 			}
 			continue
 		}
+		fresh = fresh || run.State == Waiting
 		begun = append(begun, next)
 	}
 	if len(begun) == 0 {
 		return nil
 	}
-	if err := r.ports.Store.Begin(ctx, set, begun); err != nil {
+	if err := r.ports.Store.Begin(ctx, set, begun, fresh); err != nil {
 		return err
 	}
 	return r.startBegun(ctx, begun)
@@ -92,7 +94,7 @@ func (r *Reconciler) intend(run Run, now time.Time) (Run, bool) {
 		run.Reason = fmt.Sprintf("%d attempts to start failed, the last one because: %s", run.Attempt, run.Reason)
 		return run, false
 	}
-	run.State, run.Attempt, run.StartingAt, run.TaskARN = Starting, run.Attempt+1, now, ""
+	run.State, run.Attempt, run.StartingAt, run.TaskARN, run.Reason = Starting, run.Attempt+1, now, "", "its task is being started"
 	return run, true
 }
 

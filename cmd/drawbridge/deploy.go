@@ -31,7 +31,7 @@ func (c *planCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	p, err := ss.plan(ctx, c.Functions, false)
+	p, err := ss.plan(ctx, c.Functions)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,17 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	p, err := ss.plan(ctx, c.Functions, !c.DryRun)
+	p, err := ss.plan(ctx, c.Functions)
+	if install.Failed(err) && !c.DryRun {
+		ss.say("%v", err)
+		if err := ss.confirm(ctx, c.changeFlags, "Remove what is left of it first?"); err != nil {
+			return err
+		}
+		if err := ss.install.Clear(ctx, ss.config.Name); err != nil {
+			return err
+		}
+		p, err = ss.plan(ctx, c.Functions)
+	}
 	if err != nil {
 		return err
 	}
@@ -72,12 +82,15 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 	}
 	if len(p.Changes) == 0 {
 		ss.say("Nothing to do: %s is as the configuration says.", p.Name)
-		return nil
+		if c.DryRun {
+			return nil
+		}
+		return ss.install.Protect(ctx, p) // which an interrupted deployment may have left out
 	}
 	if c.DryRun {
 		return ss.install.Discard(ctx, p)
 	}
-	if err := ss.confirm(c.changeFlags, "Deploy these changes?"); err != nil {
+	if err := ss.confirm(ctx, c.changeFlags, "Deploy these changes?"); err != nil {
 		if derr := ss.install.Discard(context.WithoutCancel(ctx), p); derr != nil {
 			ss.say("the change set stays: %v", derr)
 		}
@@ -95,12 +108,12 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 }
 
 // plan loads the functions and plans.
-func (s *session) plan(ctx context.Context, folder string, clear bool) (*install.Plan, error) {
+func (s *session) plan(ctx context.Context, folder string) (*install.Plan, error) {
 	code, err := functions.Load(ctx, folder)
 	if err != nil {
 		return nil, err
 	}
-	return s.install.Plan(ctx, s.config, s.text, code, clear)
+	return s.install.Plan(ctx, s.config, s.text, code)
 }
 
 // tellLive says which sets are up, so that changes reach them later.

@@ -5,12 +5,17 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
 	"drawbridge/internal/app"
+	"drawbridge/internal/awserr"
 	"drawbridge/internal/install"
 )
 
 type destroyCmd struct {
-	awsFlags
+	connectFlags
 	changeFlags
 	Force bool `help:"Take sets that are up down first: end holds, stop tasks, give up waiting runs."`
 }
@@ -27,34 +32,56 @@ func (c *destroyCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	a, err := ss.installed(ctx)
-	switch {
-	case errors.Is(err, install.ErrNotInstalled):
-		a = nil // what a removal that was interrupted has left: the bucket
-	case err != nil:
+	if errors.Is(err, install.ErrNotInstalled) {
+		return c.remnants(ctx, ss, err)
+	}
+	if err != nil {
 		return err
 	}
-	if a != nil {
-		if err := c.lower(ctx, ss, a); err != nil {
-			return err
-		}
-	} else if c.DryRun {
-		ss.say("%s is not installed; a bucket %s would be removed.", ss.config.Name, ss.install.Bucket(ss.config.Name))
-		return nil
+	if err := c.look(ctx, ss, a); err != nil {
+		return err
 	}
 	if c.DryRun {
 		ss.say("Would remove stack %s and bucket %s in %s of account %s.", ss.config.Name, ss.install.Bucket(ss.config.Name), ss.place.Region, ss.place.Account)
 		return nil
 	}
-	if a != nil {
-		if err := ss.confirm(c.changeFlags, fmt.Sprintf("Remove installation %s from %s of account %s, with the record of every run?", ss.config.Name, ss.place.Region, ss.place.Account)); err != nil {
+	if err := ss.confirm(ctx, c.changeFlags, fmt.Sprintf("Remove installation %s from %s of account %s, with the record of every run?", ss.config.Name, ss.place.Region, ss.place.Account)); err != nil {
+		return err
+	}
+	if c.Force {
+		if err := install.TakeDown(ctx, a, ss.caller, func(text string) { ss.say("%s", text) }); err != nil {
+			return ss.goesOn(ctx, err, "the sets that are marked go down all the same; drawbridge destroy --force goes on")
+		}
+		return c.remove(ctx, ss)
+	}
+	reopen, err := install.Close(ctx, a, ss.caller)
+	if err == nil {
+		err = c.look(ctx, ss, a) // nothing new can begin from here on
+	}
+	if err != nil {
+		return errors.Join(err, reopen(context.WithoutCancel(ctx)))
+	}
+	return c.remove(ctx, ss)
+}
+
+// remnants removes what an installation that failed or was removed in part has
+// left.
+func (c *destroyCmd) remnants(ctx context.Context, ss *session, cause error) error {
+	if c.DryRun {
+		ss.say("%v; what is left of it would be removed, and bucket %s.", cause, ss.install.Bucket(ss.config.Name))
+		return nil
+	}
+	if install.Failed(cause) {
+		ss.say("%v", cause)
+		if err := ss.confirm(ctx, c.changeFlags, "Remove what is left of it?"); err != nil {
 			return err
 		}
-		if c.Force {
-			if err := install.TakeDown(ctx, a, ss.caller, func(text string) { ss.say("%s", text) }); err != nil {
-				return ss.goesOn(ctx, err, "the sets that are marked go down all the same; drawbridge destroy --force goes on")
-			}
-		}
 	}
+	return c.remove(ctx, ss)
+}
+
+// remove deletes stack and bucket, and says what was kept.
+func (c *destroyCmd) remove(ctx context.Context, ss *session) error {
 	progress := ss.progress(0)
 	found, err := ss.install.Remove(ctx, ss.config.Name, progress.event)
 	progress.clear()
@@ -69,8 +96,8 @@ func (c *destroyCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// lower refuses while a set is up, or says what --force will end.
-func (c *destroyCmd) lower(ctx context.Context, ss *session, a *app.App) error {
+// look refuses while anything is up or waits, or says what --force will end.
+func (c *destroyCmd) look(ctx context.Context, ss *session, a *app.App) error {
 	states, err := install.States(ctx, a)
 	if err != nil {
 		return err
@@ -80,7 +107,7 @@ func (c *destroyCmd) lower(ctx context.Context, ss *session, a *app.App) error {
 		if s.Idle() {
 			continue
 		}
-		text := fmt.Sprintf("set %s is %s with %d runs and %d holds", s.Set.Name, s.Set.Phase, len(s.Runs), len(s.Leases))
+		text := fmt.Sprintf("set %s is %s with %s and %s", s.Set.Name, s.Set.Phase, count(len(s.Runs), "run"), count(len(s.Leases), "hold"))
 		up = append(up, text)
 		if c.Force {
 			ss.say("Will take down: %s.", text)
@@ -89,10 +116,47 @@ func (c *destroyCmd) lower(ctx context.Context, ss *session, a *app.App) error {
 			}
 		}
 	}
+	for _, q := range []struct{ name, what string }{{a.Names.Events, "event"}, {a.Names.DeadLetters, "dead letter"}} {
+		n, err := ss.waiting(ctx, q.name)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			up = append(up, count(n, q.what)+" in queue "+q.name)
+			if c.Force {
+				ss.say("Will be lost: %s in queue %s.", count(n, q.what), q.name)
+			}
+		}
+	}
 	if len(up) > 0 && !c.Force {
-		return &hinted{fmt.Errorf("destroy %s: %s", ss.config.Name, joinAnd(up)), "wait until they are absent (drawbridge status; drawbridge pause keeps new runs away), or use --force, which stops their tasks"}
+		return &hinted{fmt.Errorf("destroy %s: %s", ss.config.Name, joinAnd(up)), "wait until they are absent (drawbridge status; drawbridge pause keeps new runs away), or use --force, which stops tasks and gives up what waits"}
 	}
 	return nil
+}
+
+// waiting returns about how many messages a queue holds.
+func (s *session) waiting(ctx context.Context, queue string) (int, error) {
+	out, err := s.clients.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(app.QueueURL(s.place, queue)),
+		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible}})
+	if err != nil {
+		return 0, awserr.Mark(err, "look into queue %s", queue)
+	}
+	n := 0
+	for _, v := range out.Attributes {
+		var part int
+		if _, err := fmt.Sscan(v, &part); err == nil {
+			n += part
+		}
+	}
+	return n, nil
+}
+
+// count writes a number of things.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func joinAnd(parts []string) string {

@@ -12,10 +12,10 @@ import (
 )
 
 type holdCmd struct {
-	awsFlags
+	connectFlags
 	dryRunFlag
 	Set    scheduler.SetName `arg:"" help:"Set of the configuration."`
-	For    time.Duration     `help:"How long." required:"" placeholder:"2h"`
+	For    time.Duration     `help:"How long." required:"" placeholder:"DURATION"`
 	Reason string            `help:"Why, for those who look." required:"" placeholder:"TEXT"`
 }
 
@@ -25,9 +25,9 @@ const maxHold = 7 * 24 * time.Hour
 // Run holds a set and wakes the launcher, which raises it.
 func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	if c.For < time.Minute || c.For > maxHold {
-		return &usageError{&hinted{fmt.Errorf("--for %s", c.For), fmt.Sprintf("write 1m to %s", maxHold)}}
+		return &usageError{&hinted{fmt.Errorf("hold for %s: not a useful time", c.For), fmt.Sprintf("write 1m to %s", maxHold)}}
 	}
-	ss, a, host, err := openSet(ctx, c.awsFlags, s, c.Set)
+	ss, a, host, err := openSet(ctx, c.connectFlags, s, c.Set)
 	if err != nil {
 		return err
 	}
@@ -47,6 +47,9 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	ss.say("Set %s is held until %s. drawbridge release %s ends it.", host, lease.Expires.UTC().Format("2006-01-02 15:04:05"), c.Set)
+	if set, err := a.Store.LoadSet(ctx, host); err == nil && set.Pause != nil {
+		ss.say("It is %s: until drawbridge resume it is not raised, and one that is up is kept.", set.Pause)
+	}
 	return nil
 }
 
@@ -67,7 +70,7 @@ func hold(ctx context.Context, ss *session, a *app.App, set scheduler.SetName, l
 }
 
 // openSet opens a session and finds the set that a name stands for.
-func openSet(ctx context.Context, f awsFlags, s streams, name scheduler.SetName) (*session, *app.App, scheduler.SetName, error) {
+func openSet(ctx context.Context, f connectFlags, s streams, name scheduler.SetName) (*session, *app.App, scheduler.SetName, error) {
 	ss, err := f.open(ctx, s)
 	if err != nil {
 		return nil, nil, "", err
@@ -81,7 +84,7 @@ func openSet(ctx context.Context, f awsFlags, s streams, name scheduler.SetName)
 }
 
 type releaseCmd struct {
-	awsFlags
+	connectFlags
 	dryRunFlag
 	Set  scheduler.SetName `arg:"" help:"Set of the configuration."`
 	Mine bool              `help:"Only the hold of who calls."`
@@ -89,7 +92,7 @@ type releaseCmd struct {
 
 // Run ends holds and wakes the reaper.
 func (c *releaseCmd) Run(ctx context.Context, s streams) error {
-	ss, a, host, err := openSet(ctx, c.awsFlags, s, c.Set)
+	ss, a, host, err := openSet(ctx, c.connectFlags, s, c.Set)
 	if err != nil {
 		return err
 	}
@@ -124,7 +127,7 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 }
 
 type pauseCmd struct {
-	awsFlags
+	connectFlags
 	dryRunFlag
 	Reason string `help:"Why, for those who look." placeholder:"TEXT"`
 }
@@ -155,7 +158,7 @@ func (c *pauseCmd) Run(ctx context.Context, s streams) error {
 }
 
 type resumeCmd struct {
-	awsFlags
+	connectFlags
 	dryRunFlag
 }
 

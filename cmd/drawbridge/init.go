@@ -23,7 +23,7 @@ import (
 )
 
 type initCmd struct {
-	awsFlags
+	connectFlags
 	dryRunFlag
 	VPC             string   `name:"vpc" help:"VPC that the jobs run in. Its subnets without a way out are taken." placeholder:"VPC"`
 	Subnets         []string `help:"Subnets that the jobs run in, in place of those of --vpc." placeholder:"SUBNET"`

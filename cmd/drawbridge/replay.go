@@ -39,6 +39,10 @@ type letterView struct {
 	// Event goes back into the queue.
 	Event string `json:"event"`
 
+	// id is the identity of an event that has none of its own, wake the set that
+	// a wake-up was for: it is no event.
+	id      string
+	wake    scheduler.SetName
 	receipt string
 }
 
@@ -54,6 +58,9 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 	a, err := ss.installed(ctx)
 	if err != nil {
 		return err
+	}
+	if c.Limit < 1 {
+		return &usageError{&hinted{fmt.Errorf("--limit %d: no letters", c.Limit), "write 1 or more"}}
 	}
 	letters, err := c.receive(ctx, ss, a)
 	if err != nil {
@@ -84,7 +91,7 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 		ss.say("Would put %d events back into %s.", len(letters), a.Names.Events)
 		return nil
 	}
-	if err := ss.confirm(c.changeFlags, fmt.Sprintf("Put %d events back into %s?", len(letters), a.Names.Events)); err != nil {
+	if err := ss.confirm(ctx, c.changeFlags, fmt.Sprintf("Put %d events back into %s?", len(letters), a.Names.Events)); err != nil {
 		return err
 	}
 	total := len(letters)
@@ -107,21 +114,23 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 func (c *replayCmd) receive(ctx context.Context, ss *session, a *app.App) ([]letterView, error) {
 	letters := []letterView{}
 	url := aws.String(app.QueueURL(ss.place, a.Names.DeadLetters))
-	for len(letters) < c.Limit {
-		out, err := ss.clients.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: url, MaxNumberOfMessages: int32(min(10, c.Limit-len(letters))), VisibilityTimeout: int32(hidden.Seconds()),
+	for empty := 0; len(letters) < c.Limit && empty < 3; {
+		out, err := ss.clients.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: url, MaxNumberOfMessages: int32(min(10, c.Limit-len(letters))), VisibilityTimeout: int32(hidden.Seconds()), WaitTimeSeconds: 1,
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameSentTimestamp}})
 		if err != nil {
 			return letters, awserr.Mark(err, "read the dead letters")
 		}
 		if len(out.Messages) == 0 {
-			break
+			empty++ // one question does not reach every server of SQS
 		}
 		for _, m := range out.Messages {
 			l := readLetter(aws.ToString(m.Body))
 			if l.At == "" {
 				l.At = sentAt(m.Attributes["SentTimestamp"])
 			}
-			l.receipt = aws.ToString(m.ReceiptHandle)
+			if l.receipt = aws.ToString(m.ReceiptHandle); l.id == "" {
+				l.id = aws.ToString(m.MessageId) // a message keeps its id on its way here
+			}
 			letters = append(letters, l)
 		}
 	}
@@ -140,8 +149,11 @@ func sentAt(millis string) string {
 // record of an invocation that failed for good, or a message that SQS moved here
 // as it was.
 func readLetter(body string) letterView {
-	var own app.Letter
-	if json.Unmarshal([]byte(body), &own) == nil && own.Reason != "" && own.Event != nil {
+	var own struct {
+		app.Letter
+		Event json.RawMessage `json:"event"` // as it came, to the byte
+	}
+	if json.Unmarshal([]byte(body), &own) == nil && own.Reason != "" && len(own.Event) > 0 {
 		return letterView{At: own.At, Run: scheduler.RunID(own.Run), Reason: own.Reason, Hint: own.Hint, Event: eventText(own.Event)}
 	}
 	var record struct {
@@ -149,28 +161,41 @@ func readLetter(body string) letterView {
 		ResponsePayload struct {
 			ErrorMessage string `json:"errorMessage"`
 		} `json:"responsePayload"`
+		RequestContext struct {
+			RequestID string `json:"requestId"`
+		} `json:"requestContext"`
 		Timestamp string `json:"timestamp"`
 	}
 	if json.Unmarshal([]byte(body), &record) == nil && len(record.RequestPayload) > 0 {
-		return letterView{At: record.Timestamp, Reason: "the launcher failed three times: " + record.ResponsePayload.ErrorMessage, Event: string(record.RequestPayload)}
+		l := letterView{At: record.Timestamp, Reason: "the launcher failed three times: " + record.ResponsePayload.ErrorMessage, Event: string(record.RequestPayload), id: record.RequestContext.RequestID}
+		var wake struct{ Set scheduler.SetName }
+		if json.Unmarshal(record.RequestPayload, &wake) == nil {
+			l.wake = wake.Set
+		}
+		return l
 	}
 	return letterView{Reason: "the launcher gave the message back five times", Event: body}
 }
 
-func eventText(event any) string {
-	if text, ok := event.(string); ok {
+// eventText returns an event as it came: a text that was no JSON is quoted in the
+// letter.
+func eventText(event json.RawMessage) string {
+	var text string
+	if json.Unmarshal(event, &text) == nil {
 		return text
 	}
-	b, err := json.Marshal(event)
-	if err != nil {
-		return "" // it came out of JSON
-	}
-	return string(b)
+	return string(event)
 }
 
 // put forgets the run that a letter ended, puts its event back, and removes the
 // letter. If that is interrupted the letter is still there.
 func (c *replayCmd) put(ctx context.Context, ss *session, a *app.App, l letterView) (bool, error) {
+	if l.wake != "" { // nothing was asked for: the set is looked at once more
+		if err := a.Wake(ctx, scheduler.Launcher, l.wake, "drawbridge replay"); err != nil {
+			return false, err
+		}
+		return true, c.remove(ctx, ss, a, l)
+	}
 	if l.Run != "" {
 		r, err := findRun(ctx, a, l.Run)
 		if err == nil {
@@ -191,14 +216,18 @@ func (c *replayCmd) put(ctx context.Context, ss *session, a *app.App, l letterVi
 	return true, c.remove(ctx, ss, a, l)
 }
 
-// withID returns the event with the identity of the run that it became, if it had
-// none of its own: the message's, which is another one now.
+// withID returns the event with the identity that it had, if it has none of its
+// own: that of its run, its message or its request, which are others now. So it
+// stays the same run.
 func withID(l letterView) string {
 	var event map[string]json.RawMessage
-	if l.Run == "" || json.Unmarshal([]byte(l.Event), &event) != nil || event["id"] != nil || event["job"] == nil {
+	if json.Unmarshal([]byte(l.Event), &event) != nil || event["id"] != nil {
 		return l.Event
 	}
 	_, id, _ := strings.Cut(string(l.Run), "/")
+	if id == "" {
+		id = l.id
+	}
 	text, err := json.Marshal(id)
 	if err != nil {
 		return l.Event

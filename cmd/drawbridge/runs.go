@@ -131,7 +131,7 @@ func hostOf(a *app.App, name scheduler.SetName) (scheduler.SetName, error) {
 }
 
 type logsCmd struct {
-	awsFlags
+	connectFlags
 	ID     scheduler.RunID `arg:"" name:"run" help:"Run, as JOB/ID."`
 	Follow bool            `short:"f" help:"Go on until the run has ended."`
 }

@@ -28,14 +28,19 @@ import (
 	"drawbridge/internal/output"
 )
 
-// awsFlags are the flags of every verb that reaches AWS.
+// awsFlags are the flags of every verb that reaches AWS and prints data.
 type awsFlags struct {
+	connectFlags
+	Output output.Format `short:"o" help:"Output: ${enum}." enum:"table,json,yaml" default:"table" env:"DRAWBRIDGE_OUTPUT"`
+}
+
+// connectFlags are the flags of every verb that reaches AWS.
+type connectFlags struct {
 	Config        string        `help:"Configuration file." default:"drawbridge.yaml" env:"DRAWBRIDGE_CONFIG" type:"path" placeholder:"FILE"`
 	Profile       string        `help:"Profile of the AWS configuration." env:"AWS_PROFILE" placeholder:"NAME"`
 	Region        string        `help:"AWS Region. Default: the configuration's, else the profile's." env:"AWS_REGION,AWS_DEFAULT_REGION" placeholder:"REGION"`
 	EndpointURL   string        `help:"Endpoint to call in place of AWS, as the sandbox's." name:"endpoint-url" env:"AWS_ENDPOINT_URL" placeholder:"URL"`
 	AssumeRoleARN string        `help:"Role to act as." name:"assume-role-arn" env:"DRAWBRIDGE_ASSUME_ROLE_ARN" placeholder:"ARN"`
-	Output        output.Format `short:"o" help:"Output: ${enum}." enum:"table,json,yaml" default:"table" env:"DRAWBRIDGE_OUTPUT"`
 	Timeout       time.Duration `help:"Give up after this time; 0 never. What goes on in AWS is not stopped by it." default:"0" env:"DRAWBRIDGE_TIMEOUT"`
 	LogLevel      string        `help:"What to log to standard error: ${enum}." enum:"debug,info,warn,error" default:"error" env:"DRAWBRIDGE_LOG_LEVEL"`
 	NoColor       bool          `help:"No colours. NO_COLOR in the environment does the same." env:"DRAWBRIDGE_NO_COLOR"`
@@ -68,8 +73,18 @@ type session struct {
 	install *install.Installer
 }
 
-// open reads the configuration and finds out who and where we are.
+// open reads the configuration and finds out who and where we are, for a verb
+// that prints data.
 func (f awsFlags) open(ctx context.Context, s streams) (*session, error) {
+	out, err := f.connectFlags.open(ctx, s)
+	if err == nil {
+		out.flags = f
+	}
+	return out, err
+}
+
+// open reads the configuration and finds out who and where we are.
+func (f connectFlags) open(ctx context.Context, s streams) (*session, error) {
 	text, err := os.ReadFile(f.Config)
 	if err != nil {
 		return nil, config.ReadError(f.Config, err)
@@ -98,7 +113,7 @@ func (e *hinted) Unwrap() error { return e.error }
 func (e *hinted) Hint() string { return e.hint }
 
 // connect reaches AWS, in the given Region unless a flag names one.
-func (f awsFlags) connect(ctx context.Context, s streams, region string) (*session, error) {
+func (f connectFlags) connect(ctx context.Context, s streams, region string) (*session, error) {
 	if region != "" && f.Region != "" && region != f.Region {
 		return nil, &hinted{fmt.Errorf("the configuration %s is for Region %s, and %s is asked for", f.Config, region, f.Region), "leave --region and AWS_REGION out, or use another configuration"}
 	}
@@ -126,7 +141,7 @@ func (f awsFlags) connect(ctx context.Context, s streams, region string) (*sessi
 	if err != nil {
 		return nil, err
 	}
-	out := &session{streams: s, flags: f, aws: c, clock: clock.For(ctx, f.EndpointURL), log: log}
+	out := &session{streams: s, flags: awsFlags{connectFlags: f, Output: output.Table}, aws: c, clock: clock.For(ctx, f.EndpointURL), log: log}
 	return out, out.identify(ctx)
 }
 
@@ -155,7 +170,7 @@ func (s *session) identify(ctx context.Context) error {
 // shortARN returns what of a caller's ARN tells who it is.
 func shortARN(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] }
 
-func (f awsFlags) logger(w io.Writer) (*zap.Logger, error) {
+func (f connectFlags) logger(w io.Writer) (*zap.Logger, error) {
 	level, err := zapcore.ParseLevel(f.LogLevel)
 	if err != nil {
 		return nil, err
@@ -178,6 +193,7 @@ func (s *session) installed(ctx context.Context) (*app.App, error) {
 		return nil, err
 	}
 	s.config.Apply(stack.Installed)
+	s.config.Adopt(stack.Installed)
 	return s.app(), nil
 }
 
@@ -215,7 +231,7 @@ func (s *session) style() output.Style {
 func (s *session) say(format string, args ...any) { fmt.Fprintf(s.err, format+"\n", args...) }
 
 // confirm asks before a change. Without a terminal to ask on, --yes is needed.
-func (s *session) confirm(f changeFlags, question string) error {
+func (s *session) confirm(ctx context.Context, f changeFlags, question string) error {
 	if f.Yes {
 		return nil
 	}
@@ -223,18 +239,28 @@ func (s *session) confirm(f changeFlags, question string) error {
 		return &usageError{&hinted{errors.New("nobody is there to confirm it"), "--yes goes on without asking, --dry-run shows what would be done"}}
 	}
 	fmt.Fprintf(s.err, "%s [y/N] ", question)
-	line, err := bufio.NewReader(s.in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+	answer := make(chan string, 1)
+	go func() { // a read cannot be interrupted; it ends with the process
+		line, err := bufio.NewReader(s.in).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			line = ""
+		}
+		answer <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case a := <-answer:
+		if a == "y" || a == "yes" {
+			return nil
+		}
 		return &hinted{errors.New("not confirmed"), "nothing was changed"}
+	case <-ctx.Done():
+		fmt.Fprintln(s.err)
+		return ctx.Err()
 	}
-	return nil
 }
 
 // AfterApply bounds the verb by --timeout; kong calls it.
-func (f awsFlags) AfterApply(k *kong.Context, ctx context.Context) error {
+func (f connectFlags) AfterApply(k *kong.Context, ctx context.Context) error {
 	if f.Timeout <= 0 {
 		return nil
 	}

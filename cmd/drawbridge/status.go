@@ -51,10 +51,14 @@ type statusSet struct {
 	Running int        `json:"running"`
 	Holds   []holdView `json:"holds"`
 	// HoursToday and HoursTotal are paid endpoint-hours.
-	HoursToday int    `json:"endpointHoursToday"`
-	HoursTotal int    `json:"endpointHoursTotal"`
-	Paused     string `json:"paused,omitempty"`
-	Failure    string `json:"failure,omitempty"`
+	HoursToday int `json:"endpointHoursToday"`
+	HoursTotal int `json:"endpointHoursTotal"`
+	// AlwaysOn is what always having it up would have been billed as since
+	// CountedSince, as the configuration says.
+	AlwaysOn     int        `json:"endpointHoursAlwaysOn"`
+	CountedSince *time.Time `json:"countedSince"`
+	Paused       string     `json:"paused,omitempty"`
+	Failure      string     `json:"failure,omitempty"`
 }
 
 // holdView is a hold of a set.
@@ -69,6 +73,10 @@ func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) s
 	d := scheduler.DemandOf(s.Runs, s.Leases, settings, now)
 	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting, Running: d.Running + d.Starting, Holds: []holdView{},
 		HoursTotal: s.Set.TotalHours, Failure: s.Set.Failure}
+	if since := s.Set.CountedSince; !since.IsZero() {
+		v.CountedSince = utc(since.Truncate(time.Second))
+		v.AlwaysOn = scheduler.PaidHours(settings.Basis, since, now) * settings.HoursPerHour
+	}
 	if s.Set.Day == now.UTC().Format(time.DateOnly) {
 		v.HoursToday = s.Set.DayHours
 	}
@@ -147,7 +155,7 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 	}
 	fmt.Fprint(w, "\n\n")
 	t := output.NewRows(style, "SET", "PHASE", "SINCE", "PAID UNTIL", "RUNS", "WAIT", "HELD", "NEXT LOOK", "TODAY")
-	total := 0
+	total, always := 0, 0
 	for _, s := range v.Sets {
 		held := time.Time{}
 		for _, h := range s.Holds {
@@ -156,7 +164,7 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 			}
 		}
 		t.Add(string(s.Name), string(s.Phase), short(s.Since), short(s.PaidUntil), fmt.Sprint(s.Running), fmt.Sprint(s.Waiting), short(&held), short(s.Next), fmt.Sprint(s.HoursToday))
-		total += s.HoursTotal
+		total, always = total+s.HoursTotal, always+s.AlwaysOn
 	}
 	if err := t.Write(w); err != nil {
 		return err
@@ -176,7 +184,14 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 		}
 	}
 	fmt.Fprintln(w)
-	return style.Println(w, "Today is paid endpoint-hours, %d in all since the installation.", total)
+	paid, saved := "paid", ""
+	if v.Mode == config.Observe {
+		paid = "that would have been paid"
+	}
+	if always > 0 {
+		saved = fmt.Sprintf("; always on it would have been %d", always)
+	}
+	return style.Println(w, "Today is endpoint-hours %s; in all %d%s.", paid, total, saved)
 }
 
 // short shows an instant by its time of day, or a dash.
@@ -195,7 +210,9 @@ type whyCmd struct {
 // whyView is what is behind a set's state.
 type whyView struct {
 	statusSet
-	LivesAs   scheduler.SetName `json:"livesAs,omitempty"`
+	LivesAs scheduler.SetName `json:"livesAs,omitempty"`
+	// Now is what would be decided at this instant, as far as the table tells.
+	Now       string            `json:"now"`
 	Runs      []runView         `json:"runs"`
 	Decisions []scheduler.Entry `json:"decisions"`
 }
@@ -221,6 +238,10 @@ func (c *whyCmd) Run(ctx context.Context, s streams) error {
 	v := whyView{statusSet: viewOfSet(st, a.Config.Settings()[host], ss.clock.Now()), Runs: []runView{}, Decisions: st.Set.Decisions}
 	if host != c.Set {
 		v.LivesAs = host
+	}
+	now, settings := ss.clock.Now(), a.Config.Settings()[host]
+	if p := st.Set.Phase; p == scheduler.Absent || p == scheduler.Available {
+		v.Now = scheduler.Decide(now, settings, st.Set, scheduler.DemandOf(st.Runs, st.Leases, settings, now), scheduler.Observed{}).Reason
 	}
 	if v.Decisions == nil {
 		v.Decisions = []scheduler.Entry{}
@@ -268,6 +289,9 @@ func (v whyView) write(w io.Writer, style output.Style) error {
 		add("It is looked at when a run asks for it; the sweep comes by every five minutes.")
 	default:
 		add("It is being looked at now; the sweep comes by every five minutes.")
+	}
+	if v.Now != "" {
+		add("Now: %s.", v.Now)
 	}
 	if v.Paused != "" {
 		add("It is %s.", v.Paused)

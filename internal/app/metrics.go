@@ -35,12 +35,17 @@ type metric struct {
 	value float64
 }
 
-// write writes one line with the metrics of a set.
+// write writes one line with metrics of the installation.
 func (m *Metrics) write(set scheduler.SetName, metrics ...metric) {
+	m.emit(set, [][]string{{"Installation"}}, metrics...)
+}
+
+// emit writes one line with metrics that have each of the lists of dimensions.
+func (m *Metrics) emit(set scheduler.SetName, dimensions [][]string, metrics ...metric) {
 	line := map[string]any{
 		"_aws": map[string]any{
 			"Timestamp":         m.clock.Now().UnixMilli(),
-			"CloudWatchMetrics": []any{map[string]any{"Namespace": cfn.Namespace, "Dimensions": [][]string{{"Installation"}, {"Installation", "Set"}}, "Metrics": metrics}},
+			"CloudWatchMetrics": []any{map[string]any{"Namespace": cfn.Namespace, "Dimensions": dimensions, "Metrics": metrics}},
 		},
 		"Installation": m.config.Name, "Set": string(set),
 	}
@@ -56,17 +61,21 @@ func (m *Metrics) write(set scheduler.SetName, metrics ...metric) {
 	_, _ = m.out.Write(append(b, '\n')) // a metric that cannot be written must not fail the run
 }
 
-// Decided counts what a decision changes.
-func (m *Metrics) Decided(set scheduler.Set, d scheduler.Decision) {
-	switch {
-	case d.Action == scheduler.Create && set.Phase != scheduler.Creating:
-		m.write(set.Name, metric{"SetsCreated", "Count", 1})
-	case d.Action == scheduler.Open:
-		m.write(set.Name, metric{"RaiseTime", "Seconds", m.clock.Now().Sub(set.Since).Seconds()})
-	case d.Action == scheduler.Forget && set.Phase == scheduler.Deleting:
-		m.write(set.Name, metric{"SetsDeleted", "Count", 1}, metric{"LowerTime", "Seconds", m.clock.Now().Sub(set.Since).Seconds()})
-	case d.Action == scheduler.Fail:
-		m.write(set.Name, metric{cfn.MetricSetsFailed, "Count", 1})
+// Entered counts that a set has entered another phase.
+func (m *Metrics) Entered(before, after scheduler.Set, d scheduler.Decision) {
+	switch after.Phase {
+	case scheduler.Creating:
+		m.write(after.Name, metric{"SetsCreated", "Count", 1})
+	case scheduler.Available:
+		if d.Action == scheduler.Open {
+			m.write(after.Name, metric{"RaiseTime", "Seconds", m.clock.Now().Sub(before.Since).Seconds()})
+		}
+	case scheduler.Absent:
+		if before.Phase == scheduler.Deleting {
+			m.write(after.Name, metric{"SetsDeleted", "Count", 1}, metric{"LowerTime", "Seconds", m.clock.Now().Sub(before.Since).Seconds()})
+		}
+	case scheduler.Failed:
+		m.write(after.Name, metric{cfn.MetricSetsFailed, "Count", 1})
 	}
 }
 
@@ -78,19 +87,20 @@ func (m *Metrics) Paid(set scheduler.SetName, endpointHours int) {
 // Swept tells how a set stands when the sweep has looked at it, and what always
 // having it up would have cost since the sweep before.
 func (m *Metrics) Swept(set scheduler.Set, s scheduler.Settings, every time.Duration) {
-	up, old, over := 0.0, 0.0, 0.0
+	old, over := 0.0, 0.0
 	if set.OverBudget(s, m.clock.Now()) {
 		over = 1
 	}
-	if set.Phase != scheduler.Absent {
-		up = 1
-		if s.MaxLifetime > 0 && m.clock.Now().After(set.BilledFrom.Add(s.MaxLifetime)) {
-			old = 1
-		}
+	if set.Phase != scheduler.Absent && s.MaxLifetime > 0 && m.clock.Now().After(set.BilledFrom.Add(s.MaxLifetime)) {
+		old = 1
 	}
-	m.write(set.Name, metric{cfn.MetricSweeps, "Count", 1}, metric{cfn.MetricSetUp, "Count", up}, metric{cfn.MetricSetOverAge, "Count", old}, metric{cfn.MetricOverBudget, "Count", over},
+	m.write(set.Name, metric{cfn.MetricSweeps, "Count", 1}, metric{cfn.MetricSetOverAge, "Count", old}, metric{cfn.MetricOverBudget, "Count", over},
 		metric{cfn.MetricAlwaysOnHours, "Count", every.Hours() * float64(s.HoursPerHour)})
+	m.emit(set.Name, [][]string{{"Installation", "Set"}}, metric{cfn.MetricSetPhase, "None", phases[set.Phase]})
 }
+
+// phases are a set's phases as numbers, for the dashboard, which names them.
+var phases = map[scheduler.Phase]float64{scheduler.Absent: 0, scheduler.Creating: 1, scheduler.Available: 2, scheduler.Draining: 3, scheduler.Deleting: 3, scheduler.Failed: 4}
 
 // LookFailed counts a look at a set that ended in an error.
 func (m *Metrics) LookFailed(set scheduler.SetName) {

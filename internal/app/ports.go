@@ -114,7 +114,11 @@ func (j *journal) Decided(set scheduler.Set, d scheduler.Decision) {
 		return
 	}
 	j.log.Info("decided", fields...)
-	j.metrics.Decided(set, d)
+}
+
+// Entered counts what a decision has changed.
+func (j *journal) Entered(before, after scheduler.Set, d scheduler.Decision) {
+	j.metrics.Entered(before, after, d)
 }
 
 // Paid logs endpoint-hours that have begun.

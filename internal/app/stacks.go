@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"drawbridge/cfn"
@@ -40,6 +41,9 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName) (schedul
 	v, err := s.vpc.Inspect(ctx, c.Subnets, services, s.tags(set))
 	if err != nil {
 		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
+	}
+	if s.config.Mode == config.Observe { // what stands there today is what would be saved
+		v.Endpoints = slices.DeleteFunc(v.Endpoints, func(e endpoints.Endpoint) bool { return e.Type == endpoints.Interface })
 	}
 	plan, err := endpoints.Make(endpoints.Request{Region: s.region, Services: services, Zones: c.Zones, Gateway: c.S3Gateway}, v)
 	if err != nil {

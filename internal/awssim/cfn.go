@@ -80,6 +80,7 @@ func (s *Sim) newCFN() *service {
 		"DescribeChangeSet":      op(s.describeChangeSet),
 		"ExecuteChangeSet":       op(s.executeChangeSet),
 		"DeleteChangeSet":        op(s.deleteChangeSet),
+		"ListChangeSets":         op(s.listChangeSets),
 
 		"UpdateTerminationProtection": op(s.updateTerminationProtection),
 		"ValidateTemplate":            op(s.validateTemplate),

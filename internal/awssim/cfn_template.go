@@ -56,6 +56,9 @@ func parseTemplate(body string) (*template, error) {
 	if !ok {
 		return nil, formatError("unsupported structure.")
 	}
+	if path := nullIn(top["Resources"], "/Resources"); path != "" {
+		return nil, formatError("[%s] 'null' values are not allowed in templates", path)
+	}
 	t := &template{parameters: map[string]templateParameter{}, specs: map[string]resourceSpec{}, outputs: map[string]any{}}
 	t.description, _ = top["Description"].(string)
 	t.conditions, _ = top["Conditions"].(map[string]any)
@@ -77,6 +80,27 @@ func parseTemplate(body string) (*template, error) {
 		}
 	}
 	return t, t.checkReferences()
+}
+
+// nullIn returns the path of the first null in v, or "".
+func nullIn(v any, path string) string {
+	switch v := v.(type) {
+	case nil:
+		return path
+	case map[string]any:
+		for _, k := range sortedKeys(v) {
+			if p := nullIn(v[k], path+"/"+k); p != "" {
+				return p
+			}
+		}
+	case []any:
+		for i, x := range v {
+			if p := nullIn(x, fmt.Sprintf("%s/%d", path, i)); p != "" {
+				return p
+			}
+		}
+	}
+	return ""
 }
 
 func (t *template) readParameters(v any) {

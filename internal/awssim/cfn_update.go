@@ -1,6 +1,7 @@
 package awssim
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -142,8 +143,12 @@ func (s *Sim) finishUpdate(st *stack) {
 	gone := func(r *resource) {
 		left++
 		s.setResource(st, r, "DELETE_IN_PROGRESS", "")
-		r.made().remove(s, r, func(error) {
-			s.setResource(st, r, "DELETE_COMPLETE", "")
+		r.made().remove(s, r, func(err error) {
+			if err != nil { // the update is complete all the same, and the resource stays
+				s.setResource(st, r, "DELETE_FAILED", handlerMessage(err))
+			} else {
+				s.setResource(st, r, "DELETE_COMPLETE", "")
+			}
 			done()
 		})
 	}
@@ -289,8 +294,9 @@ type resourceChangeXML struct {
 
 type changeDetailXML struct {
 	Target struct {
-		Attribute, Name    string
-		RequiresRecreation string
+		Attribute, Name         string
+		RequiresRecreation      string
+		BeforeValue, AfterValue string `xml:",omitempty"`
 	}
 	Evaluation   string
 	ChangeSource string
@@ -328,6 +334,7 @@ func (s *Sim) changesOf(st *stack, p plannedUpdate) []changeXML {
 			if slices.Contains(r.made().createOnly, k) {
 				d.Target.RequiresRecreation = "Always"
 			}
+			d.Target.BeforeValue, d.Target.AfterValue = shown(r.properties[k]), shown(after[k])
 			c.Details.Member = append(c.Details.Member, d)
 		}
 		out = append(out, changeXML{"Resource", c})
@@ -339,6 +346,47 @@ func (s *Sim) changesOf(st *stack, p plannedUpdate) []changeXML {
 		}
 	}
 	return out
+}
+
+// shown is a property's value as a change set shows it.
+func shown(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+func (s *Sim) listChangeSets(_ *call, in *struct{ StackName, NextToken string }) (*struct {
+	Summaries members[changeSetSummaryXML]
+}, error) {
+	st := s.stackByAny(in.StackName)
+	if st == nil {
+		return nil, invalid("Stack [%s] does not exist", in.StackName)
+	}
+	out := &struct {
+		Summaries members[changeSetSummaryXML]
+	}{}
+	for _, cs := range st.changeSets {
+		out.Summaries.Member = append(out.Summaries.Member, changeSetSummaryXML{st.id, st.name, cs.id, cs.name, cs.execution, cs.status, stamp{cs.created}})
+	}
+	return out, nil
+}
+
+type changeSetSummaryXML struct {
+	StackID         string `xml:"StackId"`
+	StackName       string
+	ChangeSetID     string `xml:"ChangeSetId"`
+	ChangeSetName   string
+	ExecutionStatus string
+	Status          string
+	CreationTime    stamp
 }
 
 // changeSetOf finds a change set by its ARN, or by name and stack.

@@ -231,9 +231,9 @@ func (s *Sim) DeactivateTaskDefinition(family string) {
 	}
 }
 
-// AddBucket puts an empty bucket without tags into the account.
+// AddBucket puts a bucket with one object and without tags into the account.
 func (s *Sim) AddBucket(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.s3.buckets[name] = &s3Bucket{objects: map[string]s3Object{}, settings: map[string][]byte{}, created: s.clock.time()}
+	s.s3.buckets[name] = &s3Bucket{objects: map[string]s3Object{"theirs": {body: []byte("x"), modified: s.clock.time()}}, settings: map[string][]byte{}, created: s.clock.time()}
 }

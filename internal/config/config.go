@@ -202,16 +202,9 @@ func (c *Config) defaults() {
 	orDefault(&c.Mode, Active)
 	orDefault(&c.LogRetention, 30)
 	for _, s := range c.Sets {
-		if s == nil {
-			continue
+		if s != nil {
+			s.defaults()
 		}
-		if len(s.Services) == 0 {
-			s.Services = endpoints.Default()
-		}
-		orDefault(&s.Zones, 1)
-		orDefault(&s.S3Gateway, endpoints.GatewayPermanent)
-		orDefault(&s.Settle, durationOf(scheduler.DefaultSettle))
-		orDefault(&s.OverBudget, WaitForNextDay)
 	}
 	for name, j := range c.Jobs {
 		if j == nil {
@@ -223,6 +216,16 @@ func (c *Config) defaults() {
 			j.Subnets = s.Subnets
 		}
 	}
+}
+
+func (s *Set) defaults() {
+	if len(s.Services) == 0 {
+		s.Services = endpoints.Default()
+	}
+	orDefault(&s.Zones, 1)
+	orDefault(&s.S3Gateway, endpoints.GatewayPermanent)
+	orDefault(&s.Settle, durationOf(scheduler.DefaultSettle))
+	orDefault(&s.OverBudget, WaitForNextDay)
 }
 
 func durationOf(d time.Duration) *Duration {

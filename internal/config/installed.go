@@ -157,3 +157,23 @@ func (c *Config) Clone() *Config {
 	}
 	return &out
 }
+
+// Adopt adds the sets that are installed and that the file does not name any more,
+// each with the defaults: what operates an installation must see all of it.
+func (c *Config) Adopt(in cfn.Installed) {
+	first := map[string]string{} // the set that those of a VPC live as
+	for _, name := range slices.Sorted(maps.Keys(in.Sets)) {
+		if vpc := in.Sets[name].VPC; first[vpc] == "" {
+			first[vpc] = name
+		}
+	}
+	for _, name := range first {
+		set := scheduler.SetName(name)
+		if _, known := c.Members()[set]; known {
+			continue
+		}
+		s := &Set{vpc: in.Sets[name].VPC, EndpointSecurityGroups: in.Sets[name].EndpointSecurityGroups}
+		s.defaults()
+		c.Sets[set] = s
+	}
+}

@@ -63,7 +63,7 @@ func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
 		return "", fmt.Errorf("run task of %s: %w: job %s is no longer in the configuration", run.ID, scheduler.ErrRefused, run.Job)
 	}
 	in := &ecs.RunTaskInput{
-		Cluster: aws.String(job.Cluster), TaskDefinition: aws.String(job.TaskDefinition), LaunchType: types.LaunchTypeFargate, Count: aws.Int32(1),
+		Cluster: aws.String(t.clusterOf(run)), TaskDefinition: aws.String(job.TaskDefinition), LaunchType: types.LaunchTypeFargate, Count: aws.Int32(1),
 		ClientToken: aws.String(run.ClientToken()), StartedBy: aws.String(StartedBy(t.config.Name, run.Set)), Group: aws.String(run.TaskGroup()),
 		NetworkConfiguration: &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{
 			Subnets: job.Subnets, SecurityGroups: job.SecurityGroups, AssignPublicIp: types.AssignPublicIpDisabled,
@@ -156,6 +156,22 @@ func (t *Tasks) Active(ctx context.Context, set scheduler.SetName) (int, error) 
 	return n, nil
 }
 
+// clusterOf returns the cluster of a run's task, whatever became of its job; "" if
+// nothing names it.
+func (t *Tasks) clusterOf(r scheduler.Run) string {
+	if r.Cluster != "" {
+		return r.Cluster
+	}
+	if _, rest, ok := strings.Cut(r.TaskARN, ":task/"); ok && strings.Count(rest, "/") == 1 {
+		cluster, _, _ := strings.Cut(rest, "/")
+		return cluster
+	}
+	if j := t.config.Jobs[r.Job]; j != nil {
+		return j.Cluster
+	}
+	return ""
+}
+
 // clusters returns the clusters of a set's jobs, each once, in order of name.
 func (t *Tasks) clusters(set scheduler.SetName) []string {
 	seen := map[string]bool{}
@@ -179,13 +195,12 @@ func (t *Tasks) Describe(ctx context.Context, runs []scheduler.Run) (map[schedul
 	found := map[scheduler.RunID]scheduler.Task{}
 	unnamed := map[string][]scheduler.Run{}
 	for _, r := range runs {
-		j := t.config.Jobs[r.Job]
-		switch {
-		case j == nil:
+		switch cluster := t.clusterOf(r); {
+		case cluster == "":
 		case r.TaskARN != "":
-			byCluster[j.Cluster] = append(byCluster[j.Cluster], r)
+			byCluster[cluster] = append(byCluster[cluster], r)
 		default:
-			unnamed[j.Cluster] = append(unnamed[j.Cluster], r)
+			unnamed[cluster] = append(unnamed[cluster], r)
 		}
 	}
 	for cluster, rs := range unnamed {
@@ -315,11 +330,11 @@ func (t *Tasks) place(ctx context.Context, definition string) (logPlace, error) 
 
 // Stop stops a run's task. One that is gone is success.
 func (t *Tasks) Stop(ctx context.Context, run scheduler.Run, reason string) error {
-	job := t.config.Jobs[run.Job]
-	if job == nil || run.TaskARN == "" {
+	cluster := t.clusterOf(run)
+	if cluster == "" || run.TaskARN == "" {
 		return nil
 	}
-	_, err := t.api.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(job.Cluster), Task: aws.String(run.TaskARN), Reason: aws.String(reason)})
+	_, err := t.api.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(cluster), Task: aws.String(run.TaskARN), Reason: aws.String(reason)})
 	var gone *types.InvalidParameterException
 	if errors.As(err, &gone) && strings.Contains(gone.ErrorMessage(), "not found") {
 		return nil

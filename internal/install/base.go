@@ -41,8 +41,14 @@ type SetFacts struct {
 func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 	c = c.Clone()
 	in := cfn.Installed{Sets: map[string]cfn.InstalledSet{}}
+	vpcs := map[scheduler.SetName]string{}
 	for name, s := range f.Sets {
-		in.Sets[string(name)] = cfn.InstalledSet{VPC: s.VPC}
+		in.Sets[string(name)], vpcs[name] = cfn.InstalledSet{VPC: s.VPC}, s.VPC
+	}
+	for name, host := range c.Hosts(vpcs) {
+		if (len(c.Sets[name].EndpointSecurityGroups) == 0) != (len(c.Sets[host].EndpointSecurityGroups) == 0) {
+			return cfn.Base{}, &refusedError{fmt.Sprintf("sets %s and %s share %s, and only one of them names endpointSecurityGroups", host, name, vpcs[name]), "name them for both, or for neither"}
+		}
 	}
 	c.Apply(in)
 	b := cfn.Base{

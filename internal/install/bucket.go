@@ -3,6 +3,7 @@ package install
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,41 +16,45 @@ import (
 )
 
 // bucket makes sure that the installation's bucket is there: private, encrypted,
-// reached by TLS alone, with the owner tag.
+// reached by TLS alone, with the owner tag. It is safe to repeat after a crash at
+// any step.
 func (i *Installer) bucket(ctx context.Context, owner string) error {
-	name := aws.String(i.Bucket(owner))
-	_, err := i.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name})
-	if err == nil {
-		return i.ownBucket(ctx, owner)
-	}
-	if code := awserr.Code(err); code != "NotFound" && code != "NoSuchBucket" {
+	name, account := aws.String(i.Bucket(owner)), aws.String(i.Place.Account)
+	_, err := i.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name, ExpectedBucketOwner: account})
+	switch code := awserr.Code(err); {
+	case err == nil:
+		if err := i.ownBucket(ctx, owner); err != nil {
+			return err
+		}
+	case code != "NotFound" && code != "NoSuchBucket":
 		return awserr.Mark(err, "look for bucket %s", *name)
+	default:
+		in := &s3.CreateBucketInput{Bucket: name}
+		if i.Place.Region != "us-east-1" {
+			in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(i.Place.Region)}
+		}
+		if _, err := i.S3.CreateBucket(ctx, in); err != nil && awserr.Code(err) != "BucketAlreadyOwnedByYou" {
+			return awserr.Mark(err, "create bucket %s", *name)
+		}
 	}
-	in := &s3.CreateBucketInput{Bucket: name}
-	if i.Place.Region != "us-east-1" {
-		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(i.Place.Region)}
-	}
-	if _, err := i.S3.CreateBucket(ctx, in); err != nil && awserr.Code(err) != "BucketAlreadyOwnedByYou" {
-		return awserr.Mark(err, "create bucket %s", *name)
-	}
-	if _, err := i.S3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{Bucket: name, Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(owner)}}}}); err != nil {
+	if _, err := i.S3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{Bucket: name, ExpectedBucketOwner: account, Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(owner)}}}}); err != nil {
 		return awserr.Mark(err, "tag bucket %s", *name)
 	}
 	return i.lockBucket(ctx, *name)
 }
 
 func (i *Installer) lockBucket(ctx context.Context, name string) error {
-	if _, err := i.S3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: &name, PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{
+	if _, err := i.S3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{
 		BlockPublicAcls: aws.Bool(true), BlockPublicPolicy: aws.Bool(true), IgnorePublicAcls: aws.Bool(true), RestrictPublicBuckets: aws.Bool(true)}}); err != nil {
 		return awserr.Mark(err, "close bucket %s to the public", name)
 	}
-	if _, err := i.S3.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{Bucket: &name, ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{
+	if _, err := i.S3.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{
 		Rules: []types.ServerSideEncryptionRule{{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: types.ServerSideEncryptionAes256}}}}}); err != nil {
 		return awserr.Mark(err, "encrypt bucket %s", name)
 	}
 	arn := "arn:" + endpoints.Partition(i.Place.Region) + ":s3:::" + name
 	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Sid":"OnlyEncrypted","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":[%q,%q],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`, arn, arn+"/*")
-	_, err := i.S3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &name, Policy: &policy})
+	_, err := i.S3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Policy: &policy})
 	return awserr.Mark(err, "set the policy of bucket %s", name)
 }
 
@@ -61,10 +66,11 @@ func (e *foreignError) Error() string { return e.what }
 // Hint returns the remedy.
 func (e *foreignError) Hint() string { return e.hint }
 
-// ownBucket refuses a bucket of our name that does not carry our tag.
+// ownBucket refuses a bucket of our name that does not carry our tag. One without
+// tags and objects, in our account, was made by a deployment that ended there.
 func (i *Installer) ownBucket(ctx context.Context, owner string) error {
 	name := i.Bucket(owner)
-	out, err := i.S3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: &name})
+	out, err := i.S3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account})
 	if err != nil && awserr.Code(err) != "NoSuchTagSet" {
 		return awserr.Mark(err, "read the tags of bucket %s", name)
 	}
@@ -75,23 +81,32 @@ func (i *Installer) ownBucket(ctx context.Context, owner string) error {
 			}
 		}
 	}
+	if out == nil || len(out.TagSet) == 0 {
+		list, err := i.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &name, ExpectedBucketOwner: &i.Place.Account})
+		if err != nil {
+			return awserr.Mark(err, "list bucket %s", name)
+		}
+		if len(list.Contents) == 0 {
+			return nil
+		}
+	}
 	return &foreignError{fmt.Sprintf("bucket %s does not carry the tag %s=%s", name, cfn.OwnerTag, owner), "it is left alone; if it is ours after all, give it the tag, or choose another name: in the configuration"}
 }
 
 // upload puts an object into the bucket unless it is there.
 func (i *Installer) upload(ctx context.Context, owner, key string, body []byte) error {
 	name := i.Bucket(owner)
-	if _, err := i.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &name, Key: &key}); err == nil {
+	if _, err := i.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Key: &key}); err == nil {
 		return nil
 	}
-	_, err := i.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &name, Key: &key, Body: strings.NewReader(string(body)), ContentLength: aws.Int64(int64(len(body)))})
+	_, err := i.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Key: &key, Body: strings.NewReader(string(body)), ContentLength: aws.Int64(int64(len(body)))})
 	return awserr.Mark(err, "upload %s to bucket %s", key, name)
 }
 
 // removeBucket empties and deletes the bucket, and says whether there was one.
 func (i *Installer) removeBucket(ctx context.Context, owner string) (bool, error) {
 	name := i.Bucket(owner)
-	if _, err := i.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &name}); err != nil {
+	if _, err := i.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account}); err != nil {
 		if code := awserr.Code(err); code == "NotFound" || code == "NoSuchBucket" {
 			return false, nil
 		}
@@ -104,22 +119,38 @@ func (i *Installer) removeBucket(ctx context.Context, owner string) (bool, error
 }
 
 func (i *Installer) emptyBucket(ctx context.Context, name string) error {
+	if err := i.clearBucket(ctx, name, nil); err != nil {
+		return err
+	}
+	_, err := i.S3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account})
+	return awserr.Mark(err, "delete bucket %s", name)
+}
+
+// clearBucket deletes every object but those with the given keys.
+func (i *Installer) clearBucket(ctx context.Context, name string, keep []string) error {
+	var token *string
 	for {
-		out, err := i.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &name})
+		out, err := i.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, ContinuationToken: token})
 		if err != nil {
 			return awserr.Mark(err, "list bucket %s", name)
 		}
-		if len(out.Contents) == 0 {
-			break
-		}
 		var ids []types.ObjectIdentifier
 		for _, o := range out.Contents {
-			ids = append(ids, types.ObjectIdentifier{Key: o.Key})
+			if !slices.Contains(keep, aws.ToString(o.Key)) {
+				ids = append(ids, types.ObjectIdentifier{Key: o.Key})
+			}
 		}
-		if _, err := i.S3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &name, Delete: &types.Delete{Objects: ids}}); err != nil {
-			return awserr.Mark(err, "empty bucket %s", name)
+		if len(ids) > 0 {
+			gone, err := i.S3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Delete: &types.Delete{Objects: ids}})
+			if err != nil {
+				return awserr.Mark(err, "empty bucket %s", name)
+			}
+			if len(gone.Errors) > 0 { // a reply that succeeds may list failures
+				return fmt.Errorf("empty bucket %s: %s: %s", name, aws.ToString(gone.Errors[0].Key), aws.ToString(gone.Errors[0].Message))
+			}
+		}
+		if token = out.NextContinuationToken; token == nil {
+			return nil
 		}
 	}
-	_, err := i.S3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &name})
-	return awserr.Mark(err, "delete bucket %s", name)
 }

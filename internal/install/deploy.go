@@ -40,6 +40,10 @@ type Plan struct {
 	changeSet string
 	stackID   string
 	uploads   map[string][]byte
+	// before is the stack as it is; nil if there is none. base is what it becomes.
+	before *Stack
+	base   cfn.Base
+	config *config.Config
 }
 
 // Change is one change to the base stack.
@@ -56,23 +60,18 @@ type Change struct {
 
 // Plan surveys the account, asks CloudFormation for a change set and reads it. The
 // change set stays until it is executed or discarded. Nothing else is created,
-// except for the bucket if the template is too long to go without. clear says that
-// the empty stack of a creation that failed may be removed.
-func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, code map[string]functions.Code, clear bool) (*Plan, error) {
+// except for the bucket if the template is too long to go without. An error that
+// Failed knows wants Clear first.
+func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, code map[string]functions.Code) (*Plan, error) {
 	stack, err := i.Installed(ctx, c.Name)
 	var failed *failedBeforeError
-	if errors.As(err, &failed) {
-		if !clear {
-			return nil, err
-		}
-		if err := i.clear(ctx, stack); err != nil {
-			return nil, err
-		}
-	}
-	if err != nil && !errors.Is(err, ErrNotInstalled) {
+	if err != nil && !errors.Is(err, ErrNotInstalled) || errors.As(err, &failed) {
 		return nil, err
 	}
-	p := &Plan{Name: c.Name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{}}
+	p := &Plan{Name: c.Name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{}, config: c}
+	if !p.Creates {
+		p.before = stack
+	}
 	if p.Survey, err = i.Read(ctx, c); err != nil {
 		return nil, err
 	}
@@ -90,11 +89,7 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, cod
 	if p.Template, err = base.Template(); err != nil {
 		return nil, err
 	}
-	if !p.Creates {
-		if err := stack.replaces(ctx, i, c, base); err != nil {
-			return nil, err
-		}
-	}
+	p.base = base
 	parameters := map[string]string{cfn.ParameterCodeBucket: i.Bucket(c.Name), cfn.ParameterBoundary: c.PermissionsBoundary, cfn.ParameterAlarmTopic: c.AlarmTopic}
 	for name, parameter := range map[string]string{"launcher": cfn.ParameterLauncherCode, "reaper": cfn.ParameterReaperCode} {
 		zipped, err := functions.Zip(code[name].Bootstrap, text)
@@ -104,7 +99,21 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, cod
 		key := functions.Key(name, zipped)
 		p.uploads[key], parameters[parameter] = zipped, key
 	}
-	return p, i.changeSet(ctx, p, body, parameters)
+	if err := i.changeSet(ctx, p, body, parameters); err != nil {
+		return nil, errors.Join(err, i.Discard(context.WithoutCancel(ctx), p))
+	}
+	if err := i.safe(ctx, p); err != nil {
+		return nil, errors.Join(err, i.Discard(context.WithoutCancel(ctx), p))
+	}
+	return p, nil
+}
+
+// safe refuses a plan that would take something away from under a set.
+func (i *Installer) safe(ctx context.Context, p *Plan) error {
+	if p.before == nil {
+		return nil
+	}
+	return p.before.safe(ctx, i, p.config, p.base, p.Changes)
 }
 
 // changeSet makes the change set and reads it once it is worked out.
@@ -145,7 +154,7 @@ func (i *Installer) changeSet(ctx context.Context, p *Plan, body []byte, paramet
 // leaves none.
 func (i *Installer) readChangeSet(ctx context.Context, p *Plan) error {
 	for {
-		out, err := i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &p.changeSet})
+		out, err := i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &p.changeSet, IncludePropertyValues: aws.Bool(true)})
 		if err != nil {
 			return awserr.Mark(err, "describe the change set of stack %s", p.Name)
 		}
@@ -154,7 +163,7 @@ func (i *Installer) readChangeSet(ctx context.Context, p *Plan) error {
 			return i.readChanges(ctx, p, out)
 		case types.ChangeSetStatusFailed:
 			if reason := aws.ToString(out.StatusReason); !strings.Contains(reason, "didn't contain changes") && !strings.Contains(reason, "No updates are to be performed") {
-				return errors.Join(fmt.Errorf("work out the changes of stack %s: %s", p.Name, cfn.Explain(reason)), i.Discard(ctx, p))
+				return fmt.Errorf("work out the changes of stack %s: %s", p.Name, cfn.Explain(reason))
 			}
 			return i.Discard(ctx, p)
 		}
@@ -174,7 +183,7 @@ func (i *Installer) readChanges(ctx context.Context, p *Plan, out *cloudformatio
 			c := Change{Action: strings.ToLower(string(r.Action)), ID: aws.ToString(r.LogicalResourceId), Type: aws.ToString(r.ResourceType), Replaces: r.Replacement == types.ReplacementTrue || r.Replacement == types.ReplacementConditional}
 			for _, d := range r.Details {
 				if d.Target != nil && d.Target.Name != nil {
-					c.Properties = append(c.Properties, *d.Target.Name)
+					c.Properties = append(c.Properties, *d.Target.Name+values(d.Target))
 				}
 			}
 			slices.Sort(c.Properties)
@@ -185,17 +194,29 @@ func (i *Installer) readChanges(ctx context.Context, p *Plan, out *cloudformatio
 			break
 		}
 		var err error
-		if out, err = i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &p.changeSet, NextToken: out.NextToken}); err != nil {
+		if out, err = i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &p.changeSet, NextToken: out.NextToken, IncludePropertyValues: aws.Bool(true)}); err != nil {
 			return awserr.Mark(err, "describe the change set of stack %s", p.Name)
 		}
 	}
 	for _, c := range p.Changes {
 		if c.Type == "AWS::DynamoDB::Table" && c.Action != "add" && (c.Replaces || c.Action == "remove") {
-			return errors.Join(&refusedError{fmt.Sprintf("stack %s: the change would %s the table and lose every run and set in it", p.Name, map[bool]string{true: "replace", false: "remove"}[c.Replaces]),
-				"go back to the configuration that was deployed, or drawbridge destroy first"}, i.Discard(ctx, p))
+			return &refusedError{fmt.Sprintf("stack %s: the change would %s the table and lose every run and set in it", p.Name, map[bool]string{true: "replace", false: "remove"}[c.Replaces]),
+				"go back to the configuration that was deployed, or drawbridge destroy first"}
 		}
 	}
 	return nil
+}
+
+// longest is how long a value may be to be shown, in bytes.
+const longest = 40
+
+// values shows what a property was and becomes, if both are short.
+func values(t *types.ResourceTargetDefinition) string {
+	before, after := aws.ToString(t.BeforeValue), aws.ToString(t.AfterValue)
+	if before == "" && after == "" || len(before) > longest || len(after) > longest {
+		return ""
+	}
+	return fmt.Sprintf(" (%s -> %s)", before, after)
 }
 
 // refusedError is a deployment that is not carried out.
@@ -225,7 +246,13 @@ func (i *Installer) Discard(ctx context.Context, p *Plan) error {
 
 // Execute uploads the code, executes the plan's change set and waits for the end,
 // telling of each event.
+//
+// The code of earlier deployments is removed from the bucket, and a pause reaches
+// sets that are new.
 func (i *Installer) Execute(ctx context.Context, p *Plan, tell func(Event)) error {
+	if err := i.safe(ctx, p); err != nil { // things may have changed since the plan was made
+		return errors.Join(err, i.Discard(context.WithoutCancel(ctx), p))
+	}
 	if err := i.bucket(ctx, p.Name); err != nil {
 		return err
 	}
@@ -244,9 +271,22 @@ func (i *Installer) Execute(ctx context.Context, p *Plan, tell func(Event)) erro
 		return err
 	}
 	if status != types.StackStatusCreateComplete && status != types.StackStatusUpdateComplete {
-		return i.failure(ctx, p.stackID, p.Name, status)
+		return i.failure(ctx, p.stackID, p.Name, from, status)
 	}
-	_, err = i.Clients.CloudFormation.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &p.Name, EnableTerminationProtection: aws.Bool(true)})
+	if p.before != nil {
+		if err := p.before.carryOver(ctx, i, p.base); err != nil {
+			return err
+		}
+	}
+	if err := i.Protect(ctx, p); err != nil {
+		return err
+	}
+	return i.clearBucket(ctx, i.Bucket(p.Name), slices.Collect(maps.Keys(p.uploads)))
+}
+
+// Protect protects a deployed stack against deletion by hand.
+func (i *Installer) Protect(ctx context.Context, p *Plan) error {
+	_, err := i.Clients.CloudFormation.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &p.Name, EnableTerminationProtection: aws.Bool(true)})
 	return awserr.Mark(err, "protect stack %s against deletion", p.Name)
 }
 
@@ -304,20 +344,35 @@ func (e *goesOnError) Hint() string {
 	return "look again with: aws cloudformation describe-stack-events --stack-name " + e.stack + "; the same command once more is safe when it has ended"
 }
 
-// failure says why an operation on a stack failed: the first resource that did.
-func (i *Installer) failure(ctx context.Context, id, name string, status types.StackStatus) error {
-	out, err := i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &id})
+// failure says why an operation on a stack, begun at from, failed: the first
+// resource that did.
+func (i *Installer) failure(ctx context.Context, id, name string, from time.Time, status types.StackStatus) error {
 	reason := "no reason given"
-	if err == nil {
+	var next *string
+	for more := true; more; more = next != nil {
+		out, err := i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &id, NextToken: next})
+		if err != nil {
+			break
+		}
+		next = out.NextToken
 		for _, e := range out.StackEvents { // the newest first, so that the oldest failure is the last one seen
+			if aws.ToTime(e.Timestamp).Before(from) {
+				next = nil
+				break
+			}
 			if r := aws.ToString(e.ResourceStatusReason); strings.HasSuffix(string(e.ResourceStatus), "_FAILED") && !strings.Contains(r, "cancelled") && aws.ToString(e.PhysicalResourceId) != id {
 				reason = aws.ToString(e.LogicalResourceId) + ": " + r
 			}
 		}
 	}
 	hint := "correct the cause and deploy again: CloudFormation has gone back to what was there before"
-	if status == types.StackStatusRollbackComplete || status == types.StackStatusRollbackFailed {
+	switch status {
+	case types.StackStatusRollbackComplete, types.StackStatusRollbackFailed, types.StackStatusCreateFailed:
 		hint = "correct the cause and deploy again: the next deployment removes what is left of this one first"
+	case types.StackStatusDeleteFailed:
+		hint = "correct the cause, then drawbridge destroy again; it goes on with what is left"
+	case types.StackStatusUpdateRollbackFailed:
+		hint = "correct the cause, then: aws cloudformation continue-update-rollback --stack-name " + name
 	}
 	return &refusedError{fmt.Sprintf("stack %s is %s: %s", name, status, cfn.Explain(reason)), hint}
 }
@@ -360,12 +415,12 @@ func (i *Installer) Installed(ctx context.Context, name string) (*Stack, error) 
 	for _, o := range st.Outputs {
 		s.Outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
 	}
-	return s, s.check(owner)
+	return s, s.check(owner, st.StackStatus == types.StackStatusReviewInProgress && i.planned(ctx, name))
 }
 
-func (s *Stack) check(owner string) error {
+func (s *Stack) check(owner string, plans bool) error {
 	switch {
-	case s.Status == types.StackStatusReviewInProgress && owner == "" || owner == s.Name && s.Status == types.StackStatusReviewInProgress:
+	case s.Status == types.StackStatusReviewInProgress && (owner == s.Name || plans):
 		return fmt.Errorf("stack %s: %w", s.Name, ErrNotInstalled) // an earlier plan was interrupted
 	case owner != s.Name:
 		return &foreignError{fmt.Sprintf("stack %s does not carry the tag %s=%s", s.Name, cfn.OwnerTag, s.Name), "it is somebody else's and is left alone; choose another name: in the configuration"}
@@ -386,6 +441,14 @@ func (s *Stack) check(owner string) error {
 	return nil
 }
 
+// planned says whether a stack in review holds a change set of ours.
+func (i *Installer) planned(ctx context.Context, name string) bool {
+	out, err := i.Clients.CloudFormation.ListChangeSets(ctx, &cloudformation.ListChangeSetsInput{StackName: &name})
+	return err == nil && slices.ContainsFunc(out.Summaries, func(s types.ChangeSetSummary) bool {
+		return strings.HasPrefix(aws.ToString(s.ChangeSetName), "drawbridge-")
+	})
+}
+
 // failedBeforeError is an installation whose creation or removal failed.
 type failedBeforeError struct {
 	name   string
@@ -404,15 +467,31 @@ func (e *failedBeforeError) Hint() string {
 	return "drawbridge deploy removes what is left first, then tries again; drawbridge destroy removes it alone"
 }
 
-// clear deletes a stack whose creation or deletion failed: CloudFormation allows
+// Failed says whether an error reports what is left of a creation or a removal
+// that failed, which Clear removes.
+func Failed(err error) bool {
+	var failed *failedBeforeError
+	return errors.As(err, &failed)
+}
+
+// Clear deletes a stack whose creation or deletion failed: CloudFormation allows
 // nothing else with it.
-func (i *Installer) clear(ctx context.Context, s *Stack) error {
-	if _, err := i.Clients.CloudFormation.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &s.ID}); err != nil {
+func (i *Installer) Clear(ctx context.Context, name string) error {
+	s, err := i.Installed(ctx, name)
+	if !Failed(err) {
+		return err
+	}
+	from := i.Clock.Now().Add(-time.Second)
+	api := i.Clients.CloudFormation
+	if _, err := api.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &s.Name, EnableTerminationProtection: aws.Bool(false)}); err != nil {
+		return awserr.Mark(err, "lift the protection of stack %s", s.Name)
+	}
+	if _, err := api.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &s.ID}); err != nil {
 		return awserr.Mark(err, "delete the failed stack %s", s.Name)
 	}
-	status, err := i.follow(ctx, s.ID, s.Name, i.Clock.Now(), func(Event) {})
+	status, err := i.follow(ctx, s.ID, s.Name, from, func(Event) {})
 	if err == nil && status != types.StackStatusDeleteComplete {
-		return i.failure(ctx, s.ID, s.Name, status)
+		return i.failure(ctx, s.ID, s.Name, from, status)
 	}
 	return err
 }

@@ -15,6 +15,8 @@ import (
 	"drawbridge/internal/functions"
 	"drawbridge/internal/install"
 	"drawbridge/internal/sandbox"
+	"drawbridge/internal/store"
+	"drawbridge/scheduler"
 )
 
 // standIns are what stand in for the functions: no test here runs them.
@@ -97,7 +99,7 @@ func TestDeployOverAnotherVersion(t *testing.T) {
 				}
 			}
 			put(t, sim, template, tt.schema)
-			p, err := i.Plan(t.Context(), c, []byte("x"), standIns, true)
+			p, err := i.Plan(t.Context(), c, []byte("x"), standIns)
 			switch {
 			case tt.failure == "" && err != nil:
 				t.Errorf("%s: %v", tt.name, err)
@@ -120,7 +122,7 @@ func TestDeployAndRemoveLeaveNothingBehind(t *testing.T) {
 			}
 			return left
 		}
-		p, err := i.Plan(t.Context(), c, []byte("sets: {}"), standIns, true)
+		p, err := i.Plan(t.Context(), c, []byte("sets: {}"), standIns)
 		if err != nil || !p.Creates {
 			t.Fatalf("plan %+v, %v", p, err)
 		}
@@ -131,7 +133,7 @@ func TestDeployAndRemoveLeaveNothingBehind(t *testing.T) {
 		if left := ours(); len(left) > 0 {
 			t.Errorf("a plan that was discarded left %v", left)
 		}
-		if p, err = i.Plan(t.Context(), c, []byte("sets: {}"), standIns, true); err != nil {
+		if p, err = i.Plan(t.Context(), c, []byte("sets: {}"), standIns); err != nil {
 			t.Fatal(err)
 		}
 		var last install.Event
@@ -161,13 +163,119 @@ func TestDeployAndRemoveLeaveNothingBehind(t *testing.T) {
 func TestABucketOfSomebodyElseIsLeftAlone(t *testing.T) {
 	inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config) {
 		sim.AddBucket(i.Bucket("drawbridge"))
-		p, err := i.Plan(t.Context(), c, []byte("x"), standIns, true)
+		p, err := i.Plan(t.Context(), c, []byte("x"), standIns)
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = i.Execute(t.Context(), p, func(install.Event) {})
 		if err == nil || !strings.Contains(err.Error(), "does not carry the tag") || hintOf(err) == "" {
 			t.Errorf("Execute = %v", err)
+		}
+	})
+}
+
+// TestDeployTakesNothingAwayFromUnderASet goes through what a deployment may not
+// do while a set is up with a run, and may do once it is absent.
+func TestDeployTakesNothingAwayFromUnderASet(t *testing.T) {
+	const before = `
+sets:
+  main: {subnets: [subnet-1, subnet-2]}
+jobs:
+  hello: {set: main, cluster: c, taskDefinition: hello}
+  other: {set: main, cluster: c, taskDefinition: other}
+`
+	for _, tt := range []struct{ name, old, new, failure string }{
+		{"the set", "main", "renamed", "set main is no longer a set of its own"},
+		{"its mode", "sets:", "mode: observe\nsets:", "set main is only observed"},
+		{"the job of a run", "  hello: {set: main, cluster: c, taskDefinition: hello}\n", "", "job hello is no longer in the configuration, and its run hello/a is running"},
+		{"the cluster of a run", "cluster: c, taskDefinition: hello", "cluster: d, taskDefinition: hello", "job hello moves to cluster d"},
+		{"the endpoints' security group", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], endpointSecurityGroups: [sg-1]", "which tasks may use"},
+		{"the S3 gateway", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], s3Gateway: set", "the deployment would remove S3GatewayMain"},
+		{"another job: nothing", "  other: {set: main, cluster: c, taskDefinition: other}\n", "", ""},
+		{"a limit: nothing", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], hoursPerDay: 20", ""},
+	} {
+		after := strings.ReplaceAll(before, tt.old, tt.new)
+		if after == before {
+			t.Fatalf("%s: the case changes nothing", tt.name)
+		}
+		for _, up := range []bool{true, false} {
+			inAccount(t, before, func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.Config) {
+				put(t, sim, templateOf(t, before), "1")
+				c, err := config.Parse("drawbridge.yaml", []byte(after))
+				if err != nil {
+					t.Fatal(err)
+				}
+				sim.AddCluster("d")
+				sim.AddSecurityGroup("sg-1", "vpc-0000000000000d0a0", "theirs")
+				if up {
+					state := store.New(i.Clients.DynamoDB, "drawbridge")
+					if _, err := state.SaveSet(t.Context(), scheduler.Set{Name: "main", Phase: scheduler.Available, Generation: 1}); err != nil {
+						t.Fatal(err)
+					}
+					run := scheduler.Run{ID: "hello/a", Job: "hello", Set: "main", Event: "a", State: scheduler.Running, Attempt: 1, Cluster: "c"}
+					if _, err := state.Record(t.Context(), run); err != nil {
+						t.Fatal(err)
+					}
+				}
+				p, err := i.Plan(t.Context(), c, []byte("x"), standIns)
+				switch {
+				case up && tt.failure != "" && (err == nil || !strings.Contains(err.Error(), tt.failure) || hintOf(err) == ""):
+					t.Errorf("%s, while it is up: %v, want %q with a remedy", tt.name, err, tt.failure)
+				case (!up || tt.failure == "") && err != nil:
+					t.Errorf("%s, up %t: %v", tt.name, up, err)
+				case err == nil:
+					if err := i.Discard(t.Context(), p); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestEveryNameGetsALogicalIDOfItsOwn(t *testing.T) {
+	const text = `
+sets:
+  a-b: {subnets: [subnet-1]}
+  ab: {subnets: [subnet-2]}
+  a--b: {subnets: [subnet-3]}
+  idle: {subnets: [subnet-4]}
+jobs:
+  hello-1: {set: a-b, cluster: c, taskDefinition: h, on: [{source: [x]}]}
+  hello1: {set: ab, cluster: c, taskDefinition: h, on: [{source: [x]}]}
+  hello: {set: a--b, cluster: c, taskDefinition: h, on: [{source: [x]}, {source: [y]}]}
+`
+	template := templateOf(t, text)
+	if n := strings.Count(template, `"AWS::Events::Rule"`); n != 3+4 {
+		t.Errorf("%d rules, want three of the reaper and four of jobs", n)
+	}
+	if n := strings.Count(template, `"AWS::EC2::SecurityGroup"`); n != 4+3 {
+		t.Errorf("%d security groups, want four of endpoints and three of tasks", n)
+	}
+	inAccount(t, text, func(t *testing.T, sim *awssim.Sim, _ *install.Installer, _ *config.Config) {
+		put(t, sim, template, "1") // a set without jobs included
+	})
+}
+
+func TestAPauseReachesSetsThatAreNew(t *testing.T) {
+	const before, after = "sets:\n  main: {subnets: [subnet-1]}\njobs:\n  hello: {set: main, cluster: c, taskDefinition: hello}\n",
+		"sets:\n  main: {subnets: [subnet-1]}\n  more: {subnets: [subnet-2]}\njobs:\n  hello: {set: main, cluster: c, taskDefinition: hello}\n"
+	inAccount(t, after, func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config) {
+		put(t, sim, templateOf(t, before), "1")
+		state := store.New(i.Clients.DynamoDB, "drawbridge")
+		if _, err := state.SaveSet(t.Context(), scheduler.Set{Name: "main", Phase: scheduler.Absent, Pause: &scheduler.Pause{By: "user/a"}}); err != nil {
+			t.Fatal(err)
+		}
+		p, err := i.Plan(t.Context(), c, []byte("x"), standIns)
+		if err == nil {
+			err = i.Execute(t.Context(), p, func(install.Event) {})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := state.LoadSet(t.Context(), "more")
+		if err != nil || set.Pause == nil {
+			t.Errorf("the new set is %+v, %v; want it paused as the others are", set, err)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,6 +15,9 @@ import (
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/clock"
+	"drawbridge/internal/config"
+	"drawbridge/internal/store"
 	"drawbridge/scheduler"
 )
 
@@ -57,43 +61,92 @@ const changeTries = 20
 
 // UpdateSet writes a change to a set's item.
 func UpdateSet(ctx context.Context, a *app.App, name scheduler.SetName, change func(*scheduler.Set)) error {
+	return updateSet(ctx, a.Store, a.Clock, name, func(s *scheduler.Set) bool {
+		change(s)
+		return true
+	})
+}
+
+// updateSet writes a change to a set's item, if change makes one.
+func updateSet(ctx context.Context, state *store.Store, ck clock.Clock, name scheduler.SetName, change func(*scheduler.Set) bool) error {
 	for range changeTries {
-		set, err := a.Store.LoadSet(ctx, name)
-		if err != nil {
+		set, err := state.LoadSet(ctx, name)
+		if err != nil || !change(&set) {
 			return err
 		}
-		change(&set)
-		if _, err = a.Store.SaveSet(ctx, set); !errors.Is(err, scheduler.ErrConflict) {
+		if _, err = state.SaveSet(ctx, set); !errors.Is(err, scheduler.ErrConflict) {
 			return err
 		}
-		if err := a.Clock.Sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := ck.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	return fmt.Errorf("change set %s: %w, %d times", name, scheduler.ErrConflict, changeTries)
 }
 
+// destroyReason is the reason of pauses and take-downs before a removal.
+const destroyReason = "drawbridge destroy"
+
+// Close keeps new runs away from every set. It returns a function that undoes
+// that, for a removal that is refused after all.
+func Close(ctx context.Context, a *app.App, by string) (reopen func(context.Context) error, err error) {
+	var closed []scheduler.SetName
+	reopen = func(ctx context.Context) error {
+		var errs []error
+		for _, name := range closed {
+			errs = append(errs, UpdateSet(ctx, a, name, func(s *scheduler.Set) { s.Pause = nil }))
+			errs = append(errs, a.Wake(ctx, scheduler.Launcher, name, "not destroyed after all"))
+		}
+		return errors.Join(errs...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Config.Sets)) {
+		mine := false
+		err := updateSet(ctx, a.Store, a.Clock, name, func(s *scheduler.Set) bool {
+			mine = s.Pause == nil
+			if mine {
+				s.Pause = &scheduler.Pause{At: a.Clock.Now(), By: by, Reason: destroyReason}
+			}
+			return mine
+		})
+		if err != nil {
+			return reopen, err
+		}
+		if mine {
+			closed = append(closed, name)
+		}
+	}
+	return reopen, nil
+}
+
 // TakeDown takes every set down without waiting for the end of its paid hour: new
 // runs are kept away, holds end, tasks are stopped, and the reaper does the rest.
 // It returns when all are absent.
 func TakeDown(ctx context.Context, a *app.App, by string, tell func(string)) error {
-	for _, name := range slices.Sorted(maps.Keys(a.Config.Sets)) {
-		if err := takeDown(ctx, a, name, by, tell); err != nil {
-			return err
-		}
+	if _, err := Close(ctx, a, by); err != nil {
+		return err
 	}
 	for woken := (time.Time{}); ; {
-		left, err := up(ctx, a)
-		if err != nil || len(left) == 0 {
-			return err
+		left := 0
+		for _, name := range slices.Sorted(maps.Keys(a.Config.Sets)) {
+			s, err := State(ctx, a, name)
+			if err != nil {
+				return err
+			}
+			if s.Set.Phase == scheduler.Absent && holding(s.Runs) == 0 {
+				continue
+			}
+			left++
+			if err := takeDown(ctx, a, s, tell); err != nil {
+				return err
+			}
+		}
+		if left == 0 {
+			return nil
 		}
 		if now := a.Clock.Now(); now.Sub(woken) >= time.Minute { // the reaper may be busy, or have missed it
 			woken = now
-			for _, s := range left {
-				tell(fmt.Sprintf("set %s is %s, %d tasks", s.Set.Name, s.Set.Phase, tasks(s.Runs)))
-				if err := a.Wake(ctx, scheduler.Reaper, s.Set.Name, "drawbridge destroy"); err != nil {
-					return err
-				}
+			if err := wakeAll(ctx, a, tell); err != nil {
+				return err
 			}
 		}
 		if err := a.Clock.Sleep(ctx, 3*time.Second); err != nil {
@@ -102,16 +155,33 @@ func TakeDown(ctx context.Context, a *app.App, by string, tell func(string)) err
 	}
 }
 
-func takeDown(ctx context.Context, a *app.App, name scheduler.SetName, by string, tell func(string)) error {
-	s, err := State(ctx, a, name)
+func wakeAll(ctx context.Context, a *app.App, tell func(string)) error {
+	states, err := States(ctx, a)
 	if err != nil {
 		return err
 	}
-	err = UpdateSet(ctx, a, name, func(set *scheduler.Set) {
-		set.Pause = &scheduler.Pause{At: a.Clock.Now(), By: by, Reason: "drawbridge destroy"}
-		if set.Phase != scheduler.Absent {
-			set.TakeDown = "drawbridge destroy"
+	for _, s := range states {
+		if s.Set.Phase == scheduler.Absent {
+			continue
 		}
+		tell(fmt.Sprintf("set %s is %s, tasks: %d", s.Set.Name, s.Set.Phase, holding(s.Runs)))
+		if err := a.Wake(ctx, scheduler.Reaper, s.Set.Name, destroyReason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeDown marks a set, ends its holds and stops its tasks. It is called again and
+// again until the set is absent.
+func takeDown(ctx context.Context, a *app.App, s SetState, tell func(string)) error {
+	name := s.Set.Name
+	err := updateSet(ctx, a.Store, a.Clock, name, func(set *scheduler.Set) bool {
+		if set.Phase == scheduler.Absent || set.TakeDown != "" {
+			return false
+		}
+		set.TakeDown = destroyReason
+		return true
 	})
 	if err != nil {
 		return err
@@ -123,18 +193,63 @@ func takeDown(ctx context.Context, a *app.App, name scheduler.SetName, by string
 		}
 	}
 	for _, r := range s.Runs {
-		if r.State != scheduler.Running {
-			continue
-		}
-		tell(fmt.Sprintf("set %s: the task of run %s is stopped", name, r.ID))
-		if err := a.Tasks.Stop(ctx, r, "drawbridge: destroy"); err != nil {
+		if err := end(ctx, a, r, tell); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func tasks(runs []scheduler.Run) int {
+// startLost is how long after its intent a start without a task is given up.
+const startLost = 2 * time.Minute
+
+// end ends a run that has a task, or may have one: it stops the task, and gives up
+// a start that has none.
+func end(ctx context.Context, a *app.App, r scheduler.Run, tell func(string)) error {
+	switch {
+	case r.State != scheduler.Running && r.State != scheduler.Starting || !r.StopAsked.IsZero():
+		return nil
+	case a.Config.Mode == config.Observe:
+		return giveUp(ctx, a, r, "it was only observed, and is no longer")
+	}
+	if r.State == scheduler.Starting {
+		found, err := a.Tasks.Describe(ctx, []scheduler.Run{r})
+		if err != nil {
+			return err
+		}
+		t, ok := found[r.ID]
+		if !ok {
+			if a.Clock.Now().Sub(r.StartingAt) < startLost {
+				return nil // it may come yet
+			}
+			tell(fmt.Sprintf("set %s: run %s has no task and is given up", r.Set, r.ID))
+			return giveUp(ctx, a, r, "its start was left behind; given up by "+destroyReason)
+		}
+		r.TaskARN = t.ARN
+	}
+	tell(fmt.Sprintf("set %s: the task of run %s is stopped", r.Set, r.ID))
+	if err := a.Tasks.Stop(ctx, r, "drawbridge: destroy"); err != nil {
+		return err
+	}
+	if r.State == scheduler.Running { // remembered, so that it is asked for once
+		r.StopAsked, r.Reason = a.Clock.Now(), "stopped by "+destroyReason
+		if err := a.Store.Advance(ctx, []scheduler.Run{r}); err != nil && !errors.Is(err, scheduler.ErrConflict) {
+			return err
+		}
+	}
+	return nil
+}
+
+func giveUp(ctx context.Context, a *app.App, r scheduler.Run, reason string) error {
+	r.State, r.Outcome, r.FinishedAt, r.Reason = scheduler.Finished, scheduler.Lost, a.Clock.Now(), reason
+	if err := a.Store.Advance(ctx, []scheduler.Run{r}); err != nil && !errors.Is(err, scheduler.ErrConflict) {
+		return err
+	}
+	return nil
+}
+
+// holding counts the runs that have a task or may have one.
+func holding(runs []scheduler.Run) int {
 	n := 0
 	for _, r := range runs {
 		if r.State == scheduler.Running || r.State == scheduler.Starting {
@@ -144,23 +259,31 @@ func tasks(runs []scheduler.Run) int {
 	return n
 }
 
-// up returns the sets that are not absent.
-func up(ctx context.Context, a *app.App) ([]SetState, error) {
-	all, err := States(ctx, a)
-	return slices.DeleteFunc(all, func(s SetState) bool { return s.Set.Phase == scheduler.Absent }), err
-}
-
 // Remove deletes the base stack and the bucket, and waits until they are gone. It
-// returns whether there was anything. The sets have to be absent.
+// returns whether there was anything. The sets have to be absent; endpoint stacks
+// of ours that are there all the same are refused.
 func (i *Installer) Remove(ctx context.Context, name string, tell func(Event)) (bool, error) {
+	left, err := i.setStacks(ctx, name)
+	if err != nil {
+		return false, err
+	}
+	if len(left) > 0 {
+		return false, &foreignError{fmt.Sprintf("remove %s: %v: %s", name, errLeft, strings.Join(left, ", ")),
+			"nothing would delete them any more; drawbridge destroy --force takes down what the table knows, aws cloudformation delete-stack the others"}
+	}
 	found := false
 	stack, err := i.Installed(ctx, name)
 	var failed *failedBeforeError
 	switch {
 	case errors.As(err, &failed):
 		found = true
-		if err := i.clear(ctx, stack); err != nil {
+		if err := i.Clear(ctx, name); err != nil {
 			return true, err
+		}
+	case stack != nil && stack.Status == types.StackStatusReviewInProgress && errors.Is(err, ErrNotInstalled):
+		found = true // what an interrupted plan has left
+		if _, err := i.Clients.CloudFormation.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &stack.ID}); err != nil {
+			return true, awserr.Mark(err, "delete the empty stack %s", name)
 		}
 	case errors.Is(err, ErrNotInstalled):
 	case err != nil:
@@ -189,7 +312,7 @@ func (i *Installer) removeStack(ctx context.Context, s *Stack, tell func(Event))
 		return err
 	}
 	if status != types.StackStatusDeleteComplete {
-		return i.failure(ctx, s.ID, s.Name, status)
+		return i.failure(ctx, s.ID, s.Name, from, status)
 	}
 	return nil
 }

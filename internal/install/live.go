@@ -2,43 +2,167 @@ package install
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 
 	"drawbridge/cfn"
+	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
 	"drawbridge/internal/store"
 	"drawbridge/scheduler"
 )
 
-// replaces refuses a deployment that would lose sight of a set which is up: one
-// that is no longer in the configuration, or lies in another VPC now.
-func (s *Stack) replaces(ctx context.Context, i *Installer, c *config.Config, next cfn.Base) error {
-	state := store.New(i.Clients.DynamoDB, cfn.NamesOf(c.Name, i.Place.Region).Table)
+// live are the sets of an installation that are up or asked for.
+type live struct {
+	set    scheduler.Set
+	runs   []scheduler.Run
+	leases []scheduler.Lease
+}
+
+func (l live) String() string {
+	return fmt.Sprintf("is %s with %d runs and %d holds", l.set.Phase, len(l.runs), len(l.leases))
+}
+
+// busy returns the sets that are up or asked for, as they are deployed.
+func (s *Stack) busy(ctx context.Context, i *Installer) ([]live, error) {
+	state := store.New(i.Clients.DynamoDB, cfn.NamesOf(s.Name, i.Place.Region).Table)
+	var out []live
 	for _, name := range slices.Sorted(maps.Keys(s.Installed.Sets)) {
-		n := slices.IndexFunc(next.Sets, func(x cfn.BaseSet) bool { return x.Name == name })
-		why := ""
-		switch {
-		case n < 0:
-			why = "is no longer a set of its own"
-		case next.Sets[n].VPC != s.Installed.Sets[name].VPC:
-			why = "moves from " + s.Installed.Sets[name].VPC + " to " + next.Sets[n].VPC
-		default:
-			continue
-		}
 		set, err := state.LoadSet(ctx, scheduler.SetName(name))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		runs, leases, err := state.Live(ctx, scheduler.SetName(name))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if set.Phase != scheduler.Absent || len(runs)+len(leases) > 0 {
-			return &refusedError{fmt.Sprintf("set %s %s in the new configuration, and is %s with %d runs and %d holds", name, why, set.Phase, len(runs), len(leases)),
-				"wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then"}
+			out = append(out, live{set, runs, leases})
+		}
+	}
+	return out, nil
+}
+
+// wait is what to do about a set that is in the way.
+const wait = "wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then"
+
+// safe refuses a deployment that would take something away from under a set which
+// is up or asked for: the set itself, its mode, the job or the cluster of a run, or
+// the security groups and the gateway that its tasks use.
+func (s *Stack) safe(ctx context.Context, i *Installer, c *config.Config, next cfn.Base, changes []Change) error {
+	busy, err := s.busy(ctx, i)
+	if err != nil {
+		return err
+	}
+	for _, l := range busy {
+		if why := s.loses(l, next); why != "" {
+			return &refusedError{fmt.Sprintf("set %s %s in the new configuration, and %s", l.set.Name, why, l), wait}
+		}
+		for _, r := range l.runs {
+			if j := c.Jobs[r.Job]; j == nil {
+				return &refusedError{fmt.Sprintf("job %s is no longer in the configuration, and its run %s is %s", r.Job, r.ID, r.State), "wait until it has ended (drawbridge runs)"}
+			} else if r.Cluster != "" && r.Cluster != j.Cluster {
+				return &refusedError{fmt.Sprintf("job %s moves to cluster %s, and its run %s is %s in %s", r.Job, j.Cluster, r.ID, r.State, r.Cluster), "wait until it has ended (drawbridge runs)"}
+			}
+		}
+		for _, ch := range changes {
+			if ch.Action != "add" && strings.HasPrefix(ch.Type, "AWS::EC2::") {
+				return &refusedError{fmt.Sprintf("the deployment would %s %s, which tasks may use, and set %s %s", ch.Action, ch.ID, l.set.Name, l), wait}
+			}
 		}
 	}
 	return nil
 }
+
+// loses says what a deployed set would lose; "" for nothing.
+func (s *Stack) loses(l live, next cfn.Base) string {
+	n := slices.IndexFunc(next.Sets, func(x cfn.BaseSet) bool { return x.Name == string(l.set.Name) })
+	switch {
+	case n < 0:
+		return "is no longer a set of its own"
+	case next.Sets[n].VPC != s.Installed.Sets[string(l.set.Name)].VPC:
+		return "moves from " + s.Installed.Sets[string(l.set.Name)].VPC + " to " + next.Sets[n].VPC
+	case next.Observe != s.Installed.Observe && next.Observe:
+		return "is only observed"
+	case next.Observe != s.Installed.Observe:
+		return "is no longer only observed"
+	}
+	return ""
+}
+
+// carryOver hands a pause on to sets that are new, and forgets what was only
+// observed when the mode changes.
+func (s *Stack) carryOver(ctx context.Context, i *Installer, next cfn.Base) error {
+	state := store.New(i.Clients.DynamoDB, cfn.NamesOf(s.Name, i.Place.Region).Table)
+	var pause *scheduler.Pause
+	for _, name := range slices.Sorted(maps.Keys(s.Installed.Sets)) {
+		set, err := state.LoadSet(ctx, scheduler.SetName(name))
+		if err != nil {
+			return err
+		}
+		if set.Pause != nil {
+			pause = set.Pause
+		}
+	}
+	for _, b := range next.Sets {
+		err := updateSet(ctx, state, i.Clock, scheduler.SetName(b.Name), func(set *scheduler.Set) bool {
+			changed := false
+			if _, known := s.Installed.Sets[b.Name]; !known && pause != nil && set.Pause == nil {
+				set.Pause, changed = pause, true
+			}
+			if next.Observe != s.Installed.Observe && set.TotalHours > 0 {
+				set.DayHours, set.TotalHours, set.CountedSince, changed = 0, 0, time.Time{}, true
+			}
+			return changed
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setStacks returns the names of the endpoint stacks of an installation that are
+// there, whatever its table says.
+func (i *Installer) setStacks(ctx context.Context, owner string) ([]string, error) {
+	var names []string
+	var next *string
+	for {
+		out, err := i.Clients.CloudFormation.ListStacks(ctx, &cloudformation.ListStacksInput{NextToken: next})
+		if err != nil {
+			return nil, awserr.Mark(err, "list the stacks")
+		}
+		for _, st := range out.StackSummaries {
+			if name := aws.ToString(st.StackName); st.StackStatus != types.StackStatusDeleteComplete && strings.HasPrefix(name, owner+"-set-") {
+				names = append(names, name)
+			}
+		}
+		if next = out.NextToken; next == nil {
+			break
+		}
+	}
+	var ours []string
+	for _, name := range names {
+		out, err := i.Clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
+		if err != nil && !cfn.IsMissing(err) {
+			return nil, awserr.Mark(err, "describe stack %s", name)
+		}
+		if err == nil && len(out.Stacks) > 0 && slices.ContainsFunc(out.Stacks[0].Tags, func(t types.Tag) bool {
+			return aws.ToString(t.Key) == cfn.OwnerTag && aws.ToString(t.Value) == owner
+		}) {
+			ours = append(ours, name)
+		}
+	}
+	return ours, nil
+}
+
+// errLeft means that endpoint stacks stand although their sets are absent.
+var errLeft = errors.New("endpoint stacks are still there")

@@ -264,3 +264,67 @@ func TestATakeDownStopsTasksAndWaitsForNoBoundary(t *testing.T) {
 		}
 	})
 }
+
+func TestAStartLeftBehindIsEndedWithoutHasteInAPause(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		w.send(event("warm"))
+		time.Sleep(10 * time.Minute)
+		w.fault("kill", "launcher:2", 0) // after the intent was stored, before RunTask
+		w.send(event("left"))
+		time.Sleep(10 * time.Second)
+		w.pause(true)
+		before := w.sim.Ledger().Calls["dynamodb:TransactWriteItems"]
+		time.Sleep(40 * time.Minute)
+		if n := w.sim.Ledger().Calls["dynamodb:TransactWriteItems"] - before; n > 60 {
+			t.Errorf("%d transactions in 40 minutes of a pause", n)
+		}
+		if w.ran()["left"] != 1 {
+			t.Errorf("ran %v, want left once: its start was begun before the pause", w.ran())
+		}
+		w.send(event("kept"))
+		time.Sleep(3 * time.Hour)
+		if w.ran()["kept"] != 0 || w.live() != 0 {
+			t.Errorf("ran %v with %d endpoints up: it is paused", w.ran(), w.live())
+		}
+	})
+}
+
+func TestATakeDownGivesUpAStartThatWasLeftBehind(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		w.send(event("warm"))
+		time.Sleep(10 * time.Minute)
+		w.fault("kill", "launcher:2", 0)
+		w.send(event("left"))
+		time.Sleep(10 * time.Second)
+		began := time.Now()
+		if err := install.TakeDown(w.t.Context(), w.operator(), "user/test", func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > 15*time.Minute || w.live() != 0 {
+			t.Errorf("it took %s and %d endpoints are up", took, w.live())
+		}
+		for _, p := range Check(w.config.Billing, w.sim.Ledger(), 2) {
+			if p.Number == 2 && !p.Kept {
+				t.Errorf("promise 2 is broken: %s", p.Evidence)
+			}
+		}
+	})
+}
+
+func TestARunIsFollowedInItsOwnCluster(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		w.send(event("long", "SANDBOX_RUN_FOR=100m"))
+		time.Sleep(10 * time.Minute)
+		w.sim.AddCluster("elsewhere")
+		w.config.Jobs["hello"].Cluster = "elsewhere" // as if deployed by hand: deploy refuses it
+		time.Sleep(4 * time.Hour)
+		for _, p := range Check(w.config.Billing, w.sim.Ledger(), 1) {
+			if p.Number == 2 && !p.Kept {
+				t.Errorf("promise 2 is broken: %s", p.Evidence)
+			}
+		}
+		if w.ran()["long"] != 1 {
+			t.Errorf("ran %v", w.ran())
+		}
+	})
+}

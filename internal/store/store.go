@@ -337,14 +337,20 @@ func (s *Store) RecordAll(ctx context.Context, runs []scheduler.Run) error {
 }
 
 // Begin stores the intent to start runs if the set is available and each run
-// still waits, or was left starting with the same attempt.
-func (s *Store) Begin(ctx context.Context, name scheduler.SetName, runs []scheduler.Run) error {
-	items := []types.TransactWriteItem{{ConditionCheck: &types.ConditionCheck{
+// still waits, or was left starting with the same attempt. fresh says that some of
+// them wait; a paused set takes only those that were left.
+func (s *Store) Begin(ctx context.Context, name scheduler.SetName, runs []scheduler.Run, fresh bool) error {
+	check := &types.ConditionCheck{
 		TableName: &s.table, Key: key(name, setItem),
-		ConditionExpression:       aws.String("#phase = :available AND attribute_not_exists(#paused)"),
-		ExpressionAttributeNames:  map[string]string{"#phase": attrPhase, "#paused": attrPaused},
+		ConditionExpression:       aws.String("#phase = :available"),
+		ExpressionAttributeNames:  map[string]string{"#phase": attrPhase},
 		ExpressionAttributeValues: attributes{":available": text(string(scheduler.Available))},
-	}}}
+	}
+	if fresh {
+		check.ConditionExpression = aws.String("#phase = :available AND attribute_not_exists(#paused)")
+		check.ExpressionAttributeNames["#paused"] = attrPaused
+	}
+	items := []types.TransactWriteItem{{ConditionCheck: check}}
 	for _, r := range runs {
 		item, err := runItem(r)
 		if err != nil {

@@ -200,7 +200,7 @@ func TestDynamoDBBeginAndAdvanceAreConditional(t *testing.T) {
 		set := must[scheduler.Set](t)(s.SaveSet(ctx, scheduler.Set{Name: "main", Phase: scheduler.Available}))
 		must[scheduler.Run](t)(s.Record(ctx, run("a", scheduler.Waiting, 0)))
 		begin := func(attempt int) error {
-			return s.Begin(ctx, "main", []scheduler.Run{run("a", scheduler.Starting, attempt)})
+			return s.Begin(ctx, "main", []scheduler.Run{run("a", scheduler.Starting, attempt)}, true)
 		}
 		if err := begin(2); !errors.Is(err, scheduler.ErrConflict) {
 			t.Errorf("beginning attempt 2 of a run without attempts gave %v", err)
@@ -225,7 +225,7 @@ func TestDynamoDBBeginAndAdvanceAreConditional(t *testing.T) {
 		set.Phase = scheduler.Draining
 		must[scheduler.Set](t)(s.SaveSet(ctx, set))
 		must[scheduler.Run](t)(s.Record(ctx, run("b", scheduler.Waiting, 0)))
-		if err := s.Begin(ctx, "main", []scheduler.Run{run("b", scheduler.Starting, 1)}); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Begin(ctx, "main", []scheduler.Run{run("b", scheduler.Starting, 1)}, true); !errors.Is(err, scheduler.ErrConflict) {
 			t.Errorf("beginning on a draining set gave %v", err)
 		}
 	})
