@@ -312,11 +312,11 @@ func TestATakeDownGivesUpAStartThatWasLeftBehind(t *testing.T) {
 }
 
 func TestARunIsFollowedInItsOwnCluster(t *testing.T) {
-	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+	text := oneJob + "  other: {set: main, cluster: elsewhere, taskDefinition: other, securityGroups: [sg-1]}\n"
+	inWorld(t, text, awssim.Options{}, func(w *world) {
 		w.send(event("long", "SANDBOX_RUN_FOR=100m"))
 		time.Sleep(10 * time.Minute)
-		w.sim.AddCluster("elsewhere")
-		w.config.Jobs["hello"].Cluster = "elsewhere" // as if deployed by hand: deploy refuses it
+		delete(w.config.Jobs, "hello") // as if deployed by hand: deploy refuses it
 		time.Sleep(4 * time.Hour)
 		for _, p := range Check(w.config.Billing, w.sim.Ledger(), 1) {
 			if p.Number == 2 && !p.Kept {
