@@ -46,14 +46,12 @@ const (
 	endpointData = 0.01
 )
 
-// PricesIn returns the prices of a Region, and false for one that is not known.
+// PricesIn returns the prices of a Region, and false for one whose endpoints have
+// no known price.
 func PricesIn(region string) (Prices, bool) {
 	p, ok := table[region]
-	if !ok {
-		return Prices{}, false
-	}
 	p.IPv4, p.Data = publicIPv4, endpointData
-	return p, true
+	return p, ok
 }
 
 // PricedRegions returns the Regions whose prices are known, in order.

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
+
+	"drawbridge/endpoints"
 )
 
 // Exit codes of every verb.
@@ -39,6 +42,7 @@ type cli struct {
 	Resume  resumeCmd  `cmd:"" group:"operate" help:"End a pause."`
 	Replay  replayCmd  `cmd:"" group:"operate" help:"Put dead letters back into the queue."`
 
+	Estimate  estimateCmd  `cmd:"" group:"plan" help:"Compare what ways of reaching AWS from a private subnet cost in a month."`
 	Endpoints endpointsCmd `cmd:"" group:"plan" help:"Work out which endpoints a workload needs, and why."`
 
 	Demo     demoCmd     `cmd:"" group:"try" help:"Replay a day of real arrivals against a simulated AWS, and show what it costs."`
@@ -78,8 +82,17 @@ func newParser(c *cli, ctx context.Context, s streams, more ...kong.Option) (*ko
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
 		kong.ExplicitGroups(groups),
+		kong.Vars{"services": joinIDs(endpoints.Default())},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 	}, more...)...)
+}
+
+func joinIDs(ids []endpoints.ServiceID) string {
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = string(id)
+	}
+	return strings.Join(out, ", ")
 }
 
 // run parses args, carries out the verb and returns the exit code.

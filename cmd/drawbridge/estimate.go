@@ -1,0 +1,179 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"drawbridge/endpoints"
+	"drawbridge/internal/estimate"
+	"drawbridge/internal/output"
+	"drawbridge/internal/replay"
+	"drawbridge/scheduler"
+)
+
+type estimateCmd struct {
+	Trace          string                `help:"Arrivals: CSV with the header arrival_epoch_s,duration_s. Its length in time stands for every month." type:"existingfile" placeholder:"FILE"`
+	Cron           string                `help:"Schedule of the job: five fields, or AWS's cron(...) and rate(...)." placeholder:"EXPRESSION"`
+	Timezone       string                `help:"Time zone of --cron." default:"UTC" placeholder:"ZONE"`
+	JobsPerDay     float64               `help:"Number of jobs a day, at random times." placeholder:"N"`
+	Lasting        time.Duration         `help:"How long a job runs, with --cron and --jobs-per-day." default:"5m" placeholder:"DURATION"`
+	Services       []endpoints.ServiceID `help:"Services that the jobs reach. Default: ${services}." placeholder:"SERVICE"`
+	TaskDefinition string                `name:"task-definition" help:"Work the services out from this, as aws ecs describe-task-definition prints it." type:"existingfile" placeholder:"FILE"`
+	Zones          int                   `help:"Number of zones that hold each endpoint." default:"1"`
+	Region         string                `help:"Region, for its prices." env:"AWS_REGION,AWS_DEFAULT_REGION" default:"us-east-1" placeholder:"REGION"`
+	Billing        string                `help:"Where paid hours begin: ${enum}." enum:"clock,creation" default:"clock"`
+	Raise          time.Duration         `help:"How long a creation takes." default:"150s"`
+	Lower          time.Duration         `help:"How long a deletion takes." default:"120s"`
+	Data           float64               `help:"Gigabytes that a job moves beside its image, whose layers come by the free S3 gateway." default:"0" placeholder:"GB"`
+	Output         output.Format         `short:"o" help:"Output: ${enum}." enum:"table,json,yaml" default:"table" env:"DRAWBRIDGE_OUTPUT"`
+}
+
+// Help is the longer text of --help; kong calls it.
+func (estimateCmd) Help() string {
+	return "Needs no credentials. Give one of --trace, --cron and --jobs-per-day. Drawbridge is simulated on the arrivals, by the code that decides in AWS, with what its own parts cost."
+}
+
+// Run compares what ways of reaching AWS cost.
+func (c *estimateCmd) Run(_ context.Context, s streams) error {
+	in, err := c.input()
+	if err != nil {
+		return err
+	}
+	r, err := estimate.Make(in)
+	if err != nil {
+		return err
+	}
+	width, _ := terminalWidth(s.out)
+	return output.Write(s.out, c.Output, r, func(w io.Writer) error { return writeEstimate(w, output.Style{Width: width}, in, r) })
+}
+
+func (c *estimateCmd) input() (estimate.Input, error) {
+	c.Region = cmp.Or(c.Region, "us-east-1") // an empty variable is none
+	in := estimate.Input{Region: c.Region, Zones: c.Zones, Raise: c.Raise, Lower: c.Lower, DataGB: c.Data}
+	given := 0
+	for _, on := range []bool{c.Trace != "", c.Cron != "", c.JobsPerDay != 0} {
+		if on {
+			given++
+		}
+	}
+	switch {
+	case given != 1:
+		return in, &usageError{&hinted{errors.New("how often jobs run is not said, or said twice"), "give one of --trace FILE, --cron EXPRESSION and --jobs-per-day N"}}
+	}
+	for _, n := range []struct {
+		flag string
+		ok   bool
+		want string
+	}{
+		{"--jobs-per-day", c.JobsPerDay == 0 || c.JobsPerDay >= 0.01 && c.JobsPerDay <= 100000, "0.01 to 100000"},
+		{"--zones", c.Zones >= 1 && c.Zones <= 6, "1 to 6"},
+		{"--data", c.Data >= 0 && c.Data <= 1e6, "0 to 1000000 GB"},
+		{"--lasting", c.Lasting >= 0 && c.Lasting <= 14*24*time.Hour, "0s to 336h"},
+		{"--raise", c.Raise >= 0 && c.Raise < time.Hour, "0s to less than 1h"},
+		{"--lower", c.Lower >= 0 && c.Lower < time.Hour, "0s to less than 1h"},
+	} {
+		if !n.ok {
+			return in, &usageError{&hinted{errors.New(n.flag + " is out of range"), "give " + n.want}}
+		}
+	}
+	var err error
+	if in.Basis, err = scheduler.ParseBasis(c.Billing); err != nil {
+		return in, err
+	}
+	if in.Services, err = c.services(); err != nil {
+		return in, err
+	}
+	in.Prices, _ = endpoints.PricesIn(c.Region)
+	switch {
+	case c.Trace != "":
+		if in.Trace, err = replay.ReadFile(c.Trace); err != nil {
+			return in, err
+		}
+		if n := len(in.Trace.Arrivals); n > 0 {
+			in.Span = max(in.Trace.Arrivals[n-1].At.Sub(in.Trace.Arrivals[0].At), 24*time.Hour)
+		}
+	case c.Cron != "":
+		in.Trace, in.Span, err = estimate.Scheduled(c.Cron, c.Timezone, c.Lasting)
+	default:
+		in.Trace, in.Span = estimate.PerDay(c.JobsPerDay, c.Lasting)
+	}
+	if err == nil && len(in.Trace.Arrivals) == 0 {
+		err = &hinted{errors.New("no job runs in a month"), "then nothing is to be paid, whichever way"}
+	}
+	return in, err
+}
+
+// services counts the interface services.
+func (c *estimateCmd) services() (int, error) {
+	ids := c.Services
+	if c.TaskDefinition != "" {
+		text, err := readDocument(c.TaskDefinition)
+		if err != nil {
+			return 0, err
+		}
+		r, err := endpoints.Workload{Region: c.Region, TaskDefinitions: [][]byte{text}}.Requirements()
+		if err != nil {
+			return 0, err
+		}
+		ids = append(ids, r.IDs()...)
+	} else if len(ids) == 0 {
+		ids = endpoints.Default()
+	}
+	services, err := endpoints.Resolve(ids)
+	n := 0
+	for _, s := range services {
+		if s.Type == endpoints.Interface {
+			n++
+		}
+	}
+	return n, err
+}
+
+func writeEstimate(w io.Writer, style output.Style, in estimate.Input, r estimate.Report) error {
+	fmt.Fprintf(w, "%.0f jobs a month in %s, %s in %s, %s basis:\n\n", r.JobsPerMonth, r.Region, count(in.Services, "interface endpoint"), count(in.Zones, "zone"), in.Basis)
+	t := output.NewRows(style, "OPTION", "USD A MONTH", " ", "REACHES, AND WHAT IS AGAINST IT")
+	most := 0.0
+	for _, o := range r.Options {
+		if o.USD != nil {
+			most = max(most, *o.USD)
+		}
+	}
+	for _, o := range r.Options {
+		usd, bar := " not known", ""
+		if o.USD != nil {
+			usd = fmt.Sprintf("%10.2f", *o.USD)
+			if most > 0 {
+				bar = strings.Repeat("#", int(math.Ceil(*o.USD/most*12)))
+			}
+		}
+		t.Add(o.Name, usd, bar+" ", o.Allows+"; "+o.Forbids)
+	}
+	if err := t.Write(w); err != nil {
+		return err
+	}
+	fmt.Fprintln(w)
+	for _, line := range estimateLines(r) {
+		if err := style.Println(w, "%s", line); err != nil {
+			return err
+		}
+	}
+	return style.Println(w, "\nPrices as of %s: %s", endpoints.PricesRead, endpoints.PricesSource)
+}
+
+// estimateLines are the sentences below the table.
+func estimateLines(r estimate.Report) []string {
+	lines := []string{fmt.Sprintf("With Drawbridge a job waits %.0f s for its start on the mean, and %.0f of %d hours of the month are paid.", r.MeanWait, r.Paid, endpoints.HoursPerMonth)}
+	if r.BreakEven != nil {
+		lines = append(lines, fmt.Sprintf("Break-even: from %.0f paid hours on, leaving the endpoints up is cheaper.", *r.BreakEven))
+	}
+	o := r.Own
+	lines = append(lines, fmt.Sprintf("Of its own Drawbridge uses Lambda for %.2f, DynamoDB for %.2f, EventBridge Scheduler for %.2f and SQS for %.2f USD, which its sum holds; and CloudWatch for %.2f USD where the free tier is used up.",
+		o.Lambda, o.DynamoDB, o.Scheduler, o.SQS, o.CloudWatch))
+	return append(lines, "", r.Recommendation)
+}

@@ -1,0 +1,255 @@
+// Package estimate compares what ways of reaching AWS from a private subnet cost
+// in a month, for a given workload.
+package estimate
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"drawbridge/endpoints"
+	"drawbridge/internal/replay"
+	"drawbridge/scheduler"
+)
+
+// Input is what is asked.
+type Input struct {
+	Region string
+	// Prices are the Region's; those that are zero are not known.
+	Prices endpoints.Prices
+	// Services is the number of interface endpoints, Zones how many zones hold
+	// each.
+	Services, Zones int
+	Basis           scheduler.Basis
+	// Trace are the arrivals.
+	Trace replay.Trace
+	// Span is how much time the trace stands for; every month is like it.
+	Span         time.Duration
+	Raise, Lower time.Duration
+	// DataGB are the gigabytes that a job moves beside its image's layers, which
+	// go through the free S3 gateway.
+	DataGB float64
+}
+
+// Option is one way, and what it costs in a month of 730 hours.
+type Option struct {
+	Name string `json:"option"`
+	// USD is nil where a price is not known.
+	USD *float64 `json:"usdPerMonth"`
+	// Hours are billed hours in a month: of endpoints in zones, gateways or
+	// addresses.
+	Hours float64 `json:"hours"`
+	// Allows is what a job can reach, Forbids what keeps the option out or comes
+	// at a price.
+	Allows  string `json:"allows"`
+	Forbids string `json:"forbids"`
+}
+
+// Own is what Drawbridge's own parts cost in a month, in USD.
+type Own struct {
+	Lambda    float64 `json:"lambda"`
+	DynamoDB  float64 `json:"dynamodb"`
+	Scheduler float64 `json:"scheduler"`
+	SQS       float64 `json:"sqs"`
+	// CloudWatch is what metrics, alarms and the dashboard cost in an account that
+	// has used up the free tier. It is not part of the options' sums.
+	CloudWatch float64 `json:"cloudWatchBeyondFreeTier"`
+}
+
+func (o Own) sum() float64 { return o.Lambda + o.DynamoDB + o.Scheduler + o.SQS }
+
+// Report is the comparison.
+type Report struct {
+	Region       string   `json:"region"`
+	JobsPerMonth float64  `json:"jobsPerMonth"`
+	Options      []Option `json:"options"`
+	Own          Own      `json:"ownUsdPerMonth"`
+	// MeanWait is how long a job waits for its start with Drawbridge, in seconds.
+	MeanWait float64 `json:"meanWaitSeconds"`
+	// BreakEven is the number of paid hours a month from which on leaving the
+	// endpoints up is cheaper than Drawbridge, nil if the price is not known; Paid
+	// is how many there are.
+	BreakEven *float64 `json:"breakEvenHours"`
+	Paid      float64  `json:"paidHours"`
+	// Recommended is the name of an option, empty if a price is missing or nothing
+	// is to be paid; Recommendation says plainly why.
+	Recommended    string `json:"recommended"`
+	Recommendation string `json:"recommendation"`
+}
+
+// The options' names.
+const (
+	Drawbridge  = "Drawbridge"
+	AlwaysOn    = "endpoints, always on"
+	NATOnDemand = "NAT gateway, on demand"
+	NATAlways   = "NAT gateway, always on"
+	PublicIP    = "public IP on the task"
+	IPv6        = "IPv6-only subnet"
+)
+
+// What Drawbridge itself uses, in USD, by AWS's list prices in us-east-1, without
+// free tiers.
+//
+// Sources: https://aws.amazon.com/lambda/pricing, https://aws.amazon.com/dynamodb/pricing/on-demand,
+// https://aws.amazon.com/eventbridge/pricing, https://aws.amazon.com/sqs/pricing,
+// https://aws.amazon.com/cloudwatch/pricing
+const (
+	gbSecond      = 0.0000133334 // Lambda on arm64
+	invocation    = 0.20 / 1e6   // Lambda
+	writeUnit     = 0.625 / 1e6  // DynamoDB on demand, a kilobyte
+	readUnit      = 0.125 / 1e6  // DynamoDB on demand, four kilobytes
+	schedule      = 1.00 / 1e6   // EventBridge Scheduler
+	message       = 0.40 / 1e6   // SQS
+	metric        = 0.30         // CloudWatch, a month
+	alarm         = 0.10         // CloudWatch, a month
+	dashboard     = 3.00         // CloudWatch, a month
+	memory        = 128.0 / 1024 // GB
+	lifeSeconds   = 8 * 60       // of both functions, for a life of a set
+	sweepSeconds  = 0.3          // of the reaper, each time
+	sweepsInMonth = endpoints.HoursPerMonth * 12
+	lifeCalls     = 8  // invocations for a life of a set
+	lifeTimers    = 6  // schedules for a life of a set
+	lifeWrites    = 40 // kilobyte writes for a life of a set
+	runCalls      = 2  // invocations for a run
+	runWrites     = 12 // kilobyte writes for a run, transactions count twice
+	runMessages   = 4  // requests to the queue for a run
+	sweepReads    = 4
+	metrics       = 17 // of the base stack with one set
+	alarms        = 7
+)
+
+// Make compares.
+func Make(in Input) (Report, error) {
+	r, err := replay.Run(in.Trace, replay.Options{Basis: in.Basis, Raise: in.Raise, Lower: in.Lower})
+	if err != nil {
+		return Report{}, err
+	}
+	c := comparison{Input: in, months: in.Span.Hours() / endpoints.HoursPerMonth}
+	jobs := float64(len(in.Trace.Arrivals))
+	out := Report{Region: in.Region, JobsPerMonth: jobs / c.months, MeanWait: r.Waited.Seconds() / max(jobs, 1), Paid: float64(r.Hours) / c.months}
+	out.Own = own(float64(len(r.Periods))/c.months, out.JobsPerMonth)
+	out.Options = c.options(out)
+	if hour := c.zoneHour(); hour > 0 {
+		even := max(endpoints.HoursPerMonth-out.Own.sum()/hour, 0)
+		out.BreakEven = &even
+	}
+	out.Recommended, out.Recommendation = c.recommend(out)
+	return out, nil
+}
+
+// comparison is an input with what follows from it.
+type comparison struct {
+	Input
+	months float64
+}
+
+// zoneHour is what all endpoints together cost for an hour.
+func (c comparison) zoneHour() float64 {
+	return float64(c.Services*c.Zones) * c.Prices.Endpoint
+}
+
+func (c comparison) options(r Report) []Option {
+	zones, always := float64(c.Services*c.Zones), float64(endpoints.HoursPerMonth)
+	data := r.JobsPerMonth * c.DataGB
+	nat := c.Prices.NAT + c.Prices.IPv4
+	addresses := r.JobsPerMonth * addressHours(c.Trace)
+	priced := func(price, usd float64) *float64 {
+		if price == 0 {
+			return nil
+		}
+		usd = math.Round(usd*100) / 100
+		return &usd
+	}
+	free := 0.0
+	const aws, internet = "the services of its endpoints, nothing else", "AWS and the internet"
+	return []Option{
+		{Drawbridge, priced(c.Prices.Endpoint, r.Paid*c.zoneHour()+r.Own.sum()+data*c.Prices.Data), r.Paid * zones, aws, fmt.Sprintf("a job that finds no endpoints waits about %s", c.Raise)},
+		{AlwaysOn, priced(c.Prices.Endpoint, always*c.zoneHour()+data*c.Prices.Data), always * zones, aws, "no wait, paid day and night"},
+		{NATOnDemand, priced(c.Prices.NAT, r.Paid*nat+r.Own.sum()+data*c.Prices.NATData), r.Paid, internet, "not where a way out is forbidden; jobs wait as well, and something has to make and delete it"},
+		{NATAlways, priced(c.Prices.NAT, always*nat+data*c.Prices.NATData), always, internet, "not where a way out is forbidden"},
+		{PublicIP, priced(c.Prices.IPv4, addresses*c.Prices.IPv4), addresses, internet, "not where public subnets or addresses are forbidden (VPC Block Public Access)"},
+		{IPv6, &free, 0, "dual-stack services of AWS and the internet", "no ECS Exec, images by dual-stack URI, not for CodeDeploy, CodeCommit, SSM or KMS, nor in each Region"},
+	}
+}
+
+// own returns what Drawbridge's own parts cost in a month.
+func own(lives, runs float64) Own {
+	return Own{
+		Lambda:     (lives*lifeSeconds+sweepsInMonth*sweepSeconds)*memory*gbSecond + (sweepsInMonth+lives*lifeCalls+runs*runCalls)*invocation,
+		DynamoDB:   (lives*lifeWrites+runs*runWrites)*writeUnit + sweepsInMonth*sweepReads*readUnit,
+		Scheduler:  lives * lifeTimers * schedule,
+		SQS:        runs * runMessages * message,
+		CloudWatch: metrics*metric + alarms*alarm + dashboard,
+	}
+}
+
+// addressHours returns how long a job holds a public address on the mean, in
+// hours: a minute at least.
+func addressHours(t replay.Trace) float64 {
+	total := time.Duration(0)
+	for _, a := range t.Arrivals {
+		total += max(a.Duration, time.Minute)
+	}
+	return total.Hours() / float64(max(len(t.Arrivals), 1))
+}
+
+// clearly is how much cheaper an option has to be to be worth a change.
+const clearly = 0.9
+
+// recommend says plainly what to do where nothing but AWS may be reached, and
+// where the task may have a way out.
+func (c comparison) recommend(r Report) (name, text string) {
+	usd := map[string]float64{}
+	for _, o := range r.Options {
+		if o.USD != nil {
+			usd[o.Name] = *o.USD
+		}
+	}
+	free := fmt.Sprintf("If the task may have a public IP (%.2f USD a month), or an IPv6-only subnet will do, take that instead.", usd[PublicIP])
+	switch {
+	case c.Services == 0:
+		return "", "No interface endpoint is needed: the S3 gateway is free, and nothing is left to schedule."
+	case c.Prices.Endpoint == 0:
+		return "", "The price of endpoints in " + c.Region + " is not known here; drawbridge prices refresh reads it. " + free
+	}
+	saved := 100 * (1 - usd[Drawbridge]/usd[AlwaysOn])
+	name = Drawbridge
+	text = fmt.Sprintf("Drawbridge saves %.0f %% against endpoints that stay up.", saved)
+	switch {
+	case usd[Drawbridge] >= usd[AlwaysOn]:
+		name, text = AlwaysOn, fmt.Sprintf("Drawbridge is the wrong choice: it would pay %.0f of %d hours and save nothing. Leave the endpoints up.", r.Paid, endpoints.HoursPerMonth)
+	case usd[Drawbridge] > clearly*usd[AlwaysOn]:
+		name, text = AlwaysOn, fmt.Sprintf("Drawbridge is the wrong choice: it would save %.0f %%, too little for one more thing to run. Leave the endpoints up.", saved)
+	}
+	nat, words := NATOnDemand, "a NAT gateway made on demand"
+	if name == AlwaysOn {
+		nat, words = NATAlways, "a NAT gateway that stays up"
+	}
+	if cost, ok := usd[nat]; ok && cost < clearly*usd[name] {
+		text += fmt.Sprintf(" If the jobs may reach the internet, %s costs %.0f %% less.", words, 100*(1-cost/usd[name]))
+	}
+	return name, text + " " + free
+}
+
+// PerDay returns a trace of a month of days in which jobs arrive at random times,
+// n a day, each of the given length. The same input gives the same trace.
+func PerDay(n float64, length time.Duration) (replay.Trace, time.Duration) {
+	t := replay.Trace{Name: fmt.Sprintf("%g jobs a day of %s", n, length)}
+	random := rand.New(rand.NewPCG(1, 2))
+	for at := time.Duration(0); ; {
+		at += time.Duration(min(random.ExpFloat64()/n, 2*days) * float64(24*time.Hour))
+		if at >= span {
+			return t, span
+		}
+		t.Arrivals = append(t.Arrivals, replay.Arrival{At: start.Add(at), Duration: length})
+	}
+}
+
+// days is how many days a month without a trace has, from start.
+const (
+	days = 30
+	span = days * 24 * time.Hour
+)
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
