@@ -16,6 +16,11 @@ type Subnet struct {
 	CIDR string
 	// RouteTable is the table that the subnet uses, its own or the main one.
 	RouteTable string
+	// WayOut is the target of its default route, such as a NAT gateway; empty if it
+	// has none.
+	WayOut string
+	// Free is how many addresses are free in it.
+	Free int
 }
 
 // Endpoint is a VPC endpoint as EC2 describes it.
@@ -33,6 +38,14 @@ type Endpoint struct {
 	Owned bool
 	// Tags are the endpoint's tags; may be nil.
 	Tags map[string]string
+	// SecurityGroups and Subnets are those of an interface endpoint.
+	SecurityGroups, Subnets []string
+	// Policy is the endpoint policy as JSON; empty is full access.
+	Policy string
+	// RequesterManaged says that a service of AWS made it for the account, Account
+	// is whose it is.
+	RequesterManaged bool
+	Account          string
 }
 
 // VPC is what a plan has to know of a VPC before endpoints are made in it.
