@@ -7,22 +7,24 @@ import (
 )
 
 // Namespace is the CloudWatch namespace of every metric. Each has the dimension
-// Installation; SetPhase has Installation and Set.
+// Installation; SetPhase has Installation and Set, TasksInTrouble Installation and
+// Cause beside that.
 const Namespace = "Drawbridge"
 
 // The metrics that alarms and the dashboard show.
 const (
-	MetricRunsEnded     = "RunsEnded"
-	MetricRunsFailed    = "RunsFailed"
-	MetricRunWait       = "RunWait"
-	MetricSetsFailed    = "SetsFailed"
-	MetricSetOverAge    = "SetOverAge"
-	MetricOverBudget    = "SetOverBudget"
-	MetricSetPhase      = "SetPhase"
-	MetricSweeps        = "Sweeps"
-	MetricPaidHours     = "PaidEndpointHours"
-	MetricUsedHours     = "UsedEndpointHours"
-	MetricAlwaysOnHours = "AlwaysOnEndpointHours"
+	MetricRunsEnded      = "RunsEnded"
+	MetricRunsFailed     = "RunsFailed"
+	MetricRunWait        = "RunWait"
+	MetricTasksInTrouble = "TasksInTrouble"
+	MetricSetsFailed     = "SetsFailed"
+	MetricSetOverAge     = "SetOverAge"
+	MetricOverBudget     = "SetOverBudget"
+	MetricSetPhase       = "SetPhase"
+	MetricSweeps         = "Sweeps"
+	MetricPaidHours      = "PaidEndpointHours"
+	MetricUsedHours      = "UsedEndpointHours"
+	MetricAlwaysOnHours  = "AlwaysOnEndpointHours"
 )
 
 // alarm is an alarm of the base stack; it sounds when statistic over period is
@@ -112,6 +114,8 @@ func (b Base) dashboard() string {
 	add("Endpoint-hours a day", 86400, "timeSeries", metric(MetricPaidHours, "Sum", "paid", ""), metric(MetricUsedHours, "Sum", "used by tasks", ""),
 		hidden(MetricAlwaysOnHours, "always"), hidden(MetricPaidHours, "paid"), []any{object{"expression": "always - FILL(paid, 0)", "label": "avoided", "id": "avoided"}})
 	add("Runs", 3600, "timeSeries", metric(MetricRunsEnded, "Sum", "ended", ""), metric(MetricRunsFailed, "Sum", "failed", ""))
+	add("Tasks that did not start or lost something, by cause", 3600, "timeSeries", []any{object{
+		"expression": fmt.Sprintf(`SEARCH('{%s,Installation,Cause} MetricName="%s" Installation="%s"', 'Sum', 3600)`, Namespace, MetricTasksInTrouble, b.Name), "id": "causes"}})
 	add("Wait for the task, seconds", 3600, "timeSeries", metric(MetricRunWait, "p50", "median", ""), metric(MetricRunWait, "p90", "p90", ""), metric(MetricRunWait, "Maximum", "longest", ""))
 	var up []any
 	for _, s := range b.Sets {

@@ -107,16 +107,12 @@ func (b Base) shared(role Role) []Statement {
 }
 
 func (b Base) launcher() []Statement {
-	var vpcs []string
-	for _, s := range b.Sets {
-		vpcs = append(vpcs, arn("ec2", "vpc/"+s.VPC))
-	}
 	out := []Statement{
 		{Role: LauncherRole, Sid: "ReceiveEvents", Actions: []string{"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}, Resources: []string{arn("sqs", b.names.Events)},
 			Why: "Lambda reads the events queue with the function's role"},
 		{Role: LauncherRole, Sid: "ReadNetwork", Actions: []string{"ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpointServices"}, Resources: []string{"*"},
 			Why: "where endpoints can go is planned before each creation; EC2 knows no resources for these reads"},
-		{Role: LauncherRole, Sid: "ReadVPCs", Actions: []string{"ec2:DescribeVpcAttribute"}, Resources: sorted(vpcs),
+		{Role: LauncherRole, Sid: "ReadVPCs", Actions: []string{"ec2:DescribeVpcAttribute"}, Resources: b.vpcs(),
 			Why: "private DNS needs both DNS attributes of the VPC"},
 		{Role: LauncherRole, Sid: "CreateSetStack", Actions: []string{"cloudformation:CreateStack"}, Resources: []string{b.setStacks()},
 			Condition: equals("cloudformation:RoleArn", roleARN(b.names.StackRole)), Acts: true,
@@ -137,6 +133,15 @@ func (b Base) launcher() []Statement {
 			Condition: equals("iam:PassedToService", "ecs-tasks.amazonaws.com"), Why: "the roles that the jobs' task definitions name"})
 	}
 	return out
+}
+
+// vpcs are the sets' VPCs.
+func (b Base) vpcs() []string {
+	var out []string
+	for _, s := range b.Sets {
+		out = append(out, arn("ec2", "vpc/"+s.VPC))
+	}
+	return sorted(out)
 }
 
 // definitionARN returns the ARN pattern of every revision of a task definition
@@ -177,7 +182,11 @@ func (b Base) reaper() []Statement {
 		{Role: ReaperRole, Sid: "StopTasks", Actions: []string{"ecs:StopTask"}, Resources: []string{arn("ecs", "task/*")}, Condition: inClusters, Acts: true,
 			Why: "a task that runs longer than its job's maxRuntime is stopped"},
 		{Role: ReaperRole, Sid: "ReadTaskDefinitions", Actions: []string{"ecs:DescribeTaskDefinition"}, Resources: []string{"*"},
-			Why: "where a task's log lies; ECS knows no resources for this read"},
+			Why: "where a task's log lies, and what it needed; ECS knows no resources for this read"},
+		{Role: ReaperRole, Sid: "ReadNetwork", Actions: []string{"ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets"}, Resources: []string{"*"},
+			Why: "why a task could not start is read off what surrounds it; EC2 knows no resources for these reads"},
+		{Role: ReaperRole, Sid: "ReadVPCs", Actions: []string{"ec2:DescribeVpcAttribute"}, Resources: b.vpcs(),
+			Why: "an endpoint answers by its service's name only if both DNS attributes of the VPC are on"},
 	}
 }
 

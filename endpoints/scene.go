@@ -43,6 +43,20 @@ type Scene struct {
 	Definition []byte
 }
 
+// Presumed returns the scene with an endpoint for each of the set's services, as
+// the set would have it.
+func (s Scene) Presumed() Scene {
+	s.VPC.Endpoints = nil
+	services, err := Resolve(s.Services)
+	if err != nil {
+		return s
+	}
+	for _, svc := range services {
+		s.VPC.Endpoints = append(s.VPC.Endpoints, Endpoint{Service: svc.Name(s.Region), Type: svc.Type, State: "available", PrivateDNS: true})
+	}
+	return s
+}
+
 const https = 443
 
 func (r Rule) hasPort() bool {

@@ -112,6 +112,13 @@ type tasks interface {
 	Stop(ctx context.Context, run Run, reason string) error
 }
 
+// explainer tells what was missing when a task stopped.
+type explainer interface {
+	// Explain says why a stopped task of a run did not start, or what it lost while
+	// it ran; nil if it did neither. It only reads.
+	Explain(ctx context.Context, run Run, t Task) (*Explanation, error)
+}
+
 // timers keeps one one-time timer a set.
 type timers interface {
 	// Set moves the set's timer to at; before is where it was, zero if it had
@@ -146,6 +153,8 @@ type journal interface {
 	Entered(before, after Set, d Decision)
 	// Paid tells that so many endpoint-hours of a set have begun.
 	Paid(set Set, endpointHours int)
+	// Explained tells why a task of a run did not start, or what it lost.
+	Explained(run Run)
 	Ended(run Run)
 	Failed(set SetName, effect string, err error)
 }
@@ -155,6 +164,7 @@ type Ports struct {
 	Store       store
 	Stacks      stacks
 	Tasks       tasks
+	Explainer   explainer
 	Timers      timers
 	Waker       waker
 	DeadLetters deadLetters

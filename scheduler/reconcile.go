@@ -201,6 +201,9 @@ func (r *Reconciler) followTasks(ctx context.Context, s Settings, v *view, thoro
 		return err
 	}
 	for _, run := range asked {
+		if t, ok := found[run.ID]; ok && t.Stopped {
+			found[run.ID] = r.explained(ctx, run, t)
+		}
 		after, changed := followed(run, found, now)
 		if !changed {
 			continue
@@ -243,10 +246,28 @@ func (r *Reconciler) conclude(ctx context.Context, run Run) error {
 	if err := r.ports.Store.Advance(ctx, []Run{run}); err != nil {
 		return err
 	}
+	if run.Cause != "" && run.State != Running {
+		r.ports.Journal.Explained(run)
+	}
 	if run.State == Finished {
 		r.ports.Journal.Ended(run)
 	}
 	return nil
+}
+
+// explained returns a stopped task with its explanation. One that cannot be had is
+// done without: the task's own words are kept.
+func (r *Reconciler) explained(ctx context.Context, run Run, t Task) Task {
+	if !run.StopAsked.IsZero() {
+		return t
+	}
+	e, err := r.ports.Explainer.Explain(ctx, run, t)
+	if err != nil {
+		r.ports.Journal.Failed(run.Set, "explain task", err)
+		return t
+	}
+	t.Explanation = e
+	return t
 }
 
 // step carries out one decision. done means that this invocation has nothing

@@ -91,13 +91,16 @@ type Run struct {
 	StopAsked  time.Time
 	FinishedAt time.Time
 
-	TaskARN    string
-	Outcome    Outcome
-	ExitCode   *int
-	StopCode   string
-	StopReason string
-	LogGroup   string
-	LogStream  string
+	TaskARN string
+	Outcome Outcome
+	// Cause is, in a word, why the last attempt's task did not start or what it
+	// lost, Diagnosis the same in a sentence; both empty if it did neither.
+	Cause, Diagnosis string
+	ExitCode         *int
+	StopCode         string
+	StopReason       string
+	LogGroup         string
+	LogStream        string
 	// Reason says in a sentence why the run is where it is.
 	Reason string
 }
@@ -171,12 +174,28 @@ type Task struct {
 	StopCode   string
 	StopReason string
 	ExitCode   *int
-	// ContainerReasons are the reasons that single containers give.
-	ContainerReasons []string
-	StartedAt        time.Time
-	StoppedAt        time.Time
-	LogGroup         string
-	LogStream        string
+	Containers []TaskContainer
+	// Explanation is why it did not start, or what it lost; nil if it did neither,
+	// or nobody asked.
+	Explanation *Explanation
+	StartedAt   time.Time
+	StoppedAt   time.Time
+	LogGroup    string
+	LogStream   string
+}
+
+// TaskContainer is a container of a stopped task.
+type TaskContainer struct {
+	Name, Reason string
+	ExitCode     *int
+}
+
+// Explanation says why a task did not start, or what it lost while it ran.
+type Explanation struct {
+	// Cause is a word for it, Text a sentence with the remedy.
+	Cause, Text string
+	// Lasting says that another attempt would end the same way.
+	Lasting bool
 }
 
 // Conclude returns the run as it stands after its task has stopped at now:
@@ -185,9 +204,15 @@ type Task struct {
 func (r Run) Conclude(t Task, now time.Time) Run {
 	r.TaskARN, r.StopCode, r.StopReason, r.ExitCode = t.ARN, t.StopCode, t.StopReason, t.ExitCode
 	r.LogGroup, r.LogStream = t.LogGroup, t.LogStream
-	if startFailed(t) && r.Attempt < MaxAttempts {
+	why, lasting := brief(t.StopReason), false
+	r.Cause, r.Diagnosis = "", ""
+	if e := t.Explanation; e != nil {
+		r.Cause, r.Diagnosis = e.Cause, e.Text
+		why, lasting = e.Text, e.Lasting
+	}
+	if startFailed(t) && r.Attempt < MaxAttempts && !lasting {
 		r.State = Waiting
-		r.Reason = fmt.Sprintf("attempt %d could not start (%s); it is started again", r.Attempt, brief(t.StopReason))
+		r.Reason = fmt.Sprintf("attempt %d could not start (%s); it is started again", r.Attempt, why)
 		return r
 	}
 	r.State, r.FinishedAt = Finished, now
@@ -202,7 +227,10 @@ func (r Run) Conclude(t Task, now time.Time) Run {
 	case t.ExitCode != nil:
 		r.Outcome, r.Reason = FailedRun, fmt.Sprintf("exit code %d", *t.ExitCode)
 	default:
-		r.Outcome, r.Reason = FailedRun, fmt.Sprintf("stopped without an exit code in attempt %d: %s", r.Attempt, brief(t.StopReason))
+		r.Outcome, r.Reason = FailedRun, fmt.Sprintf("stopped without an exit code in attempt %d: %s", r.Attempt, why)
+	}
+	if t.ExitCode != nil && r.Diagnosis != "" {
+		r.Reason += "; " + r.Diagnosis
 	}
 	return r
 }
@@ -216,7 +244,11 @@ func startFailed(t Task) bool {
 	if t.ExitCode != nil {
 		return false
 	}
-	for _, s := range append([]string{t.StopReason}, t.ContainerReasons...) {
+	reasons := []string{t.StopReason}
+	for _, c := range t.Containers {
+		reasons = append(reasons, c.Reason)
+	}
+	for _, s := range reasons {
 		if strings.HasPrefix(s, "ResourceInitializationError") || strings.HasPrefix(s, "CannotPullContainerError") {
 			return true
 		}

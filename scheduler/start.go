@@ -264,7 +264,7 @@ func (r *Reconciler) TaskStopped(ctx context.Context, set SetName, t Task) (retr
 	if err != nil || !ok || run.State == Finished || run.Attempt != attempt || run.State == Waiting {
 		return false, err
 	}
-	after := run.Conclude(t, r.ports.Clock.Now())
+	after := run.Conclude(r.explained(ctx, run, t), r.ports.Clock.Now())
 	if after.StartedAt.IsZero() {
 		after.StartedAt = latest(t.StartedAt, after.StartingAt)
 	}

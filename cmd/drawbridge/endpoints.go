@@ -17,6 +17,7 @@ import (
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/ecstasks"
 	"drawbridge/internal/output"
 )
 
@@ -89,48 +90,7 @@ func (c *endpointsCmd) definition(ctx context.Context, s streams, given string) 
 	if err != nil {
 		return nil, &hinted{awserr.Mark(err, "describe task definition %s", given), "aws ecs list-task-definition-families lists the families"}
 	}
-	return definitionJSON(out)
-}
-
-// definitionJSON returns a task definition as aws ecs describe-task-definition
-// prints it.
-func definitionJSON(out *ecs.DescribeTaskDefinitionOutput) ([]byte, error) {
-	return json.Marshal(lowerFirst(map[string]any{"taskDefinition": out.TaskDefinition, "tags": out.Tags}))
-}
-
-// lowerFirst turns an answer of the SDK into the JSON that the AWS CLI prints:
-// the members' names begin with a small letter.
-func lowerFirst(v any) any {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return v
-	}
-	var plain any
-	if json.Unmarshal(b, &plain) != nil {
-		return v
-	}
-	var walk func(any) any
-	walk = func(v any) any {
-		switch v := v.(type) {
-		case map[string]any:
-			out := map[string]any{}
-			for k, x := range v {
-				if k != "" && k != "Options" {
-					k = strings.ToLower(k[:1]) + k[1:]
-				} else {
-					k = strings.ToLower(k)
-				}
-				out[k] = walk(x)
-			}
-			return out
-		case []any:
-			for i := range v {
-				v[i] = walk(v[i])
-			}
-		}
-		return v
-	}
-	return walk(plain)
+	return ecstasks.DefinitionJSON(out)
 }
 
 // readDocument reads a file of JSON or YAML as JSON.

@@ -19,6 +19,7 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
+	"drawbridge/internal/ecstasks"
 	"drawbridge/internal/install"
 )
 
@@ -178,7 +179,7 @@ func (c *initCmd) definition(ctx context.Context, ss *session, d *draft, given s
 		job.container = aws.ToString(def.ContainerDefinitions[0].Name)
 	}
 	d.jobs = append(d.jobs, job)
-	text, err := definitionJSON(out)
+	text, err := ecstasks.DefinitionJSON(out)
 	if err != nil {
 		return err
 	}

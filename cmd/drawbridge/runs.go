@@ -41,11 +41,15 @@ type runView struct {
 	Ran      string             `json:"ran,omitempty"`
 	ExitCode *int               `json:"exitCode"`
 	Task     string             `json:"task,omitempty"`
-	Reason   string             `json:"reason"`
+	// Cause is, in a word, why the task did not start or what it lost, Diagnosis
+	// the same in a sentence.
+	Cause     string `json:"cause,omitempty"`
+	Diagnosis string `json:"diagnosis,omitempty"`
+	Reason    string `json:"reason"`
 }
 
 func viewOf(r scheduler.Run) runView {
-	v := runView{ID: r.ID, Job: r.Job, Set: r.Set, State: r.State, Outcome: r.Outcome, Attempt: r.Attempt, Received: r.ReceivedAt.UTC(), ExitCode: r.ExitCode, Task: r.TaskARN, Reason: r.Reason}
+	v := runView{ID: r.ID, Job: r.Job, Set: r.Set, State: r.State, Outcome: r.Outcome, Attempt: r.Attempt, Received: r.ReceivedAt.UTC(), ExitCode: r.ExitCode, Task: r.TaskARN, Reason: r.Reason, Cause: r.Cause, Diagnosis: r.Diagnosis}
 	if !r.StartedAt.IsZero() {
 		v.Started = utc(r.StartedAt)
 		v.Waited = r.StartedAt.Sub(r.ReceivedAt).Round(time.Second).String()

@@ -126,10 +126,12 @@ func New(c *config.Config, at Place, clients Clients, ck clock.Clock, log *zap.L
 		Tasks:  ecstasks.New(clients.ECS, c),
 		queue:  &deadLetters{clients.SQS, QueueURL(at, n.DeadLetters), ck},
 	}
-	made := &setStacks{c, at.Region, a.Stacks, vpc.New(clients.EC2, at.Region), ck}
+	network := vpc.New(clients.EC2, at.Region)
+	made := &setStacks{c, at.Region, a.Stacks, network, ck}
 	a.ports = scheduler.Ports{
 		Store: a.Store, Stacks: made, Tasks: a.Tasks, Waker: &waker{clients.Lambda, n}, DeadLetters: a.queue, Clock: ck,
-		Timers: timers.New(clients.Scheduler, n.ScheduleGroup, at.ARN("lambda", "function:"+n.Reaper), at.ARN("iam", "role/"+n.TimerRole)),
+		Explainer: &explainer{c, at.Region, network, a.Tasks},
+		Timers:    timers.New(clients.Scheduler, n.ScheduleGroup, at.ARN("lambda", "function:"+n.Reaper), at.ARN("iam", "role/"+n.TimerRole)),
 	}
 	if c.Mode == config.Observe {
 		a.ports.Stacks, a.ports.Tasks = &observedStacks{made, a.Store, ck}, observedTasks{ck}

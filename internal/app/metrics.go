@@ -42,12 +42,20 @@ func (m *Metrics) write(set scheduler.SetName, metrics ...metric) {
 
 // emit writes one line with metrics that have each of the lists of dimensions.
 func (m *Metrics) emit(set scheduler.SetName, dimensions [][]string, metrics ...metric) {
+	m.emitWith(set, nil, dimensions, metrics...)
+}
+
+// emitWith writes one line with the values of further dimensions.
+func (m *Metrics) emitWith(set scheduler.SetName, values map[string]string, dimensions [][]string, metrics ...metric) {
 	line := map[string]any{
 		"_aws": map[string]any{
 			"Timestamp":         m.clock.Now().UnixMilli(),
 			"CloudWatchMetrics": []any{map[string]any{"Namespace": cfn.Namespace, "Dimensions": dimensions, "Metrics": metrics}},
 		},
 		"Installation": m.config.Name, "Set": string(set),
+	}
+	for k, v := range values {
+		line[k] = v
 	}
 	for _, x := range metrics {
 		line[x.Name] = x.value
@@ -105,6 +113,11 @@ var phases = map[scheduler.Phase]float64{scheduler.Absent: 0, scheduler.Creating
 // LookFailed counts a look at a set that ended in an error.
 func (m *Metrics) LookFailed(set scheduler.SetName) {
 	m.write(set, metric{"LooksFailed", "Count", 1})
+}
+
+// Explained counts a task that did not start, or lost something, by its cause.
+func (m *Metrics) Explained(run scheduler.Run) {
+	m.emitWith(run.Set, map[string]string{"Cause": run.Cause}, [][]string{{"Installation"}, {"Installation", "Cause"}}, metric{cfn.MetricTasksInTrouble, "Count", 1})
 }
 
 // Ended counts a run that has ended.

@@ -128,6 +128,13 @@ func (j *journal) Paid(set scheduler.Set, endpointHours int) {
 	j.metrics.Paid(set.Name, endpointHours)
 }
 
+// Explained logs why a task did not start, or what it lost.
+func (j *journal) Explained(run scheduler.Run) {
+	j.log.Warn("task explained", zap.String("run", string(run.ID)), zap.String("set", string(run.Set)), zap.Int("attempt", run.Attempt), zap.String("task", run.TaskARN),
+		zap.String("cause", run.Cause), zap.String("diagnosis", run.Diagnosis), zap.String("stopCode", run.StopCode), zap.String("stopReason", run.StopReason))
+	j.metrics.Explained(run)
+}
+
 // Ended logs the end of a run.
 func (j *journal) Ended(run scheduler.Run) {
 	j.log.Info("run ended", zap.String("run", string(run.ID)), zap.String("set", string(run.Set)), zap.String("outcome", string(run.Outcome)),

@@ -169,7 +169,7 @@ func createGroupResource(s *Sim, st *stack, r *resource, finish func(error)) err
 func (s *Sim) rules(r *resource, key, groupKey string) ([]permission, error) {
 	var out []permission
 	for _, m := range objects(r.properties, key) {
-		p := permission{protocol: text(m, "IpProtocol"), cidr: text(m, "CidrIp"), group: text(m, groupKey), description: text(m, "Description")}
+		p := permission{protocol: text(m, "IpProtocol"), cidr: text(m, "CidrIp"), group: text(m, groupKey), prefixList: text(m, "DestinationPrefixListId"), description: text(m, "Description")}
 		_, _ = fmt.Sscan(text(m, "FromPort"), &p.from) // absent for all protocols
 		_, _ = fmt.Sscan(text(m, "ToPort"), &p.to)
 		if p.group != "" && s.group(p.group) == nil {

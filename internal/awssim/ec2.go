@@ -44,9 +44,9 @@ type securityGroup struct {
 
 // permission is one rule of a security group: one source each.
 type permission struct {
-	protocol, cidr, group, description string
-	from, to                           int
-	id                                 string // of a rule that is a resource of its own
+	protocol, cidr, group, prefixList, description string
+	from, to                                       int
+	id                                             string // of a rule that is a resource of its own
 }
 
 type tag struct {
@@ -121,6 +121,10 @@ func (s *Sim) newEC2() *service {
 		"DescribeRouteTables":           op(s.describeRouteTables),
 		"CreateSecurityGroup":           op(s.createSecurityGroup),
 		"AuthorizeSecurityGroupIngress": op(s.authorizeIngress),
+		"AuthorizeSecurityGroupEgress":  op(s.authorizeEgress),
+		"RevokeSecurityGroupIngress":    op(s.revokeIngress),
+		"RevokeSecurityGroupEgress":     op(s.revokeEgress),
+		"ModifyVpcEndpoint":             op(s.modifyVpcEndpoint),
 		"DescribeSecurityGroups":        op(s.describeSecurityGroups),
 		"DeleteSecurityGroup":           op(s.deleteSecurityGroup),
 		"DescribeManagedPrefixLists":    op(s.describeManagedPrefixLists),
@@ -620,6 +624,10 @@ type permissionIn struct {
 		VpcID       string `query:"VpcId"`
 		Description string
 	}
+	PrefixListIDs []struct {
+		PrefixListID string `query:"PrefixListId"`
+		Description  string
+	} `query:"PrefixListIds"`
 }
 
 type pairXML struct {
@@ -639,6 +647,12 @@ type permissionXML struct {
 	To       *int            `xml:"toPort"`
 	Groups   items[pairXML]  `xml:"groups"`
 	Ranges   items[rangeXML] `xml:"ipRanges"`
+	Lists    items[listXML]  `xml:"prefixListIds"`
+}
+
+type listXML struct {
+	ID          string `xml:"prefixListId"`
+	Description string `xml:"description,omitempty"`
 }
 
 type groupXML struct {
@@ -660,9 +674,12 @@ func (s *Sim) permissionsXML(ps []permission) items[permissionXML] {
 		if p.protocol != "-1" {
 			x.From, x.To = &p.from, &p.to
 		}
-		if p.group != "" {
+		switch {
+		case p.group != "":
 			x.Groups.Item = append(x.Groups.Item, pairXML{p.group, s.options.Account, p.description})
-		} else {
+		case p.prefixList != "":
+			x.Lists.Item = append(x.Lists.Item, listXML{p.prefixList, p.description})
+		default:
 			x.Ranges.Item = append(x.Ranges.Item, rangeXML{p.cidr, p.description})
 		}
 		out.Item = append(out.Item, x)
@@ -694,33 +711,98 @@ func (s *Sim) createSecurityGroup(_ *call, in *struct {
 	}{g.id, s.arn("ec2", "security-group/"+g.id), items[tag]{s.ec2.tags[g.id]}}, nil
 }
 
-func (s *Sim) authorizeIngress(_ *call, in *struct {
+// ruleIn adds rules to a security group or takes them away.
+type ruleIn struct {
 	GroupID       string         `query:"GroupId"`
 	IPPermissions []permissionIn `query:"IpPermissions"`
 	IPProtocol    string         `query:"IpProtocol"`
 	FromPort      int
 	ToPort        int
 	CidrIP        string `query:"CidrIp"`
-}) (*done, error) {
+}
+
+// permissions returns the rules that are asked for, one source each.
+func (s *Sim) permissions(in *ruleIn) (*securityGroup, []permission, error) {
 	g := s.group(in.GroupID)
 	if g == nil {
-		return nil, errf("InvalidGroup.NotFound", "The security group '%s' does not exist", in.GroupID)
+		return nil, nil, errf("InvalidGroup.NotFound", "The security group '%s' does not exist", in.GroupID)
 	}
+	var out []permission
 	if in.CidrIP != "" {
-		g.ingress = append(g.ingress, permission{protocol: in.IPProtocol, from: in.FromPort, to: in.ToPort, cidr: in.CidrIP})
+		out = append(out, permission{protocol: in.IPProtocol, from: in.FromPort, to: in.ToPort, cidr: in.CidrIP})
 	}
 	for _, p := range in.IPPermissions {
+		x := permission{protocol: p.IPProtocol, from: p.FromPort, to: p.ToPort}
+		if x.protocol == "-1" {
+			x.from, x.to = 0, 0
+		}
 		for _, r := range p.IPRanges {
-			g.ingress = append(g.ingress, permission{protocol: p.IPProtocol, cidr: r.CidrIP, group: "", description: r.Description, from: p.FromPort, to: p.ToPort})
+			y := x
+			y.cidr, y.description = r.CidrIP, r.Description
+			out = append(out, y)
 		}
 		for _, r := range p.Groups {
 			if s.group(r.GroupID) == nil {
-				return nil, errf("InvalidGroup.NotFound", "The security group '%s' does not exist", r.GroupID)
+				return nil, nil, errf("InvalidGroup.NotFound", "The security group '%s' does not exist", r.GroupID)
 			}
-			g.ingress = append(g.ingress, permission{protocol: p.IPProtocol, cidr: "", group: r.GroupID, description: r.Description, from: p.FromPort, to: p.ToPort})
+			y := x
+			y.group, y.description = r.GroupID, r.Description
+			out = append(out, y)
+		}
+		for _, r := range p.PrefixListIDs {
+			y := x
+			y.prefixList, y.description = r.PrefixListID, r.Description
+			out = append(out, y)
 		}
 	}
+	return g, out, nil
+}
+
+func (s *Sim) authorizeIngress(_ *call, in *ruleIn) (*done, error) {
+	g, ps, err := s.permissions(in)
+	if err != nil {
+		return nil, err
+	}
+	g.ingress = append(g.ingress, ps...)
 	return yes, nil
+}
+
+func (s *Sim) authorizeEgress(_ *call, in *ruleIn) (*done, error) {
+	g, ps, err := s.permissions(in)
+	if err != nil {
+		return nil, err
+	}
+	g.egress = append(g.egress, ps...)
+	return yes, nil
+}
+
+func (s *Sim) revokeIngress(_ *call, in *ruleIn) (*done, error) {
+	g, ps, err := s.permissions(in)
+	if err != nil {
+		return nil, err
+	}
+	g.ingress = less(g.ingress, ps)
+	s.recheck()
+	return yes, nil
+}
+
+func (s *Sim) revokeEgress(_ *call, in *ruleIn) (*done, error) {
+	g, ps, err := s.permissions(in)
+	if err != nil {
+		return nil, err
+	}
+	g.egress = less(g.egress, ps)
+	s.recheck()
+	return yes, nil
+}
+
+// less returns list without gone; descriptions do not matter.
+func less(list, gone []permission) []permission {
+	return slices.DeleteFunc(list, func(p permission) bool {
+		return slices.ContainsFunc(gone, func(x permission) bool {
+			return x.protocol == p.protocol && (x.protocol == "-1" || x.from == p.from && x.to == p.to) && x.cidr == p.cidr && x.group == p.group && x.prefixList == p.prefixList
+		})
+	})
 }
 
 func (s *Sim) describeSecurityGroups(_ *call, in *struct {

@@ -200,48 +200,137 @@ func latestOf(a, b time.Time) time.Time {
 	return a
 }
 
-// serves says whether a task with the given security groups in a subnet reaches
-// the service at t through a usable endpoint.
-func (s *Sim) serves(service string, sub *subnet, groups []string, t time.Time) bool {
+// serving returns the usable endpoint by which a task with the given security
+// groups in a subnet reaches the service at t, or nil.
+func (s *Sim) serving(service string, sub *subnet, groups []string, t time.Time) *vpcEndpoint {
+	v := s.vpc(sub.vpc)
 	for _, e := range s.ec2.endpoints {
-		if e.service != service || e.vpc != sub.vpc || e.state(t) != "available" {
+		if e.service != service || e.vpc != sub.vpc || e.state(t) != "available" || !s.letsOut(groups, e) {
 			continue
 		}
 		if e.kind == "Gateway" {
 			if table := s.tableOf(sub); table != nil && slices.Contains(e.tables, table.id) {
-				return true
+				return e
 			}
 			continue
 		}
 		settled := e.availableAt(t).Add(s.delay("unsettled", time.Minute))
-		if e.privateDNS && !t.Before(settled) && s.letsIn(e.groups, sub, groups) {
+		if e.privateDNS && v.dnsSupport && v.dnsHostnames && !t.Before(settled) && s.letsIn(e.groups, sub, groups) {
+			return e
+		}
+	}
+	return nil
+}
+
+// httpsTo says whether a rule lets port 443 through between a security group and
+// a network.
+func (p permission) httpsTo(groups []string, network string) bool {
+	if p.protocol != "-1" && (p.protocol != "tcp" || p.from > 443 || p.to < 443) {
+		return false
+	}
+	if p.group != "" {
+		return slices.Contains(groups, p.group)
+	}
+	outer, err := netip.ParsePrefix(p.cidr)
+	inner, ierr := netip.ParsePrefix(network)
+	return err == nil && ierr == nil && outer.Contains(inner.Addr()) && outer.Bits() <= inner.Bits()
+}
+
+// letsIn says whether any of an endpoint's groups lets port 443 in from a task.
+func (s *Sim) letsIn(endpointGroups []string, sub *subnet, taskGroups []string) bool {
+	for _, id := range endpointGroups {
+		if g := s.group(id); g != nil && slices.ContainsFunc(g.ingress, func(p permission) bool { return p.httpsTo(taskGroups, sub.cidr) }) {
 			return true
 		}
 	}
 	return false
 }
 
-// letsIn says whether any of an endpoint's groups lets port 443 in from a task.
-func (s *Sim) letsIn(endpointGroups []string, sub *subnet, taskGroups []string) bool {
-	network, err := netip.ParsePrefix(sub.cidr)
-	for _, id := range endpointGroups {
+// letsOut says whether any of a task's groups lets port 443 out to an endpoint.
+func (s *Sim) letsOut(taskGroups []string, e *vpcEndpoint) bool {
+	for _, id := range taskGroups {
 		g := s.group(id)
 		if g == nil {
 			continue
 		}
-		for _, p := range g.ingress {
-			if p.protocol != "-1" && (p.protocol != "tcp" || p.from > 443 || p.to < 443) {
+		for _, p := range g.egress {
+			if e.kind == "Gateway" {
+				if p.prefixList == s.prefixList(e.service) || p.httpsTo(nil, "0.0.0.0/0") {
+					return true
+				}
 				continue
 			}
-			if p.group != "" && slices.Contains(taskGroups, p.group) {
-				return true
-			}
-			if from, perr := netip.ParsePrefix(p.cidr); perr == nil && err == nil && from.Contains(network.Addr()) && from.Bits() <= network.Bits() {
-				return true
+			for _, n := range e.subnets {
+				if sub := s.subnet(n); sub != nil && p.httpsTo(e.groups, sub.cidr) {
+					return true
+				}
 			}
 		}
 	}
 	return false
+}
+
+// lets says whether the endpoint's policy lets an action on a resource pass, for a
+// principal of the account or, with a URL that AWS signed itself, for another.
+func (e *vpcEndpoint) lets(action, resource string, own bool) bool {
+	if e.policy == "" {
+		return true
+	}
+	var document map[string]any
+	if json.Unmarshal([]byte(e.policy), &document) != nil {
+		return true
+	}
+	allowed := false
+	for _, m := range objects(document, "Statement") {
+		hits := func(key, value string) bool {
+			one, _ := m[key].(string)
+			return slices.ContainsFunc(append(list(m, key), one), func(p string) bool { return wildcard(p, value) })
+		}
+		_, conditional := m["Condition"]
+		if !hits("Action", action) || !hits("Resource", resource) || conditional && !own {
+			continue
+		}
+		if text(m, "Effect") == "Deny" {
+			return false
+		}
+		allowed = true
+	}
+	return allowed
+}
+
+func (s *Sim) modifyVpcEndpoint(_ *call, in *struct {
+	VpcEndpointID         string `query:"VpcEndpointId"`
+	ResetPolicy           bool
+	PolicyDocument        string
+	AddRouteTableID       []string `query:"AddRouteTableId"`
+	RemoveRouteTableID    []string `query:"RemoveRouteTableId"`
+	AddSecurityGroupID    []string `query:"AddSecurityGroupId"`
+	RemoveSecurityGroupID []string `query:"RemoveSecurityGroupId"`
+	PrivateDNSEnabled     *bool    `query:"PrivateDnsEnabled"`
+	DryRun                bool
+}) (*done, error) {
+	e := s.endpoint(in.VpcEndpointID)
+	if e == nil || e.state(s.clock.time()) == "" {
+		return nil, errf("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '%s' does not exist", in.VpcEndpointID)
+	}
+	if in.PolicyDocument != "" && !json.Valid([]byte(in.PolicyDocument)) {
+		return nil, errf("InvalidPolicyDocument", "The policy document is not valid JSON")
+	}
+	if in.PolicyDocument != "" || in.ResetPolicy {
+		e.policy = in.PolicyDocument
+	}
+	e.tables, e.groups = exchanged(e.tables, in.AddRouteTableID, in.RemoveRouteTableID), exchanged(e.groups, in.AddSecurityGroupID, in.RemoveSecurityGroupID)
+	if in.PrivateDNSEnabled != nil {
+		e.privateDNS = *in.PrivateDNSEnabled
+	}
+	s.recheck()
+	return yes, nil
+}
+
+// exchanged returns have with more and without gone.
+func exchanged(have, more, gone []string) []string {
+	out := slices.DeleteFunc(slices.Clone(have), func(x string) bool { return slices.Contains(gone, x) || slices.Contains(more, x) })
+	return append(out, more...)
 }
 
 type dnsXML struct {

@@ -29,7 +29,8 @@ type taskDefinition struct {
 	family     string
 	revision   int
 	status     string
-	raw        map[string]any // as it was registered
+	raw        map[string]any // as it was registered, without tags
+	tags       any            // as they were registered; nil for none
 	containers []containerDefinition
 	registered time.Time
 }
@@ -53,6 +54,10 @@ type containerDefinition struct {
 		Name      string `json:"name"`
 		ValueFrom string `json:"valueFrom"`
 	} `json:"secrets"`
+	EnvironmentFiles []struct {
+		Value string `json:"value"`
+		Type  string `json:"type"`
+	} `json:"environmentFiles"`
 	LogConfiguration *struct {
 		LogDriver string            `json:"logDriver"`
 		Options   map[string]string `json:"options"`
@@ -268,6 +273,7 @@ func (s *Sim) registerTaskDefinition(c *call) (any, error) {
 	if err := json.Unmarshal(c.body, &raw); err != nil {
 		return nil, errf("SerializationException", "%v", err)
 	}
+	tags := raw["tags"]
 	delete(raw, "tags")
 	for k := range raw {
 		if !slices.Contains(definitionMembers, k) {
@@ -278,7 +284,20 @@ func (s *Sim) registerTaskDefinition(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"taskDefinition": s.definitionJSON(d)}, nil
+	d.tags = tags
+	return s.definitionReply(d, d.tags != nil), nil
+}
+
+// definitionReply is a task definition, with its tags if they are asked for.
+func (s *Sim) definitionReply(d *taskDefinition, withTags bool) map[string]any {
+	out := map[string]any{"taskDefinition": s.definitionJSON(d)}
+	if withTags {
+		out["tags"] = []any{}
+		if d.tags != nil {
+			out["tags"] = d.tags
+		}
+	}
+	return out
 }
 
 func (s *Sim) addDefinition(raw map[string]any) (*taskDefinition, error) {
@@ -352,7 +371,8 @@ func (s *Sim) describeTaskDefinition(_ *call, in *struct {
 	if d == nil {
 		return nil, errf("ClientException", "Unable to describe task definition.")
 	}
-	return &map[string]any{"taskDefinition": s.definitionJSON(d)}, nil
+	reply := s.definitionReply(d, slices.Contains(in.Include, "TAGS"))
+	return &reply, nil
 }
 
 func (s *Sim) listTaskDefinitions(_ *call, in *struct {

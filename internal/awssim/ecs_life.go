@@ -191,51 +191,138 @@ func (s *Sim) recheck() {
 }
 
 // unreachable returns the reason that Fargate gives when the task cannot reach
-// what it needs, or "" if it can.
+// what it needs, or "" if it can. The texts are those that users of Fargate report.
 func (s *Sim) unreachable(t *task) string {
 	if s.hasWayOut(t) {
 		return ""
 	}
-	now := s.clock.time()
-	reach := func(id string) bool {
-		return s.serves("com.amazonaws."+s.options.Region+"."+id, t.subnet, t.groups, now)
-	}
 	for _, c := range t.definition.containers {
-		if reason := s.cannotPull(c, reach); reason != "" {
-			return reason
-		}
-		for _, secret := range c.Secrets {
-			switch {
-			case strings.Contains(secret.ValueFrom, ":secretsmanager:") && !reach("secretsmanager"):
-				return "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm: There is a connection issue between the task and AWS Secrets Manager. Check your task network configuration. failed to fetch secret " + secret.ValueFrom + " from secrets manager: operation error Secrets Manager: GetSecretValue, https response error StatusCode: 0, RequestID: , canceled, context deadline exceeded"
-			case !strings.Contains(secret.ValueFrom, ":secretsmanager:") && !reach("ssm"):
-				return "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secrets from ssm: There is a connection issue between the task and AWS Systems Manager Parameter Store. Check your task network configuration. context deadline exceeded"
-			}
-		}
-		if l := c.LogConfiguration; l != nil && l.LogDriver == "awslogs" {
-			if !reach("logs") {
-				return "ResourceInitializationError: failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition. There is a connection issue between the task and Amazon CloudWatch. Check your network configuration. : signal: killed"
-			}
-			if l.Options["awslogs-create-group"] != "true" && s.logGroup(l.Options["awslogs-group"]) == nil {
-				return "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"
+		for _, check := range []func(*task, containerDefinition) string{s.cannotLogIn, s.cannotFetch, s.cannotDownload, s.cannotPull, s.cannotLog} {
+			if reason := check(t, c); reason != "" {
+				return reason
 			}
 		}
 	}
 	return ""
 }
 
-func (s *Sim) cannotPull(c containerDefinition, reach func(string) bool) string {
-	host, _, _ := strings.Cut(c.Image, "/")
-	if !strings.Contains(host, ".dkr.ecr.") {
-		return "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref " + c.Image + ": failed to do request: Head \"https://" + host + "/v2/\": dial tcp 192.0.2.10:443: i/o timeout"
+// reach returns the endpoint by which a task reaches a service in a Region, or nil;
+// an empty Region is its own.
+func (s *Sim) reach(t *task, id, region string) *vpcEndpoint {
+	if region != "" && region != s.options.Region {
+		return nil
 	}
+	return s.serving("com.amazonaws."+s.options.Region+"."+id, t.subnet, t.groups, s.clock.time())
+}
+
+// refused returns what AWS says when the policy of an endpoint keeps a call of the
+// task's execution role out, or "".
+func (s *Sim) refused(t *task, e *vpcEndpoint, action, resource string) string {
+	if e.lets(action, resource, true) {
+		return ""
+	}
+	role := text(t.definition.raw, "executionRoleArn")
+	return "AccessDeniedException: User: arn:aws:sts::" + s.options.Account + ":assumed-role/" + role[strings.LastIndex(role, "/")+1:] + "/" + t.id + " is not authorized to perform: " + action + " on resource: " + resource +
+		" because no VPC endpoint policy allows the " + action + " action"
+}
+
+const initFailed = "ResourceInitializationError: "
+
+func registryOf(image string) (host, region string) {
+	host, _, _ = strings.Cut(image, "/")
+	if _, rest, ok := strings.Cut(host, ".dkr.ecr."); ok {
+		region, _, _ = strings.Cut(rest, ".")
+		return host, region
+	}
+	return host, ""
+}
+
+func (s *Sim) cannotLogIn(t *task, c containerDefinition) string {
+	host, region := registryOf(c.Image)
+	if !strings.Contains(host, ".dkr.ecr.") {
+		return ""
+	}
+	e := s.reach(t, "ecr.api", region)
+	if e == nil {
+		return initFailed + "unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr." + region + ".amazonaws.com/\": dial tcp 192.0.2.20:443: i/o timeout"
+	}
+	if denied := s.refused(t, e, "ecr:GetAuthorizationToken", "*"); denied != "" {
+		return initFailed + "unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: service call has been retried 1 time(s): " + denied
+	}
+	return ""
+}
+
+func (s *Sim) cannotFetch(t *task, c containerDefinition) string {
+	for _, secret := range c.Secrets {
+		region := ""
+		if parts := strings.Split(secret.ValueFrom, ":"); parts[0] == "arn" && len(parts) > 5 {
+			region = parts[3]
+		}
+		if !strings.Contains(secret.ValueFrom, ":secretsmanager:") {
+			if s.reach(t, "ssm", region) == nil {
+				return initFailed + "unable to pull secrets or registry auth: unable to retrieve secrets from ssm: The task cannot pull secrets from AWS Systems Manager. There is a connection issue between the task and AWS Systems Manager Parameter Store. Check your task network configuration. RequestCanceled: request context canceled caused by: context deadline exceeded"
+			}
+			continue
+		}
+		e := s.reach(t, "secretsmanager", region)
+		if e == nil {
+			return initFailed + "unable to pull secrets or registry auth: unable to retrieve secret from asm: There is a connection issue between the task and AWS Secrets Manager. Check your task network configuration. failed to fetch secret " + secret.ValueFrom + " from secrets manager: operation error Secrets Manager: GetSecretValue, https response error StatusCode: 0, RequestID: , canceled, context deadline exceeded"
+		}
+		if denied := s.refused(t, e, "secretsmanager:GetSecretValue", secret.ValueFrom); denied != "" {
+			return initFailed + "unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret " + secret.ValueFrom + " from secrets manager: " + denied
+		}
+	}
+	return ""
+}
+
+func (s *Sim) cannotDownload(t *task, c containerDefinition) string {
+	for range c.EnvironmentFiles {
+		if s.reach(t, "s3", "") == nil {
+			return initFailed + "failed to download env files: file download command: non-empty error stream: RequestCanceled: request context cancelled caused by: context deadline exceeded"
+		}
+	}
+	return ""
+}
+
+func (s *Sim) cannotPull(t *task, c containerDefinition) string {
+	host, region := registryOf(c.Image)
 	switch {
-	case !reach("ecr.api"):
-		return "ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr." + s.options.Region + ".amazonaws.com/\": dial tcp 192.0.2.20:443: i/o timeout"
-	case !reach("ecr.dkr"):
+	case !strings.Contains(host, ".") || !strings.Contains(c.Image, "/"):
+		return "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref docker.io/library/" + c.Image + ": failed to do request: Head \"https://registry-1.docker.io/v2/library/\": dial tcp 192.0.2.10:443: i/o timeout"
+	case region == "" || s.reach(t, "ecr.dkr", region) == nil:
 		return "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref " + c.Image + ": failed to do request: Head \"https://" + host + "/v2/\": dial tcp 192.0.2.21:443: i/o timeout"
-	case !reach("s3"):
-		return "CannotPullContainerError: The task cannot pull " + c.Image + " from the registry " + c.Image + ". There is a connection issue between the task and the registry. Check your task network configuration. : failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://prod-" + s.options.Region + "-starport-layer-bucket.s3." + s.options.Region + ".amazonaws.com/\": dial tcp 192.0.2.22:443: i/o timeout"
+	}
+	bucket := "prod-" + s.options.Region + "-starport-layer-bucket"
+	e := s.reach(t, "s3", "")
+	if e == nil {
+		return "CannotPullContainerError: The task cannot pull " + c.Image + " from the registry " + c.Image + ". There is a connection issue between the task and the registry. Check your task network configuration. : failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://" + bucket + ".s3." + s.options.Region + ".amazonaws.com/\": dial tcp 192.0.2.22:443: i/o timeout"
+	}
+	if !e.lets("s3:GetObject", "arn:aws:s3:::"+bucket+"/layer", false) {
+		return "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: httpReadSeeker: failed open: unexpected status code https://" + bucket + ".s3." + s.options.Region + ".amazonaws.com/: 403 Forbidden"
+	}
+	return ""
+}
+
+func (s *Sim) cannotLog(t *task, c containerDefinition) string {
+	l := c.LogConfiguration
+	if l == nil {
+		return ""
+	}
+	if l.LogDriver == "awsfirelens" {
+		service := map[string]string{"cloudwatch": "logs", "cloudwatch_logs": "logs", "kinesis_firehose": "kinesis-firehose", "kinesis_streams": "kinesis-streams", "s3": "s3"}[l.Options["Name"]]
+		if service != "" && s.reach(t, service, l.Options["region"]) == nil {
+			t.hadEndpoints = false // the container runs, and its log is lost
+		}
+		return ""
+	}
+	if l.LogDriver != "awslogs" {
+		return ""
+	}
+	if s.reach(t, "logs", l.Options["awslogs-region"]) == nil {
+		return initFailed + "failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition. There is a connection issue between the task and Amazon CloudWatch. Check your network configuration. : signal: killed"
+	}
+	if l.Options["awslogs-create-group"] != "true" && s.logGroup(l.Options["awslogs-group"]) == nil {
+		return initFailed + "failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"
 	}
 	return ""
 }

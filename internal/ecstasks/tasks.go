@@ -35,8 +35,15 @@ type Tasks struct {
 	api    ecsAPI
 	config *config.Config
 
-	mu   sync.Mutex
-	logs map[string]logPlace // by task definition ARN
+	mu    sync.Mutex
+	known map[string]definition // by what names the task definition
+}
+
+// definition is a task definition as it was read.
+type definition struct {
+	arn  string
+	text []byte // as aws ecs describe-task-definition prints it
+	log  logPlace
 }
 
 // logPlace is where the first container of a task definition logs to.
@@ -44,7 +51,7 @@ type logPlace struct{ group, prefix, container string }
 
 // New returns the tasks of the jobs in c.
 func New(api ecsAPI, c *config.Config) *Tasks {
-	return &Tasks{api: api, config: c, logs: map[string]logPlace{}}
+	return &Tasks{api: api, config: c, known: map[string]definition{}}
 }
 
 // StartedBy returns the name that a set's tasks bear in ECS.
@@ -275,9 +282,7 @@ func (t *Tasks) describe(ctx context.Context, cluster string, runs []scheduler.R
 		}
 		for _, c := range task.Containers {
 			v.ExitCode = worse(v.ExitCode, c.ExitCode)
-			if r := aws.ToString(c.Reason); r != "" {
-				v.ContainerReasons = append(v.ContainerReasons, r)
-			}
+			v.Containers = append(v.Containers, scheduler.TaskContainer{Name: aws.ToString(c.Name), Reason: aws.ToString(c.Reason), ExitCode: intOf(c.ExitCode)})
 		}
 		if v.Stopped {
 			t.Locate(ctx, &v)
@@ -296,36 +301,59 @@ func worse(a *int, b *int32) *int {
 	return &n
 }
 
-// Locate fills in where the task logs to, as far as its definition can be read.
-func (t *Tasks) Locate(ctx context.Context, task *scheduler.Task) {
-	place, err := t.place(ctx, task.Definition)
-	if err != nil || place.group == "" {
-		return // a record without its log stream is better than none
+func intOf(n *int32) *int {
+	if n == nil {
+		return nil
 	}
-	task.LogGroup = place.group
-	task.LogStream = place.prefix + "/" + place.container + "/" + task.ARN[strings.LastIndex(task.ARN, "/")+1:]
+	v := int(*n)
+	return &v
 }
 
-func (t *Tasks) place(ctx context.Context, definition string) (logPlace, error) {
-	t.mu.Lock()
-	p, ok := t.logs[definition]
-	t.mu.Unlock()
-	if ok || definition == "" {
-		return p, nil
+// Locate fills in where the task logs to, as far as its definition can be read.
+func (t *Tasks) Locate(ctx context.Context, task *scheduler.Task) {
+	d, err := t.definition(ctx, task.Definition)
+	if err != nil || d.log.group == "" {
+		return // a record without its log stream is better than none
 	}
-	out, err := t.api.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(definition)})
+	task.LogGroup = d.log.group
+	task.LogStream = d.log.prefix + "/" + d.log.container + "/" + task.ARN[strings.LastIndex(task.ARN, "/")+1:]
+}
+
+// Definition returns a task definition as aws ecs describe-task-definition prints
+// it.
+func (t *Tasks) Definition(ctx context.Context, name string) ([]byte, error) {
+	d, err := t.definition(ctx, name)
+	return d.text, err
+}
+
+// definition reads a task definition. One that is named with its revision never
+// changes, and is read once.
+func (t *Tasks) definition(ctx context.Context, name string) (definition, error) {
+	t.mu.Lock()
+	d, ok := t.known[name]
+	t.mu.Unlock()
+	if ok || name == "" {
+		return d, nil
+	}
+	out, err := t.api.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(name), Include: []types.TaskDefinitionField{types.TaskDefinitionFieldTags}})
 	if err != nil {
-		return p, err
+		return d, awserr.Mark(err, "describe task definition %s", name)
 	}
 	for _, c := range out.TaskDefinition.ContainerDefinitions {
-		if l := c.LogConfiguration; l != nil && l.LogDriver == types.LogDriverAwslogs && p.group == "" {
-			p = logPlace{l.Options["awslogs-group"], l.Options["awslogs-stream-prefix"], aws.ToString(c.Name)}
+		if l := c.LogConfiguration; l != nil && l.LogDriver == types.LogDriverAwslogs && d.log.group == "" {
+			d.log = logPlace{l.Options["awslogs-group"], l.Options["awslogs-stream-prefix"], aws.ToString(c.Name)}
 		}
 	}
-	t.mu.Lock()
-	t.logs[definition] = p
-	t.mu.Unlock()
-	return p, nil
+	d.arn = aws.ToString(out.TaskDefinition.TaskDefinitionArn)
+	if d.text, err = DefinitionJSON(out); err != nil {
+		return d, fmt.Errorf("describe task definition %s: %w", name, err)
+	}
+	if _, revision, ok := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":"); ok && revision != "" {
+		t.mu.Lock()
+		t.known[name] = d
+		t.mu.Unlock()
+	}
+	return d, nil
 }
 
 // Stop stops a run's task. One that is gone is success.

@@ -115,7 +115,7 @@ const (
 	runWrites     = 12 // kilobyte writes for a run, transactions count twice
 	runMessages   = 4  // requests to the queue for a run
 	sweepReads    = 4
-	metrics       = 17 // of the base stack with one set
+	metrics       = 18 // of an installation with one set whose tasks start
 	alarms        = 7
 )
 

@@ -103,6 +103,7 @@ type taskDetail struct {
 	StartedAt         time.Time `json:"startedAt"`
 	StoppedAt         time.Time `json:"stoppedAt"`
 	Containers        []struct {
+		Name     string `json:"name"`
 		ExitCode *int   `json:"exitCode"`
 		Reason   string `json:"reason"`
 	} `json:"containers"`
@@ -124,9 +125,7 @@ func (r *Reaper) task(ctx context.Context, detail json.RawMessage, id string) er
 		if c.ExitCode != nil && (t.ExitCode == nil || *t.ExitCode == 0) {
 			t.ExitCode = c.ExitCode
 		}
-		if c.Reason != "" {
-			t.ContainerReasons = append(t.ContainerReasons, c.Reason)
-		}
+		t.Containers = append(t.Containers, scheduler.TaskContainer{Name: c.Name, Reason: c.Reason, ExitCode: c.ExitCode})
 	}
 	r.app.Tasks.Locate(ctx, &t)
 	_, err := r.app.Reconciler(scheduler.Reaper, id).TaskStopped(ctx, set, t)

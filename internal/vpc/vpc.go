@@ -3,6 +3,7 @@
 package vpc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,6 +25,7 @@ type ec2API interface {
 	DescribeRouteTables(context.Context, *ec2.DescribeRouteTablesInput, ...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
 	DescribeVpcEndpointServices(context.Context, *ec2.DescribeVpcEndpointServicesInput, ...func(*ec2.Options)) (*ec2.DescribeVpcEndpointServicesOutput, error)
 	DescribeVpcEndpoints(context.Context, *ec2.DescribeVpcEndpointsInput, ...func(*ec2.Options)) (*ec2.DescribeVpcEndpointsOutput, error)
+	DescribeSecurityGroups(context.Context, *ec2.DescribeSecurityGroupsInput, ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error)
 	DeleteVpcEndpoints(context.Context, *ec2.DeleteVpcEndpointsInput, ...func(*ec2.Options)) (*ec2.DeleteVpcEndpointsOutput, error)
 }
 
@@ -70,7 +72,7 @@ func (r *Reader) subnets(ctx context.Context, ids []string) (endpoints.VPC, erro
 		return v, awserr.Mark(err, "describe subnets %s", strings.Join(ids, ", "))
 	}
 	for _, s := range out.Subnets {
-		v.Subnets = append(v.Subnets, endpoints.Subnet{ID: aws.ToString(s.SubnetId), VPC: aws.ToString(s.VpcId), Zone: aws.ToString(s.AvailabilityZone), CIDR: aws.ToString(s.CidrBlock)})
+		v.Subnets = append(v.Subnets, endpoints.Subnet{ID: aws.ToString(s.SubnetId), VPC: aws.ToString(s.VpcId), Zone: aws.ToString(s.AvailabilityZone), CIDR: aws.ToString(s.CidrBlock), Free: int(aws.ToInt32(s.AvailableIpAddressCount))})
 	}
 	if len(v.Subnets) > 0 {
 		v.ID = v.Subnets[0].VPC
@@ -94,13 +96,20 @@ func (r *Reader) dns(ctx context.Context, v *endpoints.VPC) error {
 	return nil
 }
 
-// routeTables gives every subnet its table: its own, or the VPC's main one.
+// routeTables gives every subnet its table, its own or the VPC's main one, and the
+// way out that the table has.
 func (r *Reader) routeTables(ctx context.Context, v *endpoints.VPC) error {
 	out, err := r.api.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: []types.Filter{filter("vpc-id", v.ID)}})
 	if err != nil {
 		return awserr.Mark(err, "describe the route tables of %s", v.ID)
 	}
+	wayOut := map[string]string{}
 	for _, t := range out.RouteTables {
+		for _, x := range t.Routes {
+			if aws.ToString(x.DestinationCidrBlock) == "0.0.0.0/0" && x.State != types.RouteStateBlackhole {
+				wayOut[aws.ToString(t.RouteTableId)] = cmp.Or(aws.ToString(x.NatGatewayId), aws.ToString(x.TransitGatewayId), aws.ToString(x.NetworkInterfaceId), aws.ToString(x.VpcPeeringConnectionId))
+			}
+		}
 		for _, a := range t.Associations {
 			for i := range v.Subnets {
 				s := &v.Subnets[i]
@@ -109,6 +118,9 @@ func (r *Reader) routeTables(ctx context.Context, v *endpoints.VPC) error {
 				}
 			}
 		}
+	}
+	for i, s := range v.Subnets {
+		v.Subnets[i].WayOut = wayOut[s.RouteTable]
 	}
 	return nil
 }
@@ -143,9 +155,18 @@ func (r *Reader) endpoints(ctx context.Context, v *endpoints.VPC, owned []Tag) e
 		v.Endpoints = append(v.Endpoints, endpoints.Endpoint{
 			ID: aws.ToString(e.VpcEndpointId), Service: aws.ToString(e.ServiceName), Type: endpoints.Type(strings.ToLower(string(e.VpcEndpointType))), State: stateOf(e),
 			PrivateDNS: aws.ToBool(e.PrivateDnsEnabled), RouteTables: e.RouteTableIds, Owned: carries(e.Tags, owned), Tags: tagMap(e.Tags),
+			SecurityGroups: groupIDs(e.Groups), Subnets: e.SubnetIds, Policy: aws.ToString(e.PolicyDocument), RequesterManaged: aws.ToBool(e.RequesterManaged), Account: aws.ToString(e.OwnerId),
 		})
 	}
 	return nil
+}
+
+func groupIDs(groups []types.SecurityGroupIdentifier) []string {
+	var out []string
+	for _, g := range groups {
+		out = append(out, aws.ToString(g.GroupId))
+	}
+	return out
 }
 
 // stateOf returns an endpoint's state in lower case: EC2 answers in lower case
