@@ -52,6 +52,9 @@ type BaseSet struct {
 	// Others are the sets of the same VPC that live as this one.
 	Others   []string
 	Services []endpoints.Service
+	// Auto says that the services follow from the jobs, so that others may be asked
+	// for later.
+	Auto bool
 	// Subnets are where endpoints may go.
 	Subnets []string
 	// RouteTables are the subnets' tables.
@@ -93,7 +96,9 @@ type Installed struct {
 
 // InstalledSet is what the base stack holds for a set.
 type InstalledSet struct {
-	VPC                    string   `json:"vpc"`
+	VPC string `json:"vpc"`
+	// Services are what a set whose services follow from its jobs was deployed with.
+	Services               []string `json:"services,omitempty"`
 	TaskSecurityGroup      string   `json:"taskSecurityGroup,omitempty"`
 	EndpointSecurityGroups []string `json:"endpointSecurityGroups"`
 }
@@ -327,6 +332,11 @@ func (b Base) installed() string {
 		is := InstalledSet{VPC: s.VPC, EndpointSecurityGroups: sorted(s.EndpointGroups)}
 		if len(s.EndpointGroups) == 0 {
 			is.EndpointSecurityGroups = []string{"${" + endpointGroupID(s.Name) + ".GroupId}"}
+		}
+		if s.Auto {
+			for _, svc := range s.Services {
+				is.Services = append(is.Services, string(svc.ID))
+			}
 		}
 		if s.MakeTaskGroup {
 			is.TaskSecurityGroup = "${" + taskGroupID(s.Name) + ".GroupId}"

@@ -29,6 +29,15 @@ func isExisting(err error) bool {
 	return errors.As(err, &exists) || errors.As(err, &token)
 }
 
+// isUnderWay says whether the error reports that an update goes on already, or
+// that there is nothing left to change. The API has no codes of its own for it.
+func isUnderWay(err error) bool {
+	var token *types.TokenAlreadyExistsException
+	var api smithy.APIError
+	return errors.As(err, &token) || errors.As(err, &api) && api.ErrorCode() == "ValidationError" &&
+		(strings.Contains(api.ErrorMessage(), "No updates are to be performed") || strings.Contains(api.ErrorMessage(), "UPDATE_IN_PROGRESS"))
+}
+
 // notForced says whether the error reports that a stack is not in the one state
 // in which a deletion may be forced.
 func notForced(err error) bool {

@@ -3,6 +3,8 @@ package cfn
 import (
 	"slices"
 	"strings"
+
+	"drawbridge/endpoints"
 )
 
 // Role names one of the four roles that an installation owns.
@@ -120,6 +122,14 @@ func (b Base) launcher() []Statement {
 		{Role: LauncherRole, Sid: "PassServiceRole", Actions: []string{"iam:PassRole"}, Resources: []string{roleARN(b.names.StackRole)}, Condition: equals("iam:PassedToService", "cloudformation.amazonaws.com"), Acts: true,
 			Why: "CloudFormation makes and removes the endpoints with this role"},
 	}
+	if slices.ContainsFunc(b.Sets, func(s BaseSet) bool { return s.Auto }) {
+		out = append(out,
+			Statement{Role: LauncherRole, Sid: "ReadTaskDefinitions", Actions: []string{"ecs:DescribeTaskDefinition"}, Resources: []string{"*"},
+				Why: "with services: auto, what a job needs follows from its newest task definition; ECS knows no resources for this read"},
+			Statement{Role: LauncherRole, Sid: "ExtendSetStack", Actions: []string{"cloudformation:UpdateStack"}, Resources: []string{b.setStacks()},
+				Condition: equals("cloudformation:RoleArn", roleARN(b.names.StackRole)), Acts: true,
+				Why: "with services: auto, a job that needs more than the set that is up has adds an endpoint to its stack, with the service role and no other"})
+	}
 	var definitions, clusters, roles []string
 	for _, j := range b.Jobs {
 		definitions, clusters, roles = append(definitions, definitionARN(j.TaskDefinition)), append(clusters, clusterARN(j.Cluster)), append(roles, j.Roles...)
@@ -207,7 +217,11 @@ func (b Base) serviceRole() []Statement {
 		if s.SetGateway {
 			tables = append(tables, each("route-table/", s.RouteTables)...)
 		}
-		for _, svc := range s.Services {
+		offered := s.Services
+		if s.Auto {
+			offered = append(slices.Clone(offered), endpoints.All()...)
+		}
+		for _, svc := range offered {
 			services = append(services, svc.Name(b.Region))
 		}
 	}

@@ -2,6 +2,8 @@ package cfn
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -18,6 +20,7 @@ type stackAPI interface {
 	CreateStack(context.Context, *cloudformation.CreateStackInput, ...func(*cloudformation.Options)) (*cloudformation.CreateStackOutput, error)
 	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
 	DescribeStackEvents(context.Context, *cloudformation.DescribeStackEventsInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStackEventsOutput, error)
+	UpdateStack(context.Context, *cloudformation.UpdateStackInput, ...func(*cloudformation.Options)) (*cloudformation.UpdateStackOutput, error)
 	DeleteStack(context.Context, *cloudformation.DeleteStackInput, ...func(*cloudformation.Options)) (*cloudformation.DeleteStackOutput, error)
 }
 
@@ -83,6 +86,23 @@ func (s *Stacks) Create(ctx context.Context, set string, generation int, templat
 	return aws.ToString(out.StackId), nil
 }
 
+// Extend changes the stack of a set's generation to what the template says, which
+// holds all that the stack has, and more. A change that is under way, or that is
+// made already, is success.
+func (s *Stacks) Extend(ctx context.Context, set, id string, generation int, template []byte) error {
+	sum := sha256.Sum256(template)
+	_, err := s.api.UpdateStack(ctx, &cloudformation.UpdateStackInput{
+		StackName:          aws.String(id),
+		TemplateBody:       aws.String(string(template)),
+		RoleARN:            aws.String(s.role),
+		ClientRequestToken: aws.String(s.token(set, generation, "extend-"+hex.EncodeToString(sum[:8]))),
+	})
+	if err != nil && !isUnderWay(err) {
+		return fmt.Errorf("extend stack %s (generation %d): %w", s.Name(set), generation, err)
+	}
+	return nil
+}
+
 // Stack is what a set's stack looks like.
 type Stack struct {
 	State State
@@ -115,7 +135,7 @@ func (s *Stacks) Describe(ctx context.Context, set, id string) (Stack, error) {
 		return v, nil
 	}
 	switch v.State {
-	case Broken, RollingBack, DeleteFailed:
+	case Broken, RollingBack, RolledBack, DeleteFailed:
 		v.Reason = s.cause(ctx, v)
 	}
 	return v, nil
@@ -137,7 +157,14 @@ func (s *Stacks) cause(ctx context.Context, st Stack) string {
 	if err != nil {
 		return Explain(st.Reason) // the stack's own reason is better than none
 	}
-	for _, e := range slices.Backward(out.StackEvents) { // newest first
+	events := out.StackEvents // newest first
+	for i, e := range events {
+		if st.State == RolledBack && aws.ToString(e.PhysicalResourceId) == st.ID && e.ResourceStatus == types.ResourceStatusUpdateInProgress {
+			events = events[:i] // the last update alone
+			break
+		}
+	}
+	for _, e := range slices.Backward(events) {
 		reason := aws.ToString(e.ResourceStatusReason)
 		failed := e.ResourceStatus == types.ResourceStatusCreateFailed || e.ResourceStatus == types.ResourceStatusDeleteFailed && st.State == DeleteFailed
 		if failed && reason != "" && !strings.Contains(reason, "cancelled") && aws.ToString(e.PhysicalResourceId) != st.ID {

@@ -9,6 +9,7 @@ const (
 	Missing      State = "missing"
 	Busy         State = "busy"
 	Complete     State = "complete"
+	RolledBack   State = "rolled-back" // an update failed; what was there before is there
 	RollingBack  State = "rolling-back"
 	Broken       State = "broken"
 	Deleting     State = "deleting"
@@ -32,7 +33,7 @@ var states = map[string]State{
 	"CREATE_COMPLETE":          Complete,
 	"UPDATE_COMPLETE":          Complete,
 	"IMPORT_COMPLETE":          Complete,
-	"UPDATE_ROLLBACK_COMPLETE": Complete,
+	"UPDATE_ROLLBACK_COMPLETE": RolledBack,
 	"IMPORT_ROLLBACK_COMPLETE": Complete,
 
 	"ROLLBACK_IN_PROGRESS": RollingBack,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -27,6 +28,10 @@ func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
 		return r.save(ctx, v, next)
 	}
 	switch v.decision.Action {
+	case Extended, Withdraw:
+		return r.save(ctx, v, next)
+	case Extend:
+		return r.extend(ctx, v)
 	case Create:
 		return r.create(ctx, s, v)
 	case Delete, Force:
@@ -69,11 +74,11 @@ func (r *Reconciler) save(ctx context.Context, v *view, next Set) error {
 // create plans and asks for the stack. What cannot be planned, or is refused,
 // fails the generation with the reason; a temporary failure is tried again.
 func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
-	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name)
+	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name, needsOf(v.runs))
 	if err == nil && p.Nothing {
 		v.decision = Decision{Action: Open, Reason: "endpoints of others serve the whole set: " + p.Summary}
 		next := Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
-		next.NoStack, next.Usable = true, next.Since
+		next.NoStack, next.Usable, next.Services = true, next.Since, p.Services
 		return r.save(ctx, v, next)
 	}
 	var id StackID
@@ -91,13 +96,76 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 		return r.ports.Clock.Sleep(ctx, pollEvery) // it is there, and a read does not show it yet
 	}
 	next := v.set
-	next.StackID, next.PerHour = id, p.PerHour
+	next.StackID, next.PerHour, next.Services = id, p.PerHour, p.Services
 	if err := r.save(ctx, v, next); err != nil {
 		return err
 	}
 	// A timer stands by from the start, so that the set is looked at even if
 	// this invocation, the stack's events and the sweep all fail.
 	return r.setTimer(ctx, v, r.ports.Clock.Now().Add(DefaultRaiseTimeout))
+}
+
+// extend adds to a set that is up what its runs need beside. Tasks that run are not
+// touched: what is there stays as it is.
+func (r *Reconciler) extend(ctx context.Context, v *view) error {
+	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name, needsOf(v.runs))
+	next := v.set
+	now := r.ports.Clock.Now()
+	switch {
+	case err != nil:
+	case p.Nothing && v.set.NoStack:
+		next.Services = p.Services
+		return r.save(ctx, v, next)
+	case v.set.NoStack: // the first endpoint of its own
+		next.NoStack, next.BilledFrom, next.Counted = false, now, 0
+		next.StackID, err = r.ports.Stacks.Create(ctx, v.set.Name, v.set.Generation, p)
+	default:
+		err = r.ports.Stacks.Extend(ctx, v.set.Name, v.set.StackID, v.set.Generation, p)
+	}
+	if errors.Is(err, ErrTemporary) {
+		return r.again(ctx, v, "extend", err)
+	}
+	if err != nil {
+		r.ports.Journal.Failed(v.set.Name, "extend", err)
+		return r.save(ctx, v, v.set.withdraw(now, withHint(err)))
+	}
+	more := max(p.PerHour-v.set.PerHour, 0)
+	next.PerHour = p.PerHour
+	next.Extension = &Extension{Since: now, Services: p.Services, Endpoints: p.Endpoints, Before: v.set.PerHour}
+	next.Attendant, next.AttendedUntil = r.me, now.Add(attendance)
+	if err := r.save(ctx, v, next); err != nil {
+		return err
+	}
+	if next.Counted > 0 && more > 0 { // the hour that has begun counts for them too
+		return r.count(ctx, v, more)
+	}
+	return nil
+}
+
+// count counts endpoint-hours that begin beside the set's own rhythm.
+func (r *Reconciler) count(ctx context.Context, v *view, hours int) error {
+	next := v.set
+	next.DayHours += hours
+	next.TotalHours += hours
+	saved, err := r.ports.Store.SaveSet(ctx, next)
+	if err != nil {
+		return err
+	}
+	v.set = saved
+	r.ports.Journal.Paid(saved, hours)
+	return nil
+}
+
+// needsOf returns what runs that wait need, each service once.
+func needsOf(runs []Run) []string {
+	var out []string
+	for _, r := range runs {
+		if r.State == Waiting || r.State == Starting {
+			out = append(out, r.Needs...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // again reports a temporary failure and pauses before the next look.
@@ -144,8 +212,9 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 	if err := r.attend(ctx, v); err != nil { // so that no second one sends them too
 		return err
 	}
+	up := v.set.Phase == Available // then only those that it cannot serve
 	for _, run := range v.runs {
-		if run.State != Waiting && run.State != Starting {
+		if run.State != Waiting && run.State != Starting || up && (run.State == Starting || v.set.Serves(run)) {
 			continue
 		}
 		if _, err := r.bury(ctx, run, v.decision.Reason); err != nil && !errors.Is(err, ErrConflict) {
@@ -153,7 +222,7 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 		}
 	}
 	next := v.set
-	next.Failures, next.Attendant, next.AttendedUntil = 0, "", time.Time{}
+	next.Failures, next.Extensions, next.Attendant, next.AttendedUntil = 0, 0, "", time.Time{}
 	return r.save(ctx, v, next)
 }
 

@@ -10,20 +10,23 @@ type Action string
 
 // The actions. Wait does nothing until the decision's next look.
 const (
-	Wait    Action = "wait"
-	Create  Action = "create"  // call CreateStack for a new or the present generation
-	Open    Action = "open"    // the endpoints are usable
-	Start   Action = "start"   // start the runs that wait
-	Stop    Action = "stop"    // stop the tasks that have run too long
-	Drain   Action = "drain"   // announce the deletion, then look at ECS again
-	Reopen  Action = "reopen"  // take the announcement back
-	Delete  Action = "delete"  // call DeleteStack
-	Force   Action = "force"   // call DeleteStack with FORCE_DELETE_STACK
-	Sweep   Action = "sweep"   // delete endpoints of ours that no stack holds
-	GiveUp  Action = "give-up" // send the waiting runs to the dead-letter queue
-	Forget  Action = "forget"  // nothing of the generation is left
-	Fail    Action = "fail"    // the generation did not come up
-	Settled Action = "settled" // nothing to do, and nothing to wait for
+	Wait     Action = "wait"
+	Create   Action = "create"   // call CreateStack for a new or the present generation
+	Open     Action = "open"     // the endpoints are usable
+	Start    Action = "start"    // start the runs that wait
+	Stop     Action = "stop"     // stop the tasks that have run too long
+	Drain    Action = "drain"    // announce the deletion, then look at ECS again
+	Reopen   Action = "reopen"   // take the announcement back
+	Delete   Action = "delete"   // call DeleteStack
+	Force    Action = "force"    // call DeleteStack with FORCE_DELETE_STACK
+	Sweep    Action = "sweep"    // delete endpoints of ours that no stack holds
+	GiveUp   Action = "give-up"  // send the waiting runs to the dead-letter queue
+	Extend   Action = "extend"   // call UpdateStack with more endpoints
+	Extended Action = "extended" // the endpoints that were added are usable
+	Withdraw Action = "withdraw" // the endpoints that were added did not come up
+	Forget   Action = "forget"   // nothing of the generation is left
+	Fail     Action = "fail"     // the generation did not come up
+	Settled  Action = "settled"  // nothing to do, and nothing to wait for
 )
 
 // Decision is an action, the reason for it in a sentence, and when to look
@@ -39,6 +42,8 @@ type Demand struct {
 	// Waiting runs are to be started. Starting ones have an intent stored and
 	// may have a task; Resumable is how many of them somebody left behind.
 	Waiting, Starting, Resumable, Running int
+	// Unserved runs wait for endpoints that the set, though it is up, does not have.
+	Unserved int
 	// Holds are leases of others than runs, the last of them until HeldUntil.
 	Holds     int
 	HeldUntil time.Time
@@ -49,13 +54,13 @@ type Demand struct {
 }
 
 // Live says whether anything holds the set.
-func (d Demand) Live() bool { return d.Waiting+d.Starting+d.Running+d.Holds > 0 }
+func (d Demand) Live() bool { return d.Waiting+d.Unserved+d.Starting+d.Running+d.Holds > 0 }
 
 // Unstarted is the number of runs that need the set to get their task.
-func (d Demand) Unstarted() int { return d.Waiting + d.Starting }
+func (d Demand) Unstarted() int { return d.Waiting + d.Unserved + d.Starting }
 
 func (d Demand) String() string {
-	s := fmt.Sprintf("%d running, %d starting, %d waiting", d.Running, d.Starting, d.Waiting)
+	s := fmt.Sprintf("%d running, %d starting, %d waiting", d.Running, d.Starting, d.Waiting+d.Unserved)
 	if d.Holds > 0 {
 		s += fmt.Sprintf(", %d held until %s", d.Holds, clockTime(d.HeldUntil))
 	}
@@ -66,14 +71,18 @@ func (d Demand) String() string {
 // else tries the same start again.
 const resumeAfter = 2 * time.Minute
 
-// DemandOf sums up runs and leases at now. A lease counts until it expires, and
+// DemandOf sums up what asks for a set at now. A lease counts until it expires, and
 // no longer than the maximum lifetime from when it was taken.
-func DemandOf(runs []Run, leases []Lease, s Settings, now time.Time) Demand {
+func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) Demand {
 	var d Demand
 	for _, r := range runs {
 		switch r.State {
 		case Waiting:
-			d.Waiting++
+			if set.Phase == Available && !set.Serves(r) {
+				d.Unserved++
+			} else {
+				d.Waiting++
+			}
 		case Starting:
 			d.Starting++
 			if now.Sub(r.StartingAt) >= resumeAfter {
@@ -112,6 +121,9 @@ const (
 	StackBusy StackState = "busy"
 	// StackComplete is a stack whose resources are all there.
 	StackComplete StackState = "complete"
+	// StackRolledBack is a stack whose last update failed and was undone; what it had
+	// before is there.
+	StackRolledBack StackState = "rolled-back"
 	// StackRollingBack is a failed stack that still undoes its resources.
 	StackRollingBack StackState = "rolling-back"
 	// StackBroken is a stack that can only be deleted.
@@ -261,7 +273,7 @@ const wakeUp = 15 * time.Second
 
 func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	switch o.Stack {
-	case StackUnknown, StackComplete, StackBusy:
+	case StackUnknown, StackComplete, StackRolledBack, StackBusy:
 	case StackMissing, StackForeign:
 		return Decision{Forget, "the stack is gone, deleted by somebody else", time.Time{}}
 	default:
@@ -277,19 +289,25 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) D
 		return Decision{Fail, fmt.Sprintf("%d of %d endpoints are left, somebody deleted the others", left, set.Endpoints), time.Time{}}
 	}
 	if set.TakeDown != "" {
-		if d.Running+d.Starting == 0 {
+		if d.Running+d.Starting == 0 && set.Extension == nil {
 			return Decision{Drain, "to be taken down: " + set.TakeDown, time.Time{}}
 		}
-		d.Resumable = 0 // nothing more is started
+		d.Resumable, d.Unserved = 0, 0 // nothing more is started
 	}
 	if set.Pause != nil {
-		d.Waiting = 0 // they wait for the end of the pause
+		d.Waiting, d.Unserved = 0, 0 // they wait for the end of the pause
 	}
 	if d.Waiting+d.Resumable > 0 {
 		if now.Before(set.Usable) {
 			return Decision{Wait, "the endpoints settle until " + clockTime(set.Usable), set.Usable}
 		}
 		return Decision{Start, fmt.Sprintf("%d runs wait", d.Waiting+d.Resumable), time.Time{}}
+	}
+	if set.Extension != nil {
+		return decideExtension(now, s, set, o)
+	}
+	if d.Unserved > 0 {
+		return decideUnserved(now, s, set, d)
 	}
 	boundary, first, last := s.window(set.BilledFrom, now)
 	hour := PaidHours(s.Basis, set.BilledFrom, boundary)
@@ -309,10 +327,35 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) D
 	return Decision{Drain, fmt.Sprintf("idle at the end of paid hour %d, which ends at %s", hour, clockTime(boundary)), time.Time{}}
 }
 
+// decideUnserved decides about runs that need more than the set has.
+func decideUnserved(now time.Time, s Settings, set Set, d Demand) Decision {
+	switch {
+	case set.Extensions >= s.MaxFailures:
+		return Decision{GiveUp, fmt.Sprintf("the set could not be extended %d times in a row: %s", set.Extensions, set.ExtendFailure), time.Time{}}
+	case now.Before(set.ExtendAt):
+		return Decision{Wait, fmt.Sprintf("the set could not be extended (%s); again at %s", brief(set.ExtendFailure), clockTime(set.ExtendAt)), set.ExtendAt}
+	}
+	return Decision{Extend, fmt.Sprintf("%d runs need more than the set has", d.Unserved), time.Time{}}
+}
+
+// decideExtension decides about endpoints that are being added.
+func decideExtension(now time.Time, s Settings, set Set, o Observed) Decision {
+	x := set.Extension
+	switch {
+	case o.Stack == StackRolledBack && o.Endpoints.Available < x.Endpoints:
+		return Decision{Withdraw, "the stack's update failed: " + brief(o.StackReason), time.Time{}}
+	case o.Stack == StackComplete && o.Endpoints.Ready() && o.Endpoints.Available >= x.Endpoints:
+		return Decision{Extended, fmt.Sprintf("all %d endpoints are available", o.Endpoints.Available), time.Time{}}
+	case now.Sub(x.Since) > s.RaiseTimeout:
+		return Decision{Withdraw, fmt.Sprintf("what was added is not usable after %s", s.RaiseTimeout), time.Time{}}
+	}
+	return Decision{Wait, fmt.Sprintf("endpoints are being added; %d of %d are available", o.Endpoints.Available, x.Endpoints), now.Add(pollEvery)}
+}
+
 func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	boundary, first, _ := s.window(set.BilledFrom, now)
 	if set.Pause != nil || set.TakeDown != "" {
-		d.Waiting = 0
+		d.Waiting, d.Unserved = 0, 0
 	}
 	if set.TakeDown != "" {
 		d.Holds = 0

@@ -242,17 +242,20 @@ func TestExpectedStart(t *testing.T) {
 	s := DefaultSettings()
 	paid := in(Deleting, "10:56:00")
 	paid.PaidUntil = at("11:00:00")
+	serving := up("10:00:00")
+	serving.Services = []string{"logs"}
 	for _, tt := range []struct {
 		name string
 		set  Set
 		want string
 	}{
-		{"available", up("10:00:00"), "10:57:00"},
+		{"available", serving, "10:57:00"},
+		{"available, without what it needs", up("10:00:00"), "10:59:30"},
 		{"absent", in(Absent, "10:00:00"), "10:59:30"},
 		{"creating", in(Creating, "10:56:00"), "10:58:30"},
 		{"deleting in an hour that is paid", paid, "11:02:30"},
 	} {
-		if got := ExpectedStart(at("10:57:00"), s, tt.set).Format("15:04:05"); got != tt.want {
+		if got := ExpectedStart(at("10:57:00"), s, tt.set, Run{Needs: []string{"logs"}}).Format("15:04:05"); got != tt.want {
 			t.Errorf("%s: expected start %s, want %s", tt.name, got, tt.want)
 		}
 	}

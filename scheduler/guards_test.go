@@ -132,7 +132,7 @@ func TestAHoldCountsNoLongerThanTheMaximumLifetime(t *testing.T) {
 		{"not known since when: until it expires", "17:59:59", old, s, 1},
 		{"expired", "18:00:00", old, s, 0},
 	} {
-		if got := DemandOf(nil, []Lease{tt.lease}, tt.s, at(tt.now)).Holds; got != tt.want {
+		if got := DemandOf(nil, []Lease{tt.lease}, tt.s, Set{}, at(tt.now)).Holds; got != tt.want {
 			t.Errorf("%s: %d holds, want %d", tt.name, got, tt.want)
 		}
 	}

@@ -71,8 +71,11 @@ func (e *NotAdmittedError) Error() string {
 
 // stacks makes and unmakes the stack that holds a set's endpoints.
 type stacks interface {
-	// Prepare works out what the stack has to hold; it only reads.
-	Prepare(ctx context.Context, set SetName) (Prepared, error)
+	// Prepare works out what the stack has to hold, needs included; it only reads.
+	Prepare(ctx context.Context, set SetName, needs []string) (Prepared, error)
+	// Extend changes the set's stack to hold what p says. A change that is under way,
+	// or made already, is success.
+	Extend(ctx context.Context, set SetName, id StackID, generation int, p Prepared) error
 	// Create asks for the stack of a generation. The stack of this generation
 	// existing already is success; another stack of that name is ErrTaken.
 	Create(ctx context.Context, set SetName, generation int, p Prepared) (StackID, error)
@@ -91,11 +94,23 @@ type stacks interface {
 // Prepared is a template, made by stacks.Prepare for stacks.Create.
 type Prepared struct {
 	Template []byte
+	// Services are what the set will serve, Endpoints how many of its own the stack
+	// holds.
+	Services  []string
+	Endpoints int
 	// Nothing says that endpoints of others serve the whole set already.
 	Nothing bool
 	Summary string
 	// PerHour is how many endpoint-hours an hour of the stack is billed as.
 	PerHour int
+}
+
+// needs tells what runs of a job reach.
+type needs interface {
+	// Of returns the services that a job needs where that follows from its task
+	// definition, and the revision that they were read from; nothing where the set's
+	// own list says it.
+	Of(ctx context.Context, set SetName, job JobName) (services []string, definition string, err error)
 }
 
 // tasks starts, shows and stops ECS tasks.
@@ -165,6 +180,7 @@ type Ports struct {
 	Stacks      stacks
 	Tasks       tasks
 	Explainer   explainer
+	Needs       needs
 	Timers      timers
 	Waker       waker
 	DeadLetters deadLetters

@@ -20,8 +20,8 @@ const (
 )
 
 var allowed = map[Side][]Action{
-	Launcher: {Wait, Settled, Create, Open, Start, Reopen, Fail},
-	Reaper:   {Wait, Settled, Open, Stop, Drain, Reopen, Delete, Force, Sweep, GiveUp, Forget, Fail},
+	Launcher: {Wait, Settled, Create, Open, Start, Extend, Extended, Withdraw, Reopen, Fail},
+	Reaper:   {Wait, Settled, Open, Stop, Extended, Withdraw, Drain, Reopen, Delete, Force, Sweep, GiveUp, Forget, Fail},
 }
 
 // Reconciler drives sets towards what their runs ask for.
@@ -148,7 +148,7 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 	if v.observed.Endpoints.Ready() {
 		v.observed.AvailableSince = earliest(since, now)
 	}
-	v.decision = Decide(now, s, v.set, DemandOf(v.runs, v.leases, s, now), v.observed)
+	v.decision = Decide(now, s, v.set, DemandOf(v.runs, v.leases, s, v.set, now), v.observed)
 	r.ports.Journal.Decided(v.set, v.decision)
 	return v, nil
 }
@@ -157,7 +157,7 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error {
 	name, o := v.set.Name, &v.observed
 	var err error
-	stackMatters := v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed
+	stackMatters := v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed || v.set.Extension != nil
 	if v.set.NoStack && v.set.Phase == Available {
 		return nil
 	}
@@ -363,7 +363,10 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 			}
 			return false, nil // a run may have been left to us before the release
 		}
-		if v.set.Phase == Creating && v.set.Timer.After(now) {
+		if v.set.Extension != nil && !v.set.Timer.After(now) {
+			next = now.Add(attendance + timerLead) // the attendant, the stack's events and the sweep come first
+		}
+		if (v.set.Phase == Creating || v.set.Extension != nil) && v.set.Timer.After(now) {
 			return true, nil // its stack's events and its timer stand by
 		}
 		return true, r.setTimer(ctx, v, next)
@@ -374,7 +377,7 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 		}
 	}
 	pause := next.Sub(now)
-	if v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed {
+	if v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed || v.set.Extension != nil {
 		pause = jitter(pause, v.set, now)
 	}
 	return false, r.ports.Clock.Sleep(ctx, pause)
@@ -385,7 +388,7 @@ func (r *Reconciler) attends(v *view) bool {
 	if r.side != Launcher {
 		return v.set.Phase == Deleting || v.set.Phase == Failed
 	}
-	return v.set.Phase == Creating || v.set.Phase == Available && v.set.Usable.After(r.ports.Clock.Now())
+	return v.set.Phase == Creating || v.set.Phase == Available && (v.set.Usable.After(r.ports.Clock.Now()) || v.set.Extension != nil)
 }
 
 // mine says whether this invocation waits itself: a launcher for its endpoints,
@@ -394,7 +397,7 @@ func (r *Reconciler) mine(v *view, pause time.Duration, look Look) bool {
 	if r.side == Launcher || r.attends(v) {
 		return r.attends(v)
 	}
-	return pause <= look.Patience && v.set.Phase != Creating
+	return pause <= look.Patience && v.set.Phase != Creating && v.set.Extension == nil
 }
 
 // jitter moves a pause by up to a second either way, the same for the same set

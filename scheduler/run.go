@@ -80,6 +80,11 @@ type Run struct {
 	// Cluster is the ECS cluster that the task runs in; empty in runs of the first
 	// version, whose job names it.
 	Cluster string
+	// Needs are the services that the task reaches, where that follows from its
+	// definition; empty if the set's own list says it. Definition is the revision
+	// that they were read from, which the task is started with; empty with Needs.
+	Needs      []string `json:",omitempty"`
+	Definition string   `json:",omitempty"`
 	// MaxRuntime is how long the task may run; 0 means as long as it likes.
 	MaxRuntime time.Duration
 

@@ -92,7 +92,7 @@ func TestDemandOf(t *testing.T) {
 		{State: Running, StartedAt: now.Add(-time.Hour), MaxRuntime: 2 * time.Hour},
 		{State: Running, StartedAt: now},
 		{State: Finished},
-	}, []Lease{{Expires: now}, {Expires: now.Add(time.Second)}}, DefaultSettings(), now)
+	}, []Lease{{Expires: now}, {Expires: now.Add(time.Second)}}, DefaultSettings(), Set{}, now)
 	want := Demand{Waiting: 1, Starting: 2, Resumable: 1, Running: 3, Holds: 1, HeldUntil: now.Add(time.Second), Overdue: 1, NextDeadline: now.Add(time.Hour)}
 	if d != want {
 		t.Errorf("DemandOf = %+v, want %+v", d, want)

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -51,6 +52,16 @@ type Set struct {
 	// PaidUntil is the boundary up to which the last generation was paid. The
 	// next one is not created before it.
 	PaidUntil time.Time
+	// Services are what this generation serves, its own endpoints and those of others;
+	// empty in generations of versions that did not record it.
+	Services []string
+	// Extension is what is being added to the generation; nil if nothing is.
+	// Extensions counts those in a row that failed, ExtendAt is when the next may be
+	// tried, ExtendFailure why the last one failed.
+	Extension     *Extension
+	Extensions    int
+	ExtendAt      time.Time
+	ExtendFailure string
 	// Deletions counts the deletions of this generation that failed.
 	Deletions int
 	// Failures counts the generations in a row that failed to come up, Failure
@@ -81,6 +92,22 @@ type Set struct {
 	CountedSince time.Time
 	// Decisions are the last decisions, oldest first, at most maxDecisions.
 	Decisions []Entry
+}
+
+// Extension is an addition of endpoints to a set that is up.
+type Extension struct {
+	Since time.Time `json:"since"`
+	// Services are what the set will serve, Endpoints how many of its own it will
+	// have then.
+	Services  []string `json:"services"`
+	Endpoints int      `json:"endpoints"`
+	// Before is what an hour of the set was billed as before it.
+	Before int `json:"before"`
+}
+
+// Serves says whether the generation has all that a run needs.
+func (s Set) Serves(r Run) bool {
+	return !slices.ContainsFunc(r.Needs, func(n string) bool { return !slices.Contains(s.Services, n) })
 }
 
 // Pause says that nothing is to be created for a set, since when, by whom and
@@ -177,11 +204,13 @@ func (s Set) enter(p Phase, now time.Time) Set {
 		s.BilledFrom = now
 		s.StackID, s.Usable, s.Deletions, s.RetryAt = "", time.Time{}, 0, time.Time{}
 		s.NoStack, s.Endpoints, s.Counted, s.PerHour = false, 0, 0, 0
+		s.Services, s.Extension, s.Extensions, s.ExtendAt, s.ExtendFailure = nil, nil, 0, time.Time{}, ""
 	case Available:
 		s.Failures, s.Failure = 0, ""
 	case Absent:
 		s.StackID, s.Usable, s.BilledFrom, s.Deletions = "", time.Time{}, time.Time{}, 0
 		s.Attendant, s.AttendedUntil, s.TakeDown = "", time.Time{}, ""
+		s.Services, s.Extension = nil, nil
 	}
 	return s
 }
@@ -254,11 +283,14 @@ func (s Settings) window(billedFrom, now time.Time) (boundary, first, last time.
 	return boundary, boundary.Add(-s.Margin), last
 }
 
-// ExpectedStart returns when a run that is recorded at now should start. It is
+// ExpectedStart returns when run, recorded at now, should start. It is
 // an expectation, not a promise.
-func ExpectedStart(now time.Time, s Settings, set Set) time.Time {
+func ExpectedStart(now time.Time, s Settings, set Set, run Run) time.Time {
 	switch set.Phase {
 	case Available, Draining:
+		if !set.Serves(run) {
+			return latest(now, set.ExtendAt).Add(s.Raise)
+		}
 		return latest(now, set.Usable)
 	case Creating:
 		return latest(now, set.Since.Add(s.Raise))

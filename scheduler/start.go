@@ -27,7 +27,7 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 	var due []Run
 	now := r.ports.Clock.Now()
 	for _, run := range runs {
-		if run.State == Waiting && v.set.Pause == nil || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
+		if run.State == Waiting && v.set.Pause == nil && v.set.Serves(run) || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
 			due = append(due, run)
 		}
 	}
@@ -187,8 +187,22 @@ func (r *Reconciler) advance(ctx context.Context, runs []Run) error {
 // are left to a launcher that it wakes.
 func (r *Reconciler) Submit(ctx context.Context, name SetName, runs []Run) ([]Run, Set, error) {
 	now := r.ports.Clock.Now()
+	type needed struct {
+		services   []string
+		definition string
+	}
+	known := map[JobName]needed{}
 	for i := range runs {
 		runs[i].Set, runs[i].ReceivedAt = name, now
+		n, ok := known[runs[i].Job]
+		if !ok {
+			var err error
+			if n.services, n.definition, err = r.ports.Needs.Of(ctx, name, runs[i].Job); err != nil {
+				return nil, Set{}, err
+			}
+			known[runs[i].Job] = n
+		}
+		runs[i].Needs, runs[i].Definition = n.services, n.definition
 	}
 	admitted := make([]Run, len(runs))
 	for i, run := range runs {

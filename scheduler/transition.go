@@ -19,6 +19,13 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 			next.BilledFrom = o.Endpoints.FirstCreated
 		}
 		return next
+	case Extended:
+		next := set
+		next.Services, next.Endpoints, next.Usable = set.Extension.Services, o.Endpoints.Available, latest(set.Usable, now.Add(s.Settle))
+		next.Extension, next.Extensions, next.ExtendAt, next.ExtendFailure = nil, 0, time.Time{}, ""
+		return next
+	case Withdraw:
+		return set.withdraw(now, d.Reason)
 	case Reopen:
 		return set.enter(Available, now)
 	case Drain:
@@ -33,6 +40,17 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 		return forget(now, set)
 	}
 	return set
+}
+
+// withdraw notes that an extension failed. The next waits a little longer each
+// time.
+func (s Set) withdraw(now time.Time, why string) Set {
+	if s.Extension != nil {
+		s.PerHour, s.Extension = s.Extension.Before, nil
+	}
+	s.Extensions++
+	s.ExtendAt, s.ExtendFailure = now.Add(retryAfter(s.Extensions)), why
+	return s
 }
 
 // lower commits to a deletion. The next generation waits for the end of the hour

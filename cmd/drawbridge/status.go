@@ -70,7 +70,7 @@ type holdView struct {
 
 // viewOfSet sums up a set's state.
 func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) statusSet {
-	d := scheduler.DemandOf(s.Runs, s.Leases, settings, now)
+	d := scheduler.DemandOf(s.Runs, s.Leases, settings, s.Set, now)
 	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting, Running: d.Running + d.Starting, Holds: []holdView{},
 		HoursTotal: s.Set.TotalHours, Failure: s.Set.Failure}
 	if since := s.Set.CountedSince; !since.IsZero() {
@@ -241,7 +241,7 @@ func (c *whyCmd) Run(ctx context.Context, s streams) error {
 	}
 	now, settings := ss.clock.Now(), a.Config.Settings()[host]
 	if p := st.Set.Phase; p == scheduler.Absent || p == scheduler.Available {
-		v.Now = scheduler.Decide(now, settings, st.Set, scheduler.DemandOf(st.Runs, st.Leases, settings, now), scheduler.Observed{}).Reason
+		v.Now = scheduler.Decide(now, settings, st.Set, scheduler.DemandOf(st.Runs, st.Leases, settings, st.Set, now), scheduler.Observed{}).Reason
 	}
 	if v.Decisions == nil {
 		v.Decisions = []scheduler.Entry{}

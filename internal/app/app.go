@@ -127,11 +127,11 @@ func New(c *config.Config, at Place, clients Clients, ck clock.Clock, log *zap.L
 		queue:  &deadLetters{clients.SQS, QueueURL(at, n.DeadLetters), ck},
 	}
 	network := vpc.New(clients.EC2, at.Region)
-	made := &setStacks{c, at.Region, a.Stacks, network, ck}
+	made := &setStacks{c, at.Region, a.Stacks, network, a.Tasks, ck}
 	a.ports = scheduler.Ports{
 		Store: a.Store, Stacks: made, Tasks: a.Tasks, Waker: &waker{clients.Lambda, n}, DeadLetters: a.queue, Clock: ck,
-		Explainer: &explainer{c, at.Region, network, a.Tasks},
-		Timers:    timers.New(clients.Scheduler, n.ScheduleGroup, at.ARN("lambda", "function:"+n.Reaper), at.ARN("iam", "role/"+n.TimerRole)),
+		Needs: &needs{c, a.Tasks}, Explainer: &explainer{c, at.Region, network, a.Tasks},
+		Timers: timers.New(clients.Scheduler, n.ScheduleGroup, at.ARN("lambda", "function:"+n.Reaper), at.ARN("iam", "role/"+n.TimerRole)),
 	}
 	if c.Mode == config.Observe {
 		a.ports.Stacks, a.ports.Tasks = &observedStacks{made, a.Store, ck}, observedTasks{ck}

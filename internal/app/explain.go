@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/config"
@@ -24,7 +25,10 @@ func (x *explainer) Explain(ctx context.Context, run scheduler.Run, t scheduler.
 	stopped := stoppedOf(t)
 	scene := endpoints.Scene{Set: string(run.Set), Region: x.region}
 	if s := x.config.Sets[run.Set]; s != nil {
-		scene.Services, scene.Subnets = s.Services, s.Subnets
+		scene.Services, scene.Subnets = slices.Clone(s.Services), s.Subnets
+	}
+	for _, id := range run.Needs {
+		scene.Services = append(scene.Services, endpoints.ServiceID(id))
 	}
 	var err error
 	if scene.Definition, err = x.tasks.Definition(ctx, t.Definition); err != nil {

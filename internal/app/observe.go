@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"drawbridge/internal/clock"
@@ -49,8 +48,18 @@ func (o *observedStacks) load(ctx context.Context, set scheduler.SetName) (obser
 }
 
 // Prepare plans as if it were in earnest.
-func (o *observedStacks) Prepare(ctx context.Context, set scheduler.SetName) (scheduler.Prepared, error) {
-	return o.real.Prepare(ctx, set)
+func (o *observedStacks) Prepare(ctx context.Context, set scheduler.SetName, needs []string) (scheduler.Prepared, error) {
+	return o.real.Prepare(ctx, set, needs)
+}
+
+// Extend notes that the stack would hold more now.
+func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ scheduler.StackID, _ int, p scheduler.Prepared) error {
+	s, state, err := o.load(ctx, set)
+	if err != nil || state == scheduler.StackMissing || state == scheduler.StackDeleting {
+		return err
+	}
+	s.Endpoints = p.Endpoints
+	return o.store.SaveNote(ctx, set, s)
 }
 
 // Create notes that the stack would be created now.
@@ -60,8 +69,7 @@ func (o *observedStacks) Create(ctx context.Context, set scheduler.SetName, gene
 	if err != nil || state != scheduler.StackMissing && old.ID == id {
 		return scheduler.StackID(id), err
 	}
-	n := strings.Count(string(p.Template), `"Type": "AWS::EC2::VPCEndpoint"`)
-	return scheduler.StackID(id), o.store.SaveNote(ctx, set, observed{ID: id, Created: o.clock.Now(), Endpoints: n})
+	return scheduler.StackID(id), o.store.SaveNote(ctx, set, observed{ID: id, Created: o.clock.Now(), Endpoints: p.Endpoints})
 }
 
 // Stack returns the state that the stack would be in.

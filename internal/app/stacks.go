@@ -12,6 +12,7 @@ import (
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/clock"
 	"drawbridge/internal/config"
+	"drawbridge/internal/ecstasks"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
 )
@@ -23,6 +24,7 @@ type setStacks struct {
 	region string
 	stacks *cfn.Stacks
 	vpc    *vpc.Reader
+	tasks  *ecstasks.Tasks
 	clock  clock.Clock
 }
 
@@ -32,9 +34,13 @@ func (s *setStacks) tags(set scheduler.SetName) []vpc.Tag {
 }
 
 // Prepare reads the VPC, plans the endpoints and writes the template.
-func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName) (scheduler.Prepared, error) {
+func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, needs []string) (scheduler.Prepared, error) {
 	c := s.config.Sets[set]
-	services, err := endpoints.Resolve(c.Services)
+	more := make([]endpoints.ServiceID, len(needs))
+	for i, n := range needs {
+		more[i] = endpoints.ServiceID(n)
+	}
+	services, err := s.tasks.Services(ctx, set, more...)
 	if err != nil {
 		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
@@ -52,8 +58,12 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName) (schedul
 	if holder := s.heldByOther(v, set); holder != "" {
 		return scheduler.Prepared{}, &sharedError{set, holder, v.ID}
 	}
+	var served []string
+	for _, svc := range services {
+		served = append(served, string(svc.ID))
+	}
 	if len(plan.Create) == 0 {
-		return scheduler.Prepared{Nothing: true, Summary: summary(plan)}, nil
+		return scheduler.Prepared{Nothing: true, Summary: summary(plan), Services: served}, nil
 	}
 	spec := cfn.Spec{Owner: s.config.Name, Set: string(set), Region: s.region, VPC: v.ID, Services: plan.Create, SecurityGroups: c.EndpointSecurityGroups, RouteTables: plan.RouteTables}
 	for _, n := range plan.Subnets {
@@ -66,7 +76,7 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName) (schedul
 		}
 	}
 	template, err := cfn.Template(spec)
-	return scheduler.Prepared{Template: template, Summary: summary(plan), PerHour: perHour}, err
+	return scheduler.Prepared{Template: template, Summary: summary(plan), PerHour: perHour, Services: served, Endpoints: len(plan.Create)}, err
 }
 
 // heldByOther returns the set of this installation, other than set, that has
@@ -123,6 +133,11 @@ func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, generatio
 		return "", fmt.Errorf("set %s: the stack of an earlier generation is not gone yet: %w: %w", set, scheduler.ErrTemporary, err)
 	}
 	return scheduler.StackID(st.ID), nil
+}
+
+// Extend changes the set's stack.
+func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, generation int, p scheduler.Prepared) error {
+	return awserr.Mark(s.stacks.Extend(ctx, string(set), string(id), generation, p.Template), "set %s", set)
 }
 
 // takenError is a stack name that somebody else's stack has.

@@ -83,15 +83,20 @@ func (s *Sim) AddCluster(name string) {
 
 // AddTaskDefinition registers a task definition, given as RegisterTaskDefinition
 // takes it.
-func (s *Sim) AddTaskDefinition(definition []byte) error {
+// revision is the number that it gets, at least; those before it are the same.
+func (s *Sim) AddTaskDefinition(definition []byte, revision int) error {
 	var raw map[string]any
 	if err := json.Unmarshal(definition, &raw); err != nil {
 		return fmt.Errorf("add task definition: %w", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, err := s.addDefinition(raw)
-	return err
+	for {
+		d, err := s.addDefinition(raw)
+		if err != nil || d.revision >= revision {
+			return err
+		}
+	}
 }
 
 // AddLogGroup puts a log group into the account.

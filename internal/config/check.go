@@ -193,6 +193,18 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 	if j.TaskDefinition == "" {
 		k.add(where+".taskDefinition", "name the family, family:revision or ARN", "no task definition")
 	}
+	if _, err := endpoints.Resolve(j.Services); err != nil {
+		remedy := ""
+		if h, ok := err.(interface{ Hint() string }); ok {
+			remedy = h.Hint()
+		}
+		k.add(where+".services", remedy, "%v", err)
+	}
+	for _, id := range j.Services {
+		if s != nil && !s.auto && !slices.Contains(s.Services, id) {
+			k.add(where+".services", "add it to sets."+string(j.Set)+".services, or set services: auto there", "set %s does not have %s", j.Set, id)
+		}
+	}
 	for _, n := range j.Subnets {
 		if s != nil && !slices.Contains(s.Subnets, n) {
 			k.add(where+".subnets", "use subnets of the set", "%s is not a subnet of set %s", n, j.Set)

@@ -104,9 +104,11 @@ const (
 type Set struct {
 	// Subnets are the subnets that the jobs run in, all of one VPC.
 	Subnets []string `yaml:"subnets"`
-	// Services are the services that the jobs reach. Default: codedeploy,
-	// ecr.api, ecr.dkr, logs, s3 and secretsmanager.
-	Services []endpoints.ServiceID `yaml:"services"`
+	// Services are the services that the jobs reach; or auto: what the task
+	// definitions of all its jobs need, read anew before each creation and each
+	// run. A job that needs more than a set that is up has extends it. Default:
+	// codedeploy, ecr.api, ecr.dkr, logs, s3 and secretsmanager.
+	Services ServiceList `yaml:"services"`
 	// Zones is how many zones hold an endpoint of each service, 1 to 6. One serves
 	// the whole VPC. Default 1.
 	Zones int `yaml:"zones"`
@@ -133,6 +135,28 @@ type Set struct {
 	OverBudget OverBudget `yaml:"overBudget"`
 
 	vpc string
+	// auto says that the services follow from the jobs, beside those in fixed;
+	// Services then holds what they were at the last deployment.
+	auto  bool
+	fixed []endpoints.ServiceID
+}
+
+// ServiceList is a list of services, or the one word auto.
+type ServiceList []endpoints.ServiceID
+
+const auto = "auto"
+
+// UnmarshalYAML reads a list, or auto.
+func (l *ServiceList) UnmarshalYAML(unmarshal func(any) error) error {
+	var word string
+	if unmarshal(&word) == nil {
+		if word != auto {
+			return fmt.Errorf("%q is no list of services, write auto or a list such as [ecr.api, logs]", word)
+		}
+		*l = ServiceList{auto}
+		return nil
+	}
+	return unmarshal((*[]endpoints.ServiceID)(l))
 }
 
 // Job is a piece of work.
@@ -146,6 +170,10 @@ type Job struct {
 	// Container is the container that events are handed to. Default: the job's
 	// name.
 	Container string `yaml:"container"`
+	// Services are what its programs call beside what its task definition shows; in a
+	// set with services: auto they are added, otherwise the set has to name them. The
+	// tag drawbridge:endpoints of a task definition does the same. Default: none.
+	Services []endpoints.ServiceID `yaml:"services"`
 	// Subnets are the job's own subnets, among those of the set. Default: all.
 	Subnets []string `yaml:"subnets"`
 	// SecurityGroups are the task's security groups. Default: the base stack makes
@@ -219,8 +247,11 @@ func (c *Config) defaults() {
 }
 
 func (s *Set) defaults() {
-	if len(s.Services) == 0 {
+	switch {
+	case len(s.Services) == 0:
 		s.Services = endpoints.Default()
+	case len(s.Services) == 1 && s.Services[0] == auto:
+		s.auto, s.Services = true, nil
 	}
 	orDefault(&s.Zones, 1)
 	orDefault(&s.S3Gateway, endpoints.GatewayPermanent)
@@ -297,6 +328,13 @@ func (s *Set) hoursPerHour() int {
 	}
 	return n
 }
+
+// Auto says whether the set's services follow from its jobs.
+func (s *Set) Auto() bool { return s.auto }
+
+// Fixed returns the services that a set with automatic services has whatever its
+// jobs need.
+func (s *Set) Fixed() []endpoints.ServiceID { return s.fixed }
 
 // VPC returns the VPC that the set's subnets lie in, as the installation knows
 // it; empty before Apply.

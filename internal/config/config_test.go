@@ -39,6 +39,32 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+func TestAutomaticServices(t *testing.T) {
+	c, err := Parse("x", []byte(`
+sets:
+  a: {subnets: [subnet-1], services: auto}
+  b: {subnets: [subnet-2], services: [kms]}
+  c: {subnets: [subnet-3], services: auto}
+jobs:
+  x: {set: a, cluster: c, taskDefinition: x, services: [sqs]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := c.Sets["a"]; !a.Auto() || len(a.Services) != 0 || c.Sets["b"].Auto() {
+		t.Errorf("sets %+v, %+v", a, c.Sets["b"])
+	}
+	c.Apply(cfn.Installed{Sets: map[string]cfn.InstalledSet{
+		"a": {VPC: "vpc-1", Services: []string{"logs"}}, "b": {VPC: "vpc-1"}, "c": {VPC: "vpc-2", Services: []string{"ecr.api", "s3"}},
+	}})
+	if a := c.Sets["a"]; !a.Auto() || len(a.Fixed()) != 1 || a.Fixed()[0] != "kms" || len(a.Services) != 2 {
+		t.Errorf("a set that shares its VPC with a list is %+v", a)
+	}
+	if n := c.Settings()["c"].HoursPerHour; n != 1 {
+		t.Errorf("an hour of set c is billed as %d endpoint-hours, want 1", n)
+	}
+}
+
 func TestExamplesAreValid(t *testing.T) {
 	c, err := Load("../../examples/hello/drawbridge.yaml")
 	if err != nil {
@@ -55,6 +81,8 @@ func TestBadConfigSaysWhereAndWhatToDo(t *testing.T) {
 		{"unknown key at the top", "sets:", "sett: 1\nsets:", `unknown field "sett"`},
 		{"wrong type", "[subnet-1, subnet-2]", "{a: b}", "[4:"},
 		{"a duration without a unit", "    securityGroups", "    maxRuntime: 30\n    securityGroups", `not a duration`},
+		{"a word that is not auto", "[subnet-1, subnet-2]", "[subnet-1]\n    services: all", `"all" is no list of services`},
+		{"a job that calls what its set has not", "    cluster: c", "    cluster: c\n    services: [sqs]", "jobs.hello.services: set main does not have sqs"},
 		{"a job that names no set", "set: main", "set: nope", `jobs.hello.set: there is no set "nope"`},
 		{"no cluster", "    cluster: c\n", "", "jobs.hello.cluster: no cluster"},
 		{"no task definition", "    taskDefinition: hello\n", "", "jobs.hello.taskDefinition"},

@@ -21,6 +21,12 @@ func (c *Config) Apply(in cfn.Installed) {
 			continue
 		}
 		s.vpc = known.VPC
+		if s.auto {
+			s.Services = nil
+			for _, id := range known.Services {
+				s.Services = append(s.Services, endpoints.ServiceID(id))
+			}
+		}
 		if len(s.EndpointSecurityGroups) == 0 {
 			s.EndpointSecurityGroups = known.EndpointSecurityGroups
 		}
@@ -91,6 +97,10 @@ func (c *Config) share() {
 // two limits hold; a limit that one of them does not have, neither has.
 func merge(s, other *Set) {
 	s.Subnets = union(s.Subnets, other.Subnets)
+	if s.auto || other.auto {
+		s.fixed = union(s.explicit(), other.explicit())
+		s.auto = true
+	}
 	s.Services = union(s.Services, other.Services)
 	s.EndpointSecurityGroups = union(s.EndpointSecurityGroups, other.EndpointSecurityGroups)
 	s.Zones = max(s.Zones, other.Zones)
@@ -113,6 +123,14 @@ func merge(s, other *Set) {
 	if other.OverBudget == WaitForNextDay {
 		s.OverBudget = other.OverBudget
 	}
+}
+
+// explicit returns the services that the file names.
+func (s *Set) explicit() []endpoints.ServiceID {
+	if s.auto {
+		return s.fixed
+	}
+	return s.Services
 }
 
 func union[T ~string](a, b []T) []T {

@@ -83,6 +83,8 @@ func typeName(e ast.Expr) string {
 			return "duration"
 		case "int":
 			return "number"
+		case "ServiceList":
+			return "list, or `auto`"
 		}
 	}
 	return "text"

@@ -21,6 +21,7 @@ import (
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/config"
+	"drawbridge/internal/ecstasks"
 	"drawbridge/internal/install"
 )
 
@@ -55,6 +56,7 @@ type Doctor struct {
 	installer *install.Installer
 	ec2       *ec2.Client
 	ecs       *ecs.Client
+	tasks     *ecstasks.Tasks
 	ecr       *ecr.Client
 	iam       *iam.Client
 	logs      *cloudwatchlogs.Client
@@ -66,7 +68,7 @@ type Doctor struct {
 // New returns a Doctor. It only reads.
 func New(c aws.Config, cfg *config.Config, i *install.Installer) *Doctor {
 	return &Doctor{
-		config: cfg, place: i.Place, installer: i, ec2: i.Clients.EC2, ecs: i.Clients.ECS,
+		config: cfg, place: i.Place, installer: i, ec2: i.Clients.EC2, ecs: i.Clients.ECS, tasks: ecstasks.New(i.Clients.ECS, cfg),
 		ecr: ecr.NewFromConfig(c), iam: iam.NewFromConfig(c), logs: cloudwatchlogs.NewFromConfig(c), quotas: servicequotas.NewFromConfig(c),
 	}
 }
@@ -79,6 +81,7 @@ func (d *Doctor) Look(ctx context.Context) ([]Finding, error) {
 	d.installation(ctx)
 	for _, name := range slices.Sorted(maps.Keys(d.config.Sets)) {
 		d.set(ctx, name)
+		d.idle(ctx, name)
 	}
 	clusters := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(d.config.Jobs)) {

@@ -65,6 +65,7 @@ func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 		t.ok("%s, %s CPU units, %s MiB", id, aws.ToString(def.Cpu), aws.ToString(def.Memory))
 	}
 	d.container(name, job, def)
+	d.needs(ctx, name)
 	d.role(ctx, name, "execution role", aws.ToString(def.ExecutionRoleArn), true)
 	d.role(ctx, name, "task role", aws.ToString(def.TaskRoleArn), false)
 	d.vcpus(ctx, name, def)

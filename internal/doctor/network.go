@@ -41,9 +41,9 @@ func (d *Doctor) installation(ctx context.Context) {
 func (d *Doctor) set(ctx context.Context, name scheduler.SetName) {
 	set := d.config.Sets[name]
 	t := d.topic("subnets", "set "+string(name), "tasks and endpoints live in the set's subnets, all of one VPC")
-	services, err := endpoints.Resolve(set.Services)
+	services, err := d.tasks.Services(ctx, name)
 	if err != nil {
-		t.fail("correct sets."+string(name)+".services", "%v", err)
+		t.unread(err)
 		return
 	}
 	v, err := vpc.New(d.ec2, d.place.Region).Inspect(ctx, set.Subnets, services, []vpc.Tag{{Key: cfn.OwnerTag, Value: d.config.Name}, {Key: cfn.SetTag, Value: string(name)}})

@@ -1,16 +1,73 @@
 package ecstasks
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+
+	"drawbridge/endpoints"
+	"drawbridge/scheduler"
 )
 
 // DefinitionJSON returns a task definition as aws ecs describe-task-definition
 // prints it.
 func DefinitionJSON(out *ecs.DescribeTaskDefinitionOutput) ([]byte, error) {
 	return json.Marshal(lowerFirst(map[string]any{"taskDefinition": out.TaskDefinition, "tags": out.Tags}))
+}
+
+// Requirements works out what a job needs: from its task definition as it is now,
+// and from what the configuration says beside it. It returns the ARN of the
+// revision that was read.
+func (t *Tasks) Requirements(ctx context.Context, name scheduler.JobName) (r endpoints.Requirements, revision string, err error) {
+	job := t.config.Jobs[name]
+	if job == nil {
+		return r, "", fmt.Errorf("find out what job %s needs: it is no longer in the configuration", name)
+	}
+	d, err := t.definition(ctx, job.TaskDefinition)
+	if err != nil {
+		return r, "", fmt.Errorf("find out what job %s needs: %w", name, err)
+	}
+	r, err = endpoints.Workload{TaskDefinitions: [][]byte{d.text}, Hints: job.Services}.Requirements()
+	if err != nil {
+		return r, "", fmt.Errorf("find out what job %s needs: %w", name, err)
+	}
+	return r, d.arn, nil
+}
+
+// Services returns the services of a set: those that the configuration names, or
+// what all its jobs need together, with those in more. A job whose task definition
+// cannot be read fails the set only if the reason is temporary, or if nothing else
+// is known: its own runs will say what is wrong.
+func (t *Tasks) Services(ctx context.Context, set scheduler.SetName, more ...endpoints.ServiceID) ([]endpoints.Service, error) {
+	s := t.config.Sets[set]
+	if !s.Auto() {
+		return endpoints.Resolve(s.Services)
+	}
+	ids := append(slices.Clone(s.Fixed()), more...)
+	var last error
+	for _, name := range slices.Sorted(maps.Keys(t.config.Jobs)) {
+		if t.config.Jobs[name].Set != set {
+			continue
+		}
+		r, _, err := t.Requirements(ctx, name)
+		if errors.Is(err, scheduler.ErrTemporary) {
+			return nil, err
+		}
+		if err != nil {
+			last = err
+		}
+		ids = append(ids, r.IDs()...)
+	}
+	if len(ids) == 0 && last != nil {
+		return nil, last
+	}
+	return endpoints.Resolve(ids)
 }
 
 // lowerFirst turns an answer of the SDK into the JSON that the AWS CLI prints:

@@ -2,6 +2,7 @@
 package ecstasks
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,7 +71,7 @@ func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
 		return "", fmt.Errorf("run task of %s: %w: job %s is no longer in the configuration", run.ID, scheduler.ErrRefused, run.Job)
 	}
 	in := &ecs.RunTaskInput{
-		Cluster: aws.String(t.clusterOf(run)), TaskDefinition: aws.String(job.TaskDefinition), LaunchType: types.LaunchTypeFargate, Count: aws.Int32(1),
+		Cluster: aws.String(t.clusterOf(run)), TaskDefinition: aws.String(cmp.Or(run.Definition, job.TaskDefinition)), LaunchType: types.LaunchTypeFargate, Count: aws.Int32(1),
 		ClientToken: aws.String(run.ClientToken()), StartedBy: aws.String(StartedBy(t.config.Name, run.Set)), Group: aws.String(run.TaskGroup()),
 		NetworkConfiguration: &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{
 			Subnets: job.Subnets, SecurityGroups: job.SecurityGroups, AssignPublicIp: types.AssignPublicIpDisabled,

@@ -31,6 +31,8 @@ type Facts struct {
 type SetFacts struct {
 	VPC         string
 	RouteTables []string
+	// Services are what the jobs need, for a set whose services follow from them.
+	Services []endpoints.ServiceID
 	// ForeignGateway is the id of an S3 gateway on all the tables that is not
 	// ours; empty if there is none.
 	ForeignGateway string
@@ -43,7 +45,7 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 	in := cfn.Installed{Sets: map[string]cfn.InstalledSet{}}
 	vpcs := map[scheduler.SetName]string{}
 	for name, s := range f.Sets {
-		in.Sets[string(name)], vpcs[name] = cfn.InstalledSet{VPC: s.VPC}, s.VPC
+		in.Sets[string(name)], vpcs[name] = s.installed(), s.VPC
 	}
 	for name, host := range c.Hosts(vpcs) {
 		if (len(c.Sets[name].EndpointSecurityGroups) == 0) != (len(c.Sets[host].EndpointSecurityGroups) == 0) {
@@ -77,6 +79,16 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 	return b, nil
 }
 
+// installed returns the facts as far as they are known before the base stack is
+// there.
+func (f SetFacts) installed() cfn.InstalledSet {
+	in := cfn.InstalledSet{VPC: f.VPC}
+	for _, id := range f.Services {
+		in.Services = append(in.Services, string(id))
+	}
+	return in
+}
+
 func baseSet(c *config.Config, f Facts, name scheduler.SetName) (cfn.BaseSet, error) {
 	s := c.Sets[name]
 	services, err := endpoints.Resolve(s.Services)
@@ -86,7 +98,9 @@ func baseSet(c *config.Config, f Facts, name scheduler.SetName) (cfn.BaseSet, er
 	out := cfn.BaseSet{Name: string(name), VPC: s.VPC(), Services: services, Subnets: s.Subnets, EndpointGroups: s.EndpointSecurityGroups, S3PrefixList: f.S3PrefixList, HasMaximum: s.MaxLifetime > 0, HasBudget: s.HoursPerDay > 0}
 	groups, all := c.SecurityGroups(name)
 	out.TaskGroups, out.MakeTaskGroup = groups, !all
-	needs := slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" })
+	out.Auto = s.Auto()
+	// The gateway is free, and a later revision of a task definition may need it.
+	needs := out.Auto || slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" })
 	out.SetGateway = s.S3Gateway == endpoints.GatewaySet && needs || slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.Type == endpoints.Gateway && s.ID != "s3" })
 	foreign := false
 	for member, host := range c.Members() {

@@ -68,7 +68,7 @@ sets:
     overBudget: fail
   mirror:
     subnets: [subnet-0a1b2c3d4e5f60021, subnet-0a1b2c3d4e5f60022]
-    services: [ecr.api, ecr.dkr, logs, s3, git-codecommit]
+    services: auto
     zones: 2
 jobs:
   build:
@@ -82,6 +82,7 @@ jobs:
     set: mirror
     cluster: arn:aws:ecs:us-east-1:123456789012:cluster/shared
     taskDefinition: arn:aws:ecs:us-east-1:123456789012:task-definition/mirror:3
+    services: [git-codecommit]
     securityGroups: [sg-0a1b2c3d4e5f60029]
 `
 
@@ -150,13 +151,23 @@ func TestPermissionsReference(t *testing.T) {
 	if !ok || !closed {
 		t.Fatalf("%s holds no place for the statements", path)
 	}
-	golden(t, path, []byte(before+begin+statements(base(t, hello(t)))+end+after))
+	list := base(t, hello(t))
+	auto := base(t, strings.Replace(hello(t), "    subnets:", "    services: auto\n    subnets:", 1))
+	golden(t, path, []byte(before+begin+statements(list.Permissions())+withAuto(list.Permissions(), auto.Permissions())+end+after))
 }
 
-func statements(b cfn.Base) string {
+// withAuto lists what services: auto adds to the statements.
+func withAuto(list, auto []cfn.Statement) string {
+	more := slices.DeleteFunc(slices.Clone(auto), func(s cfn.Statement) bool {
+		return slices.ContainsFunc(list, func(x cfn.Statement) bool { return x.Role == s.Role && x.Sid == s.Sid })
+	})
+	return "With `services: auto` in any set, beside these, and with every service that Drawbridge knows in `CreateEndpoints` above:\n" + strings.ReplaceAll(statements(more), "\n### ", "\n#### ")
+}
+
+func statements(list []cfn.Statement) string {
 	var out strings.Builder
 	last := cfn.Role("")
-	for _, s := range b.Permissions() {
+	for _, s := range list {
 		if s.Role != last {
 			last = s.Role
 			fmt.Fprintf(&out, "\n### %s\n\n| statement | actions | on | only if | for |\n| --- | --- | --- | --- | --- |\n", roleTitles[s.Role])

@@ -16,6 +16,7 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
+	"drawbridge/internal/ecstasks"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
 )
@@ -45,10 +46,12 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 	var problems []error
 	reader := vpc.New(i.Clients.EC2, i.Place.Region)
 	networks := map[scheduler.SetName]endpoints.VPC{}
+	tasks := ecstasks.New(i.Clients.ECS, c)
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
-		services, err := endpoints.Resolve(c.Sets[name].Services)
+		services, err := tasks.Services(ctx, name)
 		if err != nil {
-			return s, err
+			problems = append(problems, fmt.Errorf("set %s: %w", name, err))
+			continue
 		}
 		v, err := reader.Inspect(ctx, c.Sets[name].Subnets, services, []vpc.Tag{{Key: cfn.OwnerTag, Value: c.Name}})
 		if err == nil {
@@ -59,7 +62,13 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 			continue
 		}
 		networks[name] = v
-		s.Sets[name] = factsOf(v, c.Name, i.Place.Region)
+		f := factsOf(v, c.Name, i.Place.Region)
+		if c.Sets[name].Auto() {
+			for _, svc := range services {
+				f.Services = append(f.Services, svc.ID)
+			}
+		}
+		s.Sets[name] = f
 	}
 	if err := i.roles(ctx, c, &s); err != nil {
 		problems = append(problems, err)
@@ -144,8 +153,8 @@ func (i *Installer) prefixList(ctx context.Context) (string, error) {
 func (s *Survey) plan(c *config.Config, networks map[scheduler.SetName]endpoints.VPC) error {
 	c = c.Clone()
 	in := cfn.Installed{Sets: map[string]cfn.InstalledSet{}}
-	for name, v := range networks {
-		in.Sets[string(name)] = cfn.InstalledSet{VPC: v.ID}
+	for name := range networks {
+		in.Sets[string(name)] = s.Sets[name].installed()
 	}
 	c.Apply(in)
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {

@@ -93,7 +93,7 @@ func (l *Launcher) direct(ctx context.Context, runs []scheduler.Run, id string) 
 		a := Answer{Run: r.ID, State: string(r.State), Phase: set.Phase, Task: r.TaskARN, Reason: r.Reason}
 		start := r.StartedAt
 		if start.IsZero() {
-			start = scheduler.ExpectedStart(l.app.Clock.Now(), l.app.Config.Settings()[run.Set], set)
+			start = scheduler.ExpectedStart(l.app.Clock.Now(), l.app.Config.Settings()[run.Set], set, r)
 		}
 		start = start.UTC().Truncate(time.Second)
 		a.ExpectedStart = &start

@@ -4,16 +4,21 @@
 package sandbox
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
 
 	"drawbridge/cfn"
 	"drawbridge/internal/app"
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
+	"drawbridge/internal/ecstasks"
 	"drawbridge/internal/install"
 	"drawbridge/scheduler"
 )
@@ -64,7 +69,30 @@ func Install(sim *awssim.Sim, c *config.Config, f Functions) error {
 func Account(sim *awssim.Sim, c *config.Config) (install.Facts, error) {
 	f := install.Facts{Region: sim.Region(), Sets: map[scheduler.SetName]install.SetFacts{}, Roles: map[scheduler.JobName][]string{}, S3PrefixList: sim.S3PrefixList()}
 	addNetworks(sim, c, f)
-	return f, addJobs(sim, c, f)
+	if err := addJobs(sim, c, f); err != nil {
+		return f, err
+	}
+	return f, resolve(sim, c, f)
+}
+
+// resolve works out the services of sets whose services follow from their jobs.
+func resolve(sim *awssim.Sim, c *config.Config, f install.Facts) error {
+	tasks := ecstasks.New(ecs.NewFromConfig(AWSConfig(sim, "http://aws.invalid", sim.RoundTripper())), c)
+	for name, set := range c.Sets {
+		if !set.Auto() {
+			continue
+		}
+		services, err := tasks.Services(context.Background(), name)
+		if err != nil {
+			return err
+		}
+		facts := f.Sets[name]
+		for _, svc := range services {
+			facts.Services = append(facts.Services, svc.ID)
+		}
+		f.Sets[name] = facts
+	}
+	return nil
 }
 
 // network is a VPC of the sandbox with what lies in it.
@@ -113,7 +141,14 @@ func addNetworks(sim *awssim.Sim, c *config.Config, f install.Facts) {
 // addJobs registers the task definitions that jobs name: one container with a
 // private image and a log group, an execution role and a task role.
 func addJobs(sim *awssim.Sim, c *config.Config, f install.Facts) error {
-	roles := map[string][]string{} // by family
+	roles, revision := map[string][]string{}, map[string]int{} // by family
+	for _, job := range c.Jobs {
+		_, n, _ := strings.Cut(last(job.TaskDefinition), ":")
+		if k, err := strconv.Atoi(n); err == nil && k <= maxRevision {
+			family := install.Family(job.TaskDefinition)
+			revision[family] = max(revision[family], k)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		job := c.Jobs[name]
 		if c.ECSCluster == "" || last(job.Cluster) != c.ECSCluster {
@@ -122,7 +157,7 @@ func addJobs(sim *awssim.Sim, c *config.Config, f install.Facts) error {
 		family := install.Family(job.TaskDefinition)
 		if roles[family] == nil {
 			roles[family] = []string{sim.AddRole(family+"-execution", "ecs-tasks.amazonaws.com"), sim.AddRole(family+"-task", "ecs-tasks.amazonaws.com")}
-			if err := addDefinition(sim, c.Name, family, job.Container, roles[family]); err != nil {
+			if err := addDefinition(sim, c.Name, family, job.Container, roles[family], revision[family]); err != nil {
 				return err
 			}
 		}
@@ -131,7 +166,10 @@ func addJobs(sim *awssim.Sim, c *config.Config, f install.Facts) error {
 	return nil
 }
 
-func addDefinition(sim *awssim.Sim, owner, family, container string, roles []string) error {
+// maxRevision is the highest revision of a task definition that the sandbox makes.
+const maxRevision = 1000
+
+func addDefinition(sim *awssim.Sim, owner, family, container string, roles []string, revision int) error {
 	group := "/" + owner + "/" + family
 	sim.AddLogGroup(group)
 	sim.AddImage(family, "latest")
@@ -147,7 +185,7 @@ func addDefinition(sim *awssim.Sim, owner, family, container string, roles []str
 	if err != nil {
 		return err
 	}
-	return sim.AddTaskDefinition(definition)
+	return sim.AddTaskDefinition(definition, revision)
 }
 
 func last(name string) string { return name[strings.LastIndex(name, "/")+1:] }

@@ -30,36 +30,50 @@ type Promise struct {
 // Periods returns the lives of the set's interface endpoints, and how many there
 // are in each.
 func Periods(basis scheduler.Basis, l awssim.Ledger) ([]Period, int) {
-	byStack := map[float64]*Period{}
-	count := map[float64]int{}
-	var order []float64
+	byStack := map[string]*Period{}
+	count := map[string]int{}
+	var order []string
 	for _, e := range l.Endpoints {
 		if e.Stack == "" || e.Type != "interface" {
 			continue
 		}
-		at := *e.Created
-		if byStack[at] == nil {
-			byStack[at] = &Period{Created: unix(e.Created)}
-			order = append(order, at)
+		life := lifeOf(e, l)
+		if byStack[life] == nil {
+			byStack[life] = &Period{Created: unix(e.Created)}
+			order = append(order, life)
 		}
-		count[at]++
-		p := byStack[at]
+		count[life]++
+		p := byStack[life]
+		if at := unix(e.Created); at.Before(p.Created) {
+			p.Created = at
+		}
 		p.Available, p.Deleting, p.Deleted = latest(p.Available, unix(e.Available)), unix(e.Deleting), latest(p.Deleted, unix(e.Deleted))
 	}
-	sort.Float64s(order)
+	sort.Slice(order, func(i, j int) bool { return byStack[order[i]].Created.Before(byStack[order[j]].Created) })
 	var out []Period
 	n := 0
-	for _, at := range order {
-		p := *byStack[at]
+	for _, stack := range order {
+		p := *byStack[stack]
 		end := p.Deleted
 		if end.IsZero() {
 			end = unix(&l.Now)
 		}
 		p.PaidHours = scheduler.PaidHours(basis, p.Created, end)
 		out = append(out, p)
-		n = max(n, count[at])
+		n = max(n, count[stack])
 	}
 	return out, n
+}
+
+// lifeOf returns the id of the stack, among those of the same name, that an
+// endpoint was created in.
+func lifeOf(e awssim.LedgerEndpoint, l awssim.Ledger) string {
+	for _, s := range l.Stacks {
+		if s.Name == e.Stack && *s.Created <= *e.Created && (s.Deleted == nil || *e.Created <= *s.Deleted) {
+			return s.ID
+		}
+	}
+	return e.Stack
 }
 
 func latest(a, b time.Time) time.Time {
@@ -78,12 +92,25 @@ func Check(basis scheduler.Basis, l awssim.Ledger, accepted int) []Promise {
 	}
 }
 
+// addedAfter is how long after the first endpoint of a stack, in seconds, another
+// one is taken for an addition.
+const addedAfter = 60
+
 func readyBeforeRun(l awssim.Ledger) Promise {
 	early := 0
+	first := map[string]float64{} // when the first endpoint of a stack was created
+	for _, e := range l.Endpoints {
+		if at, ok := first[lifeOf(e, l)]; !ok || *e.Created < at {
+			first[lifeOf(e, l)] = *e.Created
+		}
+	}
 	for _, t := range l.Tasks {
 		before := false
 		for _, e := range l.Endpoints {
-			if e.Type == "interface" && *e.Created <= *t.Created && (e.Deleted == nil || *e.Deleted > *t.Created) && (e.Available == nil || *e.Available > *t.Created) {
+			// What is added to a set that is up concerns the tasks that need it;
+			// that they had it is in HadEndpoints.
+			added := *e.Created > first[lifeOf(e, l)]+addedAfter
+			if e.Type == "interface" && !added && *e.Created <= *t.Created && (e.Deleted == nil || *e.Deleted > *t.Created) && (e.Available == nil || *e.Available > *t.Created) {
 				before = true
 			}
 		}

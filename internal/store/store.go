@@ -44,6 +44,7 @@ const (
 	attrPhase    = "phase"    // of a set
 	attrUsable   = "usable"   // of a set, in milliseconds from 1970
 	attrAttended = "attended" // of a set, in milliseconds from 1970
+	attrServices = "services" // of a set: what its generation serves; missing for nothing
 	attrPaused   = "paused"   // of a set: there if nothing is to be started or created
 	attrProgress = "progress" // of a run: its state
 	attrAttempt  = "attempt"  // of a run
@@ -156,6 +157,9 @@ func (s *Store) SaveSet(ctx context.Context, set scheduler.Set) (scheduler.Set, 
 	item := key(set.Name, setItem)
 	item[attrVersion], item[attrPhase], item[attrData] = number(set.Version), text(string(set.Phase)), data
 	item[attrUsable], item[attrAttended] = number(millis(set.Usable)), number(millis(set.AttendedUntil))
+	if len(set.Services) > 0 {
+		item[attrServices] = &types.AttributeValueMemberSS{Value: set.Services}
+	}
 	if set.Pause != nil || set.TakeDown != "" {
 		item[attrPaused] = text("yes")
 	}
@@ -250,12 +254,14 @@ func (s *Store) Admit(ctx context.Context, name scheduler.SetName, now time.Time
 		}
 		items = append(items, types.TransactWriteItem{Put: put})
 	}
-	items = append(items, types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
+	check := &types.ConditionCheck{
 		TableName: &s.table, Key: key(name, setItem),
 		ConditionExpression:       aws.String("#phase = :available AND #usable <= :now AND #attended <= :now AND attribute_not_exists(#paused)"),
 		ExpressionAttributeNames:  map[string]string{"#phase": attrPhase, "#usable": attrUsable, "#attended": attrAttended, "#paused": attrPaused},
 		ExpressionAttributeValues: attributes{":available": text(string(scheduler.Available)), ":now": number(millis(now))},
-	}})
+	}
+	demandServices(check, runs)
+	items = append(items, types.TransactWriteItem{ConditionCheck: check})
 	_, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items})
 	if err == nil {
 		return nil
@@ -265,6 +271,22 @@ func (s *Store) Admit(ctx context.Context, name scheduler.SetName, now time.Time
 		return awserr.Mark(err, "admit %d runs to set %s", len(runs), name)
 	}
 	return refusal(cancelled, len(runs))
+}
+
+// demandServices adds to a condition on a set that it serves all that runs need.
+func demandServices(check *types.ConditionCheck, runs []scheduler.Run) {
+	seen := map[string]bool{}
+	for _, r := range runs {
+		for _, n := range r.Needs {
+			if seen[n] {
+				continue
+			}
+			name := fmt.Sprintf(":need%d", len(seen))
+			seen[n] = true
+			check.ConditionExpression = aws.String(*check.ConditionExpression + " AND contains(#services, " + name + ")")
+			check.ExpressionAttributeNames["#services"], check.ExpressionAttributeValues[name] = attrServices, text(n)
+		}
+	}
 }
 
 // maxTransaction is how many items DynamoDB writes at once.
@@ -349,6 +371,7 @@ func (s *Store) Begin(ctx context.Context, name scheduler.SetName, runs []schedu
 	if fresh {
 		check.ConditionExpression = aws.String("#phase = :available AND attribute_not_exists(#paused)")
 		check.ExpressionAttributeNames["#paused"] = attrPaused
+		demandServices(check, runs)
 	}
 	items := []types.TransactWriteItem{{ConditionCheck: check}}
 	for _, r := range runs {

@@ -1,0 +1,93 @@
+package doctor
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"drawbridge/endpoints"
+	"drawbridge/scheduler"
+)
+
+// needs holds what a job reaches against what its set has.
+func (d *Doctor) needs(ctx context.Context, name scheduler.JobName) {
+	t := d.topic("services", "job "+string(name), "a task whose endpoint is missing does not start, or cannot do its work")
+	set := d.config.Jobs[name].Set
+	r, _, err := d.tasks.Requirements(ctx, name)
+	if err != nil {
+		t.unread(err)
+		return
+	}
+	have, err := d.tasks.Services(ctx, set)
+	if err != nil {
+		t.unread(err)
+		return
+	}
+	bad := false
+	for _, n := range r.Services {
+		if !slices.ContainsFunc(have, func(s endpoints.Service) bool { return s.ID == n.Service }) {
+			bad = true
+			t.fail("add it to sets."+string(set)+".services, or set services: auto", "set %s does not have %s: %s", set, n.Service, strings.Join(n.Because, "; "))
+		}
+	}
+	for _, u := range r.Unreachable {
+		if !strings.Contains(u.What, ": image ") { // looked at by itself
+			bad = true
+			t.fail(u.Remedy, "%s", u.What)
+		}
+	}
+	if !bad {
+		t.ok("set %s has %s", set, joinIDs(r.IDs()))
+	}
+}
+
+// idle looks for services that no job of a set shows a need of.
+func (d *Doctor) idle(ctx context.Context, set scheduler.SetName) {
+	if d.config.Sets[set].Auto() {
+		return
+	}
+	have, err := d.tasks.Services(ctx, set)
+	if err != nil {
+		return // said where the set is looked at
+	}
+	needed := map[endpoints.ServiceID]bool{}
+	jobs := 0
+	for name, j := range d.config.Jobs {
+		if j.Set != set {
+			continue
+		}
+		r, _, err := d.tasks.Requirements(ctx, name)
+		if err != nil {
+			return // said where the job is looked at
+		}
+		jobs++
+		for _, id := range r.IDs() {
+			needed[id] = true
+		}
+	}
+	var idle []endpoints.ServiceID
+	for _, s := range have {
+		if s.Type == endpoints.Interface && !needed[s.ID] {
+			idle = append(idle, s.ID)
+		}
+	}
+	t := d.topic("needed services", "set "+string(set), "each endpoint is paid by the hour in each zone")
+	switch {
+	case jobs == 0:
+	case len(idle) > 0:
+		t.warn("leave out what the programs do not call either, or set services: auto and name their calls under jobs.<name>.services", "no task definition of its jobs shows a need of %s", joinIDs(idle))
+	default:
+		t.ok("its jobs need all of them")
+	}
+}
+
+func joinIDs(ids []endpoints.ServiceID) string {
+	if len(ids) == 0 {
+		return "nothing to need"
+	}
+	out := make([]string, len(ids))
+	for i, id := range ids {
+		out[i] = string(id)
+	}
+	return strings.Join(out, ", ")
+}
