@@ -2,6 +2,7 @@ package cfn
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
@@ -45,6 +46,12 @@ func notForced(err error) bool {
 	return errors.As(err, &api) && strings.Contains(api.ErrorMessage(), "FORCE_DELETE_STACK")
 }
 
+var capacity = regexp.MustCompile(`(?i)capacity|InsufficientFreeAddresses|not have enough free addresses`)
+
+// IsCapacity says whether a failure reason is one of a zone that has no room: of
+// the service, or of addresses in the subnet.
+func IsCapacity(reason string) bool { return capacity.MatchString(reason) }
+
 // remedies maps what CloudFormation says of a failed resource to what to do.
 var remedies = []struct{ text, remedy string }{
 	{"conflicting DNS domain", "another endpoint or a private hosted zone in the VPC holds this name; remove it, or leave the service out of the set"},
@@ -54,6 +61,7 @@ var remedies = []struct{ text, remedy string }{
 	{"already has a route", "the route table has this gateway already; set s3Gateway: permanent"},
 	{"not authorized", "give the CloudFormation service role the missing action"},
 	{"exceeded the specified timeout", "look at the stack's events; the next generation tries again"},
+	{"InsufficientFreeAddresses", "free addresses in the subnet, or add a subnet in another zone"},
 	{"LimitExceeded", "raise the quota of interface endpoints a VPC"},
 }
 

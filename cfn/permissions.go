@@ -95,6 +95,8 @@ func (b Base) shared(role Role) []Statement {
 			Why: "whether a set's stack is there, and why it failed"},
 		{Role: role, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeVpcEndpoints"}, Resources: []string{"*"},
 			Why: "whether the endpoints are available, and whose they are; EC2 knows no resources for reads"},
+		{Role: role, Sid: "ReadHostedZones", Actions: []string{"ec2:DescribeVpcs", "route53:ListHostedZonesByVPC"}, Resources: []string{"*"},
+			Why: "a private hosted zone may answer for a service's name in the VPC; Route 53 asks EC2 for the VPC, and knows no resources for this read"},
 		{Role: role, Sid: "Wake", Actions: []string{"lambda:InvokeFunction"}, Resources: []string{b.function(b.names.Launcher), b.function(b.names.Reaper)},
 			Why: "each side wakes the other for what it may not do itself, and a successor when its time is up"},
 		{Role: role, Sid: "SetTimer", Actions: []string{"scheduler:CreateSchedule", "scheduler:UpdateSchedule"}, Resources: []string{arn("scheduler", "schedule/"+b.names.ScheduleGroup+"/*")},
@@ -126,6 +128,8 @@ func (b Base) launcher() []Statement {
 		out = append(out,
 			Statement{Role: LauncherRole, Sid: "ReadTaskDefinitions", Actions: []string{"ecs:DescribeTaskDefinition"}, Resources: []string{"*"},
 				Why: "with services: auto, what a job needs follows from its newest task definition; ECS knows no resources for this read"},
+			Statement{Role: LauncherRole, Sid: "ReadSetTemplate", Actions: []string{"cloudformation:GetTemplate"}, Resources: []string{b.setStacks()},
+				Why: "what a set has stays as it is when something is added to it", Acts: true},
 			Statement{Role: LauncherRole, Sid: "ExtendSetStack", Actions: []string{"cloudformation:UpdateStack"}, Resources: []string{b.setStacks()},
 				Condition: equals("cloudformation:RoleArn", roleARN(b.names.StackRole)), Acts: true,
 				Why: "with services: auto, a job that needs more than the set that is up has adds an endpoint to its stack, with the service role and no other"})

@@ -20,6 +20,7 @@ type stackAPI interface {
 	CreateStack(context.Context, *cloudformation.CreateStackInput, ...func(*cloudformation.Options)) (*cloudformation.CreateStackOutput, error)
 	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
 	DescribeStackEvents(context.Context, *cloudformation.DescribeStackEventsInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStackEventsOutput, error)
+	GetTemplate(context.Context, *cloudformation.GetTemplateInput, ...func(*cloudformation.Options)) (*cloudformation.GetTemplateOutput, error)
 	UpdateStack(context.Context, *cloudformation.UpdateStackInput, ...func(*cloudformation.Options)) (*cloudformation.UpdateStackOutput, error)
 	DeleteStack(context.Context, *cloudformation.DeleteStackInput, ...func(*cloudformation.Options)) (*cloudformation.DeleteStackOutput, error)
 }
@@ -86,21 +87,31 @@ func (s *Stacks) Create(ctx context.Context, set string, generation int, templat
 	return aws.ToString(out.StackId), nil
 }
 
-// Extend changes the stack of a set's generation to what the template says, which
-// holds all that the stack has, and more. A change that is under way, or that is
-// made already, is success.
-func (s *Stacks) Extend(ctx context.Context, set, id string, generation int, template []byte) error {
+// Extend adds to the stack of a set's generation the resources of the template that
+// it does not have. Those that it has stay as they are, to the letter, so that
+// CloudFormation does not touch them. It returns how many endpoints the stack will
+// have, and how many endpoint-hours an hour of it is billed as. A change that is
+// under way, or that is made already, is success.
+func (s *Stacks) Extend(ctx context.Context, set, id string, generation int, template []byte) (endpoints, perHour int, err error) {
+	live, err := s.api.GetTemplate(ctx, &cloudformation.GetTemplateInput{StackName: aws.String(id)})
+	if err != nil {
+		return 0, 0, fmt.Errorf("get the template of stack %s: %w", s.Name(set), err)
+	}
+	template, endpoints, perHour, err = merged([]byte(aws.ToString(live.TemplateBody)), template)
+	if err != nil {
+		return 0, 0, fmt.Errorf("extend stack %s: %w", s.Name(set), err)
+	}
 	sum := sha256.Sum256(template)
-	_, err := s.api.UpdateStack(ctx, &cloudformation.UpdateStackInput{
+	_, err = s.api.UpdateStack(ctx, &cloudformation.UpdateStackInput{
 		StackName:          aws.String(id),
 		TemplateBody:       aws.String(string(template)),
 		RoleARN:            aws.String(s.role),
 		ClientRequestToken: aws.String(s.token(set, generation, "extend-"+hex.EncodeToString(sum[:8]))),
 	})
 	if err != nil && !isUnderWay(err) {
-		return fmt.Errorf("extend stack %s (generation %d): %w", s.Name(set), generation, err)
+		return 0, 0, fmt.Errorf("extend stack %s (generation %d): %w", s.Name(set), generation, err)
 	}
-	return nil
+	return endpoints, perHour, nil
 }
 
 // Stack is what a set's stack looks like.

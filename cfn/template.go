@@ -28,6 +28,8 @@ type Spec struct {
 	// Services are created in full; Subnets are where interface endpoints go.
 	Services []endpoints.Service
 	Subnets  []string
+	// Elsewhere are the subnets of services that do not go into Subnets.
+	Elsewhere map[endpoints.ServiceID][]string
 	// SecurityGroups are the groups of the endpoints; the base stack holds them.
 	SecurityGroups []string
 	// RouteTables are the existing tables that a gateway is attached to.
@@ -72,16 +74,52 @@ func (s Spec) check() error {
 	return nil
 }
 
+// merged returns the live template of a set with the resources of another that it
+// lacks, the number of endpoints in it, and how many endpoint-hours an hour of them
+// is billed as.
+func merged(live, more []byte) (template []byte, endpoints, perHour int, err error) {
+	var whole map[string]any
+	var other struct{ Resources object }
+	if err := json.Unmarshal(live, &whole); err != nil {
+		return nil, 0, 0, fmt.Errorf("read the live template: %w", err)
+	}
+	if err := json.Unmarshal(more, &other); err != nil {
+		return nil, 0, 0, fmt.Errorf("read the template: %w", err)
+	}
+	resources, ok := whole["Resources"].(object)
+	if !ok {
+		return nil, 0, 0, fmt.Errorf("read the live template: it has no resources")
+	}
+	for id, r := range other.Resources {
+		if _, ok := resources[id]; !ok {
+			resources[id] = r
+		}
+	}
+	for _, r := range resources {
+		of, _ := r.(object)
+		properties, _ := of["Properties"].(object)
+		subnets, _ := properties["SubnetIds"].([]any)
+		endpoints++
+		perHour += len(subnets) // a gateway has none
+	}
+	template, err = json.MarshalIndent(whole, "", "  ")
+	return append(template, '\n'), endpoints, perHour, err
+}
+
 // LogicalID returns the logical id of the service's endpoint: "ecr.api" gives
 // EcrApiEndpoint.
 func LogicalID(id endpoints.ServiceID) string { return pascal(string(id)) + "Endpoint" }
 
 func (s Spec) endpoint(svc endpoints.Service) object {
+	subnets := s.Subnets
+	if own, ok := s.Elsewhere[svc.ID]; ok {
+		subnets = own
+	}
 	p := object{
 		"VpcEndpointType":   "Interface",
 		"ServiceName":       svc.Name(s.Region),
 		"VpcId":             s.VPC,
-		"SubnetIds":         sorted(s.Subnets),
+		"SubnetIds":         sorted(subnets),
 		"SecurityGroupIds":  sorted(s.SecurityGroups),
 		"PrivateDnsEnabled": true,
 		"Tags":              s.tags(string(svc.ID)),

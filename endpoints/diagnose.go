@@ -24,7 +24,9 @@ const (
 	EndpointPolicy   Cause = "endpoint-policy"
 	NoEndpointServes Cause = "no-endpoint-serves" // nor can any be made
 	OtherRegion      Cause = "other-region"
-	LogsLost         Cause = "logs-lost"
+	// HostedZoneAnswers is a private hosted zone that leads nowhere.
+	HostedZoneAnswers Cause = "hosted-zone"
+	LogsLost          Cause = "logs-lost"
 )
 
 // Diagnosis explains a stopped task.
@@ -133,6 +135,13 @@ func (s Scene) unreached(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	}
 	if e, ok := s.nearest(service); ok {
 		return s.through(d, service, e)
+	}
+	for _, z := range s.VPC.Zones {
+		if name := service.PrivateDNS(s.Region); name != "" && z.Name == strings.TrimPrefix(name, "*.") {
+			d.Cause, d.Why = HostedZoneAnswers, fmt.Sprintf("private hosted zone %s of account %s answers for %s in %s, and what it names did not answer", z.ID, z.Account, z.Name, s.VPC.ID)
+			d.Remedy = "look at its records, and at the way to the endpoint that they name"
+			return d
+		}
 	}
 	d.Cause = MissingEndpoint
 	switch {

@@ -100,6 +100,10 @@ func TestDiagnose(t *testing.T) {
 		{"an endpoint that is pending", noLog, change("logs", func(e *Endpoint) { e.State = "pending" }), EndpointNotReady, "endpoint vpce-logs of logs is pending", false},
 		{"everything in its place", noLog, nil, EndpointNotReady, "raise the set's settle time", false},
 		{"private DNS off", noLog, change("logs", func(e *Endpoint) { e.PrivateDNS = false }), PrivateDNSOff, "endpoint vpce-logs of logs has private DNS off", true},
+		{"a hosted zone that leads nowhere", noLog, func(s *Scene) {
+			without("logs")(s)
+			s.VPC.Zones = []HostedZone{{ID: "Z1", Name: "logs.eu-west-1.amazonaws.com", Account: "999999999999"}}
+		}, HostedZoneAnswers, "private hosted zone Z1 of account 999999999999 answers for logs.eu-west-1.amazonaws.com in vpc-1", false},
 		{"one with private DNS off beside one that serves", noLog, func(s *Scene) {
 			s.VPC.Endpoints = append([]Endpoint{{ID: "vpce-0", Service: "com.amazonaws.eu-west-1.logs", Type: Interface, State: "available"}}, s.VPC.Endpoints...)
 		}, EndpointNotReady, "endpoint vpce-logs", false},

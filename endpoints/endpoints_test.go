@@ -108,7 +108,38 @@ func TestMake(t *testing.T) {
 		{"two zones if asked for", func(_ *VPC, r *Request) { r.Zones = 2 }, "ecr.api logs", "subnet-a subnet-b", "vpce-s3", ""},
 		{"three zones: not there", func(_ *VPC, r *Request) { r.Zones = 3 }, "", "", "", "lie in 2 zones"},
 		{"a zone that lacks a service is passed over", func(v *VPC, _ *Request) { v.Offered[logs] = []string{"b"} }, "ecr.api logs", "subnet-b", "vpce-s3", ""},
-		{"no zone has it", func(v *VPC, _ *Request) { v.Offered[logs] = []string{"c"} }, "", "", "", "a lacks logs; b lacks logs"},
+		{"no zone has it", func(v *VPC, _ *Request) { v.Offered[logs] = []string{"c"} }, "", "", "", "service logs is offered in none of the zones"},
+		{"two zones, one of which lacks a service", func(v *VPC, r *Request) { r.Zones = 2; v.Offered[logs] = []string{"b"} }, "ecr.api logs", "subnet-a subnet-b", "vpce-s3", ""},
+		{"no zone has all: each goes where it is", func(v *VPC, _ *Request) {
+			v.Offered[logs], v.Offered["com.amazonaws.us-east-1.ecr.api"] = []string{"b"}, []string{"a"}
+		}, "ecr.api logs", "subnet-a", "vpce-s3", ""},
+		{"a zone without capacity is avoided", func(_ *VPC, r *Request) { r.Avoid = []string{"a"} }, "ecr.api logs", "subnet-b", "vpce-s3", ""},
+		{"unless there is no other", func(_ *VPC, r *Request) { r.Avoid = []string{"a", "b"} }, "ecr.api logs", "subnet-a", "vpce-s3", ""},
+		{"or no other has the services", func(v *VPC, r *Request) { r.Avoid = []string{"a"}; v.Offered[logs] = []string{"a"} }, "ecr.api logs", "subnet-a", "vpce-s3", ""},
+		{"a full subnet is passed over", func(v *VPC, _ *Request) { v.Subnets[1].Free = 1 }, "ecr.api logs", "subnet-b", "vpce-s3", ""},
+		{"a second subnet of the zone has room", func(v *VPC, _ *Request) {
+			v.Subnets[1].Free = -1
+			v.Subnets = append(v.Subnets, Subnet{ID: "subnet-z", VPC: "vpc-1", Zone: "a", RouteTable: "rtb-1", Free: 100})
+		}, "ecr.api logs", "subnet-z", "vpce-s3", ""},
+		{"an endpoint that a service of AWS made is adopted", func(v *VPC, _ *Request) {
+			v.Endpoints = append(v.Endpoints, Endpoint{ID: "vpce-x", Service: logs, Type: Interface, State: "available", PrivateDNS: true, RequesterManaged: true})
+		}, "ecr.api", "subnet-a", "vpce-x vpce-s3", ""},
+		{"one that has failed is not in the way", func(v *VPC, _ *Request) {
+			v.Endpoints = append(v.Endpoints, Endpoint{ID: "vpce-x", Service: logs, Type: Interface, State: "failed", PrivateDNS: true})
+		}, "ecr.api logs", "subnet-a", "vpce-s3", ""},
+		{"one that waits to be accepted is", func(v *VPC, _ *Request) {
+			v.Endpoints = append(v.Endpoints, Endpoint{ID: "vpce-x", Service: logs, Type: Interface, State: "pendingacceptance", PrivateDNS: true})
+		}, "", "", "", "taken by vpce-x, which is pendingacceptance"},
+		{"a hosted zone of the name is adopted", func(v *VPC, _ *Request) {
+			v.Zones = []HostedZone{{ID: "Z1", Name: "logs.us-east-1.amazonaws.com", Account: "999999999999"}}
+		}, "ecr.api", "subnet-a", "Z1 vpce-s3", ""},
+		{"one of a parent domain is not in the way", func(v *VPC, _ *Request) {
+			v.Zones = []HostedZone{{ID: "Z1", Name: "us-east-1.amazonaws.com"}}
+		}, "ecr.api logs", "subnet-a", "vpce-s3", ""},
+		{"subnets of another account", func(v *VPC, _ *Request) { v.SharedBy = "999999999999" }, "", "", "", "shared by account 999999999999: only it can make endpoints there"},
+		{"subnets of another account, with everything in them", func(v *VPC, r *Request) {
+			v.SharedBy, r.Services = "999999999999", r.Services[2:]
+		}, "", "subnet-a", "vpce-s3", ""},
 		{"the Region has it not", func(v *VPC, _ *Request) { delete(v.Offered, logs) }, "", "", "", "logs (com.amazonaws.us-east-1.logs) is not offered in us-east-1"},
 		{"somebody's endpoint is adopted", func(v *VPC, _ *Request) {
 			v.Endpoints = append(v.Endpoints, Endpoint{ID: "vpce-x", Service: logs, Type: Interface, State: "available", PrivateDNS: true})
@@ -152,6 +183,46 @@ func TestMake(t *testing.T) {
 				t.Errorf("Make creates %s in %v and adopts %v, %v; want %s in %s, %s", created(p), subnets, adopted, err, tt.create, tt.subnet, tt.adopt)
 			}
 		})
+	}
+}
+
+func TestServicesOfFewZonesAreBilledForThese(t *testing.T) {
+	v, r := myVPC(), request(t, "s3", "logs", "ecr.api")
+	r.Zones = 2
+	v.Offered["com.amazonaws.us-east-1.logs"] = []string{"b"}
+	p, err := Make(r, v)
+	if err != nil || p.PerHour() != 3 || len(p.SubnetsOf("logs")) != 1 || p.SubnetsOf("logs")[0].ID != "subnet-b" || len(p.SubnetsOf("ecr.api")) != 2 {
+		t.Errorf("Make = %+v, %v; want logs in zone b alone", p, err)
+	}
+}
+
+// TestForeignEndpointsComeWithReasons holds each outcome to its words.
+func TestForeignEndpointsComeWithReasons(t *testing.T) {
+	v, r := myVPC(), request(t, "s3", "logs", "ecr.api", "ecr.dkr", "kms")
+	name := func(id ServiceID) string { return "com.amazonaws.us-east-1." + string(id) }
+	v.Endpoints = append(v.Endpoints,
+		Endpoint{ID: "vpce-1", Service: name("logs"), Type: Interface, State: "available", PrivateDNS: true, RequesterManaged: true},
+		Endpoint{ID: "vpce-2", Service: name("ecr.api"), Type: Interface, State: "available"},
+		Endpoint{ID: "vpce-3", Service: name("kms"), Type: Interface, State: "rejected", PrivateDNS: true},
+		Endpoint{ID: "vpce-4", Service: name("s3"), Type: Gateway, State: "available", RouteTables: []string{"rtb-7"}})
+	v.Endpoints[0], v.Endpoints[4] = v.Endpoints[4], v.Endpoints[0]
+	v.Zones = []HostedZone{{ID: "Z1", Name: "dkr.ecr.us-east-1.amazonaws.com", Account: "999999999999"}}
+	p, err := Make(r, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, a := range p.Adopt {
+		got = append(got, string(a.Service)+" "+a.Endpoint+" "+a.Why)
+	}
+	for _, s := range p.Skip {
+		got = append(got, string(s.Service)+" "+s.Endpoint+" not: "+s.Why)
+	}
+	for i, want := range []string{"ecr.dkr Z1 the private hosted zone of account 999999999999", "logs vpce-1 a service of AWS made it", "s3 vpce-s3 it is on all route tables",
+		"ecr.api vpce-2 not: its private DNS is off", "kms vpce-3 not: it is rejected", "s3 vpce-4 not: it is not on all of the route tables rtb-1"} {
+		if i >= len(got) || !strings.HasPrefix(got[i], want) {
+			t.Errorf("reason %d of %q, want %s", i, got, want)
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ type Subnet struct {
 	// WayOut is the target of its default route, such as a NAT gateway; empty if it
 	// has none.
 	WayOut string
-	// Free is how many addresses are free in it.
+	// Free is how many addresses are free in it; 0 is not known, below 0 none are.
 	Free int
 }
 
@@ -59,6 +59,21 @@ type VPC struct {
 	Offered map[string][]string
 	// Endpoints are all endpoints in the VPC that are not deleted.
 	Endpoints []Endpoint
+	// Zones are the private hosted zones of Route 53 that the VPC resolves names by,
+	// without those that services of AWS own.
+	Zones []HostedZone
+	// SharedBy is the account that shares the subnets with this one; empty if they
+	// are its own.
+	SharedBy string
+}
+
+// HostedZone is a private hosted zone of Route 53.
+type HostedZone struct {
+	ID string
+	// Name is the domain without a dot at its end.
+	Name string
+	// Account is whose it is.
+	Account string
 }
 
 // GatewayMode says who keeps the S3 gateway endpoint.
@@ -97,12 +112,25 @@ type Request struct {
 	// one zone serves the whole VPC; 0 means 1.
 	Zones   int
 	Gateway GatewayMode
+	// Avoid are zones to be used only if no other will do: endpoints did not come up
+	// there for want of capacity.
+	Avoid []string
 }
 
-// Adopted is a service that an endpoint of somebody else already serves.
+// Adopted is a service that somebody else's endpoint, or hosted zone, serves
+// already.
 type Adopted struct {
-	Service  ServiceID
-	Endpoint string
+	Service ServiceID
+	// Endpoint is the id of the endpoint or of the hosted zone, Why what makes it one
+	// that serves.
+	Endpoint, Why string
+}
+
+// Skipped is somebody else's endpoint of a service that does not serve it, and is
+// not in the way either.
+type Skipped struct {
+	Service       ServiceID
+	Endpoint, Why string
 }
 
 // Plan says what to create. Planning twice gives the same plan, whatever the
@@ -110,12 +138,34 @@ type Adopted struct {
 type Plan struct {
 	// Create are the services that the stack has to hold, in order of ID.
 	Create []Service
-	// Adopt are the services that are served already.
+	// Adopt are the services that are served already, Skip what looks like it.
 	Adopt []Adopted
-	// Subnets are the endpoint subnets, one a zone.
-	Subnets []Subnet
+	Skip  []Skipped
+	// Subnets are the endpoint subnets, one a zone. Elsewhere are those of services
+	// that are not offered in all these zones.
+	Subnets   []Subnet
+	Elsewhere map[ServiceID][]Subnet
 	// RouteTables are the existing tables for gateways of the stack.
 	RouteTables []string
+}
+
+// SubnetsOf returns the subnets of a service's interface endpoint.
+func (p Plan) SubnetsOf(id ServiceID) []Subnet {
+	if s, ok := p.Elsewhere[id]; ok {
+		return s
+	}
+	return p.Subnets
+}
+
+// PerHour returns how many endpoint-hours an hour of what is created is billed as.
+func (p Plan) PerHour() int {
+	n := 0
+	for _, s := range p.Create {
+		if s.Type == Interface {
+			n += len(p.SubnetsOf(s.ID))
+		}
+	}
+	return n
 }
 
 // PlanError says what is wrong with a VPC or a set, and what to do.
@@ -143,13 +193,14 @@ func Make(r Request, vpc VPC) (Plan, error) {
 			return Plan{}, refuse("leave "+string(s.ID)+" out of the set's services, or check the Region",
 				"service %s (%s) is not offered in %s", s.ID, name, r.Region)
 		}
-		foreign, err := adoptable(s, name, vpc)
+		foreign, skipped, err := adoptable(s, r.Region, vpc)
 		if err != nil {
 			return Plan{}, err
 		}
+		p.Skip = append(p.Skip, skipped...)
 		switch {
-		case foreign != "":
-			p.Adopt = append(p.Adopt, Adopted{s.ID, foreign})
+		case foreign != nil:
+			p.Adopt = append(p.Adopt, *foreign)
 		case s.Type == Gateway && r.Gateway != GatewaySet:
 			return Plan{}, refuse("create a gateway endpoint for "+name+" on the route tables "+strings.Join(RouteTables(vpc.Subnets), ", ")+
 				", or set s3Gateway: set", "no permanent %s gateway endpoint in %s", s.ID, vpc.ID)
@@ -157,8 +208,11 @@ func Make(r Request, vpc VPC) (Plan, error) {
 			p.Create = append(p.Create, s)
 		}
 	}
-	var err error
-	if p.Subnets, err = place(r, p.Create, vpc); err != nil {
+	if vpc.SharedBy != "" && len(p.Create) > 0 {
+		return Plan{}, refuse("install Drawbridge in account "+vpc.SharedBy+", or have it make endpoints for "+names(p.Create)+" there",
+			"the subnets in %s are shared by account %s: only it can make endpoints there", vpc.ID, vpc.SharedBy)
+	}
+	if err := p.place(r, vpc); err != nil {
 		return Plan{}, err
 	}
 	p.RouteTables = RouteTables(vpc.Subnets)
@@ -199,30 +253,55 @@ func kebab(s string) string {
 	return b.String()
 }
 
-// adoptable returns the id of a foreign endpoint that serves s in the whole VPC,
-// "" if there is none, and an error if a foreign endpoint blocks the name and
-// does not serve it.
-func adoptable(s Service, name string, vpc VPC) (string, error) {
-	for _, e := range vpc.Endpoints {
-		if e.Owned || e.Service != name || e.Type != s.Type || e.State == "deleted" {
-			continue
-		}
-		if s.Type == Gateway {
-			if e.State == "available" && Covers(e.RouteTables, RouteTables(vpc.Subnets)) {
-				return e.ID, nil
-			}
-			continue
-		}
-		if !e.PrivateDNS {
-			continue // it does not hold the name, so ours can stand beside it
-		}
-		if e.State != "available" {
-			return "", refuse("wait until "+e.ID+" is available or deleted, or leave "+string(s.ID)+" out of the set's services",
-				"private DNS name %s in %s is taken by %s, which is %s and not ours", s.ID, vpc.ID, e.ID, e.State)
-		}
-		return e.ID, nil
+func names(services []Service) string {
+	out := make([]string, len(services))
+	for i, s := range services {
+		out[i] = string(s.ID)
 	}
-	return "", nil
+	return strings.Join(out, ", ")
+}
+
+// adoptable returns what of somebody else serves s in the whole VPC, nil if there
+// is nothing, and what only looks like it. An endpoint that comes or goes, and so
+// holds the name without serving it, is an error.
+func adoptable(s Service, region string, vpc VPC) (*Adopted, []Skipped, error) {
+	var skipped []Skipped
+	skip := func(e Endpoint, why string) { skipped = append(skipped, Skipped{s.ID, e.ID, why}) }
+	for _, e := range vpc.Endpoints {
+		if e.Owned || e.Service != s.Name(region) || e.Type != s.Type || e.State == "deleted" {
+			continue
+		}
+		switch {
+		case e.State == "failed" || e.State == "rejected" || e.State == "expired":
+			skip(e, "it is "+e.State+" and serves nothing")
+		case s.Type == Gateway && (e.State != "available" || !Covers(e.RouteTables, RouteTables(vpc.Subnets))):
+			skip(e, "it is not on all of the route tables "+strings.Join(RouteTables(vpc.Subnets), ", "))
+		case s.Type == Interface && !e.PrivateDNS:
+			skip(e, "its private DNS is off: it answers by its own name alone, and ours can stand beside it")
+		case e.State != "available":
+			return nil, nil, refuse("wait until "+e.ID+" is available or deleted, or leave "+string(s.ID)+" out of the set's services",
+				"private DNS name %s in %s is taken by %s, which is %s and not ours", s.ID, vpc.ID, e.ID, e.State)
+		default:
+			return &Adopted{s.ID, e.ID, whose(e)}, skipped, nil
+		}
+	}
+	for _, z := range vpc.Zones {
+		if name := s.PrivateDNS(region); name != "" && z.Name == strings.TrimPrefix(name, "*.") {
+			return &Adopted{s.ID, z.ID, fmt.Sprintf("the private hosted zone of account %s answers for %s here, and an endpoint with private DNS could not stand beside it", z.Account, z.Name)}, skipped, nil
+		}
+	}
+	return nil, skipped, nil
+}
+
+// whose says what kind of endpoint serves a service already.
+func whose(e Endpoint) string {
+	switch {
+	case e.Type == Gateway:
+		return "it is on all route tables"
+	case e.RequesterManaged:
+		return "a service of AWS made it and holds the name in the whole VPC; it may take it away again"
+	}
+	return "it holds the name in the whole VPC"
 }
 
 // Covers says whether have holds all of want.
@@ -247,36 +326,86 @@ func RouteTables(subnets []Subnet) []string {
 	return slices.Compact(out)
 }
 
-// place chooses one subnet a zone, in order of zone and id, from the zones that
-// every interface service to be created is offered in.
-func place(r Request, create []Service, vpc VPC) ([]Subnet, error) {
-	subnets := slices.Clone(vpc.Subnets)
-	sort.Slice(subnets, func(i, j int) bool {
-		if subnets[i].Zone != subnets[j].Zone {
-			return subnets[i].Zone < subnets[j].Zone
-		}
-		return subnets[i].ID < subnets[j].ID
-	})
+// place chooses one subnet a zone: the fewest zones that are asked for, first those
+// that offer every service that is created, have room and are not to be avoided.
+// A service that is not offered in the zones chosen goes where it is.
+func (p *Plan) place(r Request, vpc VPC) error {
+	subnets := onePerZone(vpc.Subnets, interfaces(p.Create))
 	want := max(r.Zones, 1)
-	var out []Subnet
-	var missing []string
-	for _, s := range subnets {
-		if len(out) > 0 && out[len(out)-1].Zone == s.Zone {
+	if len(subnets) < want {
+		return refuse("add a subnet in another zone, or lower sets.<name>.zones", "the set's subnets lie in %d zones, zones: %d is asked for", len(subnets), want)
+	}
+	lacks := func(n Subnet) []string { return lacking(r.Region, p.Create, vpc, n.Zone) }
+	slices.SortStableFunc(subnets, func(a, b Subnet) int {
+		if d := len(lacks(a)) - len(lacks(b)); d != 0 {
+			return d
+		}
+		return reluctance(a, r, interfaces(p.Create)) - reluctance(b, r, interfaces(p.Create))
+	})
+	p.Subnets = slices.Clone(subnets[:want])
+	slices.SortFunc(p.Subnets, func(a, b Subnet) int { return strings.Compare(a.Zone, b.Zone) })
+	for _, s := range p.Create {
+		offers := func(n Subnet) bool { return slices.Contains(vpc.Offered[s.Name(r.Region)], n.Zone) }
+		if s.Type != Interface || !slices.ContainsFunc(p.Subnets, func(n Subnet) bool { return !offers(n) }) {
 			continue
 		}
-		if lacks := lacking(r.Region, create, vpc, s.Zone); len(lacks) > 0 {
-			missing = append(missing, s.Zone+" lacks "+strings.Join(lacks, ", "))
-			continue
+		own := slices.DeleteFunc(slices.Clone(p.Subnets), func(n Subnet) bool { return !offers(n) })
+		if i := slices.IndexFunc(subnets, offers); len(own) == 0 && i >= 0 {
+			own = []Subnet{subnets[i]}
 		}
-		if out = append(out, s); len(out) == want {
-			return out, nil
+		if len(own) == 0 {
+			return refuse("add a subnet in one of the zones "+strings.Join(vpc.Offered[s.Name(r.Region)], ", ")+", or leave "+string(s.ID)+" out",
+				"service %s is offered in none of the zones of the set's subnets", s.ID)
+		}
+		if p.Elsewhere == nil {
+			p.Elsewhere = map[ServiceID][]Subnet{}
+		}
+		p.Elsewhere[s.ID] = own
+	}
+	return nil
+}
+
+// interfaces counts the interface endpoints among services.
+func interfaces(services []Service) int {
+	n := 0
+	for _, s := range services {
+		if s.Type == Interface {
+			n++
 		}
 	}
-	if len(out) == 0 || len(missing) > 0 {
-		return nil, refuse("add a subnet in a zone that offers them, or leave the services out",
-			"%d of %d zones for the set's endpoints: %s", len(out), want, strings.Join(slices.Compact(missing), "; "))
+	return n
+}
+
+// full says whether a subnet has no room for n endpoints.
+func (s Subnet) full(n int) bool { return s.Free != 0 && s.Free < n }
+
+// reluctance orders zones that offer the same: those with room that were not found
+// wanting come first.
+func reluctance(n Subnet, r Request, endpoints int) int {
+	cost := 0
+	if n.full(endpoints) {
+		cost += 2
 	}
-	return nil, refuse("add a subnet in another zone, or lower sets.<name>.zones", "the set's subnets lie in %d zones, zones: %d is asked for", len(out), want)
+	if slices.Contains(r.Avoid, n.Zone) {
+		cost++
+	}
+	return cost
+}
+
+// onePerZone returns a subnet of each zone, one with room for n endpoints if there
+// is any, in order of zone.
+func onePerZone(all []Subnet, n int) []Subnet {
+	subnets := slices.Clone(all)
+	slices.SortFunc(subnets, func(a, b Subnet) int {
+		switch {
+		case a.Zone != b.Zone:
+			return strings.Compare(a.Zone, b.Zone)
+		case a.full(n) != b.full(n):
+			return map[bool]int{true: 1, false: -1}[a.full(n)]
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+	return slices.CompactFunc(subnets, func(a, b Subnet) bool { return a.Zone == b.Zone })
 }
 
 func lacking(region string, create []Service, vpc VPC, zone string) []string {

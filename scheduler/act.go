@@ -74,7 +74,7 @@ func (r *Reconciler) save(ctx context.Context, v *view, next Set) error {
 // create plans and asks for the stack. What cannot be planned, or is refused,
 // fails the generation with the reason; a temporary failure is tried again.
 func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
-	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name, needsOf(v.runs))
+	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name, r.wish(v))
 	if err == nil && p.Nothing {
 		v.decision = Decision{Action: Open, Reason: "endpoints of others serve the whole set: " + p.Summary}
 		next := Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
@@ -96,7 +96,7 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 		return r.ports.Clock.Sleep(ctx, pollEvery) // it is there, and a read does not show it yet
 	}
 	next := v.set
-	next.StackID, next.PerHour, next.Services = id, p.PerHour, p.Services
+	next.StackID, next.PerHour, next.Services, next.Zones = id, p.PerHour, p.Services, p.Zones
 	if err := r.save(ctx, v, next); err != nil {
 		return err
 	}
@@ -108,19 +108,19 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 // extend adds to a set that is up what its runs need beside. Tasks that run are not
 // touched: what is there stays as it is.
 func (r *Reconciler) extend(ctx context.Context, v *view) error {
-	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name, needsOf(v.runs))
+	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name, r.wish(v))
 	next := v.set
 	now := r.ports.Clock.Now()
 	switch {
 	case err != nil:
 	case p.Nothing && v.set.NoStack:
-		next.Services = p.Services
+		next.Services = union(v.set.Services, p.Services)
 		return r.save(ctx, v, next)
 	case v.set.NoStack: // the first endpoint of its own
-		next.NoStack, next.BilledFrom, next.Counted = false, now, 0
+		next.NoStack, next.BilledFrom, next.Counted, next.Zones = false, now, 0, p.Zones
 		next.StackID, err = r.ports.Stacks.Create(ctx, v.set.Name, v.set.Generation, p)
 	default:
-		err = r.ports.Stacks.Extend(ctx, v.set.Name, v.set.StackID, v.set.Generation, p)
+		p.Endpoints, p.PerHour, err = r.ports.Stacks.Extend(ctx, v.set.Name, v.set.StackID, v.set.Generation, p)
 	}
 	if errors.Is(err, ErrTemporary) {
 		return r.again(ctx, v, "extend", err)
@@ -131,7 +131,7 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 	}
 	more := max(p.PerHour-v.set.PerHour, 0)
 	next.PerHour = p.PerHour
-	next.Extension = &Extension{Since: now, Services: p.Services, Endpoints: p.Endpoints, Before: v.set.PerHour}
+	next.Extension = &Extension{Since: now, Services: union(v.set.Services, p.Services), Endpoints: p.Endpoints, Before: v.set.PerHour, Zones: p.Zones}
 	next.Attendant, next.AttendedUntil = r.me, now.Add(attendance)
 	if err := r.save(ctx, v, next); err != nil {
 		return err
@@ -156,6 +156,15 @@ func (r *Reconciler) count(ctx context.Context, v *view, hours int) error {
 	return nil
 }
 
+// wish returns what a plan for the set has to take into account.
+func (r *Reconciler) wish(v *view) Wish {
+	w := Wish{Needs: needsOf(v.runs)}
+	if r.ports.Clock.Now().Before(v.set.AvoidUntil) {
+		w.AvoidZones = v.set.AvoidZones
+	}
+	return w
+}
+
 // needsOf returns what runs that wait need, each service once.
 func needsOf(runs []Run) []string {
 	var out []string
@@ -164,6 +173,12 @@ func needsOf(runs []Run) []string {
 			out = append(out, r.Needs...)
 		}
 	}
+	return union(out, nil)
+}
+
+// union returns what is in either list, each once, in order.
+func union(a, b []string) []string {
+	out := append(slices.Clone(a), b...)
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -143,6 +143,9 @@ type Observed struct {
 	StackID     StackID
 	StackReason string
 	Endpoints   EndpointCount
+	// NoCapacity says that the stack, or an endpoint, failed for want of room in a
+	// zone.
+	NoCapacity bool
 	// AvailableSince is when all endpoints were first seen available.
 	AvailableSince time.Time
 	// Tasks is how many tasks ECS shows for the set that are not stopped.
@@ -154,8 +157,9 @@ type EndpointCount struct {
 	Pending, Available, Failed, Deleting int
 	// FirstCreated is when the first of them was created; zero if unknown.
 	FirstCreated time.Time
-	// FailureReason is why one failed.
+	// FailureReason is why one failed, NoCapacity whether for want of room in a zone.
 	FailureReason string
+	NoCapacity    bool
 }
 
 // Ready says whether there are endpoints and all of them are available.
@@ -307,7 +311,7 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) D
 		return decideExtension(now, s, set, o)
 	}
 	if d.Unserved > 0 {
-		return decideUnserved(now, s, set, d)
+		return decideUnserved(now, s, set, d, o)
 	}
 	boundary, first, last := s.window(set.BilledFrom, now)
 	hour := PaidHours(s.Basis, set.BilledFrom, boundary)
@@ -328,12 +332,15 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) D
 }
 
 // decideUnserved decides about runs that need more than the set has.
-func decideUnserved(now time.Time, s Settings, set Set, d Demand) Decision {
+func decideUnserved(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	switch {
 	case set.Extensions >= s.MaxFailures:
 		return Decision{GiveUp, fmt.Sprintf("the set could not be extended %d times in a row: %s", set.Extensions, set.ExtendFailure), time.Time{}}
 	case now.Before(set.ExtendAt):
 		return Decision{Wait, fmt.Sprintf("the set could not be extended (%s); again at %s", brief(set.ExtendFailure), clockTime(set.ExtendAt)), set.ExtendAt}
+	}
+	if left := o.Endpoints.Deleting + o.Endpoints.Failed; set.Extensions > 0 && (left > 0 || o.Stack == StackBusy) {
+		return Decision{Wait, "what the last extension left behind is being deleted", now.Add(pollGoneEvery)}
 	}
 	return Decision{Extend, fmt.Sprintf("%d runs need more than the set has", d.Unserved), time.Time{}}
 }

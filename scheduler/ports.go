@@ -71,17 +71,17 @@ func (e *NotAdmittedError) Error() string {
 
 // stacks makes and unmakes the stack that holds a set's endpoints.
 type stacks interface {
-	// Prepare works out what the stack has to hold, needs included; it only reads.
-	Prepare(ctx context.Context, set SetName, needs []string) (Prepared, error)
-	// Extend changes the set's stack to hold what p says. A change that is under way,
-	// or made already, is success.
-	Extend(ctx context.Context, set SetName, id StackID, generation int, p Prepared) error
+	// Prepare works out what the stack has to hold; it only reads.
+	Prepare(ctx context.Context, set SetName, wish Wish) (Prepared, error)
+	// Extend adds to the set's stack what p holds beside, and returns how many
+	// endpoints it will have and what an hour of it is billed as. What it has stays as
+	// it is. A change that is under way, or made already, is success.
+	Extend(ctx context.Context, set SetName, id StackID, generation int, p Prepared) (endpoints, perHour int, err error)
 	// Create asks for the stack of a generation. The stack of this generation
 	// existing already is success; another stack of that name is ErrTaken.
 	Create(ctx context.Context, set SetName, generation int, p Prepared) (StackID, error)
-	// Stack returns the state of the set's stack; only the first four results
-	// of Observed are filled.
-	Stack(ctx context.Context, set SetName, id StackID) (StackState, StackID, string, error)
+	// Stack returns the state of the set's stack.
+	Stack(ctx context.Context, set SetName, id StackID) (StackSeen, error)
 	// Endpoints counts the set's own endpoints.
 	Endpoints(ctx context.Context, set SetName) (EndpointCount, error)
 	// Delete deletes the set's stack, with force a stack whose deletion failed.
@@ -91,6 +91,23 @@ type stacks interface {
 	Sweep(ctx context.Context, set SetName) error
 }
 
+// Wish is what a plan has to take into account beside the configuration.
+type Wish struct {
+	// Needs are services that runs which wait reach.
+	Needs []string
+	// AvoidZones are zones to be used only if no other will do.
+	AvoidZones []string
+}
+
+// StackSeen is what a set's stack looks like. Reason is why it failed; NoCapacity
+// says that it did so for want of room in a zone.
+type StackSeen struct {
+	State      StackState
+	ID         StackID
+	Reason     string
+	NoCapacity bool
+}
+
 // Prepared is a template, made by stacks.Prepare for stacks.Create.
 type Prepared struct {
 	Template []byte
@@ -98,6 +115,8 @@ type Prepared struct {
 	// holds.
 	Services  []string
 	Endpoints int
+	// Zones are where its endpoints go.
+	Zones []string
 	// Nothing says that endpoints of others serve the whole set already.
 	Nothing bool
 	Summary string

@@ -157,19 +157,23 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error {
 	name, o := v.set.Name, &v.observed
 	var err error
-	stackMatters := v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed || v.set.Extension != nil
+	stackMatters := v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed || v.set.Extension != nil ||
+		v.set.Phase == Available && v.set.Extensions > 0 // what the extension left behind has to go first
 	if v.set.NoStack && v.set.Phase == Available {
 		return nil
 	}
 	if stackMatters || thorough {
-		if o.Stack, o.StackID, o.StackReason, err = r.ports.Stacks.Stack(ctx, name, v.set.StackID); err != nil {
+		seen, err := r.ports.Stacks.Stack(ctx, name, v.set.StackID)
+		if err != nil {
 			return err
 		}
+		o.Stack, o.StackID, o.StackReason, o.NoCapacity = seen.State, seen.ID, seen.Reason, seen.NoCapacity
 	}
 	if stackMatters || thorough && v.set.Phase == Available {
 		if o.Endpoints, err = r.ports.Stacks.Endpoints(ctx, name); err != nil {
 			return err
 		}
+		o.NoCapacity = o.NoCapacity || o.Endpoints.NoCapacity
 	}
 	if v.set.Phase == Draining {
 		if o.Tasks, err = r.ports.Tasks.Active(ctx, name); err != nil {

@@ -55,6 +55,10 @@ type Set struct {
 	// Services are what this generation serves, its own endpoints and those of others;
 	// empty in generations of versions that did not record it.
 	Services []string
+	// Zones are where this generation's endpoints are. AvoidZones had no room for
+	// endpoints when it was last tried; they are avoided until AvoidUntil.
+	Zones, AvoidZones []string
+	AvoidUntil        time.Time
 	// Extension is what is being added to the generation; nil if nothing is.
 	// Extensions counts those in a row that failed, ExtendAt is when the next may be
 	// tried, ExtendFailure why the last one failed.
@@ -103,6 +107,20 @@ type Extension struct {
 	Endpoints int      `json:"endpoints"`
 	// Before is what an hour of the set was billed as before it.
 	Before int `json:"before"`
+	// Zones are where what is added goes.
+	Zones []string `json:"zones,omitempty"`
+}
+
+// avoidFor is how long zones that had no room for endpoints are avoided.
+const avoidFor = 24 * time.Hour
+
+// avoid returns the set with zones among those to be avoided.
+func (s Set) avoid(zones []string, now time.Time) Set {
+	if !now.Before(s.AvoidUntil) {
+		s.AvoidZones = nil
+	}
+	s.AvoidZones, s.AvoidUntil = union(s.AvoidZones, zones), now.Add(avoidFor)
+	return s
 }
 
 // Serves says whether the generation has all that a run needs.

@@ -25,7 +25,11 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 		next.Extension, next.Extensions, next.ExtendAt, next.ExtendFailure = nil, 0, time.Time{}, ""
 		return next
 	case Withdraw:
-		return set.withdraw(now, d.Reason)
+		next := set.withdraw(now, d.Reason)
+		if o.NoCapacity {
+			next = next.avoid(set.Extension.Zones, now)
+		}
+		return next
 	case Reopen:
 		return set.enter(Available, now)
 	case Drain:
@@ -34,6 +38,9 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 		return lower(now, s, set)
 	case Fail:
 		next := set.enter(Failed, now)
+		if o.NoCapacity {
+			next = next.avoid(set.Zones, now)
+		}
 		next.Failure, next.Attendant, next.AttendedUntil = d.Reason, "", time.Time{}
 		return next
 	case Forget:

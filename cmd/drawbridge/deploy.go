@@ -148,6 +148,8 @@ type setView struct {
 	Zones  []string          `json:"zones"`
 	Create []string          `json:"create"`
 	Adopt  map[string]string `json:"adopt"`
+	// Because says of each endpoint of others why it is adopted or passed over.
+	Because []string `json:"because,omitempty"`
 	// EndpointHours are billed for each hour that the set is up.
 	EndpointHours int `json:"endpointHoursPerHour"`
 	// USDPerHour and USDPerMonth are null where the Region's price is not known.
@@ -169,6 +171,10 @@ func (s *session) printPlan(p *install.Plan) error {
 		}
 		for _, a := range plan.Adopt {
 			set.Adopt[string(a.Service)] = a.Endpoint
+			set.Because = append(set.Because, fmt.Sprintf("adopted      %s: %s, as %s", a.Service, a.Endpoint, a.Why))
+		}
+		for _, s := range plan.Skip {
+			set.Because = append(set.Because, fmt.Sprintf("passed over  %s: %s, as %s", s.Service, s.Endpoint, s.Why))
 		}
 		if known {
 			hour := float64(plan.PerHour) * price
@@ -215,8 +221,10 @@ func (v planView) write(w io.Writer, style output.Style, price float64) error {
 			}
 			fmt.Fprintln(w, "  endpoints    "+what)
 		}
-		for _, svc := range slices.Sorted(maps.Keys(set.Adopt)) {
-			fmt.Fprintf(w, "  adopted      %s: %s serves it already\n", svc, set.Adopt[svc])
+		for _, line := range set.Because {
+			if err := style.Println(w, "  %s", line); err != nil {
+				return err
+			}
 		}
 		if set.USDPerHour == nil {
 			fmt.Fprintf(w, "  price        %d endpoint-hours an hour; the price in %s is not known here\n", set.EndpointHours, v.Region)

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
 	awsscheduler "github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.uber.org/zap"
@@ -63,6 +64,7 @@ type Clients struct {
 	EC2            *ec2.Client
 	ECS            *ecs.Client
 	Lambda         *lambda.Client
+	Route53        *route53.Client
 	Scheduler      *awsscheduler.Client
 	SQS            *sqs.Client
 }
@@ -71,7 +73,7 @@ type Clients struct {
 func NewClients(c aws.Config) Clients {
 	return Clients{
 		CloudFormation: cloudformation.NewFromConfig(c), DynamoDB: dynamodb.NewFromConfig(c), EC2: ec2.NewFromConfig(c), ECS: ecs.NewFromConfig(c),
-		Lambda: lambda.NewFromConfig(c), Scheduler: awsscheduler.NewFromConfig(c), SQS: sqs.NewFromConfig(c),
+		Lambda: lambda.NewFromConfig(c), Route53: route53.NewFromConfig(c), Scheduler: awsscheduler.NewFromConfig(c), SQS: sqs.NewFromConfig(c),
 	}
 }
 
@@ -126,7 +128,7 @@ func New(c *config.Config, at Place, clients Clients, ck clock.Clock, log *zap.L
 		Tasks:  ecstasks.New(clients.ECS, c),
 		queue:  &deadLetters{clients.SQS, QueueURL(at, n.DeadLetters), ck},
 	}
-	network := vpc.New(clients.EC2, at.Region)
+	network := vpc.New(clients.EC2, clients.Route53, at.Region, at.Account)
 	made := &setStacks{c, at.Region, a.Stacks, network, a.Tasks, ck}
 	a.ports = scheduler.Ports{
 		Store: a.Store, Stacks: made, Tasks: a.Tasks, Waker: &waker{clients.Lambda, n}, DeadLetters: a.queue, Clock: ck,

@@ -48,18 +48,18 @@ func (o *observedStacks) load(ctx context.Context, set scheduler.SetName) (obser
 }
 
 // Prepare plans as if it were in earnest.
-func (o *observedStacks) Prepare(ctx context.Context, set scheduler.SetName, needs []string) (scheduler.Prepared, error) {
-	return o.real.Prepare(ctx, set, needs)
+func (o *observedStacks) Prepare(ctx context.Context, set scheduler.SetName, wish scheduler.Wish) (scheduler.Prepared, error) {
+	return o.real.Prepare(ctx, set, wish)
 }
 
 // Extend notes that the stack would hold more now.
-func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ scheduler.StackID, _ int, p scheduler.Prepared) error {
+func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ scheduler.StackID, _ int, p scheduler.Prepared) (endpoints, perHour int, err error) {
 	s, state, err := o.load(ctx, set)
 	if err != nil || state == scheduler.StackMissing || state == scheduler.StackDeleting {
-		return err
+		return 0, 0, err
 	}
 	s.Endpoints = p.Endpoints
-	return o.store.SaveNote(ctx, set, s)
+	return p.Endpoints, p.PerHour, o.store.SaveNote(ctx, set, s)
 }
 
 // Create notes that the stack would be created now.
@@ -73,9 +73,9 @@ func (o *observedStacks) Create(ctx context.Context, set scheduler.SetName, gene
 }
 
 // Stack returns the state that the stack would be in.
-func (o *observedStacks) Stack(ctx context.Context, set scheduler.SetName, _ scheduler.StackID) (scheduler.StackState, scheduler.StackID, string, error) {
+func (o *observedStacks) Stack(ctx context.Context, set scheduler.SetName, _ scheduler.StackID) (scheduler.StackSeen, error) {
 	s, state, err := o.load(ctx, set)
-	return state, scheduler.StackID(s.ID), "", err
+	return scheduler.StackSeen{State: state, ID: scheduler.StackID(s.ID)}, err
 }
 
 // Endpoints counts the endpoints that would be there.

@@ -34,10 +34,10 @@ func (s *setStacks) tags(set scheduler.SetName) []vpc.Tag {
 }
 
 // Prepare reads the VPC, plans the endpoints and writes the template.
-func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, needs []string) (scheduler.Prepared, error) {
+func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish scheduler.Wish) (scheduler.Prepared, error) {
 	c := s.config.Sets[set]
-	more := make([]endpoints.ServiceID, len(needs))
-	for i, n := range needs {
+	more := make([]endpoints.ServiceID, len(wish.Needs))
+	for i, n := range wish.Needs {
 		more[i] = endpoints.ServiceID(n)
 	}
 	services, err := s.tasks.Services(ctx, set, more...)
@@ -51,7 +51,7 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, needs []
 	if s.config.Mode == config.Observe { // what stands there today is what would be saved
 		v.Endpoints = slices.DeleteFunc(v.Endpoints, func(e endpoints.Endpoint) bool { return e.Type == endpoints.Interface })
 	}
-	plan, err := endpoints.Make(endpoints.Request{Region: s.region, Services: services, Zones: c.Zones, Gateway: c.S3Gateway}, v)
+	plan, err := endpoints.Make(endpoints.Request{Region: s.region, Services: services, Zones: c.Zones, Gateway: c.S3Gateway, Avoid: wish.AvoidZones}, v)
 	if err != nil {
 		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
@@ -66,17 +66,27 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, needs []
 		return scheduler.Prepared{Nothing: true, Summary: summary(plan), Services: served}, nil
 	}
 	spec := cfn.Spec{Owner: s.config.Name, Set: string(set), Region: s.region, VPC: v.ID, Services: plan.Create, SecurityGroups: c.EndpointSecurityGroups, RouteTables: plan.RouteTables}
-	for _, n := range plan.Subnets {
-		spec.Subnets = append(spec.Subnets, n.ID)
-	}
-	perHour := 0
-	for _, svc := range plan.Create {
-		if svc.Type == endpoints.Interface {
-			perHour += len(plan.Subnets)
+	spec.Subnets = subnetIDs(plan.Subnets)
+	for id, subnets := range plan.Elsewhere {
+		if spec.Elsewhere == nil {
+			spec.Elsewhere = map[endpoints.ServiceID][]string{}
 		}
+		spec.Elsewhere[id] = subnetIDs(subnets)
+	}
+	var zones []string
+	for _, n := range plan.Subnets {
+		zones = append(zones, n.Zone)
 	}
 	template, err := cfn.Template(spec)
-	return scheduler.Prepared{Template: template, Summary: summary(plan), PerHour: perHour, Services: served, Endpoints: len(plan.Create)}, err
+	return scheduler.Prepared{Template: template, Summary: summary(plan), PerHour: plan.PerHour(), Services: served, Endpoints: len(plan.Create), Zones: zones}, err
+}
+
+func subnetIDs(subnets []endpoints.Subnet) []string {
+	out := make([]string, len(subnets))
+	for i, n := range subnets {
+		out[i] = n.ID
+	}
+	return out
 }
 
 // heldByOther returns the set of this installation, other than set, that has
@@ -111,7 +121,10 @@ func summary(p endpoints.Plan) string {
 		parts = append(parts, "create "+string(c.ID))
 	}
 	for _, a := range p.Adopt {
-		parts = append(parts, fmt.Sprintf("adopt %s for %s", a.Endpoint, a.Service))
+		parts = append(parts, fmt.Sprintf("adopt %s for %s (%s)", a.Endpoint, a.Service, a.Why))
+	}
+	for _, s := range p.Skip {
+		parts = append(parts, fmt.Sprintf("pass over %s for %s (%s)", s.Endpoint, s.Service, s.Why))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -136,8 +149,9 @@ func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, generatio
 }
 
 // Extend changes the set's stack.
-func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, generation int, p scheduler.Prepared) error {
-	return awserr.Mark(s.stacks.Extend(ctx, string(set), string(id), generation, p.Template), "set %s", set)
+func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, generation int, p scheduler.Prepared) (endpoints, perHour int, err error) {
+	endpoints, perHour, err = s.stacks.Extend(ctx, string(set), string(id), generation, p.Template)
+	return endpoints, perHour, awserr.Mark(err, "set %s", set)
 }
 
 // takenError is a stack name that somebody else's stack has.
@@ -153,12 +167,12 @@ func (e *takenError) Hint() string {
 }
 
 // Stack returns the state of the set's stack.
-func (s *setStacks) Stack(ctx context.Context, set scheduler.SetName, id scheduler.StackID) (scheduler.StackState, scheduler.StackID, string, error) {
+func (s *setStacks) Stack(ctx context.Context, set scheduler.SetName, id scheduler.StackID) (scheduler.StackSeen, error) {
 	st, err := s.stacks.Describe(ctx, string(set), string(id))
 	if err != nil {
-		return "", "", "", awserr.Mark(err, "set %s", set)
+		return scheduler.StackSeen{}, awserr.Mark(err, "set %s", set)
 	}
-	return scheduler.StackState(st.State), scheduler.StackID(st.ID), st.Reason, nil
+	return scheduler.StackSeen{State: scheduler.StackState(st.State), ID: scheduler.StackID(st.ID), Reason: st.Reason, NoCapacity: cfn.IsCapacity(st.Reason)}, nil
 }
 
 // Endpoints counts the set's own endpoints.

@@ -138,7 +138,7 @@ func (s *Sim) deniedBy(c *call) *apiError {
 	switch c.service.name {
 	case "ec2":
 		return errf("UnauthorizedOperation", "You are not authorized to perform this operation. %s", text).status(http.StatusForbidden)
-	case "cloudformation", "iam", "sts", "s3":
+	case "cloudformation", "iam", "sts", "s3", "route53":
 		return errf("AccessDenied", "%s", text).status(http.StatusForbidden)
 	case "sqs":
 		e := errf("AccessDeniedException", "%s", text).status(http.StatusForbidden)

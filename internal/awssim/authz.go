@@ -155,6 +155,8 @@ func (s *Sim) questions(c *call) []authorisation {
 			qs = append(qs, passRole(target.RoleArn, "scheduler.amazonaws.com"))
 		}
 		return qs
+	case "route53":
+		return []authorisation{question(action, "*"), question("ec2:DescribeVpcs", "*")}
 	case "sqs":
 		url := field("QueueUrl")
 		return []authorisation{question(action, s.arn("sqs", url[strings.LastIndex(url, "/")+1:]))}

@@ -34,6 +34,7 @@ type stack struct {
 	wanted                    map[string]resourceSpec
 	previous                  *template
 	previousParams            map[string]string
+	previousBody              string
 	handled                   map[string]bool      // resources that this operation has looked at
 	replaced                  map[string]*resource // what an update has put others in the place of
 	changeSets                []*changeSet

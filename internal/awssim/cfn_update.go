@@ -60,7 +60,7 @@ func (s *Sim) startUpdate(st *stack, p plannedUpdate) {
 	if p.in.RoleARN != "" {
 		st.role = p.in.RoleARN
 	}
-	st.previous, st.previousParams = st.template, st.parameters
+	st.previous, st.previousParams, st.previousBody = st.template, st.parameters, st.body
 	st.template, st.parameters, st.body, st.token, st.capabilities = p.template, p.params, p.in.TemplateBody, p.in.ClientRequestToken, p.in.Capabilities
 	st.updated = s.clock.time()
 	s.setStack(st, "UPDATE_IN_PROGRESS", "User Initiated")
@@ -168,8 +168,14 @@ func (s *Sim) finishUpdate(st *stack) {
 // rollbackUpdate goes back to the template before.
 func (s *Sim) rollbackUpdate(st *stack, reason string) {
 	s.setStack(st, "UPDATE_ROLLBACK_IN_PROGRESS", reason)
-	st.template, st.parameters = st.previous, st.previousParams
+	st.template, st.parameters, st.body = st.previous, st.previousParams, st.previousBody
 	st.wanted = st.template.resources(st.parameters)
+	left := 1
+	done := func(error) { // what cannot be removed stays, and the rollback is complete all the same
+		if left--; left == 0 {
+			s.later(st, stepTakes, func() { s.setStack(st, "UPDATE_ROLLBACK_COMPLETE", "") })
+		}
+	}
 	for _, name := range sortedKeys(st.resources) {
 		r := st.resources[name]
 		old, wasReplaced := st.replaced[name]
@@ -178,7 +184,8 @@ func (s *Sim) rollbackUpdate(st *stack, reason string) {
 			continue
 		}
 		if r.physical != "" {
-			r.made().remove(s, r, func(error) {})
+			left++
+			r.made().remove(s, r, done)
 		}
 		s.setResource(st, r, "DELETE_COMPLETE", "")
 		if wasReplaced {
@@ -187,7 +194,10 @@ func (s *Sim) rollbackUpdate(st *stack, reason string) {
 		}
 	}
 	st.replaced = nil
-	s.later(st, stepTakes, func() { s.setStack(st, "UPDATE_ROLLBACK_COMPLETE", "") })
+	s.later(st, stepTakes, func() {
+		s.setStack(st, "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS", "")
+		done(nil)
+	})
 }
 
 // restore gives a resource the properties of the template before.

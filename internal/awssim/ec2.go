@@ -1,6 +1,7 @@
 package awssim
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ type ec2State struct {
 	groups      []*securityGroup
 	endpoints   []*vpcEndpoint
 	offered     map[string][]string // endpoint service name -> zones
+	zones       []*hostedZone
 	tags        map[string][]tag
 	tokens      map[string]string
 	networkRefs func(group string) int // tasks' network interfaces that use a group
@@ -26,7 +28,15 @@ type vpc struct {
 	dnsSupport, dnsHostnames bool
 }
 
-type subnet struct{ id, vpc, zone, cidr string }
+// subnet belongs to the account, unless owner names another that shares it. free
+// is how many addresses it has left.
+type subnet struct {
+	id, vpc, zone, cidr, owner string
+	free                       int
+}
+
+// freeAddresses is how many addresses a block of 256 has for networks of its own.
+const freeAddresses = 251
 
 type routeTable struct {
 	id, vpc string
@@ -418,7 +428,7 @@ type subnetXML struct {
 }
 
 func (s *Sim) subnetXML(n *subnet) subnetXML {
-	return subnetXML{n.id, s.arn("ec2", "subnet/"+n.id), "available", n.vpc, n.cidr, 251, n.zone, s.options.Account, items[tag]{s.ec2.tags[n.id]}}
+	return subnetXML{n.id, s.arn("ec2", "subnet/"+n.id), "available", n.vpc, n.cidr, n.free, n.zone, cmp.Or(n.owner, s.options.Account), items[tag]{s.ec2.tags[n.id]}}
 }
 
 func (s *Sim) createSubnet(_ *call, in *struct {
@@ -439,7 +449,7 @@ func (s *Sim) createSubnet(_ *call, in *struct {
 	if !slices.Contains(s.zones(), zone) {
 		return nil, errf("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: %s.", zone, strings.Join(s.zones(), ", "))
 	}
-	n := &subnet{"subnet-" + s.id("subnet", 17), in.VpcID, zone, in.CidrBlock}
+	n := &subnet{id: "subnet-" + s.id("subnet", 17), vpc: in.VpcID, zone: zone, cidr: in.CidrBlock, free: freeAddresses}
 	s.ec2.subnets = append(s.ec2.subnets, n)
 	s.ec2.tags[n.id] = tagsOf(in.TagSpecification)
 	return &struct {

@@ -2,6 +2,7 @@ package awssim
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -70,7 +71,8 @@ func (s *Sim) growEndpoint(e *vpcEndpoint) {
 			return
 		}
 	}
-	if which, on := s.faultOn("fail-create"); on && (which == "" && e.kind == "Interface" || which != "" && strings.HasSuffix(e.service, "."+which)) {
+	which, on := s.faultOn("fail-create")
+	if s.zoneFull(e) || on && (which == "" && e.kind == "Interface" || which != "" && strings.HasSuffix(e.service, "."+which)) {
 		e.creation = s.clock.after(failAfter, func() {
 			e.failed, e.failure = true, "The endpoint could not be created for want of capacity in the zone"
 			runAll(e.onFailed)
@@ -109,6 +111,10 @@ func (s *Sim) checkEndpoint(in endpointSpec) error {
 		switch {
 		case n == nil || n.vpc != in.vpc:
 			return errf("InvalidSubnetId.NotFound", "The subnet ID '%s' does not exist", id)
+		case n.owner != "":
+			return errf("UnauthorizedOperation", "This operation does not support shared VPCs.").status(http.StatusForbidden)
+		case n.free < 1:
+			return errf("InsufficientFreeAddressesInSubnet", "The subnet '%s' does not have enough free addresses to satisfy the request.", id)
 		case seen[n.zone]:
 			return errf("DuplicateSubnetsInSameZone", "Found another VPC endpoint subnet in the availability zone of %s. VPC endpoint subnets should be in different availability zones supported by the VPC endpoint service.", id)
 		case !slices.Contains(zones, n.zone):
@@ -125,6 +131,15 @@ func (s *Sim) checkEndpoint(in endpointSpec) error {
 		return s.checkPrivateDNS(in, v)
 	}
 	return nil
+}
+
+// zoneFull says whether an endpoint goes where there is no capacity for it.
+func (s *Sim) zoneFull(e *vpcEndpoint) bool {
+	zone, on := s.faultOn("full-zone")
+	return on && e.kind == "Interface" && slices.ContainsFunc(e.subnets, func(id string) bool {
+		n := s.subnet(id)
+		return n != nil && (zone == "" || n.zone == zone)
+	})
 }
 
 func (s *Sim) checkGateway(in endpointSpec) error {
@@ -147,6 +162,9 @@ func (s *Sim) checkGateway(in endpointSpec) error {
 func (s *Sim) checkPrivateDNS(in endpointSpec, v *vpc) error {
 	if !v.dnsSupport || !v.dnsHostnames {
 		return errf("InvalidParameter", "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for %s", v.id)
+	}
+	if s.zoneOf(in.service, in.vpc) != nil {
+		return errf("InvalidParameter", "private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s", s.privateDNSName(in.service), in.vpc)
 	}
 	for _, e := range s.ec2.endpoints {
 		if e.vpc == in.vpc && e.service == in.service && e.privateDNS && e.state(s.clock.time()) != "" {
@@ -204,6 +222,9 @@ func latestOf(a, b time.Time) time.Time {
 // groups in a subnet reaches the service at t, or nil.
 func (s *Sim) serving(service string, sub *subnet, groups []string, t time.Time) *vpcEndpoint {
 	v := s.vpc(sub.vpc)
+	if s.zoneOf(service, sub.vpc) != nil {
+		return &vpcEndpoint{}
+	}
 	for _, e := range s.ec2.endpoints {
 		if e.service != service || e.vpc != sub.vpc || e.state(t) != "available" || !s.letsOut(groups, e) {
 			continue

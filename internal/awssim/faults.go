@@ -22,6 +22,7 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 	{"expired-credentials", "", "every call is refused for expired credentials"},
 	{"fail-create", "SERVICE", "the endpoint of SERVICE (default: every one) fails while it is created; the stack rolls back"},
 	{"fail-delete", "N", "the next N stack deletions (default 1) end in DELETE_FAILED"},
+	{"full-zone", "ZONE", "interface endpoints in ZONE (default: every one) fail for want of capacity; the stack rolls back"},
 	{"kill", "FUNCTION:N", "the next handler of FUNCTION is killed before its Nth call to AWS takes effect"},
 	{"kill-after", "FUNCTION:N", "the next handler of FUNCTION is killed after its Nth call to AWS took effect"},
 	{"late-events", "DURATION", "events, messages and timers come DURATION later (default 60s)"},

@@ -26,9 +26,25 @@ func (s *Sim) AddSubnet(id, vpc string, zone int, cidr, routeTableID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	zones := s.zones()
-	s.ec2.subnets = append(s.ec2.subnets, &subnet{id, vpc, zones[zone%len(zones)], cidr})
+	s.ec2.subnets = append(s.ec2.subnets, &subnet{id: id, vpc: vpc, zone: zones[zone%len(zones)], cidr: cidr, free: freeAddresses})
 	t := s.table(routeTableID)
 	t.subnets = append(t.subnets, id)
+}
+
+// ChangeSubnet sets how many addresses a subnet has left and, unless owner is
+// empty, lets another account share it.
+func (s *Sim) ChangeSubnet(id string, free int, owner string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.subnet(id)
+	n.free, n.owner = free, owner
+}
+
+// ManageEndpoint makes an endpoint one that a service of AWS has made.
+func (s *Sim) ManageEndpoint(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endpoint(id).requesterManaged = true
 }
 
 // AddSecurityGroup puts a security group into a VPC that lets HTTPS in from the

@@ -99,7 +99,7 @@ func New(o Options) *Sim {
 	}
 	s.clock = newEngine(&s.mu, o.Speed, o.Start)
 	for _, add := range []func() *service{
-		s.newEC2, s.newCFN, s.newECS, s.newEvents, s.newTimers, s.newSQS, s.newDynamo, s.newLambda, s.newLogs, s.newIAM, s.newSTS, s.newS3, s.newSecrets, s.newECR, s.newQuotas,
+		s.newEC2, s.newCFN, s.newECS, s.newEvents, s.newTimers, s.newSQS, s.newDynamo, s.newLambda, s.newLogs, s.newIAM, s.newSTS, s.newS3, s.newSecrets, s.newECR, s.newQuotas, s.newRoute53,
 	} {
 		svc := add()
 		s.services[svc.name] = svc

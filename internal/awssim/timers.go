@@ -60,6 +60,9 @@ func restAction(service string, r *http.Request) string {
 	if service == "s3" {
 		return s3Action(r, parts)
 	}
+	if service == "route53" {
+		return route53Action(r, parts)
+	}
 	if service == "lambda" {
 		return lambdaAction(r, parts)
 	}

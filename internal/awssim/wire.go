@@ -375,6 +375,10 @@ func (c *call) encodeError(r *reply, e *apiError) {
 		r.body = fmt.Appendf(nil, `<ErrorResponse xmlns="%s"><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, c.service.xmlns, kind, e.Code, escape(e.Message), c.requestID)
 	case restXML:
 		r.header.Set("Content-Type", "application/xml")
+		if c.service.name == "route53" {
+			r.body = fmt.Appendf(nil, `<?xml version="1.0"?>`+"\n"+`<ErrorResponse xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, e.Code, escape(e.Message), c.requestID)
+			return
+		}
 		r.body = fmt.Appendf(nil, `<?xml version="1.0" encoding="UTF-8"?>`+"\n"+`<Error><Code>%s</Code><Message>%s</Message><RequestId>%s</RequestId></Error>`, e.Code, escape(e.Message), c.requestID)
 	default:
 		c.encodeJSONError(r, e)

@@ -46,7 +46,7 @@ func (d *Doctor) set(ctx context.Context, name scheduler.SetName) {
 		t.unread(err)
 		return
 	}
-	v, err := vpc.New(d.ec2, d.place.Region).Inspect(ctx, set.Subnets, services, []vpc.Tag{{Key: cfn.OwnerTag, Value: d.config.Name}, {Key: cfn.SetTag, Value: string(name)}})
+	v, err := vpc.New(d.ec2, d.installer.Clients.Route53, d.place.Region, d.place.Account).Inspect(ctx, set.Subnets, services, []vpc.Tag{{Key: cfn.OwnerTag, Value: d.config.Name}, {Key: cfn.SetTag, Value: string(name)}})
 	var plan *endpoints.PlanError
 	if errors.As(err, &plan) {
 		t.fail(plan.Remedy, "%s", plan.What)
@@ -70,7 +70,7 @@ func (d *Doctor) set(ctx context.Context, name scheduler.SetName) {
 	d.services(v, services, set.Zones)
 	d.routes(ctx, v)
 	d.gateway(v, services, string(name))
-	d.foreign(v, services)
+	d.foreign(v, services, set.Zones)
 	d.endpointQuota(ctx, v, services)
 }
 
@@ -109,8 +109,12 @@ func (d *Doctor) services(v endpoints.VPC, services []endpoints.Service, want in
 		zones[len(have)] = append(zones[len(have)], string(s.ID))
 	}
 	for _, n := range slices.Sorted(maps.Keys(zones)) {
-		if n < want {
-			t.fail("add a subnet in a zone that offers them, or lower sets.<name>.zones", "%s: offered in %d of the set's zones, %d are asked for", strings.Join(zones[n], ", "), n, want)
+		switch {
+		case n == 0:
+			t.fail("add a subnet in a zone that offers them", "%s: offered in none of the set's zones", strings.Join(zones[n], ", "))
+			continue
+		case n < want:
+			t.warn("add a subnet in a zone that offers them, or lower sets.<name>.zones", "%s: offered in %d of the set's zones, %d are asked for; they stand in these alone", strings.Join(zones[n], ", "), n, want)
 			continue
 		}
 		t.ok("%s: offered in %d of the set's zones", strings.Join(zones[n], ", "), n)
@@ -165,29 +169,29 @@ func (d *Doctor) gateway(v endpoints.VPC, services []endpoints.Service, set stri
 	t.ok("none yet; deploy makes one")
 }
 
-// foreign looks for endpoints of others that hold a name or serve a service.
-func (d *Doctor) foreign(v endpoints.VPC, services []endpoints.Service) {
+// foreign looks for what others have that serves a service, or is in the way, by
+// the same plan that a creation makes.
+func (d *Doctor) foreign(v endpoints.VPC, services []endpoints.Service, zones int) {
 	t := d.topic("foreign endpoints", v.ID, "private DNS allows one endpoint a service in a VPC")
-	found := false
-	for _, e := range v.Endpoints {
-		if e.Tags[cfn.OwnerTag] == d.config.Name || e.Type != endpoints.Interface {
-			continue
-		}
-		i := slices.IndexFunc(services, func(s endpoints.Service) bool { return s.Name(d.place.Region) == e.Service })
-		if i < 0 {
-			continue
-		}
-		found = true
-		switch {
-		case !e.PrivateDNS:
-			t.ok("%s for %s has private DNS off and is left alone", e.ID, services[i].ID)
-		case e.State == "available":
-			t.ok("%s serves %s already and is adopted; it costs whether Drawbridge is there or not", e.ID, services[i].ID)
-		default:
-			t.fail("wait until it is available or deleted", "%s for %s is %s and holds the name", e.ID, services[i].ID, e.State)
-		}
+	v.Endpoints = slices.Clone(v.Endpoints)
+	for i, e := range v.Endpoints {
+		v.Endpoints[i].Owned = e.Tags[cfn.OwnerTag] == d.config.Name
 	}
-	if !found {
+	// The gateway is looked at by itself.
+	services = slices.DeleteFunc(slices.Clone(services), func(s endpoints.Service) bool { return s.Type == endpoints.Gateway })
+	p, err := endpoints.Make(endpoints.Request{Region: d.place.Region, Services: services, Zones: zones, Gateway: endpoints.GatewaySet}, v)
+	var refused *endpoints.PlanError
+	if errors.As(err, &refused) {
+		t.fail(refused.Remedy, "%s", refused.What)
+		return
+	}
+	for _, a := range p.Adopt {
+		t.ok("%s serves %s already and is adopted: %s; it costs whether Drawbridge is there or not", a.Endpoint, a.Service, a.Why)
+	}
+	for _, s := range p.Skip {
+		t.ok("%s for %s is passed over: %s", s.Endpoint, s.Service, s.Why)
+	}
+	if len(p.Adopt)+len(p.Skip) == 0 {
 		t.ok("none")
 	}
 }

@@ -33,6 +33,7 @@ type SetPlan struct {
 	VPC    endpoints.VPC
 	Create []endpoints.Service
 	Adopt  []endpoints.Adopted
+	Skip   []endpoints.Skipped
 	// Zones are where the interface endpoints go.
 	Zones []string
 	// PerHour is how many endpoint-hours an hour of the set is billed as.
@@ -44,7 +45,7 @@ type SetPlan struct {
 func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) {
 	s := Survey{Facts: Facts{Region: i.Place.Region, Sets: map[scheduler.SetName]SetFacts{}, Roles: map[scheduler.JobName][]string{}}, Plans: map[scheduler.SetName]SetPlan{}}
 	var problems []error
-	reader := vpc.New(i.Clients.EC2, i.Place.Region)
+	reader := vpc.New(i.Clients.EC2, i.Clients.Route53, i.Place.Region, i.Place.Account)
 	networks := map[scheduler.SetName]endpoints.VPC{}
 	tasks := ecstasks.New(i.Clients.ECS, c)
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
@@ -180,15 +181,11 @@ func (s *Survey) plan(c *config.Config, networks map[scheduler.SetName]endpoints
 		if err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
 		}
-		out := SetPlan{VPC: v, Create: p.Create, Adopt: p.Adopt}
+		out := SetPlan{VPC: v, Create: p.Create, Adopt: p.Adopt, Skip: p.Skip}
 		for _, n := range p.Subnets {
 			out.Zones = append(out.Zones, n.Zone)
 		}
-		for _, svc := range p.Create {
-			if svc.Type == endpoints.Interface {
-				out.PerHour += len(p.Subnets)
-			}
-		}
+		out.PerHour = p.PerHour()
 		s.Plans[name] = out
 	}
 	return nil

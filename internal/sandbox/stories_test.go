@@ -173,7 +173,7 @@ func TestBadSurroundingsAreExplained(t *testing.T) {
 		{"service that no zone of the set offers", func(w *world) {
 			w.sim.WithholdService("com.amazonaws.us-east-1.logs", "us-east-1a")
 			w.sim.WithholdService("com.amazonaws.us-east-1.logs", "us-east-1b")
-		}, "us-east-1a lacks logs"},
+		}, "service logs is offered in none of the zones"},
 		{"inactive task definition", func(w *world) { w.sim.DeactivateTaskDefinition("hello") }, "TaskDefinition"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -20,7 +20,7 @@ func (r *Reader) Look(ctx context.Context, subnets, groups []string) (endpoints.
 		return v, nil, err
 	}
 	for _, read := range []func(context.Context, *endpoints.VPC) error{
-		r.dns, r.routeTables,
+		r.dns, r.routeTables, r.hostedZones,
 		func(ctx context.Context, v *endpoints.VPC) error { return r.endpoints(ctx, v, nil) },
 	} {
 		if err := read(ctx, &v); err != nil {

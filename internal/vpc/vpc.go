@@ -12,7 +12,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 
+	"drawbridge/cfn"
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
 	"drawbridge/scheduler"
@@ -31,17 +34,27 @@ type ec2API interface {
 
 var _ ec2API = (*ec2.Client)(nil)
 
+// zonesAPI is the part of *route53.Client that Reader calls.
+type zonesAPI interface {
+	ListHostedZonesByVPC(context.Context, *route53.ListHostedZonesByVPCInput, ...func(*route53.Options)) (*route53.ListHostedZonesByVPCOutput, error)
+}
+
+var _ zonesAPI = (*route53.Client)(nil)
+
 // Tag is a tag that marks what belongs to a set.
 type Tag struct{ Key, Value string }
 
 // Reader reads VPCs in one Region.
 type Reader struct {
-	api    ec2API
-	region string
+	api             ec2API
+	zones           zonesAPI
+	region, account string
 }
 
-// New returns a Reader.
-func New(api ec2API, region string) *Reader { return &Reader{api, region} }
+// New returns a Reader for an account.
+func New(api ec2API, zones zonesAPI, region, account string) *Reader {
+	return &Reader{api, zones, region, account}
+}
 
 // Inspect returns what a plan needs to know of the VPC that subnets lie in.
 // owned are the tags that mark endpoints of the set.
@@ -51,7 +64,7 @@ func (r *Reader) Inspect(ctx context.Context, subnets []string, services []endpo
 		return v, err
 	}
 	for _, read := range []func(context.Context, *endpoints.VPC) error{
-		r.dns, r.routeTables,
+		r.dns, r.routeTables, r.hostedZones,
 		func(ctx context.Context, v *endpoints.VPC) error { return r.offered(ctx, v, services) },
 		func(ctx context.Context, v *endpoints.VPC) error { return r.endpoints(ctx, v, owned) },
 	} {
@@ -72,7 +85,14 @@ func (r *Reader) subnets(ctx context.Context, ids []string) (endpoints.VPC, erro
 		return v, awserr.Mark(err, "describe subnets %s", strings.Join(ids, ", "))
 	}
 	for _, s := range out.Subnets {
-		v.Subnets = append(v.Subnets, endpoints.Subnet{ID: aws.ToString(s.SubnetId), VPC: aws.ToString(s.VpcId), Zone: aws.ToString(s.AvailabilityZone), CIDR: aws.ToString(s.CidrBlock), Free: int(aws.ToInt32(s.AvailableIpAddressCount))})
+		if owner := aws.ToString(s.OwnerId); owner != r.account {
+			v.SharedBy = owner
+		}
+		free := int(aws.ToInt32(s.AvailableIpAddressCount))
+		if free == 0 && s.AvailableIpAddressCount != nil {
+			free = -1
+		}
+		v.Subnets = append(v.Subnets, endpoints.Subnet{ID: aws.ToString(s.SubnetId), VPC: aws.ToString(s.VpcId), Zone: aws.ToString(s.AvailabilityZone), CIDR: aws.ToString(s.CidrBlock), Free: free})
 	}
 	if len(v.Subnets) > 0 {
 		v.ID = v.Subnets[0].VPC
@@ -123,6 +143,31 @@ func (r *Reader) routeTables(ctx context.Context, v *endpoints.VPC) error {
 		v.Subnets[i].WayOut = wayOut[s.RouteTable]
 	}
 	return nil
+}
+
+// hostedZones reads the private hosted zones that the VPC resolves names by. Those
+// that services of AWS own are left out: the ones of endpoints are among them.
+// An account that may not read them does without: CloudFormation reports a
+// conflict, too late but in words.
+func (r *Reader) hostedZones(ctx context.Context, v *endpoints.VPC) error {
+	in := &route53.ListHostedZonesByVPCInput{VPCId: aws.String(v.ID), VPCRegion: r53types.VPCRegion(r.region)}
+	for {
+		out, err := r.zones.ListHostedZonesByVPC(ctx, in)
+		if awserr.Code(err) == "AccessDenied" || awserr.Code(err) == "AccessDeniedException" {
+			return nil
+		}
+		if err != nil {
+			return awserr.Mark(err, "list the hosted zones of %s", v.ID)
+		}
+		for _, z := range out.HostedZoneSummaries {
+			if z.Owner != nil && z.Owner.OwningService == nil {
+				v.Zones = append(v.Zones, endpoints.HostedZone{ID: aws.ToString(z.HostedZoneId), Name: strings.TrimSuffix(aws.ToString(z.Name), "."), Account: aws.ToString(z.Owner.OwningAccount)})
+			}
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			return nil
+		}
+	}
 }
 
 func filter(name string, values ...string) types.Filter {
@@ -236,6 +281,7 @@ func (r *Reader) Count(ctx context.Context, tags []Tag) (scheduler.EndpointCount
 			c.FailureReason = fmt.Sprintf("%s (%s) is %s", aws.ToString(e.VpcEndpointId), aws.ToString(e.ServiceName), stateOf(e))
 			if e.LastError != nil {
 				c.FailureReason += ": " + aws.ToString(e.LastError.Message)
+				c.NoCapacity = c.NoCapacity || cfn.IsCapacity(aws.ToString(e.LastError.Code)+" "+aws.ToString(e.LastError.Message))
 			}
 		}
 		if at := aws.ToTime(e.CreationTimestamp); e.VpcEndpointType == types.VpcEndpointTypeInterface && !at.IsZero() && (c.FirstCreated.IsZero() || at.Before(c.FirstCreated)) {
