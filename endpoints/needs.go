@@ -149,7 +149,8 @@ var lateRegions = []string{"ca-west-1", "ap-southeast-5", "ap-southeast-6", "ap-
 
 type taskDefinition struct {
 	ARN                  string      `json:"taskDefinitionArn"`
-	Compatibilities      []string    `json:"requiresCompatibilities"`
+	Requires             []string    `json:"requiresCompatibilities"`
+	Compatibilities      []string    `json:"compatibilities"`
 	Containers           []container `json:"containerDefinitions"`
 	EnableExecuteCommand bool        `json:"enableExecuteCommand"`
 	Tags                 []struct{ Key, Value string }
@@ -225,16 +226,20 @@ func (c *collector) taskDefinition(text []byte) error {
 }
 
 func (c *collector) launchType(d taskDefinition) {
-	fargate := slices.Contains(d.Compatibilities, "FARGATE")
+	types := d.Requires
+	if len(types) == 0 { // what ECS found when it was registered
+		types = d.Compatibilities
+	}
+	onlyEC2 := slices.Contains(types, "EC2") && !slices.Contains(types, "FARGATE")
 	late := slices.Contains(lateRegions, c.region)
 	if d.EnableExecuteCommand {
 		c.need("ssmmessages", "ECS Exec")
 	}
 	for _, id := range []ServiceID{"ecs", "ecs-agent", "ecs-telemetry"} {
 		switch {
-		case !fargate && slices.Contains(d.Compatibilities, "EC2"):
+		case onlyEC2:
 			c.need(id, "launch type EC2: the agent on the instance")
-		case fargate && late:
+		case late:
 			c.need(id, "Fargate in %s", c.region)
 		}
 	}

@@ -124,6 +124,8 @@ func TestRequirements(t *testing.T) {
 		{"a hint by tag", defs(strings.TrimSuffix(task(ownImage), "}") + `,"tags":[{"key":"drawbridge:endpoints","value":"sqs, kms"}]}`), "ecr.api ecr.dkr kms s3 sqs", ""},
 		{"a hint by hand", hints, "sqs", ""},
 		{"launch type EC2", defs(strings.Replace(task(ownImage), "FARGATE", "EC2", 1)), "ecr.api ecr.dkr ecs ecs-agent ecs-telemetry s3", ""},
+		{"launch type EC2, as ECS found", defs(strings.Replace(task(ownImage), `"requiresCompatibilities":["FARGATE"]`, `"compatibilities":["EXTERNAL","EC2"]`, 1)), "ecr.api ecr.dkr ecs ecs-agent ecs-telemetry s3", ""},
+		{"no launch type is said, but Fargate is possible", defs(strings.Replace(task(ownImage), `"requiresCompatibilities":["FARGATE"]`, `"compatibilities":["EC2","FARGATE"]`, 1)), ecr, ""},
 		{"both launch types: Fargate counts", defs(strings.Replace(task(ownImage), `"FARGATE"`, `"EC2","FARGATE"`, 1)), ecr, ""},
 		{"Fargate in a late Region", defs(strings.ReplaceAll(task(ownImage), "eu-west-1", "ca-west-1")), "ecr.api ecr.dkr ecs ecs-agent ecs-telemetry s3", ""},
 		{"two containers", defs(strings.Replace(task(ownImage), `"containerDefinitions":[`, `"containerDefinitions":[{"name":"side","image":"nginx"},`, 1)), ecr, "container side"},

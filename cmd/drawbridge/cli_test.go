@@ -50,8 +50,12 @@ func TestReference(t *testing.T) {
 	for _, g := range groups {
 		fmt.Fprintf(&b, "\n## %s\n", g.Title)
 		for _, verb := range parser.Model.Children {
-			if verb.Group != nil && verb.Group.Key == g.Key {
-				writeVerb(&b, verb, shared)
+			if verb.Group == nil || verb.Group.Key != g.Key {
+				continue
+			}
+			writeVerb(&b, verb, shared)
+			for _, part := range verb.Children {
+				writeVerb(&b, part, shared)
 			}
 		}
 	}

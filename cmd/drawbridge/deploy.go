@@ -12,6 +12,7 @@ import (
 	"drawbridge/internal/functions"
 	"drawbridge/internal/install"
 	"drawbridge/internal/output"
+	"drawbridge/internal/prices"
 )
 
 type planCmd struct {
@@ -162,7 +163,11 @@ func (s *session) printPlan(p *install.Plan) error {
 	if v.Changes == nil {
 		v.Changes = []install.Change{}
 	}
-	price, known := endpoints.HourlyPrice(s.place.Region)
+	table, err := prices.Table()
+	if err != nil {
+		return err
+	}
+	price, known := table.In(s.place.Region)
 	for _, name := range slices.Sorted(maps.Keys(p.Survey.Plans)) {
 		plan := p.Survey.Plans[name]
 		set := setView{Name: string(name), VPC: plan.VPC.ID, Zones: plan.Zones, Create: []string{}, Adopt: map[string]string{}, EndpointHours: plan.PerHour}
@@ -177,13 +182,13 @@ func (s *session) printPlan(p *install.Plan) error {
 			set.Because = append(set.Because, fmt.Sprintf("passed over  %s: %s, as %s", s.Service, s.Endpoint, s.Why))
 		}
 		if known {
-			hour := float64(plan.PerHour) * price
+			hour := float64(plan.PerHour) * price.Endpoint
 			month := hour * endpoints.HoursPerMonth
 			set.USDPerHour, set.USDPerMonth = &hour, &month
 		}
 		v.Sets = append(v.Sets, set)
 	}
-	return s.print(v, func(w io.Writer, style output.Style) error { return v.write(w, style, price) })
+	return s.print(v, func(w io.Writer, style output.Style) error { return v.write(w, style, price.Endpoint) })
 }
 
 // signs begin the line of a change, as in a diff.
@@ -227,7 +232,7 @@ func (v planView) write(w io.Writer, style output.Style, price float64) error {
 			}
 		}
 		if set.USDPerHour == nil {
-			fmt.Fprintf(w, "  price        %d endpoint-hours an hour; the price in %s is not known here\n", set.EndpointHours, v.Region)
+			fmt.Fprintf(w, "  price        %d endpoint-hours an hour; the price in %s is not known here (drawbridge prices refresh)\n", set.EndpointHours, v.Region)
 			continue
 		}
 		fmt.Fprintf(w, "  price        %d x $%.4g = $%.3f each started hour; always on it would be $%.2f a month\n", set.EndpointHours, price, *set.USDPerHour, *set.USDPerMonth)

@@ -13,6 +13,7 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/estimate"
 	"drawbridge/internal/output"
+	"drawbridge/internal/prices"
 	"drawbridge/internal/replay"
 	"drawbridge/scheduler"
 )
@@ -82,14 +83,17 @@ func (c *estimateCmd) input() (estimate.Input, error) {
 			return in, &usageError{&hinted{errors.New(n.flag + " is out of range"), "give " + n.want}}
 		}
 	}
-	var err error
+	table, err := prices.Table()
+	if err != nil {
+		return in, err
+	}
+	in.Prices, _ = table.In(c.Region)
 	if in.Basis, err = scheduler.ParseBasis(c.Billing); err != nil {
 		return in, err
 	}
 	if in.Services, err = c.services(); err != nil {
 		return in, err
 	}
-	in.Prices, _ = endpoints.PricesIn(c.Region)
 	switch {
 	case c.Trace != "":
 		if in.Trace, err = replay.ReadFile(c.Trace); err != nil {
@@ -163,7 +167,11 @@ func writeEstimate(w io.Writer, style output.Style, in estimate.Input, r estimat
 			return err
 		}
 	}
-	return style.Println(w, "\nPrices as of %s: %s", endpoints.PricesRead, endpoints.PricesSource)
+	if in.Prices.Source == "" {
+		return nil
+	}
+	fmt.Fprintln(w)
+	return style.Println(w, "Prices of %s: %s.", in.Prices.Read, in.Prices.Source)
 }
 
 // estimateLines are the sentences below the table.

@@ -44,6 +44,7 @@ type cli struct {
 
 	Estimate  estimateCmd  `cmd:"" group:"plan" help:"Compare what ways of reaching AWS from a private subnet cost in a month."`
 	Endpoints endpointsCmd `cmd:"" group:"plan" help:"Work out which endpoints a workload needs, and why."`
+	Prices    pricesCmd    `cmd:"" group:"plan" help:"Show what endpoints and their substitutes cost, or read it from the AWS Price List."`
 
 	Demo     demoCmd     `cmd:"" group:"try" help:"Replay a day of real arrivals against a simulated AWS, and show what it costs."`
 	Simulate simulateCmd `cmd:"" group:"try" help:"Replay arrivals through the scheduler's decisions in virtual time."`

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"drawbridge/internal/app"
@@ -58,6 +60,14 @@ type statusSet struct {
 	AlwaysOn     int        `json:"endpointHoursAlwaysOn"`
 	CountedSince *time.Time `json:"countedSince"`
 	Paused       string     `json:"paused,omitempty"`
+	// Services are what the set serves while it is up, Zones where its own
+	// endpoints stand, Adding what is being added to it.
+	Services []string `json:"services,omitempty"`
+	Zones    []string `json:"zones,omitempty"`
+	Adding   []string `json:"adding,omitempty"`
+	// Avoided are zones that had no room, until AvoidedUntil.
+	Avoided      []string   `json:"avoidedZones,omitempty"`
+	AvoidedUntil *time.Time `json:"avoidedUntil,omitempty"`
 	Failure      string     `json:"failure,omitempty"`
 }
 
@@ -92,6 +102,15 @@ func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) s
 		if until := l.Until(settings); until.After(now) {
 			v.Holds = append(v.Holds, holdView{l.Owner, l.Reason, until.UTC()})
 		}
+	}
+	if s.Set.Phase != scheduler.Absent {
+		v.Services, v.Zones = s.Set.Services, s.Set.Zones
+		if x := s.Set.Extension; x != nil {
+			v.Adding = slices.DeleteFunc(slices.Clone(x.Services), func(id string) bool { return slices.Contains(s.Set.Services, id) })
+		}
+	}
+	if len(s.Set.AvoidZones) > 0 && s.Set.AvoidUntil.After(now) {
+		v.Avoided, v.AvoidedUntil = s.Set.AvoidZones, utc(s.Set.AvoidUntil)
 	}
 	if s.Set.Pause != nil {
 		v.Paused = s.Set.Pause.String()
@@ -269,6 +288,19 @@ func (v whyView) write(w io.Writer, style output.Style) error {
 		head += ", paid until " + clockTime(*v.PaidUntil)
 	}
 	add("%s.", head)
+	if len(v.Services) > 0 {
+		text := "It serves " + strings.Join(v.Services, ", ")
+		if len(v.Zones) > 0 {
+			text += ", its own endpoints in " + strings.Join(v.Zones, ", ")
+		}
+		if len(v.Adding) > 0 {
+			text += "; " + strings.Join(v.Adding, ", ") + " is being added"
+		}
+		add("%s.", text)
+	}
+	if v.AvoidedUntil != nil {
+		add("%s had no room for endpoints and is avoided until %s.", strings.Join(v.Avoided, ", "), v.AvoidedUntil.Format("2006-01-02 15:04"))
+	}
 	for _, h := range v.Holds {
 		add("Held by %s until %s: %s", h.Owner, h.Until.Format("2006-01-02 15:04"), h.Reason)
 	}

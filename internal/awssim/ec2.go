@@ -773,7 +773,9 @@ func (s *Sim) authorizeIngress(_ *call, in *ruleIn) (*done, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.ingress = append(g.ingress, ps...)
+	if g.ingress, err = more(g.ingress, ps); err != nil {
+		return nil, err
+	}
 	return yes, nil
 }
 
@@ -782,7 +784,9 @@ func (s *Sim) authorizeEgress(_ *call, in *ruleIn) (*done, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.egress = append(g.egress, ps...)
+	if g.egress, err = more(g.egress, ps); err != nil {
+		return nil, err
+	}
 	return yes, nil
 }
 
@@ -791,7 +795,9 @@ func (s *Sim) revokeIngress(_ *call, in *ruleIn) (*done, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.ingress = less(g.ingress, ps)
+	if g.ingress, err = less(g.ingress, ps); err != nil {
+		return nil, err
+	}
 	s.recheck()
 	return yes, nil
 }
@@ -801,18 +807,35 @@ func (s *Sim) revokeEgress(_ *call, in *ruleIn) (*done, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.egress = less(g.egress, ps)
+	if g.egress, err = less(g.egress, ps); err != nil {
+		return nil, err
+	}
 	s.recheck()
 	return yes, nil
 }
 
-// less returns list without gone; descriptions do not matter.
-func less(list, gone []permission) []permission {
-	return slices.DeleteFunc(list, func(p permission) bool {
-		return slices.ContainsFunc(gone, func(x permission) bool {
-			return x.protocol == p.protocol && (x.protocol == "-1" || x.from == p.from && x.to == p.to) && x.cidr == p.cidr && x.group == p.group && x.prefixList == p.prefixList
-		})
-	})
+// more returns list with added, less returns it without gone; descriptions do not
+// matter.
+func more(list, added []permission) ([]permission, error) {
+	for _, x := range added {
+		if slices.ContainsFunc(list, x.same) {
+			return nil, errf("InvalidPermission.Duplicate", "the specified rule %q already exists", "peer: "+cmp.Or(x.cidr, x.group, x.prefixList)+", "+x.protocol)
+		}
+	}
+	return append(list, added...), nil
+}
+
+func less(list, gone []permission) ([]permission, error) {
+	for _, x := range gone {
+		if !slices.ContainsFunc(list, x.same) {
+			return nil, errf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(p permission) bool { return slices.ContainsFunc(gone, p.same) }), nil
+}
+
+func (p permission) same(x permission) bool {
+	return x.protocol == p.protocol && (x.protocol == "-1" || x.from == p.from && x.to == p.to) && x.cidr == p.cidr && x.group == p.group && x.prefixList == p.prefixList
 }
 
 func (s *Sim) describeSecurityGroups(_ *call, in *struct {

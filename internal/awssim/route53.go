@@ -44,7 +44,7 @@ func (s *Sim) listHostedZonesByVPC(c *call) (any, error) {
 		}
 	}
 	if q.Get("vpcregion") == "" || s.vpc(q.Get("vpcid")) == nil {
-		return nil, errf("InvalidVPCId", "The VPC: %s that you provided is not authorized to make the association.", q.Get("vpcid"))
+		return nil, errf("InvalidInput", "The VPC %s in that Region is not there, or not yours", q.Get("vpcid"))
 	}
 	out := hostedZonesXML{MaxItems: 100}
 	for _, z := range s.ec2.zones {

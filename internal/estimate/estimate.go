@@ -17,7 +17,7 @@ import (
 type Input struct {
 	Region string
 	// Prices are the Region's; those that are zero are not known.
-	Prices endpoints.Prices
+	Prices endpoints.RegionPrices
 	// Services is the number of interface endpoints, Zones how many zones hold
 	// each.
 	Services, Zones int

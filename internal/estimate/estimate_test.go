@@ -12,7 +12,7 @@ import (
 func daily(t *testing.T, region string, services, zones int, perDay float64, lasting time.Duration) Report {
 	t.Helper()
 	in := Input{Region: region, Services: services, Zones: zones, Basis: scheduler.Creation, Raise: 150 * time.Second, Lower: 2 * time.Minute}
-	in.Prices, _ = endpoints.PricesIn(region)
+	in.Prices, _ = endpoints.KnownPrices().In(region)
 	in.Trace, in.Span = PerDay(perDay, lasting)
 	r, err := Make(in)
 	if err != nil {
@@ -77,7 +77,7 @@ func TestUnknownPricesAreNotZero(t *testing.T) {
 // days are 30.4 in 730 hours; five endpoints at a cent.
 func TestSumsByHand(t *testing.T) {
 	in := Input{Region: "us-east-1", Services: 5, Zones: 1, Basis: scheduler.Creation, Raise: 150 * time.Second, Lower: 2 * time.Minute, DataGB: 2}
-	in.Prices, _ = endpoints.PricesIn("us-east-1")
+	in.Prices, _ = endpoints.KnownPrices().In("us-east-1")
 	var err error
 	if in.Trace, in.Span, err = Scheduled("0 6 * * *", "UTC", 10*time.Minute); err != nil {
 		t.Fatal(err)

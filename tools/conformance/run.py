@@ -370,6 +370,50 @@ def cli_path(endpoint, advance, subnet, group, vpc):
     aws(endpoint, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/drawbridge-launcher", "--filter-pattern", "decided")
 
 
+def endpoints_path(client, advance, vpc, subnet, group):
+    """Endpoints as they are changed while they are up, hosted zones, and prices."""
+    ec2, cfn, zones, prices = client("ec2"), client("cloudformation"), client("route53"), client("pricing")
+    two = lambda *services: json.dumps({"Resources": {s: {"Type": "AWS::EC2::VPCEndpoint", "Properties": {"VpcEndpointType": "Interface", "VpcId": vpc, "SubnetIds": [subnet], "PrivateDnsEnabled": True,
+                                        "SecurityGroupIds": [group], "ServiceName": f"com.amazonaws.us-east-1.{s}"}} for s in services}})
+    cfn.create_stack(StackName="grow", TemplateBody=two("kms"))
+    advance(200)
+    find = lambda service: ec2.describe_vpc_endpoints(Filters=[{"Name": "service-name", "Values": [f"com.amazonaws.us-east-1.{service}"]}, {"Name": "vpc-id", "Values": [vpc]}])["VpcEndpoints"]
+    kms = find("kms")[0]["VpcEndpointId"]
+    cfn.update_stack(StackName="grow", TemplateBody=two("kms", "sts"))
+    check(cfn.describe_stacks(StackName="grow")["Stacks"][0]["StackStatus"] == "UPDATE_IN_PROGRESS", "the stack is being updated")
+    fails("ValidationError", "an update under an update", lambda: cfn.update_stack(StackName="grow", TemplateBody=two("kms", "sts", "sqs")))
+    advance(200)
+    cfn.get_waiter("stack_update_complete").wait(StackName="grow", WaiterConfig={"Delay": 1, "MaxAttempts": 5})
+    check(find("kms")[0]["VpcEndpointId"] == kms and find("sts")[0]["State"] == "available", "an update adds an endpoint and leaves the other")
+    check("sts" in cfn.get_template(StackName="grow")["TemplateBody"]["Resources"], "the template of the stack as it is")
+    cfn.update_stack(StackName="grow", TemplateBody=two("kms", "sts", "nope"))
+    advance(300)
+    check(cfn.describe_stacks(StackName="grow")["Stacks"][0]["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE" and find("kms")[0]["VpcEndpointId"] == kms, "a failed update leaves what was")
+    ec2.modify_vpc_endpoint(VpcEndpointId=kms, PolicyDocument='{"Statement":[{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}]}')
+    check("Deny" in find("kms")[0]["PolicyDocument"], "the endpoint's policy")
+    fails("InvalidVpcEndpointId.NotFound", "changing an endpoint that is not there", lambda: ec2.modify_vpc_endpoint(VpcEndpointId="vpce-00000000000000000", ResetPolicy=True))
+    everywhere = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    egress = lambda: ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissionsEgress"]
+    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=everywhere)
+    check(not egress(), "nothing may leave")
+    ec2.authorize_security_group_egress(GroupId=group, IpPermissions=everywhere)
+    check(len(egress()) == 1, "everything may leave again")
+    fails("InvalidPermission.Duplicate", "the same rule twice", lambda: ec2.authorize_security_group_egress(GroupId=group, IpPermissions=everywhere))
+    found = zones.list_hosted_zones_by_vpc(VPCId=vpc, VPCRegion="us-east-1")["HostedZoneSummaries"]
+    check({"OwningService": "vpce.amazonaws.com"} in [z["Owner"] for z in found], f"the zones of endpoints with private DNS: {found}")
+    fails("InvalidInput", "hosted zones of a VPC that is not there", lambda: zones.list_hosted_zones_by_vpc(VPCId="vpc-00000000", VPCRegion="us-east-1"))
+    match = lambda **fields: [{"Type": "TERM_MATCH", "Field": k, "Value": v} for k, v in fields.items()]
+    listed = [json.loads(p) for p in prices.get_products(ServiceCode="AmazonVPC", FormatVersion="aws_v1", Filters=match(regionCode="us-east-1", productFamily="VpcEndpoint", endpointType="PrivateLink"))["PriceList"]]
+    hours = [d["pricePerUnit"]["USD"] for p in listed if p["product"]["attributes"]["usagetype"].endswith("VpcEndpoint-Hours") for t in p["terms"]["OnDemand"].values() for d in t["priceDimensions"].values()]
+    check([float(h) for h in hours] == [0.01], f"the price of an endpoint: {hours}")
+    pages = prices.get_paginator("get_products").paginate(ServiceCode="AmazonVPC", PaginationConfig={"PageSize": 10})
+    check(len({json.loads(p)["product"]["sku"] for page in pages for p in page["PriceList"]}) > 20, "the price list in pages")
+    fails("NotFoundException", "prices of a service that is not there", lambda: prices.get_products(ServiceCode="AmazonNope"))
+    fails("InvalidNextTokenException", "a bad page of prices", lambda: prices.get_products(ServiceCode="AmazonVPC", NextToken="nope"))
+    cfn.delete_stack(StackName="grow")
+    advance(200)
+
+
 def ready_sandbox(p):
     line = p.stdout.readline()
     check(line.startswith('{"endpoint"'), f"the sandbox says {line}")
@@ -405,6 +449,7 @@ def sandbox():
         sandbox_only(client, advance, endpoint, vpc, subnet, group)
         drawbridge_path(client, advance, endpoint)
         change_set_path(client, advance, vpc, subnet, group)
+        endpoints_path(client, advance, vpc, subnet, group)
         cli_path(endpoint, advance, subnet, group, vpc)
     deploy_path()
 

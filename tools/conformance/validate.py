@@ -26,7 +26,7 @@ COMMON = {
 # EC2's and S3's models list no errors at all; these are documented in their error code references.
 UNLISTED = {
     "ec2": {"DependencyViolation", "DryRunOperation", "DuplicateSubnetsInSameZone", "InvalidGroup.Duplicate", "InvalidGroup.NotFound", "InvalidParameter", "InvalidPolicyDocument", "InvalidRouteTableID.NotFound",
-            "InvalidRouteTableId.NotFound", "InvalidSecurityGroupId.NotFound", "InvalidServiceName", "InvalidSubnetID.NotFound", "InvalidSubnetId.NotFound", "InvalidVpcEndpointId.NotFound",
+            "InvalidPermission.Duplicate", "InvalidPermission.NotFound", "InvalidRouteTableId.NotFound", "InvalidSecurityGroupId.NotFound", "InvalidServiceName", "InvalidSubnetID.NotFound", "InvalidSubnetId.NotFound", "InvalidVpcEndpointId.NotFound",
             "InvalidVpcID.NotFound", "InvalidVpcId.NotFound", "MissingParameter", "RouteAlreadyExists"},
     "s3": {"NoSuchBucket", "NoSuchKey", "NoSuchTagSet", "BucketNotEmpty", "BucketAlreadyOwnedByYou"},
     "sqs": {"QueueDoesNotExist", "QueueNameExists", "ReceiptHandleIsInvalid"},

@@ -1,0 +1,257 @@
+// Package prices reads from the AWS Price List what endpoints and their
+// substitutes cost, and keeps it beside the table that is built in.
+package prices
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/pricing"
+	"github.com/aws/aws-sdk-go-v2/service/pricing/types"
+
+	"drawbridge/endpoints"
+	"drawbridge/internal/awserr"
+)
+
+// Source is what a table that was read names as its source.
+const Source = "AWS Price List, GetProducts"
+
+// Region is where the Price List is asked: it is served in few Regions, and each
+// answers for all.
+const Region = "us-east-1"
+
+// item is a price that is looked for: products of a service that the filters
+// find and whose usage type, without the prefix of its Region, is usage. The
+// prefixes follow no rule (EU- is eu-west-1), so Regions are told by regionCode.
+type item struct {
+	service string
+	filters map[string]string
+	usage   string
+	into    func(*endpoints.Prices) *float64
+}
+
+var items = []item{
+	{"AmazonVPC", map[string]string{"productFamily": "VpcEndpoint", "endpointType": "PrivateLink"}, "VpcEndpoint-Hours", func(p *endpoints.Prices) *float64 { return &p.Endpoint }},
+	{"AmazonVPC", map[string]string{"productFamily": "VpcEndpoint", "endpointType": "PrivateLink"}, "VpcEndpoint-Bytes", func(p *endpoints.Prices) *float64 { return &p.Data }},
+	{"AmazonEC2", map[string]string{"productFamily": "NAT Gateway"}, "NatGateway-Hours", func(p *endpoints.Prices) *float64 { return &p.NAT }},
+	{"AmazonEC2", map[string]string{"productFamily": "NAT Gateway"}, "NatGateway-Bytes", func(p *endpoints.Prices) *float64 { return &p.NATData }},
+	{"AmazonVPC", map[string]string{"group": "VPCPublicIPv4Address"}, "PublicIPv4:InUseAddress", func(p *endpoints.Prices) *float64 { return &p.IPv4 }},
+}
+
+// product is an entry of the Price List, as far as it is read.
+type product struct {
+	Product struct {
+		SKU        string `json:"sku"`
+		Attributes struct {
+			RegionCode   string `json:"regionCode"`
+			LocationType string `json:"locationType"`
+			UsageType    string `json:"usagetype"`
+		} `json:"attributes"`
+	} `json:"product"`
+	Terms struct {
+		OnDemand map[string]struct {
+			PriceDimensions map[string]struct {
+				BeginRange   string            `json:"beginRange"`
+				PricePerUnit map[string]string `json:"pricePerUnit"`
+			} `json:"priceDimensions"`
+		}
+	} `json:"terms"`
+}
+
+// Read asks the Price List for the prices of the given Regions, of all Regions if
+// none is given. A Region that has no price of endpoints in USD is left out; of
+// the others a price that is not listed is zero. Errors are those of the calls,
+// and of a list that says two things or nothing.
+func Read(ctx context.Context, api pricing.GetProductsAPIClient, regions []string) (map[string]endpoints.Prices, error) {
+	out := map[string]*endpoints.Prices{}
+	asked := map[string][]product{}
+	for _, it := range items {
+		query := it.service + fmt.Sprint(it.filters)
+		products, ok := asked[query]
+		if !ok {
+			var err error
+			if products, err = it.products(ctx, api, regions); err != nil {
+				return nil, err
+			}
+			asked[query] = products
+		}
+		for _, p := range products {
+			a := p.Product.Attributes
+			if !it.matches(p) || len(regions) > 0 && !slices.Contains(regions, a.RegionCode) {
+				continue
+			}
+			usd, ok, err := p.firstUSD()
+			if err != nil {
+				return nil, fmt.Errorf("read the Price List: product %s of %s: %w", p.Product.SKU, it.service, err)
+			}
+			if !ok {
+				continue
+			}
+			if out[a.RegionCode] == nil {
+				out[a.RegionCode] = &endpoints.Prices{}
+			}
+			price := it.into(out[a.RegionCode])
+			if *price != 0 && *price != usd {
+				return nil, fmt.Errorf("read the Price List: %s has two prices for %s, %v and %v USD", a.RegionCode, it.usage, *price, usd)
+			}
+			*price = usd
+		}
+	}
+	known := map[string]endpoints.Prices{}
+	for region, p := range out {
+		if p.Endpoint != 0 {
+			known[region] = *p
+		}
+	}
+	if len(known) == 0 {
+		return nil, errors.New("read the Price List: it has no price of an interface endpoint for " + cmp.Or(strings.Join(regions, ", "), "any Region"))
+	}
+	return known, nil
+}
+
+// products asks for what the item's filters find.
+func (it item) products(ctx context.Context, api pricing.GetProductsAPIClient, regions []string) ([]product, error) {
+	in := &pricing.GetProductsInput{ServiceCode: aws.String(it.service), FormatVersion: aws.String("aws_v1"), MaxResults: aws.Int32(100)}
+	if len(regions) == 1 {
+		in.Filters = append(in.Filters, match("regionCode", regions[0]))
+	}
+	for _, field := range slices.Sorted(maps.Keys(it.filters)) {
+		in.Filters = append(in.Filters, match(field, it.filters[field]))
+	}
+	var out []product
+	for pages := pricing.NewGetProductsPaginator(api, in); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, awserr.Mark(err, "read the Price List of %s", it.service)
+		}
+		for _, text := range page.PriceList {
+			var p product
+			if err := json.Unmarshal([]byte(text), &p); err != nil {
+				return nil, fmt.Errorf("read the Price List of %s: %w", it.service, err)
+			}
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+func match(field, value string) types.Filter {
+	return types.Filter{Type: types.FilterTypeTermMatch, Field: aws.String(field), Value: aws.String(value)}
+}
+
+// matches tells the item from its neighbours: RegionalNatGateway-Hours and
+// VpcEndpoint-GWLBE-Hours are other things, and so is a Local Zone.
+func (it item) matches(p product) bool {
+	a := p.Product.Attributes
+	at := strings.TrimSuffix(a.UsageType, it.usage)
+	return a.RegionCode != "" && (a.LocationType == "" || a.LocationType == "AWS Region") && at != a.UsageType && (at == "" || strings.HasSuffix(at, "-"))
+}
+
+// firstUSD returns the on-demand price of the first unit in a month.
+func (p product) firstUSD() (float64, bool, error) {
+	for _, term := range p.Terms.OnDemand {
+		for _, d := range term.PriceDimensions {
+			text, ok := d.PricePerUnit["USD"]
+			if !ok || d.BeginRange != "" && d.BeginRange != "0" {
+				continue
+			}
+			usd, err := strconv.ParseFloat(text, 64)
+			if err != nil || usd < 0 {
+				return 0, false, fmt.Errorf("%q is no price", text)
+			}
+			return usd, usd > 0, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// Table returns the table that is built in with what Save has kept in its place.
+// An error says that the kept file cannot be read.
+func Table() (endpoints.PriceTable, error) {
+	out := endpoints.KnownPrices()
+	path, err := file()
+	if err != nil {
+		return out, nil //nolint:nilerr // no place to keep anything: nothing is kept
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, nil
+	}
+	var kept endpoints.PriceTable
+	if err == nil {
+		err = json.Unmarshal(text, &kept)
+	}
+	if err != nil {
+		return nil, &fileError{path, err}
+	}
+	maps.Copy(out, kept)
+	return out, nil
+}
+
+// Save keeps the prices of Regions for later, and returns the path of the file.
+// What is kept of other Regions stays.
+func Save(prices endpoints.PriceTable) (string, error) {
+	path, err := file()
+	if err != nil {
+		return "", fmt.Errorf("keep the prices: %w", err)
+	}
+	kept := endpoints.PriceTable{}
+	if text, err := os.ReadFile(path); err == nil {
+		_ = json.Unmarshal(text, &kept) // one that is broken is replaced
+	}
+	maps.Copy(kept, prices)
+	text, err := json.MarshalIndent(kept, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return "", fmt.Errorf("keep the prices: %w", err)
+	}
+	whole, err := os.CreateTemp(filepath.Dir(path), "prices-*")
+	if err != nil {
+		return "", fmt.Errorf("keep the prices: %w", err)
+	}
+	defer func() { _ = os.Remove(whole.Name()) }() // gone once it was renamed
+	_, err = whole.Write(append(text, '\n'))
+	if err = cmp.Or(err, whole.Close()); err == nil {
+		err = os.Rename(whole.Name(), path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("keep the prices: %w", err)
+	}
+	return path, nil
+}
+
+// file is where prices are kept.
+func file() (string, error) {
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "drawbridge", "prices.json"), err
+}
+
+// fileError is a kept file that cannot be read.
+type fileError struct {
+	path string
+	err  error
+}
+
+func (e *fileError) Error() string {
+	return fmt.Sprintf("read the prices that were kept: %s: %v", e.path, e.err)
+}
+
+func (e *fileError) Unwrap() error { return e.err }
+
+// Hint returns the remedy.
+func (e *fileError) Hint() string {
+	return "remove the file, or write it anew with drawbridge prices refresh"
+}
