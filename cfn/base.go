@@ -57,8 +57,8 @@ type BaseSet struct {
 	Auto bool
 	// Subnets are where endpoints may go.
 	Subnets []string
-	// RouteTables are the subnets' tables.
-	RouteTables []string
+	// RouteTables are the subnets' tables, CIDRs the IPv4 blocks of the VPC.
+	RouteTables, CIDRs []string
 	// PermanentGateway makes an S3 gateway on the tables in the base stack,
 	// SetGateway lets the set's own stack make one.
 	PermanentGateway, SetGateway bool
@@ -67,7 +67,7 @@ type BaseSet struct {
 	TaskGroups    []string
 	MakeTaskGroup bool
 	// EndpointGroups are given security groups of the endpoints; without any one
-	// is made, which the tasks' groups may reach.
+	// is made, which lets the tasks' groups in.
 	EndpointGroups []string
 	// S3PrefixList is the id of the prefix list of S3's addresses in the Region.
 	S3PrefixList string
@@ -409,25 +409,21 @@ func (b Base) addRules(r object) {
 func taskGroupID(set string) string     { return "TaskSecurityGroup" + logical(set) }
 func endpointGroupID(set string) string { return "EndpointSecurityGroup" + logical(set) }
 
-// addTaskGroup adds the security group of tasks: out to the endpoints and to S3
-// through its gateway, nothing in.
+// addTaskGroup adds the security group of tasks: out by HTTPS to S3 through its
+// gateway and to the VPC, where the endpoints are, ours and those of others that are
+// adopted; nothing in.
 func (b Base) addTaskGroup(r object, s BaseSet) {
-	out := func(key string, value any, what string) object {
+	out := func(key, value, what string) object {
 		return object{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, key: value, "Description": "HTTPS to " + what}
 	}
 	egress := []any{out("DestinationPrefixListId", s.S3PrefixList, "S3 through its gateway")}
-	for _, g := range sorted(s.EndpointGroups) {
-		egress = append(egress, out("DestinationSecurityGroupId", g, "the endpoints"))
+	for _, block := range sorted(s.CIDRs) {
+		egress = append(egress, out("CidrIp", block, "endpoints in the VPC"))
 	}
 	r[taskGroupID(s.Name)] = resource("AWS::EC2::SecurityGroup", object{
 		"GroupDescription": "Drawbridge set " + s.Name + ": tasks", "VpcId": s.VPC, "SecurityGroupEgress": egress,
 		"Tags": []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-tasks"}},
 	})
-	if len(s.EndpointGroups) == 0 { // a rule of its own: each of the two groups names the other
-		p := out("DestinationSecurityGroupId", att(endpointGroupID(s.Name), "GroupId"), "the endpoints")
-		p["GroupId"] = att(taskGroupID(s.Name), "GroupId")
-		r[taskGroupID(s.Name)+"ToEndpoints"] = resource("AWS::EC2::SecurityGroupEgress", p)
-	}
 }
 
 // addSet adds what a set needs for ever: security groups and the S3 gateway,

@@ -113,6 +113,8 @@ func TestDiagnose(t *testing.T) {
 		{"an endpoint open to the task's subnet", noLog, group("sg-vpce", SecurityGroup{Ingress: tcp(0, 65535, "10.0.0.0/16")}), EndpointNotReady, "let it through", false},
 		{"a closed task", noLog, group("sg-task", SecurityGroup{}), TaskClosed, "the task's security groups (sg-task) let no HTTPS out to endpoint vpce-logs; allow TCP 443 out to sg-vpce", true},
 		{"a task that may reach its VPC alone, and S3", noLayers, group("sg-task", SecurityGroup{Egress: tcp(443, 443, "10.0.0.0/16")}), TaskClosed, "allow TCP 443 out to the prefix list of com.amazonaws.eu-west-1.s3", true},
+		{"a task that may reach S3 alone", noLog, group("sg-task", SecurityGroup{Egress: []Rule{{Protocol: "tcp", From: 443, To: 443, PrefixLists: []string{"pl-1"}}}}), TaskClosed, "let no HTTPS out to endpoint vpce-logs", true},
+		{"a task that may reach S3 and its VPC", noLog, group("sg-task", SecurityGroup{Egress: []Rule{{Protocol: "tcp", From: 443, To: 443, PrefixLists: []string{"pl-1"}}, {Protocol: "tcp", From: 443, To: 443, CIDRs: []string{"10.0.0.0/16"}}}}), EndpointNotReady, "", false},
 		{"a task that may reach a prefix list", noLayers, group("sg-task", SecurityGroup{Egress: []Rule{{Protocol: "tcp", From: 443, To: 443, PrefixLists: []string{"pl-1"}}}}), EndpointNotReady, "", false},
 		{"groups that cannot be read are not blamed", noLog, func(s *Scene) { s.SecurityGroups = nil }, EndpointNotReady, "", false},
 		{"a gateway on another route table", noLayers, change("s3", func(e *Endpoint) { e.RouteTables = []string{"rtb-2"} }), MissingRoute, "gateway endpoint vpce-s3 is not on the route table of subnet-1; aws ec2 modify-vpc-endpoint --vpc-endpoint-id vpce-s3 --add-route-table-ids rtb-1", true},
@@ -190,4 +192,19 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("Diagnose(%q, %q) = %+v", code, text, d)
 		}
 	})
+}
+
+// TestKeepsOut tells an endpoint of others that can be adopted from one that keeps
+// the tasks out.
+func TestKeepsOut(t *testing.T) {
+	for _, tt := range []struct {
+		cidr string
+		want bool
+	}{{"10.0.0.0/16", false}, {"10.0.1.0/24", false}, {"10.0.2.0/24", true}, {"192.168.0.0/16", true}} {
+		s := Scene{VPC: VPC{Subnets: []Subnet{{ID: "subnet-1", CIDR: "10.0.1.0/24"}}}, Subnets: []string{"subnet-1"},
+			SecurityGroups: map[string]SecurityGroup{"sg-theirs": {Ingress: []Rule{{Protocol: "tcp", From: 443, To: 443, CIDRs: []string{tt.cidr}}}}}}
+		if got := s.KeepsOut(Endpoint{Type: Interface, SecurityGroups: []string{"sg-theirs"}}); got != tt.want {
+			t.Errorf("an endpoint open to %s keeps tasks in 10.0.1.0/24 out: %t, want %t", tt.cidr, got, tt.want)
+		}
+	}
 }

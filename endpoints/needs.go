@@ -1,8 +1,11 @@
 package endpoints
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"sort"
@@ -34,6 +37,8 @@ type Requirements struct {
 	Services    []Need        `json:"services"`
 	Unreachable []Unreachable `json:"unreachable"`
 	Avoidable   []Avoidable   `json:"avoidable"`
+	// Unseen is what was named and not looked at.
+	Unseen []string `json:"unseen,omitempty"`
 }
 
 // IDs returns the ids of the services, in order.
@@ -48,16 +53,19 @@ func (r Requirements) IDs() []ServiceID {
 // Workload is what requirements are worked out from: what AWS's own commands
 // print, as JSON, each with or without the outer object.
 type Workload struct {
-	// Region is where the tasks run; empty takes it from the task definition's
-	// ARN.
+	// Region is where the tasks run, where their own ARN does not say it; empty takes
+	// it from what they name first.
 	Region string
 	// TaskDefinitions are as aws ecs describe-task-definition prints them,
 	// AppSpecs as an AppSpec file holds it, HookFunctions as aws lambda
-	// get-function-configuration, Projects as aws codebuild batch-get-projects.
-	TaskDefinitions, AppSpecs, HookFunctions, Projects [][]byte
-	// Exec says that ECS Exec is used, Mirror that a git mirror to CodeCommit
-	// runs.
-	Exec, Mirror bool
+	// get-function-configuration, Projects as aws codebuild batch-get-projects,
+	// Pipelines as aws codepipeline get-pipeline, Clusters as aws ecs
+	// describe-clusters --include CONFIGURATIONS.
+	TaskDefinitions, AppSpecs, HookFunctions, Projects, Pipelines, Clusters [][]byte
+	// Exec says that ECS Exec is used, Mirror that a git mirror to CodeCommit runs;
+	// MirrorCreates that it creates repositories that are missing, MirrorAssumes that
+	// it assumes a role.
+	Exec, Mirror, MirrorCreates, MirrorAssumes bool
 	// Hints are services that are named by hand.
 	Hints []ServiceID
 }
@@ -65,9 +73,14 @@ type Workload struct {
 // Requirements works out what the workload needs. An error is input that cannot
 // be read.
 func (w Workload) Requirements() (Requirements, error) {
-	c := &collector{region: w.Region, needs: map[ServiceID][]string{}}
+	c := &collector{base: w.Region, region: w.Region, needs: map[ServiceID][]string{}, invoked: map[string]bool{}}
 	for _, text := range w.TaskDefinitions {
 		if err := c.taskDefinition(text); err != nil {
+			return Requirements{}, err
+		}
+	}
+	for _, text := range w.Pipelines {
+		if err := c.pipeline(text, w.HookFunctions); err != nil {
 			return Requirements{}, err
 		}
 	}
@@ -79,24 +92,110 @@ func (w Workload) Requirements() (Requirements, error) {
 			return Requirements{}, err
 		}
 	}
+	c.region = c.base
 	if w.Exec {
 		c.need("ssmmessages", "ECS Exec")
 	}
-	if w.Mirror {
-		c.need("git-codecommit", "the git mirror pushes to CodeCommit")
+	for _, text := range w.Clusters {
+		if err := c.clusters(text); err != nil {
+			return Requirements{}, err
+		}
 	}
+	c.mirror(w)
 	for _, id := range w.Hints {
+		if _, err := Lookup(id); err != nil {
+			return Requirements{}, err
+		}
 		c.need(id, "named by hand")
 	}
-	return c.done()
+	return c.done(), nil
+}
+
+// mirror adds what the git mirror reaches.
+func (c *collector) mirror(w Workload) {
+	if w.Mirror || w.MirrorCreates || w.MirrorAssumes {
+		c.need("git-codecommit", "the git mirror pushes to CodeCommit")
+	}
+	if w.MirrorCreates {
+		c.need("codecommit", "the git mirror creates repositories")
+		c.spare("codecommit", "create the repositories beforehand")
+	}
+	if w.MirrorAssumes {
+		c.need("sts", "the git mirror assumes a role")
+		c.spare("sts", "let the task role push, which needs no call to STS")
+	}
+}
+
+// clusters adds what ECS Exec reaches as the clusters configure it.
+//
+// Source: "Using Amazon ECS Exec", "encrypt data" and "logging",
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
+func (c *collector) clusters(text []byte) error {
+	type cluster struct {
+		Name          string `json:"clusterName"`
+		Configuration struct {
+			Exec *struct {
+				Key     string `json:"kmsKeyId"`
+				Logging string `json:"logging"`
+				Log     struct {
+					Group  string `json:"cloudWatchLogGroupName"`
+					Bucket string `json:"s3BucketName"`
+				} `json:"logConfiguration"`
+			} `json:"executeCommandConfiguration"`
+		} `json:"configuration"`
+	}
+	var outer struct {
+		Clusters []cluster `json:"clusters"`
+	}
+	if err := decode(text, "clusters", "aws ecs describe-clusters --include CONFIGURATIONS", &outer); err != nil {
+		return err
+	}
+	if len(outer.Clusters) == 0 {
+		return &PlanError{"read clusters: there are none", "give what aws ecs describe-clusters --include CONFIGURATIONS prints"}
+	}
+	for _, x := range outer.Clusters {
+		exec := x.Configuration.Exec
+		if exec == nil || c.needs["ssmmessages"] == nil {
+			continue
+		}
+		if exec.Key != "" {
+			c.need("kms", "ECS Exec: cluster %s encrypts the session by %s", x.Name, exec.Key)
+		}
+		if exec.Logging == "OVERRIDE" && exec.Log.Group != "" {
+			c.need("logs", "ECS Exec: cluster %s logs sessions to %s", x.Name, exec.Log.Group)
+		}
+		if exec.Logging == "OVERRIDE" && exec.Log.Bucket != "" {
+			c.need("s3", "ECS Exec: cluster %s logs sessions to bucket %s", x.Name, exec.Log.Bucket)
+		}
+	}
+	return nil
+}
+
+// decode reads a document. The error names what it should have been.
+func decode(text []byte, what, command string, into any) error {
+	err := json.Unmarshal(text, into)
+	if err == nil {
+		return nil
+	}
+	why := err.Error()
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) {
+		why = kind.Field + " is of the wrong kind, " + kind.Value
+		if kind.Field == "" {
+			why = "it is of the wrong kind, " + kind.Value
+		}
+	}
+	return &PlanError{"read " + what + ": " + why, "give what " + command + " prints"}
 }
 
 // collector gathers requirements.
 type collector struct {
-	region      string
-	needs       map[ServiceID][]string
-	unreachable []Unreachable
-	avoidable   []Avoidable
+	base, region string // the workload's, and that of the document at hand
+	needs        map[ServiceID][]string
+	unreachable  []Unreachable
+	avoidable    []Avoidable
+	unseen       []string
+	invoked      map[string]bool // functions that pipelines call
 }
 
 func (c *collector) need(id ServiceID, format string, args ...any) {
@@ -120,15 +219,17 @@ func (c *collector) spare(id ServiceID, how string) {
 	}
 }
 
-func (c *collector) done() (Requirements, error) {
-	r := Requirements{Services: []Need{}, Unreachable: append([]Unreachable{}, c.unreachable...), Avoidable: []Avoidable{}}
+func (c *collector) done() Requirements {
+	r := Requirements{Services: []Need{}, Avoidable: []Avoidable{}, Unseen: c.unseen}
 	for id, why := range c.needs {
 		s, err := Lookup(id)
-		if err != nil {
-			return r, err
+		if err != nil { // a word in a tag
+			c.cannot((&UnknownServiceError{ID: id}).Hint(), "%s: %v", why[0], err)
+			continue
 		}
 		r.Services = append(r.Services, Need{id, s.Type, why})
 	}
+	r.Unreachable = append([]Unreachable{}, c.unreachable...)
 	sort.Slice(r.Services, func(i, j int) bool { return r.Services[i].Service < r.Services[j].Service })
 	sort.SliceStable(r.Unreachable, func(i, j int) bool { return r.Unreachable[i].What < r.Unreachable[j].What })
 	for _, a := range c.avoidable {
@@ -137,7 +238,7 @@ func (c *collector) done() (Requirements, error) {
 		}
 	}
 	sort.SliceStable(r.Avoidable, func(i, j int) bool { return r.Avoidable[i].Service < r.Avoidable[j].Service })
-	return r, nil
+	return r
 }
 
 // lateRegions are those that opened after 23 December 2023, or are treated so:
@@ -153,10 +254,12 @@ type taskDefinition struct {
 	Compatibilities      []string    `json:"compatibilities"`
 	Containers           []container `json:"containerDefinitions"`
 	EnableExecuteCommand bool        `json:"enableExecuteCommand"`
+	Volumes              []volume    `json:"volumes"`
 	Tags                 []struct{ Key, Value string }
 }
 
 type container struct {
+	of                    string // what it is called, if it is none of a task
 	Name                  string
 	Image                 string
 	RepositoryCredentials struct {
@@ -174,6 +277,15 @@ type container struct {
 	} `json:"firelensConfiguration"`
 }
 
+type volume struct {
+	Name string `json:"name"`
+	EFS  *struct {
+		Authorization struct {
+			IAM string `json:"iam"`
+		} `json:"authorizationConfig"`
+	} `json:"efsVolumeConfiguration"`
+}
+
 type secret struct {
 	Name      string `json:"name"`
 	ValueFrom string `json:"valueFrom"`
@@ -188,21 +300,26 @@ func (c *collector) taskDefinition(text []byte) error {
 		Inner json.RawMessage `json:"taskDefinition"`
 		Tags  []struct{ Key, Value string }
 	}
-	if err := json.Unmarshal(text, &outer); err != nil {
-		return fmt.Errorf("read task definition: %w", err)
+	const command = "aws ecs describe-task-definition"
+	if err := decode(text, "task definition", command, &outer); err != nil {
+		return err
 	}
 	if len(outer.Inner) > 0 && outer.Inner[0] == '{' {
 		text = outer.Inner
 	}
 	var d taskDefinition
-	if err := json.Unmarshal(text, &d); err != nil {
-		return fmt.Errorf("read task definition: %w", err)
+	if err := decode(text, "task definition", command, &d); err != nil {
+		return err
 	}
 	if len(d.Containers) == 0 {
 		return &PlanError{"read task definition: it has no containerDefinitions", "give what aws ecs describe-task-definition prints"}
 	}
-	if r := regionOf(d.ARN); r != "" {
-		c.region = r
+	c.region = cmp.Or(regionOf(d.ARN), c.base, firstRegion(d))
+	for _, v := range d.Volumes {
+		if v.EFS != nil && v.EFS.Authorization.IAM == "ENABLED" {
+			c.need("elasticfilesystem", "volume %s: EFS with IAM authorisation", v.Name)
+			c.spare("elasticfilesystem", "mount the volume without IAM authorisation: the mount target lies in the VPC")
+		}
 	}
 	for _, x := range d.Containers {
 		c.image(x)
@@ -265,31 +382,36 @@ var (
 // Source: "Amazon ECR interface VPC endpoints",
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html
 func (c *collector) image(x container) {
-	if p := x.RepositoryCredentials.CredentialsParameter; p != "" {
-		c.secrets("container "+x.Name, []secret{{"registry credentials", p}})
+	if p := x.RepositoryCredentials.CredentialsParameter; p != "" { // the ARN or the name of a secret
+		c.secret("container "+x.Name, "secretsmanager", secret{"registry credentials", p})
+	}
+	of := cmp.Or(x.of, "container "+x.Name)
+	if x.Image == "" {
+		c.cannot("name its image", "%s: it has no image", of)
+		return
 	}
 	host, path, _ := strings.Cut(x.Image, "/")
 	m := ecrHost.FindStringSubmatch(host)
 	if m == nil && ecrOnAWS.MatchString(host) {
-		c.cannot("name the image by its host "+ecrOnAWS.ReplaceAllString(host, "$1.dkr.ecr.$3.amazonaws.com"), "container %s: image %s: the endpoints of ECR answer no dual-stack host", x.Name, x.Image)
+		c.cannot("name the image by its host "+ecrOnAWS.ReplaceAllString(host, "$1.dkr.ecr.$3.")+DNSSuffix(ecrOnAWS.ReplaceAllString(host, "$3")), "%s: image %s: the endpoints of ECR answer no dual-stack host", of, x.Image)
 		return
 	}
 	if m == nil {
-		c.cannot("push it to a private ECR repository in "+c.here()+" and name it there", "container %s: image %s: %s has no endpoint", x.Name, x.Image, registryOf(x.Image))
+		c.cannot("push it to a private ECR repository in "+c.here()+" and name it there", "%s: image %s: %s has no endpoint", of, x.Image, registryOf(x.Image))
 		return
 	}
 	switch {
 	case m[2] != "":
-		c.cannot("name the image by its host "+ecrHost.ReplaceAllString(host, "$1.dkr.ecr.$3.amazonaws.com$4"), "container %s: image %s: the endpoints of ECR answer no FIPS host", x.Name, x.Image)
+		c.cannot("name the image by its host "+ecrHost.ReplaceAllString(host, "$1.dkr.ecr.$3.amazonaws.com$4"), "%s: image %s: the endpoints of ECR answer no FIPS host", of, x.Image)
 		return
 	case c.region != "" && m[3] != c.region:
-		c.cannot("replicate the repository to "+c.region+" and name it there", "container %s: image %s lies in %s, the task runs in %s", x.Name, x.Image, m[3], c.region)
+		c.cannot("replicate the repository to "+c.region+" and name it there", "%s: image %s lies in %s, the task runs in %s", of, x.Image, m[3], c.region)
 		return
 	case cacheRoot.MatchString(path):
-		c.cannot("pull it once from where there is a way out, or push it to a repository that is no pull-through cache", "container %s: image %s: the first pull through a cache needs a way out", x.Name, x.Image)
+		c.cannot("pull it once from where there is a way out, or push it to a repository whose name begins otherwise", "%s: image %s: if %s is a pull-through cache, as its name says: the first pull through a cache needs a way out", of, x.Image, cacheRoot.FindString(path))
 	}
 	for _, id := range []ServiceID{"ecr.api", "ecr.dkr", "s3"} {
-		c.need(id, "container %s: image %s", x.Name, x.Image)
+		c.need(id, "%s: image %s", of, x.Image)
 	}
 }
 
@@ -347,11 +469,13 @@ func (c *collector) fireLens(x container) {
 	for k, v := range x.Log.Options {
 		options[strings.ToLower(k)] = v
 	}
-	out := strings.ToLower(options["name"])
+	out := strings.ToLower(cmp.Or(options["name"], options["@type"])) // Fluent Bit's word, and Fluentd's
 	id, ok := fireLensTo[out]
 	switch {
-	case out == "":
-		return // its own configuration file says where
+	case out == "" || slices.Contains([]string{"stdout", "null", "file"}, out):
+		return // its own configuration file says where, or nothing leaves the task
+	case !ok && inVPC(options["host"]):
+		return
 	case !ok:
 		c.cannot("send the log to CloudWatch Logs, Firehose, Kinesis or S3, or to a host inside the VPC", "container %s: FireLens sends the log by %s to %s", x.Name, out, options["host"])
 	case options["region"] != "" && c.region != "" && options["region"] != c.region:
@@ -361,20 +485,76 @@ func (c *collector) fireLens(x container) {
 	}
 }
 
+// vpcHost is a host that lies in a VPC by its name: a private hosted zone's usual
+// ends, the VPC's own names, a domain of OpenSearch in a VPC.
+var vpcHost = regexp.MustCompile(`(^localhost|\.(internal|local|lan|corp|private)|^vpc-.*\.es\.amazonaws\.com(\.cn)?)$`)
+
+// inVPC says whether a host surely needs no way out.
+func inVPC(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast()
+	}
+	return vpcHost.MatchString(strings.ToLower(host))
+}
+
+// DefinitionRegion returns the Region of a task definition as Requirements takes it,
+// "" if nothing in it says so.
+func DefinitionRegion(text []byte) string {
+	var outer struct {
+		Inner *taskDefinition `json:"taskDefinition"`
+		taskDefinition
+	}
+	if json.Unmarshal(text, &outer) != nil {
+		return ""
+	}
+	d := outer.taskDefinition
+	if outer.Inner != nil {
+		d = *outer.Inner
+	}
+	return cmp.Or(regionOf(d.ARN), firstRegion(d))
+}
+
+// firstRegion returns the Region that a task definition without an ARN names first,
+// "" if none.
+func firstRegion(d taskDefinition) string {
+	for _, x := range d.Containers {
+		host, _, _ := strings.Cut(x.Image, "/")
+		for _, e := range []*regexp.Regexp{ecrHost, ecrOnAWS} {
+			if m := e.FindStringSubmatch(host); m != nil {
+				return m[3]
+			}
+		}
+	}
+	for _, x := range d.Containers {
+		if x.Log != nil && x.Log.Options["awslogs-region"] != "" {
+			return x.Log.Options["awslogs-region"]
+		}
+	}
+	return ""
+}
+
 // secrets adds what secrets and parameters are read from.
 func (c *collector) secrets(of string, list []secret) {
 	for _, s := range list {
-		id, kind := ServiceID("ssm"), "parameter"
+		id := ServiceID("ssm")
 		if strings.Contains(s.ValueFrom, ":secretsmanager:") {
-			id, kind = "secretsmanager", "secret"
+			id = "secretsmanager"
 		}
-		if r := regionOf(s.ValueFrom); r != "" && c.region != "" && r != c.region {
-			c.cannot("replicate it to "+c.region, "%s: %s %s lies in %s, the task runs in %s", of, kind, s.ValueFrom, r, c.region)
-			continue
+		if s.ValueFrom != "" { // ECS refuses one without
+			c.secret(of, id, s)
 		}
-		c.need(id, "%s: %s %s", of, kind, s.Name)
-		c.spare(id, "read the value from an environment file in S3, whose gateway is free, if the bucket is as safe a place for it")
 	}
+}
+
+// secret adds what one secret or parameter is read from.
+func (c *collector) secret(of string, id ServiceID, s secret) {
+	kind := map[ServiceID]string{"ssm": "parameter", "secretsmanager": "secret"}[id]
+	if r := regionOf(s.ValueFrom); r != "" && c.region != "" && r != c.region {
+		c.cannot("replicate it to "+c.region, "%s: %s %s lies in %s, the task runs in %s", of, kind, s.ValueFrom, r, c.region)
+		return
+	}
+	c.need(id, "%s: %s %s", of, kind, s.Name)
+	c.spare(id, "read the value from an environment file in S3, whose gateway is free, if the bucket is as safe a place for it")
 }
 
 // sidecars are well-known images and what they call.

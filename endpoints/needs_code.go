@@ -1,8 +1,12 @@
 package endpoints
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -13,9 +17,10 @@ import (
 // (agents on instances need both endpoints; Lambda and ECS deployments are made
 // by the service itself).
 func (c *collector) deployments(appSpecs, functions [][]byte) error {
-	hooks := false
+	services := 0
+	named := map[string]bool{} // what AppSpecs name as hooks
 	for _, text := range appSpecs {
-		kind, err := appSpecKind(text)
+		kind, hooks, err := appSpecKind(text)
 		if err != nil {
 			return err
 		}
@@ -24,9 +29,13 @@ func (c *collector) deployments(appSpecs, functions [][]byte) error {
 			c.need("codedeploy", "AppSpec for EC2 and on-premises: the agent polls CodeDeploy")
 			c.need("codedeploy-commands-secure", "AppSpec for EC2 and on-premises: the agent reports by it")
 		case "service":
-			hooks = true
+			services++
+			for _, h := range hooks {
+				named[h] = true
+			}
 		}
 	}
+	seen := map[string]bool{}
 	for _, text := range functions {
 		var f struct {
 			Outer struct {
@@ -36,8 +45,8 @@ func (c *collector) deployments(appSpecs, functions [][]byte) error {
 			FunctionName string
 			VpcConfig    struct{ SubnetIds []string }
 		}
-		if err := json.Unmarshal(text, &f); err != nil {
-			return fmt.Errorf("read hook function: %w", err)
+		if err := decode(text, "hook function", "aws lambda get-function-configuration", &f); err != nil {
+			return err
 		}
 		name, subnets := f.FunctionName, f.VpcConfig.SubnetIds
 		if name == "" {
@@ -46,48 +55,79 @@ func (c *collector) deployments(appSpecs, functions [][]byte) error {
 		if name == "" {
 			return &PlanError{"read hook function: it has no FunctionName", "give what aws lambda get-function-configuration prints"}
 		}
-		if len(subnets) > 0 && (hooks || len(appSpecs) == 0) {
+		seen[name] = true
+		if len(subnets) > 0 && (len(appSpecs) == 0 && !c.invoked[name] || services > 0) {
 			c.need("codedeploy", "lifecycle hook %s runs in the VPC and reports to CodeDeploy", name)
 			c.spare("codedeploy", "take the hook "+name+" out of the VPC, or let a function outside of it report")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		if !seen[name] {
+			c.unseen = append(c.unseen, "lifecycle hook "+name+": if it runs in the VPC, it needs codedeploy; give what aws lambda get-function-configuration prints by --hook-function")
 		}
 	}
 	return nil
 }
 
-// appSpecKind says what an AppSpec deploys to: server, or service for Lambda and
-// ECS.
-func appSpecKind(text []byte) (string, error) {
+// appSpecKind says what an AppSpec deploys to, server, or service for Lambda and
+// ECS, and which functions it names as hooks.
+func appSpecKind(text []byte) (kind string, hooks []string, err error) {
 	var spec struct {
 		OS        string            `json:"os"`
 		Files     []json.RawMessage `json:"files"`
 		Hooks     json.RawMessage   `json:"hooks"`
 		Resources []map[string]struct{ Type string }
 	}
-	if err := json.Unmarshal(text, &spec); err != nil {
-		return "", fmt.Errorf("read AppSpec: %w", err)
+	if json.Unmarshal(text, &spec) != nil {
+		return "", nil, &PlanError{"read AppSpec: it does not have the form of one", "give the AppSpec of the deployment, in JSON or YAML"}
+	}
+	var named []map[string]string
+	if json.Unmarshal(spec.Hooks, &named) == nil {
+		for _, h := range named {
+			for _, f := range h {
+				if name := functionName(f); name != "" {
+					hooks = append(hooks, name)
+				}
+			}
+		}
 	}
 	for _, r := range spec.Resources {
 		for _, x := range r {
 			if x.Type == "AWS::Lambda::Function" || x.Type == "AWS::ECS::Service" {
-				return "service", nil
+				return "service", hooks, nil
 			}
 		}
 	}
 	if spec.OS != "" || len(spec.Files) > 0 {
-		return "server", nil
+		return "server", nil, nil
 	}
-	return "", &PlanError{"read AppSpec: it names neither os and files nor Resources of Lambda or ECS", "give the AppSpec of the deployment, in JSON or YAML"}
+	return "", nil, &PlanError{"read AppSpec: it names neither os and files nor Resources of Lambda or ECS", "give the AppSpec of the deployment, in JSON or YAML"}
+}
+
+// functionName returns the name in a function's ARN, without its qualifier, or the
+// name itself.
+func functionName(given string) string {
+	if _, rest, ok := strings.Cut(given, ":function:"); ok {
+		given = rest
+	}
+	name, _, _ := strings.Cut(given, ":")
+	return name
 }
 
 type project struct {
+	ARN         string `json:"arn"`
 	Name        string `json:"name"`
 	Source      source `json:"source"`
 	Environment struct {
 		Image                string `json:"image"`
 		EnvironmentVariables []struct {
-			Name string `json:"name"`
-			Type string `json:"type"`
+			Name  string `json:"name"`
+			Type  string `json:"type"`
+			Value string `json:"value"`
 		} `json:"environmentVariables"`
+		RegistryCredential struct {
+			Credential string `json:"credential"`
+		} `json:"registryCredential"`
 	} `json:"environment"`
 	Artifacts struct {
 		Type string `json:"type"`
@@ -95,8 +135,11 @@ type project struct {
 	Cache struct {
 		Type string `json:"type"`
 	} `json:"cache"`
-	SecondarySources []source `json:"secondarySources"`
-	VPC              struct {
+	SecondarySources   []source `json:"secondarySources"`
+	SecondaryArtifacts []struct {
+		Type string `json:"type"`
+	} `json:"secondaryArtifacts"`
+	VPC struct {
 		ID string `json:"vpcId"`
 	} `json:"vpcConfig"`
 	Logs struct {
@@ -112,6 +155,8 @@ type project struct {
 type source struct {
 	Type     string `json:"type"`
 	Location string `json:"location"`
+	// Buildspec is its text, or where it is.
+	Buildspec string `json:"buildspec"`
 }
 
 // projects adds what CodeBuild projects in a VPC reach. One outside of a VPC
@@ -125,6 +170,7 @@ func (c *collector) projects(text []byte) error {
 		project
 	}
 	list := []project{}
+	const command = "aws codebuild batch-get-projects"
 	err := json.Unmarshal(text, &outer)
 	switch {
 	case err == nil && outer.Projects != nil:
@@ -132,7 +178,7 @@ func (c *collector) projects(text []byte) error {
 	case err == nil && outer.Name != "":
 		list = []project{outer.project}
 	case err != nil && json.Unmarshal(text, &list) != nil:
-		return fmt.Errorf("read CodeBuild projects: %w", err)
+		return decode(text, "CodeBuild projects", command, &outer)
 	}
 	if len(list) == 0 {
 		return &PlanError{"read CodeBuild projects: there are none", "give what aws codebuild batch-get-projects prints"}
@@ -147,18 +193,28 @@ func (c *collector) projects(text []byte) error {
 
 func (c *collector) project(p project) {
 	of := "CodeBuild project " + p.Name
+	c.region = cmp.Or(regionOf(p.ARN), c.base)
 	if !strings.HasPrefix(p.Environment.Image, "aws/codebuild/") {
-		c.image(container{Name: p.Name, Image: p.Environment.Image})
+		c.image(container{of: of, Name: p.Name, Image: p.Environment.Image})
 	}
 	if p.Logs.CloudWatch.Status != "DISABLED" {
 		c.need("logs", "%s: its log", of)
 	}
-	if p.Logs.S3.Status == "ENABLED" || p.Artifacts.Type == "S3" || p.Artifacts.Type == "CODEPIPELINE" || p.Cache.Type == "S3" {
+	if p.Logs.S3.Status == "ENABLED" || p.Artifacts.Type == "S3" || p.Artifacts.Type == "CODEPIPELINE" ||
+		slices.ContainsFunc(p.SecondaryArtifacts, func(a struct {
+			Type string `json:"type"`
+		}) bool {
+			return a.Type == "S3"
+		}) || p.Cache.Type == "S3" {
 		c.need("s3", "%s: artifacts, cache or log in S3", of)
 	}
 	for _, s := range append([]source{p.Source}, p.SecondarySources...) {
 		switch s.Type {
 		case "CODECOMMIT":
+			if m := codeCommitHost.FindStringSubmatch(s.Location); m != nil && c.region != "" && m[1] != c.region {
+				c.cannot("mirror the repository to "+c.region, "%s: source %s lies in %s, the build runs in %s", of, s.Location, m[1], c.region)
+				continue
+			}
 			c.need("git-codecommit", "%s: source %s", of, s.Location)
 		case "S3", "CODEPIPELINE":
 			c.need("s3", "%s: source in S3", of)
@@ -172,7 +228,113 @@ func (c *collector) project(p project) {
 		case "PARAMETER_STORE":
 			c.need("ssm", "%s: variable %s", of, v.Name)
 		case "SECRETS_MANAGER":
-			c.need("secretsmanager", "%s: variable %s", of, v.Name)
+			c.secret(of, "secretsmanager", secret{v.Name, v.Value})
 		}
 	}
+	if s := p.Environment.RegistryCredential.Credential; s != "" {
+		c.secret(of, "secretsmanager", secret{"registry credentials", s})
+	}
+	c.buildspec(of, p.Source.Buildspec)
+}
+
+// codeCommitHost is where CodeCommit serves git.
+var codeCommitHost = regexp.MustCompile(`^https://git-codecommit(?:-fips)?\.([a-z0-9-]+)\.`)
+
+// buildspec adds what a buildspec that stands in the project asks for. One that lies
+// in the source cannot be seen.
+//
+// Source: "Build specification reference for CodeBuild",
+// https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html, and
+// "View a running build in Session Manager" for codebuild-breakpoint.
+func (c *collector) buildspec(of, text string) {
+	section := ""
+	for line := range strings.Lines(text) {
+		trimmed := strings.TrimSpace(line)
+		indent := len(line) - len(strings.TrimLeft(line, " "))
+		key, value, isKey := strings.Cut(trimmed, ":")
+		switch {
+		case strings.Contains(trimmed, "codebuild-breakpoint"):
+			c.need("ssmmessages", "%s: its buildspec stops at codebuild-breakpoint for a session", of)
+		case !isKey || strings.HasPrefix(trimmed, "#"):
+		case key == "secrets-manager" || key == "parameter-store":
+			section = key
+		case indent <= 2:
+			section = ""
+		case section == "secrets-manager":
+			c.secret(of, "secretsmanager", secret{strings.Trim(key, `"' `), strings.Trim(value, `"' `)})
+		case section == "parameter-store":
+			c.need("ssm", "%s: variable %s", of, strings.Trim(key, `"' `))
+		}
+	}
+}
+
+// pipeline adds what a pipeline's actions reach that run inside the VPC. CodePipeline
+// itself makes its calls from outside; a CodeBuild project is looked at by its own
+// description.
+//
+// Source: "Invoke an AWS Lambda function in a pipeline" and "Create a custom action",
+// https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html
+func (c *collector) pipeline(text []byte, functions [][]byte) error {
+	type action struct {
+		Name string `json:"name"`
+		Kind struct {
+			Category string `json:"category"`
+			Owner    string `json:"owner"`
+			Provider string `json:"provider"`
+		} `json:"actionTypeId"`
+		Configuration map[string]string `json:"configuration"`
+	}
+	type stages struct {
+		Name   string `json:"name"`
+		Stages []struct {
+			Actions []action `json:"actions"`
+		} `json:"stages"`
+	}
+	var outer struct {
+		Pipeline stages `json:"pipeline"`
+		stages
+	}
+	const command = "aws codepipeline get-pipeline"
+	if err := decode(text, "pipeline", command, &outer); err != nil {
+		return err
+	}
+	p := outer.Pipeline
+	if len(p.Stages) == 0 {
+		p = outer.stages
+	}
+	if len(p.Stages) == 0 {
+		return &PlanError{"read pipeline: it has no stages", "give what " + command + " prints"}
+	}
+	inside := map[string]bool{}
+	for _, f := range functions {
+		var x struct {
+			FunctionName string
+			VpcConfig    struct{ SubnetIds []string }
+		}
+		if json.Unmarshal(f, &x) == nil {
+			inside[x.FunctionName] = len(x.VpcConfig.SubnetIds) > 0
+		}
+	}
+	for _, s := range p.Stages {
+		for _, a := range s.Actions {
+			of := fmt.Sprintf("pipeline %s: action %s", p.Name, a.Name)
+			name := functionName(a.Configuration["FunctionName"])
+			runs, known := inside[name]
+			if a.Kind.Provider == "Lambda" {
+				c.invoked[name] = true
+			}
+			switch {
+			case a.Kind.Owner == "Custom":
+				c.need("codepipeline", "%s: the worker of its custom action polls CodePipeline", of)
+				c.need("s3", "%s: the worker of its custom action reads and writes artifacts", of)
+			case a.Kind.Provider == "Lambda" && known && runs:
+				c.need("codepipeline", "%s: function %s runs in the VPC and reports its result", of, name)
+				c.spare("codepipeline", "take function "+name+" out of the VPC")
+				c.need("s3", "%s: function %s reads its artifacts", of, name)
+			case a.Kind.Provider == "Lambda" && !known && name != "":
+				c.unseen = append(c.unseen, of+": if function "+name+" runs in the VPC, it needs codepipeline; give what aws lambda get-function-configuration prints by --hook-function")
+			}
+		}
+	}
+	return nil
 }

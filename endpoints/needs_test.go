@@ -70,6 +70,18 @@ func TestRequirements(t *testing.T) {
 	regionless := defs(strings.Replace(task(ownImage), `"taskDefinitionArn":"arn:aws:ecs:eu-west-1:123456789012:task-definition/web:1",`, "", 1))
 	elsewhere := regionless
 	elsewhere.Region = "us-east-1"
+	exec := func(configuration string) Workload {
+		return Workload{Exec: true, Clusters: [][]byte{[]byte(`{"clusters":[{"clusterName":"c","configuration":{"executeCommandConfiguration":` + configuration + `}}]}`)}}
+	}
+	notExec := func(w Workload) Workload { w.Exec = false; return w }
+	const invoke = `{"name":"a","actionTypeId":{"category":"Invoke","owner":"AWS","provider":"Lambda"},"configuration":{"FunctionName":"verify"}}`
+	piped := func(action string, functions ...string) Workload {
+		w := Workload{Pipelines: [][]byte{[]byte(`{"pipeline":{"name":"p","stages":[{"actions":[` + action + `]}]}}`)}}
+		for _, f := range functions {
+			w.HookFunctions = append(w.HookFunctions, []byte(f))
+		}
+		return w
+	}
 	inner := strings.TrimSuffix(strings.TrimPrefix(task(ownImage), `{"taskDefinition":`), "}")
 
 	for _, tt := range []struct {
@@ -150,6 +162,34 @@ func TestRequirements(t *testing.T) {
 		{"CodeBuild with secrets and parameters", builds(strings.Replace(build(""), `standard:7.0"`, `standard:7.0","environmentVariables":[{"name":"A","type":"PARAMETER_STORE"},{"name":"B","type":"SECRETS_MANAGER"},{"name":"C","type":"PLAINTEXT"}]`, 1)), "logs secretsmanager ssm", ""},
 		{"CodeBuild that logs to S3 alone", builds(build(`,"logsConfig":{"cloudWatchLogs":{"status":"DISABLED"},"s3Logs":{"status":"ENABLED"}}`)), "s3", ""},
 		{"the git mirror", mirrors, "git-codecommit", ""},
+		{"a git mirror that creates repositories", Workload{MirrorCreates: true}, "codecommit git-codecommit", ""},
+		{"a git mirror that assumes a role", Workload{MirrorAssumes: true}, "git-codecommit sts", ""},
+		{"credentials of a registry by the secret's name", defs(task(ownImage + `,"repositoryCredentials":{"credentialsParameter":"hub"}`)), "ecr.api ecr.dkr s3 secretsmanager", ""},
+		{"a secret without a value", defs(task(ownImage + `,"secrets":[{"name":"KEY","valueFrom":""}]`)), ecr, ""},
+		{"no image", defs(task(`"image":""`)), "", "it has no image"},
+		{"FireLens by Fluentd", defs(withLog("awsfirelens", `"@type":"cloudwatch_logs","region":"eu-west-1"`)), "ecr.api ecr.dkr logs s3", ""},
+		{"FireLens to a host in the VPC", defs(withLog("awsfirelens", `"Name":"forward","Host":"logs.corp.internal"`)), ecr, ""},
+		{"FireLens to an address in the VPC", defs(withLog("awsfirelens", `"Name":"forward","Host":"10.0.3.7"`)), ecr, ""},
+		{"FireLens to an address outside", defs(withLog("awsfirelens", `"Name":"forward","Host":"198.51.100.7"`)), ecr, "by forward to 198.51.100.7"},
+		{"FireLens to OpenSearch in a VPC", defs(withLog("awsfirelens", `"Name":"opensearch","Host":"vpc-logs-x.eu-west-1.es.amazonaws.com"`)), ecr, ""},
+		{"FireLens to the standard output", defs(withLog("awsfirelens", `"Name":"stdout"`)), ecr, ""},
+		{"an EFS volume with IAM authorisation", defs(strings.Replace(task(ownImage), `"requiresCompatibilities"`, `"volumes":[{"name":"v","efsVolumeConfiguration":{"fileSystemId":"fs-1","authorizationConfig":{"iam":"ENABLED"}}}],"requiresCompatibilities"`, 1)), "ecr.api ecr.dkr elasticfilesystem s3", ""},
+		{"ECS Exec with a key and a log", exec(`{"kmsKeyId":"alias/k","logging":"OVERRIDE","logConfiguration":{"cloudWatchLogGroupName":"/exec","s3BucketName":"b"}}`), "kms logs s3 ssmmessages", ""},
+		{"ECS Exec that logs as the container does", exec(`{"logging":"DEFAULT","logConfiguration":{"cloudWatchLogGroupName":"/exec"}}`), "ssmmessages", ""},
+		{"a cluster whose tasks do not use ECS Exec", notExec(exec(`{"kmsKeyId":"alias/k"}`)), "", ""},
+		{"a tag that names what is no service", defs(strings.TrimSuffix(task(ownImage), "}") + `,"tags":[{"key":"drawbridge:endpoints","value":"sqs,bedrok"}]}`), "ecr.api ecr.dkr s3 sqs", `unknown service "bedrok"`},
+		{"no ARN: the image says the Region", defs(strings.Replace(withLog("awslogs", `"awslogs-group":"/web","awslogs-region":"us-east-1"`), `"taskDefinitionArn":"arn:aws:ecs:eu-west-1:123456789012:task-definition/web:1",`, "", 1)), ecr, "log group /web lies in us-east-1"},
+		{"CodeBuild with an image of another Region", builds(strings.Replace(build(`,"arn":"arn:aws:codebuild:us-east-1:123456789012:project/b"`), "aws/codebuild/standard:7.0", "123456789012.dkr.ecr.eu-west-1.amazonaws.com/b:1", 1)), "logs", "CodeBuild project b: image 123456789012.dkr.ecr.eu-west-1.amazonaws.com/b:1 lies in eu-west-1"},
+		{"CodeBuild from CodeCommit in another Region", builds(strings.Replace(build(`,"arn":"arn:aws:codebuild:us-east-1:123456789012:project/b"`), `"NO_SOURCE"`, `"CODECOMMIT","location":"https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/r"`, 1)), "logs", "lies in eu-west-1, the build runs in us-east-1"},
+		{"CodeBuild with a secret of another Region", builds(strings.Replace(build(`,"arn":"arn:aws:codebuild:us-east-1:123456789012:project/b"`), `standard:7.0"`, `standard:7.0","environmentVariables":[{"name":"B","type":"SECRETS_MANAGER","value":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:x"}]`, 1)), "logs", "secret arn:aws:secretsmanager:eu-west-1"},
+		{"CodeBuild with credentials of a registry", builds(strings.Replace(build(""), `standard:7.0"`, `standard:7.0","registryCredential":{"credential":"hub","credentialProvider":"SECRETS_MANAGER"}`, 1)), "logs secretsmanager", ""},
+		{"CodeBuild with a buildspec of its own", builds(strings.Replace(build(""), `"NO_SOURCE"`, `"NO_SOURCE","buildspec":"version: 0.2\nenv:\n  secrets-manager:\n    TOKEN: hub:token\n  parameter-store:\n    KEY: /web/key\nphases:\n  build:\n    commands:\n      - codebuild-breakpoint\n"`, 1)), "logs secretsmanager ssm ssmmessages", ""},
+		{"CodeBuild with another buildspec", builds(strings.Replace(build(""), `"NO_SOURCE"`, `"NO_SOURCE","buildspec":"version: 0.2\nphases:\n  build:\n    commands:\n      - make: it\n"`, 1)), "logs", ""},
+		{"CodeBuild with secondary artifacts", builds(build(`,"secondaryArtifacts":[{"type":"S3"}]`)), "logs s3", ""},
+		{"CodePipeline", piped(`{"name":"a","actionTypeId":{"category":"Build","owner":"AWS","provider":"CodeBuild"}}`), "", ""},
+		{"CodePipeline with a function in the VPC", piped(invoke, function(true)), "codepipeline s3", ""},
+		{"CodePipeline with a function outside of it", piped(invoke, function(false)), "", ""},
+		{"CodePipeline with a worker of its own", piped(`{"name":"a","actionTypeId":{"category":"Build","owner":"Custom","provider":"Jenkins"}}`), "codepipeline s3", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r, err := tt.w.Requirements()

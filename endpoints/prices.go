@@ -36,40 +36,47 @@ type RegionPrices struct {
 // it is unknown: nothing is guessed.
 type PriceTable map[string]RegionPrices
 
-// KnownPrices returns the table that is built in: what AWS's pages, price lists
-// and bills showed in October 2026.
+// KnownPrices returns the table that is built in: what price lists, bills and code
+// that others have published showed, each with where and when.
 func KnownPrices() PriceTable {
+	const (
+		list   = "price list, "
+		seen   = " in published copies"
+		weakly = "a constant in published code, not checked"
+	)
 	out := PriceTable{}
-	for region, p := range map[string]Prices{
-		"us-east-1":      {Endpoint: 0.010, NAT: 0.045, NATData: 0.045},
-		"us-west-2":      {Endpoint: 0.010},
-		"eu-west-1":      {Endpoint: 0.011},
-		"eu-west-2":      {Endpoint: 0.011},
-		"eu-central-1":   {Endpoint: 0.012},
-		"ap-south-1":     {Endpoint: 0.013},
-		"ap-southeast-1": {Endpoint: 0.013},
-		"ap-southeast-5": {Endpoint: 0.0117},
-		"ap-northeast-1": {Endpoint: 0.014, NAT: 0.062, NATData: 0.062},
+	for _, k := range []struct {
+		region, source, read string
+		Prices
+	}{
+		{"us-east-1", list + "USE1-VpcEndpoint-Hours" + seen + "; NAT gateway: a published bill", "2026-10", Prices{Endpoint: 0.010, NAT: 0.045, NATData: 0.045}},
+		{"us-west-2", list + "USW2-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.010}},
+		{"eu-west-1", "derived from two published bills, EU-VpcEndpoint-Hours", "2026-10", Prices{Endpoint: 0.011}},
+		{"eu-west-2", list + "EUW2-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.011}},
+		{"eu-central-1", list + "EUC1-VpcEndpoint-Hours" + seen, "2026-09", Prices{Endpoint: 0.012}},
+		{"eu-south-1", weakly, "2026-10", Prices{Endpoint: 0.012}},
+		{"ap-south-1", list + "APS3-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.013}},
+		{"ap-southeast-1", list + "APS1-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.013}},
+		{"ap-southeast-5", list + "APS7-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.0117}},
+		{"ap-northeast-1", list + "APN1-VpcEndpoint-Hours, APN1-NatGateway-Hours" + seen, "2026-09", Prices{Endpoint: 0.014, NAT: 0.062, NATData: 0.062}},
 	} {
-		p.IPv4, p.Data = publicIPv4, endpointData
-		out[region] = RegionPrices{p, "aws.amazon.com/privatelink/pricing and /vpc/pricing, price lists and bills", "2026-10"}
+		k.IPv4, k.Data = publicIPv4, endpointData
+		out[k.region] = RegionPrices{k.Prices, k.source, k.read}
 	}
 	return out
 }
 
-// What costs the same in every Region.
+// What costs the same in each of them.
+//
+// Source: https://aws.amazon.com/vpc/pricing and https://aws.amazon.com/privatelink/pricing
 const (
 	publicIPv4   = 0.005
 	endpointData = 0.01
 )
 
-// In returns the prices of a Region, and false for one whose endpoints have no
-// known price; then only what costs the same everywhere is in them.
+// In returns the prices of a Region, and false for one that is not known.
 func (t PriceTable) In(region string) (RegionPrices, bool) {
 	p, ok := t[region]
-	if !ok {
-		p.IPv4, p.Data = publicIPv4, endpointData
-	}
 	return p, ok
 }
 

@@ -128,6 +128,10 @@ func (s Scene) closedIn(e Endpoint) bool {
 	return ok && !lets(rules, s.Groups, s.taskNetworks(), true)
 }
 
+// KeepsOut says whether an interface endpoint's security groups surely do not let the
+// task in.
+func (s Scene) KeepsOut(e Endpoint) bool { return e.Type == Interface && s.closedIn(e) }
+
 // closedOut says whether the task's groups surely keep it from the endpoint.
 func (s Scene) closedOut(e Endpoint) bool {
 	rules, ok := s.rules(s.Groups, egress)
@@ -146,7 +150,7 @@ func (s Scene) closedOut(e Endpoint) bool {
 	if len(networks) < len(e.Subnets) { // it lies in subnets that are not ours to see
 		return !slices.ContainsFunc(rules, Rule.hasPort)
 	}
-	return !lets(rules, e.SecurityGroups, networks, true)
+	return !lets(rules, e.SecurityGroups, networks, false) // the lists that tasks are let out by are those of gateways
 }
 
 // unrouted returns the task's subnets, and their route tables, that a gateway

@@ -27,8 +27,12 @@ type endpointsCmd struct {
 	AppSpec        []string              `name:"appspec" help:"AppSpec of a CodeDeploy deployment, in JSON or YAML." type:"existingfile" placeholder:"FILE"`
 	HookFunction   []string              `name:"hook-function" help:"What aws lambda get-function-configuration prints of a lifecycle hook." type:"existingfile" placeholder:"FILE"`
 	Codebuild      []string              `name:"codebuild" help:"What aws codebuild batch-get-projects prints." type:"existingfile" placeholder:"FILE"`
+	Codepipeline   []string              `name:"codepipeline" help:"What aws codepipeline get-pipeline prints." type:"existingfile" placeholder:"FILE"`
+	Cluster        []string              `name:"cluster" help:"What aws ecs describe-clusters --include CONFIGURATIONS prints: how ECS Exec is encrypted and logged." type:"existingfile" placeholder:"FILE"`
 	Exec           bool                  `help:"ECS Exec is used."`
 	Mirror         bool                  `help:"A git mirror to CodeCommit runs."`
+	MirrorCreates  bool                  `help:"The mirror creates repositories that are missing."`
+	MirrorAssumes  bool                  `help:"The mirror assumes a role."`
 	Hint           []endpoints.ServiceID `help:"Service that the programs call beyond their start." placeholder:"SERVICE"`
 }
 
@@ -39,8 +43,8 @@ func (endpointsCmd) Help() string {
 
 // Run works out the endpoints that a workload needs, and why.
 func (c *endpointsCmd) Run(ctx context.Context, s streams) error {
-	w := endpoints.Workload{Region: c.Region, Exec: c.Exec, Mirror: c.Mirror, Hints: c.Hint}
-	if len(c.TaskDefinition)+len(c.AppSpec)+len(c.HookFunction)+len(c.Codebuild)+len(c.Hint) == 0 && !c.Exec && !c.Mirror {
+	w := endpoints.Workload{Region: c.Region, Exec: c.Exec, Mirror: c.Mirror, MirrorCreates: c.MirrorCreates, MirrorAssumes: c.MirrorAssumes, Hints: c.Hint}
+	if len(c.TaskDefinition)+len(c.AppSpec)+len(c.HookFunction)+len(c.Codebuild)+len(c.Codepipeline)+len(c.Hint) == 0 && !c.Exec && !c.Mirror && !c.MirrorCreates && !c.MirrorAssumes {
 		return &usageError{&hinted{errors.New("nothing to look at"), "name a --task-definition, an --appspec, a --hook-function or a --codebuild file"}}
 	}
 	for _, given := range c.TaskDefinition {
@@ -53,7 +57,7 @@ func (c *endpointsCmd) Run(ctx context.Context, s streams) error {
 	for _, in := range []struct {
 		paths []string
 		into  *[][]byte
-	}{{c.AppSpec, &w.AppSpecs}, {c.HookFunction, &w.HookFunctions}, {c.Codebuild, &w.Projects}} {
+	}{{c.AppSpec, &w.AppSpecs}, {c.HookFunction, &w.HookFunctions}, {c.Codebuild, &w.Projects}, {c.Codepipeline, &w.Pipelines}, {c.Cluster, &w.Clusters}} {
 		for _, path := range in.paths {
 			text, err := readDocument(path)
 			if err != nil {
@@ -131,6 +135,12 @@ func writeRequirements(w io.Writer, style output.Style, r endpoints.Requirements
 			return err
 		}
 		if err := style.Println(w, "remedy: %s", u.Remedy); err != nil {
+			return err
+		}
+	}
+	for _, u := range r.Unseen {
+		fmt.Fprintln(w)
+		if err := style.Println(w, "not looked at: %s", u); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ type estimateCmd struct {
 	Services       []endpoints.ServiceID `help:"Services that the jobs reach. Default: ${services}." placeholder:"SERVICE"`
 	TaskDefinition string                `name:"task-definition" help:"Work the services out from this, as aws ecs describe-task-definition prints it." type:"existingfile" placeholder:"FILE"`
 	Zones          int                   `help:"Number of zones that hold each endpoint." default:"1"`
-	Region         string                `help:"Region, for its prices." env:"AWS_REGION,AWS_DEFAULT_REGION" default:"us-east-1" placeholder:"REGION"`
+	Region         string                `help:"Region, for its prices. Default: the task definition's, else us-east-1." env:"AWS_REGION,AWS_DEFAULT_REGION" placeholder:"REGION"`
 	Billing        string                `help:"Where paid hours begin: ${enum}." enum:"clock,creation" default:"clock"`
 	Raise          time.Duration         `help:"How long a creation takes." default:"150s"`
 	Lower          time.Duration         `help:"How long a deletion takes." default:"120s"`
@@ -55,8 +55,7 @@ func (c *estimateCmd) Run(_ context.Context, s streams) error {
 }
 
 func (c *estimateCmd) input() (estimate.Input, error) {
-	c.Region = cmp.Or(c.Region, "us-east-1") // an empty variable is none
-	in := estimate.Input{Region: c.Region, Zones: c.Zones, Raise: c.Raise, Lower: c.Lower, DataGB: c.Data}
+	in := estimate.Input{Zones: c.Zones, Raise: c.Raise, Lower: c.Lower, DataGB: c.Data}
 	given := 0
 	for _, on := range []bool{c.Trace != "", c.Cron != "", c.JobsPerDay != 0} {
 		if on {
@@ -87,13 +86,13 @@ func (c *estimateCmd) input() (estimate.Input, error) {
 	if err != nil {
 		return in, err
 	}
-	in.Prices, _ = table.In(c.Region)
 	if in.Basis, err = scheduler.ParseBasis(c.Billing); err != nil {
 		return in, err
 	}
-	if in.Services, err = c.services(); err != nil {
+	if err = c.services(&in); err != nil {
 		return in, err
 	}
+	in.Prices, _ = table.In(in.Region)
 	switch {
 	case c.Trace != "":
 		if in.Trace, err = replay.ReadFile(c.Trace); err != nil {
@@ -113,34 +112,41 @@ func (c *estimateCmd) input() (estimate.Input, error) {
 	return in, err
 }
 
-// services counts the interface services.
-func (c *estimateCmd) services() (int, error) {
+// services works out the interface services, where the jobs run, and what they
+// cannot reach.
+func (c *estimateCmd) services(in *estimate.Input) error {
 	ids := c.Services
 	if c.TaskDefinition != "" {
 		text, err := readDocument(c.TaskDefinition)
 		if err != nil {
-			return 0, err
+			return err
 		}
+		region := endpoints.DefinitionRegion(text)
+		if c.Region != "" && region != "" && region != c.Region {
+			return &usageError{&hinted{fmt.Errorf("task definition %s is of %s, and %s is asked for", c.TaskDefinition, region, c.Region), "leave --region and AWS_REGION out"}}
+		}
+		c.Region = cmp.Or(c.Region, region)
 		r, err := endpoints.Workload{Region: c.Region, TaskDefinitions: [][]byte{text}}.Requirements()
 		if err != nil {
-			return 0, err
+			return err
 		}
 		ids = append(ids, r.IDs()...)
+		in.Unreachable = r.Unreachable
 	} else if len(ids) == 0 {
 		ids = endpoints.Default()
 	}
+	in.Region = cmp.Or(c.Region, "us-east-1")
 	services, err := endpoints.Resolve(ids)
-	n := 0
 	for _, s := range services {
 		if s.Type == endpoints.Interface {
-			n++
+			in.Services = append(in.Services, s.ID)
 		}
 	}
-	return n, err
+	return err
 }
 
 func writeEstimate(w io.Writer, style output.Style, in estimate.Input, r estimate.Report) error {
-	fmt.Fprintf(w, "%.0f jobs a month in %s, %s in %s, %s basis:\n\n", r.JobsPerMonth, r.Region, count(in.Services, "interface endpoint"), count(in.Zones, "zone"), in.Basis)
+	fmt.Fprintf(w, "%.0f jobs a month in %s, %s in %s, %s basis:\n\n", r.JobsPerMonth, r.Region, count(len(in.Services), "interface endpoint"), count(in.Zones, "zone"), in.Basis)
 	t := output.NewRows(style, "OPTION", "USD A MONTH", " ", "REACHES, AND WHAT IS AGAINST IT")
 	most := 0.0
 	for _, o := range r.Options {
@@ -150,6 +156,9 @@ func writeEstimate(w io.Writer, style output.Style, in estimate.Input, r estimat
 	}
 	for _, o := range r.Options {
 		usd, bar := " not known", ""
+		if strings.HasPrefix(o.Forbids, "not here") {
+			usd = "         -"
+		}
 		if o.USD != nil {
 			usd = fmt.Sprintf("%10.2f", *o.USD)
 			if most > 0 {
@@ -164,6 +173,12 @@ func writeEstimate(w io.Writer, style output.Style, in estimate.Input, r estimat
 	fmt.Fprintln(w)
 	for _, line := range estimateLines(r) {
 		if err := style.Println(w, "%s", line); err != nil {
+			return err
+		}
+	}
+	for _, u := range r.Unreachable {
+		fmt.Fprintln(w)
+		if err := style.Println(w, "unreachable: %s; %s", u.What, u.Remedy); err != nil {
 			return err
 		}
 	}

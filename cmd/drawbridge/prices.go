@@ -77,11 +77,14 @@ func (v pricesView) write(w io.Writer, style output.Style) error {
 	}
 	t := output.NewRows(style, "REGION", "ENDPOINT", "ENDPOINT DATA", "NAT GATEWAY", "NAT DATA", "PUBLIC IPV4", "READ")
 	var sources []string
+	of := map[string][]string{} // Regions by source
 	for _, p := range v.Prices {
 		t.Add(p.Region, usd(p.Endpoint), usd(p.Data), usd(p.NAT), usd(p.NATData), usd(p.IPv4), p.Read)
-		if line := "Read " + p.Read + ": " + p.Source + "."; !slices.Contains(sources, line) {
-			sources = append(sources, line)
+		from := p.Source + ", read " + p.Read
+		if of[from] == nil {
+			sources = append(sources, from)
 		}
+		of[from] = append(of[from], p.Region)
 	}
 	if err := t.Write(w); err != nil {
 		return err
@@ -90,8 +93,8 @@ func (v pricesView) write(w io.Writer, style output.Style) error {
 	if err := style.Println(w, "USD for an hour, an endpoint's in each of its zones, and for a gigabyte of data. A dash is not known. Gateway endpoints cost nothing."); err != nil {
 		return err
 	}
-	for _, line := range sources {
-		if err := style.Println(w, "%s", line); err != nil {
+	for _, from := range sources {
+		if err := style.Println(w, "%s: %s", strings.Join(of[from], ", "), from); err != nil {
 			return err
 		}
 	}
@@ -139,6 +142,8 @@ type refreshView struct {
 	Read     []string `json:"read"`
 	Unlisted []string `json:"unlisted,omitempty"`
 	File     string   `json:"file,omitempty"`
+	// From is what was asked in AWS's place: nothing of it is kept.
+	From string `json:"from,omitempty"`
 }
 
 // Run reads the prices, shows what changed and keeps them.
@@ -171,7 +176,10 @@ func (c *pricesRefreshCmd) Run(ctx context.Context, s streams) error {
 			v.Unlisted = append(v.Unlisted, region)
 		}
 	}
-	if !c.DryRun {
+	if c.EndpointURL != "" {
+		v.From = c.EndpointURL
+	}
+	if !c.DryRun && v.From == "" {
 		if v.File, err = prices.Save(fresh); err != nil {
 			return err
 		}
@@ -234,9 +242,12 @@ func (v refreshView) write(w io.Writer, style output.Style) error {
 		fmt.Fprintln(w)
 	}
 	text := fmt.Sprintf("Read the prices of %s: %s.", count(len(v.Read), "Region"), cmp.Or(changed(len(v.Changes)), "nothing changed"))
-	if v.File != "" {
+	switch {
+	case v.File != "":
 		text += " Kept in " + v.File
-	} else {
+	case v.From != "":
+		text += " Nothing was kept: " + v.From + " is not AWS."
+	default:
 		text += " Nothing was kept (--dry-run)."
 	}
 	return style.Println(w, "%s", text)

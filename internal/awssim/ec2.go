@@ -258,16 +258,23 @@ func tagsOf(specs []tagSpec) []tag {
 }
 
 type vpcXML struct {
-	VpcID     string     `xml:"vpcId"`
-	State     string     `xml:"state"`
-	Cidr      string     `xml:"cidrBlock"`
-	OwnerID   string     `xml:"ownerId"`
-	IsDefault bool       `xml:"isDefault"`
-	Tags      items[tag] `xml:"tagSet"`
+	VpcID     string          `xml:"vpcId"`
+	State     string          `xml:"state"`
+	Cidr      string          `xml:"cidrBlock"`
+	OwnerID   string          `xml:"ownerId"`
+	IsDefault bool            `xml:"isDefault"`
+	Blocks    items[blockXML] `xml:"cidrBlockAssociationSet"`
+	Tags      items[tag]      `xml:"tagSet"`
+}
+
+type blockXML struct {
+	ID    string `xml:"associationId"`
+	Cidr  string `xml:"cidrBlock"`
+	State string `xml:"cidrBlockState>state"`
 }
 
 func (s *Sim) vpcXML(v *vpc) vpcXML {
-	return vpcXML{v.id, "available", v.cidr, s.options.Account, false, items[tag]{s.ec2.tags[v.id]}}
+	return vpcXML{v.id, "available", v.cidr, s.options.Account, false, items[blockXML]{[]blockXML{{"vpc-cidr-assoc-" + strings.TrimPrefix(v.id, "vpc-"), v.cidr, "associated"}}}, items[tag]{s.ec2.tags[v.id]}}
 }
 
 func (s *Sim) addVpc(id, cidr string) *vpc {

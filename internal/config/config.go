@@ -177,7 +177,7 @@ type Job struct {
 	// Subnets are the job's own subnets, among those of the set. Default: all.
 	Subnets []string `yaml:"subnets"`
 	// SecurityGroups are the task's security groups. Default: the base stack makes
-	// one for the set, which lets out to the endpoints and S3 and nothing in.
+	// one for the set, which lets out to S3 and, by HTTPS, to the VPC, and nothing in.
 	SecurityGroups []string `yaml:"securityGroups"`
 	// MaxRuntime is how long a task may run before it is stopped; 0s is as long as
 	// it likes. Default 24h.

@@ -46,7 +46,8 @@ func (d *Doctor) set(ctx context.Context, name scheduler.SetName) {
 		t.unread(err)
 		return
 	}
-	v, err := vpc.New(d.ec2, d.installer.Clients.Route53, d.place.Region, d.place.Account).Inspect(ctx, set.Subnets, services, []vpc.Tag{{Key: cfn.OwnerTag, Value: d.config.Name}, {Key: cfn.SetTag, Value: string(name)}})
+	reader := vpc.New(d.ec2, d.installer.Clients.Route53, d.place.Region, d.place.Account)
+	v, err := reader.Inspect(ctx, set.Subnets, services, []vpc.Tag{{Key: cfn.OwnerTag, Value: d.config.Name}, {Key: cfn.SetTag, Value: string(name)}})
 	var plan *endpoints.PlanError
 	if errors.As(err, &plan) {
 		t.fail(plan.Remedy, "%s", plan.What)
@@ -70,7 +71,7 @@ func (d *Doctor) set(ctx context.Context, name scheduler.SetName) {
 	d.services(v, services, set.Zones)
 	d.routes(ctx, v)
 	d.gateway(v, services, string(name))
-	d.foreign(v, services, set.Zones)
+	d.foreign(ctx, reader, v, services, name)
 	d.endpointQuota(ctx, v, services)
 }
 
@@ -171,7 +172,7 @@ func (d *Doctor) gateway(v endpoints.VPC, services []endpoints.Service, set stri
 
 // foreign looks for what others have that serves a service, or is in the way, by
 // the same plan that a creation makes.
-func (d *Doctor) foreign(v endpoints.VPC, services []endpoints.Service, zones int) {
+func (d *Doctor) foreign(ctx context.Context, reader *vpc.Reader, v endpoints.VPC, services []endpoints.Service, name scheduler.SetName) {
 	t := d.topic("foreign endpoints", v.ID, "private DNS allows one endpoint a service in a VPC")
 	v.Endpoints = slices.Clone(v.Endpoints)
 	for i, e := range v.Endpoints {
@@ -179,13 +180,29 @@ func (d *Doctor) foreign(v endpoints.VPC, services []endpoints.Service, zones in
 	}
 	// The gateway is looked at by itself.
 	services = slices.DeleteFunc(slices.Clone(services), func(s endpoints.Service) bool { return s.Type == endpoints.Gateway })
-	p, err := endpoints.Make(endpoints.Request{Region: d.place.Region, Services: services, Zones: zones, Gateway: endpoints.GatewaySet}, v)
+	p, err := endpoints.Make(endpoints.Request{Region: d.place.Region, Services: services, Zones: d.config.Sets[name].Zones, Gateway: endpoints.GatewaySet}, v)
 	var refused *endpoints.PlanError
 	if errors.As(err, &refused) {
 		t.fail(refused.Remedy, "%s", refused.What)
 		return
 	}
+	scene := endpoints.Scene{Region: d.place.Region, VPC: v}
+	for _, n := range v.Subnets {
+		scene.Subnets = append(scene.Subnets, n.ID)
+	}
+	scene.Groups, _ = d.config.SecurityGroups(name)
 	for _, a := range p.Adopt {
+		i := slices.IndexFunc(v.Endpoints, func(e endpoints.Endpoint) bool { return e.ID == a.Endpoint })
+		if i >= 0 {
+			if scene.SecurityGroups, err = reader.Groups(ctx, v.Endpoints[i].SecurityGroups); err != nil {
+				t.unread(err)
+				continue
+			}
+			if scene.KeepsOut(v.Endpoints[i]) {
+				t.fail("have it let TCP 443 in from the set's subnets, or leave "+string(a.Service)+" out of the set", "%s is adopted for %s, as %s, but its security groups (%s) let no HTTPS in from there", a.Endpoint, a.Service, a.Why, strings.Join(v.Endpoints[i].SecurityGroups, ", "))
+				continue
+			}
+		}
 		t.ok("%s serves %s already and is adopted: %s; it costs whether Drawbridge is there or not", a.Endpoint, a.Service, a.Why)
 	}
 	for _, s := range p.Skip {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"drawbridge/endpoints"
@@ -18,10 +20,11 @@ type Input struct {
 	Region string
 	// Prices are the Region's; those that are zero are not known.
 	Prices endpoints.RegionPrices
-	// Services is the number of interface endpoints, Zones how many zones hold
+	// Services are the interface services, Zones is how many zones hold an endpoint of
 	// each.
-	Services, Zones int
-	Basis           scheduler.Basis
+	Services []endpoints.ServiceID
+	Zones    int
+	Basis    scheduler.Basis
 	// Trace are the arrivals.
 	Trace replay.Trace
 	// Span is how much time the trace stands for; every month is like it.
@@ -30,6 +33,8 @@ type Input struct {
 	// DataGB are the gigabytes that a job moves beside its image's layers, which
 	// go through the free S3 gateway.
 	DataGB float64
+	// Unreachable is what the jobs name in vain: no endpoint leads to it.
+	Unreachable []endpoints.Unreachable
 }
 
 // Option is one way, and what it costs in a month of 730 hours.
@@ -76,6 +81,9 @@ type Report struct {
 	// is to be paid; Recommendation says plainly why.
 	Recommended    string `json:"recommended"`
 	Recommendation string `json:"recommendation"`
+	// Unreachable is what no endpoint leads to: a job that needs it cannot start
+	// without a way out.
+	Unreachable []endpoints.Unreachable `json:"unreachable,omitempty"`
 }
 
 // The options' names.
@@ -127,7 +135,7 @@ func Make(in Input) (Report, error) {
 	}
 	c := comparison{Input: in, months: in.Span.Hours() / endpoints.HoursPerMonth}
 	jobs := float64(len(in.Trace.Arrivals))
-	out := Report{Region: in.Region, JobsPerMonth: jobs / c.months, MeanWait: r.Waited.Seconds() / max(jobs, 1), Paid: float64(r.Hours) / c.months}
+	out := Report{Region: in.Region, Unreachable: in.Unreachable, JobsPerMonth: jobs / c.months, MeanWait: r.Waited.Seconds() / max(jobs, 1), Paid: float64(r.Hours) / c.months}
 	out.Own = own(float64(len(r.Periods))/c.months, out.JobsPerMonth)
 	out.Options = c.options(out)
 	if hour := c.zoneHour(); hour > 0 {
@@ -146,11 +154,11 @@ type comparison struct {
 
 // zoneHour is what all endpoints together cost for an hour.
 func (c comparison) zoneHour() float64 {
-	return float64(c.Services*c.Zones) * c.Prices.Endpoint
+	return float64(len(c.Services)*c.Zones) * c.Prices.Endpoint
 }
 
 func (c comparison) options(r Report) []Option {
-	zones, always := float64(c.Services*c.Zones), float64(endpoints.HoursPerMonth)
+	zones, always := float64(len(c.Services)*c.Zones), float64(endpoints.HoursPerMonth)
 	data := r.JobsPerMonth * c.DataGB
 	nat := c.Prices.NAT + c.Prices.IPv4
 	addresses := r.JobsPerMonth * addressHours(c.Trace)
@@ -162,6 +170,11 @@ func (c comparison) options(r Report) []Option {
 		return &usd
 	}
 	free := 0.0
+	ipv6 := &free
+	against := "no ECS Exec, images by dual-stack URI, SDKs set to dual-stack"
+	if why := c.noIPv6(); why != "" {
+		ipv6, against = nil, "not here: "+why
+	}
 	const aws, internet = "the services of its endpoints, nothing else", "AWS and the internet"
 	return []Option{
 		{Drawbridge, priced(c.Prices.Endpoint, r.Paid*c.zoneHour()+r.Own.sum()+data*c.Prices.Data), r.Paid * zones, aws, fmt.Sprintf("a job that finds no endpoints waits about %s", c.Raise)},
@@ -169,8 +182,35 @@ func (c comparison) options(r Report) []Option {
 		{NATOnDemand, priced(c.Prices.NAT, r.Paid*nat+r.Own.sum()+data*c.Prices.NATData), r.Paid, internet, "not where a way out is forbidden; jobs wait as well, and something has to make and delete it"},
 		{NATAlways, priced(c.Prices.NAT, always*nat+data*c.Prices.NATData), always, internet, "not where a way out is forbidden"},
 		{PublicIP, priced(c.Prices.IPv4, addresses*c.Prices.IPv4), addresses, internet, "not where public subnets or addresses are forbidden (VPC Block Public Access)"},
-		{IPv6, &free, 0, "dual-stack services of AWS and the internet", "no ECS Exec, images by dual-stack URI, not for CodeDeploy, CodeCommit, SSM or KMS, nor in each Region"},
+		{IPv6, ipv6, 0, "dual-stack services of AWS and the internet", against},
 	}
+}
+
+// notDualStack are services without a known dual-stack host, and noIPv6Regions Regions
+// that ECS's page on IPv6-only subnets did not name when it was read.
+//
+// Source: the endpoint table of the SDKs, and "Fargate task networking",
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-networking.html
+var (
+	notDualStack  = []endpoints.ServiceID{"codecommit", "codedeploy", "codedeploy-commands-secure", "git-codecommit", "kms", "ssm", "ssmmessages", "cloudformation"}
+	noIPv6Regions = []string{"eu-west-1", "eu-north-1", "eu-central-2"}
+)
+
+// noIPv6 says why an IPv6-only subnet does not do; "" if it may.
+func (c comparison) noIPv6() string {
+	var out []string
+	for _, id := range c.Services {
+		if slices.Contains(notDualStack, id) {
+			out = append(out, string(id))
+		}
+	}
+	switch {
+	case len(out) > 0:
+		return "no dual-stack host is known of " + strings.Join(out, ", ")
+	case slices.Contains(noIPv6Regions, c.Region) || endpoints.Partition(c.Region) != "aws":
+		return "ECS was not said to run tasks in such subnets in " + c.Region
+	}
+	return ""
 }
 
 // own returns what Drawbridge's own parts cost in a month.
@@ -206,9 +246,19 @@ func (c comparison) recommend(r Report) (name, text string) {
 			usd[o.Name] = *o.USD
 		}
 	}
-	free := fmt.Sprintf("If the task may have a public IP (%.2f USD a month), or an IPv6-only subnet will do, take that instead.", usd[PublicIP])
+	var instead []string
+	if cost, ok := usd[PublicIP]; ok {
+		instead = append(instead, fmt.Sprintf("the task may have a public IP (%.2f USD a month)", cost))
+	}
+	if _, ok := usd[IPv6]; ok {
+		instead = append(instead, "an IPv6-only subnet will do")
+	}
+	free := ""
+	if len(instead) > 0 {
+		free = "If " + strings.Join(instead, ", or ") + ", take that instead."
+	}
 	switch {
-	case c.Services == 0:
+	case len(c.Services) == 0:
 		return "", "No interface endpoint is needed: the S3 gateway is free, and nothing is left to schedule."
 	case c.Prices.Endpoint == 0:
 		return "", "The price of endpoints in " + c.Region + " is not known here; drawbridge prices refresh reads it. " + free
@@ -222,6 +272,9 @@ func (c comparison) recommend(r Report) (name, text string) {
 	case usd[Drawbridge] > clearly*usd[AlwaysOn]:
 		name, text = AlwaysOn, fmt.Sprintf("Drawbridge is the wrong choice: it would save %.0f %%, too little for one more thing to run. Leave the endpoints up.", saved)
 	}
+	if name == Drawbridge && usd[Drawbridge]+r.Own.CloudWatch >= usd[AlwaysOn] {
+		text += fmt.Sprintf(" Not so in an account whose free tier of CloudWatch is used up: metrics, alarms and the dashboard cost %.2f USD there, more than is saved.", r.Own.CloudWatch)
+	}
 	nat, words := NATOnDemand, "a NAT gateway made on demand"
 	if name == AlwaysOn {
 		nat, words = NATAlways, "a NAT gateway that stays up"
@@ -229,22 +282,29 @@ func (c comparison) recommend(r Report) (name, text string) {
 	if cost, ok := usd[nat]; ok && cost < clearly*usd[name] {
 		text += fmt.Sprintf(" If the jobs may reach the internet, %s costs %.0f %% less.", words, 100*(1-cost/usd[name]))
 	}
-	return name, text + " " + free
+	return name, strings.TrimSpace(text + " " + free)
 }
 
-// PerDay returns a trace of a month of days in which jobs arrive at random times,
-// n a day, each of the given length. The same input gives the same trace.
+// PerDay returns a trace in which jobs arrive at random times, n a day, each of the
+// given length, over as much time as it takes for the mean to be near: about a
+// thousand jobs. The same input gives the same trace.
 func PerDay(n float64, length time.Duration) (replay.Trace, time.Duration) {
 	t := replay.Trace{Name: fmt.Sprintf("%g jobs a day of %s", n, length)}
 	random := rand.New(rand.NewPCG(1, 2))
-	for at := time.Duration(0); ; {
-		at += time.Duration(min(random.ExpFloat64()/n, 2*days) * float64(24*time.Hour))
-		if at >= span {
-			return t, span
-		}
+	span := time.Duration(min(max(math.Ceil(enough/n), days), mostDays)) * 24 * time.Hour
+	for range max(int(math.Round(n*span.Hours()/24)), 1) {
+		at := time.Duration(random.Float64() * float64(span)).Truncate(time.Second)
 		t.Arrivals = append(t.Arrivals, replay.Arrival{At: start.Add(at), Duration: length})
 	}
+	slices.SortFunc(t.Arrivals, func(a, b replay.Arrival) int { return a.At.Compare(b.At) })
+	return t, span
 }
+
+// enough is how many jobs a random trace has, mostDays how many days at most.
+const (
+	enough   = 1000
+	mostDays = 36500
+)
 
 // days is how many days a month without a trace has, from start.
 const (

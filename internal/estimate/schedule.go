@@ -1,7 +1,9 @@
 package estimate
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +24,11 @@ func Scheduled(expression, zone string, length time.Duration) (replay.Trace, tim
 	if err != nil {
 		return t, span, &scheduleError{expression, err}
 	}
-	before := time.Date(start.Year(), start.Month(), start.Day(), 0, 0, 0, 0, location)
+	year := start.Year()
+	if y, ok := schedule.(*yearly); ok && y.years != nil {
+		year = y.years[0][0] // a month in which it holds
+	}
+	before := time.Date(year, start.Month(), start.Day(), 0, 0, 0, 0, location)
 	end := before.Add(span)
 	if _, ok := schedule.(rate); !ok {
 		before = before.Add(-time.Second) // midnight counts
@@ -67,7 +73,57 @@ func parse(expression string) (cron.Schedule, error) {
 	if len(fields) != 6 {
 		return nil, fmt.Errorf("AWS's cron has six fields, not %d", len(fields))
 	}
-	return cron.ParseStandard(strings.Join(weekdays(fields[:5]), " "))
+	if strings.ContainsAny(fields[2]+fields[4], "L#W") && !strings.ContainsAny(fields[4], "NED") {
+		return nil, errors.New("the letters L and W and the sign # of AWS are not worked out here")
+	}
+	years, err := yearsOf(fields[5])
+	if err != nil {
+		return nil, err
+	}
+	schedule, err := cron.ParseStandard(strings.Join(weekdays(fields[:5]), " "))
+	return &yearly{schedule, years}, err
+}
+
+// yearly is a schedule that holds in some years alone; nil is all.
+type yearly struct {
+	cron.Schedule
+	years [][2]int
+}
+
+// Next returns the next time after t, zero if there is none in the month that
+// stands for all.
+func (y *yearly) Next(t time.Time) time.Time {
+	next := y.Schedule.Next(t)
+	if y.years == nil {
+		return next
+	}
+	for _, r := range y.years {
+		if r[0] <= next.Year() && next.Year() <= r[1] {
+			return next
+		}
+	}
+	return time.Time{}
+}
+
+// yearsOf reads the last field of AWS's cron: *, years, and ranges of them.
+func yearsOf(field string) ([][2]int, error) {
+	if field == "*" {
+		return nil, nil
+	}
+	var out [][2]int
+	for part := range strings.SplitSeq(field, ",") {
+		from, to, isRange := strings.Cut(part, "-")
+		if !isRange {
+			to = from
+		}
+		a, err := strconv.Atoi(from)
+		b, berr := strconv.Atoi(to)
+		if err != nil || berr != nil {
+			return nil, fmt.Errorf("%s is no year", part)
+		}
+		out = append(out, [2]int{a, b})
+	}
+	return out, nil
 }
 
 // rate is a schedule that begins when the month does.

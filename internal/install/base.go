@@ -31,6 +31,8 @@ type Facts struct {
 type SetFacts struct {
 	VPC         string
 	RouteTables []string
+	// CIDRs are the IPv4 blocks of the VPC.
+	CIDRs []string
 	// Services are what the jobs need, for a set whose services follow from them.
 	Services []endpoints.ServiceID
 	// ForeignGateway is the id of an S3 gateway on all the tables that is not
@@ -109,12 +111,15 @@ func baseSet(c *config.Config, f Facts, name scheduler.SetName) (cfn.BaseSet, er
 		}
 		if host == name {
 			out.RouteTables = append(out.RouteTables, f.Sets[member].RouteTables...)
+			out.CIDRs = append(out.CIDRs, f.Sets[member].CIDRs...)
 			foreign = foreign || f.Sets[member].ForeignGateway != ""
 		}
 	}
 	slices.Sort(out.Others)
 	slices.Sort(out.RouteTables)
 	out.RouteTables = slices.Compact(out.RouteTables)
+	slices.Sort(out.CIDRs)
+	out.CIDRs = slices.Compact(out.CIDRs)
 	out.PermanentGateway = needs && s.S3Gateway == endpoints.GatewayPermanent && !foreign
 	return out, nil
 }

@@ -64,6 +64,10 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 		}
 		networks[name] = v
 		f := factsOf(v, c.Name, i.Place.Region)
+		if f.CIDRs, err = i.blocks(ctx, v.ID); err != nil {
+			problems = append(problems, fmt.Errorf("set %s: %w", name, err))
+			continue
+		}
 		if c.Sets[name].Auto() {
 			for _, svc := range services {
 				f.Services = append(f.Services, svc.ID)
@@ -97,6 +101,23 @@ func factsOf(v endpoints.VPC, owner, region string) SetFacts {
 		}
 	}
 	return f
+}
+
+// blocks returns the IPv4 blocks of a VPC.
+func (i *Installer) blocks(ctx context.Context, id string) ([]string, error) {
+	out, err := i.Clients.EC2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{VpcIds: []string{id}})
+	if err != nil {
+		return nil, awserr.Mark(err, "describe %s", id)
+	}
+	var blocks []string
+	for _, v := range out.Vpcs {
+		for _, b := range v.CidrBlockAssociationSet {
+			if b.CidrBlockState != nil && b.CidrBlockState.State == ec2types.VpcCidrBlockStateCodeAssociated {
+				blocks = append(blocks, aws.ToString(b.CidrBlock))
+			}
+		}
+	}
+	return blocks, nil
 }
 
 // roles reads which roles the jobs' task definitions name.

@@ -34,22 +34,26 @@ func TestPromise4AHostedZoneOfTheNameIsAdopted(t *testing.T) {
 	})
 }
 
+// TestPromise4AnEndpointThatAWSMadeIsAdopted: by tasks with a security group of
+// their own, and by those with the one that the base stack makes.
 func TestPromise4AnEndpointThatAWSMadeIsAdopted(t *testing.T) {
-	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
-		w.sim.AddSecurityGroup("sg-theirs", vpcOfMain, "theirs", "10.0.0.0/16")
-		id, err := w.sim.AddEndpoint("com.amazonaws.us-east-1.logs", "Interface", vpcOfMain, []string{"subnet-1"}, []string{"sg-theirs"}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.sim.ManageEndpoint(id)
-		time.Sleep(5 * time.Minute)
-		w.send(event("a"))
-		time.Sleep(3 * time.Hour)
-		w.keepsRun("a")
-		if got := w.services(); slices.Contains(got, "logs") {
-			t.Errorf("the set made %v beside the endpoint that AWS made", got)
-		}
-	})
+	for _, text := range []string{oneJob, strings.Replace(oneJob, "    securityGroups: [sg-1]\n", "", 1)} {
+		inWorld(t, text, awssim.Options{}, func(w *world) {
+			w.sim.AddSecurityGroup("sg-theirs", vpcOfMain, "theirs", "10.0.0.0/16")
+			id, err := w.sim.AddEndpoint("com.amazonaws.us-east-1.logs", "Interface", vpcOfMain, []string{"subnet-1"}, []string{"sg-theirs"}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.sim.ManageEndpoint(id)
+			time.Sleep(5 * time.Minute)
+			w.send(event("a"))
+			time.Sleep(3 * time.Hour)
+			w.keepsRun("a")
+			if got := w.services(); slices.Contains(got, "logs") {
+				t.Errorf("the set made %v beside the endpoint that AWS made", got)
+			}
+		})
+	}
 }
 
 func TestSharedSubnetsAreRefusedWithTheirOwner(t *testing.T) {

@@ -134,7 +134,7 @@ func addNetworks(sim *awssim.Sim, c *config.Config, f install.Facts) {
 				sim.AddSecurityGroup(g, n.vpc, "group-"+g, n.block+".0.0/16")
 			}
 		}
-		f.Sets[name] = install.SetFacts{VPC: n.vpc, RouteTables: []string{n.table}}
+		f.Sets[name] = install.SetFacts{VPC: n.vpc, RouteTables: []string{n.table}, CIDRs: []string{n.block + ".0.0/16"}}
 	}
 }
 

@@ -32,13 +32,13 @@ func (r *Reader) Look(ctx context.Context, subnets, groups []string) (endpoints.
 		ids = append(ids, e.SecurityGroups...)
 	}
 	slices.Sort(ids)
-	found, err := r.groups(ctx, slices.Compact(ids))
+	found, err := r.Groups(ctx, slices.Compact(ids))
 	return v, found, err
 }
 
-// groups reads security groups. It asks by filter: one that is gone would fail a
+// Groups reads security groups. It asks by filter: one that is gone would fail a
 // question by id.
-func (r *Reader) groups(ctx context.Context, ids []string) (map[string]endpoints.SecurityGroup, error) {
+func (r *Reader) Groups(ctx context.Context, ids []string) (map[string]endpoints.SecurityGroup, error) {
 	found := map[string]endpoints.SecurityGroup{}
 	if len(ids) == 0 {
 		return found, nil
