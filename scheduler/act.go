@@ -28,7 +28,13 @@ func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
 		return r.save(ctx, v, next)
 	}
 	switch v.decision.Action {
-	case Extended, Withdraw:
+	case Extended, Withdraw, Keep:
+		return r.save(ctx, v, next)
+	case Ask:
+		due, _ := s.due(v.set, r.ports.Clock.Now())
+		if err := r.ports.Waker.Event(ctx, due.Job, due.Event()); err != nil {
+			return r.again(ctx, v, "ask for the scheduled run", err)
+		}
 		return r.save(ctx, v, next)
 	case Extend:
 		return r.extend(ctx, v)

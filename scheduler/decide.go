@@ -26,6 +26,8 @@ const (
 	Withdraw Action = "withdraw" // the endpoints that were added did not come up
 	Forget   Action = "forget"   // nothing of the generation is left
 	Fail     Action = "fail"     // the generation did not come up
+	Ask      Action = "ask"      // ask for a run whose scheduled time has come
+	Keep     Action = "keep"     // keep the idle set for another paid hour
 	Settled  Action = "settled"  // nothing to do, and nothing to wait for
 )
 
@@ -44,6 +46,11 @@ type Demand struct {
 	Waiting, Starting, Resumable, Running int
 	// Unserved runs wait for endpoints that the set, though it is up, does not have.
 	Unserved int
+	// Deferred runs wait for the next generation although the set is up, as their
+	// budget allows: they do not hold it. CreateAt is when a generation has to begin at
+	// the latest for the runs that wait or are deferred; zero if there are none.
+	Deferred int
+	CreateAt time.Time
 	// Holds are leases of others than runs, the last of them until HeldUntil.
 	Holds     int
 	HeldUntil time.Time
@@ -75,13 +82,14 @@ const resumeAfter = 2 * time.Minute
 // no longer than the maximum lifetime from when it was taken.
 func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) Demand {
 	var d Demand
+	s = s.learned(set.Learned)
 	for _, r := range runs {
 		switch r.State {
 		case Waiting:
 			if set.Phase == Available && !set.Serves(r) {
 				d.Unserved++
 			} else {
-				d.Waiting++
+				d.Admit(s, set, r.pending(set.Learned), now)
 			}
 		case Starting:
 			d.Starting++
@@ -180,20 +188,36 @@ const (
 // alone; what has to be asked of AWS for it is decided in the new phase, again and
 // again until AWS shows it.
 func Decide(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
+	s = s.learned(set.Learned)
+	next, prompt := s.due(set, now)
+	if !next.At.IsZero() && !next.At.After(now) {
+		return Decision{Ask, next.String(), time.Time{}}
+	}
+	out := decide(now, s, set, d, o, prompt)
+	if !next.At.IsZero() && (out.Action == Wait || out.Action == Settled) {
+		if out.Action == Settled {
+			out.Reason += "; " + next.String()
+		}
+		out.Action, out.Next = Wait, earliest(out.Next, next.At)
+	}
+	return out
+}
+
+func decide(now time.Time, s Settings, set Set, d Demand, o Observed, prompt Due) Decision {
 	switch set.Phase {
 	case Creating:
 		return decideCreating(now, s, set, d, o)
 	case Available:
-		return decideAvailable(now, s, set, d, o)
+		return decideAvailable(now, s, set, d, o, prompt)
 	case Draining:
 		return decideDraining(now, s, set, d, o)
 	case Deleting, Failed:
 		return decideGone(now, set, o)
 	}
-	return decideAbsent(now, s, set, d, o)
+	return decideAbsent(now, s, set, d, o, prompt)
 }
 
-func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
+func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prompt Due) Decision {
 	switch o.Stack {
 	case StackUnknown, StackMissing, StackForeign:
 	case StackDeleting, StackRollingBack:
@@ -203,7 +227,7 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed) Deci
 	}
 	n := d.Unstarted() + d.Holds
 	if n == 0 {
-		return Decision{Settled, "absent, and nothing asks for it", time.Time{}}
+		return decideAhead(now, s, set, prompt)
 	}
 	if set.Pause != nil {
 		return Decision{Settled, fmt.Sprintf("%s; %s", set.Pause, asking(d)), time.Time{}}
@@ -220,7 +244,39 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed) Deci
 	if set.OverBudget(s, now) {
 		return overBudget(now, s, set, d)
 	}
+	if d.Holds == 0 && d.Unserved+d.Starting == 0 && now.Before(d.CreateAt) {
+		return Decision{Wait, asking(d) + " and " + s.whyLater(d.CreateAt), d.CreateAt}
+	}
 	return Decision{Create, asking(d) + " and no endpoints are up", time.Time{}}
+}
+
+// decideAhead decides about a set that is absent and that nothing asks for.
+func decideAhead(now time.Time, s Settings, set Set, prompt Due) Decision {
+	nothing := Decision{Settled, "absent, and nothing asks for it", time.Time{}}
+	if !prompt.At.IsZero() && set.Pause == nil && set.Failures < s.MaxFailures {
+		at := latest(s.raiseAt(prompt.At), set.PaidUntil, set.RetryAt)
+		if !at.After(now) && !set.OverBudget(s, now) {
+			return Decision{Create, "ahead: " + prompt.String(), time.Time{}}
+		}
+		if at.After(now) {
+			nothing = Decision{Wait, "absent, to be raised at " + clockTime(at) + ": " + prompt.String(), at}
+		}
+	}
+	if s.WaitCost == 0 || set.Pause != nil || set.Failures > 0 || set.OverBudget(s, now) {
+		return nothing
+	}
+	at, why := set.ahead(s, now)
+	switch {
+	case at.IsZero():
+		return nothing
+	case nothing.Action == Wait && nothing.Next.Before(at):
+		return nothing
+	case why == "":
+		return Decision{Wait, "absent, and no run is likely enough until " + at.UTC().Format("01-02 15:04"), at}
+	case at.After(now):
+		return Decision{Wait, "absent, to be raised ahead at " + clockTime(at) + ": " + why, at}
+	}
+	return Decision{Create, "ahead: " + why, time.Time{}}
 }
 
 // asking says what asks for a set that is absent.
@@ -275,7 +331,7 @@ func decideCreating(now time.Time, s Settings, set Set, d Demand, o Observed) De
 // wakeUp is how much later than asked for a look may come.
 const wakeUp = 15 * time.Second
 
-func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
+func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, prompt Due) Decision {
 	switch o.Stack {
 	case StackUnknown, StackComplete, StackRolledBack, StackBusy:
 	case StackMissing, StackForeign:
@@ -319,16 +375,36 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed) D
 		next := first
 		if !now.Before(first) {
 			next = last.Add(-wakeUp) // one more look before the hour is lost
+			if d.Deferred > 0 && !now.Before(next) {
+				next = last.Add(time.Millisecond) // then the next hour is paid, and they may start in it
+			}
 		}
 		if !now.Before(next) {
 			next = first.Add(PaidHour)
 		}
 		return Decision{Wait, fmt.Sprintf("in use (%s) in paid hour %d, which ends at %s", d, hour, clockTime(boundary)), earliest(next, d.NextDeadline)}
 	}
+	if d.Deferred > 0 && set.TakeDown == "" && now.Before(first) {
+		return Decision{Wait, fmt.Sprintf("idle until the end of paid hour %d at %s; %d runs would not end before it and wait for the next set", hour, clockTime(boundary), d.Deferred), first}
+	}
 	if now.Before(first) {
 		return Decision{Wait, fmt.Sprintf("idle, and paid hour %d lasts until %s", hour, clockTime(boundary)), first}
 	}
-	return Decision{Drain, fmt.Sprintf("idle at the end of paid hour %d, which ends at %s", hour, clockTime(boundary)), time.Time{}}
+	if !prompt.At.IsZero() && set.Pause == nil && set.TakeDown == "" && boundary.Add(s.Raise+s.Late).After(prompt.At) {
+		return Decision{Wait, fmt.Sprintf("idle, and kept over the end of paid hour %d at %s: %s", hour, clockTime(boundary), prompt), last.Add(time.Millisecond)}
+	}
+	idle := fmt.Sprintf("idle at the end of paid hour %d, which ends at %s", hour, clockTime(boundary))
+	if s.WaitCost > 0 && s.HourCost > 0 && d.Deferred == 0 && !set.NoStack && set.Pause == nil && !set.OverBudget(s, now) {
+		if set.Learned.Luck.KeptUntil.After(boundary) {
+			return Decision{Wait, fmt.Sprintf("idle, and kept until %s", clockTime(set.Learned.Luck.KeptUntil)), first.Add(PaidHour)}
+		}
+		keep, why := set.worth(s, now)
+		if keep {
+			return Decision{Keep, idle + "; kept for another: " + why, time.Time{}}
+		}
+		idle += "; " + why
+	}
+	return Decision{Drain, idle, time.Time{}}
 }
 
 // decideUnserved decides about runs that need more than the set has.

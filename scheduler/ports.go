@@ -29,6 +29,9 @@ type store interface {
 	// Live returns the set's runs that are not finished, in order of arrival,
 	// and its leases.
 	Live(ctx context.Context, name SetName) ([]Run, []Lease, error)
+	// Ended returns runs whose end was recorded after an instant, in that order; some
+	// of them, if they are many.
+	Ended(ctx context.Context, name SetName, after time.Time) ([]Run, error)
 	// Admit records new runs as starting, at once and only if all are new and the
 	// set may take runs at now: available, settled and not attended. On refusal
 	// nothing is recorded and the error is a *NotAdmittedError.
@@ -165,6 +168,8 @@ type waker interface {
 	// Launcher asks a launcher, Reaper a reaper.
 	Launcher(ctx context.Context, set SetName, reason string) error
 	Reaper(ctx context.Context, set SetName, reason string) error
+	// Event hands an event for a job to a launcher.
+	Event(ctx context.Context, job JobName, id string) error
 }
 
 // deadLetters takes the runs that nobody can do.

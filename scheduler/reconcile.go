@@ -20,8 +20,8 @@ const (
 )
 
 var allowed = map[Side][]Action{
-	Launcher: {Wait, Settled, Create, Open, Start, Extend, Extended, Withdraw, Reopen, Fail},
-	Reaper:   {Wait, Settled, Open, Stop, Extended, Withdraw, Drain, Reopen, Delete, Force, Sweep, GiveUp, Forget, Fail},
+	Launcher: {Wait, Settled, Create, Open, Start, Ask, Keep, Extend, Extended, Withdraw, Reopen, Fail},
+	Reaper:   {Wait, Settled, Open, Stop, Ask, Keep, Extended, Withdraw, Drain, Reopen, Delete, Force, Sweep, GiveUp, Forget, Fail},
 }
 
 // Reconciler drives sets towards what their runs ask for.
@@ -141,6 +141,11 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 			return v, err
 		}
 	}
+	if first && r.side == Reaper {
+		if err := r.learn(ctx, s, &v); err != nil {
+			return v, err
+		}
+	}
 	if err := r.observe(ctx, &v, thorough); err != nil {
 		return v, err
 	}
@@ -151,6 +156,22 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 	v.decision = Decide(now, s, v.set, DemandOf(v.runs, v.leases, s, v.set, now), v.observed)
 	r.ports.Journal.Decided(v.set, v.decision)
 	return v, nil
+}
+
+// learn takes in what became of runs since it was last looked at.
+func (r *Reconciler) learn(ctx context.Context, s Settings, v *view) error {
+	ended, err := r.ports.Store.Ended(ctx, v.set.Name, v.set.Learned.Until)
+	if err != nil {
+		return err
+	}
+	now := r.ports.Clock.Now()
+	learned, ok := v.set.Learn(s, now, v.runs, ended)
+	learned, noted := learned.noted(s, now)
+	if !ok && !noted {
+		return nil
+	}
+	v.set, err = r.ports.Store.SaveSet(ctx, learned)
+	return err
 }
 
 // observe asks AWS for what the phase's decision depends on.
@@ -189,7 +210,7 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 // The runs in v are then as they stand.
 func (r *Reconciler) followTasks(ctx context.Context, s Settings, v *view, thorough bool) error {
 	now := r.ports.Clock.Now()
-	_, first, _ := s.window(v.set.BilledFrom, now)
+	_, first, _ := s.learned(v.set.Learned).window(v.set.BilledFrom, now)
 	costly := thorough || !now.Before(first)
 	var asked []Run
 	for _, run := range v.runs {
@@ -247,6 +268,9 @@ func followed(run Run, found map[RunID]Task, now time.Time) (Run, bool) {
 
 // conclude writes the run after its task has stopped and tells the journal.
 func (r *Reconciler) conclude(ctx context.Context, run Run) error {
+	if run.State == Finished {
+		run.RecordedAt = r.ports.Clock.Now()
+	}
 	if err := r.ports.Store.Advance(ctx, []Run{run}); err != nil {
 		return err
 	}

@@ -87,6 +87,8 @@ type Run struct {
 	Definition string   `json:",omitempty"`
 	// MaxRuntime is how long the task may run; 0 means as long as it likes.
 	MaxRuntime time.Duration
+	// MaxDelay is how long the run may wait beside the raising and lowering of its set.
+	MaxDelay time.Duration `json:",omitempty"`
 
 	ReceivedAt time.Time
 	// StartingAt is when the intent of the present attempt was stored.
@@ -95,6 +97,8 @@ type Run struct {
 	// StopAsked is when the task was asked to stop for running too long.
 	StopAsked  time.Time
 	FinishedAt time.Time
+	// RecordedAt is when the end was written down.
+	RecordedAt time.Time `json:",omitzero"`
 
 	TaskARN string
 	Outcome Outcome

@@ -94,6 +94,11 @@ type Set struct {
 	// CountedSince is when the count of TotalHours began; zero in sets that never
 	// changed.
 	CountedSince time.Time
+	// Scheduled is, for each job with a schedule, the last of its times that a run was
+	// recorded for.
+	Scheduled map[JobName]time.Time `json:",omitempty"`
+	// Learned is what the set has learned from what it saw.
+	Learned Learned `json:",omitzero"`
 	// Decisions are the last decisions, oldest first, at most maxDecisions.
 	Decisions []Entry
 }
@@ -248,6 +253,16 @@ type Settings struct {
 	Lower time.Duration
 	// Raise is how long creation takes, for the expected start.
 	Raise time.Duration
+	// Learns says that Margin, Lower and Raise are presumed, until the set has learned
+	// how long they take; FixedMargin that the margin stays.
+	Learns, FixedMargin bool
+	// Late is how much later than asked for a look may come.
+	Late time.Duration
+	// WaitCost is what an hour of a run's waiting costs, HourCost an hour of the whole
+	// set, in USD. With a WaitCost of 0 hours alone count.
+	WaitCost, HourCost float64
+	// Schedules are when jobs start by themselves.
+	Schedules []Schedule
 	// Settle is how long after the last endpoint became available the first
 	// task starts.
 	Settle time.Duration
@@ -277,6 +292,7 @@ const (
 	DefaultLower        = 3 * time.Minute // two for the endpoints, one for all around them
 	DefaultRaise        = 150 * time.Second
 	DefaultSettle       = 20 * time.Second
+	DefaultLate         = 30 * time.Second
 	DefaultRaiseTimeout = 15 * time.Minute
 	DefaultMaxFailures  = 5
 )
@@ -285,6 +301,7 @@ const (
 func DefaultSettings() Settings {
 	return Settings{
 		Basis: Clock, Margin: DefaultMargin, Lower: DefaultLower, Raise: DefaultRaise,
+		Learns: true, Late: DefaultLate,
 		Settle: DefaultSettle, RaiseTimeout: DefaultRaiseTimeout, MaxFailures: DefaultMaxFailures,
 	}
 }
@@ -301,21 +318,26 @@ func (s Settings) window(billedFrom, now time.Time) (boundary, first, last time.
 	return boundary, boundary.Add(-s.Margin), last
 }
 
-// ExpectedStart returns when run, recorded at now, should start. It is
-// an expectation, not a promise.
+// ExpectedStart returns when run should start. It is an expectation, not a
+// promise.
 func ExpectedStart(now time.Time, s Settings, set Set, run Run) time.Time {
+	s = s.learned(set.Learned)
+	p := run.pending(set.Learned)
 	switch set.Phase {
 	case Available, Draining:
 		if !set.Serves(run) {
 			return latest(now, set.ExtendAt).Add(s.Raise)
 		}
-		return latest(now, set.Usable)
+		if s.StartsNow(set, p, now) {
+			return latest(now, set.Usable)
+		}
+		return latest(Boundary(s.Basis, set.BilledFrom, now), s.CreateAt(p)).Add(s.Raise)
 	case Creating:
 		return latest(now, set.Since.Add(s.Raise))
 	case Deleting, Failed:
-		return latest(now, set.PaidUntil, set.Since.Add(s.Lower)).Add(s.Raise)
+		return latest(now, set.PaidUntil, set.Since.Add(s.Lower), s.CreateAt(p)).Add(s.Raise)
 	}
-	return latest(now, set.PaidUntil, set.RetryAt).Add(s.Raise)
+	return latest(now, set.PaidUntil, set.RetryAt, s.CreateAt(p)).Add(s.Raise)
 }
 
 func latest(ts ...time.Time) time.Time {

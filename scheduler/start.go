@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,8 +27,9 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 	}
 	var due []Run
 	now := r.ports.Clock.Now()
+	s := r.settings[v.set.Name].learned(v.set.Learned)
 	for _, run := range runs {
-		if run.State == Waiting && v.set.Pause == nil && v.set.Serves(run) || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
+		if run.State == Waiting && v.set.Pause == nil && v.set.Serves(run) && s.StartsNow(v.set, run.pending(v.set.Learned), now) || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
 			due = append(due, run)
 		}
 	}
@@ -208,7 +210,10 @@ func (r *Reconciler) Submit(ctx context.Context, name SetName, runs []Run) ([]Ru
 	for i, run := range runs {
 		admitted[i], _ = r.intend(withState(run, Waiting), now)
 	}
-	err := r.ports.Store.Admit(ctx, name, now, admitted)
+	err := error(&NotAdmittedError{})
+	if !slices.ContainsFunc(runs, func(r Run) bool { return r.MaxDelay > 0 }) { // one that may wait is decided about with the set at hand
+		err = r.ports.Store.Admit(ctx, name, now, admitted)
+	}
 	if err == nil {
 		err = r.startBegun(ctx, admitted)
 		return admitted, Set{Name: name, Phase: Available}, errors.Join(err, r.wakeForWaiting(ctx, name, admitted))

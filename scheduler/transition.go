@@ -1,11 +1,15 @@
 package scheduler
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // Next returns the set as it stands once d was decided about it at now, before
 // any call to AWS: the phase that the action leads to. Actions that do not change
 // the phase return the set unchanged. It is pure.
 func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
+	s = s.learned(set.Learned)
 	switch d.Action {
 	case Create:
 		if set.Phase != Creating {
@@ -14,10 +18,24 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 	case Open:
 		next := set.enter(Available, now)
 		next.Usable = latest(o.AvailableSince, set.Since).Add(s.Settle)
+		if !set.NoStack {
+			next.Learned.Raise = set.Learned.Raise.add(next.Usable.Sub(set.Since))
+		}
 		next.Endpoints = o.Endpoints.Available
 		if !o.Endpoints.FirstCreated.IsZero() {
 			next.BilledFrom = o.Endpoints.FirstCreated
 		}
+		return next
+	case Ask:
+		next := set
+		due, _ := s.due(set, now)
+		next.Scheduled = maps.Clone(set.Scheduled)
+		next.Scheduled[due.Job] = due.At
+		return next
+	case Keep:
+		next := set
+		boundary, _, _ := s.window(set.BilledFrom, now)
+		next.Learned.Luck.KeptUntil = boundary.Add(PaidHour)
 		return next
 	case Extended:
 		next := set
@@ -72,6 +90,7 @@ func lower(now time.Time, s Settings, set Set) Set {
 		next.PaidUntil = time.Time{}
 	case set.Phase != Absent:
 		next.PaidUntil = Boundary(s.Basis, set.BilledFrom, now)
+		next.Learned.Luck.Kept += set.idleHours(s, next.PaidUntil)
 	}
 	return next
 }
@@ -80,6 +99,9 @@ func lower(now time.Time, s Settings, set Set) Set {
 // longer each time.
 func forget(now time.Time, set Set) Set {
 	next := set.enter(Absent, now)
+	if set.Phase == Deleting && set.Deletions == 0 && !set.NoStack {
+		next.Learned.Lower = set.Learned.Lower.add(now.Sub(set.Since))
+	}
 	if set.Phase == Failed {
 		next.Failures++
 		next.RetryAt = now.Add(retryAfter(next.Failures))

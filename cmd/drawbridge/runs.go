@@ -45,7 +45,9 @@ type runView struct {
 	// the same in a sentence.
 	Cause     string `json:"cause,omitempty"`
 	Diagnosis string `json:"diagnosis,omitempty"`
-	Reason    string `json:"reason"`
+	// ExpectedStart is when a run that waits should start.
+	ExpectedStart *time.Time `json:"expectedStart,omitempty"`
+	Reason        string     `json:"reason"`
 }
 
 func viewOf(r scheduler.Run) runView {

@@ -76,7 +76,7 @@ func (c *simulateCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	options := replay.Options{Basis: basis, Raise: c.Raise, Lower: c.Lower}
+	options := replay.Options{Basis: basis, Raise: c.Raise, Lower: c.Lower, MaxDelay: c.MaxDelay, WaitCost: c.WaitCost, HourCost: float64(c.Services*c.Zones) * c.Price}
 	all := make([]simulated, 0, len(c.Trace))
 	for _, path := range c.Trace {
 		t, err := replay.ReadFile(path)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,8 @@ type statusSet struct {
 	// Next is when the set's timer has it looked at.
 	Next    *time.Time `json:"nextLook"`
 	Waiting int        `json:"waiting"`
+	// Starts is when the first of the runs that wait should start.
+	Starts  *time.Time `json:"nextStart,omitempty"`
 	Running int        `json:"running"`
 	Holds   []holdView `json:"holds"`
 	// HoursToday and HoursTotal are paid endpoint-hours.
@@ -86,6 +89,11 @@ func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) s
 	if since := s.Set.CountedSince; !since.IsZero() {
 		v.CountedSince = utc(since.Truncate(time.Second))
 		v.AlwaysOn = scheduler.PaidHours(settings.Basis, since, now) * settings.HoursPerHour
+	}
+	for _, r := range s.Runs {
+		if start := scheduler.ExpectedStart(now, settings, s.Set, r); r.State == scheduler.Waiting && s.Set.Pause == nil && (v.Starts == nil || start.Before(*v.Starts)) {
+			v.Starts = utc(start.Truncate(time.Second))
+		}
 	}
 	if s.Set.Day == now.UTC().Format(time.DateOnly) {
 		v.HoursToday = s.Set.DayHours
@@ -192,6 +200,9 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 		fmt.Fprintf(w, "\nSet %s lies in the same VPC as set %s and lives as it.\n", s.Set, s.Host)
 	}
 	for _, s := range v.Sets {
+		if s.Waiting > 0 && s.Starts != nil {
+			fmt.Fprintf(w, "\nSet %s: the first of the runs that wait starts at %s; drawbridge why %s says why.\n", s.Name, clockTime(*s.Starts), s.Name)
+		}
 		if s.Paused != "" {
 			fmt.Fprintf(w, "\nSet %s is %s; drawbridge resume ends it.\n", s.Name, s.Paused)
 		}
@@ -231,8 +242,12 @@ type whyView struct {
 	statusSet
 	LivesAs scheduler.SetName `json:"livesAs,omitempty"`
 	// Now is what would be decided at this instant, as far as the table tells.
-	Now       string            `json:"now"`
-	Runs      []runView         `json:"runs"`
+	Now  string    `json:"now"`
+	Runs []runView `json:"runs"`
+	// Learned says what the set has learned.
+	Learned []string `json:"learned,omitempty"`
+	// Advice says what would have been cheaper over the recorded history.
+	Advice    []string          `json:"advice"`
 	Decisions []scheduler.Entry `json:"decisions"`
 }
 
@@ -266,8 +281,19 @@ func (c *whyCmd) Run(ctx context.Context, s streams) error {
 		v.Decisions = []scheduler.Entry{}
 	}
 	for _, r := range st.Runs {
-		v.Runs = append(v.Runs, viewOf(r))
+		run := viewOf(r)
+		if r.State == scheduler.Waiting && st.Set.Pause == nil {
+			run.ExpectedStart = utc(scheduler.ExpectedStart(now, settings, st.Set, r).Truncate(time.Second))
+			run.Reason = scheduler.WhyWaiting(now, settings, st.Set, r)
+		}
+		v.Runs = append(v.Runs, run)
 	}
+	advice, err := ss.savings(ctx, a, host)
+	if err != nil {
+		return err
+	}
+	v.Advice = advice.Advice
+	v.Learned = st.Set.Learned.Summary(settings, slices.Sorted(maps.Keys(st.Set.Learned.Runs)))
 	return ss.print(v, v.write)
 }
 
@@ -309,6 +335,10 @@ func (v whyView) write(w io.Writer, style output.Style) error {
 			add("... and by %d more runs", len(v.Runs)-i)
 			break
 		}
+		if r.ExpectedStart != nil {
+			add("Run %s waits, to start at %s: %s", r.ID, clockTime(*r.ExpectedStart), r.Reason)
+			continue
+		}
 		add("Held by run %s, %s: %s", r.ID, r.State, r.Reason)
 	}
 	if len(v.Holds)+len(v.Runs) == 0 {
@@ -322,6 +352,9 @@ func (v whyView) write(w io.Writer, style output.Style) error {
 	default:
 		add("It is being looked at now; the sweep comes by every five minutes.")
 	}
+	for _, text := range v.Learned {
+		add("%s", text)
+	}
 	if v.Now != "" {
 		add("Now: %s.", v.Now)
 	}
@@ -330,6 +363,11 @@ func (v whyView) write(w io.Writer, style output.Style) error {
 	}
 	for _, l := range lines {
 		if err := style.Println(w, "%s", l); err != nil {
+			return err
+		}
+	}
+	for _, text := range v.Advice {
+		if err := style.Println(w, "%s", text); err != nil {
 			return err
 		}
 	}

@@ -121,6 +121,9 @@ type App struct {
 // observes gets stacks and tasks that exist nowhere but in its table.
 func New(c *config.Config, at Place, clients Clients, ck clock.Clock, log *zap.Logger, metrics *Metrics) *App {
 	n := cfn.NamesOf(c.Name, at.Region)
+	if known, ok := endpoints.KnownPrices().In(at.Region); ok && c.EndpointPrice == 0 {
+		c.EndpointPrice = known.Endpoint
+	}
 	a := &App{
 		Config: c, Names: n, Clock: ck, Log: log, Metrics: metrics,
 		Stacks: cfn.NewStacks(clients.CloudFormation, c.Name, at.ARN("iam", "role/"+n.StackRole)),

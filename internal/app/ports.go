@@ -37,13 +37,23 @@ func (w *waker) Reaper(ctx context.Context, set scheduler.SetName, reason string
 	return w.wake(ctx, w.names.Reaper, set, reason)
 }
 
+// Event hands a launcher an event as a direct call would.
+func (w *waker) Event(ctx context.Context, job scheduler.JobName, id string) error {
+	return w.invoke(ctx, w.names.Launcher, map[string]string{"job": string(job), "id": id})
+}
+
 func (w *waker) wake(ctx context.Context, function string, set scheduler.SetName, reason string) error {
-	payload, err := json.Marshal(map[string]string{"set": string(set), "reason": reason})
+	return w.invoke(ctx, function, map[string]string{"set": string(set), "reason": reason})
+}
+
+// invoke invokes a function without waiting for it.
+func (w *waker) invoke(ctx context.Context, function string, event map[string]string) error {
+	payload, err := json.Marshal(event)
 	if err != nil {
 		return fmt.Errorf("wake %s: %w", function, err)
 	}
 	_, err = w.api.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(function), InvocationType: types.InvocationTypeEvent, Payload: payload})
-	return awserr.Mark(err, "wake %s for set %s", function, set)
+	return awserr.Mark(err, "wake %s with %s", function, payload)
 }
 
 // deadLetters puts events that nobody can do on the dead-letter queue, each with

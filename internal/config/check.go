@@ -11,6 +11,7 @@ import (
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/eventpattern"
+	"drawbridge/internal/schedule"
 	"drawbridge/scheduler"
 )
 
@@ -82,6 +83,9 @@ func (c *Config) check() []Problem {
 		k.add("jobs", "name at least one job with its set, cluster and task definition", "no jobs")
 	}
 	k.installation(c)
+	if c.EndpointPrice < 0 || c.EndpointPrice > 100 {
+		k.add("endpointPrice", "write USD for an endpoint in a zone and hour, as in 0.01", "%v is out of range", c.EndpointPrice)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		k.set("sets."+string(name), string(name), c.Sets[name])
 	}
@@ -131,6 +135,9 @@ func (k *checker) guards(where string, s *Set) {
 	}
 	if m := time.Duration(s.MaxLifetime); m != 0 && m < time.Hour {
 		k.add(where+".maxLifetime", "write at least 1h, or 0s for none", "%s is less than a paid hour", m)
+	}
+	if s.WaitCost < 0 || s.WaitCost > 1e6 {
+		k.add(where+".waitCost", "write USD an hour, as in 5", "%v is out of range", s.WaitCost)
 	}
 	if s.HoursPerDay < 0 || s.HoursPerDay > 0 && s.HoursPerDay < s.hoursPerHour() {
 		k.add(where+".hoursPerDay", fmt.Sprintf("write 0 for none, or at least %d: what one hour of the set is billed as", s.hoursPerHour()), "%d endpoint-hours allow not one hour", s.HoursPerDay)
@@ -217,6 +224,22 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 	}
 	if *j.MaxRuntime < 0 {
 		k.add(where+".maxRuntime", "write a duration such as 1h", "%s is negative", time.Duration(*j.MaxRuntime))
+	}
+	if d := time.Duration(j.MaxDelay); d < 0 || d > 7*24*time.Hour {
+		k.add(where+".maxDelay", "write 0s to 168h", "%s is out of range", d)
+	}
+	j.schedule = nil
+	if j.Schedule != "" {
+		var err error
+		if j.schedule, err = schedule.Parse(j.Schedule, j.Timezone); err != nil {
+			remedy := ""
+			if h, ok := err.(interface{ Hint() string }); ok {
+				remedy = h.Hint()
+			}
+			k.add(where+".schedule", remedy, "%v", err)
+		}
+	} else if j.Timezone != "" {
+		k.add(where+".timezone", "add a schedule, or leave it out", "there is no schedule")
 	}
 	for _, o := range j.Overrides {
 		if !slices.Contains(overridable, o) {

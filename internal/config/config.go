@@ -3,6 +3,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/eventpattern"
+	"drawbridge/internal/schedule"
 	"drawbridge/scheduler"
 )
 
@@ -43,7 +45,8 @@ type Config struct {
 	// Billing says where paid hours begin: clock (default) or creation.
 	Billing scheduler.Basis `yaml:"billing"`
 	// Margin is how long before the end of a paid hour a deletion begins, 1m to
-	// 30m. Default 5m.
+	// 30m. Default: 5m until three deletions were seen, then what most of them took and
+	// two and a half minutes.
 	Margin Duration `yaml:"margin"`
 	// Mode is active (default), or observe: every event is taken and every decision
 	// recorded, with the hours that would have been paid, but nothing is created; a
@@ -65,6 +68,9 @@ type Config struct {
 	// AlarmTopic is the ARN of an SNS topic that alarms go to. Default: none, the
 	// alarms are seen in CloudWatch alone.
 	AlarmTopic string `yaml:"alarmTopic"`
+	// EndpointPrice is what an endpoint costs in a zone for an hour, in USD; waitCost is
+	// weighed against it. Default: the Region's, where drawbridge prices knows it.
+	EndpointPrice float64 `yaml:"endpointPrice"`
 	// PaidHoursAlarm is the number of endpoint-hours a day, of all sets together,
 	// above which an alarm sounds. Default 0, no such alarm.
 	PaidHoursAlarm int `yaml:"paidHoursAlarm"`
@@ -75,7 +81,8 @@ type Config struct {
 	// Jobs are the jobs by name.
 	Jobs map[scheduler.JobName]*Job `yaml:"jobs"`
 
-	path string
+	path        string
+	fixedMargin bool
 	// hosts maps each set that shares the endpoints of another to that one.
 	hosts map[scheduler.SetName]scheduler.SetName
 }
@@ -133,6 +140,10 @@ type Set struct {
 	// OverBudget says what becomes of runs that the budget does not allow: wait
 	// (default), until the next day, or fail, into the dead-letter queue.
 	OverBudget OverBudget `yaml:"overBudget"`
+	// WaitCost is what an hour of a run's waiting costs, in USD. The idle set is then
+	// kept, and raised ahead, where a run is so likely that its wait would cost more
+	// than the hour. Default 0: paid hours alone count.
+	WaitCost float64 `yaml:"waitCost"`
 
 	vpc string
 	// auto says that the services follow from the jobs, beside those in fixed;
@@ -182,6 +193,15 @@ type Job struct {
 	// MaxRuntime is how long a task may run before it is stopped; 0s is as long as
 	// it likes. Default 24h.
 	MaxRuntime *Duration `yaml:"maxRuntime"`
+	// MaxDelay is how long a run may wait so that it shares paid hours with others,
+	// beside the raising and lowering of its set; at most 168h. Default 0s.
+	MaxDelay Duration `yaml:"maxDelay"`
+	// Schedule starts the job at known times, for which its set is raised ahead:
+	// cron(...), rate(...) or at(...) as EventBridge Scheduler has them, or the five
+	// fields of cron. Default: none.
+	Schedule string `yaml:"schedule"`
+	// Timezone is the time zone of Schedule, such as Europe/Berlin. Default UTC.
+	Timezone string `yaml:"timezone"`
 	// Overrides are what an event may override: environment, command, cpu,
 	// memory. Default: nothing.
 	Overrides []string `yaml:"overrides"`
@@ -193,6 +213,7 @@ type Job struct {
 	Environment map[string]string `yaml:"environment"`
 
 	patterns []*eventpattern.Pattern
+	schedule *schedule.Schedule
 }
 
 // Load reads and checks the file at path. Errors say where and what to do; they
@@ -226,6 +247,7 @@ func Parse(path string, text []byte) (*Config, error) {
 func (c *Config) defaults() {
 	orDefault(&c.Name, "drawbridge")
 	orDefault(&c.Billing, scheduler.Clock)
+	c.fixedMargin = c.Margin != 0
 	orDefault(&c.Margin, Duration(scheduler.DefaultMargin))
 	orDefault(&c.Mode, Active)
 	orDefault(&c.LogRetention, 30)
@@ -280,6 +302,13 @@ func (c *Config) Settings() map[scheduler.SetName]scheduler.Settings {
 		v.Lower = min(v.Lower, v.Margin)
 		v.MaxLifetime, v.HoursPerDay, v.FailOverBudget = time.Duration(s.MaxLifetime), s.HoursPerDay, s.OverBudget == FailRuns
 		v.HoursPerHour = s.hoursPerHour()
+		v.FixedMargin = c.fixedMargin
+		v.WaitCost, v.HourCost = s.WaitCost, float64(v.HoursPerHour)*c.EndpointPrice
+		for _, j := range slices.Sorted(maps.Keys(c.Jobs)) {
+			if job := c.Jobs[j]; cmp.Or(c.hosts[job.Set], job.Set) == name && job.schedule != nil {
+				v.Schedules = append(v.Schedules, scheduler.Schedule{Job: j, MaxDelay: time.Duration(job.MaxDelay), Times: job.schedule})
+			}
+		}
 		out[name] = v
 	}
 	return out

@@ -115,6 +115,7 @@ func merge(s, other *Set) {
 	} else {
 		s.MaxLifetime = 0
 	}
+	s.WaitCost = max(s.WaitCost, other.WaitCost)
 	if s.HoursPerDay != 0 && other.HoursPerDay != 0 {
 		s.HoursPerDay += other.HoursPerDay
 	} else {

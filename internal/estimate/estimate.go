@@ -107,7 +107,7 @@ const (
 	invocation    = 0.20 / 1e6   // Lambda
 	writeUnit     = 0.625 / 1e6  // DynamoDB on demand, a kilobyte
 	readUnit      = 0.125 / 1e6  // DynamoDB on demand, four kilobytes
-	schedule      = 1.00 / 1e6   // EventBridge Scheduler
+	timer         = 1.00 / 1e6   // EventBridge Scheduler
 	message       = 0.40 / 1e6   // SQS
 	metric        = 0.30         // CloudWatch, a month
 	alarm         = 0.10         // CloudWatch, a month
@@ -218,7 +218,7 @@ func own(lives, runs float64) Own {
 	return Own{
 		Lambda:     (lives*lifeSeconds+sweepsInMonth*sweepSeconds)*memory*gbSecond + (sweepsInMonth+lives*lifeCalls+runs*runCalls)*invocation,
 		DynamoDB:   (lives*lifeWrites+runs*runWrites)*writeUnit + sweepsInMonth*sweepReads*readUnit,
-		Scheduler:  lives * lifeTimers * schedule,
+		Scheduler:  lives * lifeTimers * timer,
 		SQS:        runs * runMessages * message,
 		CloudWatch: metrics*metric + alarms*alarm + dashboard,
 	}

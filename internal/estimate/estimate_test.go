@@ -134,8 +134,8 @@ func TestScheduled(t *testing.T) {
 		{"cron(0 6 ? * 1 *)", "UTC", "2026-01-04T06:00:00Z", 4},
 		{"cron(0/15 * * * ? *)", "UTC", "2026-01-01T00:00:00Z", 30 * 96},
 		{"0 8 * * *", "Asia/Tokyo", "2025-12-31T23:00:00Z", 30},
-		{"rate(2 hours)", "UTC", "2026-01-01T02:00:00Z", 359},
-		{"rate(1 day)", "UTC", "2026-01-02T00:00:00Z", 29},
+		{"rate(2 hours)", "UTC", "2026-01-01T00:00:00Z", 360},
+		{"rate(1 day)", "UTC", "2026-01-01T00:00:00Z", 30},
 	} {
 		got, span, err := Scheduled(tt.expression, tt.zone, time.Minute)
 		if err != nil || span != 30*24*time.Hour || len(got.Arrivals) != tt.n {

@@ -48,7 +48,11 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 	reader := vpc.New(i.Clients.EC2, i.Clients.Route53, i.Place.Region, i.Place.Account)
 	networks := map[scheduler.SetName]endpoints.VPC{}
 	tasks := ecstasks.New(i.Clients.ECS, c)
+	_, priced := endpoints.KnownPrices().In(i.Place.Region)
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
+		if c.Sets[name].WaitCost > 0 && c.EndpointPrice == 0 && !priced {
+			problems = append(problems, &refusedError{fmt.Sprintf("set %s has a waitCost, and the price of endpoints in %s is not known", name, i.Place.Region), "add endpointPrice: USD for an endpoint in a zone and hour; drawbridge prices refresh reads it"})
+		}
 		services, err := tasks.Services(ctx, name)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("set %s: %w", name, err))

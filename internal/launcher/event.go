@@ -100,7 +100,7 @@ func newRun(name scheduler.JobName, job *config.Job, event string, payload []byt
 	if err != nil {
 		return scheduler.Run{}, &rejected{fmt.Sprintf("job %s: %v", name, err), ""}
 	}
-	return scheduler.Run{ID: id, Job: name, Set: job.Set, Event: event, Overrides: o, Source: payload, Cluster: job.Cluster, MaxRuntime: time.Duration(*job.MaxRuntime)}, nil
+	return scheduler.Run{ID: id, Job: name, Set: job.Set, Event: event, Overrides: o, Source: payload, Cluster: job.Cluster, MaxRuntime: time.Duration(*job.MaxRuntime), MaxDelay: time.Duration(job.MaxDelay)}, nil
 }
 
 // fromEvent returns the variables that hand an event to the container: those that

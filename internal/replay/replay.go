@@ -13,6 +13,12 @@ import (
 type Options struct {
 	Basis        scheduler.Basis
 	Raise, Lower time.Duration
+	// MaxDelay is how long a job may wait beside a creation and a deletion, if its own
+	// budget is not longer.
+	MaxDelay time.Duration
+	// WaitCost is what an hour of a job's waiting costs, HourCost an hour of the
+	// whole set, in USD.
+	WaitCost, HourCost float64
 }
 
 // Period is one life of the endpoints.
@@ -48,6 +54,7 @@ func Run(t Trace, o Options) (Result, error) {
 		options: o,
 		settings: scheduler.Settings{
 			Basis: o.Basis, Margin: max(o.Lower, leastMargin), Lower: o.Lower, Raise: o.Raise,
+			WaitCost: o.WaitCost, HourCost: o.HourCost,
 			RaiseTimeout: scheduler.DefaultRaiseTimeout + o.Raise, MaxFailures: scheduler.DefaultMaxFailures,
 		},
 		set:    scheduler.Set{Name: "replay", Phase: scheduler.Absent},
@@ -71,11 +78,11 @@ type player struct {
 	options  Options
 	settings scheduler.Settings
 	trace    []Arrival
-	arrived  int // rows of the trace that have arrived
-	started  int // rows that have started; they start in order
+	arrived  int   // rows of the trace that have arrived
+	pending  []int // rows that have arrived and not started
 	now      time.Time
 	set      scheduler.Set
-	ends     instants // when running jobs end
+	ends     ends // of running jobs
 	ready    time.Time
 	gone     time.Time
 	next     time.Time // when the last decision asked to look again
@@ -95,7 +102,7 @@ func (p *player) advance() bool {
 		consider(p.trace[p.arrived].At)
 	}
 	if len(p.ends) > 0 {
-		consider(p.ends[0])
+		consider(p.ends[0].at)
 	}
 	consider(p.ready)
 	consider(p.gone)
@@ -104,12 +111,19 @@ func (p *player) advance() bool {
 		return false
 	}
 	p.now = at
-	for len(p.ends) > 0 && !p.ends[0].After(at) {
-		heap.Pop(&p.ends)
+	for len(p.ends) > 0 && !p.ends[0].at.After(at) {
+		e := heap.Pop(&p.ends).(end)
+		p.set.Learned = p.set.Learned.Ran(e.job, e.took)
 	}
 	for p.arrived < len(p.trace) && !p.trace[p.arrived].At.After(at) {
-		p.result.Jobs[p.arrived].Arrived = p.trace[p.arrived].At
+		arrived := p.trace[p.arrived].At
+		p.result.Jobs[p.arrived].Arrived = arrived
+		p.set = p.set.Arrived(p.settings, arrived, p.set.Phase != scheduler.Available)
+		p.pending = append(p.pending, p.arrived)
 		p.arrived++
+	}
+	if p.arrived == len(p.trace) {
+		p.settings.WaitCost = 0 // the trace is over: its last period ends at its boundary
 	}
 	return true
 }
@@ -134,7 +148,12 @@ func (p *player) settle() error {
 }
 
 func (p *player) demand() scheduler.Demand {
-	return scheduler.Demand{Waiting: p.arrived - p.started, Running: len(p.ends)}
+	d := scheduler.Demand{Running: len(p.ends)}
+	takes := p.runTimes()
+	for _, i := range p.pending {
+		d.Admit(p.settings, p.set, p.waiting(i, takes), p.now)
+	}
+	return d
 }
 
 func (p *player) observe() scheduler.Observed {
@@ -169,7 +188,7 @@ func (p *player) act(d scheduler.Decision) error {
 		p.result.Periods[last].Available = p.now
 	case scheduler.Start:
 		p.start()
-	case scheduler.Drain:
+	case scheduler.Drain, scheduler.Keep:
 	case scheduler.Delete:
 		if before == scheduler.Deleting {
 			p.gone = p.now.Add(p.options.Lower)
@@ -183,24 +202,56 @@ func (p *player) act(d scheduler.Decision) error {
 	return nil
 }
 
-func (p *player) start() {
-	for ; p.started < p.arrived; p.started++ {
-		j := &p.result.Jobs[p.started]
-		j.Started = p.now
-		j.Finished = p.now.Add(p.trace[p.started].Duration)
-		p.result.Waited += j.Started.Sub(j.Arrived)
-		heap.Push(&p.ends, j.Finished)
+// runTimes returns how long jobs should run, each looked up once.
+func (p *player) runTimes() func(scheduler.JobName) time.Duration {
+	known := map[scheduler.JobName]time.Duration{}
+	return func(job scheduler.JobName) time.Duration {
+		d, ok := known[job]
+		if !ok {
+			d = p.set.Learned.RunTime(job)
+			known[job] = d
+		}
+		return d
 	}
 }
 
-// instants is a heap of instants, the earliest first.
-type instants []time.Time
+func (p *player) waiting(row int, takes func(scheduler.JobName) time.Duration) scheduler.Pending {
+	a := p.trace[row]
+	return scheduler.Pending{Asked: a.At, MaxDelay: max(p.options.MaxDelay, a.MaxDelay), Takes: takes(a.Job)}
+}
 
-func (h instants) Len() int           { return len(h) }
-func (h instants) Less(i, j int) bool { return h[i].Before(h[j]) }
-func (h instants) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *instants) Push(x any)        { *h = append(*h, x.(time.Time)) }
-func (h *instants) Pop() any {
+func (p *player) start() {
+	left := p.pending[:0]
+	takes := p.runTimes()
+	for _, i := range p.pending {
+		if !p.settings.StartsNow(p.set, p.waiting(i, takes), p.now) {
+			left = append(left, i)
+			continue
+		}
+		j := &p.result.Jobs[i]
+		j.Started = p.now
+		j.Finished = p.now.Add(p.trace[i].Duration)
+		p.result.Waited += j.Started.Sub(j.Arrived)
+		heap.Push(&p.ends, end{j.Finished, p.trace[i].Duration, p.trace[i].Job})
+	}
+	p.pending = left
+}
+
+// end is when a job ends, how long it took, and which it is.
+type end struct {
+	at   time.Time
+	took time.Duration
+	job  scheduler.JobName
+}
+
+// ends is a heap, the earliest first.
+type ends []end
+
+func (h ends) Len() int           { return len(h) }
+func (h ends) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h ends) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *ends) Push(x any)        { *h = append(*h, x.(end)) }
+func (h *ends) Pop() any {
 	old := *h
 	x := old[len(old)-1]
 	*h = old[:len(old)-1]

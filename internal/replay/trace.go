@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"drawbridge/scheduler"
 )
 
 // DefaultDuration is how long a job whose duration the trace does not give runs.
@@ -23,6 +25,10 @@ const header = "arrival_epoch_s,duration_s"
 type Arrival struct {
 	At       time.Time
 	Duration time.Duration
+	// Job is the job's name, MaxDelay its own delay budget; traces in files have
+	// neither.
+	Job      scheduler.JobName
+	MaxDelay time.Duration
 }
 
 // Trace is a list of arrivals in order of time.

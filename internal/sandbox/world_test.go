@@ -48,7 +48,8 @@ type world struct {
 }
 
 // inWorld runs story in a bubble: time passes only when everything waits. Every
-// reply is recorded for the conformance check if the environment asks for it.
+// reply is recorded for the conformance check if the environment asks for it. It
+// begins at o.Start, if that is not zero.
 func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -56,7 +57,10 @@ func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.Speed, o.Record = 1, recording()
+		if !o.Start.IsZero() { // a bubble begins in 2000
+			time.Sleep(time.Until(o.Start))
+		}
+		o.Speed, o.Record, o.Start = 1, recording(), time.Time{}
 		sim := awssim.New(o)
 		defer sim.Close()
 		f := InProcess(sim, c, "http://aws.invalid", sim.RoundTripper(), zap.NewNop(), io.Discard)

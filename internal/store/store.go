@@ -4,7 +4,8 @@
 // itself, "run#ID" for a run and "lease#OWNER" for a lease. Runs that are not
 // finished, and leases, carry the attribute live, the sort key of the local
 // index of the same name: it is sparse and read consistently, so that one query
-// shows exactly what holds a set.
+// shows exactly what holds a set. Finished runs stand in the same index by when
+// their end was recorded, before all others, for what is learned from them.
 package store
 
 import (
@@ -56,6 +57,7 @@ const (
 	setItem     = "set"
 	runPrefix   = "run#"
 	leasePrefix = "lease#"
+	donePrefix  = "done#"
 	noteItem    = "note"
 )
 
@@ -198,9 +200,9 @@ func (s *Store) Live(ctx context.Context, name scheduler.SetName) ([]scheduler.R
 	for {
 		out, err := s.api.Query(ctx, &dynamodb.QueryInput{
 			TableName: &s.table, IndexName: aws.String(attrLive), ConsistentRead: aws.Bool(true), ExclusiveStartKey: from,
-			KeyConditionExpression:    aws.String("#set = :set"),
-			ExpressionAttributeNames:  map[string]string{"#set": attrSet},
-			ExpressionAttributeValues: attributes{":set": text(string(name))},
+			KeyConditionExpression:    aws.String("#set = :set AND #live >= :lease"),
+			ExpressionAttributeNames:  map[string]string{"#set": attrSet, "#live": attrLive},
+			ExpressionAttributeValues: attributes{":set": text(string(name)), ":lease": text(leasePrefix)},
 		})
 		if err != nil {
 			return nil, nil, awserr.Mark(err, "list what holds set %s", name)
@@ -226,6 +228,40 @@ func (s *Store) Live(ctx context.Context, name scheduler.SetName) ([]scheduler.R
 	}
 }
 
+// sortable writes an instant so that texts are in the order of instants.
+func sortable(t time.Time) string { return t.UTC().Format("20060102T150405.000000000") }
+
+// maxEnded bounds what Ended returns at once.
+const maxEnded = 1000
+
+// Ended returns runs whose end was recorded after an instant, in that order, at
+// most a thousand.
+func (s *Store) Ended(ctx context.Context, name scheduler.SetName, after time.Time) ([]scheduler.Run, error) {
+	var runs []scheduler.Run
+	var from attributes
+	for {
+		out, err := s.api.Query(ctx, &dynamodb.QueryInput{
+			TableName: &s.table, IndexName: aws.String(attrLive), ConsistentRead: aws.Bool(true), ExclusiveStartKey: from, Limit: aws.Int32(maxEnded),
+			KeyConditionExpression:    aws.String("#set = :set AND #live BETWEEN :after AND :last"),
+			ExpressionAttributeNames:  map[string]string{"#set": attrSet, "#live": attrLive},
+			ExpressionAttributeValues: attributes{":set": text(string(name)), ":after": text(donePrefix + sortable(after.Add(time.Nanosecond))), ":last": text(donePrefix + "~")},
+		})
+		if err != nil {
+			return nil, awserr.Mark(err, "list the runs of set %s that have ended", name)
+		}
+		for _, item := range out.Items {
+			var r scheduler.Run
+			if err := dataOf(item, &r); err != nil {
+				return nil, fmt.Errorf("list the runs of set %s that have ended: %w", name, err)
+			}
+			runs = append(runs, r)
+		}
+		if from = out.LastEvaluatedKey; len(from) == 0 || len(runs) >= maxEnded {
+			return runs, nil
+		}
+	}
+}
+
 func runItem(r scheduler.Run) (attributes, error) {
 	data, err := encode(r)
 	if err != nil {
@@ -235,8 +271,11 @@ func runItem(r scheduler.Run) (attributes, error) {
 	item[attrProgress], item[attrAttempt], item[attrData] = text(string(r.State)), number(int64(r.Attempt)), data
 	if r.State == scheduler.Finished {
 		item[attrExpires] = number(r.FinishedAt.Add(keepFinished).Unix())
+		if !r.RecordedAt.IsZero() {
+			item[attrLive] = text(donePrefix + sortable(r.RecordedAt) + "#" + string(r.ID))
+		}
 	} else {
-		item[attrLive] = text(runPrefix + r.ReceivedAt.UTC().Format("20060102T150405.000000000") + "#" + string(r.ID))
+		item[attrLive] = text(runPrefix + sortable(r.ReceivedAt) + "#" + string(r.ID))
 	}
 	return item, nil
 }

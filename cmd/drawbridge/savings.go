@@ -1,0 +1,127 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"drawbridge/endpoints"
+	"drawbridge/internal/app"
+	"drawbridge/internal/output"
+	"drawbridge/internal/prices"
+	"drawbridge/internal/savings"
+	"drawbridge/scheduler"
+)
+
+type savingsCmd struct {
+	awsFlags
+	Set scheduler.SetName `arg:"" optional:"" help:"Set. Default: all."`
+}
+
+// Help is the longer text of --help; kong calls it.
+func (savingsCmd) Help() string {
+	return "The recorded runs (90 days) are replayed through the decisions that are in use now, with other settings. Nothing is changed."
+}
+
+// Run says what the recorded history would have cost otherwise.
+func (c *savingsCmd) Run(ctx context.Context, s streams) error {
+	ss, err := c.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	a, err := ss.installed(ctx)
+	if err != nil {
+		return err
+	}
+	sets := slices.Sorted(maps.Keys(a.Config.Sets))
+	if c.Set != "" {
+		host, err := hostOf(a, c.Set)
+		if err != nil {
+			return err
+		}
+		sets = []scheduler.SetName{host}
+	}
+	out := []savings.Report{}
+	for _, name := range sets {
+		r, err := ss.savings(ctx, a, name)
+		if err != nil {
+			return err
+		}
+		out = append(out, r)
+	}
+	return ss.print(out, func(w io.Writer, style output.Style) error { return writeSavings(w, style, out) })
+}
+
+// savings replays the recorded runs of a set.
+func (s *session) savings(ctx context.Context, a *app.App, name scheduler.SetName) (savings.Report, error) {
+	runs, err := a.Store.Runs(ctx, name)
+	if err != nil {
+		return savings.Report{}, err
+	}
+	set, err := a.Store.LoadSet(ctx, name)
+	if err != nil {
+		return savings.Report{}, err
+	}
+	table, err := prices.Table()
+	if err != nil {
+		return savings.Report{}, err
+	}
+	known, _ := table.In(s.place.Region)
+	settings := a.Config.Settings()[name]
+	in := savings.Input{Set: name, Runs: runs, Settings: settings, Learned: set.Learned, Now: s.clock.Now(), EndpointHours: cmp.Or(set.PerHour, settings.HoursPerHour), Price: cmp.Or(a.Config.EndpointPrice, known.Endpoint)}
+	seen := map[endpoints.ServiceID]bool{}
+	for _, job := range slices.Sorted(maps.Keys(a.Config.Jobs)) {
+		if host, err := hostOf(a, a.Config.Jobs[job].Set); err != nil || host != name {
+			continue
+		}
+		r, _, err := a.Tasks.Requirements(ctx, job)
+		if err != nil {
+			continue // one that cannot be read has nothing to spare
+		}
+		for _, x := range r.Avoidable {
+			if !seen[x.Service] {
+				in.Avoidable = append(in.Avoidable, savings.Avoidable{Service: string(x.Service), How: x.How})
+			}
+			seen[x.Service] = true
+		}
+	}
+	return savings.Make(in)
+}
+
+func writeSavings(w io.Writer, style output.Style, reports []savings.Report) error {
+	for i, r := range reports {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		head := fmt.Sprintf("Set %s: no run is recorded yet.", r.Set)
+		if r.Runs > 0 {
+			head = fmt.Sprintf("Set %s, %s from %s to %s:", r.Set, count(r.Runs, "run"), r.From.Format("2006-01-02 15:04"), r.Until.Format("2006-01-02 15:04"))
+		}
+		fmt.Fprintln(w, head)
+		if r.Runs == 0 {
+			continue
+		}
+		fmt.Fprintln(w)
+		t := output.NewRows(style, "OPTION", "PAID HOURS", "ENDPOINT-HOURS", "USD", "MEAN WAIT")
+		for _, o := range r.Options {
+			usd := "-"
+			if o.USD != nil {
+				usd = fmt.Sprintf("%.2f", *o.USD)
+			}
+			t.Add(o.Name, fmt.Sprint(o.Hours), fmt.Sprint(o.EndpointHours), usd, fmt.Sprintf("%.0fs", o.MeanWait))
+		}
+		if err := t.Write(w); err != nil {
+			return err
+		}
+		for _, text := range r.Advice {
+			fmt.Fprintln(w)
+			if err := style.Println(w, "%s", text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

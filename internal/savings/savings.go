@@ -1,0 +1,192 @@
+// Package savings says what a set's recorded runs would have cost otherwise: with the
+// endpoints left up, with a delay budget, with fewer services.
+package savings
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"drawbridge/internal/replay"
+	"drawbridge/scheduler"
+)
+
+// Input is a set with its history.
+type Input struct {
+	Set scheduler.SetName
+	// Runs are those that are recorded, finished or not.
+	Runs     []scheduler.Run
+	Settings scheduler.Settings
+	Learned  scheduler.Learned
+	// Now is when the history ends.
+	Now time.Time
+	// EndpointHours is how many endpoint-hours an hour of the set is billed as, Price
+	// what one costs in USD; 0 is not known.
+	EndpointHours int
+	Price         float64
+	// Avoidable are services that the jobs could do without, and how.
+	Avoidable []Avoidable
+}
+
+// Avoidable is a service that could be done without.
+type Avoidable struct{ Service, How string }
+
+// Option is one way, over the history.
+type Option struct {
+	Name string `json:"option"`
+	// Hours are paid hours of the set, EndpointHours what they are billed as.
+	Hours         int `json:"hours"`
+	EndpointHours int `json:"endpointHours"`
+	// USD is nil if the price is not known.
+	USD *float64 `json:"usd"`
+	// MeanWait is how long a run waits on the mean, in seconds.
+	MeanWait float64 `json:"meanWaitSeconds"`
+}
+
+// Report is what the history says.
+type Report struct {
+	Set scheduler.SetName `json:"set"`
+	// From is when the first recorded run arrived; Runs is how many there are.
+	From    time.Time `json:"from"`
+	Until   time.Time `json:"until"`
+	Runs    int       `json:"runs"`
+	Options []Option  `json:"options"`
+	Advice  []string  `json:"advice"`
+}
+
+// The options' names.
+const (
+	AsConfigured = "as configured"
+	AlwaysOn     = "always on"
+)
+
+// budgets are the delay budgets that are tried.
+var budgets = []time.Duration{10 * time.Minute, time.Hour, 4 * time.Hour}
+
+// enough is how many runs make a history, worth how much an option has to save, as a
+// share, to be advised.
+const (
+	enough = 5
+	worth  = 0.05
+	// hardly is how much more always-on may cost to be worth its peace.
+	hardly = 1.03
+)
+
+// Make replays the history through the decisions that are in use now.
+func Make(in Input) (Report, error) {
+	t := in.trace()
+	r := Report{Set: in.Set, Until: in.Now.UTC(), Runs: len(t.Arrivals), Options: []Option{}, Advice: []string{}}
+	if r.Runs == 0 {
+		r.Advice = append(r.Advice, "No run is recorded yet.")
+		return r, nil
+	}
+	r.From = t.Arrivals[0].At.UTC()
+	s := in.Settings.WithLearned(in.Learned)
+	o := replay.Options{Basis: s.Basis, Raise: s.Raise, Lower: s.Margin, WaitCost: s.WaitCost, HourCost: s.HourCost}
+	base, err := replay.Run(t, o)
+	if err != nil {
+		return r, err
+	}
+	now := in.option(AsConfigured, base.Hours, base.Waited, r.Runs)
+	r.Options = append(r.Options, now)
+	always := in.option(AlwaysOn, scheduler.PaidHours(s.Basis, r.From, in.Now), 0, r.Runs)
+	r.Options = append(r.Options, always)
+	if r.Runs < enough {
+		r.Advice = append(r.Advice, fmt.Sprintf("%d runs are too few for advice.", r.Runs))
+		return r, nil
+	}
+	if float64(always.Hours) <= hardly*float64(now.Hours) || s.WaitCost > 0 && in.money(always, 0) < in.money(now, base.Waited) {
+		r.Advice = append(r.Advice, fmt.Sprintf("Leaving the endpoints up would have cost less, or hardly more: %d paid hours against %d, and no run would have waited.", always.Hours, now.Hours))
+	}
+	r.Advice = append(r.Advice, in.delays(t, o, now, base.Waited, &r)...)
+	for _, a := range in.Avoidable {
+		if in.EndpointHours == 0 {
+			break
+		}
+		text := fmt.Sprintf("Without %s one endpoint in %d would not have been paid", a.Service, in.EndpointHours)
+		if now.USD != nil {
+			text += fmt.Sprintf(", %.2f USD", *now.USD/float64(in.EndpointHours))
+		}
+		r.Advice = append(r.Advice, text+": "+a.How+".")
+	}
+	return r, nil
+}
+
+// delays tries delay budgets, and advises the shortest that saves something and each
+// longer one that saves clearly more.
+func (in Input) delays(t replay.Trace, o replay.Options, now Option, waited time.Duration, r *Report) []string {
+	var out []string
+	saved := 0.0
+	for _, d := range budgets {
+		o.MaxDelay = d
+		x, err := replay.Run(t, o)
+		if err != nil {
+			continue
+		}
+		option := in.option("maxDelay "+duration(d), x.Hours, x.Waited, r.Runs)
+		r.Options = append(r.Options, option)
+		share := 1 - float64(option.Hours)/float64(now.Hours)
+		if o.WaitCost > 0 { // then the wait has its price
+			share = 1 - in.money(option, x.Waited)/in.money(now, waited)
+		}
+		if share < saved+worth {
+			continue
+		}
+		saved = share
+		text := fmt.Sprintf("A maxDelay of %s for all jobs would have saved %.0f %%", duration(d), 100*share)
+		if now.USD != nil {
+			text += fmt.Sprintf(", %.2f USD", *now.USD-*option.USD)
+		}
+		out = append(out, fmt.Sprintf("%s; runs would have waited %s on the mean in place of %s.", text, duration(time.Duration(option.MeanWait)*time.Second), duration(time.Duration(now.MeanWait)*time.Second)))
+	}
+	return out
+}
+
+// trace turns runs into arrivals. A run that has not ended took as long as it has, or
+// as one of its job is expected to.
+func (in Input) trace() replay.Trace {
+	t := replay.Trace{Name: string(in.Set)}
+	for _, r := range in.Runs {
+		if r.Outcome == scheduler.DeadLettered {
+			continue
+		}
+		took := in.Learned.RunTime(r.Job)
+		switch {
+		case !r.FinishedAt.IsZero() && !r.StartedAt.IsZero():
+			took = max(r.FinishedAt.Sub(r.StartedAt), 0)
+		case !r.StartedAt.IsZero():
+			took = max(in.Now.Sub(r.StartedAt), took)
+		}
+		t.Arrivals = append(t.Arrivals, replay.Arrival{At: r.ReceivedAt, Duration: took, Job: r.Job, MaxDelay: r.MaxDelay})
+	}
+	slices.SortStableFunc(t.Arrivals, func(a, b replay.Arrival) int { return a.At.Compare(b.At) })
+	return t
+}
+
+func (in Input) option(name string, hours int, waited time.Duration, runs int) Option {
+	o := Option{Name: name, Hours: hours, EndpointHours: hours * in.EndpointHours, MeanWait: math.Round(waited.Seconds() / float64(runs))}
+	if in.Price > 0 {
+		usd := math.Round(float64(o.EndpointHours)*in.Price*100) / 100
+		o.USD = &usd
+	}
+	return o
+}
+
+// money is what an option costs with its waits.
+func (in Input) money(o Option, waited time.Duration) float64 {
+	return float64(o.Hours)*in.Settings.HourCost + in.Settings.WaitCost*waited.Hours()
+}
+
+// duration writes whole minutes, or seconds below one.
+func duration(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return d.Round(time.Second).String()
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(math.Round(d.Minutes())))
+	}
+	return fmt.Sprintf("%.1fh", d.Hours())
+}

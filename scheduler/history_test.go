@@ -1,0 +1,141 @@
+package scheduler
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var monday = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+
+// seen returns the history of arrivals.
+func seen(arrivals ...time.Time) History {
+	var h History
+	for _, at := range arrivals {
+		h = h.Saw(at)
+	}
+	return h
+}
+
+// working returns one arrival at nine on each working day of some weeks.
+func working(weeks int) []time.Time {
+	var out []time.Time
+	for day := range 7 * weeks {
+		if at := monday.AddDate(0, 0, day).Add(9*time.Hour + 10*time.Minute); at.Weekday() != time.Saturday && at.Weekday() != time.Sunday {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
+// TestHistoryKnowsTheSeason tells the hour in which something comes from the others.
+func TestHistoryKnowsTheSeason(t *testing.T) {
+	h := seen(working(8)...)
+	next := monday.AddDate(0, 0, 56)
+	for _, tt := range []struct {
+		name        string
+		now, at     time.Time
+		least, most float64
+	}{
+		{"Monday at nine, on Sunday evening", next.Add(-3 * time.Hour), next.Add(9 * time.Hour), 0.5, 1},
+		{"Monday at nine, at nine", next.Add(9 * time.Hour), next.Add(9 * time.Hour), 0.5, 1},
+		{"Monday night", next.Add(3 * time.Hour), next.Add(3 * time.Hour), 0, 0.1},
+		{"Sunday at nine", next.Add(-15 * time.Hour), next.Add(-15 * time.Hour), 0, 0.2},
+	} {
+		if got := h.Chance(tt.now, tt.at); got < tt.least || got > tt.most {
+			t.Errorf("%s: chance %.3f, want %.2f to %.2f", tt.name, got, tt.least, tt.most)
+		}
+	}
+	if got := new(History).Chance(monday, monday); got != 0 {
+		t.Errorf("without any arrival the chance is %g", got)
+	}
+}
+
+// TestHistoryIsBounded: after a hundred thousand arrivals what is learned is as large
+// as after a thousand, and every chance is one.
+func TestHistoryIsBounded(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	set := Set{}
+	at := monday
+	for n := range 100_000 {
+		at = at.Add(time.Duration(random.ExpFloat64() * float64(20*time.Minute)))
+		set = set.Arrived(Settings{WaitCost: 5, HourCost: 0.07, Raise: 150 * time.Second}, at, n%7 == 0)
+		set.Learned = set.Learned.Ran(JobName(string(rune('a'+n%40))), time.Duration(random.IntN(1e9))*time.Microsecond)
+		set.Learned.Raise, set.Learned.Lower = set.Learned.Raise.add(time.Duration(random.IntN(2e11))), set.Learned.Lower.add(time.Duration(random.IntN(2e11)))
+	}
+	text, err := json.Marshal(set.Learned)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(text) > 8<<10 || len(set.Learned.Runs) > maxJobs {
+		t.Errorf("what is learned takes %d bytes and %d jobs, want 8 KB and %d", len(text), len(set.Learned.Runs), maxJobs)
+	}
+	var again Learned
+	if err := json.Unmarshal(text, &again); err != nil || again.History != set.Learned.History {
+		t.Errorf("what is learned does not survive the store: %v", err)
+	}
+}
+
+// TestHistoryTakesAnything: chances are probabilities, and a long silence closed at
+// once is like one closed hour by hour.
+func TestHistoryTakesAnything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := History{}
+		at := monday.Add(time.Duration(rapid.Int64Range(0, 1e15).Draw(t, "begin")))
+		for range rapid.IntRange(1, 60).Draw(t, "arrivals") {
+			at = at.Add(time.Duration(rapid.Int64Range(-1e9, 2e15).Draw(t, "gap")))
+			h = h.Saw(at)
+		}
+		silence := time.Duration(rapid.Int64Range(0, 9e15).Draw(t, "silence"))
+		for n := range 30 {
+			p := h.Chance(at.Add(silence), at.Add(silence+time.Duration(n)*17*time.Minute))
+			if math.IsNaN(p) || p < 0 || p > 1 {
+				t.Fatalf("chance %g", p)
+			}
+		}
+		if h.Hour < h.First || len(h.Week) != weekHours {
+			t.Fatalf("hours %d to %d", h.First, h.Hour)
+		}
+	})
+	slow, quick := seen(working(6)...), seen(working(6)...)
+	end := hourOf(quick.Last) + quietHours + 3*weekHours
+	for slow.Hour < end {
+		slow.close()
+	}
+	quick = quick.until(float64(end) * 3600)
+	for i := range slow.Week {
+		if d := int(slow.Week[i]) - int(quick.Week[i]); d < -3 || d > 3 { // each rounds down
+			t.Errorf("hour %d of the week: %d and %d thousandths", i, slow.Week[i], quick.Week[i])
+		}
+	}
+	for i := range slow.Recent {
+		if d := slow.Recent[i] - quick.Recent[i]; d < -1e-3 || d > 1e-3 {
+			t.Errorf("recent %d: %g and %g", i, slow.Recent[i], quick.Recent[i])
+		}
+	}
+}
+
+// BenchmarkDecide decides about an idle set at the end of an hour, and about one that
+// is absent and looks a day ahead.
+func BenchmarkDecide(b *testing.B) {
+	s := Settings{Basis: Creation, Margin: 2 * time.Minute, Lower: 2 * time.Minute, Raise: 150 * time.Second, WaitCost: 0.5, HourCost: 0.07, MaxFailures: 5}
+	set := Set{Learned: Learned{History: seen(working(20)...)}}
+	last := set.Learned.lastArrival()
+	for _, tt := range []struct {
+		name  string
+		phase Phase
+		now   time.Time
+	}{{"keep", Available, last.Add(58 * time.Minute)}, {"ahead", Absent, last.Add(3 * time.Hour)}} {
+		b.Run(tt.name, func(b *testing.B) {
+			set.Phase, set.BilledFrom = tt.phase, last
+			b.ReportAllocs()
+			for b.Loop() {
+				Decide(tt.now, s, set, Demand{}, Observed{})
+			}
+		})
+	}
+}

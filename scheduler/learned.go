@@ -1,0 +1,166 @@
+package scheduler
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
+
+// Learned is what a set has learned from what it saw: how long creations,
+// deletions and runs take, and when runs arrive. It is bounded, whatever was
+// seen.
+type Learned struct {
+	// Until is up to when arrivals and ends of runs are learned.
+	Until time.Time `json:",omitzero"`
+	// Raise and Lower are the last creations and deletions, Runs the last run times of
+	// each job.
+	Raise, Lower Times             `json:",omitempty"`
+	Runs         map[JobName]Times `json:",omitempty"`
+	// History is when runs arrived, Luck what following it has cost.
+	History History `json:",omitzero"`
+	Luck    Luck    `json:",omitzero"`
+}
+
+// settled is how old what is learned has to be: by then all that is older is
+// written down, whoever wrote it and by whatever clock.
+const settled = time.Minute
+
+// Learn returns the set with what its runs teach, those that live and those whose end
+// was recorded since Learned.Until, and whether that is anything.
+func (set Set) Learn(s Settings, now time.Time, live, ended []Run) (Set, bool) {
+	until := now.Add(-settled)
+	fresh := func(t time.Time) bool { return t.After(set.Learned.Until) && !t.After(until) }
+	var arrived, ran []Run
+	for _, r := range slices.Concat(live, ended) {
+		if fresh(r.ReceivedAt) {
+			arrived = append(arrived, r)
+		}
+	}
+	for _, r := range ended {
+		if fresh(r.RecordedAt) && r.Outcome != DeadLettered && r.Outcome != Lost && !r.StartedAt.IsZero() && r.FinishedAt.After(r.StartedAt) {
+			ran = append(ran, r)
+		}
+	}
+	if len(arrived)+len(ran) == 0 {
+		return set, false
+	}
+	slices.SortFunc(arrived, func(a, b Run) int { return a.ReceivedAt.Compare(b.ReceivedAt) })
+	for _, r := range arrived {
+		set = set.Arrived(s, r.ReceivedAt, r.StartedAt.IsZero() || r.StartedAt.Sub(r.ReceivedAt) > s.Settle+wakeUp)
+	}
+	for _, r := range ran {
+		set.Learned = set.Learned.Ran(r.Job, r.FinishedAt.Sub(r.StartedAt))
+	}
+	set.Learned.Until = until
+	return set, true
+}
+
+// enoughTimes is how many creations and deletions make the set trust them.
+const enoughTimes = 3
+
+// caution is added to the time that deletions take.
+const caution = 30 * time.Second
+
+// WithLearned returns the settings as decisions use them: with the times that the set
+// has learned.
+func (s Settings) WithLearned(l Learned) Settings { return s.learned(l) }
+
+// learned returns the settings with the times that the set has learned in place of
+// the presumed ones.
+func (s Settings) learned(l Learned) Settings {
+	if !s.Learns {
+		return s
+	}
+	s.Learns = false
+	if len(l.Raise) >= enoughTimes {
+		s.Raise = l.Raise.quantile(mostly, s.Raise)
+	}
+	if len(l.Lower) < enoughTimes {
+		return s
+	}
+	s.Lower = l.Lower.quantile(mostly, s.Lower-caution) + caution
+	if !s.FixedMargin {
+		s.Margin = s.Lower + DefaultMargin - DefaultLower
+	}
+	s.Margin = min(s.Margin, maxMargin)
+	s.Lower = min(s.Lower, s.Margin)
+	return s
+}
+
+// maxMargin bounds what is learned: a set that takes longer to go pays the next hour.
+const maxMargin = 30 * time.Minute
+
+// Times are the last durations of one kind, in seconds, the newest last.
+type Times []float64
+
+const (
+	// maxTimes is how many durations are kept of a kind, maxJobs of how many jobs.
+	maxTimes, maxJobs = 20, 20
+	// timesDecay is how much less each older one counts than the next.
+	timesDecay = 0.95
+	// mostly is the quantile that a duration is expected to stay below.
+	mostly = 0.9
+	// priorWeight is how much the presumed duration counts; after five others it no
+	// longer stands in the way.
+	priorWeight = 0.5
+)
+
+// add returns the times with another one.
+func (t Times) add(d time.Duration) Times {
+	if len(t) >= maxTimes {
+		t = t[len(t)-maxTimes+1:]
+	}
+	return append(slices.Clone(t), math.Round(d.Seconds()*1000)/1000)
+}
+
+// quantile returns the duration that the given share of times stays below, newer
+// ones counting more, and prior half as much as the newest.
+func (t Times) quantile(share float64, prior time.Duration) time.Duration {
+	type entry struct{ seconds, weight float64 }
+	var space [maxTimes + 1]entry
+	all := append(space[:0], entry{prior.Seconds(), priorWeight})
+	weight, sum := 1.0, priorWeight
+	for i := len(t) - 1; i >= 0 && len(all) < len(space); i-- {
+		all = append(all, entry{t[i], weight})
+		sum += weight
+		weight *= timesDecay
+	}
+	slices.SortFunc(all, func(a, b entry) int { return cmp.Compare(a.seconds, b.seconds) })
+	below := 0.0
+	for _, e := range all {
+		if below += e.weight; below >= share*sum {
+			return time.Duration(e.seconds * float64(time.Second))
+		}
+	}
+	return time.Duration(all[len(all)-1].seconds * float64(time.Second))
+}
+
+// DefaultRunTime is how long a run is expected to take before any has ended.
+const DefaultRunTime = 5 * time.Minute
+
+// RunTime returns how long a run of the job should take at most: most of those
+// that were seen took less.
+func (l Learned) RunTime(job JobName) time.Duration {
+	return l.Runs[job].quantile(mostly, DefaultRunTime)
+}
+
+// Ran returns what is learned with a run that took d.
+func (l Learned) Ran(job JobName, d time.Duration) Learned {
+	runs := make(map[JobName]Times, len(l.Runs)+1)
+	for j, t := range l.Runs {
+		runs[j] = t
+	}
+	runs[job] = runs[job].add(d)
+	for len(runs) > maxJobs { // the one that is known least
+		least := job
+		for j, t := range runs {
+			if j != job && (least == job || len(t) < len(runs[least]) || len(t) == len(runs[least]) && j < least) {
+				least = j
+			}
+		}
+		delete(runs, least)
+	}
+	l.Runs = runs
+	return l
+}

@@ -1,0 +1,78 @@
+package scheduler
+
+import (
+	"fmt"
+	"time"
+)
+
+// Schedule says when runs of a job start by themselves. The set is raised before.
+type Schedule struct {
+	Job      JobName
+	MaxDelay time.Duration
+	Times    interface {
+		// Next returns the first time after t; zero if there is none.
+		Next(t time.Time) time.Time
+	}
+}
+
+// Due is a time at which a scheduled run starts.
+type Due struct {
+	Job JobName
+	At  time.Time
+}
+
+// Event is the id of the event that stands for it: the same for the same time, so
+// that the run counts once.
+func (d Due) Event() string { return "schedule-" + d.At.UTC().Format("20060102T150405Z") }
+
+// tooLate is how long after its time a scheduled run is still started, if nobody was
+// there before.
+const tooLate = time.Hour
+
+// due returns the next time of each schedule that has not been asked for yet: the
+// earliest of them, and the earliest of those that may not wait; zero if there is
+// none.
+func (s Settings) due(set Set, now time.Time) (next, prompt Due) {
+	for _, x := range s.Schedules {
+		seen := set.Scheduled[x.Job]
+		if seen.IsZero() { // nobody has taken note of it yet
+			continue
+		}
+		at := x.Times.Next(latest(seen, now.Add(-tooLate)))
+		if at.IsZero() {
+			continue
+		}
+		if next.At.IsZero() || at.Before(next.At) {
+			next = Due{x.Job, at}
+		}
+		if x.MaxDelay == 0 && (prompt.At.IsZero() || at.Before(prompt.At)) {
+			prompt = Due{x.Job, at}
+		}
+	}
+	return next, prompt
+}
+
+// noted returns the set with every schedule taken note of at now, and whether any was
+// new.
+func (set Set) noted(s Settings, now time.Time) (Set, bool) {
+	fresh := false
+	seen := map[JobName]time.Time{}
+	for _, x := range s.Schedules {
+		at, ok := set.Scheduled[x.Job]
+		if !ok {
+			at, fresh = now, true
+		}
+		seen[x.Job] = at
+	}
+	if fresh {
+		set.Scheduled = seen
+	}
+	return set, fresh
+}
+
+// raiseAt returns when a set has to be raised at the latest to be usable at a time.
+func (s Settings) raiseAt(at time.Time) time.Time { return at.Add(-s.Raise - s.Late) }
+
+func (d Due) String() string {
+	return fmt.Sprintf("job %s is scheduled for %s", d.Job, d.At.UTC().Format("2006-01-02 15:04:05"))
+}

@@ -1,0 +1,123 @@
+package scheduler
+
+import (
+	"fmt"
+	"time"
+)
+
+// Pending is a run that has no task yet, as far as the choice of its hour depends
+// on it.
+type Pending struct {
+	// Asked is when it was recorded, MaxDelay how long it may wait beside the raising
+	// and lowering of the set, Takes how long its task should run.
+	Asked           time.Time
+	MaxDelay, Takes time.Duration
+}
+
+// pending returns the run as one that waits.
+func (r Run) pending(l Learned) Pending {
+	return Pending{Asked: r.ReceivedAt, MaxDelay: r.MaxDelay, Takes: l.RunTime(r.Job)}
+}
+
+// StartBy returns when the run has to have started: it waits no longer than its
+// budget, one deletion and one creation.
+func (p Pending) StartBy(s Settings) time.Time { return p.Asked.Add(p.MaxDelay + s.Lower + s.Raise) }
+
+// CreateAt returns when a generation has to begin at the latest for p, if none is
+// up: as late as its budget allows, as an hour that is bought later covers more of
+// what is still to come. On the clock basis that is the beginning of the last clock
+// hour that is early enough, so that the hour is used whole; if p came in that very
+// hour, at once.
+func (s Settings) CreateAt(p Pending) time.Time {
+	last := p.StartBy(s).Add(-s.Raise - s.Late)
+	if s.Basis == Clock {
+		if hour := clockHour(last); hour.After(p.Asked) {
+			return hour
+		}
+		return p.Asked
+	}
+	if p.MaxDelay == 0 || last.Before(p.Asked) {
+		return p.Asked
+	}
+	return last
+}
+
+// StartsNow says whether p is to be started in the set that is up, rather than in
+// the next generation: if it should end within the paid hour, if it cannot wait for
+// the next one, or if it takes so long that the hours that are paid already save
+// one.
+func (s Settings) StartsNow(set Set, p Pending, now time.Time) bool {
+	boundary, first, _ := s.window(set.BilledFrom, now)
+	left := first.Sub(now)
+	if set.NoStack || p.Takes <= left || s.CreateAt(p).Before(boundary) {
+		return true
+	}
+	return hoursOf(p.Takes-left) < hoursOf(p.Takes+s.Raise+s.Margin)
+}
+
+// hoursOf is how many hours d needs.
+func hoursOf(d time.Duration) int {
+	if d <= 0 {
+		return 0
+	}
+	return int((d + PaidHour - 1) / PaidHour)
+}
+
+// Admit counts a waiting run: as one to be started in the set as it stands, or as
+// one that is put off.
+func (d *Demand) Admit(s Settings, set Set, p Pending, now time.Time) {
+	switch set.Phase {
+	case Available, Draining:
+		if s.StartsNow(set, p, now) {
+			d.Waiting++
+			return
+		}
+		d.Deferred++
+	default:
+		d.Waiting++
+	}
+	if at := s.CreateAt(p); d.CreateAt.IsZero() || at.Before(d.CreateAt) {
+		d.CreateAt = at
+	}
+}
+
+// WhyWaiting says in a sentence why a run that waits does not start at once.
+func WhyWaiting(now time.Time, s Settings, set Set, run Run) string {
+	s = s.learned(set.Learned)
+	p := run.pending(set.Learned)
+	switch set.Phase {
+	case Available, Draining:
+		if set.Serves(run) && !s.StartsNow(set, p, now) {
+			boundary, _, _ := s.window(set.BilledFrom, now)
+			return fmt.Sprintf("would hardly end before the paid hour does at %s (runs of %s take up to %s), and may wait for the next set", clockTime(boundary), run.Job, p.Takes.Round(time.Second))
+		}
+	case Absent, Deleting:
+		if at := s.CreateAt(p); at.After(now) && at.After(set.PaidUntil) {
+			return s.whyLater(at)
+		}
+	}
+	return run.Reason
+}
+
+// Summary says in sentences what the set has learned; none if it is nothing.
+func (l Learned) Summary(s Settings, jobs []JobName) []string {
+	var out []string
+	if len(l.Raise) >= enoughTimes && len(l.Lower) >= enoughTimes {
+		t := s.learned(l)
+		out = append(out, fmt.Sprintf("Creations take up to %s, deletions up to %s; a deletion begins %s before the end of a paid hour.", t.Raise.Round(time.Second), (t.Lower-caution).Round(time.Second), t.Margin.Round(time.Second)))
+	}
+	for _, j := range jobs {
+		if len(l.Runs[j]) > 0 {
+			out = append(out, fmt.Sprintf("Runs of %s take up to %s, by the last %d.", j, l.RunTime(j).Round(time.Second), len(l.Runs[j])))
+		}
+	}
+	return out
+}
+
+// whyLater says why a run that waits is put off.
+func (s Settings) whyLater(at time.Time) string {
+	if s.Basis == Clock {
+		return fmt.Sprintf("may wait until %s, when an hour begins that is used whole", clockTime(at))
+	}
+	return fmt.Sprintf("may wait until %s: an hour bought later covers more of what is still to come", clockTime(at))
+}
