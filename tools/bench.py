@@ -194,9 +194,25 @@ def simulate():
         row("simulate: 200,000 arrivals", f"{large:.2f} s", "at most 5 s", large <= 5)
 
 
+def decisions():
+    out = subprocess.run(["go", "test", "./scheduler", "-run", "^$", "-bench", "Decide", "-benchtime", "2000x", "-count", "3"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in ("keep", "ahead"):
+        took = min(float(line.split()[2]) for line in out.splitlines() if line.startswith(f"BenchmarkDecide/{name}"))
+        row(f"decide: {name}, with a price on waiting", f"{took / 1000:.1f} us", "at most 20 us", took <= 20000)
+
+
+def policies():
+    p = subprocess.run(["go", "test", "./internal/replay", "-count", "1", "-run", "TestPolicyTable", "-v"], cwd=ROOT, capture_output=True, text=True, env=dict(ENV, DRAWBRIDGE_TABLE="1"))
+    print()
+    for line in p.stdout.splitlines():
+        if "table_test.go" in line:
+            print(line.split(": ", 1)[1])
+    row("policies, by recorded arrivals", "", "each row it has to reach", p.returncode == 0)
+
+
 def main():
     print("measured in this run; ratios are against the thing named\n")
-    for part in (paths, thousand, cold_start, simulate):
+    for part in (paths, thousand, cold_start, simulate, decisions, policies):
         part()
     if missed:
         sys.exit(f"bench: {len(missed)} bounds missed")

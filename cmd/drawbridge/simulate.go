@@ -11,8 +11,8 @@ import (
 	"drawbridge/scheduler"
 )
 
-// policyName is the one policy there is: hold until the end of the paid hour,
-// delete what is idle then.
+// policyName is the one policy there is: hold until the end of the paid hour, delete
+// what is idle then, but for what --max-delay and --wait-cost change.
 const policyName = "boundary"
 
 type simulateCmd struct {
@@ -20,8 +20,8 @@ type simulateCmd struct {
 	Billing  string        `help:"Where paid hours begin: ${enum}." enum:"clock,creation" default:"clock"`
 	Raise    time.Duration `help:"How long a creation takes." default:"150s"`
 	Lower    time.Duration `help:"How long a deletion takes." default:"120s"`
-	MaxDelay time.Duration `help:"How long a job may wait beside its endpoints' creation. The boundary policy starts every job as soon as it can." default:"0s"`
-	WaitCost float64       `help:"Price of an hour of waiting in USD, counted into the cost." default:"0"`
+	MaxDelay time.Duration `help:"How long a job may wait beside a creation and a deletion." default:"0s"`
+	WaitCost float64       `help:"Price of an hour of waiting in USD: counted into the cost, and weighed against the hours." default:"0"`
 	Price    float64       `help:"Price of an endpoint-hour in one zone in USD." default:"0.014"`
 	Services int           `help:"Number of interface endpoints." default:"5"`
 	Zones    int           `help:"Number of zones." default:"1"`

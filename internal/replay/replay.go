@@ -19,6 +19,8 @@ type Options struct {
 	// WaitCost is what an hour of a job's waiting costs, HourCost an hour of the
 	// whole set, in USD.
 	WaitCost, HourCost float64
+	// Unlearned keeps run times from being learned, to show what that is worth.
+	Unlearned bool
 }
 
 // Period is one life of the endpoints.
@@ -113,7 +115,9 @@ func (p *player) advance() bool {
 	p.now = at
 	for len(p.ends) > 0 && !p.ends[0].at.After(at) {
 		e := heap.Pop(&p.ends).(end)
-		p.set.Learned = p.set.Learned.Ran(e.job, e.took)
+		if !p.options.Unlearned {
+			p.set.Learned = p.set.Learned.Ran(e.job, e.took)
+		}
 	}
 	for p.arrived < len(p.trace) && !p.trace[p.arrived].At.After(at) {
 		arrived := p.trace[p.arrived].At

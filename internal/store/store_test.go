@@ -307,3 +307,40 @@ func TestDynamoDBForgetsDeadLettersAlone(t *testing.T) {
 		}
 	})
 }
+
+// TestDynamoDBShowsWhatHasEnded: finished runs by when their end was recorded, and
+// none of them among what holds the set. What is learned of them survives.
+func TestDynamoDBShowsWhatHasEnded(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		for i, id := range []string{"c", "a", "b"} {
+			r := run(id, scheduler.Finished, 1)
+			r.RecordedAt = noon.Add(time.Duration(i) * time.Minute)
+			must[scheduler.Run](t)(s.Record(ctx, r))
+		}
+		must[scheduler.Run](t)(s.Record(ctx, run("live", scheduler.Running, 1)))
+		for _, tt := range []struct {
+			after time.Time
+			want  string
+		}{{time.Time{}, "c a b"}, {noon.Add(-time.Nanosecond), "c a b"}, {noon, "a b"}, {noon.Add(90 * time.Second), "b"}, {noon.Add(2 * time.Minute), ""}} {
+			runs, err := s.Ended(ctx, "main", tt.after)
+			var got []string
+			for _, r := range runs {
+				got = append(got, r.Event)
+			}
+			if err != nil || strings.Join(got, " ") != tt.want {
+				t.Errorf("ended after %s: %v, %v; want %q", tt.after, got, err, tt.want)
+			}
+		}
+		live, _, err := s.Live(ctx, "main")
+		if err != nil || len(live) != 1 || live[0].Event != "live" {
+			t.Errorf("live are %v, %v", live, err)
+		}
+		set := scheduler.Set{Name: "main", Phase: scheduler.Absent}.Arrived(scheduler.Settings{}, noon, true)
+		set.Learned = set.Learned.Ran("j", 90*time.Second)
+		must[scheduler.Set](t)(s.SaveSet(ctx, set))
+		if got := must[scheduler.Set](t)(s.LoadSet(ctx, "main")); got.Learned.History != set.Learned.History || got.Learned.RunTime("j") != set.Learned.RunTime("j") {
+			t.Errorf("learned %+v comes back as %+v", set.Learned, got.Learned)
+		}
+	})
+}
