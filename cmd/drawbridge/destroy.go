@@ -48,6 +48,9 @@ func (c *destroyCmd) Run(ctx context.Context, s streams) error {
 	if err := ss.confirm(ctx, c.changeFlags, fmt.Sprintf("Remove installation %s from %s of account %s, with the record of every run?", ss.config.Name, ss.place.Region, ss.place.Account)); err != nil {
 		return err
 	}
+	if err := ss.dropExperiment(ctx, a); err != nil {
+		return err
+	}
 	if c.Force {
 		if err := install.TakeDown(ctx, a, ss.caller, func(text string) { ss.say("%s", text) }); err != nil {
 			return ss.goesOn(ctx, err, "the sets that are marked go down all the same; drawbridge destroy --force goes on")

@@ -44,6 +44,7 @@ type cli struct {
 
 	Estimate  estimateCmd  `cmd:"" group:"plan" help:"Compare what ways of reaching AWS from a private subnet cost in a month."`
 	Endpoints endpointsCmd `cmd:"" group:"plan" help:"Work out which endpoints a workload needs, and why."`
+	Calibrate calibrateCmd `cmd:"" group:"plan" help:"Find out from the bill where paid hours begin."`
 	Savings   savingsCmd   `cmd:"" group:"plan" help:"Say what the recorded runs would have cost otherwise."`
 	Prices    pricesCmd    `cmd:"" group:"plan" help:"Show what endpoints and their substitutes cost, or read it from the AWS Price List."`
 

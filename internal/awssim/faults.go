@@ -17,6 +17,7 @@ type fault struct {
 
 // FaultHelp says what each fault does, in order of name.
 var FaultHelp = []struct{ Name, Value, Help string }{
+	{"bill", "clock|creation", "Cost Explorer shows paid hours on that basis (default clock)"},
 	{"deny", "SERVICE:ACTION", "calls of that action are refused as if no policy allowed it"},
 	{"duplicate-events", "P", "each event, message and timer is delivered twice with probability P (default 0.5)"},
 	{"expired-credentials", "", "every call is refused for expired credentials"},
@@ -91,6 +92,10 @@ func checkFault(kind, name, value string) error {
 	case "SERVICE:ACTION":
 		if service, action, ok := strings.Cut(value, ":"); !ok || service == "" || action == "" {
 			err = fmt.Errorf("not an action")
+		}
+	case "clock|creation":
+		if value != "clock" && value != "creation" {
+			err = fmt.Errorf("not a basis")
 		}
 	case "N":
 		_, err = strconv.Atoi(value)

@@ -370,7 +370,7 @@ def cli_path(endpoint, advance, subnet, group, vpc):
     aws(endpoint, "logs", "filter-log-events", "--log-group-name", "/aws/lambda/drawbridge-launcher", "--filter-pattern", "decided")
 
 
-def endpoints_path(client, advance, vpc, subnet, group):
+def endpoints_path(client, advance, endpoint, vpc, subnet, group):
     """Endpoints as they are changed while they are up, hosted zones, and prices."""
     ec2, cfn, zones, prices = client("ec2"), client("cloudformation"), client("route53"), client("pricing")
     two = lambda *services: json.dumps({"Resources": {s: {"Type": "AWS::EC2::VPCEndpoint", "Properties": {"VpcEndpointType": "Interface", "VpcId": vpc, "SubnetIds": [subnet], "PrivateDnsEnabled": True,
@@ -412,6 +412,12 @@ def endpoints_path(client, advance, vpc, subnet, group):
     fails("InvalidNextTokenException", "a bad page of prices", lambda: prices.get_products(ServiceCode="AmazonVPC", NextToken="nope"))
     cfn.delete_stack(StackName="grow")
     advance(200)
+    now = post(endpoint, "/_sim/advance", {"seconds": 30 * 3600})["now"]
+    hour = lambda back: time.strftime("%Y-%m-%dT%H:00:00Z", time.gmtime(now - back * 3600))
+    asked = dict(Granularity="HOURLY", Metrics=["UsageQuantity"], GroupBy=[{"Type": "DIMENSION", "Key": "USAGE_TYPE"}])
+    billed = client("ce").get_cost_and_usage(TimePeriod={"Start": hour(48), "End": hour(0)}, **asked)["ResultsByTime"]
+    check(sum(float(g["Metrics"]["UsageQuantity"]["Amount"]) for r in billed for g in r["Groups"] if g["Keys"][0].endswith("VpcEndpoint-Hours")) >= 2, f"the bill by the hour: {billed}")
+    fails("ValidationException", "hours of the month before last", lambda: client("ce").get_cost_and_usage(TimePeriod={"Start": hour(1500), "End": hour(0)}, **asked))
 
 
 def ready_sandbox(p):
@@ -449,7 +455,7 @@ def sandbox():
         sandbox_only(client, advance, endpoint, vpc, subnet, group)
         drawbridge_path(client, advance, endpoint)
         change_set_path(client, advance, vpc, subnet, group)
-        endpoints_path(client, advance, vpc, subnet, group)
+        endpoints_path(client, advance, endpoint, vpc, subnet, group)
         cli_path(endpoint, advance, subnet, group, vpc)
     deploy_path()
 

@@ -27,7 +27,7 @@ COMMON = {
 UNLISTED = {
     "ec2": {"DependencyViolation", "DryRunOperation", "DuplicateSubnetsInSameZone", "InvalidGroup.Duplicate", "InvalidGroup.NotFound", "InvalidParameter", "InvalidPolicyDocument", "InvalidRouteTableID.NotFound",
             "InvalidPermission.Duplicate", "InvalidPermission.NotFound", "InvalidRouteTableId.NotFound", "InvalidSecurityGroupId.NotFound", "InvalidServiceName", "InvalidSubnetID.NotFound", "InvalidSubnetId.NotFound", "InvalidVpcEndpointId.NotFound",
-            "InvalidVpcID.NotFound", "InvalidVpcId.NotFound", "MissingParameter", "RouteAlreadyExists"},
+            "InvalidVpcID.NotFound", "InvalidVpcId.NotFound", "MissingParameter", "RouteAlreadyExists", "UnauthorizedOperation"},
     "s3": {"NoSuchBucket", "NoSuchKey", "NoSuchTagSet", "BucketNotEmpty", "BucketAlreadyOwnedByYou"},
     "sqs": {"QueueDoesNotExist", "QueueNameExists", "ReceiptHandleIsInvalid"},
     "events": {"NotAuthorizedForSourceException"},

@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/costexplorer"
+	cetypes "github.com/aws/aws-sdk-go-v2/service/costexplorer/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"drawbridge/cfn"
+	"drawbridge/endpoints"
+	"drawbridge/internal/app"
+	"drawbridge/internal/awserr"
+	"drawbridge/internal/calibrate"
+	"drawbridge/internal/output"
+	"drawbridge/scheduler"
+)
+
+type calibrateCmd struct {
+	Read calibrateReadCmd `cmd:"" default:"withargs" help:"Say on which basis the bill counts hours, with the evidence."`
+	Run  calibrateRunCmd  `cmd:"" help:"Make an endpoint that lives over a full hour, for the bill to show."`
+}
+
+// Help is the longer text of --help; kong calls it.
+func (calibrateCmd) Help() string {
+	return "AWS does not document whether an endpoint's paid hours are clock hours or count from its creation. The bill shows it: read compares hourly data of Cost Explorer with when the sets' endpoints, and the experiment's, were there."
+}
+
+// calibration is where the experiment is kept: no set can have this name.
+const calibration scheduler.SetName = "~calibration"
+
+type calibrateReadCmd struct{ awsFlags }
+
+// Help is the longer text of --help; kong calls it.
+func (calibrateReadCmd) Help() string {
+	return "Needs hourly data in Cost Explorer, which an account turns on in its settings and which shows a day or two later, ce:GetCostAndUsage (a cent a request) and cloudformation:ListStacks."
+}
+
+// Run reads the bill beside the ledger.
+func (c *calibrateReadCmd) Run(ctx context.Context, s streams) error {
+	ss, err := c.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	a, err := ss.installed(ctx)
+	if err != nil {
+		return err
+	}
+	lives, err := ss.lives(ctx, a)
+	if err != nil {
+		return err
+	}
+	usage, err := ss.billed(ctx)
+	if err != nil {
+		return err
+	}
+	f := calibrate.Infer(lives, usage)
+	return ss.print(f, func(w io.Writer, style output.Style) error { return writeFinding(w, style, f, a.Config.Billing) })
+}
+
+// lives are the times in which endpoints of ours were there and are gone: those of
+// the sets' stacks, which CloudFormation remembers, and the experiment's.
+func (s *session) lives(ctx context.Context, a *app.App) ([]calibrate.Life, error) {
+	var out []calibrate.Life
+	var e calibrate.Experiment
+	if ok, err := a.Store.Note(ctx, calibration, &e); err != nil {
+		return nil, err
+	} else if ok && !e.Deleted.IsZero() {
+		out = append(out, calibrate.Life{What: e.Endpoint, Created: e.Created, Deleted: e.Deleted, Units: 1})
+	}
+	units := map[string]int{}
+	for name := range a.Config.Sets {
+		set, err := a.Store.LoadSet(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		units[a.Stacks.Name(string(name))] = set.PerHour
+	}
+	in := &cloudformation.ListStacksInput{StackStatusFilter: []cfntypes.StackStatus{cfntypes.StackStatusDeleteComplete}}
+	for {
+		page, err := s.clients.CloudFormation.ListStacks(ctx, in)
+		if err != nil {
+			return nil, awserr.Mark(err, "list the stacks")
+		}
+		for _, st := range page.StackSummaries {
+			if n := units[aws.ToString(st.StackName)]; n > 0 && st.DeletionTime != nil && st.CreationTime != nil {
+				out = append(out, calibrate.Life{What: aws.ToString(st.StackName), Created: *st.CreationTime, Deleted: *st.DeletionTime, Units: n})
+			}
+		}
+		if in.NextToken = page.NextToken; aws.ToString(in.NextToken) == "" {
+			return out, nil
+		}
+	}
+}
+
+// billedDays is how far back Cost Explorer has hours, less one.
+const billedDays = 13
+
+// billed reads the endpoint-hours of all endpoints in the Region, by the hour.
+func (s *session) billed(ctx context.Context) ([]calibrate.Usage, error) {
+	api := costexplorer.NewFromConfig(s.aws, func(o *costexplorer.Options) { o.Region = "us-east-1" })
+	now := s.clock.Now().UTC().Truncate(time.Hour)
+	const layout = "2006-01-02T15:04:05Z"
+	only := func(key cetypes.Dimension, value string) cetypes.Expression {
+		return cetypes.Expression{Dimensions: &cetypes.DimensionValues{Key: key, Values: []string{value}}}
+	}
+	in := &costexplorer.GetCostAndUsageInput{
+		TimePeriod: &cetypes.DateInterval{Start: aws.String(now.AddDate(0, 0, -billedDays).Format(layout)), End: aws.String(now.Format(layout))}, Granularity: cetypes.GranularityHourly, Metrics: []string{"UsageQuantity"},
+		Filter:  &cetypes.Expression{And: []cetypes.Expression{only(cetypes.DimensionService, "Amazon Virtual Private Cloud"), only(cetypes.DimensionRegion, s.place.Region)}},
+		GroupBy: []cetypes.GroupDefinition{{Type: cetypes.GroupDefinitionTypeDimension, Key: aws.String("USAGE_TYPE")}},
+	}
+	var out []calibrate.Usage
+	for {
+		page, err := api.GetCostAndUsage(ctx, in)
+		if err != nil {
+			return nil, &hinted{awserr.Mark(err, "read hourly usage from Cost Explorer"), "turn hourly data on in the settings of Cost Explorer, and come back in two days; the caller needs ce:GetCostAndUsage"}
+		}
+		for _, r := range page.ResultsByTime {
+			hour, err := time.Parse(layout, aws.ToString(r.TimePeriod.Start))
+			if err != nil {
+				return nil, fmt.Errorf("read hourly usage from Cost Explorer: %w", err)
+			}
+			u := calibrate.Usage{Hour: hour}
+			for _, g := range r.Groups {
+				if !strings.HasSuffix(strings.Join(g.Keys, ""), "VpcEndpoint-Hours") {
+					continue
+				}
+				n, err := strconv.ParseFloat(aws.ToString(g.Metrics["UsageQuantity"].Amount), 64)
+				if err != nil {
+					return nil, fmt.Errorf("read hourly usage from Cost Explorer: %w", err)
+				}
+				u.Quantity += n
+			}
+			out = append(out, u)
+		}
+		if in.NextPageToken = page.NextPageToken; aws.ToString(in.NextPageToken) == "" {
+			return out, nil
+		}
+	}
+}
+
+func writeFinding(w io.Writer, style output.Style, f calibrate.Finding, configured scheduler.Basis) error {
+	text := "The bill does not tell yet: " + f.Reason + "."
+	if f.Basis != "" {
+		text = fmt.Sprintf("Paid hours are counted by %s: %s.", map[scheduler.Basis]string{scheduler.Clock: "the clock", scheduler.Creation: "the time since creation"}[f.Basis], f.Reason)
+	}
+	if err := style.Println(w, "%s", text); err != nil {
+		return err
+	}
+	if len(f.Lines) > 0 {
+		fmt.Fprintln(w)
+		t := output.NewRows(style, "HOUR (UTC)", "BILLED", "CLOCK", "CREATION")
+		for _, l := range f.Lines {
+			t.Add(l.Hour.Format("2006-01-02 15:04"), fmt.Sprintf("%g", l.Billed), fmt.Sprint(l.Clock), fmt.Sprint(l.Creation))
+		}
+		if err := t.Write(w); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+		if err := style.Println(w, "Endpoint-hours above the %g of other endpoints, over %s; CLOCK and CREATION are what either basis would show.", f.Background, count(f.Lives, "time")); err != nil {
+			return err
+		}
+	}
+	switch f.Basis {
+	case "":
+		return nil
+	case configured:
+		return style.Println(w, "The configuration says the same: billing: %s.", configured)
+	}
+	return style.Println(w, "The configuration says billing: %s. Change it to billing: %s and deploy.", configured, f.Basis)
+}
+
+type calibrateRunCmd struct {
+	connectFlags
+	changeFlags
+	Again bool `help:"Make the experiment again."`
+}
+
+// Help is the longer text of --help; kong calls it.
+func (calibrateRunCmd) Help() string {
+	return "It takes twenty minutes around a full hour, and costs two endpoint-hours at most. The same command again goes on where an interrupted one was."
+}
+
+// Run makes the experiment, or goes on with it.
+func (c *calibrateRunCmd) Run(ctx context.Context, s streams) error {
+	ss, err := c.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	a, err := ss.installed(ctx)
+	if err != nil {
+		return err
+	}
+	var e calibrate.Experiment
+	known, err := a.Store.Note(ctx, calibration, &e)
+	if err != nil {
+		return err
+	}
+	if known && !e.Deleted.IsZero() && !c.Again {
+		ss.say("Endpoint %s was there from %s to %s. The bill shows it a day or two later: drawbridge calibrate reads it. --again makes another.", e.Endpoint, e.Created.UTC().Format("2006-01-02 15:04"), e.Deleted.UTC().Format("15:04"))
+		return nil
+	}
+	if !known || !e.Deleted.IsZero() {
+		if e, err = c.begin(ctx, ss, a); err != nil || c.DryRun {
+			return err
+		}
+	} else if c.DryRun {
+		ss.say("Would delete endpoint %s at %s.", e.Endpoint, e.End().Format("15:04"))
+		return nil
+	}
+	return ss.endExperiment(ctx, a, e)
+}
+
+// begin waits for the minute and makes the endpoint.
+func (c *calibrateRunCmd) begin(ctx context.Context, ss *session, a *app.App) (calibrate.Experiment, error) {
+	var e calibrate.Experiment
+	names := slices.Sorted(maps.Keys(a.Config.Sets))
+	set := a.Config.Sets[names[0]]
+	id := endpoints.ServiceID("sts") // any service will do; its private DNS stays off
+	svc, err := endpoints.Lookup(id)
+	if err != nil {
+		return e, err
+	}
+	e.Service, e.Subnet = svc.Name(ss.place.Region), set.Subnets[0]
+	begin, end := calibrate.Begin(ss.clock.Now())
+	ss.say("1. At %s UTC: create an interface endpoint for %s in %s, with private DNS off.", begin.Format("15:04"), e.Service, e.Subnet)
+	ss.say("2. At %s UTC: delete it. It costs one endpoint-hour, or two if hours are those of the clock.", end.Format("15:04"))
+	ss.say("3. A day or two later: drawbridge calibrate reads what was billed.")
+	if c.DryRun {
+		return e, nil
+	}
+	if err := ss.confirm(ctx, c.changeFlags, "Make the experiment?"); err != nil {
+		return e, err
+	}
+	subnets, err := ss.clients.EC2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: []string{e.Subnet}})
+	if err != nil || len(subnets.Subnets) == 0 {
+		return e, awserr.Mark(err, "describe subnet %s", e.Subnet)
+	}
+	if wait := begin.Sub(ss.clock.Now()); wait > 0 {
+		ss.say("Waiting until %s. Nothing is there yet: Ctrl-C ends it, and the same command begins again.", begin.Format("15:04"))
+		if err := ss.clock.Sleep(ctx, wait); err != nil {
+			return e, err
+		}
+	}
+	out, err := ss.clients.EC2.CreateVpcEndpoint(ctx, &ec2.CreateVpcEndpointInput{
+		VpcId: subnets.Subnets[0].VpcId, ServiceName: aws.String(e.Service), VpcEndpointType: ec2types.VpcEndpointTypeInterface, SubnetIds: []string{e.Subnet}, PrivateDnsEnabled: aws.Bool(false),
+		ClientToken:       aws.String("drawbridge-calibrate-" + begin.Format("200601021504")),
+		TagSpecifications: []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeVpcEndpoint, Tags: []ec2types.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(a.Config.Name)}, {Key: aws.String("Name"), Value: aws.String(a.Config.Name + "-calibration")}}}},
+	})
+	if err != nil {
+		return e, awserr.Mark(err, "create the experiment's endpoint")
+	}
+	e.Endpoint, e.Created = aws.ToString(out.VpcEndpoint.VpcEndpointId), aws.ToTime(out.VpcEndpoint.CreationTimestamp)
+	ss.say("Endpoint %s was created at %s.", e.Endpoint, e.Created.UTC().Format("15:04:05"))
+	return e, a.Store.SaveNote(ctx, calibration, e)
+}
+
+// endExperiment waits for the minute, deletes the endpoint and sees it go.
+func (s *session) endExperiment(ctx context.Context, a *app.App, e calibrate.Experiment) error {
+	left := &hinted{fmt.Errorf("endpoint %s is still there, and is billed by the hour", e.Endpoint), "drawbridge calibrate run deletes it at " + e.End().Format("15:04") + ", or at once when that is over"}
+	if wait := e.End().Sub(s.clock.Now()); wait > 0 {
+		s.say("Waiting until %s to delete it. If this is interrupted, the same command goes on.", e.End().Format("15:04"))
+		if err := s.clock.Sleep(ctx, wait); err != nil {
+			return left
+		}
+	}
+	_, err := s.clients.EC2.DeleteVpcEndpoints(ctx, &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: []string{e.Endpoint}})
+	if err != nil && !strings.HasPrefix(awserr.Code(err), "InvalidVpcEndpoint") {
+		return awserr.Mark(err, "delete endpoint %s", e.Endpoint)
+	}
+	for {
+		out, err := s.clients.EC2.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{{Name: aws.String("vpc-endpoint-id"), Values: []string{e.Endpoint}}}})
+		if err != nil {
+			return awserr.Mark(err, "describe endpoint %s", e.Endpoint)
+		}
+		if len(out.VpcEndpoints) == 0 || out.VpcEndpoints[0].State == ec2types.StateDeleted {
+			break
+		}
+		if err := s.clock.Sleep(ctx, 10*time.Second); err != nil {
+			return left
+		}
+	}
+	e.Deleted = s.clock.Now()
+	if err := a.Store.SaveNote(ctx, calibration, e); err != nil {
+		return err
+	}
+	s.say("Endpoint %s was gone at %s. The bill shows it a day or two later: drawbridge calibrate reads it.", e.Endpoint, e.Deleted.UTC().Format("15:04:05"))
+	return nil
+}
+
+// dropExperiment deletes the endpoint of an experiment that was not ended: with the
+// table goes what is known of it.
+func (s *session) dropExperiment(ctx context.Context, a *app.App) error {
+	var e calibrate.Experiment
+	if ok, err := a.Store.Note(ctx, calibration, &e); err != nil || !ok || !e.Deleted.IsZero() {
+		return err
+	}
+	_, err := s.clients.EC2.DeleteVpcEndpoints(ctx, &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: []string{e.Endpoint}})
+	if err != nil && !strings.HasPrefix(awserr.Code(err), "InvalidVpcEndpoint") {
+		return awserr.Mark(err, "delete the experiment's endpoint %s", e.Endpoint)
+	}
+	s.say("The experiment's endpoint %s is being deleted.", e.Endpoint)
+	return nil
+}
