@@ -29,8 +29,7 @@ type store interface {
 	// Live returns the set's runs that are not finished, in order of arrival,
 	// and its leases.
 	Live(ctx context.Context, name SetName) ([]Run, []Lease, error)
-	// Ended returns runs whose end was recorded after an instant, in that order; some
-	// of them, if they are many.
+	// Ended returns the runs whose end was recorded after an instant, in that order.
 	Ended(ctx context.Context, name SetName, after time.Time) ([]Run, error)
 	// Admit records new runs as starting, at once and only if all are new and the
 	// set may take runs at now: available, settled and not attended. On refusal

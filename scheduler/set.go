@@ -208,6 +208,10 @@ func (s Set) remember(e Entry) Set {
 		if last.At = e.At; last == e {
 			return s
 		}
+		if last.Phase == Absent && e.Phase == Absent && last.Action == Wait && e.Action == Wait { // what is expected of the next hours changes with each
+			s.Decisions = append(slices.Clone(s.Decisions[:n-1]), e)
+			return s
+		}
 	}
 	d := append(append([]Entry(nil), s.Decisions...), e)
 	if len(d) > maxDecisions {

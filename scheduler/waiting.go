@@ -29,7 +29,7 @@ func (p Pending) StartBy(s Settings) time.Time { return p.Asked.Add(p.MaxDelay +
 // hour that is early enough, so that the hour is used whole; if p came in that very
 // hour, at once.
 func (s Settings) CreateAt(p Pending) time.Time {
-	last := p.StartBy(s).Add(-s.Raise - s.Late)
+	last := earliest(p.StartBy(s).Add(-s.Raise-s.Late), s.patience(p))
 	if s.Basis == Clock {
 		if hour := clockHour(last); hour.After(p.Asked) {
 			return hour
@@ -40,6 +40,15 @@ func (s Settings) CreateAt(p Pending) time.Time {
 		return p.Asked
 	}
 	return last
+}
+
+// patience is until when waiting may be worth its price: it can save one hour of the
+// set. Without a price on waiting it has no end, and is zero.
+func (s Settings) patience(p Pending) time.Time {
+	if s.WaitCost <= 0 {
+		return time.Time{}
+	}
+	return p.Asked.Add(time.Duration(min(s.HourCost/s.WaitCost, 1e6) * float64(time.Hour)))
 }
 
 // StartsNow says whether p is to be started in the set that is up, rather than in

@@ -111,23 +111,33 @@ func (set Set) ahead(s Settings, now time.Time) (time.Time, string) {
 	if set.misled(s, now) {
 		return time.Time{}, ""
 	}
-	from := latest(now, set.PaidUntil, set.RetryAt)
-	covered := s.Raise // what of the hour the set covers begins that long after from
-	if s.Basis == Clock {
-		covered = 0
-		if hour := clockHour(from); from.Sub(hour) > PaidHour/10 { // it is too late for this one
-			from = hour.Add(PaidHour)
-		}
-	}
 	h = h.until(float64(now.UnixNano()) / 1e9)
-	begin := float64(from.UnixNano())/1e9 + covered.Seconds()
-	for n := range aheadHours {
-		chance := h.chance(begin + float64(n)*3600)
+	at := set.nextHour(s, latest(now, set.PaidUntil, set.RetryAt))
+	for range aheadHours {
+		begin := at
+		if s.Basis == Creation { // what of the hour the set covers begins when it is usable
+			begin = at.Add(s.Raise)
+		}
+		chance := h.chance(float64(begin.UnixNano()) / 1e9)
 		if expected := chance * s.coldStart(); expected > s.HourCost {
-			at := from.Add(time.Duration(n) * PaidHour)
 			return at, fmt.Sprintf("a run comes between %s and %s with a chance of %.0f %%, so its wait is expected to cost %.3f USD; the hour costs %.3f",
 				clockTime(at), clockTime(at.Add(PaidHour)), 100*chance, expected, s.HourCost)
 		}
+		at = at.Add(PaidHour)
 	}
-	return from.Add(aheadHours * PaidHour), ""
+	return at, ""
+}
+
+// nextHour returns the first hour from an instant on that the set may be raised for.
+// Hours follow each other from the end of the last that was paid, or as the clock's do,
+// so that the answer stays the same as time passes; one that has just begun counts.
+func (set Set) nextHour(s Settings, from time.Time) time.Time {
+	begun := clockHour(from)
+	if s.Basis == Creation && !set.PaidUntil.IsZero() && !set.PaidUntil.After(from) {
+		begun = set.PaidUntil.Add(from.Sub(set.PaidUntil).Truncate(PaidHour))
+	}
+	if set.PaidUntil.After(from) || from.Sub(begun) > PaidHour/10 {
+		begun = latest(set.PaidUntil, begun.Add(PaidHour))
+	}
+	return begun
 }

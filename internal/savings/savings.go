@@ -96,7 +96,9 @@ func Make(in Input) (Report, error) {
 		r.Advice = append(r.Advice, fmt.Sprintf("%d runs are too few for advice.", r.Runs))
 		return r, nil
 	}
-	if float64(always.Hours) <= hardly*float64(now.Hours) || s.WaitCost > 0 && in.money(always, 0) < in.money(now, base.Waited) {
+	if s.WaitCost > 0 && in.money(always, 0) < in.money(now, base.Waited) {
+		r.Advice = append(r.Advice, fmt.Sprintf("Leaving the endpoints up would have cost %.2f USD, in place of %.2f and %.2f for the waits of the runs (waitCost).", in.money(always, 0), in.money(now, 0), in.money(now, base.Waited)-in.money(now, 0)))
+	} else if float64(always.Hours) <= hardly*float64(now.Hours) {
 		r.Advice = append(r.Advice, fmt.Sprintf("Leaving the endpoints up would have cost less, or hardly more: %d paid hours against %d, and no run would have waited.", always.Hours, now.Hours))
 	}
 	r.Advice = append(r.Advice, in.delays(t, o, now, base.Waited, &r)...)

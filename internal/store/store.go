@@ -231,17 +231,14 @@ func (s *Store) Live(ctx context.Context, name scheduler.SetName) ([]scheduler.R
 // sortable writes an instant so that texts are in the order of instants.
 func sortable(t time.Time) string { return t.UTC().Format("20060102T150405.000000000") }
 
-// maxEnded bounds what Ended returns at once.
-const maxEnded = 1000
-
-// Ended returns runs whose end was recorded after an instant, in that order, at
-// most a thousand.
+// Ended returns the runs whose end was recorded after an instant, in that order. It
+// takes a call a megabyte.
 func (s *Store) Ended(ctx context.Context, name scheduler.SetName, after time.Time) ([]scheduler.Run, error) {
 	var runs []scheduler.Run
 	var from attributes
 	for {
 		out, err := s.api.Query(ctx, &dynamodb.QueryInput{
-			TableName: &s.table, IndexName: aws.String(attrLive), ConsistentRead: aws.Bool(true), ExclusiveStartKey: from, Limit: aws.Int32(maxEnded),
+			TableName: &s.table, IndexName: aws.String(attrLive), ConsistentRead: aws.Bool(true), ExclusiveStartKey: from,
 			KeyConditionExpression:    aws.String("#set = :set AND #live BETWEEN :after AND :last"),
 			ExpressionAttributeNames:  map[string]string{"#set": attrSet, "#live": attrLive},
 			ExpressionAttributeValues: attributes{":set": text(string(name)), ":after": text(donePrefix + sortable(after.Add(time.Nanosecond))), ":last": text(donePrefix + "~")},
@@ -256,7 +253,7 @@ func (s *Store) Ended(ctx context.Context, name scheduler.SetName, after time.Ti
 			}
 			runs = append(runs, r)
 		}
-		if from = out.LastEvaluatedKey; len(from) == 0 || len(runs) >= maxEnded {
+		if from = out.LastEvaluatedKey; len(from) == 0 {
 			return runs, nil
 		}
 	}
