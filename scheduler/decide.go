@@ -244,7 +244,7 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 	if set.OverBudget(s, now) {
 		return overBudget(now, s, set, d)
 	}
-	if d.Holds == 0 && d.Unserved+d.Starting == 0 && now.Before(d.CreateAt) {
+	if d.Holds == 0 && d.Unserved+d.Starting == 0 && !set.NoStack && now.Before(d.CreateAt) { // a set that costs nothing need not be shared
 		return Decision{Wait, asking(d) + " and " + s.whyLater(d.CreateAt), d.CreateAt}
 	}
 	return Decision{Create, asking(d) + " and no endpoints are up", time.Time{}}
@@ -262,7 +262,7 @@ func decideAhead(now time.Time, s Settings, set Set, prompt Due) Decision {
 			nothing = Decision{Wait, "absent, to be raised at " + clockTime(at) + ": " + prompt.String(), at}
 		}
 	}
-	if s.WaitCost == 0 || set.Pause != nil || set.Failures > 0 || set.OverBudget(s, now) {
+	if s.WaitCost == 0 || s.HourCost == 0 || set.Pause != nil || set.Failures > 0 || set.OverBudget(s, now) {
 		return nothing
 	}
 	at, why := set.ahead(s, now)
@@ -390,7 +390,7 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 	if now.Before(first) {
 		return Decision{Wait, fmt.Sprintf("idle, and paid hour %d lasts until %s", hour, clockTime(boundary)), first}
 	}
-	if !prompt.At.IsZero() && set.Pause == nil && set.TakeDown == "" && boundary.Add(s.Raise+s.Late).After(prompt.At) {
+	if !prompt.At.IsZero() && set.Pause == nil && set.TakeDown == "" && !set.OverBudget(s, now) && boundary.Add(s.Raise+s.Late).After(prompt.At) {
 		return Decision{Wait, fmt.Sprintf("idle, and kept over the end of paid hour %d at %s: %s", hour, clockTime(boundary), prompt), last.Add(time.Millisecond)}
 	}
 	idle := fmt.Sprintf("idle at the end of paid hour %d, which ends at %s", hour, clockTime(boundary))

@@ -89,7 +89,7 @@ func (h *History) Chance(now, at time.Time) float64 {
 	if h.First == 0 {
 		return 0
 	}
-	k := h.until(float64(now.UnixNano()) / 1e9)
+	k := h.at(now)
 	return k.chance(float64(at.UnixNano()) / 1e9)
 }
 
@@ -106,7 +106,14 @@ func (h *History) sum(x *[signs]float64) float64 {
 	return s
 }
 
-// until returns the history with the clock hours closed that are over at t.
+// at returns the history as it is at now. Nothing is learned from it: weights follow
+// hours when the next arrival closes them.
+func (h History) at(now time.Time) History {
+	return h.skip(hourOf(float64(now.UnixNano()) / 1e9))
+}
+
+// until returns the history with the clock hours closed that are over at t, and what
+// they teach learned.
 func (h History) until(t float64) History {
 	last := hourOf(t)
 	for n := 0; h.Hour < last; n++ {
@@ -152,11 +159,18 @@ func (h *History) close() {
 	h.Hour++
 }
 
-// skip closes the quiet hours before last at once.
+// skip closes the hours before last at once; the first of them is counted as busy if
+// it was.
 func (h History) skip(last int64) History {
+	if last <= h.Hour {
+		return h
+	}
+	if h.Busy {
+		h.close()
+	}
 	for i := range h.Week {
 		n := rounds(h.Hour, last, int64(i))
-		h.Week[i] = uint16(float64(h.Week[i]) * math.Pow(weekDecay, float64(n)))
+		h.Week[i] = uint16(float64(h.Week[i]) * weekPowers[min(n, int64(len(weekPowers)-1))])
 	}
 	for i, n := range recentHours {
 		h.Recent[i] *= float32(math.Exp(-float64(last-h.Hour) / n))

@@ -32,8 +32,10 @@ func (set Set) Learn(s Settings, now time.Time, live, ended []Run) (Set, bool) {
 	until := now.Add(-settled)
 	fresh := func(t time.Time) bool { return t.After(set.Learned.Until) && !t.After(until) }
 	var arrived, ran []Run
-	for _, r := range slices.Concat(live, ended) {
-		if fresh(r.ReceivedAt) {
+	known := map[RunID]bool{} // one that ended between the two readings is in both
+	for _, r := range slices.Concat(ended, live) {
+		if fresh(r.ReceivedAt) && !known[r.ID] {
+			known[r.ID] = true
 			arrived = append(arrived, r)
 		}
 	}
@@ -75,6 +77,7 @@ func (s Settings) learned(l Learned) Settings {
 	s.Learns = false
 	if len(l.Raise) >= enoughTimes {
 		s.Raise = l.Raise.quantile(mostly, s.Raise)
+		s.SureRaise = time.Duration(slices.Max(l.Raise)*float64(time.Second)) + caution
 	}
 	if len(l.Lower) < enoughTimes {
 		return s
@@ -96,7 +99,7 @@ type Times []float64
 
 const (
 	// maxTimes is how many durations are kept of a kind, maxJobs of how many jobs.
-	maxTimes, maxJobs = 20, 20
+	maxTimes, maxJobs = 20, 12
 	// timesDecay is how much less each older one counts than the next.
 	timesDecay = 0.95
 	// mostly is the quantile that a duration is expected to stay below.
@@ -111,7 +114,7 @@ func (t Times) add(d time.Duration) Times {
 	if len(t) >= maxTimes {
 		t = t[len(t)-maxTimes+1:]
 	}
-	return append(slices.Clone(t), math.Round(d.Seconds()*1000)/1000)
+	return append(slices.Clone(t), math.Ceil(d.Seconds()*10)/10)
 }
 
 // quantile returns the duration that the given share of times stays below, newer

@@ -421,11 +421,22 @@ func (r *Reconciler) attends(v *view) bool {
 
 // mine says whether this invocation waits itself: a launcher for its endpoints,
 // a reaper for a deletion to end or for a boundary that is close.
+// Both wait for the second of a scheduled run that is close: a timer is not exact.
 func (r *Reconciler) mine(v *view, pause time.Duration, look Look) bool {
+	if pause <= 2*timerLead && r.dueWithin(v, pause) && (r.side == Launcher || look.Patience > 0) {
+		return true
+	}
 	if r.side == Launcher || r.attends(v) {
 		return r.attends(v)
 	}
 	return pause <= look.Patience && v.set.Phase != Creating && v.set.Extension == nil
+}
+
+// dueWithin says whether a scheduled time comes when the pause ends.
+func (r *Reconciler) dueWithin(v *view, pause time.Duration) bool {
+	now := r.ports.Clock.Now()
+	next, _ := r.settings[v.set.Name].due(v.set, now)
+	return v.set.Phase == Available && !next.At.IsZero() && !next.At.After(now.Add(pause))
 }
 
 // jitter moves a pause by up to a second either way, the same for the same set

@@ -12,7 +12,16 @@ type Schedule struct {
 	Times    interface {
 		// Next returns the first time after t; zero if there is none.
 		Next(t time.Time) time.Time
+		// String tells one schedule from another.
+		String() string
 	}
+}
+
+// Noted is a schedule that was taken note of: which it was, and the last of its times
+// that a run was asked for, or when it was first seen.
+type Noted struct {
+	Is   string    `json:"is"`
+	Last time.Time `json:"last"`
 }
 
 // Due is a time at which a scheduled run starts.
@@ -34,12 +43,13 @@ const tooLate = time.Hour
 // none.
 func (s Settings) due(set Set, now time.Time) (next, prompt Due) {
 	for _, x := range s.Schedules {
-		seen := set.Scheduled[x.Job]
-		if seen.IsZero() { // nobody has taken note of it yet
+		seen, ok := set.Scheduled[x.Job]
+		if !ok || seen.Is != x.Times.String() { // nobody has taken note of it yet
 			continue
 		}
-		at := x.Times.Next(latest(seen, now.Add(-tooLate)))
-		if at.IsZero() {
+		after := latest(seen.Last, now.Add(-tooLate))
+		at := x.Times.Next(after)
+		if !at.After(after) {
 			continue
 		}
 		if next.At.IsZero() || at.Before(next.At) {
@@ -55,14 +65,14 @@ func (s Settings) due(set Set, now time.Time) (next, prompt Due) {
 // noted returns the set with every schedule taken note of at now, and whether any was
 // new.
 func (set Set) noted(s Settings, now time.Time) (Set, bool) {
-	fresh := false
-	seen := map[JobName]time.Time{}
+	fresh := len(s.Schedules) != len(set.Scheduled)
+	seen := map[JobName]Noted{}
 	for _, x := range s.Schedules {
-		at, ok := set.Scheduled[x.Job]
-		if !ok {
-			at, fresh = now, true
+		n, ok := set.Scheduled[x.Job]
+		if !ok || n.Is != x.Times.String() {
+			n, fresh = Noted{x.Times.String(), now}, true
 		}
-		seen[x.Job] = at
+		seen[x.Job] = n
 	}
 	if fresh {
 		set.Scheduled = seen
@@ -70,8 +80,9 @@ func (set Set) noted(s Settings, now time.Time) (Set, bool) {
 	return set, fresh
 }
 
-// raiseAt returns when a set has to be raised at the latest to be usable at a time.
-func (s Settings) raiseAt(at time.Time) time.Time { return at.Add(-s.Raise - s.Late) }
+// raiseAt returns when a set has to be raised at the latest to be surely usable at a
+// time.
+func (s Settings) raiseAt(at time.Time) time.Time { return at.Add(-max(s.Raise, s.SureRaise) - s.Late) }
 
 func (d Due) String() string {
 	return fmt.Sprintf("job %s is scheduled for %s", d.Job, d.At.UTC().Format("2006-01-02 15:04:05"))

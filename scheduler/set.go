@@ -94,9 +94,8 @@ type Set struct {
 	// CountedSince is when the count of TotalHours began; zero in sets that never
 	// changed.
 	CountedSince time.Time
-	// Scheduled is, for each job with a schedule, the last of its times that a run was
-	// recorded for.
-	Scheduled map[JobName]time.Time `json:",omitempty"`
+	// Scheduled are the jobs' schedules, as far as they were taken note of.
+	Scheduled map[JobName]Noted `json:",omitempty"`
 	// Learned is what the set has learned from what it saw.
 	Learned Learned `json:",omitzero"`
 	// Decisions are the last decisions, oldest first, at most maxDecisions.
@@ -198,8 +197,11 @@ type Entry struct {
 	Reason     string    `json:"reason"`
 }
 
-// maxDecisions bounds the record in the set's item to a few KB.
-const maxDecisions = 24
+// The record of decisions is bounded, so that the set's item stays below 8 KB.
+const (
+	maxDecisions = 24
+	maxReasons   = 2500 // characters of all reasons together
+)
 
 // remember adds an entry, unless it says the same as the one before.
 func (s Set) remember(e Entry) Set {
@@ -214,8 +216,12 @@ func (s Set) remember(e Entry) Set {
 		}
 	}
 	d := append(append([]Entry(nil), s.Decisions...), e)
-	if len(d) > maxDecisions {
-		d = d[len(d)-maxDecisions:]
+	length := 0
+	for i := len(d) - 1; i >= 0; i-- {
+		if length += len(d[i].Reason); len(d)-i > 1 && (length > maxReasons || len(d)-i > maxDecisions) {
+			d = d[i+1:]
+			break
+		}
 	}
 	s.Decisions = d
 	return s
@@ -257,6 +263,9 @@ type Settings struct {
 	Lower time.Duration
 	// Raise is how long creation takes, for the expected start.
 	Raise time.Duration
+	// SureRaise is how long a creation hardly ever exceeds, until the endpoints have
+	// settled.
+	SureRaise time.Duration
 	// Learns says that Margin, Lower and Raise are presumed, until the set has learned
 	// how long they take; FixedMargin that the margin stays.
 	Learns, FixedMargin bool
@@ -297,6 +306,7 @@ const (
 	DefaultRaise        = 150 * time.Second
 	DefaultSettle       = 20 * time.Second
 	DefaultLate         = 30 * time.Second
+	DefaultSureRaise    = 4 * time.Minute // three for the endpoints, one for all around them
 	DefaultRaiseTimeout = 15 * time.Minute
 	DefaultMaxFailures  = 5
 )
@@ -305,7 +315,7 @@ const (
 func DefaultSettings() Settings {
 	return Settings{
 		Basis: Clock, Margin: DefaultMargin, Lower: DefaultLower, Raise: DefaultRaise,
-		Learns: true, Late: DefaultLate,
+		Learns: true, Late: DefaultLate, SureRaise: DefaultSureRaise,
 		Settle: DefaultSettle, RaiseTimeout: DefaultRaiseTimeout, MaxFailures: DefaultMaxFailures,
 	}
 }
@@ -324,9 +334,11 @@ func (s Settings) window(billedFrom, now time.Time) (boundary, first, last time.
 
 // ExpectedStart returns when run should start. It is an expectation, not a
 // promise.
-func ExpectedStart(now time.Time, s Settings, set Set, run Run) time.Time {
+// others are the runs that wait beside it, as far as they are known.
+func ExpectedStart(now time.Time, s Settings, set Set, run Run, others ...Run) time.Time {
 	s = s.learned(set.Learned)
 	p := run.pending(set.Learned)
+	create := s.firstCreateAt(set, p, others)
 	switch set.Phase {
 	case Available, Draining:
 		if !set.Serves(run) {
@@ -335,13 +347,13 @@ func ExpectedStart(now time.Time, s Settings, set Set, run Run) time.Time {
 		if s.StartsNow(set, p, now) {
 			return latest(now, set.Usable)
 		}
-		return latest(Boundary(s.Basis, set.BilledFrom, now), s.CreateAt(p)).Add(s.Raise)
+		return latest(Boundary(s.Basis, set.BilledFrom, now), create).Add(s.Raise)
 	case Creating:
 		return latest(now, set.Since.Add(s.Raise))
 	case Deleting, Failed:
-		return latest(now, set.PaidUntil, set.Since.Add(s.Lower), s.CreateAt(p)).Add(s.Raise)
+		return latest(now, set.PaidUntil, set.Since.Add(s.Lower), create).Add(s.Raise)
 	}
-	return latest(now, set.PaidUntil, set.RetryAt, s.CreateAt(p)).Add(s.Raise)
+	return latest(now, set.PaidUntil, set.RetryAt, create).Add(s.Raise)
 }
 
 func latest(ts ...time.Time) time.Time {

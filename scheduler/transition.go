@@ -30,7 +30,7 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 		next := set
 		due, _ := s.due(set, now)
 		next.Scheduled = maps.Clone(set.Scheduled)
-		next.Scheduled[due.Job] = due.At
+		next.Scheduled[due.Job] = Noted{set.Scheduled[due.Job].Is, due.At}
 		return next
 	case Keep:
 		next := set

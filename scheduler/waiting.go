@@ -29,17 +29,25 @@ func (p Pending) StartBy(s Settings) time.Time { return p.Asked.Add(p.MaxDelay +
 // hour that is early enough, so that the hour is used whole; if p came in that very
 // hour, at once.
 func (s Settings) CreateAt(p Pending) time.Time {
-	last := earliest(p.StartBy(s).Add(-s.Raise-s.Late), s.patience(p))
+	last := s.latest(p)
 	if s.Basis == Clock {
 		if hour := clockHour(last); hour.After(p.Asked) {
 			return hour
 		}
 		return p.Asked
 	}
-	if p.MaxDelay == 0 || last.Before(p.Asked) {
+	if s.WaitCost > s.HourCost { // a second later is worth a second of the hour, no more
 		return p.Asked
 	}
 	return last
+}
+
+// latest returns when a generation that serves p has to begin at the latest.
+func (s Settings) latest(p Pending) time.Time {
+	if s.Basis == Creation && p.MaxDelay == 0 {
+		return p.Asked
+	}
+	return latest(p.Asked, earliest(p.StartBy(s).Add(-s.Raise-s.Late), s.patience(p)))
 }
 
 // patience is until when waiting may be worth its price: it can save one hour of the
@@ -51,6 +59,17 @@ func (s Settings) patience(p Pending) time.Time {
 	return p.Asked.Add(time.Duration(min(s.HourCost/s.WaitCost, 1e6) * float64(time.Hour)))
 }
 
+// firstCreateAt returns when a generation begins for p or for others that wait.
+func (s Settings) firstCreateAt(set Set, p Pending, others []Run) time.Time {
+	at := s.CreateAt(p)
+	for _, r := range others {
+		if r.State == Waiting {
+			at = earliest(at, s.CreateAt(r.pending(set.Learned)))
+		}
+	}
+	return at
+}
+
 // StartsNow says whether p is to be started in the set that is up, rather than in
 // the next generation: if it should end within the paid hour, if it cannot wait for
 // the next one, or if it takes so long that the hours that are paid already save
@@ -58,7 +77,7 @@ func (s Settings) patience(p Pending) time.Time {
 func (s Settings) StartsNow(set Set, p Pending, now time.Time) bool {
 	boundary, first, _ := s.window(set.BilledFrom, now)
 	left := first.Sub(now)
-	if set.NoStack || p.Takes <= left || s.CreateAt(p).Before(boundary) {
+	if set.NoStack || p.Takes <= left || s.latest(p).Before(boundary) {
 		return true
 	}
 	return hoursOf(p.Takes-left) < hoursOf(p.Takes+s.Raise+s.Margin)
@@ -91,7 +110,7 @@ func (d *Demand) Admit(s Settings, set Set, p Pending, now time.Time) {
 }
 
 // WhyWaiting says in a sentence why a run that waits does not start at once.
-func WhyWaiting(now time.Time, s Settings, set Set, run Run) string {
+func WhyWaiting(now time.Time, s Settings, set Set, run Run, others ...Run) string {
 	s = s.learned(set.Learned)
 	p := run.pending(set.Learned)
 	switch set.Phase {
@@ -101,7 +120,7 @@ func WhyWaiting(now time.Time, s Settings, set Set, run Run) string {
 			return fmt.Sprintf("would hardly end before the paid hour does at %s (runs of %s take up to %s), and may wait for the next set", clockTime(boundary), run.Job, p.Takes.Round(time.Second))
 		}
 	case Absent, Deleting:
-		if at := s.CreateAt(p); at.After(now) && at.After(set.PaidUntil) {
+		if at := s.firstCreateAt(set, p, others); at.After(now) && at.After(set.PaidUntil) {
 			return s.whyLater(at)
 		}
 	}

@@ -111,7 +111,7 @@ func (set Set) ahead(s Settings, now time.Time) (time.Time, string) {
 	if set.misled(s, now) {
 		return time.Time{}, ""
 	}
-	h = h.until(float64(now.UnixNano()) / 1e9)
+	h = h.at(now)
 	at := set.nextHour(s, latest(now, set.PaidUntil, set.RetryAt))
 	for range aheadHours {
 		begin := at

@@ -32,7 +32,7 @@ def bars(title, chosen, y, out):
 def main():
     table = list(rows(sys.stdin.read()))
     hours = [r for r in table if r[0] in HOURS or r[0] in ("creation 0m, time-out of 15 minutes", "creation 0m, pair of Lambdas by age", "clock 0m, time-out of 15 minutes", "clock 0m, pair of Lambdas by age")]
-    money = [r for r in table if "USD an hour" in r[0]]
+    money = [r for r in table if "USD an hour" in r[0] and "budget" not in r[0]]
     out = []
     y = bars("paid hours over the clairvoyant's: median, line to the 90th percentile", hours, TOP, out)
     y = bars("money over the best fixed time-out's: geometric mean, line to the 90th percentile", money, y, out)

@@ -104,8 +104,9 @@ func (s *session) lives(ctx context.Context, a *app.App) ([]calibrate.Life, erro
 	}
 }
 
-// billedDays is how far back Cost Explorer has hours, less one.
-const billedDays = 13
+// billedDays is how far back Cost Explorer has hours, less one; the newest are not
+// filled in for unfilledHours.
+const billedDays, unfilledHours = 13, 48
 
 // billed reads the endpoint-hours of all endpoints in the Region, by the hour.
 func (s *session) billed(ctx context.Context) ([]calibrate.Usage, error) {
@@ -116,7 +117,7 @@ func (s *session) billed(ctx context.Context) ([]calibrate.Usage, error) {
 		return cetypes.Expression{Dimensions: &cetypes.DimensionValues{Key: key, Values: []string{value}}}
 	}
 	in := &costexplorer.GetCostAndUsageInput{
-		TimePeriod: &cetypes.DateInterval{Start: aws.String(now.AddDate(0, 0, -billedDays).Format(layout)), End: aws.String(now.Format(layout))}, Granularity: cetypes.GranularityHourly, Metrics: []string{"UsageQuantity"},
+		TimePeriod: &cetypes.DateInterval{Start: aws.String(now.AddDate(0, 0, -billedDays).Format(layout)), End: aws.String(now.Add(-unfilledHours * time.Hour).Format(layout))}, Granularity: cetypes.GranularityHourly, Metrics: []string{"UsageQuantity"},
 		Filter:  &cetypes.Expression{And: []cetypes.Expression{only(cetypes.DimensionService, "Amazon Virtual Private Cloud"), only(cetypes.DimensionRegion, s.place.Region)}},
 		GroupBy: []cetypes.GroupDefinition{{Type: cetypes.GroupDefinitionTypeDimension, Key: aws.String("USAGE_TYPE")}},
 	}
@@ -207,11 +208,19 @@ func (c *calibrateRunCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	if known && !e.Deleted.IsZero() && !e.Tells() && !c.Again {
+		return &hinted{fmt.Errorf("endpoint %s was there from %s to %s: that is as many hours on both bases", e.Endpoint, e.Created.UTC().Format("2006-01-02 15:04"), e.Deleted.UTC().Format("15:04")), "make the experiment again by --again, without an interruption"}
+	}
 	if known && !e.Deleted.IsZero() && !c.Again {
 		ss.say("Endpoint %s was there from %s to %s. The bill shows it a day or two later: drawbridge calibrate reads it. --again makes another.", e.Endpoint, e.Created.UTC().Format("2006-01-02 15:04"), e.Deleted.UTC().Format("15:04"))
 		return nil
 	}
-	if !known || !e.Deleted.IsZero() {
+	if known && e.Endpoint == "" { // begun, and interrupted before the endpoint's id was known
+		if e, err = ss.findExperiment(ctx, a, e); err != nil {
+			return err
+		}
+	}
+	if !known || !e.Deleted.IsZero() || e.Endpoint == "" {
 		if e, err = c.begin(ctx, ss, a); err != nil || c.DryRun {
 			return err
 		}
@@ -243,6 +252,7 @@ func (c *calibrateRunCmd) begin(ctx context.Context, ss *session, a *app.App) (c
 	if err := ss.confirm(ctx, c.changeFlags, "Make the experiment?"); err != nil {
 		return e, err
 	}
+	begin, _ = calibrate.Begin(ss.clock.Now()) // the answer may have taken its time
 	subnets, err := ss.clients.EC2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: []string{e.Subnet}})
 	if err != nil || len(subnets.Subnets) == 0 {
 		return e, awserr.Mark(err, "describe subnet %s", e.Subnet)
@@ -253,10 +263,13 @@ func (c *calibrateRunCmd) begin(ctx context.Context, ss *session, a *app.App) (c
 			return e, err
 		}
 	}
+	if err := a.Store.SaveNote(ctx, calibration, e); err != nil { // so that nothing is made that nobody knows of
+		return e, err
+	}
 	out, err := ss.clients.EC2.CreateVpcEndpoint(ctx, &ec2.CreateVpcEndpointInput{
 		VpcId: subnets.Subnets[0].VpcId, ServiceName: aws.String(e.Service), VpcEndpointType: ec2types.VpcEndpointTypeInterface, SubnetIds: []string{e.Subnet}, PrivateDnsEnabled: aws.Bool(false),
 		ClientToken:       aws.String("drawbridge-calibrate-" + begin.Format("200601021504")),
-		TagSpecifications: []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeVpcEndpoint, Tags: []ec2types.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(a.Config.Name)}, {Key: aws.String("Name"), Value: aws.String(a.Config.Name + "-calibration")}}}},
+		TagSpecifications: []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeVpcEndpoint, Tags: []ec2types.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(a.Config.Name)}, {Key: aws.String("Name"), Value: aws.String(experimentName(a))}}}},
 	})
 	if err != nil {
 		return e, awserr.Mark(err, "create the experiment's endpoint")
@@ -303,13 +316,38 @@ func (s *session) endExperiment(ctx context.Context, a *app.App, e calibrate.Exp
 // table goes what is known of it.
 func (s *session) dropExperiment(ctx context.Context, a *app.App) error {
 	var e calibrate.Experiment
-	if ok, err := a.Store.Note(ctx, calibration, &e); err != nil || !ok || !e.Deleted.IsZero() {
+	ok, err := a.Store.Note(ctx, calibration, &e)
+	if err == nil && ok && e.Endpoint == "" {
+		e, err = s.findExperiment(ctx, a, e)
+	}
+	if err != nil || !ok || e.Endpoint == "" || !e.Deleted.IsZero() {
 		return err
 	}
-	_, err := s.clients.EC2.DeleteVpcEndpoints(ctx, &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: []string{e.Endpoint}})
+	_, err = s.clients.EC2.DeleteVpcEndpoints(ctx, &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: []string{e.Endpoint}})
 	if err != nil && !strings.HasPrefix(awserr.Code(err), "InvalidVpcEndpoint") {
 		return awserr.Mark(err, "delete the experiment's endpoint %s", e.Endpoint)
 	}
 	s.say("The experiment's endpoint %s is being deleted.", e.Endpoint)
 	return nil
 }
+
+// findExperiment looks for the endpoint by its name. Without one the experiment has
+// not begun.
+func (s *session) findExperiment(ctx context.Context, a *app.App, e calibrate.Experiment) (calibrate.Experiment, error) {
+	out, err := s.clients.EC2.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{
+		{Name: aws.String("tag:Name"), Values: []string{experimentName(a)}}, {Name: aws.String("tag:" + cfn.OwnerTag), Values: []string{a.Config.Name}},
+	}})
+	if err != nil {
+		return e, awserr.Mark(err, "look for the experiment's endpoint")
+	}
+	for _, x := range out.VpcEndpoints {
+		if x.State != ec2types.StateDeleted && x.State != ec2types.StateDeleting {
+			e.Endpoint, e.Created = aws.ToString(x.VpcEndpointId), aws.ToTime(x.CreationTimestamp)
+			return e, a.Store.SaveNote(ctx, calibration, e)
+		}
+	}
+	return calibrate.Experiment{}, nil
+}
+
+// experimentName is the name tag of the experiment's endpoint.
+func experimentName(a *app.App) string { return a.Config.Name + "-calibration" }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"drawbridge/internal/replay"
@@ -64,6 +65,8 @@ func (c *simulateCmd) Validate() error {
 		return fmt.Errorf("--raise, --lower and --max-delay cannot be negative")
 	case c.Lower >= time.Hour:
 		return fmt.Errorf("--lower %s: a deletion that takes an hour or more never ends within the hour that is paid", c.Lower)
+	case math.IsNaN(c.WaitCost) || math.IsNaN(c.Price) || c.WaitCost > 1e9 || c.Price > 1e9:
+		return fmt.Errorf("--wait-cost and --price are USD, at most 1e9")
 	case c.WaitCost < 0 || c.Price < 0 || c.Services < 0 || c.Zones < 0:
 		return fmt.Errorf("--wait-cost, --price, --services and --zones cannot be negative")
 	}

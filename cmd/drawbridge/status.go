@@ -84,14 +84,14 @@ type holdView struct {
 // viewOfSet sums up a set's state.
 func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) statusSet {
 	d := scheduler.DemandOf(s.Runs, s.Leases, settings, s.Set, now)
-	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting, Running: d.Running + d.Starting, Holds: []holdView{},
+	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting + d.Unserved + d.Deferred, Running: d.Running + d.Starting, Holds: []holdView{},
 		HoursTotal: s.Set.TotalHours, Failure: s.Set.Failure}
 	if since := s.Set.CountedSince; !since.IsZero() {
 		v.CountedSince = utc(since.Truncate(time.Second))
 		v.AlwaysOn = scheduler.PaidHours(settings.Basis, since, now) * settings.HoursPerHour
 	}
 	for _, r := range s.Runs {
-		if start := scheduler.ExpectedStart(now, settings, s.Set, r); r.State == scheduler.Waiting && s.Set.Pause == nil && (v.Starts == nil || start.Before(*v.Starts)) {
+		if start := scheduler.ExpectedStart(now, settings, s.Set, r, s.Runs...); r.State == scheduler.Waiting && s.Set.Pause == nil && (v.Starts == nil || start.Before(*v.Starts)) {
 			v.Starts = utc(start.Truncate(time.Second))
 		}
 	}
@@ -283,8 +283,8 @@ func (c *whyCmd) Run(ctx context.Context, s streams) error {
 	for _, r := range st.Runs {
 		run := viewOf(r)
 		if r.State == scheduler.Waiting && st.Set.Pause == nil {
-			run.ExpectedStart = utc(scheduler.ExpectedStart(now, settings, st.Set, r).Truncate(time.Second))
-			run.Reason = scheduler.WhyWaiting(now, settings, st.Set, r)
+			run.ExpectedStart = utc(scheduler.ExpectedStart(now, settings, st.Set, r, st.Runs...).Truncate(time.Second))
+			run.Reason = scheduler.WhyWaiting(now, settings, st.Set, r, st.Runs...)
 		}
 		v.Runs = append(v.Runs, run)
 	}

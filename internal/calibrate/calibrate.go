@@ -47,46 +47,41 @@ type Finding struct {
 	Billed   float64 `json:"billed"`
 	Clock    int     `json:"clock"`
 	Creation int     `json:"creation"`
-	Lives    int     `json:"lives"`
-	Lines    []Line  `json:"hours"`
-	Reason   string  `json:"reason"`
+	// Lives were compared; Odd ones were not, as their first hour was billed as
+	// something else.
+	Lives  int    `json:"lives"`
+	Odd    int    `json:"odd,omitempty"`
+	Lines  []Line `json:"hours"`
+	Reason string `json:"reason"`
 }
 
 // Infer compares what was billed with what either basis would bill. Lives that the
-// usage does not cover whole are left out.
+// usage does not cover whole are left out, and those whose first hour, in which both
+// bases agree, was billed as something else: the bill is not complete there, or the
+// endpoints were others.
 func Infer(lives []Life, usage []Usage) Finding {
-	f := Finding{Lines: []Line{}}
 	billed := map[time.Time]float64{}
 	for _, u := range usage {
 		billed[u.Hour.UTC().Truncate(time.Hour)] += u.Quantity
 	}
-	clock, creation := map[time.Time]int{}, map[time.Time]int{}
-	touched := map[time.Time]bool{}
+	var whole []Life
 	for _, l := range lives {
-		first, last := l.Created.UTC().Truncate(time.Hour), l.Deleted.Add(-1).UTC().Truncate(time.Hour)
-		if !l.Deleted.After(l.Created) || !covered(billed, first, last) {
-			continue
-		}
-		f.Lives++
-		for h := first; !h.After(last); h = h.Add(time.Hour) {
-			clock[h] += l.Units
-			touched[h] = true
-		}
-		for h := l.Created; h.Before(l.Deleted); h = h.Add(time.Hour) {
-			creation[h.UTC().Truncate(time.Hour)] += l.Units
+		if first, last := l.hours(); l.Deleted.After(l.Created) && covered(billed, first, last) {
+			whole = append(whole, l)
 		}
 	}
-	var quiet []float64
-	for h, q := range billed {
-		if !touched[h] {
-			quiet = append(quiet, q)
+	f := Finding{Lines: []Line{}, Background: background(billed, lives)}
+	clock, creation := bills(whole)
+	var sound []Life
+	for _, l := range whole {
+		first, _ := l.hours()
+		if q := billed[first] - f.Background; agrees(q, clock[first]) || agrees(q, creation[first]) {
+			sound = append(sound, l)
 		}
 	}
-	if len(quiet) > 0 {
-		slices.Sort(quiet)
-		f.Background = quiet[len(quiet)/2]
-	}
-	for h := range touched {
+	f.Lives, f.Odd = len(sound), len(whole)-len(sound)
+	clock, creation = bills(sound)
+	for h := range clock {
 		f.Lines = append(f.Lines, Line{h, math.Round(100*(billed[h]-f.Background)) / 100, clock[h], creation[h]})
 	}
 	slices.SortFunc(f.Lines, func(a, b Line) int { return a.Hour.Compare(b.Hour) })
@@ -97,6 +92,48 @@ func Infer(lives []Life, usage []Usage) Finding {
 	}
 	f.judge()
 	return f
+}
+
+// hours returns the first and the last clock hour of a life.
+func (l Life) hours() (first, last time.Time) {
+	return l.Created.UTC().Truncate(time.Hour), l.Deleted.Add(-1).UTC().Truncate(time.Hour)
+}
+
+// bills returns what lives would be billed as in each hour, on either basis.
+func bills(lives []Life) (clock, creation map[time.Time]int) {
+	clock, creation = map[time.Time]int{}, map[time.Time]int{}
+	for _, l := range lives {
+		first, last := l.hours()
+		for h := first; !h.After(last); h = h.Add(time.Hour) {
+			clock[h] += l.Units
+		}
+		for h := l.Created; h.Before(l.Deleted); h = h.Add(time.Hour) {
+			creation[h.UTC().Truncate(time.Hour)] += l.Units
+		}
+	}
+	return clock, creation
+}
+
+// background is what is billed in an hour in which nothing of ours is known to have
+// been there: the median.
+func background(billed map[time.Time]float64, lives []Life) float64 {
+	touched, _ := bills(lives)
+	var quiet []float64
+	for h, q := range billed {
+		if touched[h] == 0 {
+			quiet = append(quiet, q)
+		}
+	}
+	if len(quiet) == 0 {
+		return 0
+	}
+	slices.Sort(quiet)
+	return quiet[len(quiet)/2]
+}
+
+// agrees says whether a quantity is what was expected, but for rounding.
+func agrees(billed float64, expected int) bool {
+	return expected > 0 && math.Abs(billed-float64(expected)) < 0.1
 }
 
 // covered says whether the bill has the hours from first to last, and the one after,
@@ -115,6 +152,8 @@ func (f *Finding) judge() {
 	apart := math.Abs(float64(f.Clock - f.Creation))
 	toClock, toCreation := math.Abs(f.Billed-float64(f.Clock)), math.Abs(f.Billed-float64(f.Creation))
 	switch {
+	case f.Lives == 0 && f.Odd > 0:
+		f.Reason = fmt.Sprintf("%d times in which endpoints of ours were there were billed as something else in their first hour; drawbridge calibrate run makes an endpoint that is known", f.Odd)
 	case f.Lives == 0:
 		f.Reason = "the bill does not cover the whole of any time in which endpoints of ours were there; hours show in it a day or two later"
 	case apart == 0:
@@ -158,6 +197,18 @@ func Begin(now time.Time) (begin, end time.Time) {
 		hour, begin = hour.Add(time.Hour), begin.Add(time.Hour)
 	}
 	return begin, hour.Add(After)
+}
+
+// Tells says whether the endpoint's time tells the bases apart.
+func (e Experiment) Tells() bool {
+	clock, creation := bills([]Life{{e.Endpoint, e.Created, e.Deleted, 1}})
+	sum := func(hours map[time.Time]int) (n int) {
+		for _, q := range hours {
+			n += q
+		}
+		return n
+	}
+	return sum(clock) != sum(creation)
 }
 
 // End returns when an experiment's endpoint is to be deleted.

@@ -126,8 +126,8 @@ func (p *player) advance() bool {
 		p.pending = append(p.pending, p.arrived)
 		p.arrived++
 	}
-	if p.arrived == len(p.trace) {
-		p.settings.WaitCost = 0 // the trace is over: its last period ends at its boundary
+	if p.arrived == len(p.trace) { // the trace is over: its last period ends at its boundary
+		p.set.Learned.History, p.set.Learned.Luck = scheduler.History{}, scheduler.Luck{}
 	}
 	return true
 }

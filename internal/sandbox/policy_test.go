@@ -134,20 +134,23 @@ func TestTimesAreLearned(t *testing.T) {
 }
 
 // TestScheduledJobsStartOnTime: within five seconds of the second, in three time
-// zones, through the changes of clocks in March, and the set is gone in between.
+// zones, through the changes of clocks in March, with creations that take as long as
+// AWS says, beside another set, and the set is gone in between.
 func TestScheduledJobsStartOnTime(t *testing.T) {
 	for _, tt := range []struct {
 		schedule, zone string
+		raise          time.Duration
 		want           []string
 	}{
-		{"cron(30 6 * * ? *)", "Europe/Berlin", []string{"03-25 05:30", "03-26 04:30", "03-27 04:30"}},
-		{"cron(30 2 * * ? *)", "Europe/Berlin", []string{"03-25 01:30", "03-27 00:30"}},
-		{"cron(0 9 ? * MON-FRI *)", "Asia/Kolkata", []string{"03-27 03:30"}},
-		{"cron(15 1,13 * * ? *)", "Pacific/Auckland", []string{"03-25 01:15", "03-25 13:15", "03-26 01:15", "03-26 13:15", "03-27 01:15"}},
+		{"cron(30 6 * * ? *)", "Europe/Berlin", 0, []string{"03-25 05:30", "03-26 04:30", "03-27 04:30"}},
+		{"cron(30 2 * * ? *)", "Europe/Berlin", time.Minute, []string{"03-25 01:30", "03-27 00:30"}},
+		{"cron(0 9 ? * MON-FRI *)", "Asia/Kolkata", 175 * time.Second, []string{"03-27 03:30"}},
+		{"cron(15 1,13 * * ? *)", "Pacific/Auckland", 200 * time.Second, []string{"03-25 01:15", "03-25 13:15", "03-26 01:15", "03-26 13:15", "03-27 01:15"}},
 	} {
 		t.Run(tt.schedule+" "+tt.zone, func(t *testing.T) {
 			config := job("", fmt.Sprintf("    schedule: %s\n    timezone: %s\n", tt.schedule, tt.zone))
-			inWorld(t, config, awssim.Options{Start: time.Date(2000, 3, 24, 20, 0, 0, 0, time.UTC)}, func(w *world) {
+			config = strings.Replace(config, "jobs:\n", "  side:\n    subnets: [subnet-9]\njobs:\n  other:\n    set: side\n    cluster: c\n    taskDefinition: other\n    securityGroups: [sg-9]\n", 1)
+			inWorld(t, config, awssim.Options{Raise: tt.raise, Start: time.Date(2000, 3, 24, 20, 0, 0, 0, time.UTC)}, func(w *world) {
 				time.Sleep(61 * time.Hour)
 				got := w.starts()
 				if len(got) != len(tt.want) {
