@@ -73,6 +73,16 @@ func utc(t time.Time) *time.Time {
 	return &u
 }
 
+// chosen returns the set that was named, or the one that it lives as; all sets if none
+// was.
+func chosen(a *app.App, set scheduler.SetName) ([]scheduler.SetName, error) {
+	if set == "" {
+		return slices.Sorted(maps.Keys(a.Config.Sets)), nil
+	}
+	host, err := hostOf(a, set)
+	return []scheduler.SetName{host}, err
+}
+
 // Run lists runs, the newest first.
 func (c *runsCmd) Run(ctx context.Context, s streams) error {
 	ss, err := c.open(ctx, s)
@@ -83,13 +93,9 @@ func (c *runsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	sets := slices.Sorted(maps.Keys(a.Config.Sets))
-	if c.Set != "" {
-		host, err := hostOf(a, c.Set)
-		if err != nil {
-			return err
-		}
-		sets = []scheduler.SetName{host}
+	sets, err := chosen(a, c.Set)
+	if err != nil {
+		return err
 	}
 	views := []runView{}
 	for _, set := range sets {

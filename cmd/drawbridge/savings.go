@@ -36,13 +36,9 @@ func (c *savingsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	sets := slices.Sorted(maps.Keys(a.Config.Sets))
-	if c.Set != "" {
-		host, err := hostOf(a, c.Set)
-		if err != nil {
-			return err
-		}
-		sets = []scheduler.SetName{host}
+	sets, err := chosen(a, c.Set)
+	if err != nil {
+		return err
 	}
 	out := []savings.Report{}
 	for _, name := range sets {
