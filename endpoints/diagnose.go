@@ -1,7 +1,6 @@
 package endpoints
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -136,12 +135,10 @@ func (s Scene) unreached(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	if e, ok := s.nearest(service); ok {
 		return s.through(d, service, e)
 	}
-	for _, z := range s.VPC.Zones {
-		if name := service.PrivateDNS(s.Region); name != "" && z.Name == strings.TrimPrefix(name, "*.") {
-			d.Cause, d.Why = HostedZoneAnswers, fmt.Sprintf("private hosted zone %s of account %s answers for %s in %s, and what it names did not answer", z.ID, z.Account, z.Name, s.VPC.ID)
-			d.Remedy = "look at its records, and at the way to the endpoint that they name"
-			return d
-		}
+	if z, ok := s.VPC.zoneOf(service, s.Region); ok {
+		d.Cause, d.Why = HostedZoneAnswers, fmt.Sprintf("private hosted zone %s of account %s answers for %s in %s, and what it names did not answer", z.ID, z.Account, z.Name, s.VPC.ID)
+		d.Remedy = "look at its records, and at the way to the endpoint that they name"
+		return d
 	}
 	d.Cause = MissingEndpoint
 	switch {
@@ -368,26 +365,6 @@ func (v victim) could(s Symptom) string {
 		return who + " could not fetch its " + v.kind + " " + v.name
 	}
 	return who + " did not start"
-}
-
-func readDefinition(text []byte) (taskDefinition, error) {
-	var outer struct {
-		Inner json.RawMessage `json:"taskDefinition"`
-	}
-	var d taskDefinition
-	if len(text) == 0 {
-		return d, fmt.Errorf("read task definition: it is empty")
-	}
-	if err := json.Unmarshal(text, &outer); err != nil {
-		return d, fmt.Errorf("read task definition: %w", err)
-	}
-	if len(outer.Inner) > 0 && outer.Inner[0] == '{' {
-		text = outer.Inner
-	}
-	if err := json.Unmarshal(text, &d); err != nil {
-		return d, fmt.Errorf("read task definition: %w", err)
-	}
-	return d, nil
 }
 
 // victimOf finds what the text speaks of: by its name if that is in the text, else

@@ -295,20 +295,26 @@ type secret struct {
 // call beyond their start, separated by blanks, commas or plus signs.
 const HintTag = "drawbridge:endpoints"
 
-func (c *collector) taskDefinition(text []byte) error {
+// readDefinition reads what aws ecs describe-task-definition prints, with or without
+// the outer object, beside which its tags stand.
+func readDefinition(text []byte) (taskDefinition, error) {
 	var outer struct {
-		Inner json.RawMessage `json:"taskDefinition"`
-		Tags  []struct{ Key, Value string }
+		Inner *taskDefinition `json:"taskDefinition"`
+		taskDefinition
 	}
-	const command = "aws ecs describe-task-definition"
-	if err := decode(text, "task definition", command, &outer); err != nil {
-		return err
+	if err := decode(text, "task definition", "aws ecs describe-task-definition", &outer); err != nil {
+		return taskDefinition{}, err
 	}
-	if len(outer.Inner) > 0 && outer.Inner[0] == '{' {
-		text = outer.Inner
+	if outer.Inner == nil {
+		return outer.taskDefinition, nil
 	}
-	var d taskDefinition
-	if err := decode(text, "task definition", command, &d); err != nil {
+	outer.Inner.Tags = append(outer.Inner.Tags, outer.Tags...)
+	return *outer.Inner, nil
+}
+
+func (c *collector) taskDefinition(text []byte) error {
+	d, err := readDefinition(text)
+	if err != nil {
 		return err
 	}
 	if len(d.Containers) == 0 {
@@ -331,7 +337,7 @@ func (c *collector) taskDefinition(text []byte) error {
 		c.sidecar(x)
 	}
 	c.launchType(d)
-	for _, t := range append(d.Tags, outer.Tags...) {
+	for _, t := range d.Tags {
 		if t.Key != HintTag {
 			continue
 		}
@@ -500,16 +506,9 @@ func inVPC(host string) bool {
 // DefinitionRegion returns the Region of a task definition as Requirements takes it,
 // "" if nothing in it says so.
 func DefinitionRegion(text []byte) string {
-	var outer struct {
-		Inner *taskDefinition `json:"taskDefinition"`
-		taskDefinition
-	}
-	if json.Unmarshal(text, &outer) != nil {
+	d, err := readDefinition(text)
+	if err != nil {
 		return ""
-	}
-	d := outer.taskDefinition
-	if outer.Inner != nil {
-		d = *outer.Inner
 	}
 	return cmp.Or(regionOf(d.ARN), firstRegion(d))
 }

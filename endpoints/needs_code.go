@@ -37,24 +37,11 @@ func (c *collector) deployments(appSpecs, functions [][]byte) error {
 	}
 	seen := map[string]bool{}
 	for _, text := range functions {
-		var f struct {
-			Outer struct {
-				FunctionName string
-				VpcConfig    struct{ SubnetIds []string }
-			} `json:"Configuration"`
-			FunctionName string
-			VpcConfig    struct{ SubnetIds []string }
-		}
-		if err := decode(text, "hook function", "aws lambda get-function-configuration", &f); err != nil {
+		f, err := hookFunction(text)
+		if err != nil {
 			return err
 		}
 		name, subnets := f.FunctionName, f.VpcConfig.SubnetIds
-		if name == "" {
-			name, subnets = f.Outer.FunctionName, f.Outer.VpcConfig.SubnetIds
-		}
-		if name == "" {
-			return &PlanError{"read hook function: it has no FunctionName", "give what aws lambda get-function-configuration prints"}
-		}
 		seen[name] = true
 		if len(subnets) > 0 && (len(appSpecs) == 0 && !c.invoked[name] || services > 0) {
 			c.need("codedeploy", "lifecycle hook %s runs in the VPC and reports to CodeDeploy", name)
@@ -67,6 +54,32 @@ func (c *collector) deployments(appSpecs, functions [][]byte) error {
 		}
 	}
 	return nil
+}
+
+// lambdaFunction is a Lambda function as far as its network goes.
+type lambdaFunction struct {
+	FunctionName string
+	VpcConfig    struct{ SubnetIds []string }
+}
+
+// hookFunction reads what aws lambda get-function-configuration prints, or
+// get-function.
+func hookFunction(text []byte) (lambdaFunction, error) {
+	var f struct {
+		Outer lambdaFunction `json:"Configuration"`
+		lambdaFunction
+	}
+	const command = "aws lambda get-function-configuration"
+	if err := decode(text, "hook function", command, &f); err != nil {
+		return lambdaFunction{}, err
+	}
+	if f.FunctionName != "" {
+		return f.lambdaFunction, nil
+	}
+	if f.Outer.FunctionName == "" {
+		return lambdaFunction{}, &PlanError{"read hook function: it has no FunctionName", "give what " + command + " prints"}
+	}
+	return f.Outer, nil
 }
 
 // appSpecKind says what an AppSpec deploys to, server, or service for Lambda and
@@ -268,6 +281,23 @@ func (c *collector) buildspec(of, text string) {
 	}
 }
 
+// pipeline is as aws codepipeline get-pipeline prints it.
+type pipeline struct {
+	Name   string `json:"name"`
+	Stages []struct {
+		Actions []pipelineAction `json:"actions"`
+	} `json:"stages"`
+}
+
+type pipelineAction struct {
+	Name string `json:"name"`
+	Kind struct {
+		Owner    string `json:"owner"`
+		Provider string `json:"provider"`
+	} `json:"actionTypeId"`
+	Configuration map[string]string `json:"configuration"`
+}
+
 // pipeline adds what a pipeline's actions reach that run inside the VPC. CodePipeline
 // itself makes its calls from outside; a CodeBuild project is looked at by its own
 // description.
@@ -275,24 +305,9 @@ func (c *collector) buildspec(of, text string) {
 // Source: "Invoke an AWS Lambda function in a pipeline" and "Create a custom action",
 // https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html
 func (c *collector) pipeline(text []byte, functions [][]byte) error {
-	type action struct {
-		Name string `json:"name"`
-		Kind struct {
-			Category string `json:"category"`
-			Owner    string `json:"owner"`
-			Provider string `json:"provider"`
-		} `json:"actionTypeId"`
-		Configuration map[string]string `json:"configuration"`
-	}
-	type stages struct {
-		Name   string `json:"name"`
-		Stages []struct {
-			Actions []action `json:"actions"`
-		} `json:"stages"`
-	}
 	var outer struct {
-		Pipeline stages `json:"pipeline"`
-		stages
+		Pipeline pipeline `json:"pipeline"`
+		pipeline
 	}
 	const command = "aws codepipeline get-pipeline"
 	if err := decode(text, "pipeline", command, &outer); err != nil {
@@ -300,41 +315,44 @@ func (c *collector) pipeline(text []byte, functions [][]byte) error {
 	}
 	p := outer.Pipeline
 	if len(p.Stages) == 0 {
-		p = outer.stages
+		p = outer.pipeline
 	}
 	if len(p.Stages) == 0 {
 		return &PlanError{"read pipeline: it has no stages", "give what " + command + " prints"}
 	}
-	inside := map[string]bool{}
-	for _, f := range functions {
-		var x struct {
-			FunctionName string
-			VpcConfig    struct{ SubnetIds []string }
+	inside := map[string]bool{} // functions, and whether they run in the VPC
+	for _, text := range functions {
+		f, err := hookFunction(text)
+		if err != nil {
+			return err
 		}
-		if json.Unmarshal(f, &x) == nil {
-			inside[x.FunctionName] = len(x.VpcConfig.SubnetIds) > 0
-		}
+		inside[f.FunctionName] = len(f.VpcConfig.SubnetIds) > 0
 	}
 	for _, s := range p.Stages {
 		for _, a := range s.Actions {
-			of := fmt.Sprintf("pipeline %s: action %s", p.Name, a.Name)
-			name := functionName(a.Configuration["FunctionName"])
-			runs, known := inside[name]
-			if a.Kind.Provider == "Lambda" {
-				c.invoked[name] = true
-			}
-			switch {
-			case a.Kind.Owner == "Custom":
-				c.need("codepipeline", "%s: the worker of its custom action polls CodePipeline", of)
-				c.need("s3", "%s: the worker of its custom action reads and writes artifacts", of)
-			case a.Kind.Provider == "Lambda" && known && runs:
-				c.need("codepipeline", "%s: function %s runs in the VPC and reports its result", of, name)
-				c.spare("codepipeline", "take function "+name+" out of the VPC")
-				c.need("s3", "%s: function %s reads its artifacts", of, name)
-			case a.Kind.Provider == "Lambda" && !known && name != "":
-				c.unseen = append(c.unseen, of+": if function "+name+" runs in the VPC, it needs codepipeline; give what aws lambda get-function-configuration prints by --hook-function")
-			}
+			c.action(fmt.Sprintf("pipeline %s: action %s", p.Name, a.Name), a, inside)
 		}
 	}
 	return nil
+}
+
+func (c *collector) action(of string, a pipelineAction, inside map[string]bool) {
+	if a.Kind.Owner == "Custom" {
+		c.need("codepipeline", "%s: the worker of its custom action polls CodePipeline", of)
+		c.need("s3", "%s: the worker of its custom action reads and writes artifacts", of)
+		return
+	}
+	name := functionName(a.Configuration["FunctionName"])
+	if a.Kind.Provider != "Lambda" || name == "" {
+		return
+	}
+	c.invoked[name] = true
+	switch runs, known := inside[name]; {
+	case !known:
+		c.unseen = append(c.unseen, of+": if function "+name+" runs in the VPC, it needs codepipeline; give what aws lambda get-function-configuration prints by --hook-function")
+	case runs:
+		c.need("codepipeline", "%s: function %s runs in the VPC and reports its result", of, name)
+		c.spare("codepipeline", "take function "+name+" out of the VPC")
+		c.need("s3", "%s: function %s reads its artifacts", of, name)
+	}
 }

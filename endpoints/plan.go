@@ -285,12 +285,20 @@ func adoptable(s Service, region string, vpc VPC) (*Adopted, []Skipped, error) {
 			return &Adopted{s.ID, e.ID, whose(e)}, skipped, nil
 		}
 	}
-	for _, z := range vpc.Zones {
-		if name := s.PrivateDNS(region); name != "" && z.Name == strings.TrimPrefix(name, "*.") {
-			return &Adopted{s.ID, z.ID, fmt.Sprintf("the private hosted zone of account %s answers for %s here, and an endpoint with private DNS could not stand beside it", z.Account, z.Name)}, skipped, nil
-		}
+	if z, ok := vpc.zoneOf(s, region); ok {
+		return &Adopted{s.ID, z.ID, fmt.Sprintf("the private hosted zone of account %s answers for %s here, and an endpoint with private DNS could not stand beside it", z.Account, z.Name)}, skipped, nil
 	}
 	return nil, skipped, nil
+}
+
+// zoneOf returns the private hosted zone that answers for a service in the VPC.
+func (v VPC) zoneOf(s Service, region string) (HostedZone, bool) {
+	name := strings.TrimPrefix(s.PrivateDNS(region), "*.")
+	i := slices.IndexFunc(v.Zones, func(z HostedZone) bool { return name != "" && z.Name == name })
+	if i < 0 {
+		return HostedZone{}, false
+	}
+	return v.Zones[i], true
 }
 
 // whose says what kind of endpoint serves a service already.

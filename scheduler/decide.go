@@ -83,13 +83,14 @@ const resumeAfter = 2 * time.Minute
 func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) Demand {
 	var d Demand
 	s = s.learned(set.Learned)
+	takes := set.Learned.RunTimes()
 	for _, r := range runs {
 		switch r.State {
 		case Waiting:
 			if set.Phase == Available && !set.Serves(r) {
 				d.Unserved++
 			} else {
-				d.Admit(s, set, r.pending(set.Learned), now)
+				d.Admit(s, set, r.pending(takes), now)
 			}
 		case Starting:
 			d.Starting++
@@ -332,21 +333,11 @@ func decideCreating(now time.Time, s Settings, set Set, d Demand, o Observed) De
 const wakeUp = 15 * time.Second
 
 func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, prompt Due) Decision {
-	switch o.Stack {
-	case StackUnknown, StackComplete, StackRolledBack, StackBusy:
-	case StackMissing, StackForeign:
-		return Decision{Forget, "the stack is gone, deleted by somebody else", time.Time{}}
-	default:
-		if d.Running+d.Starting+d.Holds > 0 {
-			return Decision{Wait, fmt.Sprintf("the stack is %s, changed by somebody else, and still in use (%s)", o.Stack, d), now.Add(time.Minute)}
-		}
-		return Decision{Fail, fmt.Sprintf("the stack is %s, changed by somebody else", o.Stack), time.Time{}}
+	if out, changed := decideChanged(now, set, d, o); changed {
+		return out
 	}
 	if d.Overdue > 0 {
 		return Decision{Stop, fmt.Sprintf("%d tasks have run longer than their maximum", d.Overdue), time.Time{}}
-	}
-	if left := o.Endpoints.Available; o.Stack == StackComplete && left < set.Endpoints && d.Running+d.Starting+d.Holds == 0 {
-		return Decision{Fail, fmt.Sprintf("%d of %d endpoints are left, somebody deleted the others", left, set.Endpoints), time.Time{}}
 	}
 	if set.TakeDown != "" {
 		if d.Running+d.Starting == 0 && set.Extension == nil {
@@ -357,44 +348,77 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 	if set.Pause != nil {
 		d.Waiting, d.Unserved = 0, 0 // they wait for the end of the pause
 	}
-	if d.Waiting+d.Resumable > 0 {
-		if now.Before(set.Usable) {
-			return Decision{Wait, "the endpoints settle until " + clockTime(set.Usable), set.Usable}
-		}
+	switch {
+	case d.Waiting+d.Resumable > 0 && now.Before(set.Usable):
+		return Decision{Wait, "the endpoints settle until " + clockTime(set.Usable), set.Usable}
+	case d.Waiting+d.Resumable > 0:
 		return Decision{Start, fmt.Sprintf("%d runs wait", d.Waiting+d.Resumable), time.Time{}}
-	}
-	if set.Extension != nil {
+	case set.Extension != nil:
 		return decideExtension(now, s, set, o)
-	}
-	if d.Unserved > 0 {
+	case d.Unserved > 0:
 		return decideUnserved(now, s, set, d, o)
+	case d.Live():
+		return decideInUse(now, s, set, d)
 	}
+	return decideIdle(now, s, set, d, prompt)
+}
+
+// decideChanged decides about a stack that somebody else has changed, if anybody has.
+func decideChanged(now time.Time, set Set, d Demand, o Observed) (Decision, bool) {
+	used := d.Running+d.Starting+d.Holds > 0
+	switch o.Stack {
+	case StackUnknown, StackRolledBack, StackBusy:
+		return Decision{}, false
+	case StackComplete:
+		if left := o.Endpoints.Available; left < set.Endpoints && !used {
+			return Decision{Fail, fmt.Sprintf("%d of %d endpoints are left, somebody deleted the others", left, set.Endpoints), time.Time{}}, true
+		}
+		return Decision{}, false
+	case StackMissing, StackForeign:
+		return Decision{Forget, "the stack is gone, deleted by somebody else", time.Time{}}, true
+	}
+	if used {
+		return Decision{Wait, fmt.Sprintf("the stack is %s, changed by somebody else, and still in use (%s)", o.Stack, d), now.Add(time.Minute)}, true
+	}
+	return Decision{Fail, fmt.Sprintf("the stack is %s, changed by somebody else", o.Stack), time.Time{}}, true
+}
+
+// decideInUse says when to look again at a set that something holds.
+func decideInUse(now time.Time, s Settings, set Set, d Demand) Decision {
+	boundary, first, last := s.window(set.BilledFrom, now)
+	next := first
+	if !now.Before(first) {
+		next = last.Add(-wakeUp) // one more look before the hour is lost
+		if d.Deferred > 0 && !now.Before(next) {
+			next = last.Add(time.Millisecond) // then the next hour is paid, and they may start in it
+		}
+	}
+	if !now.Before(next) {
+		next = first.Add(PaidHour)
+	}
+	hour := PaidHours(s.Basis, set.BilledFrom, boundary)
+	return Decision{Wait, fmt.Sprintf("in use (%s) in paid hour %d, which ends at %s", d, hour, clockTime(boundary)), earliest(next, d.NextDeadline)}
+}
+
+// decideIdle decides about a set that nothing holds: it stays until the end of its
+// paid hour, and longer for a scheduled run that it could not be raised in time for
+// again, or if that is worth the hour.
+func decideIdle(now time.Time, s Settings, set Set, d Demand, prompt Due) Decision {
 	boundary, first, last := s.window(set.BilledFrom, now)
 	hour := PaidHours(s.Basis, set.BilledFrom, boundary)
-	if d.Live() {
-		next := first
-		if !now.Before(first) {
-			next = last.Add(-wakeUp) // one more look before the hour is lost
-			if d.Deferred > 0 && !now.Before(next) {
-				next = last.Add(time.Millisecond) // then the next hour is paid, and they may start in it
-			}
-		}
-		if !now.Before(next) {
-			next = first.Add(PaidHour)
-		}
-		return Decision{Wait, fmt.Sprintf("in use (%s) in paid hour %d, which ends at %s", d, hour, clockTime(boundary)), earliest(next, d.NextDeadline)}
-	}
-	if d.Deferred > 0 && set.TakeDown == "" && now.Before(first) {
-		return Decision{Wait, fmt.Sprintf("idle until the end of paid hour %d at %s; %d runs would not end before it and wait for the next set", hour, clockTime(boundary), d.Deferred), first}
-	}
 	if now.Before(first) {
-		return Decision{Wait, fmt.Sprintf("idle, and paid hour %d lasts until %s", hour, clockTime(boundary)), first}
+		reason := fmt.Sprintf("idle, and paid hour %d lasts until %s", hour, clockTime(boundary))
+		if d.Deferred > 0 {
+			reason += fmt.Sprintf("; %d runs would not end before it and wait for the next set", d.Deferred)
+		}
+		return Decision{Wait, reason, first}
 	}
-	if !prompt.At.IsZero() && set.Pause == nil && set.TakeDown == "" && !set.OverBudget(s, now) && boundary.Add(s.Raise+s.Late).After(prompt.At) {
+	free := set.Pause == nil && !set.OverBudget(s, now) // to go on into another hour
+	if !prompt.At.IsZero() && free && s.raiseAt(prompt.At).Before(boundary) {
 		return Decision{Wait, fmt.Sprintf("idle, and kept over the end of paid hour %d at %s: %s", hour, clockTime(boundary), prompt), last.Add(time.Millisecond)}
 	}
 	idle := fmt.Sprintf("idle at the end of paid hour %d, which ends at %s", hour, clockTime(boundary))
-	if s.WaitCost > 0 && s.HourCost > 0 && d.Deferred == 0 && !set.NoStack && set.Pause == nil && !set.OverBudget(s, now) {
+	if s.WaitCost > 0 && s.HourCost > 0 && d.Deferred == 0 && !set.NoStack && free {
 		if set.Learned.Luck.KeptUntil.After(boundary) {
 			return Decision{Wait, fmt.Sprintf("idle, and kept until %s", clockTime(set.Learned.Luck.KeptUntil)), first.Add(PaidHour)}
 		}

@@ -2,6 +2,8 @@ package scheduler
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -47,6 +49,7 @@ func (set Set) Learn(s Settings, now time.Time, live, ended []Run) (Set, bool) {
 	if len(arrived)+len(ran) == 0 {
 		return set, false
 	}
+	s = s.learned(set.Learned)
 	slices.SortFunc(arrived, func(a, b Run) int { return a.ReceivedAt.Compare(b.ReceivedAt) })
 	for _, r := range arrived {
 		set = set.Arrived(s, r.ReceivedAt, r.StartedAt.IsZero() || r.StartedAt.Sub(r.ReceivedAt) > s.Settle+wakeUp)
@@ -148,12 +151,36 @@ func (l Learned) RunTime(job JobName) time.Duration {
 	return l.Runs[job].quantile(mostly, DefaultRunTime)
 }
 
+// RunTimes returns RunTime as a function that works each job out once.
+func (l Learned) RunTimes() func(JobName) time.Duration {
+	known := map[JobName]time.Duration{}
+	return func(job JobName) time.Duration {
+		d, ok := known[job]
+		if !ok {
+			d = l.RunTime(job)
+			known[job] = d
+		}
+		return d
+	}
+}
+
+// Summary says in sentences what the set has learned; none if it is nothing.
+func (l Learned) Summary(s Settings) []string {
+	var out []string
+	if len(l.Raise) >= enoughTimes && len(l.Lower) >= enoughTimes {
+		t := s.learned(l)
+		out = append(out, fmt.Sprintf("Creations take up to %s, deletions up to %s; a deletion begins %s before the end of a paid hour.", t.Raise.Round(time.Second), (t.Lower-caution).Round(time.Second), t.Margin.Round(time.Second)))
+	}
+	for _, j := range slices.Sorted(maps.Keys(l.Runs)) {
+		out = append(out, fmt.Sprintf("Runs of %s take up to %s, by the last %d.", j, l.RunTime(j).Round(time.Second), len(l.Runs[j])))
+	}
+	return out
+}
+
 // Ran returns what is learned with a run that took d.
 func (l Learned) Ran(job JobName, d time.Duration) Learned {
-	runs := make(map[JobName]Times, len(l.Runs)+1)
-	for j, t := range l.Runs {
-		runs[j] = t
-	}
+	runs := map[JobName]Times{}
+	maps.Copy(runs, l.Runs)
 	runs[job] = runs[job].add(d)
 	for len(runs) > maxJobs { // the one that is known least
 		least := job

@@ -337,7 +337,7 @@ func (s Settings) window(billedFrom, now time.Time) (boundary, first, last time.
 // others are the runs that wait beside it, as far as they are known.
 func ExpectedStart(now time.Time, s Settings, set Set, run Run, others ...Run) time.Time {
 	s = s.learned(set.Learned)
-	p := run.pending(set.Learned)
+	p := run.pending(set.Learned.RunTime)
 	create := s.firstCreateAt(set, p, others)
 	switch set.Phase {
 	case Available, Draining:

@@ -27,9 +27,9 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 	}
 	var due []Run
 	now := r.ports.Clock.Now()
-	s := r.settings[v.set.Name].learned(v.set.Learned)
+	s, takes := r.settings[v.set.Name].learned(v.set.Learned), v.set.Learned.RunTimes()
 	for _, run := range runs {
-		if run.State == Waiting && v.set.Pause == nil && v.set.Serves(run) && s.StartsNow(v.set, run.pending(v.set.Learned), now) || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
+		if run.State == Waiting && v.set.Pause == nil && v.set.Serves(run) && s.StartsNow(v.set, run.pending(takes), now) || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
 			due = append(due, run)
 		}
 	}

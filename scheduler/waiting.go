@@ -15,8 +15,8 @@ type Pending struct {
 }
 
 // pending returns the run as one that waits.
-func (r Run) pending(l Learned) Pending {
-	return Pending{Asked: r.ReceivedAt, MaxDelay: r.MaxDelay, Takes: l.RunTime(r.Job)}
+func (r Run) pending(takes func(JobName) time.Duration) Pending {
+	return Pending{Asked: r.ReceivedAt, MaxDelay: r.MaxDelay, Takes: takes(r.Job)}
 }
 
 // StartBy returns when the run has to have started: it waits no longer than its
@@ -62,9 +62,10 @@ func (s Settings) patience(p Pending) time.Time {
 // firstCreateAt returns when a generation begins for p or for others that wait.
 func (s Settings) firstCreateAt(set Set, p Pending, others []Run) time.Time {
 	at := s.CreateAt(p)
+	takes := set.Learned.RunTimes()
 	for _, r := range others {
 		if r.State == Waiting {
-			at = earliest(at, s.CreateAt(r.pending(set.Learned)))
+			at = earliest(at, s.CreateAt(r.pending(takes)))
 		}
 	}
 	return at
@@ -112,7 +113,7 @@ func (d *Demand) Admit(s Settings, set Set, p Pending, now time.Time) {
 // WhyWaiting says in a sentence why a run that waits does not start at once.
 func WhyWaiting(now time.Time, s Settings, set Set, run Run, others ...Run) string {
 	s = s.learned(set.Learned)
-	p := run.pending(set.Learned)
+	p := run.pending(set.Learned.RunTime)
 	switch set.Phase {
 	case Available, Draining:
 		if set.Serves(run) && !s.StartsNow(set, p, now) {
@@ -125,21 +126,6 @@ func WhyWaiting(now time.Time, s Settings, set Set, run Run, others ...Run) stri
 		}
 	}
 	return run.Reason
-}
-
-// Summary says in sentences what the set has learned; none if it is nothing.
-func (l Learned) Summary(s Settings, jobs []JobName) []string {
-	var out []string
-	if len(l.Raise) >= enoughTimes && len(l.Lower) >= enoughTimes {
-		t := s.learned(l)
-		out = append(out, fmt.Sprintf("Creations take up to %s, deletions up to %s; a deletion begins %s before the end of a paid hour.", t.Raise.Round(time.Second), (t.Lower-caution).Round(time.Second), t.Margin.Round(time.Second)))
-	}
-	for _, j := range jobs {
-		if len(l.Runs[j]) > 0 {
-			out = append(out, fmt.Sprintf("Runs of %s take up to %s, by the last %d.", j, l.RunTime(j).Round(time.Second), len(l.Runs[j])))
-		}
-	}
-	return out
 }
 
 // whyLater says why a run that waits is put off.

@@ -105,10 +105,7 @@ const aheadHours = 24
 // it, and why; if it is not within the next day, when to look again and "".
 func (set Set) ahead(s Settings, now time.Time) (time.Time, string) {
 	h := set.Learned.History
-	if h.First == 0 || s.coldStart() <= s.HourCost*leastChance {
-		return time.Time{}, ""
-	}
-	if set.misled(s, now) {
+	if h.First == 0 || s.coldStart() <= s.HourCost || set.misled(s, now) { // then no chance is worth it
 		return time.Time{}, ""
 	}
 	h = h.at(now)

@@ -49,11 +49,7 @@ func (calibrateReadCmd) Help() string {
 
 // Run reads the bill beside the ledger.
 func (c *calibrateReadCmd) Run(ctx context.Context, s streams) error {
-	ss, err := c.open(ctx, s)
-	if err != nil {
-		return err
-	}
-	a, err := ss.installed(ctx)
+	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err
 	}
@@ -195,11 +191,7 @@ func (calibrateRunCmd) Help() string {
 
 // Run makes the experiment, or goes on with it.
 func (c *calibrateRunCmd) Run(ctx context.Context, s streams) error {
-	ss, err := c.open(ctx, s)
-	if err != nil {
-		return err
-	}
-	a, err := ss.installed(ctx)
+	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err
 	}

@@ -27,11 +27,7 @@ func (destroyCmd) Help() string {
 
 // Run removes the installation.
 func (c *destroyCmd) Run(ctx context.Context, s streams) error {
-	ss, err := c.open(ctx, s)
-	if err != nil {
-		return err
-	}
-	a, err := ss.installed(ctx)
+	ss, a, err := openInstalled(ctx, s, c.open)
 	if errors.Is(err, install.ErrNotInstalled) {
 		return c.remnants(ctx, ss, err)
 	}

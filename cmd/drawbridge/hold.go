@@ -71,11 +71,7 @@ func hold(ctx context.Context, ss *session, a *app.App, set scheduler.SetName, l
 
 // openSet opens a session and finds the set that a name stands for.
 func openSet(ctx context.Context, f connectFlags, s streams, name scheduler.SetName) (*session, *app.App, scheduler.SetName, error) {
-	ss, err := f.open(ctx, s)
-	if err != nil {
-		return nil, nil, "", err
-	}
-	a, err := ss.installed(ctx)
+	ss, a, err := openInstalled(ctx, s, f.open)
 	if err != nil {
 		return nil, nil, "", err
 	}

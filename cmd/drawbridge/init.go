@@ -265,14 +265,17 @@ func (d *draft) write() string {
 		w("    maxRuntime: 1h")
 		w("    # What an event, or drawbridge run, may override: environment, command, cpu, memory.")
 		w("    overrides: [environment]")
-		w("    # How long a run may wait to share paid hours with others, and when it starts by itself:")
-		w("    # maxDelay: 1h")
-		w("    # schedule: cron(5 6 ? * MON-FRI *)")
-		w("    # timezone: Europe/Berlin")
-		w("    # Events on the default bus that start the job:")
-		w("    # on:")
-		w("    #   - source: [aws.s3]")
-		w("    #     detail-type: [Object Created]")
+		w("%s", starts)
 	}
 	return b.String()
 }
+
+// starts are the keys of a job that say when its runs start, for whoever wants them.
+const starts = `    # How long a run may wait to share paid hours with others, and when it starts by itself:
+    # maxDelay: 1h
+    # schedule: cron(5 6 ? * MON-FRI *)
+    # timezone: Europe/Berlin
+    # Events on the default bus that start the job:
+    # on:
+    #   - source: [aws.s3]
+    #     detail-type: [Object Created]`

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
 
 	"drawbridge/endpoints"
@@ -234,7 +235,7 @@ func (v refreshView) write(w io.Writer, style output.Style) error {
 	if len(v.Changes) > 0 {
 		t := output.NewRows(style, "REGION", "PRICE", "BEFORE", "NOW")
 		for _, c := range v.Changes {
-			t.Add(c.Region, c.Price, usd(deref(c.Before)), usd(deref(c.Now)))
+			t.Add(c.Region, c.Price, usd(aws.ToFloat64(c.Before)), usd(aws.ToFloat64(c.Now)))
 		}
 		if err := t.Write(w); err != nil {
 			return err
@@ -258,11 +259,4 @@ func changed(n int) string {
 		return ""
 	}
 	return count(n, "price") + " changed or new"
-}
-
-func deref(price *float64) float64 {
-	if price == nil {
-		return 0
-	}
-	return *price
 }

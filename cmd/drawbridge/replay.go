@@ -51,11 +51,7 @@ const hidden = 5 * time.Minute
 
 // Run shows the dead letters and puts them back.
 func (c *replayCmd) Run(ctx context.Context, s streams) error {
-	ss, err := c.open(ctx, s)
-	if err != nil {
-		return err
-	}
-	a, err := ss.installed(ctx)
+	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err
 	}

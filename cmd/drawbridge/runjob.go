@@ -39,11 +39,7 @@ func (runCmd) Help() string {
 
 // Run asks the launcher for a run and, if asked to, waits for its end.
 func (c *runCmd) Run(ctx context.Context, s streams) error {
-	ss, err := c.open(ctx, s)
-	if err != nil {
-		return err
-	}
-	a, err := ss.installed(ctx)
+	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err
 	}

@@ -85,11 +85,7 @@ func chosen(a *app.App, set scheduler.SetName) ([]scheduler.SetName, error) {
 
 // Run lists runs, the newest first.
 func (c *runsCmd) Run(ctx context.Context, s streams) error {
-	ss, err := c.open(ctx, s)
-	if err != nil {
-		return err
-	}
-	a, err := ss.installed(ctx)
+	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err
 	}
@@ -150,11 +146,7 @@ type logsCmd struct {
 
 // Run prints a run's log.
 func (c *logsCmd) Run(ctx context.Context, s streams) error {
-	ss, err := c.open(ctx, s)
-	if err != nil {
-		return err
-	}
-	a, err := ss.installed(ctx)
+	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err
 	}

@@ -28,11 +28,7 @@ func (savingsCmd) Help() string {
 
 // Run says what the recorded history would have cost otherwise.
 func (c *savingsCmd) Run(ctx context.Context, s streams) error {
-	ss, err := c.open(ctx, s)
-	if err != nil {
-		return err
-	}
-	a, err := ss.installed(ctx)
+	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err
 	}

@@ -197,6 +197,16 @@ func (s *session) installed(ctx context.Context) (*app.App, error) {
 	return s.app(), nil
 }
 
+// openInstalled opens a session and returns the installation with it.
+func openInstalled(ctx context.Context, s streams, open func(context.Context, streams) (*session, error)) (*session, *app.App, error) {
+	ss, err := open(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := ss.installed(ctx)
+	return ss, a, err
+}
+
 // notInstalledError says where nothing is installed.
 type notInstalledError struct {
 	name  string

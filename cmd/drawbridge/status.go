@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -128,11 +127,7 @@ func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) s
 
 // Run prints the status, once or again and again.
 func (c *statusCmd) Run(ctx context.Context, s streams) error {
-	ss, err := c.open(ctx, s)
-	if err != nil {
-		return err
-	}
-	a, err := ss.installed(ctx)
+	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err
 	}
@@ -253,11 +248,7 @@ type whyView struct {
 
 // Run shows the last decisions about a set.
 func (c *whyCmd) Run(ctx context.Context, s streams) error {
-	ss, err := c.open(ctx, s)
-	if err != nil {
-		return err
-	}
-	a, err := ss.installed(ctx)
+	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err
 	}
@@ -293,40 +284,36 @@ func (c *whyCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	v.Advice = advice.Advice
-	v.Learned = st.Set.Learned.Summary(settings, slices.Sorted(maps.Keys(st.Set.Learned.Runs)))
+	v.Learned = st.Set.Learned.Summary(settings)
 	return ss.print(v, v.write)
 }
 
 func (v whyView) write(w io.Writer, style output.Style) error {
+	for _, l := range slices.Concat(v.sentences(), v.Advice) {
+		if err := style.Println(w, "%s", l); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(w)
+	t := output.NewRows(style, "AT", "GEN", "PHASE", "ACTION", "REASON")
+	for _, d := range v.Decisions {
+		t.Add(d.At.UTC().Format("01-02 15:04:05"), fmt.Sprint(d.Generation), string(d.Phase), string(d.Action), d.Reason)
+	}
+	if t.Len() == 0 {
+		_, err := fmt.Fprintln(w, "No decisions yet.")
+		return err
+	}
+	return t.Write(w)
+}
+
+// sentences say how the set stands, what holds it and when it is looked at next.
+func (v whyView) sentences() []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if v.LivesAs != "" {
 		add("It lies in the same VPC as set %s and lives as it.", v.LivesAs)
 	}
-	head := fmt.Sprintf("Set %s is %s", v.Name, v.Phase)
-	if v.Since != nil {
-		head += " since " + v.Since.Format("2006-01-02 15:04:05")
-	}
-	if v.Generation > 0 {
-		head += fmt.Sprintf(", generation %d", v.Generation)
-	}
-	if v.PaidUntil != nil {
-		head += ", paid until " + clockTime(*v.PaidUntil)
-	}
-	add("%s.", head)
-	if len(v.Services) > 0 {
-		text := "It serves " + strings.Join(v.Services, ", ")
-		if len(v.Zones) > 0 {
-			text += ", its own endpoints in " + strings.Join(v.Zones, ", ")
-		}
-		if len(v.Adding) > 0 {
-			text += "; " + strings.Join(v.Adding, ", ") + " is being added"
-		}
-		add("%s.", text)
-	}
-	if v.AvoidedUntil != nil {
-		add("%s had no room for endpoints and is avoided until %s.", strings.Join(v.Avoided, ", "), v.AvoidedUntil.Format("2006-01-02 15:04"))
-	}
+	lines = append(lines, v.state()...)
 	for _, h := range v.Holds {
 		add("Held by %s until %s: %s", h.Owner, h.Until.Format("2006-01-02 15:04"), h.Reason)
 	}
@@ -361,24 +348,34 @@ func (v whyView) write(w io.Writer, style output.Style) error {
 	if v.Paused != "" {
 		add("It is %s.", v.Paused)
 	}
-	for _, l := range lines {
-		if err := style.Println(w, "%s", l); err != nil {
-			return err
+	return lines
+}
+
+// state says what phase the set is in, and what it serves.
+func (v whyView) state() []string {
+	head := fmt.Sprintf("Set %s is %s", v.Name, v.Phase)
+	if v.Since != nil {
+		head += " since " + v.Since.Format("2006-01-02 15:04:05")
+	}
+	if v.Generation > 0 {
+		head += fmt.Sprintf(", generation %d", v.Generation)
+	}
+	if v.PaidUntil != nil {
+		head += ", paid until " + clockTime(*v.PaidUntil)
+	}
+	lines := []string{head + "."}
+	if len(v.Services) > 0 {
+		text := "It serves " + strings.Join(v.Services, ", ")
+		if len(v.Zones) > 0 {
+			text += ", its own endpoints in " + strings.Join(v.Zones, ", ")
 		}
-	}
-	for _, text := range v.Advice {
-		if err := style.Println(w, "%s", text); err != nil {
-			return err
+		if len(v.Adding) > 0 {
+			text += "; " + strings.Join(v.Adding, ", ") + " is being added"
 		}
+		lines = append(lines, text+".")
 	}
-	fmt.Fprintln(w)
-	t := output.NewRows(style, "AT", "GEN", "PHASE", "ACTION", "REASON")
-	for _, d := range v.Decisions {
-		t.Add(d.At.UTC().Format("01-02 15:04:05"), fmt.Sprint(d.Generation), string(d.Phase), string(d.Action), d.Reason)
+	if v.AvoidedUntil != nil {
+		lines = append(lines, fmt.Sprintf("%s had no room for endpoints and is avoided until %s.", strings.Join(v.Avoided, ", "), v.AvoidedUntil.Format("2006-01-02 15:04")))
 	}
-	if t.Len() == 0 {
-		_, err := fmt.Fprintln(w, "No decisions yet.")
-		return err
-	}
-	return t.Write(w)
+	return lines
 }

@@ -164,11 +164,7 @@ func (k *checker) set(where, name string, s *Set) {
 		}
 	}
 	if _, err := endpoints.Resolve(s.Services); err != nil {
-		remedy := ""
-		if h, ok := err.(interface{ Hint() string }); ok {
-			remedy = h.Hint()
-		}
-		k.add(where+".services", remedy, "%v", err)
+		k.add(where+".services", hintOf(err), "%v", err)
 	}
 	if s.Zones < 1 || s.Zones > 6 {
 		k.add(where+".zones", "write 1 to 6; one zone serves the whole VPC", "%d zones", s.Zones)
@@ -201,11 +197,7 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 		k.add(where+".taskDefinition", "name the family, family:revision or ARN", "no task definition")
 	}
 	if _, err := endpoints.Resolve(j.Services); err != nil {
-		remedy := ""
-		if h, ok := err.(interface{ Hint() string }); ok {
-			remedy = h.Hint()
-		}
-		k.add(where+".services", remedy, "%v", err)
+		k.add(where+".services", hintOf(err), "%v", err)
 	}
 	for _, id := range j.Services {
 		if s != nil && !s.auto && !slices.Contains(s.Services, id) {
@@ -228,19 +220,7 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 	if d := time.Duration(j.MaxDelay); d < 0 || d > 7*24*time.Hour {
 		k.add(where+".maxDelay", "write 0s to 168h", "%s is out of range", d)
 	}
-	j.schedule = nil
-	if j.Schedule != "" {
-		var err error
-		if j.schedule, err = schedule.Parse(j.Schedule, j.Timezone); err != nil {
-			remedy := ""
-			if h, ok := err.(interface{ Hint() string }); ok {
-				remedy = h.Hint()
-			}
-			k.add(where+".schedule", remedy, "%v", err)
-		}
-	} else if j.Timezone != "" {
-		k.add(where+".timezone", "add a schedule, or leave it out", "there is no schedule")
-	}
+	k.schedule(where, j)
 	for _, o := range j.Overrides {
 		if !slices.Contains(overridable, o) {
 			k.add(where+".overrides", "use "+strings.Join(overridable, ", "), "%q cannot be overridden", o)
@@ -252,6 +232,28 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 		}
 	}
 	k.patterns(where, j)
+}
+
+func (k *checker) schedule(where string, j *Job) {
+	j.schedule = nil
+	if j.Schedule == "" {
+		if j.Timezone != "" {
+			k.add(where+".timezone", "add a schedule, or leave it out", "there is no schedule")
+		}
+		return
+	}
+	var err error
+	if j.schedule, err = schedule.Parse(j.Schedule, j.Timezone); err != nil {
+		k.add(where+".schedule", hintOf(err), "%v", err)
+	}
+}
+
+// hintOf returns the remedy that an error carries, "" if none.
+func hintOf(err error) string {
+	if h, ok := err.(interface{ Hint() string }); ok {
+		return h.Hint()
+	}
+	return ""
 }
 
 func (k *checker) patterns(where string, j *Job) {

@@ -1,8 +1,6 @@
 package replay
 
 import (
-	"math"
-	"slices"
 	"time"
 
 	"drawbridge/scheduler"
@@ -85,107 +83,4 @@ func ceil(t time.Time, d time.Duration) time.Time {
 		return down.Add(d)
 	}
 	return t
-}
-
-// FixedTimeout returns the paid hours, and how long jobs wait in all, of endpoints
-// that are deleted at the first boundary at which no job has come for idle.
-func FixedTimeout(t Trace, o Options, idle time.Duration) (hours int, waited time.Duration) {
-	free := time.Time{}
-	jobs := t.Arrivals
-	for i := 0; i < len(jobs); {
-		created := later(jobs[i].At, free)
-		available := created.Add(o.Raise)
-		busy, last := available, created
-		for ; i < len(jobs) && !jobs[i].At.After(available); i++ {
-			waited += available.Sub(jobs[i].At)
-			last, busy = jobs[i].At, later(busy, available.Add(jobs[i].Duration))
-		}
-		edge := scheduler.Boundary(o.Basis, created, created)
-		for ; ; edge = edge.Add(scheduler.PaidHour) {
-			end := edge.Add(-o.Lower)
-			if end.Before(available) {
-				continue
-			}
-			for ; i < len(jobs) && !jobs[i].At.After(end); i++ {
-				last, busy = jobs[i].At, later(busy, jobs[i].At.Add(jobs[i].Duration))
-			}
-			if !busy.After(end) && (end.Sub(last) >= idle || i == len(jobs)) {
-				break
-			}
-		}
-		free = edge
-		hours += scheduler.PaidHours(o.Basis, created, free)
-	}
-	return hours, waited
-}
-
-// timeouts are the idle time-outs that BestTimeout chooses from.
-var timeouts = []time.Duration{
-	0, 30 * time.Minute, time.Hour, 2 * time.Hour, 3 * time.Hour, 4 * time.Hour, 6 * time.Hour, 8 * time.Hour, 12 * time.Hour,
-	16 * time.Hour, 24 * time.Hour, 48 * time.Hour, 96 * time.Hour, 1e6 * time.Hour,
-}
-
-// BestTimeout returns what the cheapest fixed idle time-out costs in USD, chosen in
-// hindsight.
-func BestTimeout(t Trace, o Options) float64 {
-	best := math.Inf(1)
-	for _, idle := range timeouts {
-		hours, waited := FixedTimeout(t, o, idle)
-		best = min(best, float64(hours)*o.HourCost+waited.Hours()*o.WaitCost)
-	}
-	return best
-}
-
-// Clairvoyant returns the paid hours of one who knows every arrival and run time,
-// whose endpoints come and go in no time, and whose jobs may wait for window: hours
-// begin at the earliest open deadline, and are added only for a job that cannot wait.
-func Clairvoyant(t Trace, window time.Duration, basis scheduler.Basis) int {
-	hours := 0
-	var left []Arrival
-	for i := 0; i < len(t.Arrivals) || len(left) > 0; {
-		var begin time.Time
-		for _, a := range left {
-			begin = earlier(begin, a.At.Add(window))
-		}
-		if i < len(t.Arrivals) {
-			begin = earlier(begin, t.Arrivals[i].At.Add(window))
-		}
-		first := begin
-		if basis == scheduler.Clock {
-			first = begin.Truncate(scheduler.PaidHour)
-		}
-		end := first.Add(scheduler.PaidHour)
-		for {
-			next, pool := i, slices.Clone(left)
-			for ; next < len(t.Arrivals) && t.Arrivals[next].At.Before(end); next++ {
-				pool = append(pool, t.Arrivals[next])
-			}
-			rest, must := []Arrival(nil), false
-			for _, a := range pool {
-				if !later(a.At, first).Add(a.Duration).After(end) {
-					continue
-				}
-				if a.At.Add(window).Before(end) {
-					must = true
-					break
-				}
-				rest = append(rest, a)
-			}
-			if !must {
-				i, left = next, rest
-				break
-			}
-			end = end.Add(scheduler.PaidHour)
-		}
-		hours += int(end.Sub(first) / scheduler.PaidHour)
-	}
-	return hours
-}
-
-// earlier returns the earlier of two times; a is none if it is zero.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
 }

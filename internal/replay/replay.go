@@ -153,7 +153,7 @@ func (p *player) settle() error {
 
 func (p *player) demand() scheduler.Demand {
 	d := scheduler.Demand{Running: len(p.ends)}
-	takes := p.runTimes()
+	takes := p.set.Learned.RunTimes()
 	for _, i := range p.pending {
 		d.Admit(p.settings, p.set, p.waiting(i, takes), p.now)
 	}
@@ -206,19 +206,6 @@ func (p *player) act(d scheduler.Decision) error {
 	return nil
 }
 
-// runTimes returns how long jobs should run, each looked up once.
-func (p *player) runTimes() func(scheduler.JobName) time.Duration {
-	known := map[scheduler.JobName]time.Duration{}
-	return func(job scheduler.JobName) time.Duration {
-		d, ok := known[job]
-		if !ok {
-			d = p.set.Learned.RunTime(job)
-			known[job] = d
-		}
-		return d
-	}
-}
-
 func (p *player) waiting(row int, takes func(scheduler.JobName) time.Duration) scheduler.Pending {
 	a := p.trace[row]
 	return scheduler.Pending{Asked: a.At, MaxDelay: max(p.options.MaxDelay, a.MaxDelay), Takes: takes(a.Job)}
@@ -226,7 +213,7 @@ func (p *player) waiting(row int, takes func(scheduler.JobName) time.Duration) s
 
 func (p *player) start() {
 	left := p.pending[:0]
-	takes := p.runTimes()
+	takes := p.set.Learned.RunTimes()
 	for _, i := range p.pending {
 		if !p.settings.StartsNow(p.set, p.waiting(i, takes), p.now) {
 			left = append(left, i)

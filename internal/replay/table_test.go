@@ -117,7 +117,7 @@ func hourRows(t testing.TB, all []Trace) (out []row) {
 		for _, delay := range []time.Duration{0, 10 * time.Minute, time.Hour, 4 * time.Hour} {
 			best := map[string]float64{}
 			for _, trace := range all {
-				best[trace.Name] = float64(Clairvoyant(trace, delay+raise+lower+30*time.Second, basis))
+				best[trace.Name] = float64(clairvoyant(trace, delay+raise+lower+30*time.Second, basis))
 			}
 			add := func(what string, f func(Trace) float64) {
 				if what != "" && !whole {
@@ -161,7 +161,7 @@ func moneyRows(t testing.TB, all []Trace) (out []row) {
 			o := options(basis, 0, waitCost)
 			best := map[string]float64{}
 			for _, trace := range all {
-				best[trace.Name] = BestTimeout(trace, o)
+				best[trace.Name] = bestTimeout(trace, o)
 			}
 			add := func(what string, f func(Trace) float64) {
 				if what != "" && what != withBudget && !whole {
@@ -179,7 +179,7 @@ func moneyRows(t testing.TB, all []Trace) (out []row) {
 			both.MaxDelay = time.Hour
 			add(withBudget, func(trace Trace) float64 { return money(t, trace, both) })
 			add(", break-even rule", func(trace Trace) float64 {
-				h, w := FixedTimeout(trace, o, time.Duration(waitCost*raise.Hours()/hourCost*float64(time.Hour)))
+				h, w := fixedTimeout(trace, o, time.Duration(waitCost*raise.Hours()/hourCost*float64(time.Hour)))
 				return float64(h)*hourCost + w.Hours()*waitCost
 			})
 			add(", at the boundary", func(trace Trace) float64 {

@@ -47,7 +47,8 @@ type world struct {
 	lambda *lambda.Client
 }
 
-// inWorld runs story in a bubble: time passes only when everything waits. Every
+// inWorld runs story in a bubble: time passes only when everything waits, so that a
+// time.Sleep in a story lets hours pass and takes none. Every
 // reply is recorded for the conformance check if the environment asks for it. It
 // begins at o.Start, if that is not zero.
 func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) {

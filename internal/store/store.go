@@ -191,41 +191,53 @@ func conflictOr(err error, format string, args ...any) error {
 	return awserr.Mark(err, format, args...)
 }
 
-// Live returns the runs that are not finished, in order of arrival, and the
-// leases.
-func (s *Store) Live(ctx context.Context, name scheduler.SetName) ([]scheduler.Run, []scheduler.Lease, error) {
-	var runs []scheduler.Run
-	var leases []scheduler.Lease
-	var from attributes
+// query reads what a condition on the keys selects, page by page. values holds what
+// stands in the condition beside :set.
+func (s *Store) query(ctx context.Context, set scheduler.SetName, index *string, condition, sortKey string, values map[string]string, each func(attributes) error) error {
+	in := &dynamodb.QueryInput{
+		TableName: &s.table, IndexName: index, ConsistentRead: aws.Bool(true), KeyConditionExpression: aws.String("#set = :set AND " + condition),
+		ExpressionAttributeNames:  map[string]string{"#set": attrSet, "#key": sortKey},
+		ExpressionAttributeValues: attributes{":set": text(string(set))},
+	}
+	for name, value := range values {
+		in.ExpressionAttributeValues[name] = text(value)
+	}
 	for {
-		out, err := s.api.Query(ctx, &dynamodb.QueryInput{
-			TableName: &s.table, IndexName: aws.String(attrLive), ConsistentRead: aws.Bool(true), ExclusiveStartKey: from,
-			KeyConditionExpression:    aws.String("#set = :set AND #live >= :lease"),
-			ExpressionAttributeNames:  map[string]string{"#set": attrSet, "#live": attrLive},
-			ExpressionAttributeValues: attributes{":set": text(string(name)), ":lease": text(leasePrefix)},
-		})
+		out, err := s.api.Query(ctx, in)
 		if err != nil {
-			return nil, nil, awserr.Mark(err, "list what holds set %s", name)
+			return err
 		}
 		for _, item := range out.Items {
-			if sk, ok := item[attrItem].(*types.AttributeValueMemberS); ok && strings.HasPrefix(sk.Value, leasePrefix) {
-				var l scheduler.Lease
-				if err := dataOf(item, &l); err != nil {
-					return nil, nil, fmt.Errorf("list what holds set %s: %w", name, err)
-				}
-				leases = append(leases, l)
-				continue
+			if err := each(item); err != nil {
+				return err
 			}
-			var r scheduler.Run
-			if err := dataOf(item, &r); err != nil {
-				return nil, nil, fmt.Errorf("list what holds set %s: %w", name, err)
-			}
-			runs = append(runs, r)
 		}
-		if from = out.LastEvaluatedKey; len(from) == 0 {
-			return runs, leases, nil
+		if in.ExclusiveStartKey = out.LastEvaluatedKey; len(in.ExclusiveStartKey) == 0 {
+			return nil
 		}
 	}
+}
+
+// collect adds what an item holds to a list.
+func collect[T any](item attributes, into *[]T) error {
+	var v T
+	if err := dataOf(item, &v); err != nil {
+		return err
+	}
+	*into = append(*into, v)
+	return nil
+}
+
+// Live returns the runs that are not finished, in order of arrival, and the
+// leases.
+func (s *Store) Live(ctx context.Context, name scheduler.SetName) (runs []scheduler.Run, leases []scheduler.Lease, err error) {
+	err = s.query(ctx, name, aws.String(attrLive), "#key >= :lease", attrLive, map[string]string{":lease": leasePrefix}, func(item attributes) error {
+		if sk, ok := item[attrItem].(*types.AttributeValueMemberS); ok && strings.HasPrefix(sk.Value, leasePrefix) {
+			return collect(item, &leases)
+		}
+		return collect(item, &runs)
+	})
+	return runs, leases, awserr.Mark(err, "list what holds set %s", name)
 }
 
 // sortable writes an instant so that texts are in the order of instants.
@@ -233,30 +245,10 @@ func sortable(t time.Time) string { return t.UTC().Format("20060102T150405.00000
 
 // Ended returns the runs whose end was recorded after an instant, in that order. It
 // takes a call a megabyte.
-func (s *Store) Ended(ctx context.Context, name scheduler.SetName, after time.Time) ([]scheduler.Run, error) {
-	var runs []scheduler.Run
-	var from attributes
-	for {
-		out, err := s.api.Query(ctx, &dynamodb.QueryInput{
-			TableName: &s.table, IndexName: aws.String(attrLive), ConsistentRead: aws.Bool(true), ExclusiveStartKey: from,
-			KeyConditionExpression:    aws.String("#set = :set AND #live BETWEEN :after AND :last"),
-			ExpressionAttributeNames:  map[string]string{"#set": attrSet, "#live": attrLive},
-			ExpressionAttributeValues: attributes{":set": text(string(name)), ":after": text(donePrefix + sortable(after.Add(time.Nanosecond))), ":last": text(donePrefix + "~")},
-		})
-		if err != nil {
-			return nil, awserr.Mark(err, "list the runs of set %s that have ended", name)
-		}
-		for _, item := range out.Items {
-			var r scheduler.Run
-			if err := dataOf(item, &r); err != nil {
-				return nil, fmt.Errorf("list the runs of set %s that have ended: %w", name, err)
-			}
-			runs = append(runs, r)
-		}
-		if from = out.LastEvaluatedKey; len(from) == 0 {
-			return runs, nil
-		}
-	}
+func (s *Store) Ended(ctx context.Context, name scheduler.SetName, after time.Time) (runs []scheduler.Run, err error) {
+	between := map[string]string{":after": donePrefix + sortable(after.Add(time.Nanosecond)), ":last": donePrefix + "~"}
+	err = s.query(ctx, name, aws.String(attrLive), "#key BETWEEN :after AND :last", attrLive, between, func(item attributes) error { return collect(item, &runs) })
+	return runs, awserr.Mark(err, "list the runs of set %s that have ended", name)
 }
 
 func runItem(r scheduler.Run) (attributes, error) {
@@ -532,30 +524,9 @@ func (s *Store) SaveNote(ctx context.Context, set scheduler.SetName, v any) erro
 
 // Runs returns every run of a set that is kept, finished ones included, in order
 // of id. It reads a megabyte a call.
-func (s *Store) Runs(ctx context.Context, set scheduler.SetName) ([]scheduler.Run, error) {
-	var runs []scheduler.Run
-	var from attributes
-	for {
-		out, err := s.api.Query(ctx, &dynamodb.QueryInput{
-			TableName: &s.table, ConsistentRead: aws.Bool(true), ExclusiveStartKey: from,
-			KeyConditionExpression:    aws.String("#set = :set AND begins_with(#item, :run)"),
-			ExpressionAttributeNames:  map[string]string{"#set": attrSet, "#item": attrItem},
-			ExpressionAttributeValues: attributes{":set": text(string(set)), ":run": text(runPrefix)},
-		})
-		if err != nil {
-			return nil, awserr.Mark(err, "list the runs of set %s", set)
-		}
-		for _, item := range out.Items {
-			var r scheduler.Run
-			if err := dataOf(item, &r); err != nil {
-				return nil, fmt.Errorf("list the runs of set %s: %w", set, err)
-			}
-			runs = append(runs, r)
-		}
-		if from = out.LastEvaluatedKey; len(from) == 0 {
-			return runs, nil
-		}
-	}
+func (s *Store) Runs(ctx context.Context, set scheduler.SetName) (runs []scheduler.Run, err error) {
+	err = s.query(ctx, set, nil, "begins_with(#key, :run)", attrItem, map[string]string{":run": runPrefix}, func(item attributes) error { return collect(item, &runs) })
+	return runs, awserr.Mark(err, "list the runs of set %s", set)
 }
 
 // Forget removes the record of a run that was sent to the dead-letter queue, so
