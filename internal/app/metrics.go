@@ -1,21 +1,19 @@
 package app
 
 import (
-	"encoding/json"
 	"io"
+	"maps"
 	"sync"
 	"time"
 
 	"drawbridge/cfn"
 	"drawbridge/internal/clock"
 	"drawbridge/internal/config"
+	"drawbridge/internal/emf"
 	"drawbridge/scheduler"
 )
 
-// Metrics writes metrics as lines in CloudWatch's embedded metric format, which
-// CloudWatch Logs turns into metrics without a call.
-//
-// Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+// Metrics writes the metrics of an installation.
 type Metrics struct {
 	mu     sync.Mutex
 	out    io.Writer
@@ -29,67 +27,51 @@ func NewMetrics(out io.Writer, c *config.Config, ck clock.Clock) *Metrics {
 	return &Metrics{out: out, clock: ck, config: c}
 }
 
-type metric struct {
-	Name  string
-	Unit  string
-	value float64
+// metric returns a metric with its value.
+func metric(name, unit string, value float64) emf.Metric {
+	return emf.Metric{Name: name, Unit: unit, Value: value}
 }
 
 // write writes one line with metrics of the installation.
-func (m *Metrics) write(set scheduler.SetName, metrics ...metric) {
+func (m *Metrics) write(set scheduler.SetName, metrics ...emf.Metric) {
 	m.emit(set, [][]string{{"Installation"}}, metrics...)
 }
 
 // emit writes one line with metrics that have each of the lists of dimensions.
-func (m *Metrics) emit(set scheduler.SetName, dimensions [][]string, metrics ...metric) {
+func (m *Metrics) emit(set scheduler.SetName, dimensions [][]string, metrics ...emf.Metric) {
 	m.emitWith(set, nil, dimensions, metrics...)
 }
 
 // emitWith writes one line with the values of further dimensions.
-func (m *Metrics) emitWith(set scheduler.SetName, values map[string]string, dimensions [][]string, metrics ...metric) {
-	line := map[string]any{
-		"_aws": map[string]any{
-			"Timestamp":         m.clock.Now().UnixMilli(),
-			"CloudWatchMetrics": []any{map[string]any{"Namespace": cfn.Namespace, "Dimensions": dimensions, "Metrics": metrics}},
-		},
-		"Installation": m.config.Name, "Set": string(set),
-	}
-	for k, v := range values {
-		line[k] = v
-	}
-	for _, x := range metrics {
-		line[x.Name] = x.value
-	}
-	b, err := json.Marshal(line)
-	if err != nil {
-		return // numbers and texts always encode
-	}
+func (m *Metrics) emitWith(set scheduler.SetName, values map[string]string, dimensions [][]string, metrics ...emf.Metric) {
+	members := map[string]string{"Installation": m.config.Name, "Set": string(set)}
+	maps.Copy(members, values)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, _ = m.out.Write(append(b, '\n')) // a metric that cannot be written must not fail the run
+	_ = emf.Write(m.out, m.clock.Now(), cfn.Namespace, dimensions, members, metrics...) // a metric that cannot be written must not fail the run
 }
 
 // Entered counts that a set has entered another phase.
 func (m *Metrics) Entered(before, after scheduler.Set, d scheduler.Decision) {
 	switch after.Phase {
 	case scheduler.Creating:
-		m.write(after.Name, metric{"SetsCreated", "Count", 1})
+		m.write(after.Name, metric("SetsCreated", "Count", 1))
 	case scheduler.Available:
 		if d.Action == scheduler.Open {
-			m.write(after.Name, metric{"RaiseTime", "Seconds", m.clock.Now().Sub(before.Since).Seconds()})
+			m.write(after.Name, metric("RaiseTime", "Seconds", m.clock.Now().Sub(before.Since).Seconds()))
 		}
 	case scheduler.Absent:
 		if before.Phase == scheduler.Deleting {
-			m.write(after.Name, metric{"SetsDeleted", "Count", 1}, metric{"LowerTime", "Seconds", m.clock.Now().Sub(before.Since).Seconds()})
+			m.write(after.Name, metric("SetsDeleted", "Count", 1), metric("LowerTime", "Seconds", m.clock.Now().Sub(before.Since).Seconds()))
 		}
 	case scheduler.Failed:
-		m.write(after.Name, metric{cfn.MetricSetsFailed, "Count", 1})
+		m.write(after.Name, metric(cfn.MetricSetsFailed, "Count", 1))
 	}
 }
 
 // Paid counts endpoint-hours that have begun.
 func (m *Metrics) Paid(set scheduler.SetName, endpointHours int) {
-	m.write(set, metric{cfn.MetricPaidHours, "Count", float64(endpointHours)})
+	m.write(set, metric(cfn.MetricPaidHours, "Count", float64(endpointHours)))
 }
 
 // Swept tells how a set stands when the sweep has looked at it, and what always
@@ -102,9 +84,9 @@ func (m *Metrics) Swept(set scheduler.Set, s scheduler.Settings, every time.Dura
 	if set.Phase != scheduler.Absent && s.MaxLifetime > 0 && m.clock.Now().After(set.BilledFrom.Add(s.MaxLifetime)) {
 		old = 1
 	}
-	m.write(set.Name, metric{cfn.MetricSweeps, "Count", 1}, metric{cfn.MetricSetOverAge, "Count", old}, metric{cfn.MetricOverBudget, "Count", over},
-		metric{cfn.MetricAlwaysOnHours, "Count", every.Hours() * float64(s.HoursPerHour)})
-	m.emit(set.Name, [][]string{{"Installation", "Set"}}, metric{cfn.MetricSetPhase, "None", phases[set.Phase]})
+	m.write(set.Name, metric(cfn.MetricSweeps, "Count", 1), metric(cfn.MetricSetOverAge, "Count", old), metric(cfn.MetricOverBudget, "Count", over),
+		metric(cfn.MetricAlwaysOnHours, "Count", every.Hours() * float64(s.HoursPerHour)))
+	m.emit(set.Name, [][]string{{"Installation", "Set"}}, metric(cfn.MetricSetPhase, "None", phases[set.Phase]))
 }
 
 // phases are a set's phases as numbers, for the dashboard, which names them.
@@ -112,12 +94,12 @@ var phases = map[scheduler.Phase]float64{scheduler.Absent: 0, scheduler.Creating
 
 // LookFailed counts a look at a set that ended in an error.
 func (m *Metrics) LookFailed(set scheduler.SetName) {
-	m.write(set, metric{"LooksFailed", "Count", 1})
+	m.write(set, metric("LooksFailed", "Count", 1))
 }
 
 // Explained counts a task that did not start, or lost something, by its cause.
 func (m *Metrics) Explained(run scheduler.Run) {
-	m.emitWith(run.Set, map[string]string{"Cause": run.Cause}, [][]string{{"Installation"}, {"Installation", "Cause"}}, metric{cfn.MetricTasksInTrouble, "Count", 1})
+	m.emitWith(run.Set, map[string]string{"Cause": run.Cause}, [][]string{{"Installation"}, {"Installation", "Cause"}}, metric(cfn.MetricTasksInTrouble, "Count", 1))
 }
 
 // Ended counts a run that has ended.
@@ -126,13 +108,13 @@ func (m *Metrics) Ended(run scheduler.Run) {
 	if run.Outcome == scheduler.Succeeded {
 		failed = 0
 	}
-	metrics := []metric{{cfn.MetricRunsEnded, "Count", 1}, {cfn.MetricRunsFailed, "Count", failed}}
+	metrics := []emf.Metric{{cfn.MetricRunsEnded, "Count", 1}, {cfn.MetricRunsFailed, "Count", failed}}
 	if !run.StartedAt.IsZero() {
 		took := run.FinishedAt.Sub(run.StartedAt)
 		metrics = append(metrics,
-			metric{cfn.MetricRunWait, "Seconds", run.StartedAt.Sub(run.ReceivedAt).Seconds()},
-			metric{"RunTime", "Seconds", took.Seconds()},
-			metric{cfn.MetricUsedHours, "Count", took.Hours() * float64(m.config.Settings()[run.Set].HoursPerHour)})
+			metric(cfn.MetricRunWait, "Seconds", run.StartedAt.Sub(run.ReceivedAt).Seconds()),
+			metric("RunTime", "Seconds", took.Seconds()),
+			metric(cfn.MetricUsedHours, "Count", took.Hours() * float64(m.config.Settings()[run.Set].HoursPerHour)))
 	}
 	m.write(run.Set, metrics...)
 }

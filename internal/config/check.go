@@ -83,6 +83,9 @@ func (c *Config) check() []Problem {
 		k.add("jobs", "name at least one job with its set, cluster and task definition", "no jobs")
 	}
 	k.installation(c)
+	if c.Mirror != nil {
+		k.mirror(c)
+	}
 	if c.EndpointPrice < 0 || c.EndpointPrice > 100 {
 		k.add("endpointPrice", "write USD for an endpoint in a zone and hour, as in 0.01", "%v is out of range", c.EndpointPrice)
 	}

@@ -80,6 +80,9 @@ type Config struct {
 	Sets map[scheduler.SetName]*Set `yaml:"sets"`
 	// Jobs are the jobs by name.
 	Jobs map[scheduler.JobName]*Job `yaml:"jobs"`
+	// Mirror mirrors git repositories into CodeCommit or elsewhere, as one more job.
+	// Default: none.
+	Mirror *Mirror `yaml:"mirror"`
 
 	path        string
 	fixedMargin bool
@@ -214,6 +217,8 @@ type Job struct {
 
 	patterns []*eventpattern.Pattern
 	schedule *schedule.Schedule
+	// made says that the base stack makes the task definition.
+	made bool
 }
 
 // Load reads and checks the file at path. Errors say where and what to do; they
@@ -254,6 +259,15 @@ func (c *Config) defaults() {
 	for _, s := range c.Sets {
 		if s != nil {
 			s.defaults()
+		}
+	}
+	if c.Mirror != nil {
+		c.Mirror.defaults(c)
+		if c.Jobs[MirrorJob] == nil {
+			if c.Jobs == nil {
+				c.Jobs = map[scheduler.JobName]*Job{}
+			}
+			c.Jobs[MirrorJob] = c.Mirror.job(c)
 		}
 	}
 	for name, j := range c.Jobs {
@@ -364,6 +378,10 @@ func (s *Set) Auto() bool { return s.auto }
 // Fixed returns the services that a set with automatic services has whatever its
 // jobs need.
 func (s *Set) Fixed() []endpoints.ServiceID { return s.fixed }
+
+// Made says whether the base stack makes the job's task definition, so that it is
+// known before it is there.
+func (j *Job) Made() bool { return j.made }
 
 // VPC returns the VPC that the set's subnets lie in, as the installation knows
 // it; empty before Apply.

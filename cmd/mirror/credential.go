@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"drawbridge/internal/codecommit"
+	"drawbridge/internal/mirror"
+)
+
+type credentialCmd struct {
+	CodeCommit codeCommitCredentialCmd `cmd:"" name:"codecommit" help:"For CodeCommit: a user name and password made of AWS credentials. git config credential.helper '!mirror credential codecommit', and credential.UseHttpPath true."`
+	Static     staticCredentialCmd     `cmd:"" help:"For one host: what DRAWBRIDGE_GIT_HOST, DRAWBRIDGE_GIT_USERNAME and DRAWBRIDGE_GIT_PASSWORD hold."`
+	URL        urlCredentialCmd        `cmd:"" help:"Print the address of a repository in CodeCommit with a user name and password that hold for 15 minutes, for programs that know no credential helper."`
+}
+
+// question is what git asks a credential helper.
+//
+// Source: https://git-scm.com/docs/git-credential#IOFMT
+type question map[string]string
+
+func ask(in io.Reader) (question, error) {
+	q := question{}
+	lines := bufio.NewScanner(in)
+	for lines.Scan() && lines.Text() != "" {
+		key, value, _ := strings.Cut(lines.Text(), "=")
+		q[key] = value
+	}
+	return q, lines.Err()
+}
+
+type codeCommitCredentialCmd struct {
+	Operation string `arg:"" help:"get, store or erase; only get is answered."`
+}
+
+// Run answers git. A host that is not CodeCommit's is left to other helpers, except
+// for the one that AWS_ENDPOINT_URL names.
+func (c *codeCommitCredentialCmd) Run(ctx context.Context, s streams) error {
+	if c.Operation != "get" {
+		return nil
+	}
+	q, err := ask(s.in)
+	if err != nil {
+		return err
+	}
+	region, err := codeCommitRegion(q["protocol"], q["host"])
+	if err != nil {
+		return nil //nolint:nilerr // another helper may know the host
+	}
+	if q["path"] == "" {
+		return fmt.Errorf("git does not say which repository it asks for: set credential.UseHttpPath to true")
+	}
+	creds, err := awsCredentials(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.out, "username=%s\npassword=%s\n", codecommit.Username(creds), codecommit.Password(creds, region, q["host"], "/"+strings.TrimPrefix(q["path"], "/"), time.Now()))
+	return nil
+}
+
+// codeCommitRegion returns the Region of a host of CodeCommit, or of what stands in
+// for it.
+func codeCommitRegion(protocol, host string) (string, error) {
+	region, err := codecommit.Region(host)
+	if endpoint := codeCommitEndpoint(); err != nil && endpoint != "" && endpoint == protocol+"://"+host {
+		return os.Getenv("AWS_REGION"), nil
+	}
+	if err == nil && protocol != "https" {
+		return "", fmt.Errorf("%s: CodeCommit is reached by https alone", host)
+	}
+	return region, err
+}
+
+// codeCommitEndpoint is what takes the place of AWS's own endpoints, "" for nothing.
+func codeCommitEndpoint() string { return strings.TrimSuffix(os.Getenv("AWS_ENDPOINT_URL"), "/") }
+
+func awsCredentials(ctx context.Context) (aws.Credentials, error) {
+	conf, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return aws.Credentials{}, fmt.Errorf("read AWS settings: %w", err)
+	}
+	creds, err := conf.Credentials.Retrieve(ctx)
+	if err != nil {
+		return creds, fmt.Errorf("get AWS credentials: %w", err)
+	}
+	return creds, nil
+}
+
+type staticCredentialCmd struct {
+	Operation string `arg:"" help:"get, store or erase; only get is answered."`
+}
+
+// Run answers git for the one host that the credentials are for.
+func (c *staticCredentialCmd) Run(s streams) error {
+	if c.Operation != "get" {
+		return nil
+	}
+	q, err := ask(s.in)
+	if err != nil || q["host"] != os.Getenv(mirror.HostVariable) {
+		return err // another host, after a redirection say, is told nothing
+	}
+	fmt.Fprintf(s.out, "username=%s\npassword=%s\n", os.Getenv(mirror.UsernameVariable), os.Getenv(mirror.PasswordVariable))
+	return nil
+}
+
+type urlCredentialCmd struct {
+	Repository string `arg:"" help:"Name of the repository."`
+	Region     string `help:"Region." env:"AWS_REGION" required:""`
+}
+
+// Run prints the address.
+func (c *urlCredentialCmd) Run(ctx context.Context, s streams) error {
+	creds, err := awsCredentials(ctx)
+	if err != nil {
+		return err
+	}
+	out, err := codecommit.WithCredentials(codecommit.URL(codeCommitEndpoint(), c.Region, c.Repository), creds, c.Region, time.Now())
+	if err == nil {
+		fmt.Fprintln(s.out, out)
+	}
+	return err
+}

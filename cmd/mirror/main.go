@@ -1,0 +1,89 @@
+// Command mirror makes replicas of git repositories. It is the container of the job
+// mirror, and the credential helper of the git program that it runs.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// The exit codes.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitDiffers     = 3
+	exitInterrupted = 130
+)
+
+// streams are what a verb reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// cli is the command line.
+type cli struct {
+	Run        runCmd        `cmd:"" default:"withargs" help:"Mirror repositories: all that are configured, or those that are named."`
+	Credential credentialCmd `cmd:"" help:"Answer as a credential helper of git."`
+}
+
+func main() { os.Exit(run(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})) }
+
+// run runs one command and returns its exit code.
+func run(ctx context.Context, args []string, s streams) (code int) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("mirror"), kong.Writers(s.out, s.err), kong.Exit(func(n int) { exited = n }), kong.UsageOnError(),
+		kong.Description("Makes replicas of git repositories in AWS CodeCommit, in other git repositories, or as bundles in S3.\n\nExit codes: 0 all replicas hold what their sources hold, 1 some do not, 2 usage or configuration, 3 a dry run found differences, 130 interrupted."))
+	if err != nil {
+		return fail(s, err)
+	}
+	command, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "mirror: error: %v\n", err)
+		return exitUsage
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	err = command.Run(s)
+	if ctx.Err() != nil {
+		return exitInterrupted
+	}
+	if err == nil {
+		return exitDone
+	}
+	return fail(s, err)
+}
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	what string
+}
+
+func (e *exitError) Error() string { return e.what }
+
+func fail(s streams, err error) int {
+	fmt.Fprintf(s.err, "mirror: error: %v\n", err)
+	var h interface{ Hint() string }
+	if errors.As(err, &h) && h.Hint() != "" {
+		fmt.Fprintf(s.err, "hint: %s\n", h.Hint())
+	}
+	var e *exitError
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return exitFailed
+}

@@ -1,0 +1,446 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"drawbridge/endpoints"
+	"drawbridge/scheduler"
+)
+
+// MirrorJob is the name of the job that mirrors.
+const MirrorJob scheduler.JobName = "mirror"
+
+// Mirror mirrors git repositories into CodeCommit, or elsewhere, as the job mirror,
+// which is added to the jobs.
+type Mirror struct {
+	// Set is the endpoint set that the job needs.
+	Set scheduler.SetName `yaml:"set" json:"-"`
+	// Cluster is the ECS cluster's name or ARN. Default: ecsCluster.
+	Cluster string `yaml:"cluster" json:"-"`
+	// Image is the image of the mirror, in ECR. Default: tag latest of a repository
+	// NAME-mirror, which the base stack makes.
+	Image string `yaml:"image" json:"-"`
+	// Architecture is arm64 (default) or x86_64, as the image.
+	Architecture string `yaml:"architecture" json:"-"`
+	// CPU is the task's size in CPU units. Default 1024.
+	CPU int `yaml:"cpu" json:"-"`
+	// Memory is the task's memory in MiB. Default 2048.
+	Memory int `yaml:"memory" json:"-"`
+	// Disk is the task's disk in GiB, 21 to 200; it holds the repositories that a run
+	// works on. Default: 20, without a charge.
+	Disk int `yaml:"disk" json:"-"`
+	// Schedule starts a run for all repositories, as in jobs. Default: none.
+	Schedule string `yaml:"schedule" json:"-"`
+	// Timezone is the time zone of Schedule. Default UTC.
+	Timezone string `yaml:"timezone" json:"-"`
+	// MaxDelay is how long a run may wait so that it shares paid hours. Default 0s.
+	MaxDelay Duration `yaml:"maxDelay" json:"-"`
+	// MaxRuntime is how long a run may take. Default 4h.
+	MaxRuntime *Duration `yaml:"maxRuntime" json:"-"`
+	// SourceNetworks are the address blocks that the sources lie in, as seen over VPN
+	// or Direct Connect; the task's security group lets out to them, on the sources'
+	// ports alone. Default: none, for bundles.
+	SourceNetworks []string `yaml:"sourceNetworks" json:"-"`
+	// Parallel is how many repositories are mirrored at once, 1 to 16. Default 2.
+	Parallel int `yaml:"parallel" json:"parallel,omitempty"`
+	// Merge is how long pushes are gathered into one run, 5s to 15m. Default 30s.
+	Merge Duration `yaml:"merge" json:"-"`
+	// CheckEvery is how often sources with visible: true are looked at from outside the
+	// VPC, at least 5m. Default 15m.
+	CheckEvery Duration `yaml:"checkEvery" json:"-"`
+	// StaleAfter is the age in whole hours of the last success beyond which an alarm
+	// sounds, 1h to 168h. Default 26h.
+	StaleAfter Duration `yaml:"staleAfter" json:"-"`
+	// Repositories are the repositories by name.
+	Repositories map[string]*MirrorRepository `yaml:"repositories" json:"repositories"`
+}
+
+// MirrorRepository is one mirrored repository.
+type MirrorRepository struct {
+	// Source is where the repository comes from.
+	Source MirrorSource `yaml:"source" json:"source"`
+	// Target is where it goes.
+	Target MirrorTarget `yaml:"target" json:"target"`
+	// Refs are the branches and tags to mirror: patterns under refs/heads/ and
+	// refs/tags/ in which * stands for any text; one that begins with ! leaves out.
+	// Default: all branches and tags.
+	Refs []string `yaml:"refs" json:"refs,omitempty"`
+	// Force is true where refs that have diverged are overwritten. Default false: they
+	// fail the run.
+	Force bool `yaml:"force" json:"force,omitempty"`
+	// Prune is true where refs that are gone from the source are deleted from the
+	// target. Default false.
+	Prune bool `yaml:"prune" json:"prune,omitempty"`
+	// PruneLimit is the percentage of the target's refs beyond which nothing is
+	// deleted, 1 to 100. Default 20.
+	PruneLimit int `yaml:"pruneLimit" json:"pruneLimit,omitempty"`
+	// PruneDefault is true where the target's default branch may be deleted too.
+	// Default false.
+	PruneDefault bool `yaml:"pruneDefault" json:"pruneDefault,omitempty"`
+	// LFS says what becomes of Git LFS: refuse (default), ignore (the pointers are
+	// mirrored, the objects are not), or s3://BUCKET/PREFIX, where objects are copied to.
+	LFS string `yaml:"lfs" json:"lfs,omitempty"`
+	// Visible is true where an https source can be read from outside the VPC: it is then looked
+	// at before any endpoint is raised. Default false.
+	Visible bool `yaml:"visible" json:"visible,omitempty"`
+	// Webhook lets a git server start the run. Default: none.
+	Webhook *MirrorWebhook `yaml:"webhook" json:"webhook,omitempty"`
+}
+
+// MirrorSource is where a repository comes from.
+type MirrorSource struct {
+	// URL is https://HOST/PATH or ssh://USER@HOST/PATH, without a password. Default:
+	// none, for a bundle.
+	URL string `yaml:"url" json:"url,omitempty"`
+	// Secret is the ARN of a secret in Secrets Manager that holds a JSON object with
+	// any of token, username, password, ca, clientCertificate, clientKey, privateKey,
+	// knownHosts. Default: none.
+	Secret string `yaml:"secret" json:"secret,omitempty"`
+	// Bundle is s3://BUCKET/KEY of a git bundle that is pushed to us; its arrival
+	// starts the run. Default: none.
+	Bundle string `yaml:"bundle" json:"bundle,omitempty"`
+}
+
+// MirrorTarget is where a repository goes.
+type MirrorTarget struct {
+	// CodeCommit is the name of a repository of CodeCommit in the Region. Default: none.
+	CodeCommit string `yaml:"codecommit" json:"codecommit,omitempty"`
+	// Create is true where the repository is made in CodeCommit if it is missing.
+	// Default false.
+	Create bool `yaml:"create" json:"create,omitempty"`
+	// URL is another git repository that the VPC reaches. Default: none.
+	URL string `yaml:"url" json:"url,omitempty"`
+	// Secret is as that of the source, for url. Default: none.
+	Secret string `yaml:"secret" json:"secret,omitempty"`
+	// Archive is s3://BUCKET/PREFIX where bundles are kept. Default: none.
+	Archive string `yaml:"archive" json:"archive,omitempty"`
+	// Keep is how many bundles are kept. Default 10.
+	Keep int `yaml:"keep" json:"keep,omitempty"`
+}
+
+// MirrorWebhook is how a git server reports a push.
+type MirrorWebhook struct {
+	// Provider is github, gitlab, gitea, bitbucket or plain.
+	Provider string `yaml:"provider" json:"provider"`
+	// Secret is the ARN of a secret in Secrets Manager: the webhook's secret as it is.
+	Secret string `yaml:"secret" json:"secret"`
+	// Repository is the repository's full name at the git server, which a report must
+	// carry. Default: any.
+	Repository string `yaml:"repository" json:"repository,omitempty"`
+}
+
+// The ways with LFS beside a place in S3.
+const (
+	LFSRefuse = "refuse"
+	LFSIgnore = "ignore"
+)
+
+// AllRefs are the refs that are mirrored if nothing is said.
+var AllRefs = []string{"refs/heads/*", "refs/tags/*"}
+
+// Providers are the git servers whose webhooks are known.
+var Providers = []string{"github", "gitlab", "gitea", "bitbucket", "plain"}
+
+func (m *Mirror) defaults(c *Config) {
+	orDefault(&m.Cluster, c.ECSCluster)
+	orDefault(&m.Architecture, "arm64")
+	orDefault(&m.CPU, 1024)
+	orDefault(&m.Memory, 2048)
+	orDefault(&m.MaxRuntime, durationOf(4*time.Hour))
+	orDefault(&m.Merge, Duration(30*time.Second))
+	orDefault(&m.CheckEvery, Duration(15*time.Minute))
+	orDefault(&m.StaleAfter, Duration(26*time.Hour))
+	m.Fill()
+}
+
+// Fill fills in the defaults of what the mirror itself reads.
+func (m *Mirror) Fill() {
+	orDefault(&m.Parallel, 2)
+	for _, r := range m.Repositories {
+		if r == nil {
+			continue
+		}
+		if len(r.Refs) == 0 {
+			r.Refs = AllRefs
+		}
+		orDefault(&r.PruneLimit, 20)
+		orDefault(&r.LFS, LFSRefuse)
+		if r.Target.Archive != "" {
+			orDefault(&r.Target.Keep, 10)
+		}
+	}
+}
+
+// job returns the job that mirrors.
+func (m *Mirror) job(c *Config) *Job {
+	j := &Job{
+		Set: m.Set, Cluster: m.Cluster, TaskDefinition: c.Name + "-mirror", Container: string(MirrorJob), MaxRuntime: m.MaxRuntime, MaxDelay: m.MaxDelay,
+		Schedule: m.Schedule, Timezone: m.Timezone, Overrides: []string{"environment"}, Services: m.Services(), made: true,
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Repositories)) {
+		if r := m.Repositories[name]; r != nil && r.Source.Bundle != "" {
+			bucket, key, _ := S3Place(r.Source.Bundle)
+			j.On = append(j.On, map[string]any{"source": []any{"aws.s3"}, "detail-type": []any{"Object Created"}, "detail": map[string]any{"bucket": map[string]any{"name": []any{bucket}}, "object": map[string]any{"key": []any{key}}}})
+		}
+	}
+	return j
+}
+
+// Services are what the mirror's task reaches.
+func (m *Mirror) Services() []endpoints.ServiceID {
+	out := []endpoints.ServiceID{"ecr.api", "ecr.dkr", "logs", "s3"}
+	for _, r := range m.Repositories {
+		if r == nil {
+			continue
+		}
+		if r.Target.CodeCommit != "" || strings.Contains(r.Target.URL, "://git-codecommit") {
+			out = append(out, "git-codecommit")
+		}
+		if r.Target.Create {
+			out = append(out, "codecommit")
+		}
+		if r.Source.Secret+r.Target.Secret != "" {
+			out = append(out, "secretsmanager")
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// Receives says whether the mirror needs a webhook receiver: for reports of git
+// servers, or for looks from outside the VPC.
+func (m *Mirror) Receives() bool {
+	for _, r := range m.Repositories {
+		if r.Webhook != nil || r.Visible {
+			return true
+		}
+	}
+	return false
+}
+
+// Looks says whether some source is looked at from outside the VPC.
+func (m *Mirror) Looks() bool {
+	for _, r := range m.Repositories {
+		if r.Visible {
+			return true
+		}
+	}
+	return false
+}
+
+// SourcePorts returns the TCP ports that sources are reached at, in order.
+func (m *Mirror) SourcePorts() []int {
+	var out []int
+	for _, r := range m.Repositories {
+		u, err := url.Parse(r.Source.URL)
+		if err != nil || r.Source.URL == "" {
+			continue
+		}
+		port, err := strconv.Atoi(cmp.Or(u.Port(), map[string]string{"https": "443", "http": "80", "ssh": "22"}[u.Scheme]))
+		if err == nil {
+			out = append(out, port)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// S3Place splits s3://BUCKET/KEY; ok says that it is one.
+func S3Place(given string) (bucket, key string, ok bool) {
+	rest, ok := strings.CutPrefix(given, "s3://")
+	bucket, key, _ = strings.Cut(rest, "/")
+	key = strings.TrimSuffix(key, "/")
+	return bucket, key, ok && bucketPattern.MatchString(bucket) && key != ""
+}
+
+var (
+	repositoryPattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$`)
+	// codeCommitPattern is what CodeCommit takes for a repository's name.
+	//
+	// Source: https://docs.aws.amazon.com/codecommit/latest/userguide/limits.html
+	codeCommitPattern = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,100}$`)
+	bucketPattern     = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	blockPattern      = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9]{1,3}){3}/([0-9]|[12][0-9]|3[0-2])$`)
+	refPattern        = regexp.MustCompile(`^!?refs/(heads|tags)/[^ ~^:?\[\\\x00-\x20\x7f]+$`)
+)
+
+func (k *checker) mirror(c *Config) {
+	m := c.Mirror
+	if c.Jobs[MirrorJob] != nil && !c.Jobs[MirrorJob].made {
+		k.add("jobs.mirror", "give it another name", "the name is taken: mirror is the job that the mirror makes")
+	}
+	if m.Cluster == "" {
+		k.add("mirror.cluster", "name the ECS cluster, or let the base stack make one: ecsCluster", "no cluster")
+	}
+	if m.Architecture != "arm64" && m.Architecture != "x86_64" {
+		k.add("mirror.architecture", "write arm64 or x86_64", "%q is no architecture", m.Architecture)
+	}
+	if m.Disk != 0 && (m.Disk < 21 || m.Disk > 200) {
+		k.add("mirror.disk", "write 21 to 200 GiB, or leave it out for 20", "%d GiB", m.Disk)
+	}
+	for _, b := range m.SourceNetworks {
+		switch {
+		case !blockPattern.MatchString(b):
+			k.add("mirror.sourceNetworks", "write address blocks, as in 10.20.0.0/16", "%q is not one", b)
+		case strings.HasSuffix(b, "/0"):
+			k.add("mirror.sourceNetworks", "name the networks that the sources lie in", "%s is the whole internet", b)
+		}
+	}
+	for where, d := range map[string]struct{ is, least, most time.Duration }{
+		"mirror.merge": {time.Duration(m.Merge), 5 * time.Second, 15 * time.Minute}, "mirror.checkEvery": {time.Duration(m.CheckEvery), 5 * time.Minute, 24 * time.Hour},
+		"mirror.staleAfter": {time.Duration(m.StaleAfter), time.Hour, 168 * time.Hour},
+	} {
+		if d.is < d.least || d.is > d.most {
+			k.add(where, fmt.Sprintf("write %s to %s", d.least, d.most), "%s is out of range", d.is)
+		}
+	}
+	if time.Duration(m.StaleAfter)%time.Hour != 0 {
+		k.add("mirror.staleAfter", "write whole hours, as in 26h", "%s", time.Duration(m.StaleAfter))
+	}
+	k.repositories(m)
+}
+
+// CheckMirror returns what is wrong with the part that the mirror itself reads.
+func CheckMirror(m *Mirror) []Problem {
+	k := &checker{}
+	k.repositories(m)
+	return k.problems
+}
+
+func (k *checker) repositories(m *Mirror) {
+	if m.Parallel < 1 || m.Parallel > 16 {
+		k.add("mirror.parallel", "write 1 to 16", "%d repositories at once", m.Parallel)
+	}
+	if len(m.Repositories) == 0 {
+		k.add("mirror.repositories", "name at least one repository with its source and target", "no repositories")
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Repositories)) {
+		k.repository("mirror.repositories."+name, name, m.Repositories[name])
+	}
+}
+
+func (k *checker) repository(where, name string, r *MirrorRepository) {
+	if !repositoryPattern.MatchString(name) {
+		k.add(where, "use letters, digits, dots, hyphens and underscores, at most 64", "%q is no name", name)
+	}
+	if r == nil {
+		k.add(where, "give it a source and a target", "the repository is empty")
+		return
+	}
+	k.source(where+".source", r)
+	k.target(where+".target", r.Target)
+	for _, p := range r.Refs {
+		if !refPattern.MatchString(p) {
+			k.add(where+".refs", "write patterns such as refs/heads/* or !refs/heads/tmp/*; only branches and tags are mirrored", "%q is none", p)
+		}
+	}
+	if !slices.ContainsFunc(r.Refs, func(p string) bool { return !strings.HasPrefix(p, "!") }) {
+		k.add(where+".refs", "name what is mirrored too, as in refs/heads/*", "the patterns only leave out")
+	}
+	if r.PruneLimit < 1 || r.PruneLimit > 100 {
+		k.add(where+".pruneLimit", "write 1 to 100 per cent", "%d", r.PruneLimit)
+	}
+	if _, _, ok := S3Place(r.LFS); !ok && r.LFS != LFSRefuse && r.LFS != LFSIgnore {
+		k.add(where+".lfs", "write refuse, ignore or s3://BUCKET/PREFIX", "%q is no way", r.LFS)
+	} else if ok && !isHTTP(r.Source.URL) {
+		k.add(where+".lfs", "use an https source, or refuse or ignore", "LFS objects are copied over HTTPS alone")
+	}
+	if r.Visible && !isHTTP(r.Source.URL) {
+		k.add(where+".visible", "use it with an https source", "only https sources are looked at from outside the VPC")
+	}
+	if w := r.Webhook; w != nil {
+		if !slices.Contains(Providers, w.Provider) {
+			k.add(where+".webhook.provider", "write "+strings.Join(Providers, ", "), "%q is not known", w.Provider)
+		}
+		k.secret(where+".webhook.secret", w.Secret, true)
+	}
+}
+
+func (k *checker) source(where string, r *MirrorRepository) {
+	s := r.Source
+	switch {
+	case (s.URL == "") == (s.Bundle == ""):
+		k.add(where, "write either url or bundle", "a source has one place")
+	case s.URL != "":
+		k.url(where+".url", s.URL)
+	default:
+		if _, _, ok := S3Place(s.Bundle); !ok {
+			k.add(where+".bundle", "write s3://BUCKET/KEY", "%q is no object", s.Bundle)
+		}
+	}
+	k.secret(where+".secret", s.Secret, strings.HasPrefix(s.URL, "ssh:"))
+}
+
+func (k *checker) target(where string, t MirrorTarget) {
+	places := 0
+	for _, p := range []string{t.CodeCommit, t.URL, t.Archive} {
+		if p != "" {
+			places++
+		}
+	}
+	if places != 1 {
+		k.add(where, "write one of codecommit, url and archive", "a target has one place")
+	}
+	if t.CodeCommit != "" && (!codeCommitPattern.MatchString(t.CodeCommit) || strings.HasSuffix(t.CodeCommit, ".git")) {
+		k.add(where+".codecommit", "use letters, digits, dots, hyphens and underscores, at most 100, and not .git at the end", "CodeCommit does not take the name %q", t.CodeCommit)
+	}
+	if t.Create && t.CodeCommit == "" {
+		k.add(where+".create", "leave it out: only CodeCommit's repositories are made", "the target is not CodeCommit")
+	}
+	if t.URL != "" {
+		k.url(where+".url", t.URL)
+		k.secret(where+".secret", t.Secret, strings.HasPrefix(t.URL, "ssh:"))
+	}
+	if t.Archive != "" {
+		if _, _, ok := S3Place(t.Archive); !ok {
+			k.add(where+".archive", "write s3://BUCKET/PREFIX", "%q is no place", t.Archive)
+		}
+		if t.Keep < 1 || t.Keep > 1000 {
+			k.add(where+".keep", "write 1 to 1000 bundles", "%d", t.Keep)
+		}
+	}
+}
+
+func (k *checker) url(where, given string) {
+	u, err := url.Parse(given)
+	local := err == nil && u.Scheme == "http" && (u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost")
+	switch {
+	case err != nil || u.Host == "" || u.Path == "" || strings.HasPrefix(u.Host, "-"):
+		k.add(where, "write https://HOST/PATH or ssh://USER@HOST/PATH", "%q is no such URL", redactURL(given))
+	case u.Scheme != "https" && u.Scheme != "ssh" && !local:
+		k.add(where, "write https:// or ssh://", "%s is not encrypted, or not git's", u.Scheme)
+	default:
+		if _, secret := u.User.Password(); secret || u.User != nil && u.Scheme != "ssh" {
+			k.add(where, "put user name and password into a secret of Secrets Manager", "the URL holds credentials")
+		}
+	}
+}
+
+// redactURL leaves out what a URL may hold of credentials.
+func redactURL(given string) string {
+	if at := strings.LastIndex(given, "@"); at >= 0 {
+		return "…" + given[at:]
+	}
+	return given
+}
+
+func (k *checker) secret(where, arn string, required bool) {
+	switch {
+	case arn == "" && required:
+		k.add(where, "name the ARN of a secret in Secrets Manager", "no secret")
+	case arn != "" && !isARN(arn, ":secretsmanager:"):
+		k.add(where, "write the secret's ARN; the secret itself stays in Secrets Manager", "this is no ARN of a secret")
+	}
+}
+
+func isHTTP(u string) bool {
+	return strings.HasPrefix(u, "https://") || strings.HasPrefix(u, "http://")
+}

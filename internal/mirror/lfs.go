@@ -1,0 +1,226 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// lfsSource is the LFS server of an HTTPS source.
+//
+// Source of the protocol: https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md
+type lfsSource struct {
+	address            string
+	username, password string
+	client             *http.Client
+}
+
+// lfsBatch is how many objects are asked for at once.
+const lfsBatch = 100
+
+// newLFS returns the LFS server of a source.
+func (r *remotes) newLFS(ctx context.Context, address, arn string) (*lfsSource, error) {
+	base := strings.TrimSuffix(address, "/")
+	if !strings.HasSuffix(base, ".git") {
+		base += ".git"
+	}
+	out := &lfsSource{address: base + "/info/lfs"}
+	settings := &tls.Config{MinVersion: tls.VersionTLS12}
+	if arn != "" {
+		s, err := ReadSecret(ctx, r.secrets, arn)
+		if err != nil {
+			return nil, err
+		}
+		r.redact.add(s.all()...)
+		out.username, out.password = s.Username, s.Password
+		if s.CA != "" {
+			settings.RootCAs = x509.NewCertPool()
+			settings.RootCAs.AppendCertsFromPEM([]byte(s.CA))
+		}
+		if s.ClientCertificate != "" {
+			pair, err := tls.X509KeyPair([]byte(s.ClientCertificate), []byte(s.ClientKey))
+			if err != nil {
+				return nil, fmt.Errorf("secret %s: its client certificate and key are no pair", arn)
+			}
+			settings.Certificates = []tls.Certificate{pair}
+		}
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig, transport.ResponseHeaderTimeout = settings, time.Minute
+	out.client = &http.Client{Transport: transport}
+	return out, nil
+}
+
+type lfsObject struct {
+	OID     string `json:"oid"`
+	Size    int64  `json:"size"`
+	Actions struct {
+		Download struct {
+			Href   string            `json:"href"`
+			Header map[string]string `json:"header"`
+		} `json:"download"`
+	} `json:"actions,omitzero"`
+	Error struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	} `json:"error,omitzero"`
+}
+
+// copyTo copies the objects of pointers into S3 as PREFIX/ab/cd/abcd..., those that
+// are not there yet. It returns how many and how many bytes.
+func (l *lfsSource) copyTo(ctx context.Context, to *Bucket, pointers map[string]Pointer, limits Limits) (count int, n int64, err error) {
+	var lacking []Pointer
+	seen := map[string]bool{}
+	for _, blob := range sortedNames(pointers) {
+		p := pointers[blob]
+		if seen[p.OID] {
+			continue
+		}
+		seen[p.OID] = true
+		_, size, err := to.head(ctx, lfsKey(p.OID))
+		if err != nil && !errors.Is(err, errMissing) {
+			return count, n, err
+		}
+		if err != nil || size != p.Size {
+			lacking = append(lacking, p)
+		}
+	}
+	for len(lacking) > 0 {
+		batch := lacking[:min(lfsBatch, len(lacking))]
+		lacking = lacking[len(batch):]
+		var objects []lfsObject
+		if _, err := again(ctx, limits, func() (err error) {
+			objects, err = l.ask(ctx, batch)
+			return err
+		}); err != nil {
+			return count, n, err
+		}
+		for _, o := range objects {
+			if _, err := again(ctx, limits, func() error { return l.copyOne(ctx, to, o) }); err != nil {
+				return count, n, err
+			}
+			count, n = count+1, n+o.Size
+		}
+	}
+	return count, n, nil
+}
+
+func lfsKey(oid string) string { return oid[:2] + "/" + oid[2:4] + "/" + oid }
+
+// ask asks where objects are.
+func (l *lfsSource) ask(ctx context.Context, pointers []Pointer) ([]lfsObject, error) {
+	in := struct {
+		Operation string      `json:"operation"`
+		Transfers []string    `json:"transfers"`
+		Objects   []lfsObject `json:"objects"`
+	}{"download", []string{"basic"}, nil}
+	wanted := map[string]int64{}
+	for _, p := range pointers {
+		in.Objects = append(in.Objects, lfsObject{OID: p.OID, Size: p.Size})
+		wanted[p.OID] = p.Size
+	}
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.address+"/objects/batch", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/vnd.git-lfs+json")
+	req.Header.Set("Content-Type", "application/vnd.git-lfs+json")
+	if l.password != "" {
+		req.SetBasicAuth(l.username, l.password)
+	}
+	var out struct {
+		Objects []lfsObject `json:"objects"`
+	}
+	if err := l.do(req, "ask for LFS objects", func(r io.Reader) error { return json.NewDecoder(io.LimitReader(r, maxDocument)).Decode(&out) }); err != nil {
+		return nil, err
+	}
+	for _, o := range out.Objects {
+		if size, ok := wanted[o.OID]; !ok || size != o.Size && o.Error.Code == 0 {
+			return nil, fmt.Errorf("ask for LFS objects: the server answers with %.80q", o.OID)
+		}
+		if o.Error.Code != 0 || o.Actions.Download.Href == "" {
+			return nil, &refusal{what: fmt.Sprintf("the LFS server lacks object %s: %d %s", o.OID, o.Error.Code, o.Error.Message), hint: "push it there with git lfs push --all, or set lfs: ignore"}
+		}
+		delete(wanted, o.OID)
+	}
+	if len(wanted) > 0 {
+		return nil, fmt.Errorf("ask for LFS objects: the server does not answer for %s", names(sortedNames(wanted)))
+	}
+	return out.Objects, nil
+}
+
+func (l *lfsSource) copyOne(ctx context.Context, to *Bucket, o lfsObject) error {
+	href, err := url.Parse(o.Actions.Download.Href)
+	if err != nil {
+		return fmt.Errorf("LFS object %s: its address is none", o.OID)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, href.String(), nil)
+	if err != nil {
+		return err
+	}
+	for k, v := range o.Actions.Download.Header {
+		req.Header.Set(k, v)
+	}
+	if home, err := url.Parse(l.address); err == nil && home.Host == href.Host && req.Header.Get("Authorization") == "" && l.password != "" {
+		req.SetBasicAuth(l.username, l.password)
+	}
+	return l.do(req, "get LFS object "+o.OID, func(r io.Reader) error {
+		return to.upload(ctx, lfsKey(o.OID), &verified{r: r, hash: sha256.New(), oid: o.OID, left: o.Size})
+	})
+}
+
+// do sends a request; its failures are of the classes that git's are.
+func (l *lfsSource) do(req *http.Request, what string, read func(io.Reader) error) error {
+	res, err := l.client.Do(req)
+	if err != nil {
+		return &gitError{verb: "lfs", class: passing, cause: fmt.Errorf("%s: %w", what, plain(err)), hint: "the network or the server failed; the next run goes on"}
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusOK {
+		return read(res.Body)
+	}
+	return classify("lfs", fmt.Errorf("%s: %s", what, res.Status), fmt.Sprintf("HTTP %d", res.StatusCode))
+}
+
+// plain takes the address out of an error of package http: it may be signed.
+func plain(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// verified reads an object and fails at its end if it is not the one.
+type verified struct {
+	r    io.Reader
+	hash hash.Hash
+	oid  string
+	left int64
+}
+
+func (v *verified) Read(p []byte) (int, error) {
+	n, err := v.r.Read(p)
+	v.hash.Write(p[:n]) // a hash takes everything
+	v.left -= int64(n)
+	if errors.Is(err, io.EOF) && (v.left != 0 || hex.EncodeToString(v.hash.Sum(nil)) != v.oid) {
+		return n, fmt.Errorf("LFS object %s is not what it should be", v.oid)
+	}
+	return n, err
+}

@@ -1,0 +1,111 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// lock keeps two runs from working on one repository at the same time. It saves
+// work and no more: every write to the replica and to the cache is a compare-and-swap
+// of its own.
+type lock struct {
+	bucket *Bucket
+	now    func() time.Time
+	owner  string
+	etag   string
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// claim is a lock as it is stored; one without an expiry is free.
+type claim struct {
+	Owner   string    `json:"owner"`
+	Expires time.Time `json:"expires"`
+}
+
+const (
+	lockKey = "lock.json"
+	// lockFor is how long a lock holds without being renewed, lockPoll how often one
+	// that waits looks.
+	lockFor, lockRenew, lockPoll = time.Minute, 20 * time.Second, 3 * time.Second
+)
+
+// acquire takes the lock, and waits for as long as another run holds it, at most
+// until ctx ends. waiting is told once whom it waits for.
+func (l *lock) acquire(ctx context.Context, waiting func(owner string)) error {
+	told := false
+	for {
+		holder, err := l.try(ctx)
+		if err == nil && holder == "" {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("lock: %w", err)
+		}
+		if !told {
+			waiting(holder)
+			told = true
+		}
+		t := time.NewTimer(lockPoll)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return fmt.Errorf("wait for run %s: %w", holder, context.Cause(ctx))
+		case <-t.C:
+		}
+	}
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop = stop
+	l.done.Go(func() { l.renew(renewing) })
+	return nil
+}
+
+// try takes the lock if it is free or was left; otherwise it returns who has it.
+func (l *lock) try(ctx context.Context) (holder string, err error) {
+	var held claim
+	etag, err := l.bucket.get(ctx, lockKey, &held)
+	if err != nil && !errors.Is(err, errMissing) && etag == "" {
+		return "", err
+	}
+	if err == nil && held.Expires.After(l.now()) {
+		return held.Owner, nil
+	}
+	l.etag, err = l.bucket.put(ctx, lockKey, claim{l.owner, l.now().Add(lockFor)}, etag)
+	if errors.Is(err, errChanged) {
+		return "another", nil
+	}
+	return "", err
+}
+
+func (l *lock) renew(ctx context.Context) {
+	t := time.NewTicker(lockRenew)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			etag, err := l.bucket.put(ctx, lockKey, claim{l.owner, l.now().Add(lockFor)}, l.etag)
+			if errors.Is(err, errChanged) {
+				return // somebody took it for dead; both go on, each by compare-and-swap
+			}
+			if err == nil {
+				l.etag = etag
+			}
+		}
+	}
+}
+
+// release gives the lock up.
+func (l *lock) release(ctx context.Context) error {
+	l.stop()
+	l.done.Wait()
+	_, err := l.bucket.put(ctx, lockKey, claim{Owner: l.owner}, l.etag)
+	if errors.Is(err, errChanged) {
+		return nil // it is somebody else's by now
+	}
+	return err
+}

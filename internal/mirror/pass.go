@@ -1,0 +1,549 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"drawbridge/internal/config"
+)
+
+// pass is one run over one repository.
+type pass struct {
+	*Runner
+	name    string
+	c       *config.MirrorRepository
+	home    string
+	git     *git
+	remotes *remotes
+	scope   Scope
+	state   *Bucket
+	log     *zap.Logger
+	rep     *Report
+
+	source, target *remote // target is nil for an archive
+	archive        *archive
+	bundle         string // ETag of the source's bundle
+	prune          bool
+	from, to       Listing
+	want, have     Refs
+	held           Refs // of want, those whose objects the repository has
+	diff           Difference
+}
+
+// run compares, and brings over what differs.
+func (p *pass) run(ctx context.Context) error {
+	if err := p.open(ctx); err != nil {
+		return err
+	}
+	if p.source == nil {
+		same, err := p.sameBundle(ctx)
+		if err != nil || same {
+			return err
+		}
+	}
+	if err := p.compare(ctx); err != nil {
+		return err
+	}
+	if p.DryRun {
+		return p.tell()
+	}
+	if p.diff.Empty() {
+		return p.finish(ctx, Unchanged)
+	}
+	held := &lock{bucket: p.state, now: p.Now, owner: p.Owner}
+	if err := held.acquire(ctx, func(owner string) {
+		p.rep.WaitedFor = owner
+		p.log.Info("waits for another run", zap.String("run", owner))
+	}); err != nil {
+		return err
+	}
+	err := p.bring(ctx)
+	// The lock is given up even if the run was interrupted.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(err, held.release(bounded))
+}
+
+// open finds out how source and target are reached.
+func (p *pass) open(ctx context.Context) (err error) {
+	p.prune = p.c.Prune
+	if p.c.Source.Bundle == "" {
+		if p.source, err = p.remotes.open(ctx, p.c.Source.URL, p.c.Source.Secret, "source"); err != nil {
+			return err
+		}
+	}
+	if p.c.Target.Archive == "" {
+		p.target, err = p.remotes.target(ctx, p.c.Target)
+		return err
+	}
+	bucket, prefix, _ := config.S3Place(p.c.Target.Archive)
+	p.archive = &archive{NewBucket(p.S3, bucket, prefix+"/"), p.c.Target.Keep}
+	return nil
+}
+
+// sameBundle says whether the source is the bundle that was mirrored last, and the
+// target still holds it. Otherwise it brings the bundle, and makes it the source.
+func (p *pass) sameBundle(ctx context.Context) (bool, error) {
+	bucket, key, _ := config.S3Place(p.c.Source.Bundle)
+	at := NewBucket(p.S3, bucket, "")
+	etag, size, err := at.head(ctx, key)
+	if errors.Is(err, errMissing) {
+		return false, &refusal{what: fmt.Sprintf("there is no bundle at %s", p.c.Source.Bundle), hint: "put one there: git bundle create - --all | aws s3 cp - " + p.c.Source.Bundle}
+	}
+	if err != nil {
+		return false, err
+	}
+	p.bundle = etag
+	last, err := ReadRecord(ctx, p.state)
+	if err != nil {
+		return false, err
+	}
+	if last.Bundle == etag && !p.DryRun {
+		p.from = Listing{Refs: last.Refs, Default: last.Default}
+		if err := p.listTarget(ctx); err != nil {
+			return false, err
+		}
+		if p.differ(); p.diff.Empty() {
+			return true, p.finish(ctx, Unchanged)
+		}
+	}
+	path := filepath.Join(p.home, "source.bundle")
+	if _, err := at.downloadFile(ctx, key, path, nil); err != nil {
+		return false, err
+	}
+	if err := p.checkBundle(path); err != nil {
+		return false, err
+	}
+	p.rep.Bytes.Fetched += size
+	p.source = bundleRemote(path)
+	return false, nil
+}
+
+// checkBundle reads a bundle's head. One that is built upon others does not show all
+// refs, so that what it lacks is not gone.
+//
+// Source of the format: https://git-scm.com/docs/gitformat-bundle
+func (p *pass) checkBundle(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	first := true
+	err = eachLineUntilBlank(f, func(line string) error {
+		if first && !strings.HasPrefix(line, "# v2 git bundle") && !strings.HasPrefix(line, "# v3 git bundle") {
+			return &refusal{what: p.c.Source.Bundle + " is no git bundle", hint: "make it by git bundle create FILE --all"}
+		}
+		first = false
+		if strings.HasPrefix(line, "-") && p.prune {
+			p.prune = false
+			p.log.Warn("the bundle is built upon others: nothing is pruned")
+		}
+		return nil
+	})
+	return err
+}
+
+// compare lists both sides and works out the difference.
+func (p *pass) compare(ctx context.Context) error {
+	var other sync.WaitGroup
+	var failed error
+	other.Go(func() { failed = p.listTarget(ctx) })
+	err := p.listSource(ctx)
+	other.Wait()
+	if err := errors.Join(err, failed); err != nil {
+		return err
+	}
+	p.differ()
+	return p.check()
+}
+
+func (p *pass) listSource(ctx context.Context) error {
+	_, err := again(ctx, p.Limits, func() (err error) {
+		p.from, err = p.git.list(ctx, p.source)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read the refs of the source: %w", err)
+	}
+	return nil
+}
+
+func (p *pass) listTarget(ctx context.Context) error {
+	if p.archive != nil {
+		var err error
+		p.to, err = p.archive.list(ctx)
+		return err
+	}
+	_, err := again(ctx, p.Limits, func() (err error) {
+		p.to, err = p.git.list(ctx, p.target)
+		return err
+	})
+	if classOf(err) == absent && p.c.Target.Create {
+		p.to = Listing{Refs: Refs{}}
+		if p.DryRun {
+			return nil
+		}
+		return p.createRepository(ctx, p.c.Target.CodeCommit)
+	}
+	if err != nil {
+		return fmt.Errorf("read the refs of the target: %w", err)
+	}
+	return nil
+}
+
+// differ works out the difference between what was listed.
+func (p *pass) differ() {
+	p.want, p.have = p.scope.Of(p.from.Refs), p.scope.Of(p.to.Refs)
+	p.diff = Compare(p.want, p.have)
+	p.rep.Refs = len(p.want)
+	if !p.prune {
+		p.rep.Kept, p.diff.Delete = len(p.diff.Delete), nil
+	}
+}
+
+// check refuses what the target would refuse, and deletions that go too far.
+func (p *pass) check() error {
+	if err := guard(p.diff, p.have, p.to.Default, p.c.PruneLimit, p.c.PruneDefault); err != nil {
+		return err
+	}
+	if p.archive != nil {
+		return nil
+	}
+	var bad []string
+	for _, name := range p.diff.Create {
+		if why := badName(name); why != "" && p.c.Target.CodeCommit != "" {
+			bad = append(bad, fmt.Sprintf("%s (%s)", name, why))
+		}
+	}
+	if len(bad) > 0 {
+		return &refusal{what: "CodeCommit does not take these names: " + names(bad), hint: "rename them at the source, or leave them out by refs: [\"!" + strings.Fields(bad[0])[0] + "\"]; nothing was pushed"}
+	}
+	return nil
+}
+
+// tell ends a dry run.
+func (p *pass) tell() error {
+	p.rep.Status = Unchanged
+	if !p.diff.Empty() {
+		p.rep.Status = Differs
+	}
+	p.rep.Created, p.rep.Updated, p.rep.Deleted = p.diff.Create, p.diff.Update, p.diff.Delete
+	return nil
+}
+
+// bring makes the target hold what the source holds. The lock is held.
+func (p *pass) bring(ctx context.Context) error {
+	if p.rep.WaitedFor != "" { // the other run may have done it all
+		if err := p.compare(ctx); err != nil {
+			return err
+		}
+		if p.diff.Empty() {
+			return p.finish(ctx, Unchanged)
+		}
+	}
+	last, err := ReadRecord(ctx, p.state)
+	if err != nil {
+		return err
+	}
+	if err := p.git.init(ctx); err != nil {
+		return err
+	}
+	store := &cache{bucket: p.state.in("cache")}
+	if err := p.gather(ctx, store); err != nil {
+		return err
+	}
+	if err := p.inspect(ctx); err != nil {
+		return err
+	}
+	p.lag(ctx, last)
+	var saving sync.WaitGroup
+	var unsaved error
+	saving.Go(func() { unsaved = p.saveCache(ctx, store) })
+	if p.archive != nil {
+		saving.Wait() // both write the refs
+		err = p.writeArchive(ctx)
+	} else {
+		err = p.pushAll(ctx)
+	}
+	saving.Wait()
+	p.rep.Bytes.CacheDown, p.rep.Bytes.CacheUp = store.down, store.up
+	if err != nil {
+		return err
+	}
+	if unsaved != nil {
+		p.log.Warn("the cache was not saved: the next run fetches more", zap.Error(unsaved))
+	}
+	return p.verify(ctx)
+}
+
+// gather fills the repository with all that the difference needs: from the cache, and
+// what is new from the source. The source's refs may move meanwhile; what counts is
+// what is there in the end.
+func (p *pass) gather(ctx context.Context, store *cache) error {
+	cached, err := store.load(ctx, p.git)
+	switch {
+	case errors.Is(err, errBroken):
+		p.log.Warn("the cache is of no use", zap.Error(err))
+		p.rep.Cache = "rebuilt: " + err.Error()
+	case err != nil:
+		return err
+	case cached != nil:
+		p.rep.Cache = "used"
+	default:
+		p.rep.Cache = "empty"
+	}
+	before, err := p.packBytes()
+	if err != nil {
+		return err
+	}
+	for range 4 {
+		lacking, err := p.lacking(ctx)
+		if err != nil {
+			return err
+		}
+		if len(lacking) == 0 {
+			after, err := p.packBytes()
+			if p.bundle == "" {
+				p.rep.Bytes.Fetched += max(0, after-before)
+			}
+			return errors.Join(err, p.settle(ctx))
+		}
+		tries, err := again(ctx, p.Limits, func() error { return p.git.fetch(ctx, p.source, lacking) })
+		p.rep.Tries += tries
+		if err != nil && p.rep.Cache == "used" && classOf(err) == broken && ctx.Err() == nil {
+			// Objects that the cache should hold are what a fetch is built upon.
+			p.log.Warn("the fetch failed upon the cache, and is tried without", zap.Error(err))
+			p.rep.Cache = "rebuilt: " + p.redact.clean(err.Error())
+			store.before, before = nil, 0
+			err = errors.Join(emptyPacks(p.git), p.git.writeRefs(Refs{}, ""))
+		}
+		if err != nil {
+			return fmt.Errorf("fetch from the source: %w", err)
+		}
+		if still, err := p.lacking(ctx); err != nil || len(still) == 0 {
+			continue
+		}
+		if err := p.compare(ctx); err != nil { // refs have moved on
+			return err
+		}
+	}
+	return errors.New("fetch from the source: its refs move faster than they can be fetched, or it does not send what it lists")
+}
+
+// settle writes down the refs whose objects the repository has: all that were fetched
+// or cached. Of a replica that was made by other means it may lack some.
+func (p *pass) settle(ctx context.Context) error {
+	p.held = maps.Clone(p.want)
+	gone, err := p.git.missing(ctx, slices.Collect(maps.Values(p.want)))
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(p.held, func(_, id string) bool { return slices.Contains(gone, id) })
+	return p.git.writeRefs(p.held, "")
+}
+
+// lacking returns the refs of the difference whose objects are not there.
+func (p *pass) lacking(ctx context.Context) ([]string, error) {
+	refs := append(slices.Clone(p.diff.Create), p.diff.Update...)
+	if p.archive != nil {
+		refs = sortedNames(p.want) // a bundle holds them all
+	}
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	ids := map[string]bool{}
+	for _, name := range refs {
+		ids[p.want[name]] = true
+	}
+	gone, err := p.git.missing(ctx, slices.Sorted(maps.Keys(ids)))
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, name := range refs {
+		if slices.Contains(gone, p.want[name]) {
+			out = append(out, name)
+		}
+	}
+	return out, nil
+}
+
+func (p *pass) packBytes() (int64, error) {
+	packs, err := p.git.packs()
+	var n int64
+	for _, name := range packs {
+		info, err := os.Stat(filepath.Join(packFolder(p.git), name+".pack"))
+		if err != nil {
+			return n, err
+		}
+		n += info.Size()
+	}
+	return n, err
+}
+
+// inspect looks for what must not be pushed, and copies the objects of LFS.
+func (p *pass) inspect(ctx context.Context) error {
+	var want []string
+	for _, name := range append(slices.Clone(p.diff.Create), p.diff.Update...) {
+		want = append(want, p.want[name])
+	}
+	if len(want) == 0 || p.target == nil && p.c.LFS == config.LFSIgnore {
+		return nil
+	}
+	found, err := p.git.scan(ctx, want, slices.Sorted(maps.Values(p.to.Refs)))
+	if err != nil {
+		return fmt.Errorf("look through the new objects: %w", err)
+	}
+	if p.c.Target.CodeCommit != "" {
+		if err := found.tooBig(); err != nil {
+			return err
+		}
+	}
+	if len(found.pointers) == 0 || p.c.LFS == config.LFSIgnore {
+		return nil
+	}
+	bucket, prefix, ok := config.S3Place(p.c.LFS)
+	if !ok {
+		return found.lfs()
+	}
+	source, err := p.remotes.newLFS(ctx, p.c.Source.URL, p.c.Source.Secret)
+	if err != nil {
+		return err
+	}
+	p.rep.LFSObjects, p.rep.Bytes.LFS, err = source.copyTo(ctx, NewBucket(p.S3, bucket, prefix+"/"), found.pointers, p.Limits)
+	if err != nil {
+		return fmt.Errorf("copy LFS objects: %w", err)
+	}
+	return nil
+}
+
+// lag works out how long the oldest change has waited: since it was reported, or since
+// it was committed, but not since before the last success.
+func (p *pass) lag(ctx context.Context, last Record) {
+	if last.At.IsZero() {
+		return
+	}
+	since := p.Reported[p.name]
+	if since.IsZero() {
+		refs := append(slices.Clone(p.diff.Create), p.diff.Update...)
+		args := []string{"log", "--no-walk", "--format=%ct", "--end-of-options"}
+		for _, name := range refs[:min(len(refs), 1000)] {
+			args = append(args, p.want[name])
+		}
+		out, err := p.git.output(ctx, command{args: args})
+		since = p.Now()
+		for _, line := range strings.Fields(string(out)) {
+			if seconds, ok := strconv.ParseInt(line, 10, 64); ok == nil && err == nil && time.Unix(seconds, 0).Before(since) {
+				since = time.Unix(seconds, 0)
+			}
+		}
+	}
+	if since.Before(last.At) {
+		since = last.At
+	}
+	p.rep.LagSeconds = max(0, p.Now().Sub(since).Seconds())
+}
+
+// saveCache writes the cache, with few packs if there have become many.
+func (p *pass) saveCache(ctx context.Context, store *cache) error {
+	packs, err := p.git.packs()
+	if err != nil {
+		return err
+	}
+	if len(packs) > maxPacks && p.archive == nil {
+		// A push that reads the old packs meanwhile has them open, or finds the new ones.
+		if err := p.git.repack(ctx); err != nil {
+			return err
+		}
+	}
+	if err := store.save(ctx, p.git, p.held); err != nil {
+		return err
+	}
+	return store.tidy(ctx, p.Now())
+}
+
+// pushAll pushes the difference. After a failure for the moment the target is listed
+// anew: some of it may have arrived.
+func (p *pass) pushAll(ctx context.Context) error {
+	var out pushed
+	first := true
+	tries, err := again(ctx, p.Limits, func() (err error) {
+		if !first {
+			if err := p.listTarget(ctx); err != nil {
+				return err
+			}
+			if p.differ(); p.diff.Empty() {
+				return nil
+			}
+			if err := p.check(); err != nil {
+				return err
+			}
+		}
+		first = false
+		var part pushed
+		part, err = p.git.push(ctx, p.target, p.diff, p.want, p.have, p.from.Default, p.c.Force)
+		out.done, out.forced, out.bytes = append(out.done, part.done...), append(out.forced, part.forced...), out.bytes+part.bytes
+		out.diverged, out.rejected = part.diverged, part.rejected
+		return err
+	})
+	p.rep.Tries += tries
+	p.rep.Bytes.Pushed, p.rep.Forced, p.rep.Diverged = out.bytes, out.forced, out.diverged
+	for _, name := range out.done {
+		switch _, had := p.have[name]; {
+		case p.want[name] == "":
+			p.rep.Deleted = append(p.rep.Deleted, name)
+		case had:
+			p.rep.Updated = append(p.rep.Updated, name)
+		default:
+			p.rep.Created = append(p.rep.Created, name)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("push to the target: %w", err)
+	}
+	return out.err()
+}
+
+func (p *pass) writeArchive(ctx context.Context) error {
+	n, err := p.archive.write(ctx, p.git, p.want, p.from.Default, p.Now())
+	p.rep.Bytes.Pushed = n
+	p.rep.Created, p.rep.Updated, p.rep.Deleted = p.diff.Create, p.diff.Update, p.diff.Delete
+	if err != nil {
+		return fmt.Errorf("write the bundle: %w", err)
+	}
+	return nil
+}
+
+// verify reads the target's refs back: only if they are what they should be is the
+// run a success.
+func (p *pass) verify(ctx context.Context) error {
+	if err := p.listTarget(ctx); err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	if p.differ(); !p.diff.Empty() {
+		wrong := append(append(p.diff.Create, p.diff.Update...), p.diff.Delete...)
+		return fmt.Errorf("verify: the target does not hold what was pushed, at %s", names(wrong))
+	}
+	return p.finish(ctx, Mirrored)
+}
+
+// finish writes the record of a success.
+func (p *pass) finish(ctx context.Context, s Status) error {
+	if err := writeRecord(ctx, p.state, Record{Refs: p.want, Default: p.from.Default, At: p.Now().UTC(), Bundle: p.bundle}); err != nil {
+		return err
+	}
+	p.rep.Status = s
+	return nil
+}

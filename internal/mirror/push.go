@@ -1,0 +1,192 @@
+package mirror
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// pushed is what became of the refs of a push.
+type pushed struct {
+	// done are the refs that the target took, forced those of them that were
+	// overwritten.
+	done, forced []string
+	// diverged are refs that the target holds at something that the source's is not a
+	// descendant of. rejected are those that it refused, with its reason.
+	diverged []string
+	rejected map[string]string
+	// bytes is what git says it has written.
+	bytes int64
+}
+
+// push brings the refs of d from the repository to the target, in chunks, the
+// default branch first: CodeCommit makes the first branch of an empty repository its
+// default one.
+func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs, first string, force bool) (pushed, error) {
+	out := pushed{rejected: map[string]string{}}
+	var specs []string
+	for _, name := range append(slices.Clone(d.Create), d.Update...) {
+		specs = append(specs, want[name]+":"+name)
+	}
+	for _, name := range d.Delete {
+		specs = append(specs, ":"+name)
+	}
+	if i := slices.Index(specs, want[first]+":"+first); len(have) == 0 && i > 0 {
+		if err := g.pushChunk(ctx, r, specs[i:i+1], nil, &out); err != nil {
+			return out, err
+		}
+		specs = slices.Delete(specs, i, i+1)
+	}
+	for _, chunk := range chunks(specs) {
+		if err := g.pushChunk(ctx, r, chunk, leases(chunk, have), &out); err != nil {
+			return out, err
+		}
+	}
+	if !force || len(out.diverged) == 0 {
+		return out, nil
+	}
+	over := out.diverged
+	out.diverged = nil
+	var again []string
+	for _, name := range over {
+		again = append(again, "+"+want[name]+":"+name)
+	}
+	for _, chunk := range chunks(again) {
+		if err := g.pushChunk(ctx, r, chunk, leases(chunk, have), &out); err != nil {
+			return out, err
+		}
+	}
+	for _, name := range over {
+		if slices.Contains(out.done, name) {
+			out.forced = append(out.forced, name)
+		}
+	}
+	return out, nil
+}
+
+// leases guard what is deleted or overwritten: a ref that was moved since it was
+// listed stays.
+func leases(chunk []string, have Refs) []string {
+	var out []string
+	for _, s := range chunk {
+		if id, name, ok := strings.Cut(s, ":"); ok && (id == "" || id[0] == '+') {
+			out = append(out, "--force-with-lease="+name+":"+have[name])
+		}
+	}
+	return out
+}
+
+func (g *git) pushChunk(ctx context.Context, r *remote, specs, leases []string, out *pushed) error {
+	args := append([]string{"push", "--porcelain", "--progress", "--no-verify", "--no-follow-tags", "--recurse-submodules=no"}, leases...)
+	args = append(append(args, "--", r.url), specs...)
+	wrote := g.countBytes()
+	report, err := g.output(ctx, command{args: args, remote: r})
+	out.bytes += wrote()
+	known := out.read(report)
+	if err != nil && known && classOf(err) == broken && ctx.Err() == nil {
+		return nil // refs were rejected, each with its reason
+	}
+	return err
+}
+
+// countBytes lets the program's progress tell how much it wrote; the function that
+// it returns gives the sum.
+func (g *git) countBytes() func() int64 {
+	tell := g.progress
+	var last int64
+	g.progress = func(line string) {
+		if strings.HasPrefix(line, "Writing objects: 100%") {
+			last = max(last, bytesIn(line))
+		}
+		if tell != nil {
+			tell(line)
+		}
+	}
+	return func() int64 {
+		g.progress = tell
+		return last
+	}
+}
+
+// bytesIn reads the size out of a line such as "Writing objects: 100% (3/3), 1.20
+// MiB | 2.00 MiB/s, done."; 0 if it has none.
+func bytesIn(line string) int64 {
+	_, rest, ok := strings.Cut(line, "), ")
+	if !ok {
+		return 0
+	}
+	var n float64
+	var unit string
+	if _, err := fmt.Sscanf(rest, "%f %s", &n, &unit); err != nil {
+		return 0
+	}
+	unit = strings.TrimRight(unit, ",|")
+	return int64(n * map[string]float64{"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[unit])
+}
+
+// read takes in the report of git push --porcelain. It says whether some ref was
+// rejected.
+//
+// Source: https://git-scm.com/docs/git-push#_output
+func (p *pushed) read(report []byte) (rejected bool) {
+	lines := bufio.NewScanner(bytes.NewReader(report))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		parts := strings.SplitN(lines.Text(), "\t", 3)
+		if len(parts) != 3 || len(parts[0]) != 1 {
+			continue
+		}
+		_, name, _ := strings.Cut(parts[1], ":")
+		if parts[0] != "!" {
+			p.done = append(p.done, name)
+			continue
+		}
+		rejected = true
+		why := parts[2]
+		if strings.Contains(why, "(non-fast-forward)") || strings.Contains(why, "(fetch first)") || strings.Contains(why, "(already exists)") || strings.Contains(why, "(needs force)") {
+			p.diverged = append(p.diverged, name)
+			continue
+		}
+		p.rejected[name] = why
+	}
+	return rejected
+}
+
+// err returns the error for what was not taken, nil if all was.
+func (p *pushed) err() error {
+	var problems []error
+	if len(p.diverged) > 0 {
+		problems = append(problems, &refusal{what: fmt.Sprintf("diverged: the target has commits that the source has not, at %s", names(p.diverged)),
+			hint: "look who wrote to the target; force: true overwrites it"})
+	}
+	for _, name := range sortedNames(p.rejected) {
+		problems = append(problems, fmt.Errorf("push %s: %s", name, p.rejected[name]))
+		if len(problems) > 5 {
+			problems = append(problems, fmt.Errorf("and %d more", len(p.rejected)-5))
+			break
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// names lists refs for a message, the first few of many.
+func names(refs []string) string {
+	const most = 5
+	if len(refs) <= most {
+		return strings.Join(refs, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(refs[:most], ", "), len(refs)-most)
+}
+
+func sortedNames[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

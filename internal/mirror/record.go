@@ -1,0 +1,40 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Record is what a replica last held, as a run has read it back. It is what lets a
+// change be told from none without looking at the replica.
+type Record struct {
+	Refs Refs `json:"refs"`
+	// Default is the source's default branch.
+	Default string `json:"default,omitempty"`
+	// At is when replica and source were last known to be the same.
+	At time.Time `json:"at"`
+	// Bundle is the ETag of the bundle that was the source, "" for a git server.
+	Bundle string `json:"bundle,omitempty"`
+}
+
+const recordKey = "record.json"
+
+// In returns the place of a repository below the place that all share.
+func In(b *Bucket, repository string) *Bucket { return b.in(repository) }
+
+// ReadRecord reads the record of a repository; that of a repository which was never
+// mirrored is empty.
+func ReadRecord(ctx context.Context, b *Bucket) (Record, error) {
+	var r Record
+	_, err := b.get(ctx, recordKey, &r)
+	if errors.Is(err, errMissing) {
+		return Record{}, nil
+	}
+	return r, err
+}
+
+func writeRecord(ctx context.Context, b *Bucket, r Record) error {
+	_, err := b.put(ctx, recordKey, r, anything)
+	return err
+}

@@ -1,0 +1,212 @@
+package mirror
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Refs are the refs of a repository: object id by full name.
+type Refs map[string]string
+
+// Listing is what a repository shows of itself.
+type Listing struct {
+	Refs Refs
+	// Default is the branch that HEAD stands for, "" if none.
+	Default string
+}
+
+// list reads the refs of a repository.
+func (g *git) list(ctx context.Context, r *remote) (Listing, error) {
+	out, err := g.output(ctx, command{args: []string{"ls-remote", "--quiet", "--symref", "--", r.url}, remote: r, within: g.limits.List})
+	if err != nil {
+		return Listing{}, err
+	}
+	return parseListing(bytes.NewReader(out))
+}
+
+func parseListing(in io.Reader) (Listing, error) {
+	l := Listing{Refs: Refs{}}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		value, name, ok := strings.Cut(lines.Text(), "\t")
+		switch target, symbolic := strings.CutPrefix(value, "ref: "); {
+		case !ok:
+			return l, fmt.Errorf("read refs: %q is no line of git ls-remote", lines.Text())
+		case symbolic && name == "HEAD":
+			l.Default = target
+		case symbolic, name == "HEAD", strings.HasSuffix(name, "^{}"):
+		case !idPattern.MatchString(value):
+			return l, fmt.Errorf("read refs: %q is no object id", value)
+		default:
+			l.Refs[name] = value
+		}
+	}
+	return l, lines.Err()
+}
+
+// eachLine calls do for every line of in.
+func eachLine(in io.Reader, do func(string)) error {
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		do(lines.Text())
+	}
+	return lines.Err()
+}
+
+// eachLineUntilBlank calls do for every line before the first empty one.
+func eachLineUntilBlank(in io.Reader, do func(string) error) error {
+	r := bufio.NewReader(in)
+	for {
+		line, err := r.ReadString('\n')
+		if line == "\n" || err != nil {
+			return nil
+		}
+		if err := do(strings.TrimSuffix(line, "\n")); err != nil {
+			return err
+		}
+	}
+}
+
+// idPattern is what object ids look like: SHA-1, which CodeCommit has, or SHA-256.
+var idPattern = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
+// Scope says which refs are mirrored.
+type Scope struct{ in, out []*regexp.Regexp }
+
+// NewScope returns the scope of patterns such as refs/heads/* and !refs/heads/tmp/*,
+// in which * stands for any text. Whatever they say, only branches and tags are in it.
+func NewScope(patterns []string) Scope {
+	var s Scope
+	for _, p := range patterns {
+		rest, not := strings.CutPrefix(p, "!")
+		compiled := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(rest), `\*`, ".*") + "$")
+		if not {
+			s.out = append(s.out, compiled)
+		} else {
+			s.in = append(s.in, compiled)
+		}
+	}
+	return s
+}
+
+// Has says whether a ref is mirrored.
+func (s Scope) Has(name string) bool {
+	if !strings.HasPrefix(name, "refs/heads/") && !strings.HasPrefix(name, "refs/tags/") {
+		return false
+	}
+	matches := func(r *regexp.Regexp) bool { return r.MatchString(name) }
+	return slices.ContainsFunc(s.in, matches) && !slices.ContainsFunc(s.out, matches)
+}
+
+// Of returns the refs that are mirrored.
+func (s Scope) Of(refs Refs) Refs {
+	out := Refs{}
+	for name, id := range refs {
+		if s.Has(name) {
+			out[name] = id
+		}
+	}
+	return out
+}
+
+// Difference is what has to happen to a replica.
+type Difference struct {
+	// Create and Update are the refs that it lacks, or has at another place; each
+	// list is in order. Delete are those that the source does not have.
+	Create, Update, Delete []string
+}
+
+// Empty says whether nothing has to happen.
+func (d Difference) Empty() bool { return len(d.Create)+len(d.Update)+len(d.Delete) == 0 }
+
+// Compare returns what makes the replica hold what the source holds.
+func Compare(source, replica Refs) Difference {
+	var d Difference
+	for _, name := range slices.Sorted(maps.Keys(source)) {
+		switch have, ok := replica[name]; {
+		case !ok:
+			d.Create = append(d.Create, name)
+		case have != source[name]:
+			d.Update = append(d.Update, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(replica)) {
+		if _, ok := source[name]; !ok {
+			d.Delete = append(d.Delete, name)
+		}
+	}
+	return d
+}
+
+// guard returns an error if the deletions of d go too far.
+func guard(d Difference, replica Refs, defaultBranch string, limit int, deleteDefault bool) error {
+	if len(d.Delete) == 0 {
+		return nil
+	}
+	if !deleteDefault && slices.Contains(d.Delete, defaultBranch) {
+		return &refusal{what: fmt.Sprintf("the source no longer has %s, the default branch of the target", defaultBranch),
+			hint: "make another branch the default one at the target, or set pruneDefault: true; nothing was changed"}
+	}
+	if len(d.Delete)*100 > limit*len(replica) {
+		return &refusal{what: fmt.Sprintf("%d of the target's %d refs are gone from the source, more than %d %%", len(d.Delete), len(replica), limit),
+			hint: "look whether the source is the right one, and raise pruneLimit if it is; nothing was changed"}
+	}
+	return nil
+}
+
+// refusal is something that the mirror does not do.
+type refusal struct{ what, hint string }
+
+func (e *refusal) Error() string { return e.what }
+
+// Hint returns the remedy.
+func (e *refusal) Hint() string { return e.hint }
+
+// The limits of one push: CodeCommit takes 4,000 refs, and the system so many bytes
+// of arguments.
+//
+// Source: https://docs.aws.amazon.com/codecommit/latest/userguide/limits.html
+const maxRefsAPush, maxArgumentBytes = 4000, 768 << 10
+
+// chunks cuts a list of refspecs into pushes.
+func chunks(specs []string) [][]string {
+	var out [][]string
+	bytes := 0
+	for _, s := range specs {
+		last := len(out) - 1
+		if last < 0 || len(out[last]) == maxRefsAPush || bytes+len(s)+9 > maxArgumentBytes {
+			out, bytes = append(out, nil), 0
+			last++
+		}
+		out[last] = append(out[last], s)
+		bytes += len(s) + 9 // the end of the text, and the pointer to it
+	}
+	return out
+}
+
+// badName returns why CodeCommit refuses a ref's name, "" if it does not.
+//
+// Source: https://docs.aws.amazon.com/codecommit/latest/userguide/limits.html
+func badName(ref string) string {
+	name := strings.TrimPrefix(strings.TrimPrefix(ref, "refs/heads/"), "refs/tags/")
+	switch {
+	case len([]rune(name)) > 256:
+		return "it is longer than 256 characters"
+	case idPattern.MatchString(name) && len(name) == 40:
+		return "it looks like an object id"
+	case strings.HasPrefix(name, ".") || strings.HasSuffix(name, "."):
+		return "it begins or ends with a dot"
+	case name == "@":
+		return "it is @ alone"
+	}
+	return ""
+}

@@ -1,0 +1,151 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/codecommit"
+	"github.com/aws/aws-sdk-go-v2/service/codecommit/types"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"go.uber.org/zap"
+
+	"drawbridge/internal/config"
+)
+
+// codeCommitAPI is the part of *codecommit.Client that the mirror calls.
+type codeCommitAPI interface {
+	CreateRepository(context.Context, *codecommit.CreateRepositoryInput, ...func(*codecommit.Options)) (*codecommit.CreateRepositoryOutput, error)
+}
+
+var _ codeCommitAPI = (*codecommit.Client)(nil)
+
+// Runner mirrors repositories.
+type Runner struct {
+	Config *config.Mirror
+	// Region is the Region of CodeCommit; Endpoint takes the place of its host for git,
+	// "" for AWS's own.
+	Region, Endpoint string
+	// State is where caches, records and locks lie, a folder for each repository.
+	State      *Bucket
+	S3         *s3.Client
+	Secrets    secretsAPI
+	CodeCommit codeCommitAPI
+	// Program is the path of the mirror's own program, git's credential helper.
+	Program string
+	// Work is the folder for what a run needs on disk; it leaves nothing there.
+	Work string
+	// Owner names this run in locks.
+	Owner  string
+	Limits Limits
+	// DryRun says what would be done, and does nothing.
+	DryRun bool
+	// Reported is when a change was reported, by repository.
+	Reported map[string]time.Time
+	Log      *zap.Logger
+	Now      func() time.Time
+
+	redact redactor
+}
+
+// Run mirrors the named repositories, some at a time. One that fails does not stop
+// the others. There is a report for each, in the order of names.
+func (r *Runner) Run(ctx context.Context, names []string) []Report {
+	out := make([]Report, len(names))
+	slots := make(chan struct{}, r.Config.Parallel)
+	var all sync.WaitGroup
+	for i, name := range names {
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			out[i] = r.one(ctx, name)
+		})
+	}
+	all.Wait()
+	return out
+}
+
+// one mirrors one repository.
+func (r *Runner) one(ctx context.Context, name string) Report {
+	c := r.Config.Repositories[name]
+	started := r.Now()
+	rep := Report{Repository: name, Source: sourceName(c.Source), Target: targetName(c.Target), Started: started.UTC()}
+	log := r.Log.With(zap.String("repository", name))
+	err := r.inFolder(name, func(home string) error {
+		p := &pass{Runner: r, name: name, c: c, home: home, log: log, rep: &rep, scope: NewScope(c.Refs), state: In(r.State, name)}
+		p.remotes = &remotes{secrets: r.Secrets, endpoint: r.Endpoint, region: r.Region, program: r.Program, redact: &r.redact, home: home}
+		p.git = &git{dir: filepath.Join(home, "git"), home: home, limits: r.Limits, redact: &r.redact, progress: p.progress()}
+		return p.run(ctx)
+	})
+	rep.Seconds = r.Now().Sub(started).Seconds()
+	if err != nil {
+		rep.Error = r.redact.clean(err.Error())
+		var h interface{ Hint() string }
+		if errors.As(err, &h) {
+			rep.Hint = h.Hint()
+		}
+		var no *refusal
+		switch {
+		case len(rep.Diverged) > 0:
+			rep.Status = Diverged
+		case errors.As(err, &no):
+			rep.Status = Refused
+		default:
+			rep.Status = Failed
+		}
+	}
+	return rep
+}
+
+// inFolder gives do a folder that is gone afterwards.
+func (r *Runner) inFolder(name string, do func(home string) error) error {
+	home, err := os.MkdirTemp(r.Work, "mirror-"+name+"-")
+	if err != nil {
+		return fmt.Errorf("make a folder to work in: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(home) }() // the disk is the task's own
+	if err := os.Mkdir(filepath.Join(home, "git"), 0o700); err != nil {
+		return err
+	}
+	return do(home)
+}
+
+func sourceName(s config.MirrorSource) string { return s.URL + s.Bundle }
+
+func targetName(t config.MirrorTarget) string {
+	if t.CodeCommit != "" {
+		return "codecommit:" + t.CodeCommit
+	}
+	return t.URL + t.Archive
+}
+
+// progress returns what is told git's lines of progress: one in ten seconds goes into
+// the log.
+func (p *pass) progress() func(string) {
+	const every = 10 * time.Second
+	var mu sync.Mutex
+	last := p.Now()
+	return func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := p.Now(); now.Sub(last) >= every {
+			last = now
+			p.log.Info("progress", zap.String("git", p.redact.clean(line)))
+		}
+	}
+}
+
+// createRepository makes the target in CodeCommit.
+func (r *Runner) createRepository(ctx context.Context, name string) error {
+	description := "Replica made by Drawbridge; do not push to it"
+	_, err := r.CodeCommit.CreateRepository(ctx, &codecommit.CreateRepositoryInput{RepositoryName: &name, RepositoryDescription: &description})
+	var there *types.RepositoryNameExistsException
+	if err != nil && !errors.As(err, &there) {
+		return fmt.Errorf("create repository %s in CodeCommit: %w", name, err)
+	}
+	return nil
+}
