@@ -212,4 +212,3 @@ func (c *runCmd) report(s streams, reports []mirror.Report) error {
 	}
 	return errors.Join(problems...)
 }
-

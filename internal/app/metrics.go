@@ -85,7 +85,7 @@ func (m *Metrics) Swept(set scheduler.Set, s scheduler.Settings, every time.Dura
 		old = 1
 	}
 	m.write(set.Name, metric(cfn.MetricSweeps, "Count", 1), metric(cfn.MetricSetOverAge, "Count", old), metric(cfn.MetricOverBudget, "Count", over),
-		metric(cfn.MetricAlwaysOnHours, "Count", every.Hours() * float64(s.HoursPerHour)))
+		metric(cfn.MetricAlwaysOnHours, "Count", every.Hours()*float64(s.HoursPerHour)))
 	m.emit(set.Name, [][]string{{"Installation", "Set"}}, metric(cfn.MetricSetPhase, "None", phases[set.Phase]))
 }
 
@@ -108,13 +108,13 @@ func (m *Metrics) Ended(run scheduler.Run) {
 	if run.Outcome == scheduler.Succeeded {
 		failed = 0
 	}
-	metrics := []emf.Metric{{cfn.MetricRunsEnded, "Count", 1}, {cfn.MetricRunsFailed, "Count", failed}}
+	metrics := []emf.Metric{metric(cfn.MetricRunsEnded, "Count", 1), metric(cfn.MetricRunsFailed, "Count", failed)}
 	if !run.StartedAt.IsZero() {
 		took := run.FinishedAt.Sub(run.StartedAt)
 		metrics = append(metrics,
 			metric(cfn.MetricRunWait, "Seconds", run.StartedAt.Sub(run.ReceivedAt).Seconds()),
 			metric("RunTime", "Seconds", took.Seconds()),
-			metric(cfn.MetricUsedHours, "Count", took.Hours() * float64(m.config.Settings()[run.Set].HoursPerHour)))
+			metric(cfn.MetricUsedHours, "Count", took.Hours()*float64(m.config.Settings()[run.Set].HoursPerHour)))
 	}
 	m.write(run.Set, metrics...)
 }

@@ -100,6 +100,8 @@ func (s *Sim) askForCall(c *call) {
 		role = c.invocation.function.role
 	} else if e := s.environments[c.accessKey]; e != nil {
 		role = e.function.role
+	} else if t := s.taskOf(c.accessKey); t != nil {
+		role = text(t.definition.raw, "taskRoleArn")
 	}
 	if role == "" {
 		return
@@ -155,6 +157,12 @@ func (s *Sim) questions(c *call) []authorisation {
 			qs = append(qs, passRole(target.RoleArn, "scheduler.amazonaws.com"))
 		}
 		return qs
+	case "s3":
+		return s.objectQuestions(c)
+	case "secretsmanager":
+		return []authorisation{question(action, field("SecretId"))}
+	case "codecommit":
+		return []authorisation{question(action, s.arn("codecommit", field("repositoryName")))}
 	case "route53":
 		return []authorisation{question(action, "*"), question("ec2:DescribeVpcs", "*")}
 	case "sqs":

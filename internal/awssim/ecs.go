@@ -17,6 +17,7 @@ type ecsState struct {
 	tokensLeft  float64 // of the RunTask bucket
 	refilled    time.Time
 	running     map[*exec.Cmd]bool
+	keys        map[string]*task // those that run a program, by access key
 }
 
 type tokenUse struct {
@@ -110,7 +111,7 @@ type task struct {
 }
 
 func (s *Sim) newECS() *service {
-	s.ecs = &ecsState{tokens: map[string]*tokenUse{}, tokensLeft: runTaskBurst, running: map[*exec.Cmd]bool{}}
+	s.ecs = &ecsState{tokens: map[string]*tokenUse{}, tokensLeft: runTaskBurst, running: map[*exec.Cmd]bool{}, keys: map[string]*task{}}
 	s.ec2.networkRefs = func(group string) int {
 		n := 0
 		for _, t := range s.ecs.tasks {

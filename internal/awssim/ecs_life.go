@@ -85,6 +85,7 @@ func (s *Sim) runContainer(t *task) {
 		s.beginStop(t, "TaskFailedToStart", reason, reason, nil)
 		return
 	}
+	s.askForPull(t)
 	t.started = s.clock.time()
 	s.setTask(t, "RUNNING")
 	env := t.environment()
@@ -151,10 +152,11 @@ func (s *Sim) runImage(t *task, command string, env map[string]string) {
 	}
 	cmd := exec.CommandContext(s.ctx, "sh", args...)
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "AWS_REGION="+s.options.Region, "AWS_ENDPOINT_URL=http://"+s.address,
-		"AWS_ACCESS_KEY_ID=ASIATASK", "AWS_SECRET_ACCESS_KEY=secret", "AWS_SESSION_TOKEN=token", "ECS_TASK_ARN="+t.arn)
+		"AWS_ACCESS_KEY_ID="+s.taskKey(t), "AWS_SECRET_ACCESS_KEY="+s.taskSecret(t), "AWS_SESSION_TOKEN="+taskToken, "ECS_TASK_ARN="+t.arn)
 	for _, k := range sortedKeys(env) {
 		cmd.Env = append(cmd.Env, k+"="+env[k])
 	}
+	s.ecs.keys[s.taskKey(t)] = t
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

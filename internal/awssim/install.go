@@ -256,5 +256,5 @@ func (s *Sim) DeactivateTaskDefinition(family string) {
 func (s *Sim) AddBucket(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.s3.buckets[name] = &s3Bucket{objects: map[string]s3Object{"theirs": {body: []byte("x"), modified: s.clock.time()}}, settings: map[string][]byte{}, created: s.clock.time()}
+	s.s3.buckets[name] = &s3Bucket{objects: map[string]s3Object{"theirs": s.newObject([]byte("x"))}, settings: map[string][]byte{}, created: s.clock.time()}
 }

@@ -12,6 +12,7 @@ import (
 type iamState struct {
 	roles    []*role
 	sessions map[string]string // role ARN and session name, by access key
+	secrets  map[string]string // of sessions, by access key
 }
 
 type role struct {
@@ -21,7 +22,7 @@ type role struct {
 }
 
 func (s *Sim) newIAM() *service {
-	s.iam = &iamState{sessions: map[string]string{}}
+	s.iam = &iamState{sessions: map[string]string{}, secrets: map[string]string{}}
 	return &service{name: "iam", protocol: query, xmlns: "https://iam.amazonaws.com/doc/2010-05-08/", ops: map[string]operation{
 		"CreateRole":       op(s.createRole),
 		"GetRole":          op(s.getRole),
@@ -200,6 +201,7 @@ func (s *Sim) assumeRole(c *call, in *struct {
 		return nil, errf("AccessDenied", "User: arn:aws:iam::%s:user/developer is not authorized to perform: sts:AssumeRole on resource: %s", s.options.Account, in.RoleArn).status(http.StatusForbidden)
 	}
 	out := &assumedXML{Credentials: credentialsXML{"ASIA" + strings.ToUpper(s.id("key", 16)), "sandbox-secret-" + s.id("secret", 26), "sandbox-token", stamp{s.clock.time().Add(time.Hour)}}}
+	s.iam.secrets[out.Credentials.AccessKeyID] = out.Credentials.SecretAccessKey
 	s.iam.sessions[out.Credentials.AccessKeyID] = r.arn + "/" + in.RoleSessionName
 	out.AssumedRoleUser.AssumedRoleID = r.id + ":" + in.RoleSessionName
 	out.AssumedRoleUser.Arn = "arn:aws:sts::" + s.options.Account + ":assumed-role/" + r.name + "/" + in.RoleSessionName

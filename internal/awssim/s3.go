@@ -12,35 +12,45 @@ import (
 // s3State is S3: buckets with objects, in memory.
 type s3State struct {
 	buckets map[string]*s3Bucket
+	uploads map[string]*s3Upload // that are not complete, by id
 }
 
 type s3Bucket struct {
 	objects map[string]s3Object
 	tags    []tag
 	created time.Time
+	// notifies says that EventBridge is told of new objects.
+	notifies bool
 	// settings are what PutBucketPolicy and the like have stored, by name.
 	settings map[string][]byte
 }
 
 type s3Object struct {
 	body     []byte
+	etag     string
 	modified time.Time
 }
 
+// newObject returns an object that is stored now.
+func (s *Sim) newObject(body []byte) s3Object {
+	return s3Object{body, `"` + md5Hex(string(body)) + `"`, s.clock.time()}
+}
+
 func (s *Sim) newS3() *service {
-	s.s3 = &s3State{buckets: map[string]*s3Bucket{}}
+	s.s3 = &s3State{buckets: map[string]*s3Bucket{}, uploads: map[string]*s3Upload{}}
 	ops := map[string]operation{
 		"CreateBucket": s.createBucket, "HeadBucket": s.headBucket, "DeleteBucket": s.deleteBucket, "PutObject": s.putObject, "GetObject": s.getObject, "HeadObject": s.getObject,
 		"DeleteObject": s.deleteObject, "DeleteObjects": s.deleteObjects, "ListObjectsV2": s.listObjects, "PutBucketTagging": s.putBucketTagging, "GetBucketTagging": s.getBucketTagging,
+		"CreateMultipartUpload": s.createUpload, "UploadPart": s.uploadPart, "CompleteMultipartUpload": s.completeUpload, "AbortMultipartUpload": s.abortUpload,
 	}
-	for _, what := range []string{"PutBucketPolicy", "PutPublicAccessBlock", "PutBucketEncryption", "PutBucketLifecycleConfiguration"} {
+	for _, what := range []string{"PutBucketPolicy", "PutPublicAccessBlock", "PutBucketEncryption", "PutBucketLifecycleConfiguration", "PutBucketNotificationConfiguration"} {
 		ops[what] = s.putBucketSetting
 	}
 	return &service{name: "s3", protocol: restXML, ops: ops}
 }
 
 // s3Settings are the sub-resources of a bucket by the name in its query.
-var s3Settings = map[string]string{"policy": "BucketPolicy", "publicAccessBlock": "PublicAccessBlock", "encryption": "BucketEncryption", "tagging": "BucketTagging", "lifecycle": "BucketLifecycleConfiguration"}
+var s3Settings = map[string]string{"policy": "BucketPolicy", "publicAccessBlock": "PublicAccessBlock", "encryption": "BucketEncryption", "tagging": "BucketTagging", "lifecycle": "BucketLifecycleConfiguration", "notification": "BucketNotificationConfiguration"}
 
 func s3Action(r *http.Request, parts []string) string {
 	if parts[0] == "" {
@@ -57,6 +67,12 @@ func s3Action(r *http.Request, parts []string) string {
 			return "DeleteObjects"
 		}
 		return map[string]string{"PUT": "CreateBucket", "GET": "ListObjectsV2", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}[r.Method]
+	}
+	switch {
+	case r.Method == http.MethodPost && q.Has("uploads"):
+		return "CreateMultipartUpload"
+	case q.Has("uploadId"):
+		return map[string]string{"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload"}[r.Method]
 	}
 	return map[string]string{"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}[r.Method]
 }
@@ -113,6 +129,9 @@ func (s *Sim) putBucketSetting(c *call) (any, error) {
 		return nil, err
 	}
 	b.settings[c.action] = c.body
+	if c.action == "PutBucketNotificationConfiguration" {
+		b.notifies = strings.Contains(string(c.body), "EventBridgeConfiguration")
+	}
 	if c.action == "PutBucketPolicy" {
 		return &rawReply{status: http.StatusNoContent}, nil
 	}
@@ -167,8 +186,12 @@ func (s *Sim) putObject(c *call) (any, error) {
 	if strings.HasPrefix(c.request.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
 		return nil, errf("NotImplemented", "the sandbox does not simulate streaming signatures; set request_checksum_calculation to when_required").status(http.StatusNotImplemented)
 	}
-	b.objects[key] = s3Object{c.body, s.clock.time()}
-	return &rawReply{status: http.StatusOK, header: map[string]string{"ETag": `"` + md5Hex(string(c.body)) + `"`}}, nil
+	if err := b.conditions(c, key); err != nil {
+		return nil, err
+	}
+	o := s.newObject(c.body)
+	s.store(c, b, key, o)
+	return &rawReply{status: http.StatusOK, header: map[string]string{"ETag": o.etag}}, nil
 }
 
 func (s *Sim) getObject(c *call) (any, error) {
@@ -184,7 +207,7 @@ func (s *Sim) getObject(c *call) (any, error) {
 		return nil, errf("NoSuchKey", "The specified key does not exist.").status(http.StatusNotFound)
 	}
 	r := &rawReply{status: http.StatusOK, body: o.body, header: map[string]string{
-		"ETag": `"` + md5Hex(string(o.body)) + `"`, "Last-Modified": o.modified.UTC().Format(http.TimeFormat), "Content-Type": "binary/octet-stream", "Content-Length": fmt.Sprint(len(o.body)),
+		"ETag": o.etag, "Last-Modified": o.modified.UTC().Format(http.TimeFormat), "Content-Type": "binary/octet-stream", "Content-Length": fmt.Sprint(len(o.body)),
 	}}
 	if c.action == "HeadObject" {
 		r.body = nil
@@ -250,7 +273,7 @@ func (s *Sim) listObjects(c *call) (any, error) {
 	for _, k := range sortedKeys(b.objects) {
 		if strings.HasPrefix(k, prefix) {
 			o := b.objects[k]
-			out.Contents = append(out.Contents, content{k, stamp{o.modified}, `"` + md5Hex(string(o.body)) + `"`, len(o.body), "STANDARD"})
+			out.Contents = append(out.Contents, content{k, stamp{o.modified}, o.etag, len(o.body), "STANDARD"})
 		}
 	}
 	out.KeyCount = len(out.Contents)

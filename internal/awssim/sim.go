@@ -1,6 +1,6 @@
 // Package awssim is a simulated AWS: CloudFormation, EC2, ECS on Fargate,
 // EventBridge, EventBridge Scheduler, SQS, DynamoDB, Lambda, CloudWatch Logs,
-// IAM, STS, S3 and Secrets Manager on one HTTP handler, as far as private
+// IAM, STS, S3, Secrets Manager and CodeCommit on one HTTP handler, as far as private
 // Fargate jobs behind VPC endpoints need them. Its clock is its own, its ledger
 // tells the truth, and its faults come on demand.
 package awssim
@@ -73,8 +73,10 @@ type Sim struct {
 	iam    *iamState
 	s3     *s3State
 	secret *secretState
-	prices []listedPrice
-	images map[string][]string // tags of ECR images by repository
+
+	codecommit *codecommitState
+	prices     []listedPrice
+	images     map[string][]string // tags of ECR images by repository
 }
 
 // New returns a simulation whose clock runs from now on. Close ends it.
@@ -100,7 +102,7 @@ func New(o Options) *Sim {
 	}
 	s.clock = newEngine(&s.mu, o.Speed, o.Start)
 	for _, add := range []func() *service{
-		s.newEC2, s.newCFN, s.newECS, s.newEvents, s.newTimers, s.newSQS, s.newDynamo, s.newLambda, s.newLogs, s.newIAM, s.newSTS, s.newS3, s.newSecrets, s.newECR, s.newQuotas, s.newRoute53, s.newPricing, s.newCostExplorer,
+		s.newEC2, s.newCFN, s.newECS, s.newEvents, s.newTimers, s.newSQS, s.newDynamo, s.newLambda, s.newLogs, s.newIAM, s.newSTS, s.newS3, s.newSecrets, s.newECR, s.newQuotas, s.newRoute53, s.newPricing, s.newCostExplorer, s.newCodeCommit,
 	} {
 		svc := add()
 		s.services[svc.name] = svc
@@ -183,6 +185,9 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/_runtime/"):
 		s.serveRuntime(w, r)
 		return
+	case strings.HasPrefix(r.URL.Path, gitRoot):
+		s.serveGit(w, r)
+		return
 	}
 	out, lost := s.serveAPI(r)
 	if lost {
@@ -214,12 +219,15 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
+// maxRequest bounds the body of a request, in bytes.
+const maxRequest = 64 << 20
+
 // serveAPI answers one call to an AWS API.
 func (s *Sim) serveAPI(r *http.Request) (out reply, lost bool) {
 	var body []byte
 	if r.Body != nil {
 		var err error
-		if body, err = io.ReadAll(io.LimitReader(r.Body, 16<<20)); err != nil {
+		if body, err = io.ReadAll(io.LimitReader(r.Body, maxRequest)); err != nil {
 			return reply{status: http.StatusBadRequest, header: http.Header{}}, false
 		}
 	}
@@ -230,6 +238,10 @@ func (s *Sim) serveAPI(r *http.Request) (out reply, lost bool) {
 	if c.invocation != nil && c.invocation.outcome != "" && c.invocation.environment == nil {
 		s.mu.Unlock()
 		return reply{}, true // a handler that was killed makes no calls
+	}
+	if failure == nil && s.unplugged(c.accessKey, endpointOf[c.service.name]) {
+		s.mu.Unlock()
+		return reply{}, true // a task that has no way there
 	}
 	if failure != nil {
 		out = c.encode(nil, failure)

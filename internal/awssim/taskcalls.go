@@ -1,0 +1,88 @@
+package awssim
+
+import (
+	"net/http"
+	"strings"
+)
+
+// taskToken is the session token of every task.
+const taskToken = "sandbox-task-token"
+
+// taskKey and taskSecret are a task's credentials.
+func (s *Sim) taskKey(t *task) string { return "ASIA" + strings.ToUpper(s.digest("key "+t.id, 16)) }
+
+func (s *Sim) taskSecret(t *task) string { return s.digest("secret "+t.id, 40) }
+
+// taskOf returns the task with a program of its own that an access key belongs to,
+// or nil.
+func (s *Sim) taskOf(key string) *task { return s.ecs.keys[key] }
+
+// endpointOf are the endpoints by which tasks reach what they call.
+var endpointOf = map[string]string{"s3": "s3", "secretsmanager": "secretsmanager", "codecommit": "codecommit", "sts": "sts", "logs": "logs", "sqs": "sqs", "dynamodb": "dynamodb"}
+
+// unplugged says whether a call is a task's that has no endpoint for the service.
+func (s *Sim) unplugged(key, endpoint string) bool {
+	t := s.taskOf(key)
+	return t != nil && !s.hasWayOut(t) && (!t.stopping.IsZero() || s.reach(t, endpoint, "") == nil)
+}
+
+// silent is unplugged for a caller without the lock.
+func (s *Sim) silent(key, endpoint string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unplugged(key, endpoint)
+}
+
+// askAs records questions that the role behind an access key raises: a task's or a
+// function's.
+func (s *Sim) askAs(key string, qs ...authorisation) {
+	if t := s.taskOf(key); t != nil {
+		s.ask(text(t.definition.raw, "taskRoleArn"), qs...)
+	} else if e := s.environments[key]; e != nil {
+		s.ask(e.function.role, qs...)
+	}
+}
+
+// askForPull records what Fargate's agent does with the execution role of a task.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
+func (s *Sim) askForPull(t *task) {
+	role := text(t.definition.raw, "executionRoleArn")
+	for _, c := range t.definition.containers {
+		host, _ := registryOf(c.Image)
+		if strings.Contains(host, ".dkr.ecr.") {
+			repository := strings.TrimPrefix(c.Image, host+"/")
+			repository, _, _ = strings.Cut(repository, "@")
+			repository, _, _ = strings.Cut(repository, ":")
+			arn := s.arn("ecr", "repository/"+repository)
+			s.ask(role, question("ecr:GetAuthorizationToken", "*"), question("ecr:BatchCheckLayerAvailability", arn), question("ecr:GetDownloadUrlForLayer", arn), question("ecr:BatchGetImage", arn))
+		}
+		if l := c.LogConfiguration; l != nil && l.LogDriver == "awslogs" {
+			stream := s.arn("logs", "log-group:"+l.Options["awslogs-group"]+":log-stream:"+l.Options["awslogs-stream-prefix"]+"/"+c.Name+"/"+t.id)
+			s.ask(role, question("logs:CreateLogStream", stream), question("logs:PutLogEvents", stream))
+		}
+	}
+}
+
+// objectQuestions returns what a call to S3 asks of IAM.
+//
+// Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
+func (s *Sim) objectQuestions(c *call) []authorisation {
+	bucket, key := c.object()
+	action := map[string]string{"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "CreateMultipartUpload": "PutObject", "UploadPart": "PutObject", "CompleteMultipartUpload": "PutObject"}[c.action]
+	if action == "" {
+		action = c.action
+	}
+	if key == "" {
+		q := question("s3:"+action, "arn:aws:s3:::"+bucket)
+		if action == "ListBucket" {
+			q.Context = map[string]any{"s3:prefix": c.request.URL.Query().Get("prefix")}
+		}
+		return []authorisation{q}
+	}
+	qs := []authorisation{question("s3:"+action, "arn:aws:s3:::"+bucket+"/"+key)}
+	if c.request.Method == http.MethodPut && c.request.Header.Get("If-Match") != "" {
+		qs = append(qs, question("s3:GetObject", "arn:aws:s3:::"+bucket+"/"+key))
+	}
+	return qs
+}
