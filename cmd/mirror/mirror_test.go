@@ -1,12 +1,37 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"drawbridge/internal/gitserver"
 	"drawbridge/internal/mirror"
 )
 
 func TestMirrorsThenFindsNothingChanged(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 5)
 	git(t, dir, "tag", "-a", "-m", "v1", "v1", "main")
@@ -24,4 +49,667 @@ func TestMirrorsThenFindsNothingChanged(t *testing.T) {
 		t.Errorf("report %+v, want one update upon the cache", r)
 	}
 	w.same("app")
+}
+
+func TestAuthentication(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		secret map[string]string
+		code   int
+		status mirror.Status
+	}{
+		{"user and password", map[string]string{"username": "reader", "password": "pass-word-123"}, exitDone, mirror.Mirrored},
+		{"a token for a password", map[string]string{"username": "reader", "token": "pass-word-123"}, exitDone, mirror.Mirrored},
+		{"a wrong password is tried once", map[string]string{"username": "reader", "password": "wrong-pass-1"}, exitFailed, mirror.Failed},
+		{"no password", map[string]string{}, exitFailed, mirror.Failed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.repository("app", 2)
+			w.front.user, w.front.password = "reader", "pass-word-123"
+			w.mirrors("app", map[string]any{"source": map[string]any{"url": w.source.URL + "/app.git", "secret": w.secret("s", tt.secret)}})
+			r := w.run().want(t, tt.code, "app", tt.status)
+			if tt.code != exitDone {
+				if n := w.front.requests.Load(); n > 2 {
+					t.Errorf("%d requests after a refusal, want two: one without and one with the password", n)
+				}
+				if !strings.Contains(r.Hint, "credentials") {
+					t.Errorf("hint %q", r.Hint)
+				}
+				return
+			}
+			w.same("app")
+		})
+	}
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.repository("app", 2)
+	ca, server, client := authority(t)
+	secure := httptest.NewUnstartedServer(w.front)
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{server.pair(t)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(t)}
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	for _, tt := range []struct {
+		name   string
+		secret map[string]string
+		code   int
+		status mirror.Status
+		hint   string
+	}{
+		{"a private authority and a client certificate", map[string]string{"ca": ca.cert, "clientCertificate": client.cert, "clientKey": client.key}, exitDone, mirror.Mirrored, ""},
+		{"an authority that is not known", map[string]string{"clientCertificate": client.cert, "clientKey": client.key}, exitFailed, mirror.Failed, "ca"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w.mirrors("app", map[string]any{"source": map[string]any{"url": secure.URL + "/app.git", "secret": w.secret(t.Name(), tt.secret)}})
+			r := w.run().want(t, tt.code, "app", tt.status)
+			if !strings.Contains(r.Hint, tt.hint) {
+				t.Errorf("hint %q, want %q", r.Hint, tt.hint)
+			}
+		})
+	}
+	w.same("app")
+}
+
+func TestSSH(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 3)
+	d := startSSHD(t)
+	for _, tt := range []struct {
+		name, key, hosts string
+		code             int
+		status           mirror.Status
+		hint             string
+	}{
+		{"key and host key", d.userKey, d.knownHosts, exitDone, mirror.Mirrored, ""},
+		{"another host key", d.userKey, d.otherHosts, exitFailed, mirror.Failed, "host key"},
+		{"no host key", d.userKey, "", exitFailed, mirror.Refused, "knownHosts"},
+		{"a key that is not let in", d.otherKey, d.knownHosts, exitFailed, mirror.Failed, "credentials"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w.mirrors("app", map[string]any{"source": map[string]any{"url": d.url + dir, "secret": w.secret(t.Name(), map[string]string{"privateKey": tt.key, "knownHosts": tt.hosts})}})
+			r := w.run().want(t, tt.code, "app", tt.status)
+			if !strings.Contains(r.Hint, tt.hint) {
+				t.Errorf("hint %q, want %q", r.Hint, tt.hint)
+			}
+		})
+	}
+	w.same("app")
+}
+
+func TestScopeNeverHoldsHeadOrHiddenRefs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 2)
+	for _, ref := range []string{"refs/heads/dev", "refs/heads/tmp/x", "refs/heads/feature/ü", "refs/tags/v1", "refs/tags/nightly-1", "refs/pull/1/head", "refs/merge-requests/1/head", "refs/notes/commits", "refs/stash"} {
+		git(t, dir, "update-ref", ref, "main")
+	}
+	w.mirrors("app", map[string]any{"refs": []string{"refs/heads/*", "!refs/heads/tmp/*", "refs/tags/v*"}})
+	r := w.run().want(t, exitDone, "app", mirror.Mirrored)
+	if want := []string{"refs/heads/dev", "refs/heads/feature/ü", "refs/heads/main", "refs/tags/v1"}; !slices.Equal(r.Created, want) {
+		t.Errorf("created %q, want %q", r.Created, want)
+	}
+	if got := git(t, w.sim.GitFolder("app"), "for-each-ref", "--format=%(refname)"); strings.Count(got, "\n") != 3 {
+		t.Errorf("the replica holds:\n%s", got)
+	}
+}
+
+func TestDivergedRefsFailAndAllElseIsMirrored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 3)
+	git(t, dir, "branch", "rewritten", "main")
+	git(t, dir, "tag", "moved", "main")
+	w.mirrors("app", nil)
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	git(t, dir, "update-ref", "refs/heads/rewritten", "main~2")
+	git(t, dir, "update-ref", "refs/tags/moved", "main~1")
+	w.file(dir, "refs/heads/main", "new", "text")
+	// Somebody writes to the replica.
+	stray := w.sim.GitFolder("app")
+	w.file(stray, "refs/heads/stray", "x", "x")
+	git(t, dir, "update-ref", "refs/heads/stray", "main")
+
+	r := w.run().want(t, exitFailed, "app", mirror.Diverged)
+	if want := []string{"refs/heads/rewritten", "refs/heads/stray", "refs/tags/moved"}; !slices.Equal(slices.Sorted(slices.Values(r.Diverged)), want) || !slices.Equal(r.Updated, []string{"refs/heads/main"}) {
+		t.Errorf("diverged %q, updated %q", r.Diverged, r.Updated)
+	}
+	if !strings.Contains(r.Hint, "force") {
+		t.Errorf("hint %q", r.Hint)
+	}
+	w.mirrors("app", map[string]any{"force": true})
+	r = w.run().want(t, exitDone, "app", mirror.Mirrored)
+	if len(r.Forced) != 3 {
+		t.Errorf("forced %q, want three", r.Forced)
+	}
+	w.same("app")
+}
+
+func TestPrune(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 2)
+	for i := range 20 {
+		git(t, dir, "branch", fmt.Sprintf("b%02d", i), "main")
+	}
+	w.mirrors("app", nil)
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+
+	git(t, dir, "branch", "-D", "b00", "b01")
+	if r := w.run().want(t, exitDone, "app", mirror.Unchanged); r.Kept != 2 {
+		t.Errorf("kept %d, want the two that are gone from the source", r.Kept)
+	}
+	w.mirrors("app", map[string]any{"prune": true})
+	if r := w.run().want(t, exitDone, "app", mirror.Mirrored); !slices.Equal(r.Deleted, []string{"refs/heads/b00", "refs/heads/b01"}) {
+		t.Errorf("deleted %q", r.Deleted)
+	}
+	w.same("app")
+
+	for i := 2; i < 8; i++ {
+		git(t, dir, "branch", "-D", fmt.Sprintf("b%02d", i))
+	}
+	r := w.run().want(t, exitFailed, "app", mirror.Refused)
+	if !strings.Contains(r.Error, "6 of the target's 19 refs") || !strings.Contains(r.Hint, "pruneLimit") {
+		t.Errorf("%s; %s", r.Error, r.Hint)
+	}
+	w.mirrors("app", map[string]any{"prune": true, "pruneLimit": 40})
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.same("app")
+
+	git(t, dir, "symbolic-ref", "HEAD", "refs/heads/b10")
+	git(t, dir, "branch", "-D", "main")
+	r = w.run().want(t, exitFailed, "app", mirror.Refused)
+	if !strings.Contains(r.Error, "default branch") {
+		t.Errorf("%s", r.Error)
+	}
+	git(t, w.sim.GitFolder("app"), "symbolic-ref", "HEAD", "refs/heads/b10")
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.same("app")
+}
+
+func TestAnEmptySourceDeletesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 2)
+	w.mirrors("app", map[string]any{"prune": true})
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	git(t, dir, "update-ref", "-d", "refs/heads/main")
+	w.run().want(t, exitFailed, "app", mirror.Refused)
+}
+
+func TestEmptyRepositoriesAndSubmodules(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	git(t, w.folder, "init", "-q", "--bare", "empty.git")
+	w.mirrors("empty", nil)
+	dir := w.repository("sub", 1)
+	tree := gitWith(t, dir, "160000 commit 1111111111111111111111111111111111111111\tlib\n", "mktree", "--missing")
+	commit := git(t, dir, "commit-tree", "-m", "a submodule", "-p", "main", tree)
+	git(t, dir, "update-ref", "refs/heads/main", commit)
+	w.mirrors("sub", nil)
+	o := w.run()
+	o.want(t, exitDone, "empty", mirror.Unchanged)
+	o.want(t, exitDone, "sub", mirror.Mirrored)
+	w.same("sub")
+}
+
+func TestOneFailureDoesNotStopTheOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.repository("a", 2)
+	w.repository("c", 2)
+	w.mirrors("a", nil)
+	w.mirrors("b", nil)
+	w.mirrors("c", nil)
+	o := w.run()
+	o.want(t, exitFailed, "a", mirror.Mirrored)
+	r := o.want(t, exitFailed, "b", mirror.Failed)
+	o.want(t, exitFailed, "c", mirror.Mirrored)
+	if !strings.Contains(r.Hint, "no such repository") {
+		t.Errorf("hint %q", r.Hint)
+	}
+	w.run("a").want(t, exitDone, "a", mirror.Unchanged)
+}
+
+func TestFailuresOfTheServerAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.repository("app", 2)
+	w.mirrors("app", nil)
+	w.front.failures.Store(3)
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.same("app")
+	w.front.failures.Store(100)
+	r := w.run().want(t, exitFailed, "app", mirror.Failed)
+	if !strings.Contains(r.Error, "503") {
+		t.Errorf("error %q", r.Error)
+	}
+	w.front.failures.Store(0)
+	if err := w.sim.SetFault("server-error", "0.3", 0); err != nil {
+		t.Fatal(err)
+	}
+	w.file(filepath.Join(w.folder, "app.git"), "refs/heads/main", "x", "y")
+	w.args = []string{"--attempts", "20"}
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.same("app")
+}
+
+func TestAHangIsKilledWithItsWholeGroup(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.repository("app", 2)
+	w.mirrors("app", nil)
+	w.front.hang.Store(true)
+	w.args = []string{"--stall", "1s", "--attempts", "1"}
+	r := w.run().want(t, exitFailed, "app", mirror.Failed)
+	if !strings.Contains(r.Error, "no sign of life") && !strings.Contains(r.Error, "too slow") || !strings.Contains(r.Hint, "does not answer") && !strings.Contains(r.Hint, "network") {
+		t.Errorf("%s; %s", r.Error, r.Hint)
+	}
+	if left := processesWith(t, w.source.URL); len(left) > 0 {
+		t.Errorf("processes are left: %s", left)
+	}
+}
+
+func TestInterruptionEndsAllAndFreesTheLock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.repository("app", 2)
+	w.mirrors("app", nil)
+	w.front.hang.Store(true)
+	cmd := w.command(t.Context())
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for w.front.requests.Load() == 0 {
+		runtime.Gosched()
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // the exit code tells
+	if o := w.read(cmd, out.String()); o.code != exitInterrupted {
+		t.Errorf("exit code %d, want %d\n%s", o.code, exitInterrupted, o.out)
+	}
+	if left := processesWith(t, w.source.URL); len(left) > 0 {
+		t.Errorf("processes are left: %s", left)
+	}
+}
+
+func TestLFS(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat("large ", 1000)
+	sum := sha256.Sum256([]byte(body))
+	oid := hex.EncodeToString(sum[:])
+	pointer := fmt.Sprintf("version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n", oid, len(body))
+	w := newWorld(t)
+	dir := w.repository("app", 2)
+	w.file(dir, "refs/heads/main", "assets/video.mp4", pointer)
+	w.bucket("lfs-bucket")
+
+	w.mirrors("app", nil)
+	r := w.run().want(t, exitFailed, "app", mirror.Refused)
+	if !strings.Contains(r.Error, "assets/video.mp4") || !strings.Contains(r.Hint, "lfs:") {
+		t.Errorf("%s; %s", r.Error, r.Hint)
+	}
+	if len(refs(t, w.sim.GitFolder("app"))) != 0 {
+		t.Error("something was pushed all the same")
+	}
+
+	w.front.user, w.front.password = "reader", "pass-word-123"
+	served := 0
+	w.front.objects = func(rw http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/info/lfs/objects/batch"):
+			fmt.Fprintf(rw, `{"transfer":"basic","objects":[{"oid":%q,"size":%d,"actions":{"download":{"href":"%s/objects/%s"}}}]}`, oid, len(body), w.source.URL, oid)
+		case r.URL.Path == "/objects/"+oid:
+			if served++; served == 1 {
+				_, _ = io.WriteString(rw, body[:100]+"damaged") // the first answer is not the object
+				return true
+			}
+			_, _ = io.WriteString(rw, body)
+		default:
+			return false
+		}
+		return true
+	}
+	w.mirrors("app", map[string]any{"lfs": "s3://lfs-bucket/app", "source": map[string]any{"url": w.source.URL + "/app.git", "secret": w.secret("s", map[string]string{"username": "reader", "password": "pass-word-123"})}})
+	w.run().want(t, exitFailed, "app", mirror.Failed)
+	r = w.run().want(t, exitDone, "app", mirror.Mirrored)
+	if r.LFSObjects != 1 || r.Bytes.LFS != int64(len(body)) {
+		t.Errorf("report %+v", r)
+	}
+	got, err := w.s3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("lfs-bucket"), Key: aws.String("app/" + oid[:2] + "/" + oid[2:4] + "/" + oid)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := io.ReadAll(got.Body); string(b) != body {
+		t.Error("the object in S3 is not the one")
+	}
+	w.same("app")
+
+	w.repositories = map[string]any{}
+	git(t, w.folder, "clone", "-q", "--bare", dir, "ignored.git")
+	w.mirrors("ignored", map[string]any{"lfs": "ignore", "source": map[string]any{"url": w.source.URL + "/ignored.git", "secret": w.secret("s2", map[string]string{"username": "reader", "password": "pass-word-123"})}})
+	w.run().want(t, exitDone, "ignored", mirror.Mirrored)
+}
+
+func TestNamesThatCodeCommitRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 1)
+	git(t, dir, "update-ref", "refs/heads/"+strings.Repeat("a", 40), "main")
+	git(t, dir, "update-ref", "refs/heads/"+strings.Repeat("l", 130)+"/"+strings.Repeat("m", 130), "main")
+	w.mirrors("app", nil)
+	r := w.run().want(t, exitFailed, "app", mirror.Refused)
+	if !strings.Contains(r.Error, "looks like an object id") || !strings.Contains(r.Error, "longer than 256") {
+		t.Errorf("error %q", r.Error)
+	}
+	w.mirrors("app", map[string]any{"refs": []string{"refs/heads/*", "!refs/heads/aaaa*", "!refs/heads/lll*"}})
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+}
+
+func TestManyRefsGoInChunks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 3)
+	var in strings.Builder
+	id := git(t, dir, "rev-parse", "main")
+	for i := range 4_500 {
+		fmt.Fprintf(&in, "create refs/heads/team-%d/branch-%05d %s\n", i%7, i, id)
+	}
+	gitWith(t, dir, in.String(), "update-ref", "--stdin")
+	git(t, dir, "pack-refs", "--all")
+	w.mirrors("app", nil)
+	r := w.run().want(t, exitDone, "app", mirror.Mirrored)
+	if len(r.Created) != 4_501 {
+		t.Errorf("%d refs created", len(r.Created))
+	}
+	w.same("app")
+	if head := git(t, w.sim.GitFolder("app"), "symbolic-ref", "HEAD"); head != "refs/heads/main" {
+		t.Errorf("the default branch is %s, want the source's", head)
+	}
+}
+
+func TestABrokenCacheIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	for name, breakIt := range map[string]func(*world, string) error{
+		"a pack is gone":    func(w *world, key string) error { return w.deleteObject(key) },
+		"a pack is damaged": func(w *world, key string) error { return w.putObject(key, "PACK damaged") },
+		"the manifest is torn": func(w *world, _ string) error {
+			return w.putObject("mirror/app/cache/manifest.json", `{"version":1,"pa`)
+		},
+		"another version": func(w *world, _ string) error { return w.putObject("mirror/app/cache/manifest.json", `{"version":99}`) },
+		"the manifest names other packs": func(w *world, _ string) error {
+			return w.putObject("mirror/app/cache/manifest.json", `{"version":1,"packs":["pack-../../x"]}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			dir := w.repository("app", 5)
+			w.mirrors("app", nil)
+			w.run().want(t, exitDone, "app", mirror.Mirrored)
+			pack := ""
+			for _, key := range w.keys("mirror/app/cache/") {
+				if strings.HasSuffix(key, ".pack") {
+					pack = key
+				}
+			}
+			if err := breakIt(w, pack); err != nil {
+				t.Fatal(err)
+			}
+			w.file(dir, "refs/heads/main", "x", "y")
+			r := w.run().want(t, exitDone, "app", mirror.Mirrored)
+			if !strings.HasPrefix(r.Cache, "rebuilt") {
+				t.Errorf("cache %q, want rebuilt", r.Cache)
+			}
+			w.same("app")
+			w.file(dir, "refs/heads/main", "x", "z")
+			if r := w.run().want(t, exitDone, "app", mirror.Mirrored); r.Cache != "used" {
+				t.Errorf("afterwards the cache is %q", r.Cache)
+			}
+			w.same("app")
+		})
+	}
+}
+
+func TestManySmallFetchesLeaveFewPacks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 5)
+	w.mirrors("app", nil)
+	for i := range 20 {
+		w.file(dir, "refs/heads/main", fmt.Sprint("f", i), "text")
+		w.run().want(t, exitDone, "app", mirror.Mirrored)
+	}
+	w.same("app")
+	var m struct{ Packs []string }
+	w.getObject("mirror/app/cache/manifest.json", &m)
+	if len(m.Packs) > 13 {
+		t.Errorf("%d packs after 20 fetches", len(m.Packs))
+	}
+}
+
+func TestBundles(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 4)
+	w.bucket("inbox")
+	w.repositories["app"] = map[string]any{"source": map[string]any{"bundle": "s3://inbox/team/app.bundle"}, "target": map[string]any{"codecommit": "app", "create": true}, "prune": true}
+	r := w.run().want(t, exitFailed, "app", mirror.Refused)
+	if !strings.Contains(r.Error, "no bundle") {
+		t.Errorf("error %q", r.Error)
+	}
+	put := func(args ...string) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "b")
+		git(t, dir, append([]string{"bundle", "create", "-q", path}, args...)...)
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("inbox"), Key: aws.String("team/app.bundle"), Body: bytes.NewReader(b)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("--all")
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.same("app")
+	w.run().want(t, exitDone, "app", mirror.Unchanged)
+	old := git(t, dir, "rev-parse", "main")
+	w.file(dir, "refs/heads/main", "x", "y")
+	git(t, dir, "branch", "other", old)
+	put("main", "^"+old) // built upon what is there; it does not show the other branch
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	if got := refs(t, w.sim.GitFolder("app")); len(got) != 1 || got["refs/heads/main"] != git(t, dir, "rev-parse", "main") {
+		t.Errorf("the replica holds %v", got)
+	}
+	if _, err := w.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("inbox"), Key: aws.String("team/app.bundle"), Body: strings.NewReader("no bundle")}); err != nil {
+		t.Fatal(err)
+	}
+	w.run().want(t, exitFailed, "app", mirror.Refused)
+}
+
+func TestArchive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 4)
+	w.bucket("archive")
+	w.repositories["app"] = map[string]any{"source": map[string]any{"url": w.source.URL + "/app.git"}, "target": map[string]any{"archive": "s3://archive/app", "keep": 3}}
+	for i := range 5 {
+		w.file(dir, "refs/heads/main", fmt.Sprint("f", i), "text")
+		w.run().want(t, exitDone, "app", mirror.Mirrored)
+		w.run().want(t, exitDone, "app", mirror.Unchanged)
+	}
+	var bundles []string
+	for _, o := range w.list("archive") {
+		if strings.HasSuffix(o, ".bundle") {
+			bundles = append(bundles, o)
+		}
+	}
+	if len(bundles) != 3 {
+		t.Fatalf("%d bundles are kept, want 3", len(bundles))
+	}
+	out, err := w.s3.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("archive"), Key: &bundles[2]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(out.Body)
+	path := filepath.Join(t.TempDir(), "newest.bundle")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clone := filepath.Join(t.TempDir(), "clone")
+	git(t, t.TempDir(), "clone", "-q", path, clone)
+	if git(t, clone, "rev-parse", "HEAD") != git(t, dir, "rev-parse", "main") {
+		t.Error("a clone of the newest bundle is not at the source's main")
+	}
+}
+
+func TestAnotherGitRepositoryAsTarget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 3)
+	folder := t.TempDir()
+	git(t, folder, "init", "-q", "--bare", "replica.git")
+	target := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "writer" || password != "other-pass-1" {
+			rw.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			http.Error(rw, "no", http.StatusUnauthorized)
+			return
+		}
+		gitserver.Serve(rw, r, "/", folder, "writer")
+	}))
+	defer target.Close()
+	w.mirrors("app", map[string]any{"target": map[string]any{"url": target.URL + "/replica.git", "secret": w.secret("t", map[string]string{"username": "writer", "password": "other-pass-1"})}})
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	if !maps.Equal(refs(t, dir), refs(t, filepath.Join(folder, "replica.git"))) {
+		t.Error("the replica is another")
+	}
+}
+
+func TestRunsThatOverlap(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.repository("app", 50)
+	w.mirrors("app", nil)
+	w.codecommit("app")
+	outcomes := make([]outcome, 4)
+	var all sync.WaitGroup
+	for i := range outcomes {
+		cmd := w.command(t.Context())
+		all.Go(func() {
+			var out bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &out, &out
+			_ = cmd.Run() // the exit code tells
+			outcomes[i] = w.read(cmd, out.String())
+		})
+	}
+	all.Wait()
+	mirrored := 0
+	for _, o := range outcomes {
+		if o.code != exitDone {
+			t.Errorf("exit code %d\n%s", o.code, o.out)
+		}
+		if o.reports["app"].Status == mirror.Mirrored {
+			mirrored++
+		}
+	}
+	if mirrored != 1 {
+		t.Errorf("%d runs mirrored, want one; the others find it done", mirrored)
+	}
+	w.same("app")
+}
+
+func TestDryRunChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.repository("app", 2)
+	w.mirrors("app", nil)
+	r := w.run("--dry-run").want(t, exitDiffers, "app", mirror.Differs)
+	if !slices.Equal(r.Created, []string{"refs/heads/main"}) {
+		t.Errorf("created %q", r.Created)
+	}
+	if w.sim.GitFolder("app") != "" || len(w.keys("")) != 0 {
+		t.Error("something was made")
+	}
+}
+
+func TestNoSecretIsEverPrinted(t *testing.T) {
+	t.Parallel()
+	const planted = "s3cr3t-Pl4nted/with+odd=chars"
+	w := newWorld(t)
+	w.repository("app", 2)
+	w.front.user, w.front.password = "reader", planted
+	w.mirrors("app", map[string]any{"source": map[string]any{"url": w.source.URL + "/app.git", "secret": w.secret("s", map[string]string{"username": "reader", "password": planted})}})
+	w.front.objects = func(rw http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("service") != "" && w.front.requests.Load() > 4 {
+			http.Error(rw, "the server repeats "+planted+" and "+r.Header.Get("Authorization"), http.StatusInternalServerError)
+			return true
+		}
+		return false
+	}
+	w.env = append(w.env, "GIT_TRACE=1", "GIT_TRACE_CURL=1", "GIT_CURL_VERBOSE=1") // of no effect: git's environment is made anew
+	seen := ""
+	for range 4 {
+		seen += w.run("--attempts", "2").out
+	}
+	w.mirrors("app", map[string]any{"source": map[string]any{"url": w.source.URL + "/app.git", "secret": w.secret("broken", planted)}})
+	seen += w.run().out
+	for _, form := range []string{planted, url.QueryEscape(planted), base64.StdEncoding.EncodeToString([]byte("reader:" + planted)), "AKIATEST%", "X-Amz-Security-Token"} {
+		if strings.Contains(seen, form) {
+			t.Errorf("the output holds %q:\n%s", form, seen)
+		}
+	}
+	for _, key := range w.keys("") {
+		if text := w.text(key); strings.Contains(text, planted) {
+			t.Errorf("%s holds the secret", key)
+		}
+	}
+}
+
+func TestMetricsAndLag(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 2)
+	w.mirrors("app", nil)
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.file(dir, "refs/heads/main", "x", "y")
+	w.env = append(w.env, "DRAWBRIDGE_MIRROR_REPOSITORIES=app", "DRAWBRIDGE_MIRROR_REPORTED="+time.Now().Add(-time.Hour).UTC().Format(time.RFC3339))
+	o := w.run()
+	r := o.want(t, exitDone, "app", mirror.Mirrored)
+	if r.LagSeconds <= 0 || r.LagSeconds > 60 { // no longer than since the last success
+		t.Errorf("lag %v s", r.LagSeconds)
+	}
+	for _, want := range []string{`"MirrorInSync":1`, `"MirrorFailed":0`, `"Namespace":"Drawbridge"`, `"Repository":"app"`, `"MirrorLag":`} {
+		if !strings.Contains(o.out, want) {
+			t.Errorf("the output lacks %s\n%s", want, o.out)
+		}
+	}
+}
+
+func TestBadConfigurationIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.mirrors("app", map[string]any{"refs": []string{"refs/pull/*"}, "source": map[string]any{"url": "https://user:hunter22@example.com/x.git"}, "target": map[string]any{"codecommit": "a b"}, "lfs": "no"})
+	o := w.run()
+	if o.code != exitUsage || strings.Contains(o.out, "hunter22") {
+		t.Errorf("exit code %d\n%s", o.code, o.out)
+	}
+	for _, want := range []string{"mirror.repositories.app.refs", "holds credentials", "CodeCommit does not take", "lfs"} {
+		if !strings.Contains(o.out, want) {
+			t.Errorf("%q is not in\n%s", want, o.out)
+		}
+	}
+	w.repositories = map[string]any{}
+	w.mirrors("app", nil)
+	if o := w.run("other"); o.code != exitUsage || !strings.Contains(o.out, "app") {
+		t.Errorf("exit code %d\n%s", o.code, o.out)
+	}
 }

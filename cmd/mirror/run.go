@@ -154,7 +154,9 @@ func (c *runCmd) runner(ctx context.Context, s streams, m *config.Mirror) (*mirr
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	objects := s3.NewFromConfig(conf, func(o *s3.Options) { o.UsePathStyle = codeCommitEndpoint() != "" })
+	objects := s3.NewFromConfig(conf, func(o *s3.Options) {
+		o.UsePathStyle, o.DisableLogOutputChecksumValidationSkipped = codeCommitEndpoint() != "", true
+	})
 	limits := mirror.DefaultLimits
 	limits.Transfer, limits.Stall, limits.Attempts, limits.Pause = c.Timeout, c.Stall, max(1, c.Attempts), c.Pause
 	return &mirror.Runner{

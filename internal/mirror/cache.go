@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha1"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
@@ -49,7 +48,7 @@ const (
 	maxPacks = 12
 )
 
-var packPattern = regexp.MustCompile(`^pack-([0-9a-f]{40}|[0-9a-f]{64})$`)
+var packPattern = regexp.MustCompile(`^pack-[0-9a-f]{40}$`)
 
 // load fills an empty repository with what the cache holds. An error that wraps
 // errBroken means that the cache is of no use, and the repository empty as before.
@@ -88,7 +87,7 @@ func (c *cache) fill(ctx context.Context, g *git, m manifest) error {
 			return fmt.Errorf("%q is no name of a pack", name)
 		}
 		for _, ending := range []string{".pack", ".idx"} {
-			n, err := c.fetch(ctx, name+ending, filepath.Join(packFolder(g), name+ending), len(name) == len("pack-")+64)
+			n, err := c.fetch(ctx, name+ending, filepath.Join(packFolder(g), name+ending))
 			c.down += n
 			if err != nil {
 				return err
@@ -105,12 +104,9 @@ func (c *cache) fill(ctx context.Context, g *git, m manifest) error {
 
 // fetch downloads a pack or its index, both of which end with the hash of all that
 // comes before.
-func (c *cache) fetch(ctx context.Context, key, path string, wide bool) (n int64, err error) {
+func (c *cache) fetch(ctx context.Context, key, path string) (n int64, err error) {
 	for range 3 {
-		t := &trailer{hash: sha1.New(), size: sha1.Size} // what git calls its own files
-		if wide {
-			t = &trailer{hash: sha256.New(), size: sha256.Size}
-		}
+		t := &trailer{hash: sha1.New()}
 		n, err = c.bucket.downloadFile(ctx, key, path, t)
 		if err == nil {
 			if !t.right() {
@@ -128,13 +124,12 @@ func (c *cache) fetch(ctx context.Context, key, path string, wide bool) (n int64
 // trailer checks that what is written ends with the hash of what comes before.
 type trailer struct {
 	hash hash.Hash
-	size int
 	tail []byte
 }
 
 func (t *trailer) Write(p []byte) (int, error) {
 	t.tail = append(t.tail, p...)
-	if over := len(t.tail) - t.size; over > 0 {
+	if over := len(t.tail) - sha1.Size; over > 0 {
 		t.hash.Write(t.tail[:over]) // a hash takes everything
 		t.tail = append(t.tail[:0], t.tail[over:]...)
 	}
@@ -234,12 +229,13 @@ func (g *git) writeRefs(refs Refs, branch string) error {
 	return os.WriteFile(filepath.Join(g.dir, "HEAD"), []byte("ref: "+branch+"\n"), 0o600)
 }
 
-// fetch brings the given refs of a repository, without writing any down: their names
-// are those that were listed, and only writeRefs says what they stand for.
-func (g *git) fetch(ctx context.Context, r *remote, refs []string) error {
+// fetch brings objects that were listed, by their ids and not by their refs: it is
+// what was listed that is mirrored, wherever a ref has moved meanwhile, and git takes
+// minutes over thousands of refs by name. No ref is written down.
+func (g *git) fetch(ctx context.Context, r *remote, ids []string) error {
 	return g.run(ctx, command{
 		args:   []string{"fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--progress", "--stdin", "--", r.url},
-		remote: r, stdin: strings.NewReader(strings.Join(refs, "\n") + "\n"),
+		remote: r, stdin: strings.NewReader(strings.Join(ids, "\n") + "\n"),
 	})
 }
 

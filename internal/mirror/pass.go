@@ -329,7 +329,7 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 			store.before, before = nil, 0
 			err = errors.Join(emptyPacks(p.git), p.git.writeRefs(Refs{}, ""))
 		}
-		if err != nil {
+		if err != nil && classOf(err) != moved {
 			return fmt.Errorf("fetch from the source: %w", err)
 		}
 		if still, err := p.lacking(ctx); err != nil || len(still) == 0 {
@@ -350,11 +350,15 @@ func (p *pass) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(p.held, func(_, id string) bool { return slices.Contains(gone, id) })
+	lost := map[string]bool{}
+	for _, id := range gone {
+		lost[id] = true
+	}
+	maps.DeleteFunc(p.held, func(_, id string) bool { return lost[id] })
 	return p.git.writeRefs(p.held, "")
 }
 
-// lacking returns the refs of the difference whose objects are not there.
+// lacking returns the objects of the difference's refs that are not there.
 func (p *pass) lacking(ctx context.Context) ([]string, error) {
 	refs := append(slices.Clone(p.diff.Create), p.diff.Update...)
 	if p.archive != nil {
@@ -367,17 +371,7 @@ func (p *pass) lacking(ctx context.Context) ([]string, error) {
 	for _, name := range refs {
 		ids[p.want[name]] = true
 	}
-	gone, err := p.git.missing(ctx, slices.Sorted(maps.Keys(ids)))
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, name := range refs {
-		if slices.Contains(gone, p.want[name]) {
-			out = append(out, name)
-		}
-	}
-	return out, nil
+	return p.git.missing(ctx, slices.Sorted(maps.Keys(ids)))
 }
 
 func (p *pass) packBytes() (int64, error) {
@@ -500,7 +494,8 @@ func (p *pass) pushAll(ctx context.Context) error {
 	})
 	p.rep.Tries += tries
 	p.rep.Bytes.Pushed, p.rep.Forced, p.rep.Diverged = out.bytes, out.forced, out.diverged
-	for _, name := range out.done {
+	slices.Sort(out.done)
+	for _, name := range slices.Compact(out.done) {
 		switch _, had := p.have[name]; {
 		case p.want[name] == "":
 			p.rep.Deleted = append(p.rep.Deleted, name)

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -28,67 +30,100 @@ type pushed struct {
 // default one.
 func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs, first string, force bool) (pushed, error) {
 	out := pushed{rejected: map[string]string{}}
-	var specs []string
-	for _, name := range append(slices.Clone(d.Create), d.Update...) {
-		specs = append(specs, want[name]+":"+name)
-	}
-	for _, name := range d.Delete {
-		specs = append(specs, ":"+name)
-	}
-	if i := slices.Index(specs, want[first]+":"+first); len(have) == 0 && i > 0 {
-		if err := g.pushChunk(ctx, r, specs[i:i+1], nil, &out); err != nil {
+	set := append(slices.Clone(d.Create), d.Update...)
+	if i := slices.Index(set, first); len(have) == 0 && i > 0 {
+		if err := g.pushSome(ctx, r, set[i:i+1], want, &out); err != nil {
 			return out, err
 		}
-		specs = slices.Delete(specs, i, i+1)
+		set = slices.Delete(set, i, i+1)
 	}
-	for _, chunk := range chunks(specs) {
-		if err := g.pushChunk(ctx, r, chunk, leases(chunk, have), &out); err != nil {
+	for chunk := range slices.Chunk(set, maxRefsAPush) {
+		if err := g.pushSome(ctx, r, chunk, want, &out); err != nil {
 			return out, err
 		}
 	}
-	if !force || len(out.diverged) == 0 {
-		return out, nil
+	if err := g.overwrite(ctx, r, d.Delete, nil, have, &out); err != nil {
+		return out, err
 	}
-	over := out.diverged
-	out.diverged = nil
-	var again []string
-	for _, name := range over {
-		again = append(again, "+"+want[name]+":"+name)
-	}
-	for _, chunk := range chunks(again) {
-		if err := g.pushChunk(ctx, r, chunk, leases(chunk, have), &out); err != nil {
+	if over := out.diverged; force && len(over) > 0 {
+		out.diverged = nil
+		if err := g.overwrite(ctx, r, over, want, have, &out); err != nil {
 			return out, err
 		}
-	}
-	for _, name := range over {
-		if slices.Contains(out.done, name) {
-			out.forced = append(out.forced, name)
+		for _, name := range over {
+			if slices.Contains(out.done, name) {
+				out.forced = append(out.forced, name)
+			}
 		}
 	}
 	return out, nil
 }
 
-// leases guard what is deleted or overwritten: a ref that was moved since it was
-// listed stays.
-func leases(chunk []string, have Refs) []string {
-	var out []string
-	for _, s := range chunk {
-		if id, name, ok := strings.Cut(s, ":"); ok && (id == "" || id[0] == '+') {
-			out = append(out, "--force-with-lease="+name+":"+have[name])
-		}
+// pushSome pushes refs to where they are created or descend from what is there. They
+// are all the refs of a repository of their own, upon the same objects, so that one
+// pattern stands for them: thousands of them by name would take git minutes.
+func (g *git) pushSome(ctx context.Context, r *remote, refs []string, want Refs, out *pushed) error {
+	some := Refs{}
+	for _, name := range refs {
+		some[name] = want[name]
 	}
-	return out
+	of, err := g.beside(some)
+	if err != nil {
+		return err
+	}
+	return of.pushChunk(ctx, r, nil, []string{"refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"}, out)
 }
 
-func (g *git) pushChunk(ctx context.Context, r *remote, specs, leases []string, out *pushed) error {
+// beside returns a repository with the same objects and other refs.
+func (g *git) beside(refs Refs) (*git, error) {
+	out := *g
+	out.dir = filepath.Join(g.home, "push")
+	for name, text := range map[string]string{
+		"HEAD": "ref: refs/heads/-none-\n", "config": "[core]\n\trepositoryformatversion = 0\n\tbare = true\n", "refs/none": "", "objects/info/alternates": filepath.Join(g.dir, "objects") + "\n",
+	} {
+		path := filepath.Join(out.dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return nil, err
+		}
+		if text == "" {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return &out, out.writeRefs(refs, "")
+}
+
+// overwrite pushes refs whatever is there, or deletes them where want has none, if the
+// target still holds what was listed.
+func (g *git) overwrite(ctx context.Context, r *remote, refs []string, want, have Refs, out *pushed) error {
+	for chunk := range slices.Chunk(refs, maxNamesAPush) {
+		var specs, leases []string
+		for _, name := range chunk {
+			plus := ""
+			if want[name] != "" {
+				plus = "+"
+			}
+			specs = append(specs, plus+want[name]+":"+name)
+			leases = append(leases, "--force-with-lease="+name+":"+have[name])
+		}
+		if err := g.pushChunk(ctx, r, leases, specs, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *git) pushChunk(ctx context.Context, r *remote, leases, specs []string, out *pushed) error {
 	args := append([]string{"push", "--porcelain", "--progress", "--no-verify", "--no-follow-tags", "--recurse-submodules=no"}, leases...)
 	args = append(append(args, "--", r.url), specs...)
 	wrote := g.countBytes()
 	report, err := g.output(ctx, command{args: args, remote: r})
 	out.bytes += wrote()
-	known := out.read(report)
-	if err != nil && known && classOf(err) == broken && ctx.Err() == nil {
-		return nil // refs were rejected, each with its reason
+	rejected := out.read(report)
+	if err != nil && rejected && classOf(err) == broken && ctx.Err() == nil {
+		return nil // each with its reason
 	}
 	return err
 }

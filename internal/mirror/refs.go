@@ -44,7 +44,7 @@ func parseListing(in io.Reader) (Listing, error) {
 			l.Default = target
 		case symbolic, name == "HEAD", strings.HasSuffix(name, "^{}"):
 		case !idPattern.MatchString(value):
-			return l, fmt.Errorf("read refs: %q is no object id", value)
+			return l, fmt.Errorf("read refs: %q is no object id of SHA-1, which is all that CodeCommit knows", value)
 		default:
 			l.Refs[name] = value
 		}
@@ -67,17 +67,20 @@ func eachLineUntilBlank(in io.Reader, do func(string) error) error {
 	r := bufio.NewReader(in)
 	for {
 		line, err := r.ReadString('\n')
-		if line == "\n" || err != nil {
+		if line == "\n" || line == "" {
 			return nil
 		}
 		if err := do(strings.TrimSuffix(line, "\n")); err != nil {
 			return err
 		}
+		if err != nil {
+			return nil //nolint:nilerr // the end
+		}
 	}
 }
 
-// idPattern is what object ids look like: SHA-1, which CodeCommit has, or SHA-256.
-var idPattern = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+// idPattern is what object ids look like: SHA-1. CodeCommit knows no others.
+var idPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 // Scope says which refs are mirrored.
 type Scope struct{ in, out []*regexp.Regexp }
@@ -171,27 +174,11 @@ func (e *refusal) Error() string { return e.what }
 // Hint returns the remedy.
 func (e *refusal) Hint() string { return e.hint }
 
-// The limits of one push: CodeCommit takes 4,000 refs, and the system so many bytes
-// of arguments.
+// maxRefsAPush is how many refs CodeCommit takes in one push, maxNamesAPush how many of
+// them are named one by one, as arguments.
 //
 // Source: https://docs.aws.amazon.com/codecommit/latest/userguide/limits.html
-const maxRefsAPush, maxArgumentBytes = 4000, 768 << 10
-
-// chunks cuts a list of refspecs into pushes.
-func chunks(specs []string) [][]string {
-	var out [][]string
-	bytes := 0
-	for _, s := range specs {
-		last := len(out) - 1
-		if last < 0 || len(out[last]) == maxRefsAPush || bytes+len(s)+9 > maxArgumentBytes {
-			out, bytes = append(out, nil), 0
-			last++
-		}
-		out[last] = append(out[last], s)
-		bytes += len(s) + 9 // the end of the text, and the pointer to it
-	}
-	return out
-}
+const maxRefsAPush, maxNamesAPush = 4000, 1000
 
 // badName returns why CodeCommit refuses a ref's name, "" if it does not.
 //
@@ -201,7 +188,7 @@ func badName(ref string) string {
 	switch {
 	case len([]rune(name)) > 256:
 		return "it is longer than 256 characters"
-	case idPattern.MatchString(name) && len(name) == 40:
+	case idPattern.MatchString(name):
 		return "it looks like an object id"
 	case strings.HasPrefix(name, ".") || strings.HasSuffix(name, "."):
 		return "it begins or ends with a dot"

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,8 @@ const maxBlob = 2 << 30
 //
 // Source: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 const minPointer, maxPointer = 100, 1024
+
+var oidPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // Pointer is a pointer of Git LFS.
 type Pointer struct {
@@ -178,7 +181,7 @@ func ParsePointer(blob []byte) (p Pointer, ok bool) {
 			p.Size, _ = strconv.ParseInt(value, 10, 64) // a bad number is refused below, unless it is 0
 		}
 	}
-	return p, len(p.OID) == 64 && idPattern.MatchString(p.OID) && p.Size >= 0
+	return p, oidPattern.MatchString(p.OID) && p.Size >= 0
 }
 
 // locate finds out where what was found lies, and drops what want does not reach.
