@@ -3,7 +3,7 @@
 GO        ?= go
 PYTHON    ?= python3
 ARCHES    := arm64 amd64
-FUNCTIONS := launcher reaper
+FUNCTIONS := launcher reaper webhook
 GOBUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags='-s -w -buildid='
 VENV      := tools/venv
 DYNAMODB  := tools/dynamodb-local

@@ -42,6 +42,8 @@ type Base struct {
 	PaidHoursPerDay int
 	// SweepMinutes is how often the sweep comes by.
 	SweepMinutes int
+	// Mirror is nil without a mirror.
+	Mirror *BaseMirror
 
 	names Names
 }
@@ -92,6 +94,8 @@ type Installed struct {
 	Sets map[string]InstalledSet `json:"sets"`
 	// Observe says that the installation only observes.
 	Observe bool `json:"observe,omitempty"`
+	// MirrorSecurityGroup is the security group of the mirror's tasks.
+	MirrorSecurityGroup string `json:"mirrorSecurityGroup,omitempty"`
 }
 
 // InstalledSet is what the base stack holds for a set.
@@ -124,6 +128,7 @@ const (
 	batchSize        = 10
 	batchConcurrency = 2
 	maxReceives      = 5
+	webhookSeconds   = 60
 	deadLetterDays   = 14
 )
 
@@ -153,6 +158,12 @@ func (b Base) JSON() ([]byte, error) {
 		b.addSet(r, s)
 	}
 	b.addAlarms(r)
+	if b.Mirror != nil {
+		if len(b.Mirror.Settings) > maxSettings {
+			return nil, fmt.Errorf("the mirror's repositories take %d bytes of the task definition, which has room for %d: use fewer or shorter entries", len(b.Mirror.Settings), maxSettings)
+		}
+		b.addMirror(r)
+	}
 	text := func(description, def string, more ...any) object {
 		p := object{"Type": "String", "Description": description}
 		if len(more) == 0 {
@@ -160,19 +171,23 @@ func (b Base) JSON() ([]byte, error) {
 		}
 		return p
 	}
+	parameters := object{
+		ParameterCodeBucket:   text("Bucket that holds the functions' code", "", true),
+		ParameterLauncherCode: text("Key of the launcher's zip", "", true),
+		ParameterReaperCode:   text("Key of the reaper's zip", "", true),
+		ParameterBoundary:     text("ARN of a permissions boundary for every role; empty for none", ""),
+		ParameterAlarmTopic:   text("ARN of the SNS topic that alarms go to; empty for none", ""),
+	}
+	if b.receives() {
+		parameters[ParameterWebhookCode] = text("Key of the webhook function's zip", "", true)
+	}
 	t := object{
 		"AWSTemplateFormatVersion": "2010-09-09",
 		"Description":              fmt.Sprintf("Drawbridge installation %s: everything but the endpoints, which come and go in stacks of their own", b.Name),
-		"Parameters": object{
-			ParameterCodeBucket:   text("Bucket that holds the functions' code", "", true),
-			ParameterLauncherCode: text("Key of the launcher's zip", "", true),
-			ParameterReaperCode:   text("Key of the reaper's zip", "", true),
-			ParameterBoundary:     text("ARN of a permissions boundary for every role; empty for none", ""),
-			ParameterAlarmTopic:   text("ARN of the SNS topic that alarms go to; empty for none", ""),
-		},
-		"Conditions": object{"HasBoundary": has(ParameterBoundary), "HasAlarmTopic": has(ParameterAlarmTopic)},
-		"Resources":  r,
-		"Outputs":    b.outputs(),
+		"Parameters":               parameters,
+		"Conditions":               object{"HasBoundary": has(ParameterBoundary), "HasAlarmTopic": has(ParameterAlarmTopic)},
+		"Resources":                r,
+		"Outputs":                  b.outputs(),
 	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
@@ -207,6 +222,15 @@ func (b Base) outputs() object {
 		"Reaper":      object{"Description": "The reaper function", "Value": ref("Reaper")},
 		"Installed":   object{"Description": "What the functions know of this stack", "Value": sub(b.installed())},
 		"DeadLetters": object{"Description": "The queue of events that could not be done", "Value": ref("DeadLetters")},
+	}
+	if b.Mirror != nil {
+		out["MirrorBucket"] = object{"Description": "The mirror's bucket; bundles go into " + MirrorInbox + "/", "Value": ref("MirrorBucket")}
+		if b.Mirror.Image == "" {
+			out["MirrorImages"] = object{"Description": "Where the mirror's image goes, with tag latest", "Value": att("MirrorImages", "RepositoryUri")}
+		}
+	}
+	if b.receives() {
+		out["WebhookURL"] = object{"Description": "Where git servers report pushes, with the repository's name behind it", "Value": att("WebhookURL", "FunctionUrl")}
 	}
 	for _, s := range b.Sets {
 		if s.MakeTaskGroup {
@@ -270,6 +294,9 @@ func (b Base) addRoles(r object) {
 		{"LauncherRole", b.names.LauncherRole, "lambda", LauncherRole, nil},
 		{"ReaperRole", b.names.ReaperRole, "lambda", ReaperRole, nil},
 		{"ServiceRole", b.names.StackRole, "cloudformation", ServiceRole, nil},
+		{"MirrorRole", b.names.MirrorRole, "ecs-tasks", MirrorRole, nil},
+		{"MirrorExecutionRole", b.names.MirrorExecutionRole, "ecs-tasks", MirrorExecutionRole, nil},
+		{"WebhookRole", b.names.WebhookRole, "lambda", WebhookRole, nil},
 		{"TimerRole", b.names.TimerRole, "scheduler", TimerRole, object{"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")}, "ArnEquals": object{"aws:SourceArn": sub(arn("scheduler", "schedule-group/"+b.names.ScheduleGroup))}}},
 	} {
 		policy := b.policyOf(x.role)
@@ -292,10 +319,14 @@ func (b Base) addRoles(r object) {
 }
 
 func (b Base) addFunctions(r object) {
-	for _, x := range []struct{ id, name, role, code, logs, what string }{
+	functions := []struct{ id, name, role, code, logs, what string }{
 		{"Launcher", b.names.Launcher, "LauncherRole", ParameterLauncherCode, "LauncherLogs", "job events in, endpoints up, Fargate tasks started"},
 		{"Reaper", b.names.Reaper, "ReaperRole", ParameterReaperCode, "ReaperLogs", "tasks followed to their end, idle endpoints taken down"},
-	} {
+	}
+	if b.receives() {
+		functions = append(functions, struct{ id, name, role, code, logs, what string }{"Webhook", b.names.Webhook, "WebhookRole", ParameterWebhookCode, "WebhookLogs", "pushes in, events of job mirror out"})
+	}
+	for _, x := range functions {
 		logs := resource("AWS::Logs::LogGroup", object{"LogGroupName": "/aws/lambda/" + x.name, "RetentionInDays": b.LogRetention})
 		logs["DeletionPolicy"], logs["UpdateReplacePolicy"] = "Delete", "Delete"
 		r[x.logs] = logs
@@ -305,6 +336,9 @@ func (b Base) addFunctions(r object) {
 			"Role": att(x.role, "Arn"), "Timeout": FunctionSeconds, "MemorySize": functionMemory,
 			"Code":        object{"S3Bucket": ref(ParameterCodeBucket), "S3Key": ref(x.code)},
 			"Environment": object{"Variables": object{InstalledVariable: sub(b.installed())}},
+		}
+		if x.id == "Webhook" {
+			p["Timeout"] = webhookSeconds
 		}
 		if b.ReservedConcurrency > 0 {
 			p["ReservedConcurrentExecutions"] = b.ReservedConcurrency
@@ -323,6 +357,9 @@ func (b Base) addFunctions(r object) {
 	})
 	r["ReaperFailures"] = resource("AWS::Lambda::EventInvokeConfig", object{"FunctionName": ref("Reaper"), "Qualifier": "$LATEST", "MaximumRetryAttempts": 2})
 }
+
+// receives says whether there is a webhook function.
+func (b Base) receives() bool { return b.Mirror != nil && b.Mirror.Receives }
 
 // installed returns Installed as JSON, with references for CloudFormation to
 // fill in.
@@ -344,6 +381,9 @@ func (b Base) installed() string {
 		for _, name := range append([]string{s.Name}, s.Others...) {
 			in.Sets[name] = is
 		}
+	}
+	if b.Mirror != nil {
+		in.MirrorSecurityGroup = "${" + mirrorGroupID + ".GroupId}"
 	}
 	text, err := json.Marshal(in)
 	if err != nil {
@@ -413,6 +453,14 @@ func endpointGroupID(set string) string { return "EndpointSecurityGroup" + logic
 // gateway and to the VPC, where the endpoints are, ours and those of others that are
 // adopted; nothing in.
 func (b Base) addTaskGroup(r object, s BaseSet) {
+	r[taskGroupID(s.Name)] = resource("AWS::EC2::SecurityGroup", object{
+		"GroupDescription": "Drawbridge set " + s.Name + ": tasks", "VpcId": s.VPC, "SecurityGroupEgress": taskEgress(s),
+		"Tags": []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-tasks"}},
+	})
+}
+
+// taskEgress lets tasks out to S3 and to the endpoints in the VPC.
+func taskEgress(s BaseSet) []any {
 	out := func(key, value, what string) object {
 		return object{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, key: value, "Description": "HTTPS to " + what}
 	}
@@ -420,10 +468,7 @@ func (b Base) addTaskGroup(r object, s BaseSet) {
 	for _, block := range sorted(s.CIDRs) {
 		egress = append(egress, out("CidrIp", block, "endpoints in the VPC"))
 	}
-	r[taskGroupID(s.Name)] = resource("AWS::EC2::SecurityGroup", object{
-		"GroupDescription": "Drawbridge set " + s.Name + ": tasks", "VpcId": s.VPC, "SecurityGroupEgress": egress,
-		"Tags": []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-tasks"}},
-	})
+	return egress
 }
 
 // addSet adds what a set needs for ever: security groups and the S3 gateway,
@@ -442,6 +487,9 @@ func (b Base) addSet(r object, s BaseSet) {
 		}
 		if s.MakeTaskGroup {
 			from(att(taskGroupID(s.Name), "GroupId"), "the tasks")
+		}
+		if b.Mirror != nil && b.Mirror.Set == s.Name {
+			from(att(mirrorGroupID, "GroupId"), "the mirror")
 		}
 		group := object{
 			"GroupDescription": "Drawbridge set " + s.Name + ": endpoints",

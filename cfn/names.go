@@ -15,6 +15,9 @@ type Names struct {
 	// Scheduler invokes the reaper, LauncherRole and ReaperRole the functions'.
 	StackRole, TimerRole, LauncherRole, ReaperRole string
 	Dashboard                                      string
+	// Webhook is the function that git servers report to; the roles are those of the
+	// mirror and of that function.
+	Webhook, MirrorDefinition, MirrorRole, MirrorExecutionRole, WebhookRole string
 }
 
 // NamesOf returns the names for the installation called name. They do not hold
@@ -24,7 +27,7 @@ func NamesOf(name, region string) Names {
 	return Names{
 		Stack: name, Table: name, Events: name + "-events", DeadLetters: name + "-dead-letters", Launcher: name + "-launcher", Reaper: name + "-reaper", ScheduleGroup: name,
 		StackRole: name + "-cloudformation-" + region, TimerRole: name + "-scheduler-" + region, LauncherRole: name + "-launcher-" + region, ReaperRole: name + "-reaper-" + region,
-		Dashboard: name,
+		Dashboard: name, Webhook: name + "-webhook", MirrorDefinition: name + "-mirror", MirrorRole: name + "-mirror-" + region, MirrorExecutionRole: name + "-mirror-execution-" + region, WebhookRole: name + "-webhook-" + region,
 	}
 }
 

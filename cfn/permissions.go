@@ -7,7 +7,7 @@ import (
 	"drawbridge/endpoints"
 )
 
-// Role names one of the four roles that an installation owns.
+// Role names one of the roles that an installation owns.
 type Role string
 
 // The roles.
@@ -45,6 +45,7 @@ func (b Base) Permissions() []Statement {
 	out = append(out, b.launcher()...)
 	out = append(out, b.reaper()...)
 	out = append(out, b.serviceRole()...)
+	out = append(out, b.mirrorStatements()...)
 	out = append(out, Statement{Role: TimerRole, Sid: "WakeReaper", Actions: []string{"lambda:InvokeFunction"}, Resources: []string{b.function(b.names.Reaper)},
 		Why: "a set's timer invokes the reaper"})
 	if b.Observe {
@@ -55,7 +56,7 @@ func (b Base) Permissions() []Statement {
 }
 
 func roleOrder(r Role) int {
-	return slices.Index([]Role{LauncherRole, ReaperRole, ServiceRole, TimerRole}, r)
+	return slices.Index([]Role{LauncherRole, ReaperRole, ServiceRole, TimerRole, MirrorRole, MirrorExecutionRole, WebhookRole}, r)
 }
 
 func arn(service, resource string) string {

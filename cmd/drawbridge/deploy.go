@@ -17,7 +17,7 @@ import (
 
 type planCmd struct {
 	awsFlags
-	Functions string `help:"Folder with launcher/bootstrap and reaper/bootstrap, in place of the functions that this program holds." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
+	Functions string `help:"Folder with launcher/bootstrap, reaper/bootstrap and webhook/bootstrap, in place of the functions that this program holds." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
 	Template  bool   `help:"Print the base stack's template instead."`
 }
 
@@ -55,7 +55,7 @@ func (c *planCmd) Run(ctx context.Context, s streams) error {
 type deployCmd struct {
 	awsFlags
 	changeFlags
-	Functions string `help:"Folder with launcher/bootstrap and reaper/bootstrap, in place of the functions that this program holds." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
+	Functions string `help:"Folder with launcher/bootstrap, reaper/bootstrap and webhook/bootstrap, in place of the functions that this program holds." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
 }
 
 // Run plans, asks, and carries the plan out.

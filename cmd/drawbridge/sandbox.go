@@ -153,7 +153,7 @@ func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func
 		return nil, err
 	}
 	c.local, c.cleanups = paths, append(c.cleanups, remove)
-	if err := sandbox.Install(sim, cfg, sandbox.Functions{LauncherBootstrap: paths["launcher"], ReaperBootstrap: paths["reaper"], ConfigPath: path}); err != nil {
+	if err := sandbox.Install(sim, cfg, sandbox.Functions{LauncherBootstrap: paths["launcher"], ReaperBootstrap: paths["reaper"], WebhookBootstrap: paths["webhook"], ConfigPath: path}); err != nil {
 		cleanup()
 		return nil, err
 	}

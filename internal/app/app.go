@@ -107,6 +107,7 @@ func LambdaAWS() aws.Config {
 type App struct {
 	Config  *config.Config
 	Names   cfn.Names
+	Place   Place
 	Clock   clock.Clock
 	Log     *zap.Logger
 	Store   *store.Store
@@ -125,7 +126,7 @@ func New(c *config.Config, at Place, clients Clients, ck clock.Clock, log *zap.L
 		c.EndpointPrice = known.Endpoint
 	}
 	a := &App{
-		Config: c, Names: n, Clock: ck, Log: log, Metrics: metrics,
+		Config: c, Names: n, Place: at, Clock: ck, Log: log, Metrics: metrics,
 		Stacks: cfn.NewStacks(clients.CloudFormation, c.Name, at.ARN("iam", "role/"+n.StackRole)),
 		Store:  store.New(clients.DynamoDB, n.Table),
 		Tasks:  ecstasks.New(clients.ECS, c),

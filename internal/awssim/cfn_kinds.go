@@ -35,6 +35,11 @@ func init() { // a variable's initialiser would refer to itself: creations look 
 		"AWS::Events::Rule":               {create: createRuleResource, remove: removeRuleResource, update: updateRuleResource, createOnly: []string{"Name"}},
 		"AWS::Scheduler::ScheduleGroup":   {create: createScheduleGroupResource, remove: removeScheduleGroupResource, createOnly: []string{"Name"}},
 		"AWS::CloudWatch::Alarm":          {create: createPlainResource, remove: removeNothing, createOnly: []string{"AlarmName"}},
+		"AWS::S3::Bucket":                 {create: createBucketResource, remove: removeBucketResource, createOnly: []string{"BucketName"}},
+		"AWS::S3::BucketPolicy":           {create: createPlainResource, remove: removeNothing, createOnly: []string{"Bucket"}},
+		"AWS::ECR::Repository":            {create: createImagesResource, remove: removeImagesResource, createOnly: []string{"RepositoryName"}},
+		"AWS::ECS::TaskDefinition":        {create: createDefinitionResource, remove: removeDefinitionResource, createOnly: []string{"Family", "Cpu", "Memory", "NetworkMode", "RequiresCompatibilities", "TaskRoleArn", "ExecutionRoleArn", "RuntimePlatform", "ContainerDefinitions", "EphemeralStorage"}},
+		"AWS::Lambda::Url":                {create: createURLResource, remove: removeNothing, createOnly: []string{"TargetFunctionArn"}},
 		"AWS::CloudWatch::Dashboard":      {create: createPlainResource, remove: removeNothing, createOnly: []string{"DashboardName"}},
 	}
 }

@@ -45,6 +45,7 @@ type function struct {
 	nextNumber    int
 	version       int // counts changes
 	architectures []string
+	url           bool // it has an address of its own
 }
 
 // invocation is one run of a handler.

@@ -414,6 +414,7 @@ func (s *Sim) newSecrets() *service {
 	return &service{name: "secretsmanager", prefix: "secretsmanager", protocol: json11, ops: map[string]operation{
 		"CreateSecret":   op(s.createSecret),
 		"GetSecretValue": op(s.getSecretValue),
+		"DescribeSecret": op(s.describeSecret),
 	}}
 }
 
@@ -439,6 +440,21 @@ func (s *Sim) createSecret(_ *call, in *struct {
 	}
 	s.secret.secrets[in.Name] = secretValue{in.SecretString, s.clock.time()}
 	return &secretJSON{ARN: s.secretARN(in.Name), Name: in.Name, VersionID: s.uuid("version")}, nil
+}
+
+func (s *Sim) describeSecret(_ *call, in *struct{ SecretId string }) (*struct {
+	ARN, Name   string
+	CreatedDate stamp
+}, error) {
+	for name, v := range s.secret.secrets {
+		if name == in.SecretId || s.secretARN(name) == in.SecretId {
+			return &struct {
+				ARN, Name   string
+				CreatedDate stamp
+			}{s.secretARN(name), name, stamp{v.created}}, nil
+		}
+	}
+	return nil, errf("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 }
 
 func (s *Sim) getSecretValue(_ *call, in *struct{ SecretId, VersionId, VersionStage string }) (*secretJSON, error) {

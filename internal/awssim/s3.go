@@ -40,7 +40,7 @@ func (s *Sim) newS3() *service {
 	s.s3 = &s3State{buckets: map[string]*s3Bucket{}, uploads: map[string]*s3Upload{}}
 	ops := map[string]operation{
 		"CreateBucket": s.createBucket, "HeadBucket": s.headBucket, "DeleteBucket": s.deleteBucket, "PutObject": s.putObject, "GetObject": s.getObject, "HeadObject": s.getObject,
-		"DeleteObject": s.deleteObject, "DeleteObjects": s.deleteObjects, "ListObjectsV2": s.listObjects, "PutBucketTagging": s.putBucketTagging, "GetBucketTagging": s.getBucketTagging,
+		"DeleteObject": s.deleteObject, "DeleteObjects": s.deleteObjects, "ListObjectsV2": s.listObjects, "PutBucketTagging": s.putBucketTagging, "GetBucketTagging": s.getBucketTagging, "GetBucketNotificationConfiguration": s.getBucketNotification,
 		"CreateMultipartUpload": s.createUpload, "UploadPart": s.uploadPart, "CompleteMultipartUpload": s.completeUpload, "AbortMultipartUpload": s.abortUpload,
 	}
 	for _, what := range []string{"PutBucketPolicy", "PutPublicAccessBlock", "PutBucketEncryption", "PutBucketLifecycleConfiguration", "PutBucketNotificationConfiguration"} {
@@ -136,6 +136,23 @@ func (s *Sim) putBucketSetting(c *call) (any, error) {
 		return &rawReply{status: http.StatusNoContent}, nil
 	}
 	return &rawReply{status: http.StatusOK}, nil
+}
+
+func (s *Sim) getBucketNotification(c *call) (any, error) {
+	b, _, err := s.bucket(c)
+	if err != nil {
+		return nil, err
+	}
+	type none struct{}
+	out := struct {
+		XMLName     xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ NotificationConfiguration"`
+		EventBridge *none    `xml:"EventBridgeConfiguration"`
+	}{}
+	if b.notifies {
+		out.EventBridge = &none{}
+	}
+	body, err := xml.Marshal(out)
+	return &rawReply{http.StatusOK, map[string]string{"Content-Type": "application/xml"}, body}, err
 }
 
 // taggingXML is a bucket's set of tags.

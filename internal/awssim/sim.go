@@ -185,6 +185,9 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/_runtime/"):
 		s.serveRuntime(w, r)
 		return
+	case strings.HasPrefix(r.URL.Path, urlRoot):
+		s.serveFunctionURL(w, r)
+		return
 	case strings.HasPrefix(r.URL.Path, gitRoot):
 		s.serveGit(w, r)
 		return

@@ -344,11 +344,11 @@ func (c *Config) Matching(event map[string]any) []scheduler.JobName {
 }
 
 // SecurityGroups returns the security groups that jobs of a set name, each once,
-// in order, and whether every job names some.
+// in order, and whether every job names some. The mirror has one of its own.
 func (c *Config) SecurityGroups(set scheduler.SetName) (groups []string, all bool) {
 	all = true
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
-		if j := c.Jobs[name]; j.Set == set {
+		if j := c.Jobs[name]; j.Set == set && !j.made {
 			groups = append(groups, j.SecurityGroups...)
 			all = all && len(j.SecurityGroups) > 0
 		}

@@ -31,10 +31,13 @@ func (c *Config) Apply(in cfn.Installed) {
 			s.EndpointSecurityGroups = known.EndpointSecurityGroups
 		}
 		for _, j := range c.Jobs {
-			if j.Set == name && len(j.SecurityGroups) == 0 && known.TaskSecurityGroup != "" {
+			if j.Set == name && len(j.SecurityGroups) == 0 && known.TaskSecurityGroup != "" && !j.made {
 				j.SecurityGroups = []string{known.TaskSecurityGroup}
 			}
 		}
+	}
+	if j := c.Jobs[MirrorJob]; j != nil && j.made && in.MirrorSecurityGroup != "" {
+		j.SecurityGroups = []string{in.MirrorSecurityGroup}
 	}
 	c.share()
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
 	"github.com/aws/smithy-go"
 
@@ -61,6 +63,8 @@ type Doctor struct {
 	iam       *iam.Client
 	logs      *cloudwatchlogs.Client
 	quotas    *servicequotas.Client
+	secrets   *secretsmanager.Client
+	s3        *s3.Client
 
 	findings []Finding
 }
@@ -69,7 +73,7 @@ type Doctor struct {
 func New(c aws.Config, cfg *config.Config, i *install.Installer) *Doctor {
 	return &Doctor{
 		config: cfg, place: i.Place, installer: i, ec2: i.Clients.EC2, ecs: i.Clients.ECS, tasks: ecstasks.New(i.Clients.ECS, cfg),
-		ecr: ecr.NewFromConfig(c), iam: iam.NewFromConfig(c), logs: cloudwatchlogs.NewFromConfig(c), quotas: servicequotas.NewFromConfig(c),
+		ecr: ecr.NewFromConfig(c), iam: iam.NewFromConfig(c), logs: cloudwatchlogs.NewFromConfig(c), quotas: servicequotas.NewFromConfig(c), secrets: secretsmanager.NewFromConfig(c), s3: i.S3,
 	}
 }
 
@@ -90,6 +94,9 @@ func (d *Doctor) Look(ctx context.Context) ([]Finding, error) {
 			d.cluster(ctx, c)
 		}
 		d.job(ctx, name)
+	}
+	if d.config.Mirror != nil {
+		d.mirror(ctx)
 	}
 	return d.findings, ctx.Err()
 }

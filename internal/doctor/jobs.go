@@ -45,7 +45,10 @@ func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 	t := d.topic("task definition", "job "+string(name), "it says what the job runs")
 	out, err := d.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(job.TaskDefinition)})
 	if err != nil {
-		if code := awserr.Code(err); code == "ClientException" {
+		if code := awserr.Code(err); code == "ClientException" && job.Made() {
+			t.ok("deploy makes it")
+			d.needs(ctx, name)
+		} else if code == "ClientException" {
 			t.fail("register "+job.TaskDefinition+" in "+d.place.Region, "%s: %s", job.TaskDefinition, said(err))
 		} else {
 			t.unread(err)

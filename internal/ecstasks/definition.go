@@ -30,6 +30,10 @@ func (t *Tasks) Requirements(ctx context.Context, name scheduler.JobName) (r end
 		return r, "", fmt.Errorf("find out what job %s needs: it is no longer in the configuration", name)
 	}
 	d, err := t.definition(ctx, job.TaskDefinition)
+	if err != nil && job.Made() && !errors.Is(err, scheduler.ErrTemporary) { // before the first deployment
+		r, err = endpoints.Workload{Hints: job.Services}.Requirements()
+		return r, "", err
+	}
 	if err != nil {
 		return r, "", fmt.Errorf("find out what job %s needs: %w", name, err)
 	}

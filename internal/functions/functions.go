@@ -1,4 +1,4 @@
-// Package functions holds the code of the two Lambda functions: embedded in the
+// Package functions holds the code of the Lambda functions: embedded in the
 // command line, built from the source tree, or read from a folder.
 package functions
 
@@ -20,16 +20,16 @@ import (
 )
 
 // Names are the functions' names: those of their folders under cmd.
-var Names = []string{"launcher", "reaper"}
+var Names = []string{"launcher", "reaper", "webhook"}
 
-// embedded holds launcher.zip and reaper.zip if the command line was built by
+// embedded holds a zip for each of them if the command line was built by
 // make build.
 //
 //go:embed zips
 var embedded embed.FS
 
 // FolderVariable is the environment variable that names a folder with the binaries
-// launcher/bootstrap and reaper/bootstrap.
+// launcher/bootstrap, reaper/bootstrap and webhook/bootstrap.
 const FolderVariable = "DRAWBRIDGE_FUNCTIONS"
 
 // Code is a function's program.
@@ -40,7 +40,7 @@ type Code struct {
 	Architecture string
 }
 
-// Load returns the code of both functions: from folder if one is given, else as
+// Load returns the code of all functions: from folder if one is given, else as
 // embedded, else built for arm64 from the source tree that the working folder or
 // the program lies in.
 func Load(ctx context.Context, folder string) (map[string]Code, error) {
@@ -75,7 +75,7 @@ func (*MissingError) Error() string {
 
 // Hint returns the remedy.
 func (*MissingError) Hint() string {
-	return "run make build, or name the folder that holds launcher/bootstrap and reaper/bootstrap by --functions or " + FolderVariable
+	return "run make build, or name the folder that holds launcher/bootstrap, reaper/bootstrap and webhook/bootstrap by --functions or " + FolderVariable
 }
 
 func fromFolder(folder string) (map[string]Code, error) {

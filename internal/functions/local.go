@@ -8,7 +8,7 @@ import (
 	"runtime"
 )
 
-// Local returns the paths of both bootstrap binaries for this machine, by name:
+// Local returns the paths of the bootstrap binaries for this machine, by name:
 // from the folder that DRAWBRIDGE_FUNCTIONS names, built anew from the source tree
 // if there is one, or from dist/ beside the program as make lambdas leaves them.
 // cleanup removes what was built.

@@ -59,6 +59,10 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 		Name: c.Name, Region: f.Region, Observe: c.Mode == config.Observe, Architecture: architecture, LogRetention: c.LogRetention, ReservedConcurrency: c.ReservedConcurrency,
 		ECSCluster: c.ECSCluster, PaidHoursPerDay: c.PaidHoursAlarm, SweepMinutes: int(reaper.SweepEvery.Minutes()),
 	}
+	var err error
+	if b.Mirror, err = baseMirror(c); err != nil {
+		return b, err
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		s, err := baseSet(c, f, name)
 		if err != nil {
@@ -69,6 +73,9 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		j := c.Jobs[name]
 		job := cfn.BaseJob{Name: string(name), Cluster: j.Cluster, TaskDefinition: j.TaskDefinition, Roles: f.Roles[name]}
+		if j.Made() {
+			job.Roles = b.MirrorRoles()
+		}
 		for _, on := range j.On {
 			text, err := json.Marshal(on)
 			if err != nil {

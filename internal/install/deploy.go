@@ -75,8 +75,10 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, cod
 	if p.Survey, err = i.Read(ctx, c); err != nil {
 		return nil, err
 	}
-	if code["launcher"].Architecture != code["reaper"].Architecture {
-		return nil, fmt.Errorf("the launcher is built for %s and the reaper for %s", code["launcher"].Architecture, code["reaper"].Architecture)
+	for name, other := range code {
+		if other.Architecture != code["launcher"].Architecture {
+			return nil, fmt.Errorf("the launcher is built for %s and the %s for %s", code["launcher"].Architecture, name, other.Architecture)
+		}
 	}
 	base, err := Base(c, p.Survey.Facts, code["launcher"].Architecture)
 	if err != nil {
@@ -91,7 +93,11 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, cod
 	}
 	p.base = base
 	parameters := map[string]string{cfn.ParameterCodeBucket: i.Bucket(c.Name), cfn.ParameterBoundary: c.PermissionsBoundary, cfn.ParameterAlarmTopic: c.AlarmTopic}
-	for name, parameter := range map[string]string{"launcher": cfn.ParameterLauncherCode, "reaper": cfn.ParameterReaperCode} {
+	codes := map[string]string{"launcher": cfn.ParameterLauncherCode, "reaper": cfn.ParameterReaperCode}
+	if c.Mirror != nil && c.Mirror.Receives() {
+		codes["webhook"] = cfn.ParameterWebhookCode
+	}
+	for name, parameter := range codes {
 		zipped, err := functions.Zip(code[name].Bootstrap, text)
 		if err != nil {
 			return nil, err

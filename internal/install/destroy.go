@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 
+	"drawbridge/cfn"
 	"drawbridge/internal/app"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/clock"
@@ -300,6 +301,13 @@ func (i *Installer) Remove(ctx context.Context, name string, tell func(Event)) (
 
 func (i *Installer) removeStack(ctx context.Context, s *Stack, tell func(Event)) error {
 	api := i.Clients.CloudFormation
+	// CloudFormation deletes no bucket that holds anything. What the mirror keeps can
+	// be made anew.
+	if s.Installed.MirrorSecurityGroup != "" {
+		if err := i.clearBucket(ctx, cfn.MirrorBucket(s.Name, i.Place.Account, i.Place.Region), nil); err != nil && awserr.Code(err) != "NoSuchBucket" {
+			return err
+		}
+	}
 	if _, err := api.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &s.Name, EnableTerminationProtection: aws.Bool(false)}); err != nil {
 		return awserr.Mark(err, "lift the protection of stack %s", s.Name)
 	}

@@ -128,6 +128,9 @@ func (i *Installer) blocks(ctx context.Context, id string) ([]string, error) {
 func (i *Installer) roles(ctx context.Context, c *config.Config, s *Survey) error {
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
+		if c.Jobs[name].Made() {
+			continue // the base stack makes them
+		}
 		given := c.Jobs[name].TaskDefinition
 		out, err := i.Clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(given)})
 		if err != nil {

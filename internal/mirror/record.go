@@ -38,3 +38,19 @@ func writeRecord(ctx context.Context, b *Bucket, r Record) error {
 	_, err := b.put(ctx, recordKey, r, anything)
 	return err
 }
+
+// Seen returns when something was remembered last; zero if it was not, or the bucket
+// has forgotten it.
+func Seen(ctx context.Context, b *Bucket, what string) (at time.Time, err error) {
+	_, err = b.get(ctx, what, &at)
+	if errors.Is(err, errMissing) {
+		return time.Time{}, nil
+	}
+	return at, err
+}
+
+// Remember remembers something.
+func Remember(ctx context.Context, b *Bucket, what string, at time.Time) error {
+	_, err := b.put(ctx, what, at.UTC(), anything)
+	return err
+}

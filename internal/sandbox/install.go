@@ -23,11 +23,11 @@ import (
 	"drawbridge/scheduler"
 )
 
-// Functions are the two functions: handlers in this process, or the paths of
+// Functions are the functions: handlers in this process, or the paths of
 // bootstrap binaries.
 type Functions struct {
-	Launcher, Reaper                   awssim.Handler
-	LauncherBootstrap, ReaperBootstrap string
+	Launcher, Reaper                                     awssim.Handler
+	LauncherBootstrap, ReaperBootstrap, WebhookBootstrap string
 	// ConfigPath is the configuration file, for the binaries.
 	ConfigPath string
 }
@@ -51,7 +51,13 @@ func Install(sim *awssim.Sim, c *config.Config, f Functions) error {
 	environment := map[string]string{app.ConfigVariable: f.ConfigPath}
 	sim.StandIn(n.Launcher, awssim.Local{Handler: f.Launcher, Bootstrap: f.LauncherBootstrap, Environment: environment})
 	sim.StandIn(n.Reaper, awssim.Local{Handler: f.Reaper, Bootstrap: f.ReaperBootstrap, Environment: environment})
+	if f.WebhookBootstrap != "" {
+		sim.StandIn(n.Webhook, awssim.Local{Bootstrap: f.WebhookBootstrap, Environment: environment})
+	}
 	parameters := map[string]string{cfn.ParameterCodeBucket: "none", cfn.ParameterLauncherCode: "none", cfn.ParameterReaperCode: "none", cfn.ParameterBoundary: c.PermissionsBoundary, cfn.ParameterAlarmTopic: c.AlarmTopic}
+	if base.Mirror != nil && base.Mirror.Receives {
+		parameters[cfn.ParameterWebhookCode] = "none"
+	}
 	if err := sim.PutStack(n.Stack, template, parameters, install.Tags(c.Name)); err != nil {
 		return err
 	}
@@ -155,6 +161,10 @@ func addJobs(sim *awssim.Sim, c *config.Config, f install.Facts) error {
 			sim.AddCluster(last(job.Cluster))
 		}
 		family := install.Family(job.TaskDefinition)
+		if job.Made() {
+			sim.AddImage(family, "latest") // as somebody pushes it after the first deployment
+			continue
+		}
 		if roles[family] == nil {
 			roles[family] = []string{sim.AddRole(family+"-execution", "ecs-tasks.amazonaws.com"), sim.AddRole(family+"-task", "ecs-tasks.amazonaws.com")}
 			if err := addDefinition(sim, c.Name, family, job.Container, roles[family], revision[family]); err != nil {

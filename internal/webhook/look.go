@@ -1,0 +1,113 @@
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5"
+	gitconfig "github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/go-git/go-git/v5/plumbing/transport/http"
+	"github.com/go-git/go-git/v5/storage/memory"
+	"go.uber.org/zap"
+
+	"drawbridge/cfn"
+	"drawbridge/internal/config"
+	"drawbridge/internal/emf"
+	"drawbridge/internal/mirror"
+)
+
+// look compares the sources that can be seen from outside the VPC with the records
+// of their replicas, and asks for runs where they differ.
+func (r *Receiver) look(ctx context.Context) error {
+	var problems []error
+	for _, name := range sorted(r.Mirror.Repositories) {
+		if repository := r.Mirror.Repositories[name]; repository.Visible {
+			if err := r.lookAt(ctx, name, repository); err != nil {
+				r.Log.Error("look failed", zap.String("repository", name), zap.Error(err))
+				problems = append(problems, fmt.Errorf("look at %s: %w", name, err))
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (r *Receiver) lookAt(ctx context.Context, name string, repository *config.MirrorRepository) error {
+	refs, err := r.list(ctx, repository)
+	if err != nil {
+		return err
+	}
+	held, err := mirror.ReadRecord(ctx, mirror.In(r.State, name))
+	if err != nil {
+		return err
+	}
+	scope := mirror.NewScope(repository.Refs)
+	want := scope.Of(refs)
+	d := mirror.Compare(want, scope.Of(held.Refs))
+	if !repository.Prune {
+		d.Delete = nil
+	}
+	if d.Empty() && !held.At.IsZero() {
+		return mirror.WriteMetrics(r.Metrics, cfn.Namespace, r.Installation, name, r.Now(), emf.Metric{Name: mirror.MetricInSync, Unit: "Count", Value: 1})
+	}
+	// One state of the source asks once a day: a mirror that fails upon it would
+	// otherwise raise its endpoints every time.
+	id := fmt.Sprintf("look-%s-%s-%s", name, digest(want), r.Now().UTC().Format(time.DateOnly))
+	return r.send(ctx, name, id, 0)
+}
+
+// digest is a short text that another state of refs does not have.
+func digest(refs mirror.Refs) string {
+	h := sha256.New()
+	for _, name := range sorted(refs) {
+		fmt.Fprintf(h, "%s %s\n", refs[name], name)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// list reads the refs of a source, without the git program, which a Lambda does not
+// have.
+func (r *Receiver) list(ctx context.Context, repository *config.MirrorRepository) (mirror.Refs, error) {
+	options := &git.ListOptions{PeelingOption: git.IgnorePeeled}
+	if arn := repository.Source.Secret; arn != "" {
+		s, err := mirror.ReadSecret(ctx, r.Secrets, arn)
+		if err != nil {
+			return nil, err
+		}
+		options.CABundle, options.ClientCert, options.ClientKey = []byte(s.CA), []byte(s.ClientCertificate), []byte(s.ClientKey)
+		if s.Password != "" {
+			options.Auth = &http.BasicAuth{Username: s.Username, Password: s.Password}
+		}
+	}
+	remote := git.NewRemote(memory.NewStorage(), &gitconfig.RemoteConfig{Name: "source", URLs: []string{repository.Source.URL}})
+	listed, err := remote.ListContext(ctx, options)
+	if errors.Is(err, transport.ErrEmptyRemoteRepository) {
+		return mirror.Refs{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the refs of the source: %w", err)
+	}
+	out := mirror.Refs{}
+	for _, ref := range listed {
+		if ref.Type() == plumbing.HashReference && strings.HasPrefix(ref.Name().String(), "refs/") {
+			out[ref.Name().String()] = ref.Hash().String()
+		}
+	}
+	return out, nil
+}
+
+func sorted[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,312 @@
+// Package webhook is the function that git servers report pushes to. It checks who
+// reports, asks for a run of the job mirror where the replica does not hold the push
+// yet, and looks by itself at sources that can be seen from outside the VPC. What
+// needs no run raises no endpoint.
+package webhook
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"drawbridge/internal/config"
+	"drawbridge/internal/mirror"
+)
+
+// The limits of reports. A body of GitHub with all the commits that it lists is
+// shorter.
+const (
+	maxBody = 4 << 20
+	// Of reports that are not verified yet an environment takes 20 a second, of
+	// verified ones of a repository one a second, and bursts of 30.
+	unverifiedRate, unverifiedBurst = 20, 60
+	verifiedRate, verifiedBurst     = 1, 30
+	// secretsFor is how long a secret is kept in memory.
+	secretsFor = time.Minute
+)
+
+// queueAPI is the part of *sqs.Client that the function calls.
+type queueAPI interface {
+	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+}
+
+// secretsAPI is the part of *secretsmanager.Client that the function calls.
+type secretsAPI interface {
+	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+}
+
+var (
+	_ queueAPI   = (*sqs.Client)(nil)
+	_ secretsAPI = (*secretsmanager.Client)(nil)
+)
+
+// Receiver handles the events of the function.
+type Receiver struct {
+	// Installation is the installation's name, Mirror what it mirrors.
+	Installation string
+	Mirror       *config.Mirror
+	// State is where the mirror keeps its records, Seen what reports are remembered in.
+	State, Seen *mirror.Bucket
+	Secrets     secretsAPI
+	Queue       queueAPI
+	// QueueURL is the queue of job events.
+	QueueURL string
+	Now      func() time.Time
+	Log      *zap.Logger
+	// Metrics takes lines of metrics, a Lambda's standard output.
+	Metrics io.Writer
+
+	mu         sync.Mutex
+	unverified *rate.Limiter
+	verified   map[string]*rate.Limiter
+	known      map[string]keptSecret
+}
+
+type keptSecret struct {
+	text string
+	at   time.Time
+}
+
+// Handle takes a request at the function's address, or an event of the schedule.
+func (r *Receiver) Handle(ctx context.Context, payload []byte) (any, error) {
+	var in events.LambdaFunctionURLRequest
+	if err := json.Unmarshal(payload, &in); err != nil {
+		return nil, fmt.Errorf("read event: %w", err)
+	}
+	if in.RequestContext.HTTP.Method == "" {
+		return nil, r.look(ctx)
+	}
+	a := r.receive(ctx, in)
+	body, err := json.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	return events.LambdaFunctionURLResponse{StatusCode: a.status, Headers: map[string]string{"Content-Type": "application/json", "Cache-Control": "no-store"}, Body: string(body)}, nil
+}
+
+// answer is what a git server is told.
+type answer struct {
+	status int
+	// Run is the event that was asked for, Ignored why none was.
+	Run     string `json:"run,omitempty"`
+	Ignored string `json:"ignored,omitempty"`
+	Error   string `json:"error,omitempty"`
+}
+
+func no(status int, format string, args ...any) answer {
+	return answer{status: status, Error: fmt.Sprintf(format, args...)}
+}
+
+// receive answers one report. A server that gets 2xx has done its part; 5xx and 429
+// let it report again.
+func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLRequest) answer {
+	if in.RequestContext.HTTP.Method != http.MethodPost {
+		return no(http.StatusMethodNotAllowed, "reports come by POST")
+	}
+	if !r.limits().AllowN(r.Now(), 1) {
+		return no(http.StatusTooManyRequests, "too many reports")
+	}
+	body := []byte(in.Body)
+	if in.IsBase64Encoded {
+		var err error
+		if body, err = base64.StdEncoding.DecodeString(in.Body); err != nil {
+			return no(http.StatusBadRequest, "the body cannot be read")
+		}
+	}
+	if len(body) > maxBody {
+		return no(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", maxBody)
+	}
+	name := strings.Trim(in.RawPath, "/")
+	repository := r.Mirror.Repositories[name]
+	if repository == nil || repository.Webhook == nil {
+		r.Log.Warn("report refused", zap.String("why", "no such repository"), zap.String("from", in.RequestContext.HTTP.SourceIP))
+		return no(http.StatusNotFound, "there is no webhook of that name")
+	}
+	rep := report{header: in.Headers, body: body}
+	if err := r.verify(ctx, repository.Webhook, rep); errors.Is(err, errForged) || errors.Is(err, errOld) {
+		r.Log.Warn("report refused", zap.String("repository", name), zap.Error(err), zap.String("from", in.RequestContext.HTTP.SourceIP))
+		return no(http.StatusUnauthorized, "%v", err)
+	} else if err != nil {
+		return r.failed(name, err)
+	}
+	if !r.limitOf(name).AllowN(r.Now(), 1) {
+		return no(http.StatusTooManyRequests, "too many reports of %s", name)
+	}
+	return r.take(ctx, name, repository, rep)
+}
+
+func (r *Receiver) failed(name string, err error) answer {
+	r.Log.Error("report failed", zap.String("repository", name), zap.Error(err))
+	return no(http.StatusInternalServerError, "the report could not be handled; send it again")
+}
+
+// take handles a report that is verified.
+func (r *Receiver) take(ctx context.Context, name string, repository *config.MirrorRepository, rep report) answer {
+	p, err := parse(repository.Webhook.Provider, rep)
+	if err != nil {
+		return no(http.StatusBadRequest, "%v", err)
+	}
+	if p.other != "" {
+		what := "event " + p.other + " is not a push"
+		if slices.Contains(ping, p.other) {
+			what = "the webhook works"
+		}
+		return answer{status: http.StatusOK, Ignored: what}
+	}
+	if want := repository.Webhook.Repository; want != "" && want != p.repository {
+		r.Log.Warn("report refused", zap.String("repository", name), zap.String("of", p.repository))
+		return no(http.StatusForbidden, "the report is of another repository")
+	}
+	if !p.at.IsZero() {
+		if err := fresh(p.at, wideWindow, r.Now()); err != nil {
+			return no(http.StatusUnauthorized, "%v", err)
+		}
+	}
+	held, err := mirror.ReadRecord(ctx, mirror.In(r.State, name))
+	if err != nil {
+		return r.failed(name, err)
+	}
+	if why := needless(p.changes, repository, held.Refs); why != "" {
+		r.Log.Info("push needs no run", zap.String("repository", name), zap.String("why", why))
+		return answer{status: http.StatusOK, Ignored: why}
+	}
+	sum := sha256.Sum256(append([]byte(rep.header["x-drawbridge-timestamp"]+rep.header["webhook-timestamp"]), rep.body...))
+	digest := name + "/" + hex.EncodeToString(sum[:])
+	if seen, err := mirror.Seen(ctx, r.Seen, digest); err != nil {
+		return r.failed(name, err)
+	} else if r.Now().Sub(seen) < wideWindow {
+		return answer{status: http.StatusOK, Ignored: "the same report came before"}
+	}
+	run, err := r.ask(ctx, name)
+	if err == nil {
+		err = mirror.Remember(ctx, r.Seen, digest, r.Now())
+	}
+	if err != nil {
+		return r.failed(name, err)
+	}
+	return answer{status: http.StatusAccepted, Run: run}
+}
+
+// needless returns why changes need no run, "" if they do.
+func needless(changes []change, repository *config.MirrorRepository, held mirror.Refs) string {
+	scope := mirror.NewScope(repository.Refs)
+	inScope := 0
+	for _, c := range changes {
+		if !scope.Has(c.ref) {
+			continue
+		}
+		inScope++
+		have, ok := held[c.ref]
+		switch {
+		case c.id == zero && ok && repository.Prune, c.id != zero && have != c.id:
+			return ""
+		}
+	}
+	if inScope == 0 {
+		return "the refs are not mirrored"
+	}
+	return "the replica holds the refs already"
+}
+
+// ask asks for a run. Pushes of one interval have one event between them, which is
+// delivered when the interval is over: the run sees them all.
+func (r *Receiver) ask(ctx context.Context, name string) (string, error) {
+	merge := time.Duration(r.Mirror.Merge)
+	now := r.Now()
+	end := now.Truncate(merge).Add(merge)
+	id := fmt.Sprintf("push-%s-%d", name, end.Unix())
+	return id, r.send(ctx, name, id, end.Sub(now))
+}
+
+// send puts an event of job mirror into the queue.
+func (r *Receiver) send(ctx context.Context, name, id string, delay time.Duration) error {
+	variable := func(n, v string) map[string]string { return map[string]string{"name": n, "value": v} }
+	body, err := json.Marshal(map[string]any{"job": config.MirrorJob, "id": id, "overrides": map[string]any{"containerOverrides": []any{map[string]any{
+		"name": config.MirrorJob, "environment": []any{variable("DRAWBRIDGE_MIRROR_REPOSITORIES", name), variable("DRAWBRIDGE_MIRROR_REPORTED", r.Now().UTC().Format(time.RFC3339))},
+	}}}})
+	if err != nil {
+		return err
+	}
+	seconds := int32((delay + time.Second - 1) / time.Second)
+	if _, err := r.Queue.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &r.QueueURL, MessageBody: aws.String(string(body)), DelaySeconds: min(seconds, 900)}); err != nil {
+		return fmt.Errorf("ask for a run of %s: %w", name, err)
+	}
+	r.Log.Info("asked for a run", zap.String("repository", name), zap.String("event", id))
+	return nil
+}
+
+// verify checks a report with the webhook's secret. A secret from memory that does
+// not fit is read anew: it may have been changed.
+func (r *Receiver) verify(ctx context.Context, w *config.MirrorWebhook, rep report) error {
+	text, kept, err := r.secret(ctx, w.Secret, false)
+	if err != nil {
+		return err
+	}
+	err = verify(w.Provider, []byte(text), rep, r.Now())
+	if errors.Is(err, errForged) && kept {
+		if text, _, err = r.secret(ctx, w.Secret, true); err != nil {
+			return err
+		}
+		err = verify(w.Provider, []byte(text), rep, r.Now())
+	}
+	return err
+}
+
+// secret returns a secret, and whether it was kept for long enough to be read anew.
+func (r *Receiver) secret(ctx context.Context, arn string, anew bool) (text string, kept bool, err error) {
+	r.mu.Lock()
+	k, ok := r.known[arn]
+	r.mu.Unlock()
+	if age := r.Now().Sub(k.at); ok && !anew && age < secretsFor {
+		return k.text, age > 10*time.Second, nil
+	}
+	out, err := r.Secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &arn})
+	if err != nil {
+		return "", false, fmt.Errorf("read secret %s: %w", arn, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known == nil {
+		r.known = map[string]keptSecret{}
+	}
+	r.known[arn] = keptSecret{strings.TrimSpace(aws.ToString(out.SecretString)), r.Now()}
+	return r.known[arn].text, false, nil
+}
+
+func (r *Receiver) limits() *rate.Limiter {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.unverified == nil {
+		r.unverified = rate.NewLimiter(unverifiedRate, unverifiedBurst)
+	}
+	return r.unverified
+}
+
+func (r *Receiver) limitOf(name string) *rate.Limiter {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.verified == nil {
+		r.verified = map[string]*rate.Limiter{}
+	}
+	if r.verified[name] == nil {
+		r.verified[name] = rate.NewLimiter(verifiedRate, verifiedBurst)
+	}
+	return r.verified[name]
+}
