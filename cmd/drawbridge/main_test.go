@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 type cleaning struct{ m *testing.M }
 
 func (c cleaning) Run() int {
-	defer func() { removeBootstraps() }()
+	defer func() { removeBootstraps(); removeMirror() }()
 	return c.m.Run()
 }
 

@@ -415,6 +415,7 @@ func (s *Sim) newSecrets() *service {
 		"CreateSecret":   op(s.createSecret),
 		"GetSecretValue": op(s.getSecretValue),
 		"DescribeSecret": op(s.describeSecret),
+		"PutSecretValue": op(s.putSecretValue),
 	}}
 }
 
@@ -440,6 +441,16 @@ func (s *Sim) createSecret(_ *call, in *struct {
 	}
 	s.secret.secrets[in.Name] = secretValue{in.SecretString, s.clock.time()}
 	return &secretJSON{ARN: s.secretARN(in.Name), Name: in.Name, VersionID: s.uuid("version")}, nil
+}
+
+func (s *Sim) putSecretValue(_ *call, in *struct{ SecretId, SecretString, ClientRequestToken string }) (*secretJSON, error) {
+	for name, v := range s.secret.secrets {
+		if name == in.SecretId || s.secretARN(name) == in.SecretId {
+			s.secret.secrets[name] = secretValue{in.SecretString, v.created}
+			return &secretJSON{ARN: s.secretARN(name), Name: name, VersionID: s.uuid("version"), Stages: []string{"AWSCURRENT"}}, nil
+		}
+	}
+	return nil, errf("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 }
 
 func (s *Sim) describeSecret(_ *call, in *struct{ SecretId string }) (*struct {
