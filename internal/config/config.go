@@ -80,7 +80,7 @@ type Config struct {
 	Sets map[scheduler.SetName]*Set `yaml:"sets"`
 	// Jobs are the jobs by name.
 	Jobs map[scheduler.JobName]*Job `yaml:"jobs"`
-	// Mirror mirrors git repositories into CodeCommit or elsewhere, as one more job.
+	// Mirror is what mirrors git repositories into CodeCommit or elsewhere, as one more job.
 	// Default: none.
 	Mirror *Mirror `yaml:"mirror"`
 

@@ -173,7 +173,11 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := reference(string(source))
+	more, err := os.ReadFile("mirror.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := reference(string(source), string(more))
 	if err != nil {
 		t.Fatal(err)
 	}

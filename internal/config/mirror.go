@@ -28,7 +28,7 @@ type Mirror struct {
 	// Image is the image of the mirror, in ECR. Default: tag latest of a repository
 	// NAME-mirror, which the base stack makes.
 	Image string `yaml:"image" json:"-"`
-	// Architecture is arm64 (default) or x86_64, as the image.
+	// Architecture is that of the image: arm64 (default) or x86_64.
 	Architecture string `yaml:"architecture" json:"-"`
 	// CPU is the task's size in CPU units. Default 1024.
 	CPU int `yaml:"cpu" json:"-"`
@@ -37,7 +37,7 @@ type Mirror struct {
 	// Disk is the task's disk in GiB, 21 to 200; it holds the repositories that a run
 	// works on. Default: 20, without a charge.
 	Disk int `yaml:"disk" json:"-"`
-	// Schedule starts a run for all repositories, as in jobs. Default: none.
+	// Schedule is when a run for all repositories starts, as in jobs. Default: none.
 	Schedule string `yaml:"schedule" json:"-"`
 	// Timezone is the time zone of Schedule. Default UTC.
 	Timezone string `yaml:"timezone" json:"-"`
@@ -73,8 +73,8 @@ type MirrorRepository struct {
 	// refs/tags/ in which * stands for any text; one that begins with ! leaves out.
 	// Default: all branches and tags.
 	Refs []string `yaml:"refs" json:"refs,omitempty"`
-	// Force is true where refs that have diverged are overwritten. Default false: they
-	// fail the run.
+	// Force is true where refs that have diverged are overwritten; otherwise they fail
+	// the run. Default false.
 	Force bool `yaml:"force" json:"force,omitempty"`
 	// Prune is true where refs that are gone from the source are deleted from the
 	// target. Default false.
@@ -82,7 +82,7 @@ type MirrorRepository struct {
 	// PruneLimit is the percentage of the target's refs beyond which nothing is
 	// deleted, 1 to 100. Default 20.
 	PruneLimit int `yaml:"pruneLimit" json:"pruneLimit,omitempty"`
-	// PruneDefault is true where the target's default branch may be deleted too.
+	// It is true where the branch that the target's HEAD stands for may be deleted too.
 	// Default false.
 	PruneDefault bool `yaml:"pruneDefault" json:"pruneDefault,omitempty"`
 	// LFS says what becomes of Git LFS: refuse (default), ignore (the pointers are
@@ -97,14 +97,14 @@ type MirrorRepository struct {
 
 // MirrorSource is where a repository comes from.
 type MirrorSource struct {
-	// URL is https://HOST/PATH or ssh://USER@HOST/PATH, without a password. Default:
+	// URL is where git finds it: https://HOST/PATH or ssh://USER@HOST/PATH, without a password. Default:
 	// none, for a bundle.
 	URL string `yaml:"url" json:"url,omitempty"`
 	// Secret is the ARN of a secret in Secrets Manager that holds a JSON object with
 	// any of token, username, password, ca, clientCertificate, clientKey, privateKey,
 	// knownHosts. Default: none.
 	Secret string `yaml:"secret" json:"secret,omitempty"`
-	// Bundle is s3://BUCKET/KEY of a git bundle that is pushed to us; its arrival
+	// Bundle is the place, s3://BUCKET/KEY, of a git bundle that is pushed to us; its arrival
 	// starts the run. Default: none.
 	Bundle string `yaml:"bundle" json:"bundle,omitempty"`
 }
@@ -120,7 +120,7 @@ type MirrorTarget struct {
 	URL string `yaml:"url" json:"url,omitempty"`
 	// Secret is as that of the source, for url. Default: none.
 	Secret string `yaml:"secret" json:"secret,omitempty"`
-	// Archive is s3://BUCKET/PREFIX where bundles are kept. Default: none.
+	// Archive is the place, s3://BUCKET/PREFIX, where bundles are kept. Default: none.
 	Archive string `yaml:"archive" json:"archive,omitempty"`
 	// Keep is how many bundles are kept. Default 10.
 	Keep int `yaml:"keep" json:"keep,omitempty"`
@@ -128,7 +128,7 @@ type MirrorTarget struct {
 
 // MirrorWebhook is how a git server reports a push.
 type MirrorWebhook struct {
-	// Provider is github, gitlab, gitea, bitbucket or plain.
+	// Provider is the git server's kind: github, gitlab, gitea, bitbucket or plain.
 	Provider string `yaml:"provider" json:"provider"`
 	// Secret is the ARN of a secret in Secrets Manager: the webhook's secret as it is.
 	Secret string `yaml:"secret" json:"secret"`

@@ -9,26 +9,29 @@ import (
 	"strings"
 )
 
-// reference returns the table of all keys in Markdown, made of the types in
-// config.go, whose source is given, and their doc comments: a comment's sentence
-// that begins with Default gives the default.
-func reference(source string) (string, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source, parser.ParseComments)
-	if err != nil {
-		return "", err
-	}
+// reference returns the table of all keys in Markdown, made of the types in the given
+// sources and their doc comments: a comment's sentence that begins with Default gives
+// the default.
+func reference(sources ...string) (string, error) {
 	structs := map[string]*ast.StructType{}
-	ast.Inspect(file, func(n ast.Node) bool {
-		if t, ok := n.(*ast.TypeSpec); ok {
-			if s, ok := t.Type.(*ast.StructType); ok {
-				structs[t.Name.Name] = s
-			}
+	for _, source := range sources {
+		file, err := parser.ParseFile(token.NewFileSet(), "source.go", source, parser.ParseComments)
+		if err != nil {
+			return "", err
 		}
-		return true
-	})
+		ast.Inspect(file, func(n ast.Node) bool {
+			if t, ok := n.(*ast.TypeSpec); ok {
+				if s, ok := t.Type.(*ast.StructType); ok {
+					structs[t.Name.Name] = s
+				}
+			}
+			return true
+		})
+	}
 	var b strings.Builder
 	b.WriteString("| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
-	for _, t := range []struct{ prefix, name string }{{"", "Config"}, {"sets.<name>.", "Set"}, {"jobs.<name>.", "Job"}} {
+	for _, t := range []struct{ prefix, name string }{{"", "Config"}, {"sets.<name>.", "Set"}, {"jobs.<name>.", "Job"}, {"mirror.", "Mirror"}, {"mirror.repositories.<name>.", "MirrorRepository"},
+		{"mirror.repositories.<name>.source.", "MirrorSource"}, {"mirror.repositories.<name>.target.", "MirrorTarget"}, {"mirror.repositories.<name>.webhook.", "MirrorWebhook"}} {
 		for _, f := range structs[t.name].Fields.List {
 			if f.Tag == nil {
 				continue
@@ -83,6 +86,10 @@ func typeName(e ast.Expr) string {
 			return "duration"
 		case "int":
 			return "number"
+		case "bool":
+			return "true or false"
+		case "Mirror", "MirrorSource", "MirrorTarget", "MirrorWebhook":
+			return "map"
 		case "ServiceList":
 			return "list, or `auto`"
 		}

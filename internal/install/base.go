@@ -60,8 +60,10 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 		ECSCluster: c.ECSCluster, PaidHoursPerDay: c.PaidHoursAlarm, SweepMinutes: int(reaper.SweepEvery.Minutes()),
 	}
 	var err error
-	if b.Mirror, err = baseMirror(c); err != nil {
-		return b, err
+	if !b.Observe { // where nothing runs
+		if b.Mirror, err = baseMirror(c); err != nil {
+			return b, err
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		s, err := baseSet(c, f, name)
@@ -73,7 +75,7 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		j := c.Jobs[name]
 		job := cfn.BaseJob{Name: string(name), Cluster: j.Cluster, TaskDefinition: j.TaskDefinition, Roles: f.Roles[name]}
-		if j.Made() {
+		if j.Made() && b.Mirror != nil {
 			job.Roles = b.MirrorRoles()
 		}
 		for _, on := range j.On {

@@ -47,6 +47,15 @@ func hello(t *testing.T) string {
 	return string(text)
 }
 
+func mirrorExample(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../examples/mirror/drawbridge.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // everything uses every key that the base stack depends on.
 const everything = `
 name: team-a
@@ -100,7 +109,7 @@ func golden(t *testing.T, path string, got []byte) {
 }
 
 func TestBaseTemplateGoldenFiles(t *testing.T) {
-	for path, text := range map[string]string{"../../cfn/templates/base.yaml": hello(t), "testdata/everything.yaml": everything, "testdata/observe.yaml": strings.Replace(everything, "mode: active", "mode: observe", 1)} {
+	for path, text := range map[string]string{"../../cfn/templates/base.yaml": hello(t), "testdata/everything.yaml": everything, "testdata/observe.yaml": strings.Replace(everything, "mode: active", "mode: observe", 1), "testdata/mirror.yaml": mirrorExample(t)} {
 		b := base(t, text)
 		got, err := b.Template()
 		if err != nil {
@@ -136,6 +145,7 @@ func TestObserveHasNoRightToAct(t *testing.T) {
 // roleTitles are the roles as docs/permissions.md names them.
 var roleTitles = map[cfn.Role]string{
 	cfn.LauncherRole: "The launcher", cfn.ReaperRole: "The reaper", cfn.ServiceRole: "CloudFormation's service role", cfn.TimerRole: "The timers' role",
+	cfn.MirrorRole: "The mirror's task", cfn.MirrorExecutionRole: "The mirror's execution role", cfn.WebhookRole: "The webhook function",
 }
 
 // TestPermissionsReference holds docs/permissions.md against the statements.
@@ -153,7 +163,7 @@ func TestPermissionsReference(t *testing.T) {
 	}
 	list := base(t, hello(t))
 	auto := base(t, strings.Replace(hello(t), "    subnets:", "    services: auto\n    subnets:", 1))
-	golden(t, path, []byte(before+begin+statements(list.Permissions())+withAuto(list.Permissions(), auto.Permissions())+end+after))
+	golden(t, path, []byte(before+begin+statements(list.Permissions())+withAuto(list.Permissions(), auto.Permissions())+withMirror(base(t, mirrorExample(t)).Permissions())+end+after))
 }
 
 // withAuto lists what services: auto adds to the statements.
@@ -162,6 +172,14 @@ func withAuto(list, auto []cfn.Statement) string {
 		return slices.ContainsFunc(list, func(x cfn.Statement) bool { return x.Role == s.Role && x.Sid == s.Sid })
 	})
 	return "With `services: auto` in any set, beside these, and with every service that Drawbridge knows in `CreateEndpoints` above:\n" + strings.ReplaceAll(statements(more), "\n### ", "\n#### ")
+}
+
+// withMirror lists the statements of the mirror's roles.
+func withMirror(list []cfn.Statement) string {
+	own := slices.DeleteFunc(slices.Clone(list), func(s cfn.Statement) bool {
+		return !strings.HasPrefix(roleTitles[s.Role], "The mirror") && s.Role != cfn.WebhookRole
+	})
+	return "With a `mirror`, here that of [examples/mirror](../examples/mirror), three roles more:\n" + strings.ReplaceAll(statements(own), "\n### ", "\n#### ")
 }
 
 func statements(list []cfn.Statement) string {

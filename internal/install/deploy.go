@@ -94,7 +94,7 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, cod
 	p.base = base
 	parameters := map[string]string{cfn.ParameterCodeBucket: i.Bucket(c.Name), cfn.ParameterBoundary: c.PermissionsBoundary, cfn.ParameterAlarmTopic: c.AlarmTopic}
 	codes := map[string]string{"launcher": cfn.ParameterLauncherCode, "reaper": cfn.ParameterReaperCode}
-	if c.Mirror != nil && c.Mirror.Receives() {
+	if base.Mirror != nil && base.Mirror.Receives {
 		codes["webhook"] = cfn.ParameterWebhookCode
 	}
 	for name, parameter := range codes {

@@ -16,7 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 GUARD = os.path.join(ROOT, "tools/npm/node_modules/@cdklabs/cdk-validator-cfnguard/bin/ubuntu",
                      "aarch64" if platform.machine() in ("aarch64", "arm64") else "x86_64", "cfn-guard")
 RULES = os.path.join(ROOT, "tools/base.guard")
-TEMPLATES = [os.path.join(ROOT, p) for p in ("cfn/templates/base.yaml", "internal/install/testdata/everything.yaml", "internal/install/testdata/observe.yaml")]
+TEMPLATES = [os.path.join(ROOT, p) for p in ("cfn/templates/base.yaml", "internal/install/testdata/everything.yaml", "internal/install/testdata/observe.yaml", "internal/install/testdata/mirror.yaml")]
 
 
 def stop(text):
