@@ -13,7 +13,7 @@ LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit lint conformance templates policies check-machine lambdas bench golden clean
+.PHONY: help demo build test unit lint images conformance templates policies check-machine lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -25,10 +25,11 @@ build: lambdas ## The command line ./drawbridge, with the arm64 functions inside
 	@for f in $(FUNCTIONS); do cp dist/$$f-arm64.zip internal/functions/zips/$$f.zip; done
 	CGO_ENABLED=0 $(GO) build -trimpath -o drawbridge ./cmd/drawbridge
 
-test: check-machine unit lint templates policies conformance ## All tests: Go, linters, and the checks against AWS's own artefacts.
+test: check-machine unit lint images templates policies conformance ## All tests: Go, linters, and the checks against AWS's own artefacts.
 	@echo "all tests passed"
 
 unit: ## The Go tests alone.
+	@tools/get-sshd
 	@mkdir -p build && rm -f build/replies.jsonl build/calls.jsonl
 	DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 ./...
 
@@ -81,6 +82,14 @@ lambdas: ## Static arm64 and amd64 bootstrap zips in dist/, the same bytes every
 		$(GO) run ./tools/lambdazip dist/$$f-$$arch.zip dist/$$arch/$$f/bootstrap; \
 	done; done; ls -l dist/*.zip
 
+images: $(VENV)/done ## The mirror's Dockerfile against hadolint, and what it copies against what the program is made of.
+	$(VENV)/bin/hadolint --failure-threshold info cmd/mirror/Dockerfile
+	@for d in $$($(GO) list -deps ./cmd/mirror | sed -n 's|^drawbridge/||p' | grep -v '^cmd/' | cut -d/ -f1 | sort -u); do \
+		grep -q "^COPY $$d " cmd/mirror/Dockerfile && grep -q "^!$$d$$" .dockerignore || { echo "cmd/mirror/Dockerfile or .dockerignore leaves out $$d"; exit 1; }; done
+
+mirror: ## The mirror's program for arm64 and amd64 in dist/, as its image holds it.
+	@set -e; for arch in $(ARCHES); do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o dist/$$arch/mirror/mirror ./cmd/mirror; done; ls -l dist/*/mirror/mirror
+
 bench: $(VENV)/done lambdas ## Speed and size, each as a ratio measured in one run.
 	$(GO) build -o build/drawbridge ./cmd/drawbridge
 	$(VENV)/bin/python tools/bench.py
@@ -89,4 +98,4 @@ golden: ## Write the expected outputs of tests anew.
 	$(GO) test ./cfn ./internal/config ./internal/install ./cmd/drawbridge -update
 
 clean: ## Remove what was built or installed here.
-	rm -rf build dist drawbridge internal/functions/zips/*.zip tools/venv tools/checkov-venv tools/dynamodb-local tools/npm/node_modules tools/bin
+	rm -rf build dist drawbridge internal/functions/zips/*.zip tools/sshd tools/venv tools/checkov-venv tools/dynamodb-local tools/npm/node_modules tools/bin

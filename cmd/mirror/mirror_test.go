@@ -600,6 +600,7 @@ func TestRunsThatOverlap(t *testing.T) {
 	w.repository("app", 50)
 	w.mirrors("app", nil)
 	w.codecommit("app")
+	w.args = []string{"--lock", "4s"}
 	outcomes := make([]outcome, 4)
 	var all sync.WaitGroup
 	for i := range outcomes {

@@ -38,6 +38,7 @@ type runCmd struct {
 	Stall        time.Duration `help:"How long a fetch or push may show no sign of life." default:"5m"`
 	Attempts     int           `help:"How often what fails for the moment is tried." default:"5"`
 	Pause        time.Duration `help:"The pause before the second attempt; it doubles from then on." default:"2s" hidden:""`
+	Lock         time.Duration `help:"How long the lock of a run that was killed holds." default:"1m" hidden:""`
 }
 
 // The environment variables by which an event reaches the task.
@@ -158,7 +159,7 @@ func (c *runCmd) runner(ctx context.Context, s streams, m *config.Mirror) (*mirr
 		o.UsePathStyle, o.DisableLogOutputChecksumValidationSkipped = codeCommitEndpoint() != "", true
 	})
 	limits := mirror.DefaultLimits
-	limits.Transfer, limits.Stall, limits.Attempts, limits.Pause = c.Timeout, c.Stall, max(1, c.Attempts), c.Pause
+	limits.Transfer, limits.Stall, limits.Attempts, limits.Pause, limits.Lock = c.Timeout, c.Stall, max(1, c.Attempts), c.Pause, c.Lock
 	return &mirror.Runner{
 		Config: m, Region: conf.Region, Endpoint: codeCommitEndpoint(), State: mirror.NewBucket(objects, bucket, prefix+"/"), S3: objects,
 		Secrets: secretsmanager.NewFromConfig(conf), CodeCommit: codecommit.NewFromConfig(conf), Program: program, Work: c.Work, Owner: owner(),

@@ -82,13 +82,21 @@ type sshd struct{ url, userKey, otherKey, knownHosts, otherHosts string }
 func startSSHD(t *testing.T) sshd {
 	t.Helper()
 	program := ""
-	for _, p := range []string{"/usr/sbin/sshd", "/usr/local/sbin/sshd"} {
+	unpacked, err := filepath.Abs("../../tools/sshd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{filepath.Join(unpacked, "usr/sbin/sshd"), "/usr/local/sbin/sshd", "/usr/sbin/sshd"} {
 		if _, err := os.Stat(p); err == nil {
 			program = p
 		}
 	}
 	if program == "" {
-		t.Fatal("there is no sshd on this machine: apt-get install openssh-server")
+		t.Fatal("there is no sshd on this machine: run tools/get-sshd, or install OpenSSH's server")
+	}
+	libraries, err := filepath.Glob(filepath.Join(unpacked, "usr/lib/*-linux-gnu"))
+	if err != nil {
+		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	keygen := func(name string) (private, public string) {
@@ -128,6 +136,7 @@ func startSSHD(t *testing.T) sshd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, "-D", "-e", "-f", filepath.Join(dir, "sshd_config"))
+	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"))
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {

@@ -23,10 +23,13 @@ type Limits struct {
 	// time before the second attempt; it doubles from then on.
 	Attempts int
 	Pause    time.Duration
+	// Lock is how long a lock holds that is not renewed: for as long a repository
+	// waits after a run was killed.
+	Lock time.Duration
 }
 
 // DefaultLimits are the limits of a run.
-var DefaultLimits = Limits{List: 2 * time.Minute, Transfer: 3 * time.Hour, Stall: 5 * time.Minute, Attempts: 5, Pause: 2 * time.Second}
+var DefaultLimits = Limits{List: 2 * time.Minute, Transfer: 3 * time.Hour, Stall: 5 * time.Minute, Attempts: 5, Pause: 2 * time.Second, Lock: time.Minute}
 
 // git runs the git program for one repository.
 type git struct {

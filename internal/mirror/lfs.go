@@ -125,7 +125,7 @@ func (l *lfsSource) ask(ctx context.Context, pointers []Pointer) ([]lfsObject, e
 		Operation string      `json:"operation"`
 		Transfers []string    `json:"transfers"`
 		Objects   []lfsObject `json:"objects"`
-	}{"download", []string{"basic"}, nil}
+	}{Operation: "download", Transfers: []string{"basic"}}
 	wanted := map[string]int64{}
 	for _, p := range pointers {
 		in.Objects = append(in.Objects, lfsObject{OID: p.OID, Size: p.Size})

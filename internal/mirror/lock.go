@@ -15,9 +15,11 @@ type lock struct {
 	bucket *Bucket
 	now    func() time.Time
 	owner  string
-	etag   string
-	stop   context.CancelFunc
-	done   sync.WaitGroup
+	// holds is how long the lock holds without being renewed.
+	holds time.Duration
+	etag  string
+	stop  context.CancelFunc
+	done  sync.WaitGroup
 }
 
 // claim is a lock as it is stored; one without an expiry is free.
@@ -26,12 +28,7 @@ type claim struct {
 	Expires time.Time `json:"expires"`
 }
 
-const (
-	lockKey = "lock.json"
-	// lockFor is how long a lock holds without being renewed, lockPoll how often one
-	// that waits looks.
-	lockFor, lockRenew, lockPoll = time.Minute, 20 * time.Second, 3 * time.Second
-)
+const lockKey = "lock.json"
 
 // acquire takes the lock, and waits for as long as another run holds it, at most
 // until ctx ends. waiting is told once whom it waits for.
@@ -49,7 +46,7 @@ func (l *lock) acquire(ctx context.Context, waiting func(owner string)) error {
 			waiting(holder)
 			told = true
 		}
-		t := time.NewTimer(lockPoll)
+		t := time.NewTimer(l.holds / 20)
 		select {
 		case <-ctx.Done():
 			t.Stop()
@@ -73,7 +70,7 @@ func (l *lock) try(ctx context.Context) (holder string, err error) {
 	if err == nil && held.Expires.After(l.now()) {
 		return held.Owner, nil
 	}
-	l.etag, err = l.bucket.put(ctx, lockKey, claim{l.owner, l.now().Add(lockFor)}, etag)
+	l.etag, err = l.bucket.put(ctx, lockKey, claim{l.owner, l.now().Add(l.holds)}, etag)
 	if errors.Is(err, errChanged) {
 		return "another", nil
 	}
@@ -81,14 +78,14 @@ func (l *lock) try(ctx context.Context) (holder string, err error) {
 }
 
 func (l *lock) renew(ctx context.Context) {
-	t := time.NewTicker(lockRenew)
+	t := time.NewTicker(l.holds / 3)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			etag, err := l.bucket.put(ctx, lockKey, claim{l.owner, l.now().Add(lockFor)}, l.etag)
+			etag, err := l.bucket.put(ctx, lockKey, claim{l.owner, l.now().Add(l.holds)}, l.etag)
 			if errors.Is(err, errChanged) {
 				return // somebody took it for dead; both go on, each by compare-and-swap
 			}

@@ -61,7 +61,7 @@ func (p *pass) run(ctx context.Context) error {
 	if p.diff.Empty() {
 		return p.finish(ctx, Unchanged)
 	}
-	held := &lock{bucket: p.state, now: p.Now, owner: p.Owner}
+	held := &lock{bucket: p.state, now: p.Now, owner: p.Owner, holds: p.Limits.Lock}
 	if err := held.acquire(ctx, func(owner string) {
 		p.rep.WaitedFor = owner
 		p.log.Info("waits for another run", zap.String("run", owner))

@@ -1,0 +1,424 @@
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"go.uber.org/zap"
+
+	"drawbridge/internal/awssim"
+	"drawbridge/internal/config"
+	"drawbridge/internal/gitserver"
+	"drawbridge/internal/mirror"
+	"drawbridge/internal/sandbox"
+)
+
+const (
+	after = "1111111111111111111111111111111111111111"
+	other = "2222222222222222222222222222222222222222"
+)
+
+// bench is a receiver on a simulated AWS, with a clock of its own.
+type bench struct {
+	t       *testing.T
+	r       *Receiver
+	now     time.Time
+	s3      *s3.Client
+	queue   *counted
+	metrics bytes.Buffer
+}
+
+var secrets = map[string]string{"github": "github-secret", "gitlab": "gitlab-token", "signing": "whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")), "gitea": "gitea-secret", "bitbucket": "bitbucket-secret", "plain": "plain-secret", "empty": ""}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	now := time.Date(2026, 5, 14, 9, 0, 10, 0, time.UTC)
+	sim := awssim.New(awssim.Options{Start: now})
+	t.Cleanup(sim.Close)
+	conf := sandbox.AWSConfig(sim, "http://aws.invalid", sim.RoundTripper())
+	b := &bench{t: t, now: now, s3: s3.NewFromConfig(conf, func(o *s3.Options) { o.UsePathStyle = true }), queue: &counted{queueAPI: sqs.NewFromConfig(conf)}}
+	if _, err := b.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("bucket")}); err != nil {
+		t.Fatal(err)
+	}
+	q, err := sqs.NewFromConfig(conf).CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("events")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &config.Mirror{Merge: config.Duration(30 * time.Second), Repositories: map[string]*config.MirrorRepository{}}
+	vault := secretsmanager.NewFromConfig(conf)
+	for name, text := range secrets {
+		out, err := vault.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String(name), SecretString: aws.String(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		provider := name
+		switch name {
+		case "signing":
+			provider = "gitlab"
+		case "empty":
+			provider = "github"
+		}
+		m.Repositories[name] = &config.MirrorRepository{Source: config.MirrorSource{URL: "https://example.com/app.git"}, Target: config.MirrorTarget{CodeCommit: name}, Webhook: &config.MirrorWebhook{Provider: provider, Secret: aws.ToString(out.ARN)}}
+	}
+	m.Repositories["unhooked"] = &config.MirrorRepository{}
+	m.Fill()
+	b.r = &Receiver{Installation: "drawbridge", Mirror: m, State: mirror.NewBucket(b.s3, "bucket", "state/"), Seen: mirror.NewBucket(b.s3, "bucket", "seen/"), Secrets: vault, Queue: b.queue, QueueURL: aws.ToString(q.QueueUrl),
+		Now: func() time.Time { return b.now }, Log: zap.NewNop(), Metrics: &b.metrics}
+	return b
+}
+
+// request is a report as Lambda hands it over.
+func request(name string, header map[string]string, body string) events.LambdaFunctionURLRequest {
+	in := events.LambdaFunctionURLRequest{RawPath: "/" + name, Headers: header, Body: body}
+	in.RequestContext.HTTP.Method = http.MethodPost
+	return in
+}
+
+func (b *bench) report(in events.LambdaFunctionURLRequest) (int, string) {
+	b.t.Helper()
+	payload, err := json.Marshal(in)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	out, err := b.r.Handle(b.t.Context(), payload)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	res := out.(events.LambdaFunctionURLResponse)
+	return res.StatusCode, res.Body
+}
+
+// counted is a queue that counts what is sent to it.
+type counted struct {
+	queueAPI
+	sent int
+}
+
+func (c *counted) SendMessage(ctx context.Context, in *sqs.SendMessageInput, options ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+	out, err := c.queueAPI.SendMessage(ctx, in, options...)
+	if err == nil {
+		c.sent++
+	}
+	return out, err
+}
+
+// queued returns how many messages were sent to the queue so far.
+func (b *bench) queued() int { return b.queue.sent }
+
+func hmacHex(secret, text string) string {
+	return hex.EncodeToString(mac([]byte(secret), []byte(text)))
+}
+
+// pushes are reports as each kind of server sends them, for refs/heads/main at after.
+func pushes(now time.Time, ref, id string) map[string]events.LambdaFunctionURLRequest {
+	github := fmt.Sprintf(`{"ref":%q,"before":%q,"after":%q,"created":false,"deleted":false,"forced":false,"repository":{"id":1,"full_name":"team/app","pushed_at":%d},"pusher":{"name":"a"},"commits":[]}`, ref, zero, id, now.Unix())
+	gitlab := fmt.Sprintf(`{"object_kind":"push","event_name":"push","before":%q,"after":%q,"ref":%q,"checkout_sha":%q,"project":{"id":15,"path_with_namespace":"team/app"},"commits":[],"total_commits_count":0}`, zero, id, ref, id)
+	gitea := fmt.Sprintf(`{"ref":%q,"before":%q,"after":%q,"commits":[],"repository":{"id":1,"full_name":"team/app"}}`, ref, zero, id)
+	bitbucket := fmt.Sprintf(`{"eventKey":"repo:refs_changed","date":%q,"repository":{"slug":"app","project":{"key":"TEAM"}},"changes":[{"ref":{"id":%q,"displayId":"main","type":"BRANCH"},"refId":%q,"fromHash":%q,"toHash":%q,"type":"UPDATE"}]}`, now.Add(2*time.Hour).UTC().Add(-2*time.Hour).In(time.FixedZone("", 2*3600)).Format("2006-01-02T15:04:05-0700"), ref, ref, zero, id)
+	plain := fmt.Sprintf(`{"name":"app","changes":[{"ref":%q,"before":%q,"after":%q}]}`, ref, zero, id)
+	stamp := fmt.Sprint(now.Unix())
+	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(secrets["signing"], "whsec_")) // made above
+	return map[string]events.LambdaFunctionURLRequest{
+		"github":    request("github", map[string]string{"x-github-event": "push", "x-github-delivery": "d1", "x-hub-signature-256": "sha256=" + hmacHex(secrets["github"], github)}, github),
+		"gitlab":    request("gitlab", map[string]string{"x-gitlab-event": "Push Hook", "x-gitlab-token": secrets["gitlab"]}, gitlab),
+		"signing":   request("signing", map[string]string{"x-gitlab-event": "Tag Push Hook", "webhook-id": "m1", "webhook-timestamp": stamp, "webhook-signature": "v1,AAAA v1," + base64.StdEncoding.EncodeToString(mac(key, []byte("m1."+stamp+"."+gitlab)))}, gitlab),
+		"gitea":     request("gitea", map[string]string{"x-gitea-event": "push", "x-gitea-signature": hmacHex(secrets["gitea"], gitea)}, gitea),
+		"bitbucket": request("bitbucket", map[string]string{"x-event-key": "repo:refs_changed", "x-hub-signature": "sha256=" + hmacHex(secrets["bitbucket"], bitbucket)}, bitbucket),
+		"plain":     request("plain", map[string]string{"x-drawbridge-timestamp": stamp, "x-drawbridge-signature": "sha256=" + hmacHex(secrets["plain"], stamp+"."+plain)}, plain),
+	}
+}
+
+func TestEveryServersPushAsksForARun(t *testing.T) {
+	for name := range pushes(time.Time{}, "", "") {
+		b := newBench(t)
+		in := pushes(b.now, "refs/heads/main", after)[name]
+		if code, body := b.report(in); code != http.StatusAccepted || !strings.Contains(body, `"run":"push-`+name) || b.queued() != 1 {
+			t.Errorf("%s: %d %s, %d queued, want 202 and one", name, code, body, b.queued())
+		}
+		in.Body, in.IsBase64Encoded = base64.StdEncoding.EncodeToString([]byte(in.Body)), true
+		if code, body := b.report(in); code != http.StatusOK || !strings.Contains(body, "same report") {
+			t.Errorf("%s again, as base64: %d %s, want 200 and nothing asked for", name, code, body)
+		}
+	}
+}
+
+func TestForgedReportsAreRefused(t *testing.T) {
+	for name := range pushes(time.Time{}, "", "") {
+		for what, forge := range map[string]func(*events.LambdaFunctionURLRequest){
+			"another body": func(in *events.LambdaFunctionURLRequest) {
+				if name == "gitlab" {
+					in.Headers["x-gitlab-token"] += "x" // a token says nothing of the body
+				}
+				in.Body = strings.Replace(in.Body, "main", "evil", 1)
+			},
+			"no signature": func(in *events.LambdaFunctionURLRequest) {
+				for k := range in.Headers {
+					if strings.Contains(k, "signature") || strings.Contains(k, "token") {
+						delete(in.Headers, k)
+					}
+				}
+			},
+			"an empty signature": func(in *events.LambdaFunctionURLRequest) {
+				for k := range in.Headers {
+					if strings.Contains(k, "signature") || strings.Contains(k, "token") {
+						in.Headers[k] = map[string]string{"webhook-signature": "v1,", "x-gitlab-token": "", "x-gitea-signature": ""}[k]
+						if k != "x-gitlab-token" && k != "webhook-signature" && k != "x-gitea-signature" {
+							in.Headers[k] = "sha256="
+						}
+					}
+				}
+			},
+		} {
+			b := newBench(t)
+			in := pushes(b.now, "refs/heads/main", after)[name]
+			forge(&in)
+			if code, body := b.report(in); code != http.StatusUnauthorized || b.queued() != 0 {
+				t.Errorf("%s with %s: %d %s, want 401", name, what, code, body)
+			}
+		}
+	}
+	b := newBench(t)
+	in := pushes(b.now, "refs/heads/main", after)["github"]
+	in.RawPath, in.Headers["x-hub-signature-256"] = "/empty", "sha256="+hmacHex("", in.Body)
+	if code, _ := b.report(in); code != http.StatusUnauthorized {
+		t.Errorf("an empty secret lets everybody in: %d", code)
+	}
+}
+
+func TestReplayWindow(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		later time.Duration
+		want  int
+	}{
+		{"plain", window, http.StatusAccepted}, {"plain", window + time.Second, http.StatusUnauthorized}, {"plain", -window - time.Second, http.StatusUnauthorized},
+		{"signing", window, http.StatusAccepted}, {"signing", window + time.Second, http.StatusUnauthorized},
+		{"github", wideWindow, http.StatusAccepted}, {"github", wideWindow + time.Second, http.StatusUnauthorized},
+		{"bitbucket", wideWindow, http.StatusAccepted}, {"bitbucket", wideWindow + time.Second, http.StatusUnauthorized},
+	} {
+		b := newBench(t)
+		in := pushes(b.now, "refs/heads/main", after)[tt.name]
+		b.now = b.now.Add(tt.later)
+		if code, body := b.report(in); code != tt.want {
+			t.Errorf("%s %s later: %d %s, want %d", tt.name, tt.later, code, body, tt.want)
+		}
+	}
+}
+
+func TestWhatTheReplicaHoldsNeedsNoRun(t *testing.T) {
+	for _, tt := range []struct {
+		name, ref, id string
+		held          mirror.Refs
+		prune         bool
+		want          int
+	}{
+		{"never mirrored", "refs/heads/main", after, nil, false, http.StatusAccepted},
+		{"holds it", "refs/heads/main", after, mirror.Refs{"refs/heads/main": after}, false, http.StatusOK},
+		{"holds another", "refs/heads/main", after, mirror.Refs{"refs/heads/main": other}, false, http.StatusAccepted},
+		{"not mirrored", "refs/pull/1/head", after, nil, false, http.StatusOK},
+		{"not in the list", "refs/heads/tmp/x", after, nil, false, http.StatusOK},
+		{"gone, and never pruned", "refs/heads/main", zero, mirror.Refs{"refs/heads/main": after}, false, http.StatusOK},
+		{"gone, and pruned", "refs/heads/main", zero, mirror.Refs{"refs/heads/main": after}, true, http.StatusAccepted},
+		{"gone on both sides", "refs/heads/main", zero, mirror.Refs{}, true, http.StatusOK},
+	} {
+		b := newBench(t)
+		r := b.r.Mirror.Repositories["gitea"]
+		r.Refs, r.Prune = []string{"refs/heads/*", "!refs/heads/tmp/*"}, tt.prune
+		if tt.held != nil {
+			body, err := json.Marshal(mirror.Record{Refs: tt.held, At: b.now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("bucket"), Key: aws.String("state/gitea/record.json"), Body: bytes.NewReader(body)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if code, body := b.report(pushes(b.now, tt.ref, tt.id)["gitea"]); code != tt.want || (b.queued() == 1) != (tt.want == http.StatusAccepted) {
+			t.Errorf("%s: %d %s, %d queued, want %d", tt.name, code, body, b.queued(), tt.want)
+		}
+	}
+}
+
+func TestOtherRequests(t *testing.T) {
+	b := newBench(t)
+	good := pushes(b.now, "refs/heads/main", after)["github"]
+	with := func(change func(*events.LambdaFunctionURLRequest)) events.LambdaFunctionURLRequest {
+		in := good
+		in.Headers = map[string]string{}
+		for k, v := range good.Headers {
+			in.Headers[k] = v
+		}
+		change(&in)
+		return in
+	}
+	sign := func(in *events.LambdaFunctionURLRequest) {
+		in.Headers["x-hub-signature-256"] = "sha256=" + hmacHex(secrets["github"], in.Body)
+	}
+	for _, tt := range []struct {
+		name string
+		in   events.LambdaFunctionURLRequest
+		want int
+		says string
+	}{
+		{"GET", with(func(in *events.LambdaFunctionURLRequest) { in.RequestContext.HTTP.Method = http.MethodGet }), http.StatusMethodNotAllowed, "POST"},
+		{"an unknown repository", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/nobody" }), http.StatusNotFound, "no webhook"},
+		{"a repository without a webhook", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/unhooked" }), http.StatusNotFound, "no webhook"},
+		{"no repository", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/" }), http.StatusNotFound, "no webhook"},
+		{"too long", with(func(in *events.LambdaFunctionURLRequest) { in.Body = strings.Repeat("x", maxBody+1) }), http.StatusRequestEntityTooLarge, "longer"},
+		{"not base64", with(func(in *events.LambdaFunctionURLRequest) { in.IsBase64Encoded, in.Body = true, "%" }), http.StatusBadRequest, "read"},
+		{"a ping", with(func(in *events.LambdaFunctionURLRequest) { in.Headers["x-github-event"] = "ping" }), http.StatusOK, "works"},
+		{"another event", with(func(in *events.LambdaFunctionURLRequest) { in.Headers["x-github-event"] = "issues" }), http.StatusOK, "not a push"},
+		{"no JSON", with(func(in *events.LambdaFunctionURLRequest) { in.Body = "payload=%7B%7D"; sign(in) }), http.StatusBadRequest, "JSON"},
+		{"no ref", with(func(in *events.LambdaFunctionURLRequest) { in.Body = "{}"; sign(in) }), http.StatusBadRequest, "no ref"},
+		{"a ref that is none", with(func(in *events.LambdaFunctionURLRequest) { in.Body = `{"ref":"../x","after":"y"}`; sign(in) }), http.StatusBadRequest, "is no ref"},
+	} {
+		if code, body := b.report(tt.in); code != tt.want || !strings.Contains(body, tt.says) {
+			t.Errorf("%s: %d %s, want %d and %q", tt.name, code, body, tt.want, tt.says)
+		}
+	}
+	b.r.Mirror.Repositories["github"].Webhook.Repository = "team/other"
+	if code, _ := b.report(good); code != http.StatusForbidden {
+		t.Errorf("a report of another repository: %d", code)
+	}
+	if n := b.queued(); n != 0 {
+		t.Errorf("%d runs were asked for", n)
+	}
+}
+
+func TestPushesOfOneIntervalAreOneEvent(t *testing.T) {
+	b := newBench(t)
+	runs := map[string]bool{}
+	for i, later := range []time.Duration{0, 5 * time.Second, 19 * time.Second, 20 * time.Second} { // the clock stands at :10
+		in := pushes(b.now.Add(later), "refs/heads/main", fmt.Sprintf("%040x", i+1))["plain"]
+		start := b.now
+		b.now = start.Add(later)
+		_, body := b.report(in)
+		b.now = start
+		var a struct{ Run string }
+		if err := json.Unmarshal([]byte(body), &a); err != nil || a.Run == "" {
+			t.Fatalf("%s", body)
+		}
+		runs[a.Run] = true
+	}
+	if len(runs) != 2 {
+		t.Errorf("events %v, want two: one for the interval until :30, one from then on", runs)
+	}
+}
+
+func TestRateLimits(t *testing.T) {
+	b := newBench(t)
+	codes := map[int]int{}
+	for i := range 100 {
+		code, _ := b.report(pushes(b.now, "refs/heads/main", fmt.Sprintf("%040x", i+1))["plain"])
+		codes[code]++
+	}
+	if codes[http.StatusAccepted] != verifiedBurst || codes[http.StatusTooManyRequests] != 100-verifiedBurst {
+		t.Errorf("answers %v", codes)
+	}
+	b.now = b.now.Add(10 * time.Second)
+	if code, _ := b.report(pushes(b.now, "refs/heads/main", after)["plain"]); code != http.StatusAccepted {
+		t.Errorf("ten seconds later: %d", code)
+	}
+	if code, _ := b.report(pushes(b.now, "refs/heads/main", after)["gitea"]); code != http.StatusAccepted {
+		t.Errorf("another repository: %d", code)
+	}
+}
+
+func TestASecretThatWasChangedIsReadAnew(t *testing.T) {
+	b := newBench(t)
+	b.report(pushes(b.now, "refs/heads/main", after)["gitea"])
+	vault := b.r.Secrets.(*secretsmanager.Client)
+	if _, err := vault.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String("gitea"), SecretString: aws.String("new-secret")}); err != nil {
+		t.Fatal(err)
+	}
+	b.now = b.now.Add(20 * time.Second)
+	in := pushes(b.now, "refs/heads/main", other)["gitea"]
+	in.Headers["x-gitea-signature"] = hmacHex("new-secret", in.Body)
+	if code, body := b.report(in); code != http.StatusAccepted {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+func TestLook(t *testing.T) {
+	folder := t.TempDir()
+	source := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "reader" || password != "pass-1" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			http.Error(w, "no", http.StatusUnauthorized)
+			return
+		}
+		gitserver.Serve(w, r, "/", folder, "")
+	}))
+	defer source.Close()
+	git := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(context.Background(), "git", args...)
+		cmd.Dir = filepath.Join(folder, "app.git")
+		cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %s", args, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	if out, err := exec.Command("git", "init", "-q", "--bare", filepath.Join(folder, "app.git")).CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+	tree := git("hash-object", "-t", "tree", "-w", "/dev/null")
+	commit := git("commit-tree", "-m", "x", tree)
+	git("update-ref", "refs/heads/main", commit)
+	git("tag", "-a", "-m", "x", "v1", commit)
+	git("update-ref", "refs/pull/1/head", commit)
+
+	b := newBench(t)
+	vault := b.r.Secrets.(*secretsmanager.Client)
+	out, err := vault.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("source"), SecretString: aws.String(`{"username":"reader","password":"pass-1"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := b.r.Mirror.Repositories["plain"]
+	r.Visible, r.Source = true, config.MirrorSource{URL: source.URL + "/app.git", Secret: aws.ToString(out.ARN)}
+	look := func() int {
+		t.Helper()
+		before := b.queued()
+		if _, err := b.r.Handle(t.Context(), []byte(`{"source":"aws.events"}`)); err != nil {
+			t.Fatal(err)
+		}
+		return b.queued() - before
+	}
+	if n := look(); n != 1 {
+		t.Errorf("%d runs asked for by the first look, want one", n)
+	}
+	held := mirror.Record{At: b.now, Refs: mirror.Refs{"refs/heads/main": commit, "refs/tags/v1": git("rev-parse", "v1")}}
+	body, err := json.Marshal(held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("bucket"), Key: aws.String("state/plain/record.json"), Body: bytes.NewReader(body)}); err != nil {
+		t.Fatal(err)
+	}
+	if n := look(); n != 0 || !strings.Contains(b.metrics.String(), `"MirrorInSync":1`) {
+		t.Errorf("%d runs asked for, want none and a metric; metrics %s", n, b.metrics.String())
+	}
+	git("update-ref", "refs/heads/main", git("commit-tree", "-m", "y", "-p", commit, tree))
+	if n := look(); n != 1 {
+		t.Errorf("%d runs asked for after a push, want one", n)
+	}
+}
