@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -25,6 +26,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	gogit "github.com/go-git/go-git/v5"
+	gogitconfig "github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/storage/memory"
 
 	"drawbridge/internal/gitserver"
 	"drawbridge/internal/mirror"
@@ -712,5 +717,48 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 	w.mirrors("app", nil)
 	if o := w.run("other"); o.code != exitUsage || !strings.Contains(o.out, "app") {
 		t.Errorf("exit code %d\n%s", o.code, o.out)
+	}
+}
+
+// TestGoGitReachesTheReplica lets a client that is not git's read and write with a
+// user name and password of ours, and fail with a wrong one.
+func TestGoGitReachesTheReplica(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 3)
+	w.mirrors("app", nil)
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	cmd := exec.Command(os.Args[0], "credential", "url", "app")
+	cmd.Env = append(w.env, "AWS_SESSION_TOKEN=to/k+en%==")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := strings.TrimSpace(string(out))
+	r, err := gogit.Clone(memory.NewStorage(), nil, &gogit.CloneOptions{URL: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := r.Head()
+	if err != nil || head.Hash().String() != git(t, dir, "rev-parse", "main") {
+		t.Errorf("go-git is at %v, %v", head, err)
+	}
+	if err := r.Storer.SetReference(plumbing.NewHashReference("refs/heads/by-go-git", head.Hash())); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Push(&gogit.PushOptions{RefSpecs: []gogitconfig.RefSpec{"refs/heads/by-go-git:refs/heads/by-go-git"}}); err != nil {
+		t.Errorf("push: %v", err)
+	}
+	if refs(t, w.sim.GitFolder("app"))["refs/heads/by-go-git"] != head.Hash().String() {
+		t.Error("go-git's branch is not there")
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	u.User = url.UserPassword(u.User.Username(), strings.Repeat("0", len(password)))
+	if _, err := gogit.Clone(memory.NewStorage(), nil, &gogit.CloneOptions{URL: u.String()}); err == nil {
+		t.Error("a wrong password lets go-git in")
 	}
 }

@@ -120,6 +120,11 @@ func (s *Sim) completeUpload(c *call) (any, error) {
 	if err := b.conditions(c, key); err != nil {
 		return nil, err
 	}
+	for i := range in.Part[1:] {
+		if in.Part[i+1].PartNumber <= in.Part[i].PartNumber {
+			return nil, errf("InvalidPartOrder", "The list of parts was not in ascending order. Parts must be ordered by part number.")
+		}
+	}
 	var body bytes.Buffer
 	sums := md5.New()
 	for i, p := range in.Part {
@@ -127,8 +132,6 @@ func (s *Sim) completeUpload(c *call) (any, error) {
 		switch {
 		case !ok || strings.Trim(p.ETag, `"`) != strings.Trim(part.etag, `"`):
 			return nil, errf("InvalidPart", "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.")
-		case i > 0 && p.PartNumber <= in.Part[i-1].PartNumber:
-			return nil, errf("InvalidPartOrder", "The list of parts was not in ascending order. Parts must be ordered by part number.")
 		case i < len(in.Part)-1 && len(part.body) < minPart:
 			return nil, errf("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
 		}

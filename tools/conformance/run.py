@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 
@@ -420,6 +421,85 @@ def endpoints_path(client, advance, endpoint, vpc, subnet, group):
     fails("ValidationException", "hours of the month before last", lambda: client("ce").get_cost_and_usage(TimePeriod={"Start": hour(1500), "End": hour(0)}, **asked))
 
 
+def git(*args, cwd=None, fail=None, **env):
+    """git with credentials whose secret the sandbox takes for any key: the key itself."""
+    keys = dict(AWS_ACCESS_KEY_ID="AKIAGIT", AWS_SECRET_ACCESS_KEY="AKIAGIT", GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1", GIT_TERMINAL_PROMPT="0",
+                GIT_AUTHOR_NAME="a", GIT_AUTHOR_EMAIL="a@example.com", GIT_COMMITTER_NAME="a", GIT_COMMITTER_EMAIL="a@example.com")
+    p = subprocess.run(["git", *args], cwd=cwd, env=dict(ENV, **{**keys, **env}), capture_output=True, text=True)
+    if fail:
+        check(p.returncode != 0 and fail in p.stderr, f"git {args} says {p.stderr[-300:]}, want {fail}")
+        return ""
+    check(p.returncode == 0, f"git {args}: {p.stderr[-500:]}")
+    return p.stdout.strip()
+
+
+def mirror_path(client, endpoint):
+    """CodeCommit's API and its git over HTTPS, by boto3 and by the AWS CLI's own credential helper; S3's conditions and parts; secrets."""
+    cc, s3, secrets = client("codecommit"), client("s3"), client("secretsmanager")
+    made = cc.create_repository(repositoryName="conformance", repositoryDescription="x")["repositoryMetadata"]
+    check(made["cloneUrlHttp"] == "https://git-codecommit.us-east-1.amazonaws.com/v1/repos/conformance" and "defaultBranch" not in made, f"the repository: {made}")
+    check(cc.get_repository(repositoryName="conformance")["repositoryMetadata"]["Arn"].endswith(":conformance"), "the repository's ARN")
+    check([r["repositoryName"] for r in cc.list_repositories()["repositories"]] == ["conformance"], "the list of repositories")
+    fails("RepositoryNameExistsException", "the same repository again", lambda: cc.create_repository(repositoryName="conformance"))
+    fails("InvalidRepositoryNameException", "a name that ends in .git", lambda: cc.create_repository(repositoryName="x.git"))
+    fails("RepositoryDoesNotExistException", "a repository that is not there", lambda: cc.get_repository(repositoryName="nope"))
+
+    url = endpoint + "/v1/repos/conformance"
+    cli = ["-c", "credential.helper=", "-c", f"credential.helper=!{os.path.join(ROOT, 'tools/venv/bin/aws')} codecommit credential-helper --ignore-host-check $@", "-c", "credential.UseHttpPath=true"]
+    with tempfile.TemporaryDirectory() as work:
+        git("init", "-q", "--initial-branch=trunk", work)
+        git("commit", "-q", "--allow-empty", "-m", "one", cwd=work)
+        head = git("rev-parse", "HEAD", cwd=work)
+        git(*cli, "push", "-q", url, "HEAD:refs/heads/trunk", "HEAD:refs/heads/other", cwd=work)
+        check(cc.get_repository(repositoryName="conformance")["repositoryMetadata"]["defaultBranch"] in ("trunk", "other"), "the first branch is the default one")
+        check(head in git(*cli, "ls-remote", url), "what was pushed by the AWS CLI's credential helper")
+        git(*cli, "ls-remote", url, AWS_SECRET_ACCESS_KEY="another", fail="403")
+        git("-c", "credential.helper=", "ls-remote", url, fail="could not read Username")
+        git(*cli, "ls-remote", endpoint + "/v1/repos/nope", fail="not found")
+        git(*cli, "push", "-q", url, "HEAD:refs/pull/1/head", cwd=work, fail="hidden ref")
+        ours = ["-c", "credential.helper=", "-c", f"credential.helper=!{os.path.join(BUILD, 'mirror')} credential codecommit", "-c", "credential.UseHttpPath=true"]
+        check(git(*ours, "ls-remote", url, AWS_ENDPOINT_URL=endpoint) == git(*cli, "ls-remote", url), "our credential helper and the AWS CLI's see the same")
+
+    # Both helpers, asked within the same second, answer to the byte alike, with and without a session token.
+    for token in ("", "to/k+en=="):
+        keys = dict(ENV, AWS_ACCESS_KEY_ID="AKIAX", AWS_SECRET_ACCESS_KEY="wJalrXUtnFEMI/K7MDENG", **({"AWS_SESSION_TOKEN": token} if token else {}))
+        for host in ("git-codecommit.us-west-2.amazonaws.com", "git-codecommit-fips.us-east-1.amazonaws.com", "git-codecommit.cn-north-1.amazonaws.com.cn",
+                     "vpce-0a1b2c3d-4e5f.git-codecommit.eu-central-1.vpce.amazonaws.com"):
+            asked = f"protocol=https\nhost={host}\npath=v1/repos/my.repo-1\n\n"
+            answer = lambda *command: subprocess.run([*command, "get"], input=asked, env=keys, capture_output=True, text=True).stdout.strip()
+            stamp = lambda said: said.split("password=")[-1].split("Z")[0]
+            for _ in range(30):
+                theirs, same = answer(os.path.join(ROOT, "tools/venv/bin/aws"), "codecommit", "credential-helper"), answer(os.path.join(BUILD, "mirror"), "credential", "codecommit")
+                check(len(stamp(theirs)) == 15, f"the AWS CLI's credential helper says {theirs!r} for {host}")
+                if stamp(theirs) == stamp(same):
+                    break
+            check(same == theirs, f"{host}: the credential helpers differ: {same!r}, the AWS CLI's {theirs!r}")
+    check(cc.delete_repository(repositoryName="conformance")["repositoryId"] == made["repositoryId"], "the repository is gone")
+    check("repositoryId" not in cc.delete_repository(repositoryName="conformance"), "deleting it again is no error")
+
+    s3.create_bucket(Bucket="conditions")
+    first = s3.put_object(Bucket="conditions", Key="k", Body=b"1", IfNoneMatch="*")["ETag"]
+    fails("PreconditionFailed", "an object that must not be there", lambda: s3.put_object(Bucket="conditions", Key="k", Body=b"2", IfNoneMatch="*"))
+    second = s3.put_object(Bucket="conditions", Key="k", Body=b"2", IfMatch=first)["ETag"]
+    fails("PreconditionFailed", "an object that has changed", lambda: s3.put_object(Bucket="conditions", Key="k", Body=b"3", IfMatch=first))
+    fails("NoSuchKey", "an object that must be there", lambda: s3.put_object(Bucket="conditions", Key="new", Body=b"3", IfMatch=second))
+    upload = s3.create_multipart_upload(Bucket="conditions", Key="big")["UploadId"]
+    parts = [{"PartNumber": n, "ETag": s3.upload_part(Bucket="conditions", Key="big", UploadId=upload, PartNumber=n, Body=b"x" * size)["ETag"]} for n, size in ((1, 5 << 20), (2, 10))]
+    fails("InvalidPartOrder", "parts in the wrong order", lambda: s3.complete_multipart_upload(Bucket="conditions", Key="big", UploadId=upload, MultipartUpload={"Parts": parts[::-1]}))
+    check(s3.complete_multipart_upload(Bucket="conditions", Key="big", UploadId=upload, MultipartUpload={"Parts": parts})["ETag"].endswith('-2"'), "the ETag of parts")
+    check(s3.head_object(Bucket="conditions", Key="big")["ContentLength"] == (5 << 20) + 10, "the whole object")
+    fails("NoSuchUpload", "a complete upload", lambda: s3.upload_part(Bucket="conditions", Key="big", UploadId=upload, PartNumber=3, Body=b"x"))
+    s3.abort_multipart_upload(Bucket="conditions", Key="big", UploadId=s3.create_multipart_upload(Bucket="conditions", Key="big")["UploadId"])
+    check("EventBridgeConfiguration" not in s3.get_bucket_notification_configuration(Bucket="conditions"), "no notifications")
+    s3.put_bucket_notification_configuration(Bucket="conditions", NotificationConfiguration={"EventBridgeConfiguration": {}})
+    check("EventBridgeConfiguration" in s3.get_bucket_notification_configuration(Bucket="conditions"), "notifications to EventBridge")
+
+    arn = secrets.create_secret(Name="conformance", SecretString="a")["ARN"]
+    secrets.put_secret_value(SecretId="conformance", SecretString="b")
+    check(secrets.get_secret_value(SecretId=arn)["SecretString"] == "b" and secrets.describe_secret(SecretId=arn)["Name"] == "conformance", "the secret")
+    fails("ResourceNotFoundException", "a secret that is not there", lambda: secrets.describe_secret(SecretId="nope"))
+
+
 def ready_sandbox(p):
     line = p.stdout.readline()
     check(line.startswith('{"endpoint"'), f"the sandbox says {line}")
@@ -442,7 +522,7 @@ def ready_http(url):
 
 def sandbox():
     binary = os.path.join(BUILD, "drawbridge")
-    subprocess.run(["go", "build", "-o", binary, "./cmd/drawbridge"], cwd=ROOT, check=True)
+    subprocess.run(["go", "build", "-o", BUILD, "./cmd/drawbridge", "./cmd/mirror"], cwd=ROOT, check=True)
     command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--config", "examples/hello/drawbridge.yaml"]
     with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
         def advance(seconds):
@@ -457,6 +537,7 @@ def sandbox():
         change_set_path(client, advance, vpc, subnet, group)
         endpoints_path(client, advance, endpoint, vpc, subnet, group)
         cli_path(endpoint, advance, subnet, group, vpc)
+        mirror_path(client, endpoint)
     deploy_path()
 
 

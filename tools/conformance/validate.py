@@ -28,7 +28,7 @@ UNLISTED = {
     "ec2": {"DependencyViolation", "DryRunOperation", "DuplicateSubnetsInSameZone", "InvalidGroup.Duplicate", "InvalidGroup.NotFound", "InvalidParameter", "InvalidPolicyDocument", "InvalidRouteTableID.NotFound",
             "InvalidPermission.Duplicate", "InvalidPermission.NotFound", "InvalidRouteTableId.NotFound", "InvalidSecurityGroupId.NotFound", "InvalidServiceName", "InvalidSubnetID.NotFound", "InvalidSubnetId.NotFound", "InvalidVpcEndpointId.NotFound",
             "InvalidVpcID.NotFound", "InvalidVpcId.NotFound", "MissingParameter", "RouteAlreadyExists", "UnauthorizedOperation"},
-    "s3": {"NoSuchBucket", "NoSuchKey", "NoSuchTagSet", "BucketNotEmpty", "BucketAlreadyOwnedByYou"},
+    "s3": {"EntityTooSmall", "InvalidArgument", "InvalidPart", "InvalidPartOrder", "NoSuchUpload", "PreconditionFailed", "NoSuchBucket", "NoSuchKey", "NoSuchTagSet", "BucketNotEmpty", "BucketAlreadyOwnedByYou"},
     "sqs": {"QueueDoesNotExist", "QueueNameExists", "ReceiptHandleIsInvalid"},
     "events": {"NotAuthorizedForSourceException"},
     "lambda": {"InvalidParameterValueException"},
