@@ -91,8 +91,10 @@ mirror: ## The mirror's program for arm64 and amd64 in dist/, as its image holds
 	@set -e; for arch in $(ARCHES); do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o dist/$$arch/mirror/mirror ./cmd/mirror; done; ls -l dist/*/mirror/mirror
 
 bench: $(VENV)/done lambdas ## Speed and size, each as a ratio measured in one run.
-	$(GO) build -o build/drawbridge ./cmd/drawbridge
+	$(GO) build -o build/ ./cmd/drawbridge ./tools/gitserve
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o build/mirror ./cmd/mirror
 	$(VENV)/bin/python tools/bench.py
+	$(VENV)/bin/python tools/bench_mirror.py
 
 golden: ## Write the expected outputs of tests anew.
 	$(GO) test ./cfn ./internal/config ./internal/install ./cmd/drawbridge -update

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codecommit"
@@ -271,7 +272,12 @@ func (s *site) report(body string) (int, string) {
 }
 
 func TestEndToEndMirrorOfABundle(t *testing.T) {
-	s := openSite(t, "")
+	s := openSite(t, "", "--start", time.Now().Add(-72*time.Hour).UTC().Format(time.RFC3339))
+	// A pack that no cache names, older than a day, goes with the next run.
+	bucket, orphan := "drawbridge-mirror-123456789012-us-east-1", "state/inbox/cache/pack-"+strings.Repeat("a", 40)+".pack"
+	if _, err := s.objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &orphan, Body: strings.NewReader("x")}); err != nil {
+		t.Fatal(err)
+	}
 	work := filepath.Join(s.folder, "work")
 	runGit(t, work, "commit", "-q", "--allow-empty", "-m", "one")
 	path := filepath.Join(t.TempDir(), "b")
@@ -286,6 +292,9 @@ func TestEndToEndMirrorOfABundle(t *testing.T) {
 	s.advance(10)
 	if got := s.replica("inbox"); got["refs/heads/main"] != runGit(t, work, "rev-parse", "HEAD") {
 		t.Errorf("the replica holds %v; tasks %+v", got, s.ledger().Tasks)
+	}
+	if _, err := s.objects.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &bucket, Key: &orphan}); err == nil {
+		t.Error("the pack that no cache names is still there")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +52,8 @@ const (
 // Run mirrors. It prints log, metrics and, as the last line, the report, all of it
 // JSON.
 func (c *runCmd) Run(ctx context.Context, s streams) error {
+	// The task's memory is git's. This is no bound: the collector works harder near it.
+	debug.SetMemoryLimit(26 << 20)
 	settings, err := c.settings()
 	if err != nil {
 		return err

@@ -299,7 +299,7 @@ func (s *Sim) applyFunction(f *function, r *resource) error {
 	if !ok {
 		return errf("InvalidParameterValueException", "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist.")
 	}
-	dir, err := s.unzip(o.body)
+	dir, err := s.unzip(o.bytes())
 	if err != nil {
 		return errf("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload again. (%v)", err)
 	}

@@ -367,7 +367,7 @@ func (s *Sim) createMapping(_ *call, in *struct {
 		in.ScalingConfig.MaximumConcurrency = 1000
 	}
 	body, err := json.Marshal(s.mappingJSON(s.addMapping(q, f, in.BatchSize, in.ScalingConfig.MaximumConcurrency)))
-	return &rawReply{http.StatusAccepted, map[string]string{"Content-Type": "application/json"}, body}, err
+	return &rawReply{status: http.StatusAccepted, header: map[string]string{"Content-Type": "application/json"}, body: body}, err
 }
 
 func (s *Sim) listMappings(_ *call, _ *none) (*struct{ EventSourceMappings []mappingJSON }, error) {
@@ -434,7 +434,7 @@ func (s *Sim) invokeAnswer(c *call) reply {
 	if r.outcome != "ok" {
 		headers["X-Amz-Function-Error"] = "Unhandled"
 	}
-	return c.encode(&rawReply{http.StatusOK, headers, r.payload}, nil)
+	return c.encode(&rawReply{status: http.StatusOK, header: headers, body: r.payload}, nil)
 }
 
 // asyncRetries are the pauses before an asynchronous invocation is tried again.

@@ -1,6 +1,9 @@
 package awssim
 
 import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
 	"encoding/xml"
 	"fmt"
 	"net/http"
@@ -25,15 +28,27 @@ type s3Bucket struct {
 	settings map[string][]byte
 }
 
+// s3Object is an object; one that came in parts stays in parts, as it may be big.
 type s3Object struct {
-	body     []byte
+	parts    [][]byte
 	etag     string
 	modified time.Time
 }
 
+func (o s3Object) size() int {
+	n := 0
+	for _, p := range o.parts {
+		n += len(p)
+	}
+	return n
+}
+
+func (o s3Object) bytes() []byte { return bytes.Join(o.parts, nil) }
+
 // newObject returns an object that is stored now.
 func (s *Sim) newObject(body []byte) s3Object {
-	return s3Object{body, `"` + md5Hex(string(body)) + `"`, s.clock.time()}
+	sum := md5.Sum(body)
+	return s3Object{[][]byte{body}, `"` + hex.EncodeToString(sum[:]) + `"`, s.clock.time()}
 }
 
 func (s *Sim) newS3() *service {
@@ -152,7 +167,7 @@ func (s *Sim) getBucketNotification(c *call) (any, error) {
 		out.EventBridge = &none{}
 	}
 	body, err := xml.Marshal(out)
-	return &rawReply{http.StatusOK, map[string]string{"Content-Type": "application/xml"}, body}, err
+	return &rawReply{status: http.StatusOK, header: map[string]string{"Content-Type": "application/xml"}, body: body}, err
 }
 
 // taggingXML is a bucket's set of tags.
@@ -192,7 +207,7 @@ func (s *Sim) getBucketTagging(c *call) (any, error) {
 		out.TagSet.Tag = append(out.TagSet.Tag, struct{ Key, Value string }{t.Key, t.Value})
 	}
 	body, err := xml.Marshal(out)
-	return &rawReply{http.StatusOK, map[string]string{"Content-Type": "application/xml"}, body}, err
+	return &rawReply{status: http.StatusOK, header: map[string]string{"Content-Type": "application/xml"}, body: body}, err
 }
 
 func (s *Sim) putObject(c *call) (any, error) {
@@ -223,11 +238,11 @@ func (s *Sim) getObject(c *call) (any, error) {
 		}
 		return nil, errf("NoSuchKey", "The specified key does not exist.").status(http.StatusNotFound)
 	}
-	r := &rawReply{status: http.StatusOK, body: o.body, header: map[string]string{
-		"ETag": o.etag, "Last-Modified": o.modified.UTC().Format(http.TimeFormat), "Content-Type": "binary/octet-stream", "Content-Length": fmt.Sprint(len(o.body)),
+	r := &rawReply{status: http.StatusOK, more: o.parts, header: map[string]string{
+		"ETag": o.etag, "Last-Modified": o.modified.UTC().Format(http.TimeFormat), "Content-Type": "binary/octet-stream", "Content-Length": fmt.Sprint(o.size()),
 	}}
 	if c.action == "HeadObject" {
-		r.body = nil
+		r.more = nil
 	}
 	return r, nil
 }
@@ -261,7 +276,7 @@ func (s *Sim) deleteObjects(c *call) (any, error) {
 		out.Deleted = append(out.Deleted, o)
 	}
 	body, err := xml.Marshal(out)
-	return &rawReply{http.StatusOK, map[string]string{"Content-Type": "application/xml"}, body}, err
+	return &rawReply{status: http.StatusOK, header: map[string]string{"Content-Type": "application/xml"}, body: body}, err
 }
 
 func (s *Sim) listObjects(c *call) (any, error) {
@@ -290,12 +305,12 @@ func (s *Sim) listObjects(c *call) (any, error) {
 	for _, k := range sortedKeys(b.objects) {
 		if strings.HasPrefix(k, prefix) {
 			o := b.objects[k]
-			out.Contents = append(out.Contents, content{k, stamp{o.modified}, o.etag, len(o.body), "STANDARD"})
+			out.Contents = append(out.Contents, content{k, stamp{o.modified}, o.etag, o.size(), "STANDARD"})
 		}
 	}
 	out.KeyCount = len(out.Contents)
 	body, err := xml.Marshal(out)
-	return &rawReply{http.StatusOK, map[string]string{"Content-Type": "application/xml"}, body}, err
+	return &rawReply{status: http.StatusOK, header: map[string]string{"Content-Type": "application/xml"}, body: body}, err
 }
 
 // objectAt returns the object that a URL of S3 names, path-style or virtual.
@@ -304,12 +319,12 @@ func (s *Sim) objectAt(url string) ([]byte, bool) {
 	host, path, _ := strings.Cut(rest, "/")
 	if bucket, ok := s.s3.buckets[strings.Split(host, ".s3.")[0]]; ok {
 		o, found := bucket.objects[path]
-		return o.body, found
+		return o.bytes(), found
 	}
 	name, key, _ := strings.Cut(path, "/")
 	if bucket, ok := s.s3.buckets[name]; ok {
 		o, found := bucket.objects[key]
-		return o.body, found
+		return o.bytes(), found
 	}
 	return nil, false
 }

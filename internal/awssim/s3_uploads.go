@@ -1,7 +1,6 @@
 package awssim
 
 import (
-	"bytes"
 	"crypto/md5"
 	"encoding/hex"
 	"encoding/xml"
@@ -52,7 +51,7 @@ func (s *Sim) store(c *call, b *s3Bucket, key string, o s3Object) {
 	}
 	name, _ := c.object()
 	s.publish("aws.s3", "Object Created", []string{"arn:aws:s3:::" + name}, map[string]any{
-		"version": "0", "bucket": map[string]any{"name": name}, "object": map[string]any{"key": key, "size": len(o.body), "etag": strings.Trim(o.etag, `"`)},
+		"version": "0", "bucket": map[string]any{"name": name}, "object": map[string]any{"key": key, "size": o.size(), "etag": strings.Trim(o.etag, `"`)},
 		"request-id": c.requestID, "requester": s.options.Account, "reason": c.action,
 	})
 }
@@ -80,7 +79,7 @@ func (s *Sim) createUpload(c *call) (any, error) {
 		Key      string
 		UploadID string `xml:"UploadId"`
 	}{Bucket: bucket, Key: key, UploadID: id})
-	return &rawReply{http.StatusOK, map[string]string{"Content-Type": "application/xml"}, body}, err
+	return &rawReply{status: http.StatusOK, header: map[string]string{"Content-Type": "application/xml"}, body: body}, err
 }
 
 func (s *Sim) uploadPart(c *call) (any, error) {
@@ -95,7 +94,13 @@ func (s *Sim) uploadPart(c *call) (any, error) {
 	if strings.HasPrefix(c.request.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
 		return nil, errf("NotImplemented", "the sandbox does not simulate streaming signatures; set request_checksum_calculation to when_required").status(http.StatusNotImplemented)
 	}
-	u.parts[n] = s.newObject(c.body)
+	// A part's ETag is its MD5 only where nothing encrypts it. The client's own digest
+	// serves as well, and costs nothing.
+	if digest := c.request.Header.Get("X-Amz-Content-Sha256"); len(digest) == 64 {
+		u.parts[n] = s3Object{[][]byte{c.body}, `"` + digest[:32] + `"`, s.clock.time()}
+	} else {
+		u.parts[n] = s.newObject(c.body)
+	}
 	return &rawReply{status: http.StatusOK, header: map[string]string{"ETag": u.parts[n].etag}}, nil
 }
 
@@ -125,22 +130,25 @@ func (s *Sim) completeUpload(c *call) (any, error) {
 			return nil, errf("InvalidPartOrder", "The list of parts was not in ascending order. Parts must be ordered by part number.")
 		}
 	}
-	var body bytes.Buffer
+	var whole [][]byte
 	sums := md5.New()
 	for i, p := range in.Part {
 		part, ok := u.parts[p.PartNumber]
 		switch {
 		case !ok || strings.Trim(p.ETag, `"`) != strings.Trim(part.etag, `"`):
 			return nil, errf("InvalidPart", "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.")
-		case i < len(in.Part)-1 && len(part.body) < minPart:
+		case i < len(in.Part)-1 && part.size() < minPart:
 			return nil, errf("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
 		}
-		body.Write(part.body)
-		sum := md5.Sum(part.body)
-		sums.Write(sum[:])
+		whole = append(whole, part.parts...)
+		sum, err := hex.DecodeString(strings.Trim(part.etag, `"`))
+		if err != nil {
+			return nil, err
+		}
+		sums.Write(sum)
 	}
 	delete(s.s3.uploads, id)
-	o := s3Object{body.Bytes(), fmt.Sprintf(`"%s-%d"`, hex.EncodeToString(sums.Sum(nil)), len(in.Part)), s.clock.time()}
+	o := s3Object{whole, fmt.Sprintf(`"%s-%d"`, hex.EncodeToString(sums.Sum(nil)), len(in.Part)), s.clock.time()}
 	s.store(c, b, key, o)
 	answer, err := xml.Marshal(struct {
 		XMLName  xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ CompleteMultipartUploadResult"`
@@ -149,7 +157,7 @@ func (s *Sim) completeUpload(c *call) (any, error) {
 		Key      string
 		ETag     string
 	}{Location: "https://" + u.bucket + ".s3." + s.options.Region + ".amazonaws.com/" + key, Bucket: u.bucket, Key: key, ETag: o.etag})
-	return &rawReply{http.StatusOK, map[string]string{"Content-Type": "application/xml"}, answer}, err
+	return &rawReply{status: http.StatusOK, header: map[string]string{"Content-Type": "application/xml"}, body: answer}, err
 }
 
 func (s *Sim) abortUpload(c *call) (any, error) {

@@ -6,6 +6,7 @@
 package awssim
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -200,7 +201,9 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header()[k] = v
 	}
 	w.WriteHeader(out.status)
-	_, _ = w.Write(out.body) // a client that is gone needs no answer
+	for _, part := range append([][]byte{out.body}, out.more...) {
+		_, _ = w.Write(part) // a client that is gone needs no answer
+	}
 }
 
 // RoundTripper returns a transport that reaches the simulation without a network.
@@ -216,9 +219,10 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	if lost {
 		return nil, fmt.Errorf("read reply: %w", io.ErrUnexpectedEOF)
 	}
+	body := append(out.body, bytes.Join(out.more, nil)...)
 	return &http.Response{
 		StatusCode: out.status, Status: http.StatusText(out.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: out.header, Body: io.NopCloser(strings.NewReader(string(out.body))), ContentLength: int64(len(out.body)), Request: r,
+		Header: out.header, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: r,
 	}, nil
 }
 
@@ -229,10 +233,14 @@ const maxRequest = 64 << 20
 func (s *Sim) serveAPI(r *http.Request) (out reply, lost bool) {
 	var body []byte
 	if r.Body != nil {
-		var err error
-		if body, err = io.ReadAll(io.LimitReader(r.Body, maxRequest)); err != nil {
+		var whole bytes.Buffer
+		if n := r.ContentLength; n > 0 && n <= maxRequest {
+			whole.Grow(int(n) + bytes.MinRead) // a big object is not copied again and again
+		}
+		if _, err := whole.ReadFrom(io.LimitReader(r.Body, maxRequest)); err != nil {
 			return reply{status: http.StatusBadRequest, header: http.Header{}}, false
 		}
+		body = whole.Bytes()
 	}
 	c, failure := s.route(r, body)
 	s.mu.Lock()

@@ -84,5 +84,10 @@ func (s *Sim) objectQuestions(c *call) []authorisation {
 	if c.request.Method == http.MethodPut && c.request.Header.Get("If-Match") != "" {
 		qs = append(qs, question("s3:GetObject", "arn:aws:s3:::"+bucket+"/"+key))
 	}
+	if c.request.Method == http.MethodGet || c.request.Method == http.MethodHead {
+		if b := s.s3.buckets[bucket]; b == nil || b.objects[key].parts == nil { // or S3 says that it is denied
+			qs = append(qs, question("s3:ListBucket", "arn:aws:s3:::"+bucket))
+		}
+	}
 	return qs
 }

@@ -262,6 +262,8 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
+	// more follows the body: an object of S3.
+	more [][]byte
 }
 
 // encode turns an operation's answer into bytes. DynamoDB's answers carry a
@@ -281,7 +283,7 @@ func (c *call) encodeBody(out any, err error) reply {
 		for k, v := range raw.header {
 			r.header.Set(k, v)
 		}
-		r.status, r.body = raw.status, raw.body
+		r.status, r.body, r.more = raw.status, raw.body, raw.more
 		return r
 	}
 	var failure *apiError
@@ -333,6 +335,7 @@ type rawReply struct {
 	status int
 	header map[string]string
 	body   []byte
+	more   [][]byte
 }
 
 func (c *call) encodeXML(out any) []byte {

@@ -150,7 +150,7 @@ func (b *Bucket) head(ctx context.Context, key string) (etag string, size int64,
 
 // Transfers take so many parts of so many bytes at once, which is what they need in
 // memory.
-const partSize, partsAtOnce = 8 << 20, 2
+const partSize, partsAtOnce = 5 << 20, 1
 
 // upload writes a stream of any length.
 func (b *Bucket) upload(ctx context.Context, key string, body io.Reader) error {

@@ -229,6 +229,16 @@ func (g *git) writeRefs(refs Refs, branch string) error {
 	return os.WriteFile(filepath.Join(g.dir, "HEAD"), []byte("ref: "+branch+"\n"), 0o600)
 }
 
+// clone makes the repository anew with all branches and tags of another.
+func (g *git) clone(ctx context.Context, r *remote) error {
+	if err := os.RemoveAll(g.dir); err != nil {
+		return err
+	}
+	outside := *g
+	outside.dir = ""
+	return outside.run(ctx, command{args: []string{"clone", "--bare", "--template=", "--progress", "--", r.url, g.dir}, remote: r})
+}
+
 // fetch brings objects that were listed, by their ids and not by their refs: it is
 // what was listed that is mirrored, wherever a ref has moved meanwhile, and git takes
 // minutes over thousands of refs by name. No ref is written down.

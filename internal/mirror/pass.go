@@ -30,6 +30,7 @@ type pass struct {
 	state   *Bucket
 	log     *zap.Logger
 	rep     *Report
+	noted   sync.Mutex // over the report's steps
 
 	source, target *remote // target is nil for an archive
 	archive        *archive
@@ -52,7 +53,7 @@ func (p *pass) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := p.compare(ctx); err != nil {
+	if err := p.step("compare", func() error { return p.compare(ctx) }); err != nil {
 		return err
 	}
 	if p.DryRun {
@@ -261,21 +262,21 @@ func (p *pass) bring(ctx context.Context) error {
 		return err
 	}
 	store := &cache{bucket: p.state.in("cache")}
-	if err := p.gather(ctx, store); err != nil {
+	if err := p.step("fetch", func() error { return p.gather(ctx, store) }); err != nil {
 		return err
 	}
-	if err := p.inspect(ctx); err != nil {
+	if err := p.step("inspect", func() error { return p.inspect(ctx) }); err != nil {
 		return err
 	}
 	p.lag(ctx, last)
 	var saving sync.WaitGroup
 	var unsaved error
-	saving.Go(func() { unsaved = p.saveCache(ctx, store) })
+	saving.Go(func() { unsaved = p.step("save", func() error { return p.saveCache(ctx, store) }) })
 	if p.archive != nil {
 		saving.Wait() // both write the refs
-		err = p.writeArchive(ctx)
+		err = p.step("push", func() error { return p.writeArchive(ctx) })
 	} else {
-		err = p.pushAll(ctx)
+		err = p.step("push", func() error { return p.pushAll(ctx) })
 	}
 	saving.Wait()
 	p.rep.Bytes.CacheDown, p.rep.Bytes.CacheUp = store.down, store.up
@@ -285,7 +286,20 @@ func (p *pass) bring(ctx context.Context) error {
 	if unsaved != nil {
 		p.log.Warn("the cache was not saved: the next run fetches more", zap.Error(unsaved))
 	}
-	return p.verify(ctx)
+	return p.step("verify", func() error { return p.verify(ctx) })
+}
+
+// step does one step and notes how long it took.
+func (p *pass) step(name string, do func() error) error {
+	began := p.Now()
+	err := do()
+	p.noted.Lock()
+	defer p.noted.Unlock()
+	if p.rep.Steps == nil {
+		p.rep.Steps = map[string]float64{}
+	}
+	p.rep.Steps[name] += p.Now().Sub(began).Seconds()
+	return err
 }
 
 // gather fills the repository with all that the difference needs: from the cache, and
@@ -320,7 +334,7 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 			}
 			return errors.Join(err, p.settle(ctx))
 		}
-		tries, err := again(ctx, p.Limits, func() error { return p.git.fetch(ctx, p.source, lacking) })
+		tries, err := again(ctx, p.Limits, func() error { return p.take(ctx, lacking) })
 		p.rep.Tries += tries
 		if err != nil && p.rep.Cache == "used" && classOf(err) == broken && ctx.Err() == nil {
 			// Objects that the cache should hold are what a fetch is built upon.
@@ -340,6 +354,19 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 		}
 	}
 	return errors.New("fetch from the source: its refs move faster than they can be fetched, or it does not send what it lists")
+}
+
+// take brings objects from the source. Where the repository is empty and all branches
+// and tags are wanted it is a clone, which spares git a walk over all of them.
+func (p *pass) take(ctx context.Context, ids []string) error {
+	packs, err := p.git.packs()
+	if err != nil {
+		return err
+	}
+	if len(packs) == 0 && p.bundle == "" && slices.Equal(p.c.Refs, config.AllRefs) {
+		return p.git.clone(ctx, p.source)
+	}
+	return p.git.fetch(ctx, p.source, ids)
 }
 
 // settle writes down the refs whose objects the repository has: all that were fetched

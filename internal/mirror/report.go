@@ -32,6 +32,8 @@ type Report struct {
 	Target     string    `json:"target"`
 	Started    time.Time `json:"started"`
 	Seconds    float64   `json:"seconds"`
+	// Steps are the seconds that each step took; the cache is saved while it pushes.
+	Steps map[string]float64 `json:"steps,omitempty"`
 	// Refs is how many refs are mirrored.
 	Refs     int      `json:"refs"`
 	Created  []string `json:"created,omitempty"`

@@ -56,6 +56,14 @@ function otherName(resource) {
     if (m) put(make(m))
   }
   if (resource.includes(':sqs:')) put('other-queue')
+  if (resource.includes(':codecommit:')) put('other-repository')
+  if (resource.includes(':ecr:')) put('repository/other')
+  if (resource.includes(':secretsmanager:')) put('secret:other-AbCdEf')
+  if (resource.includes(':s3:')) {
+    const [bucket, ...key] = tail.split('/')
+    put(['other-bucket', ...key].join('/'))
+    if (key.length) put(`${bucket}/other/${key.at(-1)}`)
+  }
   return out
 }
 
@@ -122,7 +130,7 @@ for (const c of calls) {
 
 // One side may not do the other's work: a call that only one role ever made, made by another.
 const makers = new Map()
-const sideOf = (role) => role.split('/').pop().replace(/^.*-(launcher|reaper|cloudformation|scheduler)-.*$/, '$1')
+const sideOf = (role) => role.split('/').pop().replace(/^.*-(launcher|reaper|cloudformation|scheduler|mirror-execution|mirror|webhook)-.*$/, '$1')
 for (const c of calls) makers.set(c.action, (makers.get(c.action) ?? new Set()).add(sideOf(c.role)))
 let crossed = 0
 for (const c of calls) {
