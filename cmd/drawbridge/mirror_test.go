@@ -115,6 +115,9 @@ mirror:
     inbox:
       source: {bundle: "s3://drawbridge-mirror-123456789012-us-east-1/inbox/x.bundle"}
       target: {codecommit: inbox, create: true}
+    kept:
+      source: {bundle: "s3://drawbridge-mirror-123456789012-us-east-1/inbox/x.bundle"}
+      target: {archive: "s3://kept/x", keep: 1}
 `, source.URL+"/app.git", secretARN(t, "git"), secretARN(t, "hook"), more)
 	path := filepath.Join(t.TempDir(), "drawbridge.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -278,20 +281,29 @@ func TestEndToEndMirrorOfABundle(t *testing.T) {
 	if _, err := s.objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &orphan, Body: strings.NewReader("x")}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.objects.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("kept")}); err != nil {
+		t.Fatal(err)
+	}
 	work := filepath.Join(s.folder, "work")
-	runGit(t, work, "commit", "-q", "--allow-empty", "-m", "one")
-	path := filepath.Join(t.TempDir(), "b")
-	runGit(t, work, "bundle", "create", "-q", path, "--all")
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+	for _, message := range []string{"one", "two"} {
+		runGit(t, work, "commit", "-q", "--allow-empty", "-m", message)
+		path := filepath.Join(t.TempDir(), "b")
+		runGit(t, work, "bundle", "create", "-q", path, "--all")
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: aws.String("inbox/x.bundle"), Body: bytes.NewReader(b)}); err != nil {
+			t.Fatal(err)
+		}
+		s.advance(10)
+		if got := s.replica("inbox"); got["refs/heads/main"] != runGit(t, work, "rev-parse", "HEAD") {
+			t.Errorf("the replica holds %v; tasks %+v", got, s.ledger().Tasks)
+		}
 	}
-	if _, err := s.objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("drawbridge-mirror-123456789012-us-east-1"), Key: aws.String("inbox/x.bundle"), Body: bytes.NewReader(b)}); err != nil {
-		t.Fatal(err)
-	}
-	s.advance(10)
-	if got := s.replica("inbox"); got["refs/heads/main"] != runGit(t, work, "rev-parse", "HEAD") {
-		t.Errorf("the replica holds %v; tasks %+v", got, s.ledger().Tasks)
+	kept, err := s.objects.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: aws.String("kept")})
+	if err != nil || len(kept.Contents) != 2 {
+		t.Errorf("%d objects in the archive (%v), want the index and the last bundle", len(kept.Contents), err)
 	}
 	if _, err := s.objects.HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &bucket, Key: &orphan}); err == nil {
 		t.Error("the pack that no cache names is still there")
