@@ -49,6 +49,9 @@ def breaking(rule, t):
         "nothing_is_open_to_everybody": lambda: kind("AWS::EC2::SecurityGroup")["SecurityGroupEgress"][0].update(CidrIp="0.0.0.0/0"),
         "nothing_costs_by_the_hour": lambda: r.update(Nat={"Type": "AWS::EC2::NatGateway", "Properties": {"SubnetId": "subnet-1"}}),
         "functions_are_called_by_rules_alone": lambda: kind("AWS::Lambda::Permission").pop("SourceArn"),
+        "the_webhook_alone_has_an_address": lambda: kind("AWS::Lambda::Url").update(TargetFunctionArn={"Ref": "Launcher"}),
+        "buckets_are_closed": lambda: kind("AWS::S3::Bucket").pop("PublicAccessBlockConfiguration"),
+        "tasks_have_no_capabilities": lambda: kind("AWS::ECS::TaskDefinition")["ContainerDefinitions"][0].update(Privileged=True),
     }[rule]()
     return t
 
@@ -59,11 +62,12 @@ def with_guard():
         kept, broken, report = guard(path)
         if broken:
             stop(f"{os.path.relpath(path, ROOT)} breaks {', '.join(sorted(broken))}: {json.dumps(report['not_compliant'])[:2000]}")
-    kept, _, _ = guard(TEMPLATES[0])
-    good = yaml.safe_load(open(TEMPLATES[0]))
+    kept = {path: guard(path)[0] for path in TEMPLATES}
     for rule in rules:
-        if rule not in kept:
+        looked = [path for path in TEMPLATES if rule in kept[path]]
+        if not looked:
             stop(f"the rule {rule} looked at nothing")
+        good = yaml.safe_load(open(looked[0]))
         with tempfile.NamedTemporaryFile("w", suffix=".json") as f:
             json.dump(breaking(rule, copy.deepcopy(good)), f)
             f.flush()
