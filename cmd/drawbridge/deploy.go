@@ -105,7 +105,25 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 	}
 	ss.say("%s is deployed.", p.Name)
 	ss.tellLive(ctx)
+	ss.tellMirror(ctx)
 	return nil
+}
+
+// tellMirror says what is left to do for the mirror.
+func (s *session) tellMirror(ctx context.Context) {
+	if s.config.Mirror == nil {
+		return
+	}
+	stack, err := s.install.Installed(ctx, s.config.Name)
+	if err != nil {
+		return // the deployment itself has succeeded
+	}
+	if images := stack.Outputs["MirrorImages"]; images != "" {
+		s.say("The mirror runs the image %s:latest; examples/mirror/README.md says how it gets there.", images)
+	}
+	if stack.Outputs["WebhookURL"] != "" {
+		s.say("drawbridge mirrors shows where git servers report pushes.")
+	}
 }
 
 // plan loads the functions and plans.

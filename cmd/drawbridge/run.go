@@ -35,6 +35,7 @@ type cli struct {
 	Status  statusCmd  `cmd:"" group:"operate" help:"Show how the sets stand."`
 	Why     whyCmd     `cmd:"" group:"operate" help:"Show the last decisions about a set, what holds it, and when it is looked at next."`
 	Runs    runsCmd    `cmd:"" group:"operate" help:"List runs."`
+	Mirrors mirrorsCmd `cmd:"" group:"operate" help:"List mirrored repositories: when each was last in sync, and what its last run did."`
 	Logs    logsCmd    `cmd:"" group:"operate" help:"Show what a run has logged."`
 	Hold    holdCmd    `cmd:"" group:"operate" help:"Keep a set up for some time; raise it if it is not."`
 	Release releaseCmd `cmd:"" group:"operate" help:"End the holds of a set."`

@@ -39,6 +39,26 @@ func writeRecord(ctx context.Context, b *Bucket, r Record) error {
 	return err
 }
 
+const reportKey = "report.json"
+
+// ReadReport reads the report of a repository's last run; nil if there was none.
+func ReadReport(ctx context.Context, b *Bucket) (*Report, error) {
+	var r Report
+	_, err := b.get(ctx, reportKey, &r)
+	if errors.Is(err, errMissing) {
+		return nil, nil
+	}
+	return &r, err
+}
+
+// writeReport stores a report. A run that was interrupted has little time left.
+func writeReport(ctx context.Context, b *Bucket, r Report) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	_, err := b.put(ctx, reportKey, r, anything)
+	return err
+}
+
 // Seen returns when something was remembered last; zero if it was not, or the bucket
 // has forgotten it.
 func Seen(ctx context.Context, b *Bucket, what string) (at time.Time, err error) {

@@ -73,7 +73,7 @@ func (r *Runner) Run(ctx context.Context, names []string) []Report {
 func (r *Runner) one(ctx context.Context, name string) Report {
 	c := r.Config.Repositories[name]
 	started := r.Now()
-	rep := Report{Repository: name, Source: sourceName(c.Source), Target: targetName(c.Target), Started: started.UTC()}
+	rep := Report{Repository: name, Source: sourceName(c.Source), Target: TargetName(c.Target), Started: started.UTC()}
 	log := r.Log.With(zap.String("repository", name))
 	err := r.inFolder(name, func(home string) error {
 		p := &pass{Runner: r, name: name, c: c, home: home, log: log, rep: &rep, scope: NewScope(c.Refs), state: In(r.State, name)}
@@ -98,6 +98,11 @@ func (r *Runner) one(ctx context.Context, name string) Report {
 			rep.Status = Failed
 		}
 	}
+	if !r.DryRun {
+		if err := writeReport(context.WithoutCancel(ctx), In(r.State, name), rep); err != nil {
+			log.Warn("the report was not stored", zap.Error(err))
+		}
+	}
 	return rep
 }
 
@@ -116,7 +121,8 @@ func (r *Runner) inFolder(name string, do func(home string) error) error {
 
 func sourceName(s config.MirrorSource) string { return s.URL + s.Bundle }
 
-func targetName(t config.MirrorTarget) string {
+// TargetName names a target for people.
+func TargetName(t config.MirrorTarget) string {
 	if t.CodeCommit != "" {
 		return "codecommit:" + t.CodeCommit
 	}
