@@ -762,3 +762,106 @@ func TestGoGitReachesTheReplica(t *testing.T) {
 		t.Error("a wrong password lets go-git in")
 	}
 }
+
+func TestOddNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 1)
+	for _, name := range []string{"ünïcödé", `quo"te`, "apo'strophe", "$(touch${IFS}pwned)", "semi;colon", "a&b|c", "-dash", "per%cent", "x--upload-pack=y", "日本語/枝", strings.Repeat("long/", 40) + "x", "#hash", "{curly}", "tab-less"} {
+		git(t, dir, "update-ref", "refs/heads/"+name, "main")
+		git(t, dir, "update-ref", "refs/tags/"+name, "main")
+	}
+	w.file(dir, "refs/heads/main", `"odd \"name\" \303\274 \n.txt"`, "text")
+	w.mirrors("app", nil)
+	r := w.run().want(t, exitDone, "app", mirror.Mirrored)
+	if len(r.Created) != 29 {
+		t.Errorf("%d refs created", len(r.Created))
+	}
+	w.same("app")
+	git(t, dir, "update-ref", "refs/heads/$(touch${IFS}pwned)", "main")
+	git(t, dir, "update-ref", "-d", "refs/heads/-dash")
+	w.mirrors("app", map[string]any{"prune": true, "force": true})
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.same("app")
+}
+
+// TestTagsOfEveryKind mirrors annotated tags, tags of tags, and tags of what is no
+// commit.
+func TestTagsOfEveryKind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 2)
+	git(t, dir, "tag", "-a", "-m", "x", "annotated", "main")
+	git(t, dir, "tag", "-a", "-m", "x", "of-a-tag", "annotated")
+	git(t, dir, "update-ref", "refs/tags/of-a-tree", git(t, dir, "rev-parse", "main^{tree}"))
+	git(t, dir, "update-ref", "refs/tags/of-a-blob", gitWith(t, dir, "blob", "hash-object", "-w", "--stdin"))
+	w.mirrors("app", nil)
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.same("app")
+	git(t, dir, "tag", "-f", "-a", "-m", "y", "annotated", "main~1")
+	git(t, dir, "update-ref", "refs/tags/of-a-blob", gitWith(t, dir, "other", "hash-object", "-w", "--stdin"))
+	if r := w.run().want(t, exitFailed, "app", mirror.Diverged); len(r.Diverged) != 2 {
+		t.Errorf("diverged %q, want both tags that have moved", r.Diverged)
+	}
+	w.mirrors("app", map[string]any{"force": true})
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.same("app")
+}
+
+// TestThisProjectsOwnHistory mirrors a history that people have made.
+func TestThisProjectsOwnHistory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	git(t, w.folder, "clone", "-q", "--bare", git(t, ".", "rev-parse", "--show-toplevel"), "own.git")
+	w.mirrors("own", nil)
+	w.run().want(t, exitDone, "own", mirror.Mirrored)
+	w.same("own")
+}
+
+// TestASlowSourceIsNotAHang lets every piece of an answer come late, and all of it
+// take longer than a stall may.
+func TestASlowSourceIsNotAHang(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.repository("app", 1500)
+	w.front.slow = 100 * time.Millisecond
+	w.mirrors("app", nil)
+	w.args = []string{"--stall", "3s", "--attempts", "1"}
+	began := time.Now()
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	if took := time.Since(began); took < 3*time.Second {
+		t.Errorf("the source was not slow: %s", took)
+	}
+	w.same("app")
+}
+
+// TestATargetThatIsWrittenMeanwhile never overwrites what came after the look.
+func TestATargetThatIsWrittenMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 3)
+	git(t, dir, "branch", "b", "main")
+	w.mirrors("app", map[string]any{"force": true, "prune": true, "pruneLimit": 100})
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	git(t, dir, "update-ref", "refs/heads/main", "main~2")
+	git(t, dir, "branch", "-D", "b")
+	replica := w.sim.GitFolder("app")
+	var once sync.Once
+	written := ""
+	w.sim.OnGit(func(push bool) {
+		if push { // after both sides were listed, before the push
+			once.Do(func() {
+				w.file(replica, "refs/heads/main", "stray", "x")
+				w.file(replica, "refs/heads/b", "stray", "x")
+				written = git(t, replica, "rev-parse", "main")
+			})
+		}
+	})
+	w.run()
+	if got := git(t, replica, "rev-parse", "main"); got != written {
+		t.Errorf("main is at %s: what was written meanwhile is lost", got)
+	}
+	if _, ok := refs(t, replica)["refs/heads/b"]; !ok {
+		t.Error("a branch that was written meanwhile was deleted")
+	}
+}

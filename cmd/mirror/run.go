@@ -36,7 +36,7 @@ type runCmd struct {
 	DryRun       bool          `help:"Say what differs, and change nothing."`
 	Report       string        `help:"File for the report, beside standard output." type:"path" placeholder:"FILE"`
 	Timeout      time.Duration `help:"How long one fetch or push may take." default:"3h"`
-	Stall        time.Duration `help:"How long a fetch or push may show no sign of life." default:"5m"`
+	Stall        time.Duration `help:"How long a fetch or push may show no sign of life." default:"10m"`
 	Attempts     int           `help:"How often what fails for the moment is tried." default:"5"`
 	Pause        time.Duration `help:"The pause before the second attempt; it doubles from then on." default:"2s" hidden:""`
 	Lock         time.Duration `help:"How long the lock of a run that was killed holds." default:"1m" hidden:""`

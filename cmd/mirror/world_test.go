@@ -66,7 +66,34 @@ type frontDoor struct {
 	hang     atomic.Bool
 	requests atomic.Int32
 	objects  func(http.ResponseWriter, *http.Request) bool
-	done     chan struct{}
+	// slow is how late each piece of an answer comes.
+	slow time.Duration
+	done chan struct{}
+}
+
+// late is an answer that comes in small pieces, each of them late.
+type late struct {
+	http.ResponseWriter
+	by   time.Duration
+	done chan struct{}
+}
+
+func (l late) Write(p []byte) (n int, err error) {
+	const piece = 16 << 10
+	for len(p) > 0 && err == nil {
+		wait := time.NewTimer(l.by)
+		select {
+		case <-wait.C:
+		case <-l.done:
+		}
+		var k int
+		k, err = l.ResponseWriter.Write(p[:min(piece, len(p))])
+		if f, ok := l.ResponseWriter.(http.Flusher); ok {
+			f.Flush()
+		}
+		n, p = n+k, p[k:]
+	}
+	return n, err
 }
 
 func (f *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -90,6 +117,9 @@ func (f *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if f.objects != nil && f.objects(w, r) {
 		return
+	}
+	if f.slow > 0 {
+		w = late{w, f.slow, f.done}
 	}
 	gitserver.Serve(w, r, "/", f.folder, "")
 }

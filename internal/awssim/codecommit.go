@@ -19,6 +19,15 @@ import (
 type codecommitState struct {
 	folder       string
 	repositories map[string]*ccRepository
+	onGit        func(push bool)
+}
+
+// OnGit lets do be called before each request of git is answered, with whether it is
+// part of a push: somebody else at work in between.
+func (s *Sim) OnGit(do func(push bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.codecommit.onGit = do
 }
 
 type ccRepository struct {
@@ -205,7 +214,7 @@ func (s *Sim) serveGit(w http.ResponseWriter, r *http.Request) {
 	err := s.gitAccess(key, token, password, r.Host, gitRoot+name)
 	down := s.unplugged(key, "git-codecommit") || s.happens("server-error", 0.1)
 	_, missing := s.repository(name)
-	folder := s.codecommit.folder
+	folder, onGit := s.codecommit.folder, s.codecommit.onGit
 	if err == nil && !down && missing == nil {
 		s.calls["codecommit:"+gitAction(r)]++
 		s.askAs(key, question("codecommit:"+gitAction(r), s.arn("codecommit", name)))
@@ -223,6 +232,9 @@ func (s *Sim) serveGit(w http.ResponseWriter, r *http.Request) {
 	case missing != nil:
 		http.Error(w, "RepositoryDoesNotExistException", http.StatusNotFound)
 		return
+	}
+	if onGit != nil {
+		onGit(gitserver.Pushes(r))
 	}
 	gitserver.Serve(w, r, gitRoot, folder, key)
 }

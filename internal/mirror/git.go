@@ -29,7 +29,7 @@ type Limits struct {
 }
 
 // DefaultLimits are the limits of a run.
-var DefaultLimits = Limits{List: 2 * time.Minute, Transfer: 3 * time.Hour, Stall: 5 * time.Minute, Attempts: 5, Pause: 2 * time.Second, Lock: time.Minute}
+var DefaultLimits = Limits{List: 2 * time.Minute, Transfer: 3 * time.Hour, Stall: 10 * time.Minute, Attempts: 5, Pause: 2 * time.Second, Lock: time.Minute}
 
 // git runs the git program for one repository.
 type git struct {

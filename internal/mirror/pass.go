@@ -423,7 +423,7 @@ func (p *pass) inspect(ctx context.Context) error {
 	if len(want) == 0 || p.target == nil && p.c.LFS == config.LFSIgnore {
 		return nil
 	}
-	found, err := p.git.scan(ctx, want, slices.Sorted(maps.Values(p.to.Refs)))
+	found, err := p.git.scan(ctx, want, slices.Sorted(maps.Values(p.to.Refs)), maxBlob)
 	if err != nil {
 		return fmt.Errorf("look through the new objects: %w", err)
 	}

@@ -101,11 +101,7 @@ func (g *git) overwrite(ctx context.Context, r *remote, refs []string, want, hav
 	for chunk := range slices.Chunk(refs, maxNamesAPush) {
 		var specs, leases []string
 		for _, name := range chunk {
-			plus := ""
-			if want[name] != "" {
-				plus = "+"
-			}
-			specs = append(specs, plus+want[name]+":"+name)
+			specs = append(specs, want[name]+":"+name) // a plus would override the lease
 			leases = append(leases, "--force-with-lease="+name+":"+have[name])
 		}
 		if err := g.pushChunk(ctx, r, leases, specs, out); err != nil {
@@ -118,33 +114,23 @@ func (g *git) overwrite(ctx context.Context, r *remote, refs []string, want, hav
 func (g *git) pushChunk(ctx context.Context, r *remote, leases, specs []string, out *pushed) error {
 	args := append([]string{"push", "--porcelain", "--progress", "--no-verify", "--no-follow-tags", "--recurse-submodules=no"}, leases...)
 	args = append(append(args, "--", r.url), specs...)
-	wrote := g.countBytes()
-	report, err := g.output(ctx, command{args: args, remote: r})
-	out.bytes += wrote()
+	counting := *g // the cache may be saved meanwhile, with the same git
+	var wrote int64
+	counting.progress = func(line string) {
+		if strings.HasPrefix(line, "Writing objects: 100%") {
+			wrote = max(wrote, bytesIn(line))
+		}
+		if g.progress != nil {
+			g.progress(line)
+		}
+	}
+	report, err := counting.output(ctx, command{args: args, remote: r})
+	out.bytes += wrote
 	rejected := out.read(report)
 	if err != nil && rejected && classOf(err) == broken && ctx.Err() == nil {
 		return nil // each with its reason
 	}
 	return err
-}
-
-// countBytes lets the program's progress tell how much it wrote; the function that
-// it returns gives the sum.
-func (g *git) countBytes() func() int64 {
-	tell := g.progress
-	var last int64
-	g.progress = func(line string) {
-		if strings.HasPrefix(line, "Writing objects: 100%") {
-			last = max(last, bytesIn(line))
-		}
-		if tell != nil {
-			tell(line)
-		}
-	}
-	return func() int64 {
-		g.progress = tell
-		return last
-	}
 }
 
 // bytesIn reads the size out of a line such as "Writing objects: 100% (3/3), 1.20

@@ -43,12 +43,12 @@ type found struct {
 }
 
 // scan looks through all objects that the target lacks: those of want that are not
-// reachable from have. Where the target has nothing it takes every object of the
+// reachable from have. Blobs are too big beyond limit, in bytes. Where the target has nothing it takes every object of the
 // repository, without a walk, and walks only if something was found.
-func (g *git) scan(ctx context.Context, want, have []string) (*found, error) {
+func (g *git) scan(ctx context.Context, want, have []string, limit int64) (*found, error) {
 	f := &found{big: map[string]int64{}, pointers: map[string]Pointer{}, paths: map[string]string{}}
 	all := len(have) == 0
-	if err := g.sizes(ctx, want, have, all, f); err != nil {
+	if err := g.sizes(ctx, want, have, all, limit, f); err != nil {
 		return nil, err
 	}
 	if err := g.readPointers(ctx, f); err != nil {
@@ -63,7 +63,7 @@ func (g *git) scan(ctx context.Context, want, have []string) (*found, error) {
 }
 
 // sizes fills in the blobs that are too big, and those that may be pointers.
-func (g *git) sizes(ctx context.Context, want, have []string, all bool, f *found) error {
+func (g *git) sizes(ctx context.Context, want, have []string, all bool, limit int64, f *found) error {
 	read := func(in io.Reader) error {
 		lines := bufio.NewScanner(in)
 		lines.Buffer(nil, 1<<20)
@@ -75,7 +75,7 @@ func (g *git) sizes(ctx context.Context, want, have []string, all bool, f *found
 			if kind != "blob" || err != nil {
 				continue
 			}
-			if n > maxBlob {
+			if n > limit {
 				f.big[id] = n
 			} else if n >= minPointer && n < maxPointer {
 				f.pointers[id] = Pointer{}
