@@ -45,6 +45,8 @@ type BaseMirrorRepository struct {
 	// CodeCommit is the replica's name there, Creates says that the mirror makes it.
 	CodeCommit string
 	Creates    bool
+	// PullsFrom is the source's name in CodeCommit, empty if it is elsewhere.
+	PullsFrom string
 	// Secrets are the ARNs that the task reads, WebhookSecrets those that the function
 	// does.
 	Secrets, WebhookSecrets []string
@@ -218,10 +220,13 @@ func (b Base) mirrorStatements() []Statement {
 		account, _, _ := strings.Cut(m.Image, ".")
 		repository = "arn:${AWS::Partition}:ecr:${AWS::Region}:" + account + ":repository/" + path
 	}
-	var replicas, created, secrets, hooks, reads, writes, lists []string
+	var replicas, pulled, created, secrets, hooks, reads, writes, lists []string
 	for _, x := range m.Repositories {
 		if x.CodeCommit != "" {
 			replicas = append(replicas, arn("codecommit", x.CodeCommit))
+		}
+		if x.PullsFrom != "" {
+			pulled = append(pulled, arn("codecommit", x.PullsFrom))
 		}
 		if x.Creates {
 			created = append(created, arn("codecommit", x.CodeCommit))
@@ -250,6 +255,7 @@ func (b Base) mirrorStatements() []Statement {
 		}
 	}
 	add(replicas, Statement{Role: MirrorRole, Sid: "Replicas", Actions: []string{"codecommit:GitPull", "codecommit:GitPush"}, Why: "the replicas' refs are compared, and pushed to"})
+	add(pulled, Statement{Role: MirrorRole, Sid: "Sources", Actions: []string{"codecommit:GitPull"}, Why: "sources in CodeCommit"})
 	add(created, Statement{Role: MirrorRole, Sid: "CreateReplicas", Actions: []string{"codecommit:CreateRepository"}, Why: "replicas with create: true are made if they are missing"})
 	add(secrets, Statement{Role: MirrorRole, Sid: "Secrets", Actions: []string{"secretsmanager:GetSecretValue"}, Why: "the credentials of sources and targets, read anew in each run"})
 	add(reads, Statement{Role: MirrorRole, Sid: "ReadBundles", Actions: []string{"s3:GetObject"}, Why: "bundles that are sources"})

@@ -34,20 +34,20 @@ func NamesOf(name, region string) Names {
 // Bucket returns the name of the bucket that holds an installation's code.
 func Bucket(name, account, region string) string { return name + "-" + account + "-" + region }
 
-// pascal turns a name such as "main-2" into Main2, for logical ids.
+// pascal turns a name such as "main-2" into Main2, for logical ids, which hold
+// letters and digits alone.
 func pascal(name string) string {
 	var b strings.Builder
-	for _, w := range strings.FieldsFunc(name, func(r rune) bool { return r == '.' || r == '-' }) {
+	for _, w := range strings.FieldsFunc(name, func(r rune) bool { return strings.ContainsRune(".-_", r) }) {
 		b.WriteString(strings.ToUpper(w[:1]) + w[1:])
 	}
 	return b.String()
 }
 
 // logical returns a part of a logical id for a name of the configuration: another
-// one for every name. Logical ids hold no hyphens, so that a name with one gets a
-// digest of it.
+// one for every name. A name that loses something on the way gets a digest of it.
 func logical(name string) string {
-	if !strings.Contains(name, "-") {
+	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
 		return pascal(name)
 	}
 	sum := sha256.Sum256([]byte(name))

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -218,9 +219,10 @@ func TestPrune(t *testing.T) {
 	for i := 2; i < 8; i++ {
 		git(t, dir, "branch", "-D", fmt.Sprintf("b%02d", i))
 	}
+	w.file(dir, "refs/heads/main", "x", "y")
 	r := w.run().want(t, exitFailed, "app", mirror.Refused)
-	if !strings.Contains(r.Error, "6 of the target's 19 refs") || !strings.Contains(r.Hint, "pruneLimit") {
-		t.Errorf("%s; %s", r.Error, r.Hint)
+	if !strings.Contains(r.Error, "6 of the target's 19 refs") || !strings.Contains(r.Hint, "pruneLimit") || len(r.Deleted) > 0 || len(r.Updated) != 1 {
+		t.Errorf("%+v, want one update and a refusal to delete", r)
 	}
 	w.mirrors("app", map[string]any{"prune": true, "pruneLimit": 40})
 	w.run().want(t, exitDone, "app", mirror.Mirrored)
@@ -666,6 +668,19 @@ func TestNoSecretIsEverPrinted(t *testing.T) {
 	for range 4 {
 		seen += w.run("--attempts", "2").out
 	}
+	// What the server itself says is shown, without the secret.
+	w.front.objects = func(rw http.ResponseWriter, _ *http.Request) bool {
+		rw.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+		text := "ERR planted: " + planted + " and https://reader:" + planted + "@host/\n"
+		fmt.Fprintf(rw, "001e# service=git-upload-pack\n0000%04x%s", len(text)+4, text)
+		return true
+	}
+	said := w.run("--attempts", "1").out
+	if !strings.Contains(said, "planted: [secret]") {
+		t.Errorf("what the server says is not shown:\n%s", said)
+	}
+	seen += said
+	w.front.objects = nil
 	w.mirrors("app", map[string]any{"source": map[string]any{"url": w.source.URL + "/app.git", "secret": w.secret("broken", planted)}})
 	seen += w.run().out
 	for _, form := range []string{planted, url.QueryEscape(planted), base64.StdEncoding.EncodeToString([]byte("reader:" + planted)), "AKIATEST%", "X-Amz-Security-Token"} {
@@ -863,5 +878,144 @@ func TestATargetThatIsWrittenMeanwhile(t *testing.T) {
 	}
 	if _, ok := refs(t, replica)["refs/heads/b"]; !ok {
 		t.Error("a branch that was written meanwhile was deleted")
+	}
+}
+
+// TestRenamedAndRejected keeps the old name where the target does not take the new one.
+func TestRenamedAndRejected(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 3)
+	git(t, dir, "branch", "old", "main")
+	w.mirrors("app", map[string]any{"prune": true, "pruneLimit": 100})
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	hook := filepath.Join(w.sim.GitFolder("app"), "hooks", "update")
+	if err := os.WriteFile(hook, []byte("#!/bin/sh\ncase $1 in refs/heads/new) exit 1 ;; esac\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	git(t, dir, "branch", "-m", "old", "new")
+	w.run().want(t, exitFailed, "app", mirror.Failed)
+	if _, ok := refs(t, w.sim.GitFolder("app"))["refs/heads/old"]; !ok {
+		t.Error("the old name was deleted although the new one was not taken")
+	}
+	if err := os.Remove(hook); err != nil {
+		t.Fatal(err)
+	}
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.same("app")
+	// A name that becomes a folder.
+	git(t, dir, "branch", "-D", "new")
+	git(t, dir, "branch", "new/er", "main")
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.same("app")
+}
+
+// TestAnIncompleteCacheIsMadeAnew takes a pack out of the manifest, as no kill can.
+func TestAnIncompleteCacheIsMadeAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 5)
+	w.mirrors("app", nil)
+	for i := range 3 {
+		w.file(dir, "refs/heads/main", fmt.Sprint(i), "text")
+		w.run().want(t, exitDone, "app", mirror.Mirrored)
+	}
+	const key = "mirror/app/cache/manifest.json"
+	for lost := range 3 {
+		var m map[string]any
+		w.getObject(key, &m)
+		packs, _ := m["packs"].([]any)
+		m["packs"] = slices.Delete(packs, lost, lost+1)
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.putObject(key, string(text)); err != nil {
+			t.Fatal(err)
+		}
+		w.file(dir, "refs/heads/main", fmt.Sprint("lost", lost), "text")
+		w.run().want(t, exitDone, "app", mirror.Mirrored)
+		w.same("app")
+		for i := range 2 { // more packs to lose
+			w.file(dir, "refs/heads/main", fmt.Sprint("more", lost, i), "text")
+			w.run().want(t, exitDone, "app", mirror.Mirrored)
+		}
+	}
+}
+
+// TestSettingsThatChange look again at what was mirrored before.
+func TestSettingsThatChange(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 2)
+	w.file(dir, "refs/heads/main", "video.mp4", "version https://git-lfs.github.com/spec/v1\noid sha256:"+strings.Repeat("ab", 32)+"\nsize 12345\n")
+	w.mirrors("app", map[string]any{"lfs": "ignore"})
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.run().want(t, exitDone, "app", mirror.Unchanged)
+	w.mirrors("app", nil)
+	if r := w.run().want(t, exitFailed, "app", mirror.Refused); !strings.Contains(r.Error, "video.mp4") {
+		t.Errorf("error %q", r.Error)
+	}
+
+	git(t, dir, "branch", "other", "main~1")
+	w.bucket("inbox")
+	path := filepath.Join(t.TempDir(), "b")
+	git(t, dir, "bundle", "create", "-q", path, "--all")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("inbox"), Key: aws.String("x"), Body: bytes.NewReader(b)}); err != nil {
+		t.Fatal(err)
+	}
+	w.repositories = map[string]any{"wide": map[string]any{"source": map[string]any{"bundle": "s3://inbox/x"}, "target": map[string]any{"codecommit": "wide", "create": true}, "lfs": "ignore", "refs": []string{"refs/heads/other"}}}
+	w.run().want(t, exitDone, "wide", mirror.Mirrored)
+	w.repositories["wide"].(map[string]any)["refs"] = []string{"refs/heads/*"}
+	if r := w.run().want(t, exitDone, "wide", mirror.Mirrored); !slices.Equal(r.Created, []string{"refs/heads/main"}) {
+		t.Errorf("created %q by the same bundle with wider refs", r.Created)
+	}
+}
+
+// TestCredentialsGoToTheirHostAlone asks the helper for another host, and lets a source
+// send git there.
+func TestCredentialsGoToTheirHostAlone(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]string{"git.example": "username=u\npassword=p\n", "evil.example": "", "": "", "git.example:8443": ""} {
+		cmd := exec.Command(os.Args[0], "credential", "static", "get")
+		cmd.Env = []string{"DRAWBRIDGE_GIT_HOST=git.example", "DRAWBRIDGE_GIT_USERNAME=u", "DRAWBRIDGE_GIT_PASSWORD=p"}
+		cmd.Stdin = strings.NewReader("protocol=https\nhost=" + host + "\npath=x\n\n")
+		if out, err := cmd.Output(); err != nil || string(out) != want {
+			t.Errorf("host %q is told %q (%v), want %q", host, out, err, want)
+		}
+	}
+	for host, want := range map[string]bool{"git-codecommit.us-east-1.amazonaws.com": true, "git-codecommit.us-east-1.amazonaws.com.evil.example": false, "example.com": false} {
+		cmd := exec.Command(os.Args[0], "credential", "codecommit", "get")
+		cmd.Env = []string{"AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b"}
+		cmd.Stdin = strings.NewReader("protocol=https\nhost=" + host + "\npath=v1/repos/x\n\n")
+		if out, err := cmd.Output(); err != nil || (len(out) > 0) != want {
+			t.Errorf("host %q is told %q (%v)", host, out, err)
+		}
+	}
+	w := newWorld(t)
+	w.repository("app", 1)
+	got := make(chan string, 100)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		got <- r.Header.Get("Authorization")
+		rw.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+		http.Error(rw, "no", http.StatusUnauthorized)
+	}))
+	defer elsewhere.Close()
+	w.front.user, w.front.password = "reader", "pass-word-123"
+	w.front.objects = func(rw http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(rw, r, elsewhere.URL+r.URL.String(), http.StatusFound)
+		return true
+	}
+	w.mirrors("app", map[string]any{"source": map[string]any{"url": w.source.URL + "/app.git", "secret": w.secret("s", map[string]string{"username": "reader", "password": "pass-word-123"})}})
+	w.run().want(t, exitFailed, "app", mirror.Failed)
+	close(got)
+	for header := range got {
+		if header != "" {
+			t.Errorf("the other host is told %q", header)
+		}
 	}
 }

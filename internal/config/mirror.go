@@ -45,9 +45,9 @@ type Mirror struct {
 	MaxDelay Duration `yaml:"maxDelay" json:"-"`
 	// MaxRuntime is how long a run may take. Default 4h.
 	MaxRuntime *Duration `yaml:"maxRuntime" json:"-"`
-	// SourceNetworks are the address blocks that the sources lie in, as seen over VPN
-	// or Direct Connect; the task's security group lets out to them, on the sources'
-	// ports alone. Default: none, for bundles.
+	// SourceNetworks are the address blocks that the git servers lie in, sources and
+	// targets, as seen over VPN or Direct Connect; the task's security group lets out to
+	// them, on the servers' ports alone. Default: none, for bundles.
 	SourceNetworks []string `yaml:"sourceNetworks" json:"-"`
 	// Parallel is how many repositories are mirrored at once, 1 to 16. Default 2.
 	Parallel int `yaml:"parallel" json:"parallel,omitempty"`
@@ -201,7 +201,9 @@ func (m *Mirror) Services() []endpoints.ServiceID {
 		if r == nil {
 			continue
 		}
-		if r.Target.CodeCommit != "" || strings.Contains(r.Target.URL, "://git-codecommit") {
+		_, from := CodeCommitName(r.Source.URL)
+		_, to := CodeCommitName(r.Target.URL)
+		if r.Target.CodeCommit != "" || from || to {
 			out = append(out, "git-codecommit")
 		}
 		if r.Target.Create {
@@ -236,12 +238,35 @@ func (m *Mirror) Looks() bool {
 	return false
 }
 
-// SourcePorts returns the TCP ports that sources are reached at, in order.
-func (m *Mirror) SourcePorts() []int {
-	var out []int
+// servers returns the addresses of all git servers but CodeCommit.
+func (m *Mirror) servers() []string {
+	var out []string
 	for _, r := range m.Repositories {
-		u, err := url.Parse(r.Source.URL)
-		if err != nil || r.Source.URL == "" {
+		for _, given := range []string{r.Source.URL, r.Target.URL} {
+			if _, ok := CodeCommitName(given); given != "" && !ok {
+				out = append(out, given)
+			}
+		}
+	}
+	return out
+}
+
+// CodeCommitName returns the name of the repository that a URL of CodeCommit is for;
+// ok says whether it is one.
+func CodeCommitName(given string) (name string, ok bool) {
+	u, err := url.Parse(given)
+	if err != nil || !strings.Contains("."+u.Host, ".git-codecommit") {
+		return "", false
+	}
+	return strings.CutPrefix(u.Path, "/v1/repos/")
+}
+
+// ServerPorts returns the TCP ports that git servers are reached at, in order.
+func (m *Mirror) ServerPorts() []int {
+	var out []int
+	for _, given := range m.servers() {
+		u, err := url.Parse(given)
+		if err != nil {
 			continue
 		}
 		port, err := strconv.Atoi(cmp.Or(u.Port(), map[string]string{"https": "443", "http": "80", "ssh": "22"}[u.Scheme]))
@@ -322,8 +347,17 @@ func (k *checker) repositories(m *Mirror) {
 	if len(m.Repositories) == 0 {
 		k.add("mirror.repositories", "name at least one repository with its source and target", "no repositories")
 	}
+	owner := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(m.Repositories)) {
 		k.repository("mirror.repositories."+name, name, m.Repositories[name])
+		if r := m.Repositories[name]; r != nil {
+			for _, place := range []string{r.Target.CodeCommit, strings.TrimSuffix(r.Target.URL, "/"), strings.TrimSuffix(r.Target.Archive, "/")} {
+				if other, taken := owner[place]; taken && place != "" {
+					k.add("mirror.repositories."+name+".target", "give each repository a target of its own", "%s goes to the same place", other)
+				}
+				owner[place] = name
+			}
+		}
 	}
 }
 
@@ -415,6 +449,8 @@ func (k *checker) url(where, given string) {
 	switch {
 	case err != nil || u.Host == "" || u.Path == "" || strings.HasPrefix(u.Host, "-"):
 		k.add(where, "write https://HOST/PATH or ssh://USER@HOST/PATH", "%q is no such URL", redactURL(given))
+	case u.RawQuery != "" || u.Fragment != "":
+		k.add(where, "put tokens into a secret of Secrets Manager", "the URL has a query")
 	case u.Scheme != "https" && u.Scheme != "ssh" && !local:
 		k.add(where, "write https:// or ssh://", "%s is not encrypted, or not git's", u.Scheme)
 	default:

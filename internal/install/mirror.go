@@ -24,7 +24,7 @@ func baseMirror(c *config.Config) (*cfn.BaseMirror, error) {
 	}
 	out := &cfn.BaseMirror{
 		Set: string(c.Jobs[config.MirrorJob].Set), Cluster: m.Cluster, Image: m.Image, Architecture: m.Architecture, CPU: m.CPU, Memory: m.Memory, Disk: m.Disk, Settings: string(settings),
-		Networks: m.SourceNetworks, Ports: m.SourcePorts(), StaleHours: int(time.Duration(m.StaleAfter).Hours()), Receives: m.Receives(),
+		Networks: m.SourceNetworks, Ports: m.ServerPorts(), StaleHours: int(time.Duration(m.StaleAfter).Hours()), Receives: m.Receives(),
 	}
 	if m.Looks() {
 		out.CheckMinutes = int(time.Duration(m.CheckEvery).Minutes())
@@ -37,6 +37,10 @@ func baseMirror(c *config.Config) (*cfn.BaseMirror, error) {
 
 func baseRepository(name string, r *config.MirrorRepository) cfn.BaseMirrorRepository {
 	out := cfn.BaseMirrorRepository{Name: name, CodeCommit: r.Target.CodeCommit, Creates: r.Target.Create}
+	if name, ok := config.CodeCommitName(r.Target.URL); ok {
+		out.CodeCommit = name
+	}
+	out.PullsFrom, _ = config.CodeCommitName(r.Source.URL)
 	for _, arn := range []string{r.Source.Secret, r.Target.Secret} {
 		if arn != "" {
 			out.Secrets = append(out.Secrets, arn)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -25,6 +25,9 @@ type archiveIndex struct {
 }
 
 const archiveIndexKey = "index.json"
+
+// bundlePattern is what the bundles are called; others in the folder are not ours.
+var bundlePattern = regexp.MustCompile(`^\d{8}T\d{6}\.\d{3}Z\.bundle$`)
 
 // list returns what the newest bundle holds.
 func (a *archive) list(ctx context.Context) (Listing, error) {
@@ -56,7 +59,7 @@ func (a *archive) write(ctx context.Context, g *git, refs Refs, branch string, n
 	}
 	name := now.UTC().Format("20060102T150405.000Z") + ".bundle"
 	path := filepath.Join(g.home, name)
-	args := []string{"bundle", "create", "--quiet", path, "--all"}
+	args := []string{"bundle", "create", "--quiet", path, "--branches", "--tags"}
 	if _, ok := refs[branch]; ok {
 		args = append(args, "HEAD")
 	}
@@ -86,7 +89,7 @@ func (a *archive) thin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	objects = slices.DeleteFunc(objects, func(o object) bool { return !strings.HasSuffix(o.key, ".bundle") || strings.Contains(o.key, "/") })
+	objects = slices.DeleteFunc(objects, func(o object) bool { return !bundlePattern.MatchString(o.key) })
 	for len(objects) > a.keep {
 		if err := a.bucket.delete(ctx, objects[0].key); err != nil {
 			return err

@@ -28,6 +28,8 @@ type cache struct {
 	before []string
 	// down and up are the bytes that went through.
 	down, up int64
+	// skip says that what is there is of no use, and to be replaced.
+	skip bool
 }
 
 // manifest is what a cache holds.
@@ -56,7 +58,8 @@ func (c *cache) load(ctx context.Context, g *git) (Refs, error) {
 	var m manifest
 	var err error
 	c.etag, err = c.bucket.get(ctx, manifestKey, &m)
-	if errors.Is(err, errMissing) {
+	if errors.Is(err, errMissing) || c.skip && c.etag != "" {
+		c.before = nil
 		return nil, nil
 	}
 	if err != nil && c.etag == "" {
@@ -211,7 +214,8 @@ func (g *git) init(ctx context.Context) error {
 }
 
 // writeRefs makes refs all that the repository has, in one file: thousands of loose
-// ones cost more than the objects that they name. branch is what HEAD stands for.
+// ones cost more than the objects that they name. branch is what HEAD stands for, "" for
+// nothing.
 //
 // Source of the format: https://git-scm.com/docs/git-pack-refs, refs/packed-backend.c
 func (g *git) writeRefs(refs Refs, branch string) error {
@@ -224,7 +228,7 @@ func (g *git) writeRefs(refs Refs, branch string) error {
 		return err
 	}
 	if branch == "" {
-		return nil
+		branch = "refs/heads/-none-" // and not whatever a clone has left
 	}
 	return os.WriteFile(filepath.Join(g.dir, "HEAD"), []byte("ref: "+branch+"\n"), 0o600)
 }

@@ -83,9 +83,12 @@ func (g *git) run(ctx context.Context, c command) error {
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	stall := time.AfterFunc(g.limits.Stall, func() { stop(fmt.Errorf("%w for %s", errStalled, g.limits.Stall)) })
-	defer stall.Stop()
-	alive := func() { stall.Reset(g.limits.Stall) }
+	alive := func() {}
+	if c.remote != nil { // what works on the disk alone may be silent for long
+		stall := time.AfterFunc(g.limits.Stall, func() { stop(fmt.Errorf("%w for %s", errStalled, g.limits.Stall)) })
+		defer stall.Stop()
+		alive = func() { stall.Reset(g.limits.Stall) }
+	}
 
 	cmd := exec.CommandContext(ctx, "git", c.args...)
 	cmd.Dir = g.dir

@@ -21,7 +21,7 @@ import (
 func TestParseListing(t *testing.T) {
 	a, b := strings.Repeat("a", 40), strings.Repeat("b", 40)
 	got, err := parseListing(strings.NewReader("ref: refs/heads/main\tHEAD\n" + a + "\tHEAD\n" + a + "\trefs/heads/main\n" + b + "\trefs/tags/v1\n" + a + "\trefs/tags/v1^{}\n" + b + "\trefs/pull/1/head\n"))
-	want := Listing{Refs: Refs{"refs/heads/main": a, "refs/tags/v1": b, "refs/pull/1/head": b}, Default: "refs/heads/main"}
+	want := Listing{Refs: Refs{"refs/heads/main": a, "refs/tags/v1": b, "refs/pull/1/head": b}, Default: "refs/heads/main", Head: a}
 	if err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%v, %v", err, cmp.Diff(want, got))
 	}
@@ -85,9 +85,10 @@ func TestGuard(t *testing.T) {
 		{"beyond it", []string{"refs/heads/b1", "refs/heads/b2", "refs/heads/b3"}, 10, 20, false, "3 of the target's 10"},
 		{"the default branch", []string{"refs/heads/b0"}, 100, 100, false, "default branch"},
 		{"the default branch, if told", []string{"refs/heads/b0"}, 100, 100, true, ""},
-		{"everything", []string{"refs/heads/b1"}, 1, 99, false, "1 of the target's 1"},
+		{"everything", []string{"refs/heads/b1", "refs/heads/b2"}, 2, 99, false, "2 of the target's 2"},
+		{"one by itself", []string{"refs/heads/b1"}, 2, 1, false, ""},
 	} {
-		err := guard(Difference{Delete: tt.delete}, replica(tt.of), "refs/heads/b0", tt.limit, tt.deleteDefault)
+		err := guard(Difference{Delete: tt.delete}, replica(tt.of), []string{"refs/heads/b0"}, tt.limit, tt.deleteDefault)
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 		}

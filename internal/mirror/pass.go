@@ -7,11 +7,13 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -36,15 +38,24 @@ type pass struct {
 	archive        *archive
 	bundle         string // ETag of the source's bundle
 	prune          bool
-	from, to       Listing
-	want, have     Refs
-	held           Refs // of want, those whose objects the repository has
-	diff           Difference
+	// last is the record of the last success, lastTag its ETag.
+	last    Record
+	lastTag string
+	// kept is why refs that are gone from the source were not deleted, nil if they were.
+	kept       error
+	from, to   Listing
+	want, have Refs
+	held       Refs // of want, those whose objects the repository has
+	diff       Difference
 }
 
 // run compares, and brings over what differs.
 func (p *pass) run(ctx context.Context) error {
 	if err := p.open(ctx); err != nil {
+		return err
+	}
+	var err error
+	if p.last, p.lastTag, err = readRecord(ctx, p.state); err != nil {
 		return err
 	}
 	if p.source == nil {
@@ -59,7 +70,7 @@ func (p *pass) run(ctx context.Context) error {
 	if p.DryRun {
 		return p.tell()
 	}
-	if p.diff.Empty() {
+	if p.diff.Empty() && !p.unseen() {
 		return p.finish(ctx, Unchanged)
 	}
 	held := &lock{bucket: p.state, now: p.Now, owner: p.Owner, holds: p.Limits.Lock}
@@ -69,11 +80,20 @@ func (p *pass) run(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	err := p.bring(ctx)
+	err = p.bring(ctx)
 	// The lock is given up even if the run was interrupted.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return errors.Join(err, held.release(bounded))
+	if err := held.release(bounded); err != nil {
+		p.log.Warn("the lock was not given up: it expires by itself", zap.Error(err))
+	}
+	return err
+}
+
+// unseen says whether what was mirrored before has still to be looked through for
+// pointers of LFS, since that is wanted now and was not then.
+func (p *pass) unseen() bool {
+	return !p.last.At.IsZero() && p.last.LFS == config.LFSIgnore && p.c.LFS != config.LFSIgnore
 }
 
 // open finds out how source and target are reached.
@@ -89,6 +109,7 @@ func (p *pass) open(ctx context.Context) (err error) {
 		return err
 	}
 	bucket, prefix, _ := config.S3Place(p.c.Target.Archive)
+	p.prune = true // a bundle holds what the source holds; earlier ones hold what is gone
 	p.archive = &archive{NewBucket(p.S3, bucket, prefix+"/"), p.c.Target.Keep}
 	return nil
 }
@@ -106,12 +127,8 @@ func (p *pass) sameBundle(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	p.bundle = etag
-	last, err := ReadRecord(ctx, p.state)
-	if err != nil {
-		return false, err
-	}
-	if last.Bundle == etag && !p.DryRun {
-		p.from = Listing{Refs: last.Refs, Default: last.Default}
+	if p.last.Bundle == etag && slices.Equal(p.last.Scope, p.c.Refs) && !p.unseen() && !p.DryRun {
+		p.from = Listing{Refs: p.last.Refs, Default: p.last.Default}
 		if err := p.listTarget(ctx); err != nil {
 			return false, err
 		}
@@ -209,27 +226,32 @@ func (p *pass) differ() {
 	p.want, p.have = p.scope.Of(p.from.Refs), p.scope.Of(p.to.Refs)
 	p.diff = Compare(p.want, p.have)
 	p.rep.Refs = len(p.want)
-	if !p.prune {
+	p.rep.Kept, p.kept = 0, nil
+	if p.prune {
+		p.kept = guard(p.diff, p.have, p.to.defaults(), p.c.PruneLimit, p.c.PruneDefault)
+	}
+	if !p.prune || p.kept != nil {
 		p.rep.Kept, p.diff.Delete = len(p.diff.Delete), nil
 	}
 }
 
-// check refuses what the target would refuse, and deletions that go too far.
+// check refuses what the target would refuse, and a source that is suddenly empty.
+// Deletions that go too far are left out, and fail the run when all else is done.
 func (p *pass) check() error {
-	if err := guard(p.diff, p.have, p.to.Default, p.c.PruneLimit, p.c.PruneDefault); err != nil {
-		return err
+	if len(p.from.Refs) == 0 && len(p.last.Refs) > 0 {
+		return &refusal{what: fmt.Sprintf("the source shows no refs at all; it held %d", len(p.last.Refs)), hint: "look whether it is the right one, and whether the credentials may still read it; nothing was changed"}
 	}
-	if p.archive != nil {
-		return nil
+	if p.archive != nil && p.kept != nil {
+		return p.kept // a bundle is all or nothing
 	}
 	var bad []string
 	for _, name := range p.diff.Create {
-		if why := badName(name); why != "" && p.c.Target.CodeCommit != "" {
-			bad = append(bad, fmt.Sprintf("%s (%s)", name, why))
+		if why := badName(name); why != "" && (p.c.Target.CodeCommit != "" || !utf8.ValidString(name)) {
+			bad = append(bad, fmt.Sprintf("%q (%s)", name, why))
 		}
 	}
 	if len(bad) > 0 {
-		return &refusal{what: "CodeCommit does not take these names: " + names(bad), hint: "rename them at the source, or leave them out by refs: [\"!" + strings.Fields(bad[0])[0] + "\"]; nothing was pushed"}
+		return &refusal{what: "these names cannot be mirrored: " + names(bad), hint: "rename them at the source, or leave them out by refs, as !refs/heads/NAME; nothing was pushed"}
 	}
 	return nil
 }
@@ -254,21 +276,65 @@ func (p *pass) bring(ctx context.Context) error {
 			return p.finish(ctx, Unchanged)
 		}
 	}
-	last, err := ReadRecord(ctx, p.state)
+	store := &cache{bucket: p.state.in("cache")}
+	err := p.carry(ctx, store)
+	if why := p.doubt(ctx, err); why != "" {
+		// The cache may lack what its manifest says it holds.
+		p.log.Warn("the cache is tried without", zap.String("why", why))
+		p.rep.Cache, p.rep.Diverged, store.skip = "rebuilt: "+why, nil, true
+		if err = errors.Join(os.RemoveAll(p.git.dir), os.Mkdir(p.git.dir, 0o700)); err == nil {
+			err = p.compare(ctx)
+		}
+		if err == nil {
+			err = p.carry(ctx, store)
+		}
+	}
 	if err != nil {
 		return err
 	}
+	if err := p.step("verify", func() error { return p.verify(ctx) }); err != nil {
+		return err
+	}
+	p.lag(ctx)
+	return nil
+}
+
+// doubt returns why a failure may come from an incomplete cache, "" if it does not:
+// git misses objects of its own, or refs have diverged in a repository that is not
+// whole.
+func (p *pass) doubt(ctx context.Context, err error) string {
+	if err == nil || p.rep.Cache != "used" || ctx.Err() != nil {
+		return ""
+	}
+	var g *gitError
+	if errors.As(err, &g) && missingObjects.MatchString(g.text) {
+		return g.Error()
+	}
+	if len(p.rep.Diverged) == 0 {
+		return ""
+	}
+	walk := command{args: []string{"rev-list", "--objects", "--quiet", "--stdin"}, stdin: revisions(slices.Sorted(maps.Values(p.held)), nil)}
+	if p.git.run(ctx, walk) != nil && ctx.Err() == nil {
+		return "it is not whole"
+	}
+	return ""
+}
+
+// missingObjects is what git says when a repository is not whole.
+var missingObjects = regexp.MustCompile(`(?i)could not read|unable to read|missing (blob|tree|commit|object)|bad (object|tree|blob)|did not send all necessary objects|unresolved deltas|invalid index-pack|failed to traverse|index-pack failed`)
+
+// carry fetches, inspects and pushes, and saves the cache meanwhile.
+func (p *pass) carry(ctx context.Context, store *cache) error {
 	if err := p.git.init(ctx); err != nil {
 		return err
 	}
-	store := &cache{bucket: p.state.in("cache")}
 	if err := p.step("fetch", func() error { return p.gather(ctx, store) }); err != nil {
 		return err
 	}
 	if err := p.step("inspect", func() error { return p.inspect(ctx) }); err != nil {
 		return err
 	}
-	p.lag(ctx, last)
+	var err error
 	var saving sync.WaitGroup
 	var unsaved error
 	saving.Go(func() { unsaved = p.step("save", func() error { return p.saveCache(ctx, store) }) })
@@ -280,13 +346,10 @@ func (p *pass) bring(ctx context.Context) error {
 	}
 	saving.Wait()
 	p.rep.Bytes.CacheDown, p.rep.Bytes.CacheUp = store.down, store.up
-	if err != nil {
-		return err
-	}
 	if unsaved != nil {
 		p.log.Warn("the cache was not saved: the next run fetches more", zap.Error(unsaved))
 	}
-	return p.step("verify", func() error { return p.verify(ctx) })
+	return err
 }
 
 // step does one step and notes how long it took.
@@ -315,6 +378,7 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 		return err
 	case cached != nil:
 		p.rep.Cache = "used"
+	case store.skip:
 	default:
 		p.rep.Cache = "empty"
 	}
@@ -388,7 +452,7 @@ func (p *pass) settle(ctx context.Context) error {
 // lacking returns the objects of the difference's refs that are not there.
 func (p *pass) lacking(ctx context.Context) ([]string, error) {
 	refs := append(slices.Clone(p.diff.Create), p.diff.Update...)
-	if p.archive != nil {
+	if p.archive != nil || p.unseen() {
 		refs = sortedNames(p.want) // a bundle holds them all
 	}
 	if len(refs) == 0 {
@@ -420,10 +484,14 @@ func (p *pass) inspect(ctx context.Context) error {
 	for _, name := range append(slices.Clone(p.diff.Create), p.diff.Update...) {
 		want = append(want, p.want[name])
 	}
+	have := slices.Sorted(maps.Values(p.to.Refs))
+	if p.unseen() {
+		want, have = slices.Sorted(maps.Values(p.want)), nil
+	}
 	if len(want) == 0 || p.target == nil && p.c.LFS == config.LFSIgnore {
 		return nil
 	}
-	found, err := p.git.scan(ctx, want, slices.Sorted(maps.Values(p.to.Refs)), maxBlob)
+	found, err := p.git.scan(ctx, want, have, maxBlob)
 	if err != nil {
 		return fmt.Errorf("look through the new objects: %w", err)
 	}
@@ -452,13 +520,13 @@ func (p *pass) inspect(ctx context.Context) error {
 
 // lag works out how long the oldest change has waited: since it was reported, or since
 // it was committed, but not since before the last success.
-func (p *pass) lag(ctx context.Context, last Record) {
-	if last.At.IsZero() {
+func (p *pass) lag(ctx context.Context) {
+	if p.last.At.IsZero() {
 		return
 	}
 	since := p.Reported[p.name]
 	if since.IsZero() {
-		refs := append(slices.Clone(p.diff.Create), p.diff.Update...)
+		refs := append(slices.Clone(p.rep.Created), p.rep.Updated...)
 		args := []string{"log", "--no-walk", "--format=%ct", "--end-of-options"}
 		for _, name := range refs[:min(len(refs), 1000)] {
 			args = append(args, p.want[name])
@@ -471,8 +539,8 @@ func (p *pass) lag(ctx context.Context, last Record) {
 			}
 		}
 	}
-	if since.Before(last.At) {
-		since = last.At
+	if since.Before(p.last.At) {
+		since = p.last.At
 	}
 	p.rep.LagSeconds = max(0, p.Now().Sub(since).Seconds())
 }
@@ -483,7 +551,7 @@ func (p *pass) saveCache(ctx context.Context, store *cache) error {
 	if err != nil {
 		return err
 	}
-	if len(packs) > maxPacks && p.archive == nil {
+	if len(packs) > maxPacks {
 		// A push that reads the old packs meanwhile has them open, or finds the new ones.
 		if err := p.git.repack(ctx); err != nil {
 			return err
@@ -561,9 +629,14 @@ func (p *pass) verify(ctx context.Context) error {
 	return p.finish(ctx, Mirrored)
 }
 
-// finish writes the record of a success.
+// finish writes the record of a success. One that another run has written meanwhile is
+// newer, and stays.
 func (p *pass) finish(ctx context.Context, s Status) error {
-	if err := writeRecord(ctx, p.state, Record{Refs: p.want, Default: p.from.Default, At: p.Now().UTC(), Bundle: p.bundle}); err != nil {
+	if p.kept != nil {
+		return p.kept // all else is done
+	}
+	_, err := p.state.put(ctx, recordKey, Record{Refs: p.want, Default: p.from.Default, At: p.Now().UTC(), Scope: p.c.Refs, LFS: p.c.LFS, Bundle: p.bundle}, p.lastTag)
+	if err != nil && !errors.Is(err, errChanged) {
 		return err
 	}
 	p.rep.Status = s

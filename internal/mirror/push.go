@@ -31,7 +31,12 @@ type pushed struct {
 func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs, first string, force bool) (pushed, error) {
 	out := pushed{rejected: map[string]string{}}
 	set := append(slices.Clone(d.Create), d.Update...)
-	if i := slices.Index(set, first); len(have) == 0 && i > 0 {
+	blocking, others := inTheWay(d)
+	if err := g.overwrite(ctx, r, blocking, nil, have, &out); err != nil {
+		return out, err
+	}
+	d.Delete = others
+	if i := slices.Index(set, first); len(have) == 0 && i >= 0 && len(set) > 1 {
 		if err := g.pushSome(ctx, r, set[i:i+1], want, &out); err != nil {
 			return out, err
 		}
@@ -41,9 +46,6 @@ func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs
 		if err := g.pushSome(ctx, r, chunk, want, &out); err != nil {
 			return out, err
 		}
-	}
-	if err := g.overwrite(ctx, r, d.Delete, nil, have, &out); err != nil {
-		return out, err
 	}
 	if over := out.diverged; force && len(over) > 0 {
 		out.diverged = nil
@@ -56,7 +58,25 @@ func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs
 			}
 		}
 	}
-	return out, nil
+	if len(out.diverged)+len(out.rejected) > 0 {
+		return out, nil // what is gone from the source may be there by another name, which was not taken
+	}
+	return out, g.overwrite(ctx, r, d.Delete, nil, have, &out)
+}
+
+// inTheWay parts the deletions of d into those of refs that a new one needs as its
+// folder, or lies in, and the others: git keeps no a beside a/b.
+func inTheWay(d Difference) (blocking, others []string) {
+	for _, old := range d.Delete {
+		if slices.ContainsFunc(d.Create, func(name string) bool {
+			return strings.HasPrefix(name, old+"/") || strings.HasPrefix(old, name+"/")
+		}) {
+			blocking = append(blocking, old)
+		} else {
+			others = append(others, old)
+		}
+	}
+	return blocking, others
 }
 
 // pushSome pushes refs to where they are created or descend from what is there. They
@@ -162,6 +182,9 @@ func (p *pushed) read(report []byte) (rejected bool) {
 			continue
 		}
 		_, name, _ := strings.Cut(parts[1], ":")
+		if parts[0] == "=" {
+			continue // as it was
+		}
 		if parts[0] != "!" {
 			p.done = append(p.done, name)
 			continue

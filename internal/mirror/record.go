@@ -14,6 +14,9 @@ type Record struct {
 	Default string `json:"default,omitempty"`
 	// At is when replica and source were last known to be the same.
 	At time.Time `json:"at"`
+	// Scope and LFS are the settings that it was made with.
+	Scope []string `json:"scope,omitempty"`
+	LFS   string   `json:"lfs,omitempty"`
 	// Bundle is the ETag of the bundle that was the source, "" for a git server.
 	Bundle string `json:"bundle,omitempty"`
 }
@@ -26,17 +29,28 @@ func In(b *Bucket, repository string) *Bucket { return b.in(repository) }
 // ReadRecord reads the record of a repository; that of a repository which was never
 // mirrored is empty.
 func ReadRecord(ctx context.Context, b *Bucket) (Record, error) {
-	var r Record
-	_, err := b.get(ctx, recordKey, &r)
-	if errors.Is(err, errMissing) {
-		return Record{}, nil
-	}
+	r, _, err := readRecord(ctx, b)
 	return r, err
 }
 
-func writeRecord(ctx context.Context, b *Bucket, r Record) error {
-	_, err := b.put(ctx, recordKey, r, anything)
-	return err
+// readRecord reads the record with its ETag, "" if there is none. One that cannot be
+// read is as none: the next success replaces it.
+func readRecord(ctx context.Context, b *Bucket) (r Record, etag string, err error) {
+	etag, err = b.get(ctx, recordKey, &r)
+	if errors.Is(err, errMissing) || err != nil && etag != "" {
+		return Record{}, etag, nil
+	}
+	return r, etag, err
+}
+
+// Busy says whether a run is at work on a repository.
+func Busy(ctx context.Context, b *Bucket, now time.Time) (bool, error) {
+	var held claim
+	_, err := b.get(ctx, lockKey, &held)
+	if errors.Is(err, errMissing) {
+		return false, nil
+	}
+	return held.Expires.After(now), err
 }
 
 const reportKey = "report.json"

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Refs are the refs of a repository: object id by full name.
@@ -18,8 +19,24 @@ type Refs map[string]string
 // Listing is what a repository shows of itself.
 type Listing struct {
 	Refs Refs
-	// Default is the branch that HEAD stands for, "" if none.
-	Default string
+	// Default is the branch that HEAD stands for, "" if it is not shown; Head is the
+	// object that HEAD stands for, "" if none.
+	Default, Head string
+}
+
+// defaults returns the branches that may be the default one: where the server does not
+// say which it is, all that stand where HEAD does.
+func (l Listing) defaults() []string {
+	if l.Default != "" {
+		return []string{l.Default}
+	}
+	var out []string
+	for name, id := range l.Refs {
+		if id == l.Head && strings.HasPrefix(name, "refs/heads/") {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // list reads the refs of a repository.
@@ -42,7 +59,9 @@ func parseListing(in io.Reader) (Listing, error) {
 			return l, fmt.Errorf("read refs: %q is no line of git ls-remote", lines.Text())
 		case symbolic && name == "HEAD":
 			l.Default = target
-		case symbolic, name == "HEAD", strings.HasSuffix(name, "^{}"):
+		case name == "HEAD":
+			l.Head = value
+		case symbolic, strings.HasSuffix(name, "^{}"):
 		case !idPattern.MatchString(value):
 			return l, fmt.Errorf("read refs: %q is no object id of SHA-1, which is all that CodeCommit knows", value)
 		default:
@@ -150,18 +169,22 @@ func Compare(source, replica Refs) Difference {
 	return d
 }
 
-// guard returns an error if the deletions of d go too far.
-func guard(d Difference, replica Refs, defaultBranch string, limit int, deleteDefault bool) error {
+// guard returns an error if the deletions of d go too far: beyond limit per cent, or,
+// unless it is allowed, to a branch that may be the default one. One ref by itself is
+// never too many.
+func guard(d Difference, replica Refs, defaults []string, limit int, deleteDefault bool) error {
 	if len(d.Delete) == 0 {
 		return nil
 	}
-	if !deleteDefault && slices.Contains(d.Delete, defaultBranch) {
-		return &refusal{what: fmt.Sprintf("the source no longer has %s, the default branch of the target", defaultBranch),
-			hint: "make another branch the default one at the target, or set pruneDefault: true; nothing was changed"}
+	for _, name := range defaults {
+		if !deleteDefault && slices.Contains(d.Delete, name) {
+			return &refusal{what: fmt.Sprintf("the source no longer has %s, the default branch of the target", name),
+				hint: "make another branch the default one at the target, or set pruneDefault: true; nothing was deleted"}
+		}
 	}
-	if len(d.Delete)*100 > limit*len(replica) {
+	if len(d.Delete) > 1 && len(d.Delete)*100 > limit*len(replica) {
 		return &refusal{what: fmt.Sprintf("%d of the target's %d refs are gone from the source, more than %d %%", len(d.Delete), len(replica), limit),
-			hint: "look whether the source is the right one, and raise pruneLimit if it is; nothing was changed"}
+			hint: "look whether the source is the right one, and raise pruneLimit if it is; nothing was deleted"}
 	}
 	return nil
 }
@@ -186,6 +209,8 @@ const maxRefsAPush, maxNamesAPush = 4000, 1000
 func badName(ref string) string {
 	name := strings.TrimPrefix(strings.TrimPrefix(ref, "refs/heads/"), "refs/tags/")
 	switch {
+	case !utf8.ValidString(name):
+		return "it is not UTF-8"
 	case len([]rune(name)) > 256:
 		return "it is longer than 256 characters"
 	case idPattern.MatchString(name):
