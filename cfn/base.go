@@ -151,7 +151,9 @@ func (b Base) JSON() ([]byte, error) {
 	b.names = NamesOf(b.Name, b.Region)
 	r := object{}
 	b.addStore(r)
-	b.addRoles(r)
+	if err := b.addRoles(r); err != nil {
+		return nil, err
+	}
 	b.addFunctions(r)
 	b.addRules(r)
 	for _, s := range b.Sets {
@@ -285,7 +287,7 @@ func (b Base) addStore(r object) {
 	}
 }
 
-func (b Base) addRoles(r object) {
+func (b Base) addRoles(r object) error {
 	for _, x := range []struct {
 		id, name, service string
 		role              Role
@@ -299,8 +301,11 @@ func (b Base) addRoles(r object) {
 		{"WebhookRole", b.names.WebhookRole, "lambda", WebhookRole, nil},
 		{"TimerRole", b.names.TimerRole, "scheduler", TimerRole, object{"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")}, "ArnEquals": object{"aws:SourceArn": sub(arn("scheduler", "schedule-group/"+b.names.ScheduleGroup))}}},
 	} {
-		policy := b.policyOf(x.role)
-		if policy == nil {
+		policies, err := b.policiesOf(x.role)
+		if err != nil {
+			return err
+		}
+		if policies == nil {
 			continue // it has nothing to do
 		}
 		trust := object{"Effect": "Allow", "Principal": object{"Service": x.service + ".amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -312,10 +317,19 @@ func (b Base) addRoles(r object) {
 			"Description":              "Drawbridge " + b.Name + ": " + string(x.role),
 			"AssumeRolePolicyDocument": object{"Version": "2012-10-17", "Statement": []any{trust}},
 			"PermissionsBoundary":      optional("HasBoundary", ParameterBoundary),
-			"Policies":                 []any{object{"PolicyName": "drawbridge", "PolicyDocument": policy}},
+		}
+		if len(policies) == 1 {
+			p["Policies"] = []any{object{"PolicyName": "drawbridge", "PolicyDocument": policies[0]}}
+		} else {
+			for n, document := range policies {
+				r[fmt.Sprintf("%sPolicy%d", x.id, n+1)] = resource("AWS::IAM::ManagedPolicy", object{
+					"Description": fmt.Sprintf("Drawbridge %s: %s, part %d of %d", b.Name, x.role, n+1, len(policies)), "Roles": []any{ref(x.id)}, "PolicyDocument": document,
+				})
+			}
 		}
 		r[x.id] = resource("AWS::IAM::Role", p)
 	}
+	return nil
 }
 
 func (b Base) addFunctions(r object) {

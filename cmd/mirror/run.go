@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -165,18 +166,40 @@ func (c *runCmd) runner(ctx context.Context, s streams, m *config.Mirror) (*mirr
 	limits.Transfer, limits.Stall, limits.Attempts, limits.Pause, limits.Lock = c.Timeout, c.Stall, max(1, c.Attempts), c.Pause, c.Lock
 	return &mirror.Runner{
 		Config: m, Region: conf.Region, Endpoint: codeCommitEndpoint(), State: mirror.NewBucket(objects, bucket, prefix+"/"), S3: objects,
-		Secrets: secretsmanager.NewFromConfig(conf), CodeCommit: codecommit.NewFromConfig(conf), Program: program, Work: c.Work, Owner: owner(),
+		Secrets: secretsmanager.NewFromConfig(conf), CodeCommit: codecommit.NewFromConfig(conf), Program: program, Work: c.Work, Owner: owner(ctx),
 		Limits: limits, DryRun: c.DryRun, Log: newLog(s), Now: time.Now,
 	}, nil
 }
 
 // owner names this run: by its task if it is one.
-func owner() string {
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4-fargate.html
+func owner(ctx context.Context) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return cmp.Or(os.Getenv("ECS_TASK_ARN"), fmt.Sprintf("%s/%d", host, os.Getpid()))
+	name := fmt.Sprintf("%s/%d", host, os.Getpid())
+	address := os.Getenv("ECS_CONTAINER_METADATA_URI_V4")
+	if address == "" {
+		return name
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/task", nil)
+	if err != nil {
+		return name
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return name // a name for people alone
+	}
+	defer res.Body.Close()
+	var task struct{ TaskARN string }
+	if json.NewDecoder(res.Body).Decode(&task) != nil {
+		return name
+	}
+	return cmp.Or(task.TaskARN, name)
 }
 
 func newLog(s streams) *zap.Logger {

@@ -35,6 +35,7 @@ func init() { // a variable's initialiser would refer to itself: creations look 
 		"AWS::Events::Rule":               {create: createRuleResource, remove: removeRuleResource, update: updateRuleResource, createOnly: []string{"Name"}},
 		"AWS::Scheduler::ScheduleGroup":   {create: createScheduleGroupResource, remove: removeScheduleGroupResource, createOnly: []string{"Name"}},
 		"AWS::CloudWatch::Alarm":          {create: createPlainResource, remove: removeNothing, createOnly: []string{"AlarmName"}},
+		"AWS::IAM::ManagedPolicy":         {create: createManagedPolicy, remove: removeNothing, createOnly: []string{"Description", "ManagedPolicyName"}},
 		"AWS::S3::Bucket":                 {create: createBucketResource, remove: removeBucketResource, createOnly: []string{"BucketName"}},
 		"AWS::S3::BucketPolicy":           {create: createPlainResource, remove: removeNothing, createOnly: []string{"Bucket"}},
 		"AWS::ECR::Repository":            {create: createImagesResource, remove: removeImagesResource, createOnly: []string{"RepositoryName"}},

@@ -122,3 +122,29 @@ func createURLResource(s *Sim, _ *stack, r *resource, finish func(error)) error 
 	s.soon(finish)
 	return nil
 }
+
+// The lengths that IAM takes, in characters without blanks.
+//
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+const maxInlinePolicies, maxManagedPolicy = 10240, 6144
+
+// createManagedPolicy makes a managed policy and attaches it to its roles.
+func createManagedPolicy(s *Sim, st *stack, r *resource, finish func(error)) error {
+	body, err := json.Marshal(r.properties["PolicyDocument"])
+	if err != nil {
+		return err
+	}
+	if len(body) > maxManagedPolicy {
+		return errf("LimitExceeded", "Cannot exceed quota for PolicySize: %d", maxManagedPolicy)
+	}
+	r.physical = "arn:aws:iam::" + s.options.Account + ":policy/" + st.name + "-" + r.logical + "-" + s.digest(st.id+r.logical, 12)
+	for _, name := range list(r.properties, "Roles") {
+		role := s.role(name)
+		if role == nil {
+			return noRole(name)
+		}
+		role.policies[r.physical] = string(body)
+	}
+	s.soon(finish)
+	return nil
+}

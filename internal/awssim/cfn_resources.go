@@ -250,10 +250,14 @@ func updateRoleResource(s *Sim, _ *stack, r *resource) error {
 	}
 	role.trust, role.policies = string(trust), map[string]string{}
 	role.boundary = text(r.properties, "PermissionsBoundary")
+	whole := 0
 	for _, p := range objects(r.properties, "Policies") {
 		body, err := json.Marshal(p["PolicyDocument"])
 		if err != nil {
 			return err
+		}
+		if whole += len(body); whole > maxInlinePolicies {
+			return errf("LimitExceeded", "Maximum policy size of %d bytes exceeded for role %s", maxInlinePolicies, role.name)
 		}
 		role.policies[text(p, "PolicyName")] = string(body)
 	}

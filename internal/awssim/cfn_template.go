@@ -68,6 +68,14 @@ func parseTemplate(body string) (*template, error) {
 			return nil, invalid("Invalid template property or properties [%s]", k)
 		}
 	}
+	// Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/resources-section-structure.html
+	if resources, ok := top["Resources"].(map[string]any); ok {
+		for id := range resources {
+			if !logicalID.MatchString(id) {
+				return nil, invalid("Template format error: Resource name %s is non alphanumeric.", id)
+			}
+		}
+	}
 	t.readParameters(top["Parameters"])
 	if err := t.readResources(top["Resources"]); err != nil {
 		return nil, err
@@ -81,6 +89,9 @@ func parseTemplate(body string) (*template, error) {
 	}
 	return t, t.checkReferences()
 }
+
+// logicalID is what the id of a resource may be.
+var logicalID = regexp.MustCompile(`^[A-Za-z0-9]+$`)
 
 // nullIn returns the path of the first null in v, or "".
 func nullIn(v any, path string) string {

@@ -152,7 +152,7 @@ func (s *Sim) runImage(t *task, command string, env map[string]string) {
 	}
 	cmd := exec.CommandContext(s.ctx, "sh", args...)
 	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "AWS_REGION="+s.options.Region, "AWS_ENDPOINT_URL=http://"+s.address,
-		"AWS_ACCESS_KEY_ID="+s.taskKey(t), "AWS_SECRET_ACCESS_KEY="+s.taskSecret(t), "AWS_SESSION_TOKEN="+taskToken, "ECS_TASK_ARN="+t.arn)
+		"AWS_ACCESS_KEY_ID="+s.taskKey(t), "AWS_SECRET_ACCESS_KEY="+s.taskSecret(t), "AWS_SESSION_TOKEN="+taskToken)
 	for _, k := range sortedKeys(env) {
 		cmd.Env = append(cmd.Env, k+"="+env[k])
 	}

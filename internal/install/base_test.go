@@ -129,6 +129,47 @@ func TestBaseTemplateGoldenFiles(t *testing.T) {
 	}
 }
 
+// TestManyRepositories deploys a mirror of many, whose names are as odd as they may be,
+// into the sandbox: within IAM's limits, with every right and every alarm.
+func TestManyRepositories(t *testing.T) {
+	text := func(n int) string {
+		var out strings.Builder
+		out.WriteString("ecsCluster: c\nsets:\n  main: {subnets: [subnet-0a1b2c3d4e5f60001], services: auto}\nmirror:\n  set: main\n  repositories:\n")
+		for i := range n {
+			for _, name := range []string{"my_app.%d", "my-app-%d", "MyApp%d"} {
+				name = fmt.Sprintf(name, i)
+				fmt.Fprintf(&out, "    %s:\n      source: {url: https://git.corp.example/%s.git, secret: \"arn:aws:secretsmanager:us-east-1:123456789012:secret:mirror/%s-AbCdEf\"}\n      target: {codecommit: %s, create: true}\n", name, name, name, name)
+			}
+		}
+		return out.String()
+	}
+	b := base(t, text(33))
+	body, err := b.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sim := awssim.New(awssim.Options{})
+	defer sim.Close()
+	c, err := config.Parse("drawbridge.yaml", []byte(text(33)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sandbox.Install(sim, c, sandbox.Functions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"my_app.7", "my-app-32", "MyApp0"} {
+		if n := strings.Count(string(body), ":codecommit:${AWS::Region}:${AWS::AccountId}:"+want+`"`); n != 2 {
+			t.Errorf("%s is in %d statements, want two: pull and push, and create", want, n)
+		}
+	}
+	if n := strings.Count(string(body), "MirrorInSync"); n != 99 {
+		t.Errorf("%d alarms, want one for each of 99 repositories", n)
+	}
+	if _, err := base(t, text(80)).JSON(); err == nil || !strings.Contains(err.Error(), "split the repositories") && !strings.Contains(err.Error(), "has room for") {
+		t.Errorf("240 repositories: %v", err)
+	}
+}
+
 func TestObserveHasNoRightToAct(t *testing.T) {
 	b := base(t, strings.Replace(everything, "mode: active", "mode: observe", 1))
 	for _, s := range b.Permissions() {

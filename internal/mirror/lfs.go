@@ -25,18 +25,20 @@ type lfsSource struct {
 	address            string
 	username, password string
 	client             *http.Client
+	// stall is how long a server may show no sign of life.
+	stall time.Duration
 }
 
 // lfsBatch is how many objects are asked for at once.
 const lfsBatch = 100
 
 // newLFS returns the LFS server of a source.
-func (r *remotes) newLFS(ctx context.Context, address, arn string) (*lfsSource, error) {
+func (r *remotes) newLFS(ctx context.Context, address, arn string, stall time.Duration) (*lfsSource, error) {
 	base := strings.TrimSuffix(address, "/")
 	if !strings.HasSuffix(base, ".git") {
 		base += ".git"
 	}
-	out := &lfsSource{address: base + "/info/lfs"}
+	out := &lfsSource{address: base + "/info/lfs", stall: stall}
 	settings := &tls.Config{MinVersion: tls.VersionTLS12}
 	if arn != "" {
 		s, err := ReadSecret(ctx, r.secrets, arn)
@@ -177,7 +179,7 @@ func (l *lfsSource) copyOne(ctx context.Context, to *Bucket, o lfsObject) error 
 	for k, v := range o.Actions.Download.Header {
 		req.Header.Set(k, v)
 	}
-	if home, err := url.Parse(l.address); err == nil && home.Host == href.Host && req.Header.Get("Authorization") == "" && l.password != "" {
+	if home, err := url.Parse(l.address); err == nil && home.Host == href.Host && home.Scheme == href.Scheme && req.Header.Get("Authorization") == "" && l.password != "" {
 		req.SetBasicAuth(l.username, l.password)
 	}
 	return l.do(req, "get LFS object "+o.OID, func(r io.Reader) error {
@@ -187,15 +189,56 @@ func (l *lfsSource) copyOne(ctx context.Context, to *Bucket, o lfsObject) error 
 
 // do sends a request; its failures are of the classes that git's are.
 func (l *lfsSource) do(req *http.Request, what string, read func(io.Reader) error) error {
-	res, err := l.client.Do(req)
+	ctx, stop := context.WithCancelCause(req.Context())
+	defer stop(nil)
+	idle := time.AfterFunc(l.stall, func() { stop(fmt.Errorf("%w for %s", errStalled, l.stall)) })
+	defer idle.Stop()
+	res, err := l.client.Do(req.WithContext(ctx))
 	if err != nil {
-		return &gitError{verb: "lfs", class: passing, cause: fmt.Errorf("%s: %w", what, plain(err)), hint: "the network or the server failed; the next run goes on"}
+		return lfsError(ctx, what, err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusOK {
-		return read(res.Body)
+		body := &lively{r: res.Body, alive: func() { idle.Reset(l.stall) }}
+		err := read(body)
+		if body.err != nil {
+			return lfsError(ctx, what, body.err)
+		}
+		return err
 	}
 	return classify("lfs", fmt.Errorf("%s: %s", what, res.Status), fmt.Sprintf("HTTP %d", res.StatusCode))
+}
+
+// lfsError is a failure of the network, or a server that is not who it should be.
+func lfsError(ctx context.Context, what string, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
+		err = cause
+	}
+	e := &gitError{verb: "lfs", class: passing, cause: fmt.Errorf("%s: %w", what, plain(err)), hint: "the network or the server failed; the next run goes on"}
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		e.class, e.hint = unsafe, "the server's certificate is not trusted; put the certificate of its authority into the secret under ca"
+	}
+	if errors.Is(err, context.Canceled) {
+		e.class = broken
+	}
+	return e
+}
+
+// lively tells that something was read, and keeps the error that ended it early.
+type lively struct {
+	r     io.Reader
+	alive func()
+	err   error
+}
+
+func (l *lively) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	l.alive()
+	if err != nil && !errors.Is(err, io.EOF) {
+		l.err = err
+	}
+	return n, err
 }
 
 // plain takes the address out of an error of package http: it may be signed.

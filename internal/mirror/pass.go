@@ -507,7 +507,7 @@ func (p *pass) inspect(ctx context.Context) error {
 	if !ok {
 		return found.lfs()
 	}
-	source, err := p.remotes.newLFS(ctx, p.c.Source.URL, p.c.Source.Secret)
+	source, err := p.remotes.newLFS(ctx, p.c.Source.URL, p.c.Source.Secret, p.Limits.Stall)
 	if err != nil {
 		return err
 	}

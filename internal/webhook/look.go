@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5"
@@ -24,18 +25,33 @@ import (
 	"drawbridge/internal/mirror"
 )
 
+// looksAtOnce is how many sources are looked at at the same time.
+const looksAtOnce = 8
+
 // look compares the sources that can be seen from outside the VPC with the records
 // of their replicas, and asks for runs where they differ.
 func (r *Receiver) look(ctx context.Context) error {
-	var problems []error
-	for _, name := range sorted(r.Mirror.Repositories) {
-		if repository := r.Mirror.Repositories[name]; repository.Visible {
+	names := sorted(r.Mirror.Repositories)
+	problems := make([]error, len(names))
+	var all sync.WaitGroup
+	slots := make(chan struct{}, looksAtOnce)
+	for i, name := range names {
+		repository := r.Mirror.Repositories[name]
+		if !repository.Visible {
+			continue
+		}
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(ctx, lookFor) // a source that does not answer keeps nobody up
+			defer cancel()
 			if err := r.lookAt(ctx, name, repository); err != nil {
 				r.Log.Error("look failed", zap.String("repository", name), zap.Error(err))
-				problems = append(problems, fmt.Errorf("look at %s: %w", name, err))
+				problems[i] = fmt.Errorf("look at %s: %w", name, err)
 			}
-		}
+		})
 	}
+	all.Wait()
 	return errors.Join(problems...)
 }
 
@@ -55,11 +71,13 @@ func (r *Receiver) lookAt(ctx context.Context, name string, repository *config.M
 		d.Delete = nil
 	}
 	if d.Empty() && !held.At.IsZero() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		return mirror.WriteMetrics(r.Metrics, cfn.Namespace, r.Installation, name, r.Now(), emf.Metric{Name: mirror.MetricInSync, Unit: "Count", Value: 1})
 	}
-	// One state of the source asks once a day: a mirror that fails upon it would
-	// otherwise raise its endpoints every time.
-	id := fmt.Sprintf("look-%s-%s-%s", name, digest(want), r.Now().UTC().Format(time.DateOnly))
+	// One state of the source asks once a day, unless the mirror has succeeded since: one
+	// that fails upon it would otherwise raise its endpoints every time.
+	id := fmt.Sprintf("look-%s-%s-%s-%d", name, digest(want), r.Now().UTC().Format(time.DateOnly), held.At.Unix())
 	return r.send(ctx, name, id, 0)
 }
 

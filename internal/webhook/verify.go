@@ -23,7 +23,7 @@ const (
 
 // errForged is the error for a report that is not from who has the secret. It does
 // not say in what way.
-var errForged = errors.New("the signature is missing or wrong")
+var errForged = errors.New("the signature is missing or wrong, or there is no such webhook")
 
 // errOld is the error for a report outside of the replay window.
 var errOld = errors.New("the report is too old, or from the future")

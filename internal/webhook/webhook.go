@@ -34,6 +34,8 @@ import (
 // shorter.
 const (
 	maxBody = 4 << 20
+	// lookFor is how long a source that is looked at may take.
+	lookFor = 20 * time.Second
 	// Of reports that are not verified yet an environment takes 20 a second, of
 	// verified ones of a repository one a second, and bursts of 30.
 	unverifiedRate, unverifiedBurst = 20, 60
@@ -137,7 +139,7 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 	repository := r.Mirror.Repositories[name]
 	if repository == nil || repository.Webhook == nil {
 		r.Log.Warn("report refused", zap.String("why", "no such repository"), zap.String("from", in.RequestContext.HTTP.SourceIP))
-		return no(http.StatusNotFound, "there is no webhook of that name")
+		return no(http.StatusUnauthorized, "%v", errForged) // strangers do not learn which there are
 	}
 	rep := report{header: in.Headers, body: body}
 	if err := r.verify(ctx, repository.Webhook, rep); errors.Is(err, errForged) || errors.Is(err, errOld) {
@@ -179,19 +181,30 @@ func (r *Receiver) take(ctx context.Context, name string, repository *config.Mir
 			return no(http.StatusUnauthorized, "%v", err)
 		}
 	}
-	held, err := mirror.ReadRecord(ctx, mirror.In(r.State, name))
+	at := mirror.In(r.State, name)
+	held, err := mirror.ReadRecord(ctx, at)
 	if err != nil {
 		return r.failed(name, err)
 	}
-	if why := needless(p.changes, repository, held.Refs); why != "" {
+	busy, err := mirror.Busy(ctx, at, r.Now())
+	if err != nil {
+		return r.failed(name, err)
+	}
+	// While a run is at work the record is of before it: what it says is not what will be.
+	if why := needless(p.changes, repository, held.Refs); why != "" && !(busy && why == holds) {
 		r.Log.Info("push needs no run", zap.String("repository", name), zap.String("why", why))
 		return answer{status: http.StatusOK, Ignored: why}
+	}
+	last, err := mirror.ReadReport(ctx, at)
+	if err != nil {
+		return r.failed(name, err)
 	}
 	sum := sha256.Sum256(append([]byte(rep.header["x-drawbridge-timestamp"]+rep.header["webhook-timestamp"]), rep.body...))
 	digest := name + "/" + hex.EncodeToString(sum[:])
 	if seen, err := mirror.Seen(ctx, r.Seen, digest); err != nil {
 		return r.failed(name, err)
-	} else if r.Now().Sub(seen) < wideWindow {
+	} else if r.Now().Sub(seen) < wideWindow && (last == nil || last.Started.Before(seen)) {
+		// No run has begun since; the one that was asked for will see it.
 		return answer{status: http.StatusOK, Ignored: "the same report came before"}
 	}
 	run, err := r.ask(ctx, name)
@@ -222,8 +235,11 @@ func needless(changes []change, repository *config.MirrorRepository, held mirror
 	if inScope == 0 {
 		return "the refs are not mirrored"
 	}
-	return "the replica holds the refs already"
+	return holds
 }
+
+// holds is why a push needs no run whose refs the replica has.
+const holds = "the replica holds the refs already"
 
 // ask asks for a run. Pushes of one interval have one event between them, which is
 // delivered when the interval is over: the run sees them all.

@@ -256,6 +256,46 @@ func TestWhatTheReplicaHoldsNeedsNoRun(t *testing.T) {
 	}
 }
 
+// TestARepeatedReportAfterARun takes a push that is the same to the byte as an earlier
+// one: a branch that was set back and forth, or a report that is sent again after a run
+// has failed.
+func TestARepeatedReportAfterARun(t *testing.T) {
+	for _, name := range []string{"gitlab", "gitea"} {
+		b := newBench(t)
+		in := pushes(b.now, "refs/heads/main", after)[name]
+		store := func(key string, v any) {
+			t.Helper()
+			body, err := json.Marshal(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("bucket"), Key: aws.String("state/" + name + "/" + key), Body: bytes.NewReader(body)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, tt := range []struct {
+			before func()
+			want   int
+		}{
+			{func() {}, http.StatusAccepted},
+			{func() {}, http.StatusOK}, // the run that was asked for has not begun
+			{func() { store("report.json", mirror.Report{Started: b.now}) }, http.StatusAccepted},
+			{func() { store("record.json", mirror.Record{Refs: mirror.Refs{"refs/heads/main": after}, At: b.now}) }, http.StatusOK},
+			// A run is at work: the record is of before it.
+			{func() {
+				store("lock.json", map[string]any{"owner": "x", "expires": b.now.Add(30 * time.Second)})
+				store("report.json", mirror.Report{Started: b.now.Add(time.Minute)})
+			}, http.StatusAccepted},
+		} {
+			b.now = b.now.Add(2 * time.Second)
+			tt.before()
+			if code, body := b.report(in); code != tt.want {
+				t.Errorf("%s, report %d: %d %s, want %d", name, i+1, code, body, tt.want)
+			}
+		}
+	}
+}
+
 func TestOtherRequests(t *testing.T) {
 	b := newBench(t)
 	good := pushes(b.now, "refs/heads/main", after)["github"]
@@ -278,9 +318,9 @@ func TestOtherRequests(t *testing.T) {
 		says string
 	}{
 		{"GET", with(func(in *events.LambdaFunctionURLRequest) { in.RequestContext.HTTP.Method = http.MethodGet }), http.StatusMethodNotAllowed, "POST"},
-		{"an unknown repository", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/nobody" }), http.StatusNotFound, "no webhook"},
-		{"a repository without a webhook", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/unhooked" }), http.StatusNotFound, "no webhook"},
-		{"no repository", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/" }), http.StatusNotFound, "no webhook"},
+		{"an unknown repository", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/nobody" }), http.StatusUnauthorized, "no such webhook"},
+		{"a repository without a webhook", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/unhooked" }), http.StatusUnauthorized, "no such webhook"},
+		{"no repository", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/" }), http.StatusUnauthorized, "no such webhook"},
 		{"too long", with(func(in *events.LambdaFunctionURLRequest) { in.Body = strings.Repeat("x", maxBody+1) }), http.StatusRequestEntityTooLarge, "longer"},
 		{"not base64", with(func(in *events.LambdaFunctionURLRequest) { in.IsBase64Encoded, in.Body = true, "%" }), http.StatusBadRequest, "read"},
 		{"a ping", with(func(in *events.LambdaFunctionURLRequest) { in.Headers["x-github-event"] = "ping" }), http.StatusOK, "works"},
