@@ -170,7 +170,8 @@ func (c *cache) save(ctx context.Context, g *git, refs Refs) error {
 	return nil
 }
 
-// tidy deletes packs that no manifest has named for a day.
+// tidy deletes packs of more than a day that the manifest does not name. A run that
+// still reads them, a day after its beginning, finds its cache broken and does without.
 func (c *cache) tidy(ctx context.Context, now time.Time) error {
 	objects, err := c.bucket.list(ctx, "pack-")
 	if err != nil {

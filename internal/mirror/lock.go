@@ -9,8 +9,8 @@ import (
 )
 
 // lock keeps two runs from working on one repository at the same time. It saves
-// work and no more: every write to the replica and to the cache is a compare-and-swap
-// of its own.
+// work and no more: writes to the replica, the cache's manifest and the record are
+// compare-and-swaps of their own.
 type lock struct {
 	bucket *Bucket
 	now    func() time.Time

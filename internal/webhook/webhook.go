@@ -191,7 +191,7 @@ func (r *Receiver) take(ctx context.Context, name string, repository *config.Mir
 		return r.failed(name, err)
 	}
 	// While a run is at work the record is of before it: what it says is not what will be.
-	if why := needless(p.changes, repository, held.Refs); why != "" && !(busy && why == holds) {
+	if why := needless(p.changes, repository, held.Refs); why != "" && (!busy || why != holds) {
 		r.Log.Info("push needs no run", zap.String("repository", name), zap.String("why", why))
 		return answer{status: http.StatusOK, Ignored: why}
 	}
