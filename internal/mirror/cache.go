@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -222,7 +223,7 @@ func (g *git) init(ctx context.Context) error {
 func (g *git) writeRefs(refs Refs, branch string) error {
 	var b bytes.Buffer
 	b.WriteString("# pack-refs with: sorted \n")
-	for _, name := range sortedNames(refs) {
+	for _, name := range slices.Sorted(maps.Keys(refs)) {
 		fmt.Fprintf(&b, "%s %s\n", refs[name], name)
 	}
 	if err := os.WriteFile(filepath.Join(g.dir, "packed-refs"), b.Bytes(), 0o600); err != nil {

@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -85,7 +87,7 @@ type lfsObject struct {
 func (l *lfsSource) copyTo(ctx context.Context, to *Bucket, pointers map[string]Pointer, limits Limits) (count int, n int64, err error) {
 	var lacking []Pointer
 	seen := map[string]bool{}
-	for _, blob := range sortedNames(pointers) {
+	for _, blob := range slices.Sorted(maps.Keys(pointers)) {
 		p := pointers[blob]
 		if seen[p.OID] {
 			continue
@@ -162,7 +164,7 @@ func (l *lfsSource) ask(ctx context.Context, pointers []Pointer) ([]lfsObject, e
 		delete(wanted, o.OID)
 	}
 	if len(wanted) > 0 {
-		return nil, fmt.Errorf("ask for LFS objects: the server does not answer for %s", names(sortedNames(wanted)))
+		return nil, fmt.Errorf("ask for LFS objects: the server does not answer for %s", names(slices.Sorted(maps.Keys(wanted))))
 	}
 	return out.Objects, nil
 }

@@ -453,7 +453,7 @@ func (p *pass) settle(ctx context.Context) error {
 func (p *pass) lacking(ctx context.Context) ([]string, error) {
 	refs := append(slices.Clone(p.diff.Create), p.diff.Update...)
 	if p.archive != nil || p.unseen() {
-		refs = sortedNames(p.want) // a bundle holds them all
+		refs = slices.Sorted(maps.Keys(p.want)) // a bundle holds them all
 	}
 	if len(refs) == 0 {
 		return nil, nil

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -207,7 +208,7 @@ func (p *pushed) err() error {
 		problems = append(problems, &refusal{what: fmt.Sprintf("diverged: the target has commits that the source has not, at %s", names(p.diverged)),
 			hint: "look who wrote to the target; force: true overwrites it"})
 	}
-	for _, name := range sortedNames(p.rejected) {
+	for _, name := range slices.Sorted(maps.Keys(p.rejected)) {
 		problems = append(problems, fmt.Errorf("push %s: %s", name, p.rejected[name]))
 		if len(problems) > 5 {
 			problems = append(problems, fmt.Errorf("and %d more", len(p.rejected)-5))
@@ -224,13 +225,4 @@ func names(refs []string) string {
 		return strings.Join(refs, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(refs[:most], ", "), len(refs)-most)
-}
-
-func sortedNames[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -112,7 +114,7 @@ func (r *remotes) open(ctx context.Context, address, arn, name string) (*remote,
 		return out, r.ssh(out, s, arn, name)
 	}
 	files := map[string]string{"http.sslCAInfo": s.CA, "http.sslCert": s.ClientCertificate, "http.sslKey": s.ClientKey}
-	for _, setting := range sortedNames(files) {
+	for _, setting := range slices.Sorted(maps.Keys(files)) {
 		if files[setting] == "" {
 			continue
 		}

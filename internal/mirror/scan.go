@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -134,7 +135,7 @@ func (g *git) readPointers(ctx context.Context, f *found) error {
 	if len(f.pointers) == 0 {
 		return nil
 	}
-	ids := sortedNames(f.pointers)
+	ids := slices.Sorted(maps.Keys(f.pointers))
 	candidates := command{args: []string{"cat-file", "--buffer", "--batch"}, stdin: strings.NewReader(strings.Join(ids, "\n") + "\n")}
 	return g.stream(ctx, candidates, func(in io.Reader) error {
 		r := bufio.NewReaderSize(in, 64<<10)
@@ -215,7 +216,7 @@ func (f *found) tooBig() error {
 		return nil
 	}
 	var out []string
-	for _, id := range sortedNames(f.big) {
+	for _, id := range slices.Sorted(maps.Keys(f.big)) {
 		out = append(out, fmt.Sprintf("%s (blob %.10s, %.1f GiB)", f.paths[id], id, float64(f.big[id])/(1<<30)))
 	}
 	slices.Sort(out)

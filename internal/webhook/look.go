@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +32,7 @@ const looksAtOnce = 8
 // look compares the sources that can be seen from outside the VPC with the records
 // of their replicas, and asks for runs where they differ.
 func (r *Receiver) look(ctx context.Context) error {
-	names := sorted(r.Mirror.Repositories)
+	names := slices.Sorted(maps.Keys(r.Mirror.Repositories))
 	problems := make([]error, len(names))
 	var all sync.WaitGroup
 	slots := make(chan struct{}, looksAtOnce)
@@ -84,7 +85,7 @@ func (r *Receiver) lookAt(ctx context.Context, name string, repository *config.M
 // digest is a short text that another state of refs does not have.
 func digest(refs mirror.Refs) string {
 	h := sha256.New()
-	for _, name := range sorted(refs) {
+	for _, name := range slices.Sorted(maps.Keys(refs)) {
 		fmt.Fprintf(h, "%s %s\n", refs[name], name)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
@@ -119,13 +120,4 @@ func (r *Receiver) list(ctx context.Context, repository *config.MirrorRepository
 		}
 	}
 	return out, nil
-}
-
-func sorted[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }
