@@ -234,6 +234,8 @@ func (b Base) mirrorStatements() []Statement {
 		secrets, hooks = append(secrets, x.Secrets...), append(hooks, x.WebhookSecrets...)
 		for _, place := range x.Reads {
 			reads = append(reads, bucketARN(place))
+			bucket, _, _ := strings.Cut(place, "/")
+			lists = append(lists, bucketARN(bucket))
 		}
 		for _, place := range x.Writes {
 			writes = append(writes, bucketARN(place)+"/*")
@@ -260,10 +262,11 @@ func (b Base) mirrorStatements() []Statement {
 	add(secrets, Statement{Role: MirrorRole, Sid: "Secrets", Actions: []string{"secretsmanager:GetSecretValue"}, Why: "the credentials of sources and targets, read anew in each run"})
 	add(reads, Statement{Role: MirrorRole, Sid: "ReadBundles", Actions: []string{"s3:GetObject"}, Why: "bundles that are sources"})
 	add(writes, Statement{Role: MirrorRole, Sid: "Archives", Actions: []string{"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, Why: "bundles that are kept, and objects of LFS"})
-	add(lists, Statement{Role: MirrorRole, Sid: "ListArchives", Actions: []string{"s3:ListBucket"}, Why: "the oldest bundles are found; and without it S3 does not say that an object is missing"})
+	add(lists, Statement{Role: MirrorRole, Sid: "ListBuckets", Actions: []string{"s3:ListBucket"}, Why: "the oldest bundles are found; and without it S3 does not say that an object is missing"})
 	if m.Receives {
 		out = append(out,
-			Statement{Role: WebhookRole, Sid: "Records", Actions: []string{"s3:GetObject"}, Resources: []string{state + "/" + MirrorStateFolder + "/*/record.json"}, Why: "what a replica last held is compared with what is reported"},
+			Statement{Role: WebhookRole, Sid: "Records", Actions: []string{"s3:GetObject"}, Resources: []string{state + "/" + MirrorStateFolder + "/*/lock.json", state + "/" + MirrorStateFolder + "/*/record.json", state + "/" + MirrorStateFolder + "/*/report.json"},
+				Why: "what a replica last held, and whether a run is at work, is compared with what is reported"},
 			Statement{Role: WebhookRole, Sid: "Seen", Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{state + "/" + MirrorSeenFolder + "/*"}, Why: "a report counts once"},
 			Statement{Role: WebhookRole, Sid: "ListState", Actions: []string{"s3:ListBucket"}, Resources: []string{state}, Why: "without it S3 does not say that an object is missing"},
 			Statement{Role: WebhookRole, Sid: "Ask", Actions: []string{"sqs:SendMessage"}, Resources: []string{arn("sqs", b.names.Events)}, Why: "a push becomes an event of job mirror"},
