@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import boto3
@@ -88,18 +89,23 @@ class Mirrors:
         env = dict(KEYS, AWS_ENDPOINT_URL=self.sandbox.endpoint, DRAWBRIDGE_MIRROR=settings)
         began = time.perf_counter()
         p = subprocess.Popen([MIRROR, "run", "--state", f"s3://{STATE}/m"], env=env, stdout=subprocess.PIPE)
-        peak, out = 0, b""
-        os.set_blocking(p.stdout.fileno(), False)
-        while p.poll() is None:
-            try:
-                with open(f"/proc/{p.pid}/status") as f:
-                    peak = max([peak] + [int(line.split()[1]) for line in f if line.startswith("VmHWM")])
-            except (OSError, ProcessLookupError):
-                pass
-            out += p.stdout.read() or b""
-            time.sleep(0.02)
+        peak = 0
+
+        def watch():
+            nonlocal peak
+            while p.poll() is None:
+                try:
+                    with open(f"/proc/{p.pid}/status") as f:
+                        peak = max([peak] + [int(line.split()[1]) for line in f if line.startswith("VmHWM")])
+                except (OSError, ProcessLookupError):
+                    pass
+                time.sleep(0.02)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        out = p.stdout.read()  # to its end
         took = time.perf_counter() - began
-        out += p.stdout.read() or b""
+        watcher.join()
         last = json.loads(out.decode().strip().splitlines()[-1])["mirrored"][0]
         if p.returncode or last["status"] != want:
             sys.exit(f"bench: the mirror ended with {p.returncode}: {json.dumps(last)[:1500]}")
@@ -122,7 +128,7 @@ def rows(m, folder):
     print("\nthe mirror, over git clone --mirror and git push --mirror of the same repository")
     peaks = []
     for name, what, args, runs in (("refs", "10,000 refs, 10,000 commits", dict(commits=10000, refs=10000), 1), ("pack", "a pack of 1 GiB", dict(commits=200, refs=20, blobs=64), 3),
-                                   ("code", "20,000 commits", dict(commits=20000, refs=50, blob=2000), 7)):
+                                   ("code", "20,000 commits", dict(commits=20000, refs=50, blob=2000), 11)):
         path = history(folder, name, **args)
         plain, full = [], []
         for _ in range(runs):

@@ -1019,3 +1019,17 @@ func TestCredentialsGoToTheirHostAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestTheDefaultBranchIsTheSources whatever the branches are called.
+func TestTheDefaultBranchIsTheSources(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 2)
+	git(t, dir, "branch", "zeta", "main")
+	git(t, dir, "symbolic-ref", "HEAD", "refs/heads/zeta")
+	w.mirrors("app", nil)
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	if head := git(t, w.sim.GitFolder("app"), "symbolic-ref", "HEAD"); head != "refs/heads/zeta" {
+		t.Errorf("the default branch is %s", head)
+	}
+}

@@ -386,8 +386,8 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 	if err != nil {
 		return err
 	}
+	lacking, err := p.lacking(ctx)
 	for range 4 {
-		lacking, err := p.lacking(ctx)
 		if err != nil {
 			return err
 		}
@@ -398,23 +398,22 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 			}
 			return errors.Join(err, p.settle(ctx))
 		}
-		tries, err := again(ctx, p.Limits, func() error { return p.take(ctx, lacking) })
+		tries, failed := again(ctx, p.Limits, func() error { return p.take(ctx, lacking) })
 		p.rep.Tries += tries
-		if err != nil && p.rep.Cache == "used" && classOf(err) == broken && ctx.Err() == nil {
+		if failed != nil && p.rep.Cache == "used" && classOf(failed) == broken && ctx.Err() == nil {
 			// Objects that the cache should hold are what a fetch is built upon.
-			p.log.Warn("the fetch failed upon the cache, and is tried without", zap.Error(err))
-			p.rep.Cache = "rebuilt: " + p.redact.clean(err.Error())
+			p.log.Warn("the fetch failed upon the cache, and is tried without", zap.Error(failed))
+			p.rep.Cache = "rebuilt: " + p.redact.clean(failed.Error())
 			store.before, before = nil, 0
-			err = errors.Join(emptyPacks(p.git), p.git.writeRefs(Refs{}, ""))
+			failed = errors.Join(emptyPacks(p.git), p.git.writeRefs(Refs{}, ""))
 		}
-		if err != nil && classOf(err) != moved {
-			return fmt.Errorf("fetch from the source: %w", err)
+		if failed != nil && classOf(failed) != moved {
+			return fmt.Errorf("fetch from the source: %w", failed)
 		}
-		if still, err := p.lacking(ctx); err != nil || len(still) == 0 {
-			continue
-		}
-		if err := p.compare(ctx); err != nil { // refs have moved on
-			return err
+		if lacking, err = p.lacking(ctx); err == nil && len(lacking) > 0 {
+			if err = p.compare(ctx); err == nil { // refs have moved on
+				lacking, err = p.lacking(ctx)
+			}
 		}
 	}
 	return errors.New("fetch from the source: its refs move faster than they can be fetched, or it does not send what it lists")

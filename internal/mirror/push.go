@@ -26,9 +26,9 @@ type pushed struct {
 	bytes int64
 }
 
-// push brings the refs of d from the repository to the target, in chunks, the
-// default branch first: CodeCommit makes the first branch of an empty repository its
-// default one.
+// push brings the refs of d from the repository to the target, in chunks. The default
+// branch is named first: CodeCommit makes the first branch that an empty repository
+// receives its default one.
 func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs, first string, force bool) (pushed, error) {
 	out := pushed{rejected: map[string]string{}}
 	set := append(slices.Clone(d.Create), d.Update...)
@@ -37,11 +37,8 @@ func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs
 		return out, err
 	}
 	d.Delete = others
-	if i := slices.Index(set, first); len(have) == 0 && i >= 0 && len(set) > 1 {
-		if err := g.pushSome(ctx, r, set[i:i+1], want, &out); err != nil {
-			return out, err
-		}
-		set = slices.Delete(set, i, i+1)
+	if i := slices.Index(set, first); i >= 0 {
+		set = slices.Insert(slices.Delete(set, i, i+1), 0, first)
 	}
 	for chunk := range slices.Chunk(set, maxRefsAPush) {
 		if err := g.pushSome(ctx, r, chunk, want, &out); err != nil {
@@ -82,7 +79,8 @@ func inTheWay(d Difference) (blocking, others []string) {
 
 // pushSome pushes refs to where they are created or descend from what is there. They
 // are all the refs of a repository of their own, upon the same objects, so that one
-// pattern stands for them: thousands of them by name would take git minutes.
+// pattern stands for them: thousands of them by name would take git minutes. The first
+// of them is sent first.
 func (g *git) pushSome(ctx context.Context, r *remote, refs []string, want Refs, out *pushed) error {
 	some := Refs{}
 	for _, name := range refs {
@@ -92,7 +90,7 @@ func (g *git) pushSome(ctx context.Context, r *remote, refs []string, want Refs,
 	if err != nil {
 		return err
 	}
-	return of.pushChunk(ctx, r, nil, []string{"refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"}, out)
+	return of.pushChunk(ctx, r, nil, []string{refs[0] + ":" + refs[0], "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"}, out)
 }
 
 // beside returns a repository with the same objects and other refs.
