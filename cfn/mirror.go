@@ -212,15 +212,7 @@ func (b Base) mirrorStatements() []Statement {
 		return nil
 	}
 	state := bucketARN(b.mirrorBucket())
-	repository := arn("ecr", "repository/"+b.Name+"-mirror")
-	if m.Image != "" {
-		_, path, _ := strings.Cut(m.Image, "/")
-		path, _, _ = strings.Cut(path, "@")
-		path, _, _ = strings.Cut(path, ":")
-		account, _, _ := strings.Cut(m.Image, ".")
-		repository = "arn:${AWS::Partition}:ecr:${AWS::Region}:" + account + ":repository/" + path
-	}
-	var replicas, pulled, created, secrets, hooks, reads, writes, lists []string
+	var replicas, pulled, created, secrets, reads, writes, lists []string
 	for _, x := range m.Repositories {
 		if x.CodeCommit != "" {
 			replicas = append(replicas, arn("codecommit", x.CodeCommit))
@@ -231,7 +223,7 @@ func (b Base) mirrorStatements() []Statement {
 		if x.Creates {
 			created = append(created, arn("codecommit", x.CodeCommit))
 		}
-		secrets, hooks = append(secrets, x.Secrets...), append(hooks, x.WebhookSecrets...)
+		secrets = append(secrets, x.Secrets...)
 		for _, place := range x.Reads {
 			reads = append(reads, bucketARN(place))
 			bucket, _, _ := strings.Cut(place, "/")
@@ -245,7 +237,7 @@ func (b Base) mirrorStatements() []Statement {
 	}
 	out := []Statement{
 		{Role: MirrorExecutionRole, Sid: "LogInToECR", Actions: []string{"ecr:GetAuthorizationToken"}, Resources: []string{"*"}, Why: "Fargate logs in to the registry; ECR knows no resources for it"},
-		{Role: MirrorExecutionRole, Sid: "PullImage", Actions: []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, Resources: []string{repository}, Why: "Fargate pulls the mirror's image"},
+		{Role: MirrorExecutionRole, Sid: "PullImage", Actions: []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, Resources: []string{b.mirrorImages()}, Why: "Fargate pulls the mirror's image"},
 		{Role: MirrorExecutionRole, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resources: []string{arn("logs", "log-group:"+b.mirrorLogs()+":*")}, Why: "the task's log, its metrics among it"},
 		{Role: MirrorRole, Sid: "State", Actions: []string{"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, Resources: []string{state + "/" + MirrorStateFolder + "/*"}, Why: "caches, records and locks of the repositories"},
 		{Role: MirrorRole, Sid: "ListState", Actions: []string{"s3:ListBucket"}, Resources: []string{state}, Why: "packs that no cache names are found; and without it S3 does not say that an object is missing"},
@@ -264,14 +256,42 @@ func (b Base) mirrorStatements() []Statement {
 	add(writes, Statement{Role: MirrorRole, Sid: "Archives", Actions: []string{"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, Why: "bundles that are kept, and objects of LFS"})
 	add(lists, Statement{Role: MirrorRole, Sid: "ListBuckets", Actions: []string{"s3:ListBucket"}, Why: "the oldest bundles are found; and without it S3 does not say that an object is missing"})
 	if m.Receives {
-		out = append(out,
-			Statement{Role: WebhookRole, Sid: "Records", Actions: []string{"s3:GetObject"}, Resources: []string{state + "/" + MirrorStateFolder + "/*/lock.json", state + "/" + MirrorStateFolder + "/*/record.json", state + "/" + MirrorStateFolder + "/*/report.json"},
-				Why: "what a replica last held, and whether a run is at work, is compared with what is reported"},
-			Statement{Role: WebhookRole, Sid: "Seen", Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{state + "/" + MirrorSeenFolder + "/*"}, Why: "a report counts once"},
-			Statement{Role: WebhookRole, Sid: "ListState", Actions: []string{"s3:ListBucket"}, Resources: []string{state}, Why: "without it S3 does not say that an object is missing"},
-			Statement{Role: WebhookRole, Sid: "Ask", Actions: []string{"sqs:SendMessage"}, Resources: []string{arn("sqs", b.names.Events)}, Why: "a push becomes an event of job mirror"},
-			Statement{Role: WebhookRole, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resources: []string{arn("logs", "log-group:/aws/lambda/"+b.names.Webhook+":*")}, Why: "the function's log; the group itself belongs to the base stack"})
-		add(hooks, Statement{Role: WebhookRole, Sid: "Secrets", Actions: []string{"secretsmanager:GetSecretValue"}, Why: "the webhooks' secrets, and the credentials of sources that are looked at from outside"})
+		out = append(out, b.webhookStatements()...)
+	}
+	return out
+}
+
+// mirrorImages is the ARN of the repository that the mirror's image lies in.
+func (b Base) mirrorImages() string {
+	if b.Mirror.Image == "" {
+		return arn("ecr", "repository/"+b.Name+"-mirror")
+	}
+	_, path, _ := strings.Cut(b.Mirror.Image, "/")
+	path, _, _ = strings.Cut(path, "@")
+	path, _, _ = strings.Cut(path, ":")
+	account, _, _ := strings.Cut(b.Mirror.Image, ".")
+	return "arn:${AWS::Partition}:ecr:${AWS::Region}:" + account + ":repository/" + path
+}
+
+// webhookStatements returns what the webhook function may do.
+func (b Base) webhookStatements() []Statement {
+	bucket := bucketARN(b.mirrorBucket())
+	state := bucket + "/" + MirrorStateFolder + "/*/"
+	out := []Statement{
+		{Role: WebhookRole, Sid: "Records", Actions: []string{"s3:GetObject"}, Resources: []string{state + "lock.json", state + "record.json", state + "report.json"},
+			Why: "what a replica last held, and whether a run is at work, is compared with what is reported"},
+		{Role: WebhookRole, Sid: "Seen", Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{bucket + "/" + MirrorSeenFolder + "/*"}, Why: "a report counts once"},
+		{Role: WebhookRole, Sid: "ListState", Actions: []string{"s3:ListBucket"}, Resources: []string{bucket}, Why: "without it S3 does not say that an object is missing"},
+		{Role: WebhookRole, Sid: "Ask", Actions: []string{"sqs:SendMessage"}, Resources: []string{arn("sqs", b.names.Events)}, Why: "a push becomes an event of job mirror"},
+		{Role: WebhookRole, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resources: []string{arn("logs", "log-group:/aws/lambda/"+b.names.Webhook+":*")}, Why: "the function's log; the group itself belongs to the base stack"},
+	}
+	var secrets []string
+	for _, x := range b.Mirror.Repositories {
+		secrets = append(secrets, x.WebhookSecrets...)
+	}
+	if len(secrets) > 0 {
+		out = append(out, Statement{Role: WebhookRole, Sid: "Secrets", Actions: []string{"secretsmanager:GetSecretValue"}, Resources: sorted(secrets),
+			Why: "the webhooks' secrets, and the credentials of sources that are looked at from outside"})
 	}
 	return out
 }
