@@ -1,53 +1,9 @@
 package awssim
 
 import (
-	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 )
-
-func (s *Sim) newECR() *service {
-	s.images = map[string][]string{}
-	return &service{name: "ecr", prefix: "AmazonEC2ContainerRegistry_V20150921", protocol: json11, ops: map[string]operation{"DescribeImages": op(s.describeImages)}}
-}
-
-type imageJSON struct {
-	RegistryID     string   `json:"registryId"`
-	RepositoryName string   `json:"repositoryName"`
-	ImageDigest    string   `json:"imageDigest"`
-	ImageTags      []string `json:"imageTags"`
-}
-
-func (s *Sim) describeImages(_ *call, in *struct {
-	RegistryID     string `json:"registryId"`
-	RepositoryName string `json:"repositoryName"`
-	ImageIDs       []struct {
-		ImageTag    string `json:"imageTag"`
-		ImageDigest string `json:"imageDigest"`
-	} `json:"imageIds"`
-	NextToken  string `json:"nextToken"`
-	MaxResults int    `json:"maxResults"`
-}) (*struct {
-	ImageDetails []imageJSON `json:"imageDetails"`
-}, error) {
-	tags, ok := s.images[in.RepositoryName]
-	if !ok {
-		return nil, errf("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'", in.RepositoryName, s.options.Account)
-	}
-	out := &struct {
-		ImageDetails []imageJSON `json:"imageDetails"`
-	}{[]imageJSON{}}
-	for _, tag := range tags {
-		out.ImageDetails = append(out.ImageDetails, imageJSON{s.options.Account, in.RepositoryName, "sha256:" + s.digest(in.RepositoryName+tag, 64), []string{tag}})
-	}
-	for _, id := range in.ImageIDs {
-		if !slices.Contains(tags, id.ImageTag) {
-			return nil, errf("ImageNotFoundException", "The image with imageId {imageDigest:'null', imageTag:'%s'} does not exist within the repository with name '%s' in the registry with id '%s'", id.ImageTag, in.RepositoryName, s.options.Account)
-		}
-	}
-	return out, nil
-}
 
 // quotas are the quotas that the sandbox knows: service, code, name, value.
 //
@@ -57,8 +13,11 @@ var quotas = []struct {
 	value               float64
 }{
 	{"vpc", "L-29B6F2EB", "Interface VPC endpoints per VPC", 50},
-	{"fargate", "L-3032A538", "Fargate On-Demand vCPU resource count", 6},
+	{"fargate", fargateQuota, "Fargate On-Demand vCPU resource count", 0}, // see vCPUQuota
 }
+
+// fargateQuota is the code of the quota of Fargate vCPUs.
+const fargateQuota = "L-3032A538"
 
 func (s *Sim) newQuotas() *service {
 	return &service{name: "servicequotas", prefix: "ServiceQuotasV20190624", protocol: json11, ops: map[string]operation{"GetServiceQuota": op(s.getServiceQuota)}}
@@ -74,6 +33,9 @@ type quotaJSON struct {
 func (s *Sim) getServiceQuota(_ *call, in *struct{ ServiceCode, QuotaCode, ContextId string }) (*struct{ Quota quotaJSON }, error) {
 	for _, q := range quotas {
 		if q.service == in.ServiceCode && q.code == in.QuotaCode {
+			if q.code == fargateQuota {
+				q.value = s.vCPUQuota()
+			}
 			return &struct{ Quota quotaJSON }{quotaJSON{q.service, strings.ToUpper(q.service), s.arn("servicequotas", q.service+"/"+q.code), q.code, q.name, q.value, "None", true, false}}, nil
 		}
 	}
@@ -120,34 +82,6 @@ func (s *Sim) describeManagedPrefixLists(_ *call, in *struct {
 		}
 	}
 	return out, nil
-}
-
-// deniedBy returns the error of a call that the fault deny refuses: the action
-// that the fault names is missing in the caller's policies.
-func (s *Sim) deniedBy(c *call) *apiError {
-	denied, on := s.faultOn("deny")
-	service := c.service.name
-	if service == "monitoring" {
-		service = "cloudwatch"
-	}
-	action := service + ":" + c.action
-	if !on || !strings.EqualFold(denied, action) {
-		return nil
-	}
-	text := fmt.Sprintf("User: %s is not authorized to perform: %s because no identity-based policy allows the %s action", s.callerARN(c), action, action)
-	switch c.service.name {
-	case "ec2":
-		return errf("UnauthorizedOperation", "You are not authorized to perform this operation. %s", text).status(http.StatusForbidden)
-	case "cloudformation", "iam", "sts", "s3", "route53":
-		return errf("AccessDenied", "%s", text).status(http.StatusForbidden)
-	case "sqs":
-		e := errf("AccessDeniedException", "%s", text).status(http.StatusForbidden)
-		e.QueryCode = "AccessDenied"
-		return e
-	case "lambda", "scheduler":
-		return errf("AccessDeniedException", "%s", text).status(http.StatusForbidden)
-	}
-	return errf("AccessDeniedException", "%s", text)
 }
 
 // LedgerResource is something that is there now and carries tags.
@@ -200,4 +134,32 @@ func (s *Sim) tagged() []LedgerResource {
 		add("AWS::S3::Bucket", name, s.s3.buckets[name].tags)
 	}
 	return out
+}
+
+// describePrefixLists is the older call, which also names the addresses.
+func (s *Sim) describePrefixLists(c *call, in *struct {
+	Filter     []filter
+	PrefixList []string `query:"PrefixListId"`
+	MaxResults int
+	NextToken  string
+}) (*struct {
+	Lists items[addressListXML] `xml:"prefixListSet"`
+}, error) {
+	managed, err := s.describeManagedPrefixLists(c, in)
+	if err != nil {
+		return nil, err
+	}
+	out := &struct {
+		Lists items[addressListXML] `xml:"prefixListSet"`
+	}{}
+	for _, l := range managed.Lists.Item {
+		out.Lists.Item = append(out.Lists.Item, addressListXML{l.ID, l.Name, items[string]{[]string{"52.216.0.0/15"}}})
+	}
+	return out, nil
+}
+
+type addressListXML struct {
+	ID    string        `xml:"prefixListId"`
+	Name  string        `xml:"prefixListName"`
+	CIDRs items[string] `xml:"cidrSet"`
 }

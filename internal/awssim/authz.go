@@ -90,25 +90,6 @@ func (s *Sim) ask(roleARN string, qs ...authorisation) {
 	}
 }
 
-// askForCall records what a call by a function's role raises.
-func (s *Sim) askForCall(c *call) {
-	if calls() == nil {
-		return
-	}
-	role := ""
-	if c.invocation != nil && c.invocation.function != nil {
-		role = c.invocation.function.role
-	} else if e := s.environments[c.accessKey]; e != nil {
-		role = e.function.role
-	} else if t := s.taskOf(c.accessKey); t != nil {
-		role = text(t.definition.raw, "taskRoleArn")
-	}
-	if role == "" {
-		return
-	}
-	s.ask(role, s.questions(c)...)
-}
-
 func question(action, resource string, context ...any) authorisation {
 	q := authorisation{Action: action, Resource: resource}
 	for i := 0; i+1 < len(context); i += 2 {
@@ -143,7 +124,7 @@ func (s *Sim) questions(c *call) []authorisation {
 			qs[0].Context = map[string]any{"cloudformation:RoleArn": role}
 			qs = append(qs, passRole(role, "cloudformation.amazonaws.com"))
 		}
-		return qs
+		return append(qs, s.stackTagQuestions(c, qs[0].Resource)...)
 	case "ec2":
 		return s.ec2Questions(c, action)
 	case "ecs":
@@ -151,7 +132,11 @@ func (s *Sim) questions(c *call) []authorisation {
 	case "lambda":
 		return []authorisation{question("lambda:InvokeFunction", s.functionARN(s.nameOf(c.functionName())))}
 	case "scheduler":
-		qs := []authorisation{question(action, s.arn("scheduler", "schedule/"+field("GroupName")+"/"+c.pathName()))}
+		group := field("GroupName")
+		if group == "" { // where nothing has a body
+			group = c.request.URL.Query().Get("groupName")
+		}
+		qs := []authorisation{question(action, s.arn("scheduler", "schedule/"+group+"/"+c.pathName()))}
 		var target scheduleTarget
 		if json.Unmarshal(body["Target"], &target) == nil && target.RoleArn != "" {
 			qs = append(qs, passRole(target.RoleArn, "scheduler.amazonaws.com"))
@@ -170,6 +155,27 @@ func (s *Sim) questions(c *call) []authorisation {
 		return []authorisation{question(action, s.arn("sqs", url[strings.LastIndex(url, "/")+1:]))}
 	}
 	return []authorisation{question(action, "*")}
+}
+
+// stackTagQuestions returns what the tags of a call to CloudFormation ask: they are
+// authorised apart from the call.
+//
+// Source: the statements CloudFormationTagOnCreate of AWS's managed policies
+// (SecretsManagerReadWrite, AWSControlTowerServiceRolePolicy).
+func (s *Sim) stackTagQuestions(c *call, stack string) []authorisation {
+	q := question("cloudformation:TagResource", stack, "cloudformation:CreateAction", c.action)
+	var keys []string
+	for n := 1; c.form.Has(fmt.Sprintf("Tags.member.%d.Key", n)); n++ {
+		key := c.form.Get(fmt.Sprintf("Tags.member.%d.Key", n))
+		keys = append(keys, key)
+		q.Context["aws:RequestTag/"+key] = c.form.Get(fmt.Sprintf("Tags.member.%d.Value", n))
+	}
+	if keys == nil {
+		return nil
+	}
+	slices.Sort(keys)
+	q.Context["aws:TagKeys"] = keys
+	return []authorisation{q}
 }
 
 // nameOf returns the name of a function that is given by name or ARN.
@@ -276,52 +282,80 @@ func (s *Sim) askForLogs(f *function, stream string) {
 	s.ask(f.role, question("logs:CreateLogStream", resource), question("logs:PutLogEvents", resource))
 }
 
-// askForPoll records that Lambda reads a queue with the function's role.
-func (s *Sim) askForPoll(m *mapping) {
+// mayPoll answers whether Lambda may read a mapping's queue with the function's
+// role.
+func (s *Sim) mayPoll(m *mapping) *authorisation { return s.mayRead(m.function.role, m.queue) }
+
+func (s *Sim) mayRead(role string, q *queue) *authorisation {
+	var qs []authorisation
 	for _, action := range []string{"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"} {
-		s.ask(m.function.role, question("sqs:"+action, m.queue.arn(s)))
+		qs = append(qs, question("sqs:"+action, q.arn(s)))
 	}
+	return s.allows(role, qs...)
 }
 
-// askForResource records what CloudFormation does with the stack's role to create
-// or delete a resource.
+// endpointReads are what CloudFormation looks up for an endpoint.
 //
-// Source: the handlers of AWS::EC2::VPCEndpoint in the CloudFormation registry,
-// and the dependent actions of ec2:CreateVpcEndpoint.
-func (s *Sim) askForResource(st *stack, r *resource, deletes bool) {
-	e := s.endpoint(r.physical)
-	if calls() == nil || st.role == "" || e == nil {
-		return
-	}
+// Source: the handlers of AWS::EC2::VPCEndpoint in the CloudFormation registry.
+func endpointReads() []authorisation {
 	var qs []authorisation
 	for _, action := range []string{"DescribeVpcEndpoints", "DescribeSubnets", "DescribeSecurityGroups", "DescribeVpcs"} {
 		qs = append(qs, question("ec2:"+action, "*"))
 	}
-	if deletes {
-		s.ask(st.role, append(qs, s.deleteEndpointQuestion(e))...)
-		return
+	return qs
+}
+
+// createEndpointQuestions returns what the creation of an endpoint asks, with the
+// tags that the request carries.
+//
+// Source: the dependent actions of ec2:CreateVpcEndpoint in the Service
+// Authorization Reference.
+func (s *Sim) createEndpointQuestions(in endpointSpec) []authorisation {
+	born := question("ec2:CreateVpcEndpoint", s.arn("ec2", "vpc-endpoint/vpce-00000000000000000"), "ec2:VpceServiceName", in.service)
+	endpoint := born.Resource
+	keys := requestTags(born.Context, in.tags)
+	qs := append(endpointReads(), born, question("ec2:CreateVpcEndpoint", s.arn("ec2", "vpc/"+in.vpc), "ec2:VpcID", in.vpc))
+	if len(keys) > 0 {
+		tagged := question("ec2:CreateTags", endpoint, "ec2:CreateAction", "CreateVpcEndpoint")
+		requestTags(tagged.Context, in.tags)
+		qs = append(qs, tagged)
 	}
-	endpoint := s.arn("ec2", "vpc-endpoint/"+e.id)
-	born := question("ec2:CreateVpcEndpoint", endpoint, "ec2:VpceServiceName", e.service)
-	tagged := question("ec2:CreateTags", endpoint, "ec2:CreateAction", "CreateVpcEndpoint")
-	var names []string
-	for _, t := range s.ec2.tags[e.id] {
-		if strings.HasPrefix(t.Key, "aws:") {
-			continue // CloudFormation's own
-		}
-		names = append(names, t.Key)
-		born.Context["aws:RequestTag/"+t.Key], tagged.Context["aws:RequestTag/"+t.Key] = t.Value, t.Value
-	}
-	slices.Sort(names)
-	born.Context["aws:TagKeys"], tagged.Context["aws:TagKeys"] = names, names
-	qs = append(qs, born, tagged, question("ec2:CreateVpcEndpoint", s.arn("ec2", "vpc/"+e.vpc), "ec2:VpcID", e.vpc))
-	for kind, ids := range map[string][]string{"subnet/": e.subnets, "security-group/": e.groups, "route-table/": e.tables} {
+	for kind, ids := range map[string][]string{"subnet/": in.subnets, "security-group/": in.groups, "route-table/": in.tables} {
 		for _, id := range ids {
-			qs = append(qs, question("ec2:CreateVpcEndpoint", s.arn("ec2", kind+id)))
+			qs = append(qs, question("ec2:CreateVpcEndpoint", s.arn("ec2", kind+id), "ec2:Vpc", s.arn("ec2", "vpc/"+in.vpc)))
 		}
 	}
-	if e.privateDNS {
-		qs = append(qs, question("route53:AssociateVPCWithHostedZone", "arn:aws:route53:::hostedzone/Z0"+strings.ToUpper(s.digest(e.service, 12))))
+	if in.privateDNS != nil && *in.privateDNS {
+		qs = append(qs, question("route53:AssociateVPCWithHostedZone", "arn:aws:route53:::hostedzone/Z0"+strings.ToUpper(s.digest(in.service, 12))))
 	}
-	s.ask(st.role, qs...)
+	return qs
+}
+
+// requestTags adds the tags of a request to a question's context, without
+// CloudFormation's own, and returns their keys.
+func requestTags(context map[string]any, tags []tag) []string {
+	var keys []string
+	for _, t := range tags {
+		if !strings.HasPrefix(t.Key, "aws:") {
+			keys = append(keys, t.Key)
+			context["aws:RequestTag/"+t.Key] = t.Value
+		}
+	}
+	slices.Sort(keys)
+	if keys != nil {
+		context["aws:TagKeys"] = keys
+	}
+	return keys
+}
+
+// tagEndpointQuestion asks to give an endpoint that is there more tags, or, by
+// action DeleteTags, to take some away.
+func (s *Sim) tagEndpointQuestion(action string, e *vpcEndpoint, tags []tag) authorisation {
+	q := question("ec2:"+action, s.arn("ec2", "vpc-endpoint/"+e.id))
+	q.Context = map[string]any{}
+	requestTags(q.Context, tags)
+	for _, t := range s.ec2.tags[e.id] {
+		q.Context["aws:ResourceTag/"+t.Key] = t.Value
+	}
+	return q
 }

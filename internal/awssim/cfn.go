@@ -3,6 +3,7 @@ package awssim
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -11,6 +12,8 @@ import (
 
 type cfnState struct {
 	stacks []*stack
+	// tokens are the client request tokens that were used, by the operation.
+	tokens map[string]bool
 }
 
 // stack is one life of a stack; a deleted stack stays to be asked for by id.
@@ -39,6 +42,7 @@ type stack struct {
 	replaced                  map[string]*resource // what an update has put others in the place of
 	changeSets                []*changeSet
 	before                    bool // there before the simulation began
+	express                   bool // the present operation does not wait for what it began
 }
 
 // statusAt is when a stack took on a status, for stale reads.
@@ -66,7 +70,7 @@ type stackEvent struct {
 }
 
 func (s *Sim) newCFN() *service {
-	s.cfn = &cfnState{}
+	s.cfn = &cfnState{tokens: map[string]bool{}}
 	return &service{name: "cloudformation", protocol: query, xmlns: "http://cloudformation.amazonaws.com/doc/2010-05-15/", ops: map[string]operation{
 		"CreateStack":            op(s.createStack),
 		"UpdateStack":            op(s.updateStack),
@@ -112,6 +116,16 @@ type stackInput struct {
 	NotificationARNs                     []string
 	UsePreviousTemplate                  bool
 	DisableValidation                    bool
+	DeploymentConfig                     deploymentConfig
+}
+
+// deploymentConfig is the mode of an operation. In EXPRESS it is complete as soon as its
+// calls have succeeded; what they began goes on by itself.
+//
+// Source: "Deploy AWS CloudFormation stacks faster with express mode", AWS, June 2026
+type deploymentConfig struct {
+	Mode            string
+	DisableRollback bool
 }
 
 type stackIDXML struct {
@@ -132,13 +146,20 @@ func (s *Sim) createStack(_ *call, in *stackInput) (*stackIDXML, error) {
 	if in.DisableRollback && in.OnFailure != "" {
 		return nil, invalid("You must specify only one of: OnFailure, DisableRollback")
 	}
+	if err := s.checkStackName(in.StackName); err != nil {
+		return nil, err
+	}
 	t, params, err := s.checkStack(in)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.useToken(in.ClientRequestToken); err != nil {
 		return nil, err
 	}
 	st := &stack{
 		name: in.StackName, id: s.arn("cloudformation", "stack/"+in.StackName+"/"+s.uuid("stack")), role: in.RoleARN, onFailure: in.OnFailure,
 		token: in.ClientRequestToken, created: s.clock.time(), tags: in.Tags, template: t, body: in.TemplateBody, parameters: params, capabilities: in.Capabilities,
+		express: in.DeploymentConfig.Mode == "EXPRESS",
 		timeout: time.Duration(in.TimeoutInMinutes) * time.Minute, protected: in.EnableTerminationProtection, resources: map[string]*resource{},
 	}
 	if st.onFailure == "" {
@@ -151,6 +172,36 @@ func (s *Sim) createStack(_ *call, in *stackInput) (*stackIDXML, error) {
 	s.setStack(st, "CREATE_IN_PROGRESS", "User Initiated")
 	s.beginCreate(st)
 	return &stackIDXML{st.id}, nil
+}
+
+var (
+	stackNames    = regexp.MustCompile(`^[a-zA-Z][-a-zA-Z0-9]*$`)
+	requestTokens = regexp.MustCompile(`^[a-zA-Z0-9][-a-zA-Z0-9]*$`)
+)
+
+func (s *Sim) checkStackName(name string) error {
+	if !stackNames.MatchString(name) {
+		return invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*", name)
+	}
+	if len(name) > 128 {
+		return invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must have length less than or equal to 128", name)
+	}
+	return nil
+}
+
+// useToken takes note of the token that names a request. One that was used before
+// names that request, whatever became of it.
+func (s *Sim) useToken(token string) error {
+	switch {
+	case token == "":
+		return nil
+	case !requestTokens.MatchString(token) || len(token) > 128:
+		return invalid("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9][-a-zA-Z0-9]*", token)
+	case s.cfn.tokens[token]:
+		return errf("TokenAlreadyExistsException", "A client request token already exists: %s", token)
+	}
+	s.cfn.tokens[token] = true
+	return nil
 }
 
 // checkStack refuses what CloudFormation refuses at the call itself.
@@ -305,13 +356,15 @@ func (s *Sim) createResource(st *stack, name string, spec resourceSpec) {
 				s.resourceDone(st, r, err)
 			}
 		})
-		s.askForResource(st, r, false)
 	}
 	if err != nil {
 		s.later(st, stepTakes, func() { s.resourceDone(st, r, err) })
 		return
 	}
 	s.setResource(st, r, "CREATE_IN_PROGRESS", "Resource creation Initiated")
+	if st.express {
+		s.later(st, stepTakes, func() { s.resourceDone(st, r, nil) })
+	}
 }
 
 func (s *Sim) resourceDone(st *stack, r *resource, err error) {
@@ -457,7 +510,15 @@ func (s *Sim) deleteResource(st *stack, r *resource) {
 		s.later(st, 0, func() { finish(nil) })
 		return
 	}
-	s.askForResource(st, r, true)
+	if denied := s.deniedRemoval(st, r); denied != nil {
+		s.later(st, stepTakes, func() { finish(denied) })
+		return
+	}
+	if st.express {
+		r.made().remove(s, r, func(error) {})
+		s.later(st, stepTakes, func() { finish(nil) })
+		return
+	}
 	r.made().remove(s, r, finish)
 }
 
@@ -480,6 +541,7 @@ func (s *Sim) finishDelete(st *stack) {
 func (s *Sim) deleteStack(_ *call, in *struct {
 	StackName, RoleARN, ClientRequestToken, DeletionMode string
 	RetainResources                                      []string
+	DeploymentConfig                                     deploymentConfig
 }) (*none, error) {
 	st := s.stackLive(in.StackName)
 	if st == nil {
@@ -507,7 +569,10 @@ func (s *Sim) deleteStack(_ *call, in *struct {
 	if st.status == "DELETE_IN_PROGRESS" {
 		return &none{}, nil
 	}
-	st.token = in.ClientRequestToken
+	if err := s.useToken(in.ClientRequestToken); err != nil {
+		return nil, err
+	}
+	st.token, st.express = in.ClientRequestToken, in.DeploymentConfig.Mode == "EXPRESS"
 	for _, r := range st.resources {
 		switch {
 		case r.status == "DELETE_FAILED" && (in.DeletionMode == "FORCE_DELETE_STACK" || slices.Contains(in.RetainResources, r.logical)):

@@ -34,13 +34,15 @@ func init() { // a variable's initialiser would refer to itself: creations look 
 		"AWS::Lambda::EventInvokeConfig":  {create: createInvokeConfigResource, remove: removeNothing, update: updateInvokeConfigResource, createOnly: []string{"FunctionName", "Qualifier"}},
 		"AWS::Events::Rule":               {create: createRuleResource, remove: removeRuleResource, update: updateRuleResource, createOnly: []string{"Name"}},
 		"AWS::Scheduler::ScheduleGroup":   {create: createScheduleGroupResource, remove: removeScheduleGroupResource, createOnly: []string{"Name"}},
-		"AWS::CloudWatch::Alarm":          {create: createPlainResource, remove: removeNothing, createOnly: []string{"AlarmName"}},
-		"AWS::IAM::ManagedPolicy":         {create: createManagedPolicy, remove: removeNothing, createOnly: []string{"Description", "ManagedPolicyName"}},
+		"AWS::CloudWatch::Alarm":          {create: createAlarmResource, remove: removeAlarmResource, update: updateAlarmResource, createOnly: []string{"AlarmName"}},
+		"AWS::IAM::ManagedPolicy":         {create: createManagedPolicy, remove: removeManagedPolicy, update: updateManagedPolicy, createOnly: []string{"Description", "ManagedPolicyName"}},
 		"AWS::S3::Bucket":                 {create: createBucketResource, remove: removeBucketResource, createOnly: []string{"BucketName"}},
 		"AWS::S3::BucketPolicy":           {create: createPlainResource, remove: removeNothing, createOnly: []string{"Bucket"}},
 		"AWS::ECR::Repository":            {create: createImagesResource, remove: removeImagesResource, createOnly: []string{"RepositoryName"}},
 		"AWS::ECS::TaskDefinition":        {create: createDefinitionResource, remove: removeDefinitionResource, createOnly: []string{"Family", "Cpu", "Memory", "NetworkMode", "RequiresCompatibilities", "TaskRoleArn", "ExecutionRoleArn", "RuntimePlatform", "ContainerDefinitions", "EphemeralStorage"}},
 		"AWS::Lambda::Url":                {create: createURLResource, remove: removeNothing, createOnly: []string{"TargetFunctionArn"}},
+		"AWS::SecretsManager::Secret":     {create: createSecretResource, remove: removeSecretResource, createOnly: []string{"Name"}},
+		"AWS::Scheduler::Schedule":        {create: createScheduleResource, remove: removeScheduleResource, createOnly: []string{"Name", "GroupName"}},
 		"AWS::CloudWatch::Dashboard":      {create: createPlainResource, remove: removeNothing, createOnly: []string{"DashboardName"}},
 	}
 }
@@ -55,19 +57,12 @@ func kindOf(name string) (resourceKind, bool) {
 // soon ends a resource's change after the time that small changes take.
 func (s *Sim) soon(finish func(error)) { s.clock.after(stepTakes, func() { finish(nil) }) }
 
-// createPlainResource makes a resource that has no effect in the sandbox: alarms,
-// dashboards, policies of queues, permissions of functions.
+// createPlainResource makes a resource that has no effect in the sandbox: dashboards,
+// policies of queues, permissions of functions.
 func createPlainResource(s *Sim, st *stack, r *resource, finish func(error)) error {
-	for _, name := range []string{"AlarmName", "DashboardName"} {
-		if v := text(r.properties, name); v != "" {
-			r.physical = v
-		}
-	}
+	r.physical = text(r.properties, "DashboardName")
 	if r.physical == "" {
 		r.physical = st.name + "-" + r.logical + "-" + s.digest(st.id+r.logical, 12)
-	}
-	if r.kind == "AWS::CloudWatch::Alarm" {
-		r.attributes["Arn"] = s.arn("cloudwatch", "alarm:"+r.physical)
 	}
 	s.soon(finish)
 	return nil
@@ -105,10 +100,8 @@ func updateEndpointResource(s *Sim, st *stack, r *resource) error {
 		return errf("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '%s' does not exist", r.physical)
 	}
 	e.subnets, e.groups, e.tables = list(r.properties, "SubnetIds"), list(r.properties, "SecurityGroupIds"), list(r.properties, "RouteTableIds")
-	e.tags = stackTags(st, r)
-	s.ec2.tags[e.id] = e.tags
 	s.recheck()
-	return nil
+	return s.retagEndpoint(st, r, e)
 }
 
 func updateGroupResource(s *Sim, st *stack, r *resource) error {
@@ -212,8 +205,8 @@ func ruleOf(r *resource) (*rule, error) {
 		}
 	}
 	if out.schedule != "" {
-		if _, err := parseRate(out.schedule); err != nil {
-			return nil, errf("ValidationException", "Parameter ScheduleExpression is not valid.")
+		if err := ruleSchedule(out.schedule); err != nil {
+			return nil, err
 		}
 	}
 	for _, t := range objects(r.properties, "Targets") {
@@ -264,6 +257,9 @@ func removeRuleResource(s *Sim, r *resource, finish func(error)) {
 	s.soon(finish)
 }
 
+// NoBucket is the bucket of a function whose code StandIn gave.
+const NoBucket = "none"
+
 // applyFunction gives a function what its resource says.
 func (s *Sim) applyFunction(f *function, r *resource) error {
 	s.retire(f)
@@ -280,8 +276,14 @@ func (s *Sim) applyFunction(f *function, r *resource) error {
 	for k, v := range variables {
 		f.environment[k] = fmt.Sprint(v)
 	}
-	if local, ok := s.lambda.local[f.name]; ok { // installed with the sandbox
-		f.handler, f.bootstrap = local.Handler, local.Bootstrap
+	if err := checkEnvironment(f.environment); err != nil {
+		return err
+	}
+	f.loops = text(r.properties, "RecursiveLoop") == "Allow"
+	code, _ := r.properties["Code"].(map[string]any)
+	bucket, key := text(code, "S3Bucket"), text(code, "S3Key")
+	if local, ok := s.lambda.local[f.name]; ok && bucket == NoBucket { // installed with the sandbox, until a deployment replaces it
+		f.handler, f.bootstrap, f.directory = local.Handler, local.Bootstrap, ""
 		for k, v := range local.Environment {
 			f.environment[k] = v
 		}
@@ -290,8 +292,6 @@ func (s *Sim) applyFunction(f *function, r *resource) error {
 	if !s.roleServes(f.role, "lambda.amazonaws.com") {
 		return errf("InvalidParameterValueException", "The role defined for the function cannot be assumed by Lambda.")
 	}
-	code, _ := r.properties["Code"].(map[string]any)
-	bucket, key := text(code, "S3Bucket"), text(code, "S3Key")
 	b, ok := s.s3.buckets[bucket]
 	if !ok {
 		return errf("InvalidParameterValueException", "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: The specified bucket does not exist")
@@ -304,7 +304,7 @@ func (s *Sim) applyFunction(f *function, r *resource) error {
 	if err != nil {
 		return errf("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload again. (%v)", err)
 	}
-	f.directory = dir
+	f.directory, f.handler = dir, nil
 	f.bootstrap, err = s.runnable(dir)
 	return err
 }
@@ -359,6 +359,9 @@ func createMappingResource(s *Sim, _ *stack, r *resource, finish func(error)) er
 	if q == nil || f == nil {
 		return errf("InvalidParameterValueException", "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The specified queue does not exist.")
 	}
+	if denied := s.mayRead(f.role, q); denied != nil {
+		return deniedByRole(denied, "The provided execution role does not have permissions to call %s on SQS")
+	}
 	batch, concurrency := mappingNumbers(r)
 	m := s.addMapping(q, f, batch, concurrency)
 	r.physical = m.id
@@ -398,6 +401,78 @@ func updateInvokeConfigResource(s *Sim, _ *stack, r *resource) error {
 	}
 	destinations, _ := r.properties["DestinationConfig"].(map[string]any)
 	failure, _ := destinations["OnFailure"].(map[string]any)
+	if arn := text(failure, "Destination"); strings.Contains(arn, ":sqs:") {
+		if denied := s.allows(f.role, question("sqs:SendMessage", arn)); denied != nil {
+			return deniedByRole(denied, "The function's execution role does not have permissions to call %s on arn:aws:sqs")
+		}
+	}
 	f.onFailure = text(failure, "Destination")
 	return nil
+}
+
+// createSecretResource makes a secret, with a text that is given or made up.
+func createSecretResource(s *Sim, st *stack, r *resource, finish func(error)) error {
+	name := text(r.properties, "Name")
+	if name == "" {
+		name = r.logical + "-" + s.digest(st.id+r.logical, 12)
+	}
+	if _, ok := s.secret.secrets[name]; ok {
+		return errf("ResourceExistsException", "The operation failed because the secret %s already exists.", name)
+	}
+	value := text(r.properties, "SecretString")
+	if _, made := r.properties["GenerateSecretString"]; made {
+		value = s.digest("secret string "+name, 32)
+	}
+	s.secret.secrets[name] = secretValue{value, s.clock.time(), text(r.properties, "KmsKeyId")}
+	r.physical = s.secretARN(name)
+	r.attributes["Id"] = r.physical
+	s.soon(finish)
+	return nil
+}
+
+func removeSecretResource(s *Sim, r *resource, finish func(error)) {
+	for name := range s.secret.secrets {
+		if s.secretARN(name) == r.physical {
+			delete(s.secret.secrets, name)
+		}
+	}
+	s.soon(finish)
+}
+
+// createScheduleResource makes a schedule of EventBridge Scheduler.
+func createScheduleResource(s *Sim, st *stack, r *resource, finish func(error)) error {
+	name := text(r.properties, "Name")
+	if name == "" {
+		name = st.name + "-" + r.logical + "-" + s.digest(st.id+r.logical, 12)
+	}
+	body, err := json.Marshal(r.properties)
+	if err != nil {
+		return err
+	}
+	var in scheduleInput
+	if err := json.Unmarshal(body, &in); err != nil {
+		return reasonf("Properties validation failed for resource %s with message:\n%v", r.logical, err)
+	}
+	x, err := s.newSchedule(name, &in)
+	if err != nil {
+		return err
+	}
+	if s.schedule(x.group, x.name) != nil {
+		return errf("ConflictException", "Schedule %s already exists.", x.name)
+	}
+	s.timers.schedules = append(s.timers.schedules, x)
+	s.planSchedule(x)
+	r.physical = name
+	r.attributes["Arn"] = s.scheduleARN(x)
+	s.soon(finish)
+	return nil
+}
+
+func removeScheduleResource(s *Sim, r *resource, finish func(error)) {
+	group := text(r.properties, "GroupName")
+	if group == "" {
+		group = "default"
+	}
+	s.forgetSchedule(group, r.physical)
+	s.soon(finish)
 }

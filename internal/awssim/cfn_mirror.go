@@ -39,17 +39,15 @@ func removeBucketResource(s *Sim, r *resource, finish func(error)) {
 
 func createImagesResource(s *Sim, _ *stack, r *resource, finish func(error)) error {
 	name := text(r.properties, "RepositoryName")
-	if _, ok := s.images[name]; !ok {
-		s.images[name] = nil
-	}
+	s.addRepository(name)
 	r.physical = name
-	r.attributes["Arn"], r.attributes["RepositoryUri"] = s.arn("ecr", "repository/"+name), s.options.Account+".dkr.ecr."+s.options.Region+".amazonaws.com/"+name
+	r.attributes["Arn"], r.attributes["RepositoryUri"] = s.repositoryARN(name), s.repositoryURI(name)
 	s.soon(finish)
 	return nil
 }
 
 func removeImagesResource(s *Sim, r *resource, finish func(error)) {
-	delete(s.images, r.physical)
+	s.removeRepository(r.physical)
 	s.soon(finish)
 }
 
@@ -128,8 +126,18 @@ func createURLResource(s *Sim, _ *stack, r *resource, finish func(error)) error 
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 const maxInlinePolicies, maxManagedPolicy = 10240, 6144
 
-// createManagedPolicy makes a managed policy and attaches it to its roles.
+// createManagedPolicy makes a managed policy and attaches it to the roles that it
+// names.
 func createManagedPolicy(s *Sim, st *stack, r *resource, finish func(error)) error {
+	r.physical = "arn:aws:iam::" + s.options.Account + ":policy/" + st.name + "-" + r.logical + "-" + s.digest(st.id+r.logical, 12)
+	if err := updateManagedPolicy(s, st, r); err != nil {
+		return err
+	}
+	s.soon(finish)
+	return nil
+}
+
+func updateManagedPolicy(s *Sim, _ *stack, r *resource) error {
 	body, err := json.Marshal(r.properties["PolicyDocument"])
 	if err != nil {
 		return err
@@ -137,14 +145,52 @@ func createManagedPolicy(s *Sim, st *stack, r *resource, finish func(error)) err
 	if len(body) > maxManagedPolicy {
 		return errf("LimitExceeded", "Cannot exceed quota for PolicySize: %d", maxManagedPolicy)
 	}
-	r.physical = "arn:aws:iam::" + s.options.Account + ":policy/" + st.name + "-" + r.logical + "-" + s.digest(st.id+r.logical, 12)
-	for _, name := range list(r.properties, "Roles") {
+	s.iam.managed[r.physical] = string(body)
+	for _, role := range s.iam.roles {
+		if _, attached := role.policies[r.physical]; attached {
+			role.policies[r.physical] = string(body)
+		}
+	}
+	s.iam.named[r.physical] = list(r.properties, "Roles")
+	for _, name := range s.iam.named[r.physical] {
 		role := s.role(name)
 		if role == nil {
 			return noRole(name)
 		}
-		role.policies[r.physical] = string(body)
+		if err := s.attach(role, r.physical); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxAttached is how many managed policies a role may have.
+//
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+const maxAttached = 10
+
+func (s *Sim) attach(r *role, policy string) error {
+	body, ok := s.iam.managed[policy]
+	if !ok {
+		return errf("NoSuchEntity", "Policy %s does not exist or is not attachable.", policy)
+	}
+	n := 0
+	for name := range r.policies {
+		if strings.HasPrefix(name, "arn:") && name != policy {
+			n++
+		}
+	}
+	if n >= maxAttached {
+		return errf("LimitExceeded", "Cannot exceed quota for PoliciesPerRole: %d", maxAttached)
+	}
+	r.policies[policy] = body
+	return nil
+}
+
+func removeManagedPolicy(s *Sim, r *resource, finish func(error)) {
+	delete(s.iam.managed, r.physical)
+	for _, role := range s.iam.roles {
+		delete(role.policies, r.physical)
 	}
 	s.soon(finish)
-	return nil
 }

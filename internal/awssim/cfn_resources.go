@@ -105,13 +105,18 @@ func createEndpointResource(s *Sim, st *stack, r *resource, finish func(error)) 
 		}
 		policy = string(b)
 	}
-	e, err := s.addEndpoint(endpointSpec{
+	spec := endpointSpec{
 		service: text(r.properties, "ServiceName"), kind: text(r.properties, "VpcEndpointType"), vpc: text(r.properties, "VpcId"), stack: st.name, policy: policy,
-		subnets: list(r.properties, "SubnetIds"), groups: list(r.properties, "SecurityGroupIds"), tables: list(r.properties, "RouteTableIds"), privateDNS: &private, tags: stackTags(st, r),
-	})
+		subnets: list(r.properties, "SubnetIds"), groups: list(r.properties, "SecurityGroupIds"), tables: list(r.properties, "RouteTableIds"), privateDNS: &private, tags: s.bornWith(st, r),
+	}
+	if denied := s.deniedCreation(st, spec); denied != nil {
+		return denied
+	}
+	e, err := s.addEndpoint(spec)
 	if err != nil {
 		return err
 	}
+	s.tagLater(st, r, e, finish)
 	r.physical = e.id
 	r.attributes["Id"], r.attributes["CreationTimestamp"] = e.id, e.created.UTC().Format(time.RFC3339)
 	e.onAvailable = append(e.onAvailable, func() { finish(nil) })
@@ -230,6 +235,7 @@ func createRoleResource(s *Sim, st *stack, r *resource, finish func(error)) erro
 		return errf("EntityAlreadyExists", "Role with name %s already exists.", name)
 	}
 	role := s.addRole(name, "")
+	role.judged = true
 	r.physical = name
 	r.attributes["Arn"], r.attributes["RoleId"] = role.arn, role.id
 	if err := updateRoleResource(s, st, r); err != nil {
@@ -248,7 +254,28 @@ func updateRoleResource(s *Sim, _ *stack, r *resource) error {
 	if err != nil {
 		return err
 	}
-	role.trust, role.policies = string(trust), map[string]string{}
+	if err := checkTrust(string(trust)); err != nil {
+		return err
+	}
+	role.trust = string(trust)
+	// What is attached comes first, then what is not any more goes: a role in
+	// between has the rights of both.
+	wanted := list(r.properties, "ManagedPolicyArns")
+	for _, policy := range wanted {
+		if err := s.attach(role, policy); err != nil {
+			return err
+		}
+	}
+	attached := role.policies
+	role.policies = map[string]string{}
+	for _, policy := range wanted {
+		role.policies[policy] = attached[policy]
+	}
+	for policy, body := range attached {
+		if slices.Contains(s.iam.named[policy], role.name) { // a policy that names the role
+			role.policies[policy] = body
+		}
+	}
 	role.boundary = text(r.properties, "PermissionsBoundary")
 	whole := 0
 	for _, p := range objects(r.properties, "Policies") {
@@ -336,6 +363,9 @@ func createClusterResource(s *Sim, st *stack, r *resource, finish func(error)) e
 	name := text(r.properties, "ClusterName")
 	if name == "" {
 		name = st.name + "-" + r.logical
+	}
+	if err := s.ecsLinked(); err != nil && !st.before {
+		return err
 	}
 	s.addCluster(name)
 	r.physical = name

@@ -21,6 +21,9 @@ func (s *Sim) updateStack(_ *call, in *stackInput) (*stackIDXML, error) {
 	if p.same {
 		return nil, invalid("No updates are to be performed.")
 	}
+	if err := s.useToken(in.ClientRequestToken); err != nil {
+		return nil, err
+	}
 	s.startUpdate(st, p)
 	return &stackIDXML{st.id}, nil
 }
@@ -62,7 +65,7 @@ func (s *Sim) startUpdate(st *stack, p plannedUpdate) {
 	}
 	st.previous, st.previousParams, st.previousBody = st.template, st.parameters, st.body
 	st.template, st.parameters, st.body, st.token, st.capabilities = p.template, p.params, p.in.TemplateBody, p.in.ClientRequestToken, p.in.Capabilities
-	st.updated = s.clock.time()
+	st.updated, st.express = s.clock.time(), p.in.DeploymentConfig.Mode == "EXPRESS"
 	s.setStack(st, "UPDATE_IN_PROGRESS", "User Initiated")
 	st.operation++
 	st.failed, st.wanted, st.handled, st.replaced = nil, st.template.resources(st.parameters), map[string]bool{}, map[string]*resource{}
@@ -242,6 +245,9 @@ const changeSetTakes = 2 * time.Second
 func (s *Sim) createChangeSet(_ *call, in *changeSetInput) (*changeSetIDXML, error) {
 	if in.ChangeSetType == "" {
 		in.ChangeSetType = "UPDATE"
+	}
+	if err := s.checkStackName(in.StackName); err != nil && !strings.HasPrefix(in.StackName, "arn:") {
+		return nil, err
 	}
 	st := s.stackLive(in.StackName)
 	fresh := st == nil || st.status == "REVIEW_IN_PROGRESS"

@@ -1,7 +1,6 @@
 package awssim
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,6 +13,8 @@ import (
 type dynamoState struct {
 	tables []*dynamoTable
 	tokens map[string]time.Time // of transactions that succeeded
+	// locked are the items that a transaction is at work on, by table and key.
+	locked map[string]bool
 }
 
 type dynamoTable struct {
@@ -22,6 +23,7 @@ type dynamoTable struct {
 	types     map[string]string
 	indexes   []*dynamoIndex
 	items     map[string]item
+	ordered   []*rows
 	created   time.Time
 	ttl       string
 }
@@ -47,7 +49,7 @@ type indexInput struct {
 }
 
 func (s *Sim) newDynamo() *service {
-	s.dynamo = &dynamoState{tokens: map[string]time.Time{}}
+	s.dynamo = &dynamoState{tokens: map[string]time.Time{}, locked: map[string]bool{}}
 	return &service{name: "dynamodb", prefix: "DynamoDB_20120810", protocol: json10, space: "com.amazonaws.dynamodb.v20120810", ops: map[string]operation{
 		"CreateTable":        op(s.createTable),
 		"DescribeTable":      op(s.describeTable),
@@ -62,6 +64,11 @@ func (s *Sim) newDynamo() *service {
 		"Query":              op(s.query),
 		"Scan":               op(s.scan),
 		"TransactWriteItems": op(s.transactWrite),
+		"ListTagsOfResource": op(s.listTableTags),
+		"TagResource":        op(s.tagTable),
+		"UntagResource":      op(s.untagTable),
+
+		"DescribeContinuousBackups": op(s.describeBackups),
 	}}
 }
 
@@ -124,6 +131,7 @@ func (s *Sim) createTable(_ *call, in *struct {
 		}
 	}
 	s.dynamo.tables = append(s.dynamo.tables, t)
+	s.tagResource(s.tableARN(t.name), tagList(in.Tags).byKey())
 	return &map[string]any{"TableDescription": s.tableJSON(t, "ACTIVE")}, nil
 }
 
@@ -206,8 +214,19 @@ func (s *Sim) deleteTable(_ *call, in *struct{ TableName string }) (*map[string]
 	if err != nil {
 		return nil, errf("ResourceNotFoundException", "Requested resource not found: Table: %s not found", in.TableName)
 	}
+	delete(s.tags, s.tableARN(t.name))
 	s.dynamo.tables = slices.DeleteFunc(s.dynamo.tables, func(x *dynamoTable) bool { return x == t })
 	return &map[string]any{"TableDescription": s.tableJSON(t, "DELETING")}, nil
+}
+
+// describeBackups says that a table has no recovery to a point in time.
+func (s *Sim) describeBackups(_ *call, in *struct{ TableName string }) (*map[string]any, error) {
+	if _, err := s.dynamoTable(in.TableName); err != nil {
+		return nil, errf("TableNotFoundException", "Table not found: %s", in.TableName)
+	}
+	return &map[string]any{"ContinuousBackupsDescription": map[string]any{
+		"ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": map[string]any{"PointInTimeRecoveryStatus": "DISABLED"},
+	}}, nil
 }
 
 func (s *Sim) listTables(_ *call, _ *struct {
@@ -315,7 +334,7 @@ func (t *dynamoTable) checkItem(it item) error {
 			return validation("One or more parameter values were invalid: Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", name, want, a.kind(), index.name)
 		}
 	}
-	if b, _ := json.Marshal(it); len(b) > maxItem+len(it)*16 {
+	if itemSize(it) > maxItem {
 		return validation("Item size has exceeded the maximum allowed size")
 	}
 	return nil
@@ -381,14 +400,19 @@ func (w *prepared) judge() error {
 }
 
 func (w *prepared) commit() {
-	switch {
-	case w.apply == nil:
-	case w.result == nil:
-		delete(w.table.items, w.key)
-	default:
-		w.table.items[w.key] = w.result
+	if w.apply == nil {
+		return
 	}
+	w.table.replace(w.table.items[w.key], w.result)
+	if w.result == nil {
+		delete(w.table.items, w.key)
+		return
+	}
+	w.table.items[w.key] = w.result
 }
+
+// id names the item that is written, among those of all tables.
+func (w *prepared) id() string { return w.table.name + "\x00" + w.key }
 
 func (s *Sim) preparePut(table string, it item, e expressions) (*prepared, error) {
 	t, err := s.dynamoTable(table)
@@ -509,7 +533,10 @@ func (w *prepared) output(r returning, changes []change) *writeOutput {
 }
 
 // write carries out a single write that could be prepared, and answers for it.
-func (w *prepared) write(err error, r returning, changes []change) (*writeOutput, error) {
+func (s *Sim) write(w *prepared, err error, r returning, changes []change) (*writeOutput, error) {
+	if err == nil && s.dynamo.locked[w.id()] {
+		err = errf("TransactionConflictException", "Transaction is ongoing for the item")
+	}
 	if err == nil {
 		err = w.judge()
 	}
@@ -527,7 +554,7 @@ func (s *Sim) putItem(_ *call, in *struct {
 	returning
 }) (*writeOutput, error) {
 	w, err := s.preparePut(in.TableName, in.Item, in.expressions)
-	return w.write(err, in.returning, nil)
+	return s.write(w, err, in.returning, nil)
 }
 
 func (s *Sim) updateItem(_ *call, in *struct {
@@ -538,7 +565,7 @@ func (s *Sim) updateItem(_ *call, in *struct {
 	returning
 }) (*writeOutput, error) {
 	w, changes, err := s.prepareUpdate(in.TableName, in.Key, in.UpdateExpression, in.expressions)
-	return w.write(err, in.returning, changes)
+	return s.write(w, err, in.returning, changes)
 }
 
 func (s *Sim) deleteItem(_ *call, in *struct {
@@ -548,7 +575,7 @@ func (s *Sim) deleteItem(_ *call, in *struct {
 	returning
 }) (*writeOutput, error) {
 	w, err := s.prepareDelete(in.TableName, in.Key, in.expressions)
-	return w.write(err, in.returning, nil)
+	return s.write(w, err, in.returning, nil)
 }
 
 func (s *Sim) getItem(_ *call, in *struct {
@@ -703,31 +730,42 @@ func (t *dynamoTable) compare(a, b item, hash, rng string) int {
 }
 
 func (t *dynamoTable) page(in *readInput, e expressions, hash, rng string, keyTest, filterTest test) (*readOutput, error) {
-	var rows []item
-	for _, it := range t.items {
-		if it[hash] != nil && (rng == "" || it[rng] != nil) && (keyTest == nil || keyTest(it)) {
-			rows = append(rows, it)
+	index := t.rowsOf(hash, rng)
+	forward := in.ScanIndexForward == nil || *in.ScanIndexForward
+	rows := index.sorted[t.from(index, in):]
+	if in.ExclusiveStartKey != nil {
+		i, found := slices.BinarySearchFunc(rows, in.ExclusiveStartKey, t.compareRow(index))
+		if !forward {
+			rows = rows[:i]
+		} else if found {
+			rows = rows[i+1:]
+		} else {
+			rows = rows[i:]
 		}
 	}
-	less := func(a, b item) int { return t.compare(a, b, hash, rng) }
-	forward := in.ScanIndexForward == nil || *in.ScanIndexForward
-	slices.SortFunc(rows, func(a, b item) int {
+	at := func(i int) row {
 		if forward {
-			return less(a, b)
+			return rows[i]
 		}
-		return less(b, a)
-	})
-	if in.ExclusiveStartKey != nil {
-		rows = slices.DeleteFunc(rows, func(it item) bool {
-			c := less(it, in.ExclusiveStartKey)
-			return forward && c <= 0 || !forward && c >= 0
-		})
+		return rows[len(rows)-1-i]
 	}
 	out := &readOutput{Items: []item{}}
 	size := 0
-	for i, it := range rows {
-		b, _ := json.Marshal(it) // plain data
-		size += len(b)
+	var last item // the last one that was read
+	more := false
+	for i := range rows {
+		it := at(i).item
+		if keyTest != nil && !keyTest(it) {
+			if last != nil {
+				break // those that the condition selects lie side by side
+			}
+			continue
+		}
+		if more = in.Limit > 0 && out.ScannedCount == in.Limit || size >= maxPage; more {
+			break
+		}
+		last = it
+		size += at(i).size
 		out.ScannedCount++
 		if filterTest == nil || filterTest(it) {
 			if in.ProjectionExpression != "" {
@@ -738,14 +776,13 @@ func (t *dynamoTable) page(in *readInput, e expressions, hash, rng string, keyTe
 			}
 			out.Items = append(out.Items, it)
 		}
-		if in.Limit > 0 && out.ScannedCount == in.Limit || size >= maxPage && i < len(rows)-1 { // at the limit even if nothing follows
-			out.LastEvaluatedKey = item{}
-			for _, k := range []string{t.hash, t.rng, hash, rng} {
-				if k != "" {
-					out.LastEvaluatedKey[k] = rows[i][k]
-				}
+	}
+	if more || in.Limit > 0 && out.ScannedCount == in.Limit { // at the limit even if nothing follows
+		out.LastEvaluatedKey = item{}
+		for _, k := range []string{t.hash, t.rng, hash, rng} {
+			if k != "" {
+				out.LastEvaluatedKey[k] = last[k]
 			}
-			break
 		}
 	}
 	out.Count = len(out.Items)
@@ -768,7 +805,7 @@ type transactKeyed struct {
 	expressions
 }
 
-func (s *Sim) transactWrite(_ *call, in *struct {
+func (s *Sim) transactWrite(c *call, in *struct {
 	TransactItems []struct {
 		Put                            *transactPut
 		Update, Delete, ConditionCheck *transactKeyed
@@ -805,18 +842,79 @@ func (s *Sim) transactWrite(_ *call, in *struct {
 		if err != nil {
 			return nil, err
 		}
-		if id := w.table.name + "\x00" + w.key; seen[id] {
+		if id := w.id(); seen[id] {
 			return nil, validation("Transaction request cannot include multiple operations on one item")
 		} else {
 			seen[id] = true
 		}
 		writes = append(writes, w)
 	}
+	if transactionSize(writes) > maxTransaction {
+		return nil, validation("The aggregate size of the items in the transaction exceeds the limit of %d bytes", maxTransaction)
+	}
+	if err := s.lockAll(writes); err != nil {
+		return nil, err
+	}
+	s.during(c, transactionTakes)
+	for _, w := range writes {
+		delete(s.dynamo.locked, w.id())
+	}
 	out, err := s.commitAll(writes)
 	if err == nil && in.ClientRequestToken != "" {
 		s.dynamo.tokens[in.ClientRequestToken] = s.clock.time()
 	}
 	return out, err
+}
+
+// maxTransaction is DynamoDB's limit on the items of a transaction together, in
+// bytes, and transactionTakes how long one is at work: another that touches one of
+// its items meanwhile, a condition check included, is cancelled.
+//
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
+const (
+	maxTransaction   = 4 << 20
+	transactionTakes = 5 * time.Millisecond
+)
+
+func transactionSize(writes []*prepared) int {
+	n := 0
+	for _, w := range writes {
+		if w.apply == nil {
+			continue
+		}
+		if it, err := w.apply(w.table.items[w.key]); err == nil {
+			n += itemSize(it)
+		}
+	}
+	return n
+}
+
+// lockAll takes the items of a transaction, unless another one is at work on any.
+func (s *Sim) lockAll(writes []*prepared) error {
+	reasons := make([]map[string]any, len(writes))
+	codes := make([]string, len(writes))
+	conflict := false
+	for i, w := range writes {
+		reasons[i], codes[i] = map[string]any{"Code": "None"}, "None"
+		if s.dynamo.locked[w.id()] {
+			conflict = true
+			codes[i] = "TransactionConflict"
+			reasons[i] = map[string]any{"Code": codes[i], "Message": "Transaction is ongoing for the item"}
+		}
+	}
+	if conflict {
+		return cancelled(codes, reasons)
+	}
+	for _, w := range writes {
+		s.dynamo.locked[w.id()] = true
+	}
+	return nil
+}
+
+func cancelled(codes []string, reasons []map[string]any) error {
+	e := errf("TransactionCanceledException", "Transaction cancelled, please refer cancellation reasons for specific reasons [%s]", strings.Join(codes, ", "))
+	e.Extra = map[string]any{"CancellationReasons": reasons}
+	return e
 }
 
 // tokenKept is how long DynamoDB knows a transaction's token.
@@ -844,9 +942,7 @@ func (s *Sim) commitAll(writes []*prepared) (*none, error) {
 		}
 	}
 	if failed {
-		e := errf("TransactionCanceledException", "Transaction cancelled, please refer cancellation reasons for specific reasons [%s]", strings.Join(codes, ", "))
-		e.Extra = map[string]any{"CancellationReasons": reasons}
-		return nil, e
+		return nil, cancelled(codes, reasons)
 	}
 	for _, w := range writes {
 		w.commit()

@@ -73,6 +73,11 @@ func order(a, b attribute) (int, bool) {
 	if k != b.kind() {
 		return 0, false
 	}
+	if k == "S" {
+		x, _ := a[k].(string)
+		y, _ := b[k].(string)
+		return strings.Compare(x, y), true
+	}
 	x, y := fmt.Sprint(a[k]), fmt.Sprint(b[k])
 	switch k {
 	case "N":

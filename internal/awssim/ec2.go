@@ -127,6 +127,11 @@ func (s *Sim) newEC2() *service {
 		"DescribeSubnets":               op(s.describeSubnets),
 		"DeleteSubnet":                  op(s.deleteSubnet),
 		"CreateRouteTable":              op(s.createRouteTable),
+		"CreateRoute":                   op(s.createRoute),
+		"DeleteRoute":                   op(s.deleteRoute),
+		"DeleteRouteTable":              op(s.deleteRouteTable),
+		"DisassociateRouteTable":        op(s.disassociateRouteTable),
+		"DeleteTags":                    op(s.deleteTags),
 		"AssociateRouteTable":           op(s.associateRouteTable),
 		"DescribeRouteTables":           op(s.describeRouteTables),
 		"CreateSecurityGroup":           op(s.createSecurityGroup),
@@ -138,11 +143,13 @@ func (s *Sim) newEC2() *service {
 		"DescribeSecurityGroups":        op(s.describeSecurityGroups),
 		"DeleteSecurityGroup":           op(s.deleteSecurityGroup),
 		"DescribeManagedPrefixLists":    op(s.describeManagedPrefixLists),
+		"DescribePrefixLists":           op(s.describePrefixLists),
 		"DescribeAvailabilityZones":     op(s.describeZones),
 		"CreateVpcEndpoint":             op(s.createVpcEndpoint),
 		"DescribeVpcEndpoints":          op(s.describeVpcEndpoints),
 		"DeleteVpcEndpoints":            op(s.deleteVpcEndpoints),
 		"DescribeVpcEndpointServices":   op(s.describeEndpointServices),
+		"DescribeNetworkInterfaces":     op(s.describeNetworkInterfaces),
 		"CreateTags":                    op(s.createTags),
 		"DescribeTags":                  op(s.describeTags),
 	}}
@@ -263,6 +270,8 @@ type vpcXML struct {
 	Cidr      string          `xml:"cidrBlock"`
 	OwnerID   string          `xml:"ownerId"`
 	IsDefault bool            `xml:"isDefault"`
+	Tenancy   string          `xml:"instanceTenancy"`
+	Options   string          `xml:"dhcpOptionsId"`
 	Blocks    items[blockXML] `xml:"cidrBlockAssociationSet"`
 	Tags      items[tag]      `xml:"tagSet"`
 }
@@ -274,7 +283,7 @@ type blockXML struct {
 }
 
 func (s *Sim) vpcXML(v *vpc) vpcXML {
-	return vpcXML{v.id, "available", v.cidr, s.options.Account, false, items[blockXML]{[]blockXML{{"vpc-cidr-assoc-" + strings.TrimPrefix(v.id, "vpc-"), v.cidr, "associated"}}}, items[tag]{s.ec2.tags[v.id]}}
+	return vpcXML{v.id, "available", v.cidr, s.options.Account, false, "default", "dopt-" + s.digest("dopt", 17), items[blockXML]{[]blockXML{{"vpc-cidr-assoc-" + strings.TrimPrefix(v.id, "vpc-"), v.cidr, "associated"}}}, items[tag]{s.ec2.tags[v.id]}}
 }
 
 func (s *Sim) addVpc(id, cidr string) *vpc {
@@ -299,9 +308,14 @@ func (s *Sim) createVpc(_ *call, in *struct {
 	TagSpecification []tagSpec
 	InstanceTenancy  string
 	DryRun           bool
+
+	AmazonProvidedIPv6CidrBlock bool `query:"AmazonProvidedIpv6CidrBlock"`
 }) (*struct {
 	Vpc vpcXML `xml:"vpc"`
 }, error) {
+	if in.AmazonProvidedIPv6CidrBlock {
+		return nil, errf("UnsupportedOperation", "the sandbox does not simulate IPv6 blocks of a VPC")
+	}
 	if in.CidrBlock == "" {
 		return nil, errf("MissingParameter", "Either 'cidrBlock' or 'ipv4IpamPoolId' must be provided.")
 	}
@@ -399,6 +413,7 @@ type vpcAttributeXML struct {
 	VpcID        string    `xml:"vpcId"`
 	DNSSupport   *valueXML `xml:"enableDnsSupport"`
 	DNSHostnames *valueXML `xml:"enableDnsHostnames"`
+	UsageMetrics *valueXML `xml:"enableNetworkAddressUsageMetrics"`
 }
 
 func (s *Sim) describeVpcAttribute(_ *call, in *struct {
@@ -416,6 +431,8 @@ func (s *Sim) describeVpcAttribute(_ *call, in *struct {
 		out.DNSSupport = &valueXML{v.dnsSupport}
 	case "enableDnsHostnames":
 		out.DNSHostnames = &valueXML{v.dnsHostnames}
+	case "enableNetworkAddressUsageMetrics":
+		out.UsageMetrics = &valueXML{}
 	default:
 		return nil, errf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid. Unknown attribute.", in.Attribute)
 	}
@@ -543,9 +560,18 @@ func (s *Sim) tableXML(t *routeTable) tableXML {
 		x.Associations.Item = append(x.Associations.Item, associationXML{"rtbassoc-" + s.digest("main"+t.id, 17), t.id, "", true})
 	}
 	for _, n := range t.subnets {
-		x.Associations.Item = append(x.Associations.Item, associationXML{"rtbassoc-" + s.digest(n+t.id, 17), t.id, n, false})
+		x.Associations.Item = append(x.Associations.Item, associationXML{s.associationID(n), t.id, n, false})
 	}
 	return x
+}
+
+// associations are the ids of a route table's associations.
+func (s *Sim) associations(t *routeTable) []string {
+	var ids []string
+	for _, a := range s.tableXML(t).Associations.Item {
+		ids = append(ids, a.ID)
+	}
+	return ids
 }
 
 func (s *Sim) prefixList(service string) string { return "pl-" + s.digest(service, 8) }
@@ -567,6 +593,80 @@ func (s *Sim) createRouteTable(_ *call, in *struct {
 	return &struct {
 		Table tableXML `xml:"routeTable"`
 	}{s.tableXML(t)}, nil
+}
+
+type routeInput struct {
+	RouteTableID         string `query:"RouteTableId"`
+	DestinationCidrBlock string
+	GatewayID            string `query:"GatewayId"`
+	NatGatewayID         string `query:"NatGatewayId"`
+	TransitGatewayID     string `query:"TransitGatewayId"`
+	NetworkInterfaceID   string `query:"NetworkInterfaceId"`
+	DryRun               bool
+}
+
+func (s *Sim) createRoute(_ *call, in *routeInput) (*done, error) {
+	t := s.table(in.RouteTableID)
+	if t == nil {
+		return nil, errf("InvalidRouteTableID.NotFound", "The routeTable ID '%s' does not exist", in.RouteTableID)
+	}
+	target := in.GatewayID + in.NatGatewayID + in.TransitGatewayID + in.NetworkInterfaceID
+	if target == "" {
+		return nil, errf("MissingParameter", "The request must contain exactly one of gatewayId, natGatewayId, networkInterfaceId, vpcPeeringConnectionId, transitGatewayId")
+	}
+	if slices.ContainsFunc(t.routes, func(r route) bool { return r.destination == in.DestinationCidrBlock }) {
+		return nil, errf("RouteAlreadyExists", "The route identified by %s already exists.", in.DestinationCidrBlock)
+	}
+	t.routes = append(t.routes, route{in.DestinationCidrBlock, target})
+	s.recheck()
+	return yes, nil
+}
+
+func (s *Sim) deleteRoute(_ *call, in *routeInput) (*done, error) {
+	t := s.table(in.RouteTableID)
+	if t == nil {
+		return nil, errf("InvalidRouteTableID.NotFound", "The routeTable ID '%s' does not exist", in.RouteTableID)
+	}
+	left := slices.DeleteFunc(slices.Clone(t.routes), func(r route) bool { return r.destination == in.DestinationCidrBlock && r.target != "local" })
+	if len(left) == len(t.routes) {
+		return nil, errf("InvalidRoute.NotFound", "no route with destination-cidr-block %s in route table %s", in.DestinationCidrBlock, in.RouteTableID)
+	}
+	t.routes = left
+	s.recheck()
+	return yes, nil
+}
+
+func (s *Sim) deleteRouteTable(_ *call, in *struct {
+	RouteTableID string `query:"RouteTableId"`
+	DryRun       bool
+}) (*done, error) {
+	t := s.table(in.RouteTableID)
+	if t == nil {
+		return nil, errf("InvalidRouteTableID.NotFound", "The routeTable ID '%s' does not exist", in.RouteTableID)
+	}
+	if t.main || len(t.subnets) > 0 {
+		return nil, errf("DependencyViolation", "The routeTable '%s' has dependencies and cannot be deleted.", in.RouteTableID)
+	}
+	s.ec2.tables = slices.DeleteFunc(s.ec2.tables, func(x *routeTable) bool { return x == t })
+	return yes, nil
+}
+
+// associationID names the association of a subnet with its table.
+func (s *Sim) associationID(subnet string) string { return "rtbassoc-" + s.digest("assoc"+subnet, 17) }
+
+func (s *Sim) disassociateRouteTable(_ *call, in *struct {
+	AssociationID string `query:"AssociationId"`
+	DryRun        bool
+}) (*done, error) {
+	for _, t := range s.ec2.tables {
+		for _, n := range t.subnets {
+			if s.associationID(n) == in.AssociationID {
+				t.subnets = slices.DeleteFunc(t.subnets, func(x string) bool { return x == n })
+				return yes, nil
+			}
+		}
+	}
+	return nil, errf("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", in.AssociationID)
 }
 
 func (s *Sim) associateRouteTable(_ *call, in *struct {
@@ -594,7 +694,7 @@ func (s *Sim) associateRouteTable(_ *call, in *struct {
 		State struct {
 			State string `xml:"state"`
 		} `xml:"associationState"`
-	}{ID: "rtbassoc-" + s.digest(in.SubnetID+t.id, 17)}
+	}{ID: s.associationID(in.SubnetID)}
 	out.State.State = "associated"
 	return out, nil
 }
@@ -616,7 +716,7 @@ func (s *Sim) describeRouteTables(_ *call, in *struct {
 	}
 	for _, t := range s.ec2.tables {
 		ok, err := matches(in.Filter, s.ec2.tags[t.id], map[string][]string{
-			"vpc-id": {t.vpc}, "route-table-id": {t.id}, "association.subnet-id": t.subnets, "association.main": {fmt.Sprint(t.main)},
+			"vpc-id": {t.vpc}, "route-table-id": {t.id}, "association.subnet-id": t.subnets, "association.route-table-association-id": s.associations(t), "association.main": {fmt.Sprint(t.main)},
 		})
 		if err != nil {
 			return nil, err
@@ -635,6 +735,10 @@ type permissionIn struct {
 		CidrIP      string `query:"CidrIp"`
 		Description string
 	} `query:"IpRanges"`
+	IPv6Ranges []struct {
+		CidrIPv6    string `query:"CidrIpv6"`
+		Description string
+	} `query:"Ipv6Ranges"`
 	Groups []struct {
 		GroupID     string `query:"GroupId"`
 		UserID      string `query:"UserId"`
@@ -659,12 +763,18 @@ type rangeXML struct {
 }
 
 type permissionXML struct {
-	Protocol string          `xml:"ipProtocol"`
-	From     *int            `xml:"fromPort"`
-	To       *int            `xml:"toPort"`
-	Groups   items[pairXML]  `xml:"groups"`
-	Ranges   items[rangeXML] `xml:"ipRanges"`
-	Lists    items[listXML]  `xml:"prefixListIds"`
+	Protocol string           `xml:"ipProtocol"`
+	From     *int             `xml:"fromPort"`
+	To       *int             `xml:"toPort"`
+	Groups   items[pairXML]   `xml:"groups"`
+	Ranges   items[rangeXML]  `xml:"ipRanges"`
+	Lists    items[listXML]   `xml:"prefixListIds"`
+	Ranges6  items[range6XML] `xml:"ipv6Ranges"`
+}
+
+type range6XML struct {
+	Cidr        string `xml:"cidrIpv6"`
+	Description string `xml:"description,omitempty"`
 }
 
 type listXML struct {
@@ -696,6 +806,8 @@ func (s *Sim) permissionsXML(ps []permission) items[permissionXML] {
 			x.Groups.Item = append(x.Groups.Item, pairXML{p.group, s.options.Account, p.description})
 		case p.prefixList != "":
 			x.Lists.Item = append(x.Lists.Item, listXML{p.prefixList, p.description})
+		case strings.Contains(p.cidr, ":"):
+			x.Ranges6.Item = append(x.Ranges6.Item, range6XML{p.cidr, p.description})
 		default:
 			x.Ranges.Item = append(x.Ranges.Item, rangeXML{p.cidr, p.description})
 		}
@@ -756,6 +868,11 @@ func (s *Sim) permissions(in *ruleIn) (*securityGroup, []permission, error) {
 		for _, r := range p.IPRanges {
 			y := x
 			y.cidr, y.description = r.CidrIP, r.Description
+			out = append(out, y)
+		}
+		for _, r := range p.IPv6Ranges {
+			y := x
+			y.cidr, y.description = r.CidrIPv6, r.Description
 			out = append(out, y)
 		}
 		for _, r := range p.Groups {
@@ -933,6 +1050,23 @@ func (s *Sim) createTags(_ *call, in *struct {
 			if e := s.endpoint(id); e != nil {
 				e.tags = append(slices.DeleteFunc(e.tags, func(o tag) bool { return o.Key == t.Key }), t)
 			}
+		}
+	}
+	return yes, nil
+}
+
+func (s *Sim) deleteTags(_ *call, in *struct {
+	ResourceID []string `query:"ResourceId"`
+	Tag        []tag
+	DryRun     bool
+}) (*done, error) {
+	gone := func(o tag) bool {
+		return len(in.Tag) == 0 || slices.ContainsFunc(in.Tag, func(t tag) bool { return t.Key == o.Key && (t.Value == "" || t.Value == o.Value) })
+	}
+	for _, id := range in.ResourceID {
+		s.ec2.tags[id] = slices.DeleteFunc(slices.Clone(s.ec2.tags[id]), gone)
+		if e := s.endpoint(id); e != nil {
+			e.tags = s.ec2.tags[id]
 		}
 	}
 	return yes, nil

@@ -409,7 +409,7 @@ func (s *Sim) endpointXML(e *vpcEndpoint, state string) endpointXML {
 	}
 	if e.kind == "Interface" {
 		for _, n := range e.subnets {
-			x.Interfaces.Item = append(x.Interfaces.Item, "eni-"+s.digest(e.id+n, 17))
+			x.Interfaces.Item = append(x.Interfaces.Item, interfaceID(s, e, n))
 		}
 		x.DNS.Item = append(x.DNS.Item, dnsXML{e.id + "-" + s.digest(e.id, 8) + "." + strings.TrimPrefix(e.service, "com.amazonaws.") + ".vpce.amazonaws.com", "Z7HUB22UULQXV"})
 		if name := s.privateDNSName(e.service); e.privateDNS && name != "" {
@@ -583,4 +583,92 @@ func (s *Sim) WithholdService(service, zone string) {
 		return
 	}
 	s.ec2.offered[service] = slices.DeleteFunc(slices.Clone(s.ec2.offered[service]), func(z string) bool { return z == zone })
+}
+
+type interfaceXML struct {
+	ID          string           `xml:"networkInterfaceId"`
+	SubnetID    string           `xml:"subnetId"`
+	VpcID       string           `xml:"vpcId"`
+	Zone        string           `xml:"availabilityZone"`
+	Description string           `xml:"description"`
+	OwnerID     string           `xml:"ownerId"`
+	RequesterID string           `xml:"requesterId"`
+	Managed     bool             `xml:"requesterManaged"`
+	Status      string           `xml:"status"`
+	Type        string           `xml:"interfaceType"`
+	Address     string           `xml:"privateIpAddress"`
+	Groups      items[groupRef]  `xml:"groupSet"`
+	Addresses   items[addressIP] `xml:"privateIpAddressesSet"`
+}
+
+type groupRef struct {
+	ID   string `xml:"groupId"`
+	Name string `xml:"groupName"`
+}
+
+type addressIP struct {
+	Address string `xml:"privateIpAddress"`
+	Primary bool   `xml:"primary"`
+}
+
+func interfaceID(s *Sim, e *vpcEndpoint, subnet string) string {
+	return "eni-" + s.digest(e.id+subnet, 17)
+}
+
+// describeNetworkInterfaces knows the interfaces of endpoints alone.
+func (s *Sim) describeNetworkInterfaces(_ *call, in *struct {
+	Filter     []filter
+	Interfaces []string `query:"NetworkInterfaceId"`
+	MaxResults int
+	NextToken  string
+}) (*struct {
+	Interfaces items[interfaceXML] `xml:"networkInterfaceSet"`
+}, error) {
+	out := &struct {
+		Interfaces items[interfaceXML] `xml:"networkInterfaceSet"`
+	}{}
+	seen := map[string]bool{}
+	for _, e := range s.ec2.endpoints {
+		if e.kind != "Interface" || e.state(s.clock.time()) == "" {
+			continue
+		}
+		for _, id := range e.subnets {
+			n := s.subnet(id)
+			x := interfaceXML{ID: interfaceID(s, e, id), SubnetID: id, VpcID: e.vpc, Description: "VPC Endpoint Interface " + e.id, OwnerID: s.options.Account, RequesterID: "amazon-vpce", Managed: true, Status: "in-use", Type: "vpc_endpoint"}
+			if n != nil {
+				x.Zone = n.zone
+				// The first four addresses of a subnet are AWS's own.
+				if block, err := netip.ParsePrefix(n.cidr); err == nil {
+					a := block.Addr()
+					for range 5 + int(s.digest(x.ID, 2)[0])%8 {
+						a = a.Next()
+					}
+					x.Address = a.String()
+					x.Addresses.Item = []addressIP{{x.Address, true}}
+				}
+			}
+			for _, g := range e.groups {
+				if group := s.group(g); group != nil {
+					x.Groups.Item = append(x.Groups.Item, groupRef{g, group.name})
+				}
+			}
+			ok, err := matches(in.Filter, nil, map[string][]string{
+				"network-interface-id": {x.ID}, "subnet-id": {id}, "vpc-id": {e.vpc}, "group-id": e.groups, "description": {x.Description}, "interface-type": {x.Type}, "status": {x.Status},
+				"attachment.instance-owner-id": {}, "attachment.instance-id": {}, "requester-managed": {"true"}, "requester-id": {x.RequesterID},
+			})
+			if err != nil {
+				return nil, err
+			}
+			if ok && (len(in.Interfaces) == 0 || slices.Contains(in.Interfaces, x.ID)) {
+				seen[x.ID] = true
+				out.Interfaces.Item = append(out.Interfaces.Item, x)
+			}
+		}
+	}
+	for _, id := range in.Interfaces {
+		if !seen[id] && len(in.Filter) == 0 {
+			return nil, errf("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '%s' does not exist", id)
+		}
+	}
+	return out, nil
 }

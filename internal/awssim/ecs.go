@@ -134,6 +134,9 @@ func (s *Sim) newECS() *service {
 		"DescribeTasks":            op(s.describeTasks),
 		"ListTasks":                op(s.listTasks),
 		"StopTask":                 op(s.stopTask),
+		"ListTagsForResource":      op(s.listECSTags),
+		"TagResource":              op(s.tagECS),
+		"UntagResource":            op(s.untagECS),
 	}}
 }
 
@@ -167,10 +170,13 @@ type clusterJSON struct {
 	Status       string `json:"status"`
 	RunningTasks int    `json:"runningTasksCount"`
 	PendingTasks int    `json:"pendingTasksCount"`
+
+	Tags     []ecsTag   `json:"tags"`
+	Settings []keyValue `json:"settings"`
 }
 
 func (s *Sim) clusterJSON(name string) clusterJSON {
-	c := clusterJSON{ClusterArn: s.clusterARN(name), ClusterName: name, Status: "ACTIVE"}
+	c := clusterJSON{ClusterArn: s.clusterARN(name), ClusterName: name, Status: "ACTIVE", Tags: s.ecsTags(s.clusterARN(name)), Settings: []keyValue{{"containerInsights", "disabled"}}}
 	for _, t := range s.ecs.tasks {
 		switch {
 		case t.cluster != name:
@@ -195,7 +201,13 @@ func (s *Sim) createCluster(_ *call, in *struct {
 	if in.ClusterName == "" {
 		in.ClusterName = "default"
 	}
+	if err := s.ecsLinked(); err != nil {
+		return nil, err
+	}
 	s.addCluster(in.ClusterName)
+	for _, t := range in.Tags {
+		s.tagResource(s.clusterARN(in.ClusterName), map[string]string{t.Key: t.Value})
+	}
 	return &struct {
 		Cluster clusterJSON `json:"cluster"`
 	}{s.clusterJSON(in.ClusterName)}, nil
@@ -256,6 +268,7 @@ func (s *Sim) deleteCluster(_ *call, in *struct{ Cluster string }) (*struct {
 	if c := s.clusterJSON(name); c.RunningTasks+c.PendingTasks > 0 {
 		return nil, errf("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
 	}
+	delete(s.tags, s.clusterARN(name))
 	s.ecs.clusters = slices.DeleteFunc(s.ecs.clusters, func(c string) bool { return c == name })
 	out := s.clusterJSON(name)
 	out.Status = "INACTIVE"
@@ -314,6 +327,9 @@ func (s *Sim) addDefinition(raw map[string]any) (*taskDefinition, error) {
 	if err != nil || len(d.containers) == 0 {
 		return nil, errf("ClientException", "Container definitions should not be null or empty.")
 	}
+	if err := checkFargate(raw); err != nil {
+		return nil, err
+	}
 	for _, o := range s.ecs.definitions {
 		if o.family == family {
 			d.revision = o.revision + 1
@@ -321,6 +337,47 @@ func (s *Sim) addDefinition(raw map[string]any) (*taskDefinition, error) {
 	}
 	s.ecs.definitions = append(s.ecs.definitions, d)
 	return d, nil
+}
+
+// fargateMemory are the pairs of CPU units and MiB that Fargate offers: from, to and in
+// steps of.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
+var fargateMemory = map[string][3]int{
+	"512": {1024, 4096, 1024}, "1024": {2048, 8192, 1024}, "2048": {4096, 16384, 1024}, "4096": {8192, 30720, 1024}, "8192": {16384, 61440, 4096}, "16384": {32768, 122880, 8192},
+}
+
+// checkFargate refuses a pair of CPU and memory that Fargate does not offer.
+func checkFargate(raw map[string]any) error {
+	needs, _ := raw["requiresCompatibilities"].([]any)
+	if !slices.Contains(textsOf(needs), "FARGATE") {
+		return nil
+	}
+	cpu, memory := units(textOr(raw["cpu"]), "vcpu"), units(textOr(raw["memory"]), "gb")
+	refused := errf("ClientException", "No Fargate configuration exists for given values: %d CPU, %d memory. See the Amazon ECS documentation for the valid values.", cpu, memory)
+	if cpu == 256 {
+		if memory == 512 || memory == 1024 || memory == 2048 {
+			return nil
+		}
+		return refused
+	}
+	r, ok := fargateMemory[fmt.Sprint(cpu)]
+	if !ok || memory < r[0] || memory > r[1] || (memory-r[0])%r[2] != 0 {
+		return refused
+	}
+	return nil
+}
+
+// units reads a size that is given as a number, or with a unit of which it has 1024.
+func units(text, unit string) int {
+	if inner, ok := strings.CutSuffix(strings.ToLower(text), unit); ok {
+		var v float64
+		_, _ = fmt.Sscan(strings.TrimSpace(inner), &v) // 0 is no size that is offered
+		return int(v * 1024)
+	}
+	n := 0
+	_, _ = fmt.Sscan(text, &n) // absent is no size that is offered
+	return n
 }
 
 func (s *Sim) definitionJSON(d *taskDefinition) map[string]any {
@@ -484,8 +541,11 @@ func (s *Sim) runTask(c *call, in *runTaskInput) (*runTaskOutput, error) {
 			return s.ranTasks(use.tasks), nil
 		}
 	}
-	if s.happens("no-capacity", 0.5) {
-		return &runTaskOutput{Tasks: []taskJSON{}, Failures: []failureJSON{{Reason: "Capacity is unavailable at this time. Please try again later or in a different availability zone"}}}, nil
+	if err := s.ecsLinked(); err != nil {
+		return nil, err
+	}
+	if out, err := s.refuseTask(d, sub, count); out != nil || err != nil {
+		return out, err
 	}
 	var made []*task
 	for i := range count {
@@ -618,6 +678,7 @@ type taskJSON struct {
 	Memory               string           `json:"memory,omitempty"`
 	CreatedAt            *stamp           `json:"createdAt,omitempty"`
 	PullStartedAt        *stamp           `json:"pullStartedAt,omitempty"`
+	PullStoppedAt        *stamp           `json:"pullStoppedAt,omitempty"`
 	StartedAt            *stamp           `json:"startedAt,omitempty"`
 	StoppingAt           *stamp           `json:"stoppingAt,omitempty"`
 	StoppedAt            *stamp           `json:"stoppedAt,omitempty"`
@@ -649,7 +710,7 @@ func (s *Sim) taskJSON(t *task, at time.Time) taskJSON {
 		j.PullStartedAt = stampOf(t.pulling)
 	}
 	if !t.started.After(at) {
-		j.StartedAt = stampOf(t.started)
+		j.StartedAt, j.PullStoppedAt = stampOf(t.started), stampOf(t.started)
 	}
 	if status == "STOPPED" || status == "DEPROVISIONING" || status == "STOPPING" || status == "DEACTIVATING" {
 		j.DesiredStatus = "STOPPED"

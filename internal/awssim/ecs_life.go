@@ -357,5 +357,6 @@ func (s *Sim) logTask(t *task, line string) {
 	}
 	if g != nil {
 		g.write(o["awslogs-stream-prefix"]+"/"+c.Name+"/"+t.id, line, s.clock.time())
+		s.observeLog(line)
 	}
 }

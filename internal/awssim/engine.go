@@ -98,31 +98,36 @@ func (e *engine) drive(ctx context.Context) {
 	}
 }
 
-// advance moves a clock that stands still by d, through everything that is due
-// on the way, in order, and waits for each handler to end or to sleep. A clock
-// that runs is put forward.
+// advance moves the clock by d, through everything that is due on the way, in order,
+// and waits for each handler to end or to sleep. A clock that runs goes on from there.
 func (e *engine) advance(d time.Duration) time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.speed != 0 {
-		e.base = e.base.Add(d)
-		for ev := e.pop(e.time()); ev != nil; ev = e.pop(e.time()) {
-			ev.run()
-		}
-		return e.time()
-	}
 	e.rest()
-	for end := e.now.Add(d); ; {
+	for end := e.time().Add(d); ; {
 		ev := e.pop(end)
 		if ev == nil {
-			e.now = end
-			return e.now
+			e.jump(end)
+			select {
+			case e.changed <- struct{}{}: // the driver's pause is over earlier than it thinks
+			default:
+			}
+			return e.time()
 		}
-		if ev.at.After(e.now) {
-			e.now = ev.at
-		}
+		e.jump(ev.at)
 		ev.run()
 		e.rest()
+	}
+}
+
+// jump puts the clock forward to t, unless it is there already.
+func (e *engine) jump(t time.Time) {
+	switch {
+	case !t.After(e.time()):
+	case e.speed == 0:
+		e.now = t
+	default:
+		e.base, e.realBase = t, time.Now()
 	}
 }
 

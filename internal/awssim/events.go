@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"drawbridge/internal/eventpattern"
+	times "drawbridge/internal/schedule"
 )
 
 type eventsState struct {
@@ -74,8 +75,8 @@ func (s *Sim) putRule(_ *call, in *struct {
 		}
 	}
 	if in.ScheduleExpression != "" {
-		if _, err := parseRate(in.ScheduleExpression); err != nil {
-			return nil, errf("ValidationException", "Parameter ScheduleExpression is not valid.")
+		if err := ruleSchedule(in.ScheduleExpression); err != nil {
+			return nil, err
 		}
 	}
 	if old := s.rule(in.Name); old != nil {
@@ -90,7 +91,34 @@ func (s *Sim) putRule(_ *call, in *struct {
 	return &struct{ RuleArn string }{s.ruleARN(in.Name)}, nil
 }
 
-// parseRate reads rate(N unit). Cron rules are not simulated.
+// ruleSchedule refuses what a rule cannot be scheduled by: it knows rate and cron, in
+// UTC.
+func ruleSchedule(expression string) error {
+	if _, err := parseRate(expression); err == nil {
+		return nil
+	}
+	if _, err := times.Parse(expression, "UTC"); err != nil || !strings.HasPrefix(expression, "cron(") {
+		return errf("ValidationException", "Parameter ScheduleExpression is not valid.")
+	}
+	return nil
+}
+
+// dueIn returns how long from now an expression is due next, that was checked: a rate
+// counts from now, cron by the clock.
+func (s *Sim) dueIn(expression, zone string) (time.Duration, bool) {
+	if every, err := parseRate(expression); err == nil {
+		return every, true
+	}
+	expected, err := times.Parse(expression, zone)
+	if err != nil {
+		return 0, false
+	}
+	now := s.clock.time()
+	next := expected.Next(now)
+	return next.Sub(now), next.After(now)
+}
+
+// parseRate reads rate(N unit).
 func parseRate(expression string) (time.Duration, error) {
 	inner, ok := strings.CutPrefix(expression, "rate(")
 	inner, closed := strings.CutSuffix(inner, ")")
@@ -118,11 +146,11 @@ func (s *Sim) planRule(r *rule) {
 	if r.schedule == "" || r.state != "ENABLED" {
 		return
 	}
-	every, err := parseRate(r.schedule)
-	if err != nil {
-		return // refused when the rule was put
+	wait, ok := s.dueIn(r.schedule, "UTC")
+	if !ok {
+		return // never again
 	}
-	r.next = s.clock.after(every, func() {
+	r.next = s.clock.after(wait, func() {
 		s.fire(r, s.newEvent("aws.events", "Scheduled Event", []string{s.ruleARN(r.name)}, map[string]any{}))
 		s.planRule(r)
 	})

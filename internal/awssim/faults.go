@@ -18,7 +18,7 @@ type fault struct {
 // FaultHelp says what each fault does, in order of name.
 var FaultHelp = []struct{ Name, Value, Help string }{
 	{"bill", "clock|creation", "Cost Explorer shows paid hours on that basis (default clock)"},
-	{"deny", "SERVICE:ACTION", "calls of that action are refused as if no policy allowed it"},
+	{"deny", "SERVICE:ACTION", "what needs that action is refused as if no policy allowed it, CloudFormation with a role included"},
 	{"duplicate-events", "P", "each event, message and timer is delivered twice with probability P (default 0.5)"},
 	{"expired-credentials", "", "every call is refused for expired credentials"},
 	{"fail-create", "SERVICE", "the endpoint of SERVICE (default: every one) fails while it is created; the stack rolls back"},
@@ -26,17 +26,24 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 	{"full-zone", "ZONE", "interface endpoints in ZONE (default: every one) fail for want of capacity; the stack rolls back"},
 	{"kill", "FUNCTION:N", "the next handler of FUNCTION is killed before its Nth call to AWS takes effect"},
 	{"kill-after", "FUNCTION:N", "the next handler of FUNCTION is killed after its Nth call to AWS took effect"},
+	{"full-fargate-zone", "ZONE", "RunTask finds no capacity in ZONE (default: in none)"},
 	{"late-events", "DURATION", "events, messages and timers come DURATION later (default 60s)"},
+	{"late-reply", "DURATION", "calls that change something take effect at once and answer DURATION later (default 1s)"},
 	{"lost-events", "P", "each event of EventBridge is lost with probability P (default 0.5); queues and timers lose nothing"},
 	{"lost-reply", "P", "a call takes effect and its reply is lost, with probability P (default 0.1)"},
+	{"lost-timers", "P", "each timer of EventBridge Scheduler is lost with probability P (default 1)"},
 	{"no-capacity", "P", "RunTask answers with a failure for want of capacity, with probability P (default 0.5)"},
+	{"refuse-tasks", "capacity|quota|quota-empty|throttled|internal|role", "RunTask refuses for the moment in that way (default capacity)"},
 	{"server-error", "P", "a call is answered with a 5xx error and has no effect, with probability P (default 0.1)"},
 	{"slow-create", "DURATION", "endpoints need DURATION longer to become available (default 5m)"},
 	{"slow-delete", "DURATION", "endpoints need DURATION longer to be gone (default 5m)"},
 	{"stale-reads", "DURATION", "describing stacks, endpoints and tasks shows them as they were DURATION ago (default 5s)"},
 	{"stuck-create", "", "endpoints stay pending"},
 	{"stuck-delete", "", "endpoints stay deleting"},
+	{"stack-tags", "late|never", "tags of a stack reach its endpoints a minute after their creation (default), or never"},
+	{"tags-apart", "", "CloudFormation creates endpoints without any tag, and tags them by calls of their own"},
 	{"throttle", "P", "a call is throttled and has no effect, with probability P (default 0.1)"},
+	{"vcpu-quota", "N", "the account may run N Fargate vCPUs at once (default 6)"},
 	{"unsettled", "DURATION", "endpoints refuse connections for DURATION after they became available (default 60s)"},
 }
 
@@ -93,9 +100,9 @@ func checkFault(kind, name, value string) error {
 		if service, action, ok := strings.Cut(value, ":"); !ok || service == "" || action == "" {
 			err = fmt.Errorf("not an action")
 		}
-	case "clock|creation":
-		if value != "clock" && value != "creation" {
-			err = fmt.Errorf("not a basis")
+	case "clock|creation", "late|never", "capacity|quota|quota-empty|throttled|internal|role":
+		if !slices.Contains(strings.Split(kind, "|"), value) {
+			err = fmt.Errorf("not one of them")
 		}
 	case "N":
 		_, err = strconv.Atoi(value)
@@ -157,7 +164,7 @@ func (s *Sim) refuse(c *call) *apiError {
 	if _, ok := s.faultOn("expired-credentials"); ok || strings.HasPrefix(c.accessKey, "ASIAEXPIRED") {
 		return c.denied("expired")
 	}
-	if e := s.deniedBy(c); e != nil {
+	if e := s.authorise(c); e != nil {
 		return e
 	}
 	if s.happens("throttle", 0.1) {

@@ -221,21 +221,26 @@ func (s *Sim) putResource(st *stack, logical string, spec resourceSpec) error {
 	return nil
 }
 
-// FunctionEnvironment returns a variable of a function's environment.
-func (s *Sim) FunctionEnvironment(function, variable string) string {
+// StackOutputs returns the outputs of a stack.
+func (s *Sim) StackOutputs(name string) map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.function(function); f != nil {
-		return f.environment[variable]
+	out := map[string]string{}
+	if st := s.stackLive(name); st != nil {
+		for k, o := range st.template.outputs {
+			if v, err := st.template.evaluate(o, s.scope(st)); err == nil {
+				out[k] = fmt.Sprint(v)
+			}
+		}
 	}
-	return ""
+	return out
 }
 
 // AddImage puts an image into a repository of the account.
 func (s *Sim) AddImage(repository, tag string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.images[repository] = append(s.images[repository], tag)
+	s.addRepository(repository).add(&image{digest: "sha256:" + s.digest(repository+tag, 64), pushed: s.clock.time()}, tag)
 }
 
 // S3PrefixList returns the id of the prefix list of S3's addresses.
@@ -257,4 +262,29 @@ func (s *Sim) AddBucket(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.s3.buckets[name] = &s3Bucket{objects: map[string]s3Object{"theirs": s.newObject([]byte("x"))}, settings: map[string][]byte{}, created: s.clock.time()}
+}
+
+// RoleMay reports whether a role's policies allow an action on a resource now, with
+// the given keys in its context.
+func (s *Sim) RoleMay(role, action, resource string, context map[string]any) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.role(role)
+	return r != nil && r.may(s, authorisation{Action: action, Resource: resource, Context: context})
+}
+
+// FunctionEnvironmentSize returns how many bytes a function's environment takes of
+// Lambda's limit.
+func (s *Sim) FunctionEnvironmentSize(function string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.function(function)
+	if f == nil {
+		return 0
+	}
+	n := 0
+	for k, v := range f.environment {
+		n += len(k) + len(v)
+	}
+	return n
 }

@@ -46,6 +46,7 @@ type function struct {
 	version       int // counts changes
 	architectures []string
 	url           bool // it has an address of its own
+	loops         bool // it may be part of a chain of invocations without an end
 }
 
 // invocation is one run of a handler.
@@ -62,6 +63,7 @@ type invocation struct {
 	calls          int
 	sleeping       int
 	counted        bool
+	hops           int // how many functions came before it in its chain
 }
 
 // invokeResult is what came of an invocation: outcome ok, error, timeout or
@@ -194,6 +196,9 @@ func (s *Sim) createFunction(_ *call, in *struct {
 	if !s.roleServes(in.Role, "lambda.amazonaws.com") {
 		return nil, errf("InvalidParameterValueException", "The role defined for the function cannot be assumed by Lambda.")
 	}
+	if err := checkEnvironment(in.Environment.Variables); err != nil {
+		return nil, err
+	}
 	dir, err := s.unzip(in.Code.ZipFile)
 	var bootstrap string
 	if err == nil {
@@ -210,6 +215,25 @@ func (s *Sim) createFunction(_ *call, in *struct {
 	out.created = true
 	return &out, nil
 }
+
+// maxEnvironment is Lambda's limit on a function's environment, in bytes.
+//
+// Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+const maxEnvironment = 4 << 10
+
+func checkEnvironment(variables map[string]string) error {
+	body, err := json.Marshal(variables)
+	if err == nil && len(body) > maxEnvironment {
+		err = errf("InvalidParameterValueException", "Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: %s", body)
+	}
+	return err
+}
+
+// maxHops is how many functions may invoke each other in a chain before Lambda
+// stops it, unless the next one allows it.
+//
+// Source: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+const maxHops = 16
 
 // maxUnzipped bounds what a zip may unpack to, in bytes.
 //
@@ -390,7 +414,6 @@ func (s *Sim) invokeAPI(c *call) (reply, bool) {
 	if e := s.refuse(c); e != nil {
 		return c.encode(nil, e), false
 	}
-	s.askForCall(c)
 	out := s.invokeAnswer(c)
 	if s.killed(c, false) || s.happens("lost-reply", 0.1) {
 		return reply{}, true
@@ -420,7 +443,11 @@ func (s *Sim) invokeAnswer(c *call) reply {
 	}
 	switch kind {
 	case "Event":
-		s.deliver(50*time.Millisecond, false, func() { s.invokeAsync(f, body) })
+		hops := 0
+		if c.invocation != nil {
+			hops = c.invocation.hops + 1
+		}
+		s.deliver(50*time.Millisecond, false, func() { s.invokeChained(f, body, hops) })
 		return c.encode(&rawReply{status: http.StatusAccepted}, nil)
 	case "DryRun":
 		return c.encode(&rawReply{status: http.StatusNoContent}, nil)
@@ -442,14 +469,24 @@ var asyncRetries = []time.Duration{time.Minute, 2 * time.Minute}
 
 // invokeAsync invokes a function for an event, with Lambda's two retries and its
 // destination for what failed for good.
-func (s *Sim) invokeAsync(f *function, payload []byte) { s.tryAsync(f, payload, 0) }
+func (s *Sim) invokeAsync(f *function, payload []byte) { s.invokeChained(f, payload, 0) }
 
-func (s *Sim) tryAsync(f *function, payload []byte, tries int) {
-	s.invoke(f, payload, func(r invokeResult) {
+// invokeChained is invokeAsync for a function that others have invoked, so many of
+// them in a chain. Lambda stops a chain that is too long, and tells the destination.
+func (s *Sim) invokeChained(f *function, payload []byte, hops int) {
+	if hops > maxHops && !f.loops {
+		s.sendToDestination(f, payload, invokeResult{"error", []byte(`{"errorType":"Lambda.RecursiveInvocation","errorMessage":"Lambda has detected your function being invoked in a recursive loop"}`)})
+		return
+	}
+	s.tryAsync(f, payload, hops, 0)
+}
+
+func (s *Sim) tryAsync(f *function, payload []byte, hops, tries int) {
+	s.invokeAs(f, payload, hops, func(r invokeResult) {
 		switch {
 		case r.outcome == "ok":
 		case tries < len(asyncRetries):
-			s.clock.after(asyncRetries[tries], func() { s.tryAsync(f, payload, tries+1) })
+			s.clock.after(asyncRetries[tries], func() { s.tryAsync(f, payload, hops, tries+1) })
 		default:
 			s.sendToDestination(f, payload, r)
 		}
@@ -461,7 +498,9 @@ func (s *Sim) sendToDestination(f *function, payload []byte, r invokeResult) {
 	if q == nil {
 		return
 	}
-	s.ask(f.role, question("sqs:SendMessage", q.arn(s)))
+	if s.allows(f.role, question("sqs:SendMessage", q.arn(s))) != nil {
+		return
+	}
 	response := json.RawMessage(r.payload)
 	if !json.Valid(response) {
 		response = nil
@@ -478,7 +517,11 @@ func (s *Sim) sendToDestination(f *function, payload []byte, r invokeResult) {
 
 // invoke starts a handler. done is called with the lock held, exactly once.
 func (s *Sim) invoke(f *function, payload []byte, done func(invokeResult)) {
-	inv := &invocation{id: s.uuid("invocation"), function: f, payload: payload, started: s.clock.time(), done: done}
+	s.invokeAs(f, payload, 0, done)
+}
+
+func (s *Sim) invokeAs(f *function, payload []byte, hops int, done func(invokeResult)) {
+	inv := &invocation{id: s.uuid("invocation"), function: f, payload: payload, started: s.clock.time(), done: done, hops: hops}
 	s.lambda.invocations = append(s.lambda.invocations, inv)
 	s.lambda.open[inv.id] = inv
 	inv.timer = s.clock.after(f.timeout, func() {

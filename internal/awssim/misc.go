@@ -1,6 +1,7 @@
 package awssim
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -13,16 +14,24 @@ type iamState struct {
 	roles    []*role
 	sessions map[string]string // role ARN and session name, by access key
 	secrets  map[string]string // of sessions, by access key
+	managed  map[string]string // managed policies by ARN
+	// named are the roles that a managed policy names, by the policy's ARN.
+	named map[string][]string
+	// parsed are the statements of policies, by the policy's text.
+	parsed map[string][]statement
 }
 
 type role struct {
 	name, id, arn, trust, boundary string
 	created                        time.Time
 	policies                       map[string]string
+	tags                           []cfnTag
+	// judged says that the role may do what its policies allow, none included.
+	judged bool
 }
 
 func (s *Sim) newIAM() *service {
-	s.iam = &iamState{sessions: map[string]string{}, secrets: map[string]string{}}
+	s.iam = &iamState{sessions: map[string]string{}, secrets: map[string]string{}, managed: map[string]string{}, named: map[string][]string{}, parsed: map[string][]statement{}}
 	return &service{name: "iam", protocol: query, xmlns: "https://iam.amazonaws.com/doc/2010-05-08/", ops: map[string]operation{
 		"CreateRole":       op(s.createRole),
 		"GetRole":          op(s.getRole),
@@ -31,7 +40,175 @@ func (s *Sim) newIAM() *service {
 		"PutRolePolicy":    op(s.putRolePolicy),
 		"GetRolePolicy":    op(s.getRolePolicy),
 		"DeleteRolePolicy": op(s.deleteRolePolicy),
+
+		"CreateServiceLinkedRole":  op(s.createServiceLinkedRole),
+		"ListAttachedRolePolicies": op(s.listAttachedRolePolicies),
+		"ListRolePolicies":         op(s.listRolePolicies),
+		"ListRoleTags":             op(s.listRoleTags),
+		"TagRole":                  op(s.tagRole),
+		"UntagRole":                op(s.untagRole),
+		"UpdateAssumeRolePolicy":   op(s.updateTrust),
+
+		"ListInstanceProfilesForRole": op(s.listInstanceProfiles),
 	}}
+}
+
+// ecsRole is the service-linked role of ECS.
+const ecsRole = "AWSServiceRoleForECS"
+
+// linkECS makes ECS's service-linked role, which can be assumed a while later.
+func (s *Sim) linkECS() *role {
+	r := s.addRole(ecsRole, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)
+	r.arn = "arn:aws:iam::" + s.options.Account + ":role/aws-service-role/ecs.amazonaws.com/" + ecsRole
+	return r
+}
+
+// linkTakes is how long a service-linked role that was just made cannot be assumed.
+const linkTakes = 8 * time.Second
+
+// ecsLinked refuses what ECS cannot do without its service-linked role. In an account
+// that never used ECS the first request makes the role, and comes too soon for it.
+//
+// Source: aws-cloudformation/cloudformation-coverage-roadmap#818
+func (s *Sim) ecsLinked() error {
+	r := s.role(ecsRole)
+	if r == nil {
+		r = s.linkECS()
+	}
+	if !r.created.IsZero() && s.clock.time().Sub(r.created) < linkTakes {
+		return bad("Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
+	}
+	return nil
+}
+
+func (s *Sim) createServiceLinkedRole(_ *call, in *struct{ AWSServiceName, Description, CustomSuffix string }) (*struct{ Role roleXML }, error) {
+	if in.AWSServiceName != "ecs.amazonaws.com" {
+		return nil, errf("InvalidInput", "Service role name for %s is not simulated.", in.AWSServiceName)
+	}
+	if s.role(ecsRole) != nil {
+		return nil, errf("InvalidInput", "Service role name %s has been taken in this account, please try a different suffix.", ecsRole)
+	}
+	return &struct{ Role roleXML }{s.linkECS().xml()}, nil
+}
+
+type attachedPolicyXML struct{ PolicyArn, PolicyName string }
+
+func (s *Sim) listAttachedRolePolicies(_ *call, in *struct {
+	RoleName, PathPrefix, Marker string
+	MaxItems                     int
+}) (*struct {
+	Policies    members[attachedPolicyXML] `xml:"AttachedPolicies"`
+	IsTruncated bool
+}, error) {
+	r := s.role(in.RoleName)
+	if r == nil {
+		return nil, noRole(in.RoleName)
+	}
+	out := &struct {
+		Policies    members[attachedPolicyXML] `xml:"AttachedPolicies"`
+		IsTruncated bool
+	}{}
+	for _, name := range sortedKeys(r.policies) {
+		if strings.HasPrefix(name, "arn:") {
+			out.Policies.Member = append(out.Policies.Member, attachedPolicyXML{name, name[strings.LastIndex(name, "/")+1:]})
+		}
+	}
+	return out, nil
+}
+
+func (s *Sim) listRolePolicies(_ *call, in *struct {
+	RoleName, Marker string
+	MaxItems         int
+}) (*struct {
+	PolicyNames members[string]
+	IsTruncated bool
+}, error) {
+	r := s.role(in.RoleName)
+	if r == nil {
+		return nil, noRole(in.RoleName)
+	}
+	out := &struct {
+		PolicyNames members[string]
+		IsTruncated bool
+	}{}
+	for _, name := range sortedKeys(r.policies) {
+		if !strings.HasPrefix(name, "arn:") {
+			out.PolicyNames.Member = append(out.PolicyNames.Member, name)
+		}
+	}
+	return out, nil
+}
+
+func (s *Sim) listRoleTags(_ *call, in *struct {
+	RoleName, Marker string
+	MaxItems         int
+}) (*struct {
+	Tags        members[cfnTag]
+	IsTruncated bool
+}, error) {
+	r := s.role(in.RoleName)
+	if r == nil {
+		return nil, noRole(in.RoleName)
+	}
+	return &struct {
+		Tags        members[cfnTag]
+		IsTruncated bool
+	}{members[cfnTag]{r.tags}, false}, nil
+}
+
+func (s *Sim) tagRole(_ *call, in *struct {
+	RoleName string
+	Tags     []cfnTag
+}) (*none, error) {
+	r := s.role(in.RoleName)
+	if r == nil {
+		return nil, noRole(in.RoleName)
+	}
+	for _, t := range in.Tags {
+		r.tags = append(slices.DeleteFunc(r.tags, func(x cfnTag) bool { return x.Key == t.Key }), t)
+	}
+	return &none{}, nil
+}
+
+func (s *Sim) untagRole(_ *call, in *struct {
+	RoleName string
+	TagKeys  []string
+}) (*none, error) {
+	r := s.role(in.RoleName)
+	if r == nil {
+		return nil, noRole(in.RoleName)
+	}
+	r.tags = slices.DeleteFunc(r.tags, func(x cfnTag) bool { return slices.Contains(in.TagKeys, x.Key) })
+	return &none{}, nil
+}
+
+func (s *Sim) updateTrust(_ *call, in *struct{ RoleName, PolicyDocument string }) (*none, error) {
+	r := s.role(in.RoleName)
+	if r == nil {
+		return nil, noRole(in.RoleName)
+	}
+	if err := checkTrust(in.PolicyDocument); err != nil {
+		return nil, err
+	}
+	r.trust = in.PolicyDocument
+	return &none{}, nil
+}
+
+// listInstanceProfiles answers with none: the sandbox has no instances.
+func (s *Sim) listInstanceProfiles(_ *call, in *struct {
+	RoleName, Marker string
+	MaxItems         int
+}) (*struct {
+	Profiles    members[string] `xml:"InstanceProfiles"`
+	IsTruncated bool
+}, error) {
+	if s.role(in.RoleName) == nil {
+		return nil, noRole(in.RoleName)
+	}
+	return &struct {
+		Profiles    members[string] `xml:"InstanceProfiles"`
+		IsTruncated bool
+	}{}, nil
 }
 
 func (s *Sim) role(name string) *role {
@@ -65,10 +242,16 @@ type roleXML struct {
 	Arn        string
 	CreateDate stamp
 	Trust      string `xml:"AssumeRolePolicyDocument"`
+	Longest    int    `xml:"MaxSessionDuration"` // in seconds
+	Tags       *members[cfnTag]
 }
 
 func (r *role) xml() roleXML {
-	return roleXML{"/", r.name, r.id, r.arn, stamp{r.created}, strings.ReplaceAll(r.trust, `"`, "%22")}
+	x := roleXML{"/", r.name, r.id, r.arn, stamp{r.created}, strings.ReplaceAll(r.trust, `"`, "%22"), 3600, nil}
+	if len(r.tags) > 0 {
+		x.Tags = &members[cfnTag]{r.tags}
+	}
+	return x
 }
 
 func noRole(name string) *apiError {
@@ -83,7 +266,45 @@ func (s *Sim) createRole(_ *call, in *struct {
 	if s.role(in.RoleName) != nil {
 		return nil, errf("EntityAlreadyExists", "Role with name %s already exists.", in.RoleName).status(http.StatusConflict)
 	}
-	return &struct{ Role roleXML }{s.addRole(in.RoleName, in.AssumeRolePolicyDocument).xml()}, nil
+	if err := checkTrust(in.AssumeRolePolicyDocument); err != nil {
+		return nil, err
+	}
+	r := s.addRole(in.RoleName, in.AssumeRolePolicyDocument)
+	r.tags = in.Tags
+	return &struct{ Role roleXML }{r.xml()}, nil
+}
+
+// checkTrust refuses a trust policy that IAM refuses.
+func checkTrust(document string) error {
+	var policy struct {
+		Statement []struct {
+			Effect, Sid       string
+			Principal, Action any
+			Resource          any
+		}
+	}
+	bad := func(why string) error { return errf("MalformedPolicyDocument", "%s", why) }
+	if err := json.Unmarshal([]byte(document), &policy); err != nil {
+		return bad("Syntax errors in policy.")
+	}
+	if len(policy.Statement) == 0 {
+		return bad("Could not parse the policy: Statement is empty!")
+	}
+	for _, st := range policy.Statement {
+		switch {
+		case st.Effect != "Allow" && st.Effect != "Deny":
+			return bad("Invalid effect: " + st.Effect)
+		case st.Principal == nil:
+			return bad("Missing required field Principal")
+		case st.Action == nil:
+			return bad("Missing required field Action")
+		case st.Resource != nil:
+			return bad("Has prohibited field Resource")
+		case !strings.Contains(fmt.Sprint(st.Action), "sts:"):
+			return bad("AssumeRole policy may only specify STS AssumeRole actions.")
+		}
+	}
+	return nil
 }
 
 func (s *Sim) getRole(_ *call, in *struct{ RoleName string }) (*struct{ Role roleXML }, error) {
@@ -115,7 +336,9 @@ func (s *Sim) listRoles(_ *call, _ *struct {
 		IsTruncated bool
 	}{}
 	for _, r := range s.iam.roles {
-		out.Roles.Member = append(out.Roles.Member, r.xml())
+		x := r.xml()
+		x.Tags = nil // the list does not carry them
+		out.Roles.Member = append(out.Roles.Member, x)
 	}
 	return out, nil
 }
@@ -216,6 +439,7 @@ type logsState struct {
 type logGroup struct {
 	name    string
 	created time.Time
+	days    int // for which events are kept; 0 for ever
 	streams map[string][]logEvent
 }
 
@@ -244,6 +468,12 @@ func (s *Sim) newLogs() *service {
 		"DescribeLogStreams": op(s.describeLogStreams),
 		"GetLogEvents":       op(s.getLogEvents),
 		"FilterLogEvents":    op(s.filterLogEvents),
+
+		"PutRetentionPolicy":    op(s.putRetention),
+		"DeleteRetentionPolicy": op(s.deleteRetention),
+		"ListTagsForResource":   op(s.listLogTags),
+		"TagResource":           op(s.tagLogs),
+		"UntagResource":         op(s.untagLogs),
 	}}
 }
 
@@ -269,7 +499,36 @@ func (s *Sim) createLogGroup(_ *call, in *struct {
 	if s.logGroup(in.LogGroupName) != nil {
 		return nil, errf("ResourceAlreadyExistsException", "The specified log group already exists")
 	}
-	s.addLogGroup(in.LogGroupName)
+	s.tagResource(s.logGroupARN(s.addLogGroup(in.LogGroupName)), in.Tags)
+	return &none{}, nil
+}
+
+// retentions are the days for which CloudWatch Logs keeps events.
+//
+// Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+
+func (s *Sim) putRetention(_ *call, in *struct {
+	LogGroupName    string
+	RetentionInDays int
+}) (*none, error) {
+	g := s.logGroup(in.LogGroupName)
+	if g == nil {
+		return nil, noLogGroup
+	}
+	if !slices.Contains(retentions, in.RetentionInDays) {
+		return nil, errf("InvalidParameterException", "1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set", in.RetentionInDays)
+	}
+	g.days = in.RetentionInDays
+	return &none{}, nil
+}
+
+func (s *Sim) deleteRetention(_ *call, in *struct{ LogGroupName string }) (*none, error) {
+	g := s.logGroup(in.LogGroupName)
+	if g == nil {
+		return nil, noLogGroup
+	}
+	g.days = 0
 	return &none{}, nil
 }
 
@@ -279,6 +538,9 @@ type logGroupJSON struct {
 	MetricFilterCount int    `json:"metricFilterCount"`
 	Arn               string `json:"arn"`
 	StoredBytes       int64  `json:"storedBytes"`
+	Days              int    `json:"retentionInDays,omitempty"`
+	LogGroupArn       string `json:"logGroupArn"`
+	Class             string `json:"logGroupClass"`
 }
 
 func (s *Sim) describeLogGroups(_ *call, in *struct {
@@ -292,7 +554,7 @@ func (s *Sim) describeLogGroups(_ *call, in *struct {
 	}{[]logGroupJSON{}}
 	for _, g := range s.logs.groups {
 		if strings.HasPrefix(g.name, in.LogGroupNamePrefix) {
-			out.LogGroups = append(out.LogGroups, logGroupJSON{g.name, g.created.UnixMilli(), 0, s.arn("logs", "log-group:"+g.name+":*"), 0})
+			out.LogGroups = append(out.LogGroups, logGroupJSON{g.name, g.created.UnixMilli(), 0, s.logGroupARN(g) + ":*", 0, g.days, s.logGroupARN(g), "STANDARD"})
 		}
 	}
 	return out, nil
@@ -302,6 +564,7 @@ func (s *Sim) deleteLogGroup(_ *call, in *struct{ LogGroupName string }) (*none,
 	if s.logGroup(in.LogGroupName) == nil {
 		return nil, noLogGroup
 	}
+	delete(s.tags, s.arn("logs", "log-group:"+in.LogGroupName))
 	s.logs.groups = slices.DeleteFunc(s.logs.groups, func(g *logGroup) bool { return g.name == in.LogGroupName })
 	return &none{}, nil
 }
@@ -407,6 +670,7 @@ type secretState struct {
 type secretValue struct {
 	text    string
 	created time.Time
+	key     string // of KMS, customer-managed; empty for Secrets Manager's own
 }
 
 func (s *Sim) newSecrets() *service {
@@ -439,14 +703,14 @@ func (s *Sim) createSecret(_ *call, in *struct {
 	if _, ok := s.secret.secrets[in.Name]; ok {
 		return nil, errf("ResourceExistsException", "The operation failed because the secret %s already exists.", in.Name)
 	}
-	s.secret.secrets[in.Name] = secretValue{in.SecretString, s.clock.time()}
+	s.secret.secrets[in.Name] = secretValue{in.SecretString, s.clock.time(), in.KmsKeyId}
 	return &secretJSON{ARN: s.secretARN(in.Name), Name: in.Name, VersionID: s.uuid("version")}, nil
 }
 
 func (s *Sim) putSecretValue(_ *call, in *struct{ SecretId, SecretString, ClientRequestToken string }) (*secretJSON, error) {
 	for name, v := range s.secret.secrets {
 		if name == in.SecretId || s.secretARN(name) == in.SecretId {
-			s.secret.secrets[name] = secretValue{in.SecretString, v.created}
+			s.secret.secrets[name] = secretValue{in.SecretString, v.created, v.key}
 			return &secretJSON{ARN: s.secretARN(name), Name: name, VersionID: s.uuid("version"), Stages: []string{"AWSCURRENT"}}, nil
 		}
 	}
@@ -468,9 +732,24 @@ func (s *Sim) describeSecret(_ *call, in *struct{ SecretId string }) (*struct {
 	return nil, errf("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 }
 
-func (s *Sim) getSecretValue(_ *call, in *struct{ SecretId, VersionId, VersionStage string }) (*secretJSON, error) {
+// deniedKey reports whether the caller's role may not use a customer-managed key for
+// what a service keeps under it.
+//
+// Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
+func (s *Sim) deniedKey(c *call, key, action, service, context, value string) bool {
+	role := s.roleOf(c)
+	if key == "" || role == "" {
+		return false
+	}
+	return s.allows(role, question(action, s.arn("kms", "key/"+key[strings.LastIndex(key, "/")+1:]), "kms:ViaService", service+"."+s.options.Region+".amazonaws.com", context, value)) != nil
+}
+
+func (s *Sim) getSecretValue(c *call, in *struct{ SecretId, VersionId, VersionStage string }) (*secretJSON, error) {
 	for name, v := range s.secret.secrets {
 		if name == in.SecretId || s.secretARN(name) == in.SecretId {
+			if denied := s.deniedKey(c, v.key, "kms:Decrypt", "secretsmanager", "kms:EncryptionContext:SecretARN", s.secretARN(name)); denied {
+				return nil, errf("AccessDeniedException", "Access to KMS is not allowed")
+			}
 			return &secretJSON{s.secretARN(name), name, s.digest("v"+name, 32), v.text, []string{"AWSCURRENT"}, stampOf(v.created)}, nil
 		}
 	}

@@ -98,6 +98,7 @@ func (s *Sim) watch(e *environment, out io.Reader) {
 		s.mu.Lock()
 		if g := s.logGroup("/aws/lambda/" + e.function.name); g != nil {
 			g.write(e.id, lines.Text(), s.clock.time())
+			s.observeLog(lines.Text())
 		}
 		s.mu.Unlock()
 	}

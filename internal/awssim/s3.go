@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,7 @@ type s3Object struct {
 	parts    [][]byte
 	etag     string
 	modified time.Time
+	key      string // of KMS, customer-managed; empty for S3's own
 }
 
 func (o s3Object) size() int {
@@ -48,7 +50,7 @@ func (o s3Object) bytes() []byte { return bytes.Join(o.parts, nil) }
 // newObject returns an object that is stored now.
 func (s *Sim) newObject(body []byte) s3Object {
 	sum := md5.Sum(body)
-	return s3Object{[][]byte{body}, `"` + hex.EncodeToString(sum[:]) + `"`, s.clock.time()}
+	return s3Object{[][]byte{body}, `"` + hex.EncodeToString(sum[:]) + `"`, s.clock.time(), ""}
 }
 
 func (s *Sim) newS3() *service {
@@ -210,6 +212,20 @@ func (s *Sim) getBucketTagging(c *call) (any, error) {
 	return &rawReply{status: http.StatusOK, header: map[string]string{"Content-Type": "application/xml"}, body: body}, err
 }
 
+var masterKey = regexp.MustCompile(`<KMSMasterKeyID>([^<]+)</KMSMasterKeyID>`)
+
+// key returns the customer-managed key that a new object is put under: the one that the
+// call names, or the bucket's.
+func (b *s3Bucket) key(c *call) string {
+	if id := c.request.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"); id != "" {
+		return id
+	}
+	if m := masterKey.FindSubmatch(b.settings["PutBucketEncryption"]); m != nil {
+		return string(m[1])
+	}
+	return ""
+}
+
 func (s *Sim) putObject(c *call) (any, error) {
 	b, key, err := s.bucket(c)
 	if err != nil {
@@ -222,6 +238,7 @@ func (s *Sim) putObject(c *call) (any, error) {
 		return nil, err
 	}
 	o := s.newObject(c.body)
+	o.key = b.key(c)
 	s.store(c, b, key, o)
 	return &rawReply{status: http.StatusOK, header: map[string]string{"ETag": o.etag}}, nil
 }

@@ -97,7 +97,7 @@ func (s *Sim) uploadPart(c *call) (any, error) {
 	// A part's ETag is its MD5 only where nothing encrypts it. The client's own digest
 	// serves as well, and costs nothing.
 	if digest := c.request.Header.Get("X-Amz-Content-Sha256"); len(digest) == 64 {
-		u.parts[n] = s3Object{[][]byte{c.body}, `"` + digest[:32] + `"`, s.clock.time()}
+		u.parts[n] = s3Object{[][]byte{c.body}, `"` + digest[:32] + `"`, s.clock.time(), ""}
 	} else {
 		u.parts[n] = s.newObject(c.body)
 	}
@@ -148,7 +148,7 @@ func (s *Sim) completeUpload(c *call) (any, error) {
 		sums.Write(sum)
 	}
 	delete(s.s3.uploads, id)
-	o := s3Object{whole, fmt.Sprintf(`"%s-%d"`, hex.EncodeToString(sums.Sum(nil)), len(in.Part)), s.clock.time()}
+	o := s3Object{whole, fmt.Sprintf(`"%s-%d"`, hex.EncodeToString(sums.Sum(nil)), len(in.Part)), s.clock.time(), b.key(c)}
 	s.store(c, b, key, o)
 	answer, err := xml.Marshal(struct {
 		XMLName  xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ CompleteMultipartUploadResult"`

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,8 +35,13 @@ type Options struct {
 	// available and to be gone; 0 means 150 s and 120 s.
 	Raise, Lower time.Duration
 	Seed         int64
-	Region       string
-	Account      string
+	// NewAccount is an account that never used ECS: it has no service-linked role yet.
+	NewAccount bool
+	// AccessKeys are the access keys of the account's users. Beside them only those
+	// serve that the simulation gives out itself. Empty means that any key serves.
+	AccessKeys []string
+	Region     string
+	Account    string
 	// Images maps image references to local commands that stand in for them.
 	Images map[string]string
 	// StandIn returns the path of a Go program that is built for this machine, by
@@ -75,9 +81,11 @@ type Sim struct {
 	s3     *s3State
 	secret *secretState
 
-	codecommit *codecommitState
-	prices     []listedPrice
-	images     map[string][]string // tags of ECR images by repository
+	codecommit   *codecommitState
+	prices       []listedPrice
+	cloudwatch   *cloudwatchState
+	repositories []*imageRepository
+	tags         map[string]map[string]string // by ARN; see tags.go
 }
 
 // New returns a simulation whose clock runs from now on. Close ends it.
@@ -99,17 +107,20 @@ func New(o Options) *Sim {
 	}
 	s := &Sim{
 		options: o, services: map[string]*service{}, targets: map[string]*service{}, ids: map[string]int{},
-		chances: map[string]int{}, calls: map[string]int{}, faults: map[string]fault{}, environments: map[string]*environment{},
+		chances: map[string]int{}, tags: map[string]map[string]string{}, calls: map[string]int{}, faults: map[string]fault{}, environments: map[string]*environment{},
 	}
 	s.clock = newEngine(&s.mu, o.Speed, o.Start)
 	for _, add := range []func() *service{
-		s.newEC2, s.newCFN, s.newECS, s.newEvents, s.newTimers, s.newSQS, s.newDynamo, s.newLambda, s.newLogs, s.newIAM, s.newSTS, s.newS3, s.newSecrets, s.newECR, s.newQuotas, s.newRoute53, s.newPricing, s.newCostExplorer, s.newCodeCommit,
+		s.newEC2, s.newCFN, s.newECS, s.newEvents, s.newTimers, s.newSQS, s.newDynamo, s.newLambda, s.newLogs, s.newIAM, s.newSTS, s.newS3, s.newSecrets, s.newECR, s.newQuotas, s.newCloudWatch, s.newRoute53, s.newPricing, s.newCostExplorer, s.newCodeCommit,
 	} {
 		svc := add()
 		s.services[svc.name] = svc
 		if svc.prefix != "" {
 			s.targets[svc.prefix] = svc
 		}
+	}
+	if !o.NewAccount {
+		s.linkECS().created = time.Time{}
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if o.Speed != 0 {
@@ -246,6 +257,9 @@ func (s *Sim) serveAPI(r *http.Request) (out reply, lost bool) {
 	s.mu.Lock()
 	c.requestID = s.uuid("request")
 	c.invocation = s.caller(c)
+	if failure == nil && !s.knows(c) {
+		failure = c.unknownKey()
+	}
 	if c.invocation != nil && c.invocation.outcome != "" && c.invocation.environment == nil {
 		s.mu.Unlock()
 		return reply{}, true // a handler that was killed makes no calls
@@ -263,6 +277,9 @@ func (s *Sim) serveAPI(r *http.Request) (out reply, lost bool) {
 	}
 	s.record(c, out)
 	s.mu.Unlock()
+	if c.cbor {
+		out.answerCBOR()
+	}
 	return out, lost
 }
 
@@ -286,13 +303,37 @@ func (s *Sim) perform(c *call) (out reply, lost bool) {
 	if c.service.protocol == ec2Query && c.form.Get("DryRun") == "true" {
 		return c.encode(nil, errf("DryRunOperation", "Request would have succeeded, but DryRun flag is set.").status(http.StatusPreconditionFailed)), false
 	}
-	s.askForCall(c)
 	result, err := do(c)
 	out = c.encode(result, err)
+	if d := s.delay("late-reply", time.Second); d > 0 && c.changes() {
+		s.during(c, d)
+	}
 	if s.killed(c, false) || s.happens("lost-reply", 0.1) {
 		return reply{}, true
 	}
 	return out, false
+}
+
+// during lets d pass while a call is at work, with the lock given up: other calls
+// are served side by side with it. On a clock that stands still only what a handler
+// asks for takes time; anybody else's call would wait for ever.
+func (s *Sim) during(c *call, d time.Duration) {
+	if s.options.Speed == 0 && c.invocation == nil {
+		return
+	}
+	s.mu.Unlock()
+	_ = s.sleep(c.request.Context(), c.invocation, d) // a client that is gone does not take the call back
+	s.mu.Lock()
+}
+
+// changes reports whether a call changes anything, by its name.
+func (c *call) changes() bool {
+	for _, reads := range []string{"Describe", "Get", "List", "Query", "Scan", "Receive", "Validate", "Simulate"} {
+		if strings.HasPrefix(c.action, reads) {
+			return false
+		}
+	}
+	return true
 }
 
 func (c *call) unknownAction() *apiError {
@@ -319,6 +360,10 @@ func (s *Sim) route(r *http.Request, body []byte) (*call, *apiError) {
 	c.accessKey = key
 	target := r.Header.Get("X-Amz-Target")
 	switch {
+	case r.Header.Get("Smithy-Protocol") == cborProtocol:
+		if err := s.routeCBOR(c, r); err != nil {
+			return c, err
+		}
 	case target != "":
 		prefix, action, _ := strings.Cut(target, ".")
 		svc, ok := s.targets[prefix]
@@ -365,6 +410,35 @@ func credential(header string) (key, service string) {
 		return "", ""
 	}
 	return parts[0], parts[3]
+}
+
+// knows reports whether a call's access key is one of the account's users, or of a
+// function, a task or a session of the account.
+func (s *Sim) knows(c *call) bool {
+	return len(s.options.AccessKeys) == 0 || c.accessKey == InProcessKey || slices.Contains(s.options.AccessKeys, c.accessKey) ||
+		s.environments[c.accessKey] != nil || s.iam.sessions[c.accessKey] != "" || s.taskOf(c.accessKey) != nil
+}
+
+// InProcessKey is the access key of what runs inside the simulation's own process.
+const InProcessKey = "AKIASANDBOX"
+
+// unknownKey is how the service's protocol reports an access key that is nobody's.
+//
+// Source: the errors common to all actions in each service's API reference
+func (c *call) unknownKey() *apiError {
+	switch c.service.protocol {
+	case ec2Query:
+		return c.denied("")
+	case query:
+		return errf("InvalidClientTokenId", "The security token included in the request is invalid.").status(http.StatusForbidden)
+	case restXML:
+		return errf("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.").status(http.StatusForbidden)
+	}
+	e := errf("UnrecognizedClientException", "The security token included in the request is invalid.")
+	if c.service.protocol == restJSON {
+		e.Status = http.StatusForbidden
+	}
+	return e
 }
 
 // denied is how the service's protocol reports credentials that do not serve.

@@ -53,6 +53,9 @@ func (s *Sim) newSQS() *service {
 		"DeleteMessage":           op(s.deleteMessage),
 		"DeleteMessageBatch":      op(s.deleteMessageBatch),
 		"ChangeMessageVisibility": op(s.changeVisibility),
+		"ListQueueTags":           op(s.listQueueTags),
+		"TagQueue":                op(s.tagQueue),
+		"UntagQueue":              op(s.untagQueue),
 	}}
 }
 
@@ -163,6 +166,7 @@ func (s *Sim) createQueue(_ *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	s.tagResource(q.arn(s), in.Tags)
 	return &queueURL{q.url(s)}, nil
 }
 
@@ -245,6 +249,7 @@ func (s *Sim) deleteQueue(_ *call, in *queueURL) (*none, error) {
 	if err != nil {
 		return nil, err
 	}
+	delete(s.tags, q.arn(s))
 	s.sqs.queues = slices.DeleteFunc(s.sqs.queues, func(x *queue) bool { return x == q })
 	return &none{}, nil
 }
@@ -600,14 +605,13 @@ type mapping struct {
 
 // poll hands waiting messages to the function, in batches.
 func (s *Sim) poll(m *mapping) {
-	for m.active < m.concurrency {
+	for m.active < m.concurrency && s.mayPoll(m) == nil {
 		visibility := time.Duration(m.queue.number("VisibilityTimeout", 30)) * time.Second
 		batch := s.take(m.queue, m.batch, visibility)
 		if len(batch) == 0 {
 			return
 		}
 		m.active++
-		s.askForPoll(m)
 		body, err := json.Marshal(map[string]any{"Records": s.records(m.queue, batch)})
 		if err != nil {
 			return

@@ -81,6 +81,7 @@ func (s *Sim) objectQuestions(c *call) []authorisation {
 		return []authorisation{q}
 	}
 	qs := []authorisation{question("s3:"+action, "arn:aws:s3:::"+bucket+"/"+key)}
+	qs = append(qs, s.keyQuestions(c, bucket, key)...)
 	if c.request.Method == http.MethodPut && c.request.Header.Get("If-Match") != "" {
 		qs = append(qs, question("s3:GetObject", "arn:aws:s3:::"+bucket+"/"+key))
 	}
@@ -90,4 +91,33 @@ func (s *Sim) objectQuestions(c *call) []authorisation {
 		}
 	}
 	return qs
+}
+
+// keyQuestions returns what a call for an object asks of KMS, if that is under a
+// customer-managed key: its own, or the one that its bucket gives to new objects.
+//
+// Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+func (s *Sim) keyQuestions(c *call, bucket, object string) []authorisation {
+	b := s.s3.buckets[bucket]
+	if b == nil {
+		return nil
+	}
+	var actions []string
+	id := b.objects[object].key
+	switch c.action {
+	case "GetObject":
+		actions = []string{"kms:Decrypt"}
+	case "PutObject":
+		id, actions = b.key(c), []string{"kms:GenerateDataKey"}
+	case "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload":
+		id, actions = b.key(c), []string{"kms:GenerateDataKey", "kms:Decrypt"}
+	}
+	if id == "" {
+		return nil
+	}
+	var out []authorisation
+	for _, action := range actions {
+		out = append(out, question(action, s.arn("kms", "key/"+id[strings.LastIndex(id, "/")+1:]), "kms:ViaService", "s3."+s.options.Region+".amazonaws.com", "kms:EncryptionContext:aws:s3:arn", "arn:aws:s3:::"+bucket+"/"+object))
+	}
+	return out
 }

@@ -50,6 +50,7 @@ func (s *Sim) newTimers() *service {
 		"CreateScheduleGroup": op(s.createScheduleGroup),
 		"GetScheduleGroup":    op(s.getScheduleGroup),
 		"DeleteScheduleGroup": op(s.deleteScheduleGroup),
+		"ListTagsForResource": op(s.listScheduleTags),
 	}}
 }
 
@@ -65,6 +66,9 @@ func restAction(service string, r *http.Request) string {
 	}
 	if service == "lambda" {
 		return lambdaAction(r, parts)
+	}
+	if parts[0] == "tags" && r.Method == http.MethodGet {
+		return "ListTagsForResource"
 	}
 	if len(parts) > 2 {
 		return ""
@@ -118,8 +122,13 @@ func notFound(format string, args ...any) *apiError {
 	return errf("ResourceNotFoundException", format, args...).status(http.StatusNotFound)
 }
 
-// readSchedule checks what Scheduler checks at the call.
+// readSchedule reads the schedule of a call.
 func (s *Sim) readSchedule(c *call, in *scheduleInput) (*schedule, error) {
+	return s.newSchedule(c.pathName(), in)
+}
+
+// newSchedule checks what Scheduler checks at the call.
+func (s *Sim) newSchedule(name string, in *scheduleInput) (*schedule, error) {
 	group := in.GroupName
 	if group == "" {
 		group = "default"
@@ -133,11 +142,10 @@ func (s *Sim) readSchedule(c *call, in *scheduleInput) (*schedule, error) {
 	if in.Target == nil {
 		return nil, errf("ValidationException", "1 validation error detected: Value null at 'target' failed to satisfy constraint: Member must not be null")
 	}
-	name := c.pathName()
 	if len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
 		return nil, errf("ValidationException", "1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [0-9a-zA-Z-_.]+", name)
 	}
-	if _, _, err := s.scheduleDue(in.ScheduleExpression, in.ScheduleExpressionTimezone); err != nil {
+	if _, ok := s.dueIn(in.ScheduleExpression, in.ScheduleExpressionTimezone); !ok { // one in the past is reported to be refused
 		return nil, errf("ValidationException", "Invalid Schedule Expression %s.", in.ScheduleExpression)
 	}
 	if !s.roleServes(in.Target.RoleArn, "scheduler.amazonaws.com") {
@@ -159,42 +167,42 @@ func (s *Sim) readSchedule(c *call, in *scheduleInput) (*schedule, error) {
 	return x, nil
 }
 
-// scheduleDue returns when an expression is due first, and how often then.
-func (s *Sim) scheduleDue(expression, zone string) (time.Time, time.Duration, error) {
-	if every, err := parseRate(expression); err == nil {
-		return s.clock.time().Add(every), every, nil
-	}
-	loc := time.UTC
-	if zone != "" {
-		var err error
-		if loc, err = time.LoadLocation(zone); err != nil {
-			return time.Time{}, 0, err
-		}
-	}
-	at, err := time.ParseInLocation("at(2006-01-02T15:04:05)", expression, loc)
-	return at, 0, err
-}
-
 // plan plans the next firing: within the minute that the schedule names.
 func (s *Sim) planSchedule(x *schedule) {
 	s.clock.cancel(x.next)
-	due, every, err := s.scheduleDue(x.expression, x.timezone)
-	if err != nil || x.state != "ENABLED" {
+	due, ok := s.dueIn(x.expression, x.timezone)
+	if !ok || x.state != "ENABLED" {
 		return
 	}
 	late := time.Duration(s.digest("late "+x.name+x.expression, 2)[0]%60) * time.Second // up to a minute
-	wait := max(due.Sub(s.clock.time())+late, 0)
-	x.next = s.clock.after(wait, func() {
+	x.next = s.clock.after(due+late, func() {
 		body := []byte(x.target.Input)
 		arn := x.target.Arn
-		s.ask(x.target.RoleArn, question("lambda:InvokeFunction", arn))
-		s.deliver(0, false, func() { s.target(arn, body) })
-		switch {
-		case every > 0:
+		if !s.happens("lost-timers", 1) && s.allows(x.target.RoleArn, question("lambda:InvokeFunction", arn)) == nil {
+			s.deliver(0, false, func() { s.target(arn, body) })
+		}
+		switch once := strings.HasPrefix(x.expression, "at("); {
+		case !once:
 			s.planSchedule(x)
 		case x.then == "DELETE":
-			s.timers.schedules = slices.DeleteFunc(s.timers.schedules, func(y *schedule) bool { return y == x })
+			s.clock.after(lateDeletion, func() { s.forgetSchedule(x.group, x.name) })
 		}
+	})
+}
+
+// lateDeletion is how long after its last invocation a schedule is deleted that
+// is to be. A time that was written under its name meanwhile goes with it.
+//
+// Source: "shortly after", as AWS puts it; that a newer time is lost is inferred.
+const lateDeletion = 40 * time.Second
+
+func (s *Sim) forgetSchedule(group, name string) {
+	s.timers.schedules = slices.DeleteFunc(s.timers.schedules, func(x *schedule) bool {
+		gone := x.group == group && x.name == name
+		if gone {
+			s.clock.cancel(x.next)
+		}
+		return gone
 	})
 }
 
@@ -289,6 +297,7 @@ func (s *Sim) createScheduleGroup(c *call, in *struct {
 		return nil, errf("ConflictException", "Schedule group %s already exists.", name).status(http.StatusConflict)
 	}
 	s.timers.groups = append(s.timers.groups, name)
+	s.tagResource(s.groupARN(name), tagList(in.Tags).byKey())
 	return &struct{ ScheduleGroupArn string }{s.groupARN(name)}, nil
 }
 

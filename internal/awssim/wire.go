@@ -52,6 +52,7 @@ type call struct {
 	body       []byte
 	form       url.Values
 	requestID  string
+	cbor       bool // the caller speaks CBOR; see wire_cbor.go
 }
 
 // protocol is how a service speaks.

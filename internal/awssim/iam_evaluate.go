@@ -1,0 +1,215 @@
+package awssim
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// allows answers questions that a role raises, and records them for the proof of
+// the policies. It returns the first one that no policy of the role allows; nil if
+// all are allowed. A role that the sandbox made for tasks, and that nobody gave a
+// policy, may do everything.
+func (s *Sim) allows(roleARN string, qs ...authorisation) *authorisation {
+	for i, q := range qs {
+		if v, on := s.faultOn("deny"); on && strings.EqualFold(v, q.Action) {
+			return &qs[i]
+		}
+	}
+	s.ask(roleARN, qs...)
+	r := s.role(roleARN)
+	if r == nil || !r.judged && len(r.policies) == 0 {
+		return nil
+	}
+	for i, q := range qs {
+		if !r.may(s, q) {
+			return &qs[i]
+		}
+	}
+	return nil
+}
+
+// statement is one of a policy, as far as it is evaluated.
+type statement struct {
+	Effect                                   string
+	Action, NotAction, Resource, NotResource oneOrMany
+	Condition                                map[string]map[string]oneOrMany
+}
+
+// oneOrMany is a text or a list of texts.
+type oneOrMany []string
+
+// UnmarshalJSON reads a text, a list of texts, or a truth value.
+func (o *oneOrMany) UnmarshalJSON(b []byte) error {
+	var v any
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	if l, ok := v.([]any); ok {
+		*o = textsOf(l)
+		return nil
+	}
+	*o = oneOrMany{fmt.Sprint(v)}
+	return nil
+}
+
+func (o oneOrMany) match(value string, fold bool) bool {
+	return slices.ContainsFunc(o, func(p string) bool {
+		if fold {
+			return wildcard(strings.ToLower(p), strings.ToLower(value))
+		}
+		return wildcard(p, value)
+	})
+}
+
+// may reports whether the role's policies allow what q asks. A statement that
+// denies wins over those that allow.
+//
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+func (r *role) may(s *Sim, q authorisation) bool {
+	allowed := false
+	for _, body := range r.policies {
+		for _, x := range s.statementsOf(body) {
+			if !x.concerns(q) || !x.holds(q, s) {
+				continue
+			}
+			if x.Effect == "Deny" {
+				return false
+			}
+			allowed = true
+		}
+	}
+	return allowed
+}
+
+// statementsOf returns the statements of a policy; none of one that cannot be read.
+func (s *Sim) statementsOf(body string) []statement {
+	if known, ok := s.iam.parsed[body]; ok {
+		return known
+	}
+	var document struct{ Statement json.RawMessage }
+	var all []statement
+	if json.Unmarshal([]byte(body), &document) == nil && json.Unmarshal(document.Statement, &all) != nil {
+		var one statement
+		if json.Unmarshal(document.Statement, &one) == nil {
+			all = []statement{one}
+		}
+	}
+	s.iam.parsed[body] = all
+	return all
+}
+
+func (x statement) concerns(q authorisation) bool {
+	action := x.Action.match(q.Action, true) || x.NotAction != nil && !x.NotAction.match(q.Action, true)
+	return action && (x.Resource.match(q.Resource, false) || x.NotResource != nil && !x.NotResource.match(q.Resource, false))
+}
+
+// holds reports whether all conditions of a statement hold for what q asks.
+func (x statement) holds(q authorisation, s *Sim) bool {
+	context := map[string][]string{"aws:principalaccount": {s.options.Account}}
+	for k, v := range q.Context {
+		switch v := v.(type) {
+		case []string:
+			context[strings.ToLower(k)] = v
+		default:
+			context[strings.ToLower(k)] = []string{fmt.Sprint(v)}
+		}
+	}
+	for operator, keys := range x.Condition {
+		for key, wanted := range keys {
+			values, there := context[strings.ToLower(key)]
+			if !conditionHolds(operator, wanted, values, there) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// conditionHolds judges one key of a condition. An operator that the sandbox does
+// not know never holds.
+//
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+func conditionHolds(operator string, wanted oneOrMany, values []string, there bool) bool {
+	quantifier, base, ok := strings.Cut(operator, ":")
+	if !ok {
+		quantifier, base = "", operator
+	}
+	base, ifExists := strings.CutSuffix(base, "IfExists")
+	if base == "Null" {
+		return wanted.match(fmt.Sprint(!there), false)
+	}
+	if !there {
+		return ifExists || quantifier == "ForAllValues" || strings.Contains(base, "Not")
+	}
+	one := func(v string) bool {
+		switch base {
+		case "StringEquals", "Bool":
+			return slices.Contains(wanted, v)
+		case "StringNotEquals":
+			return !slices.Contains(wanted, v)
+		case "StringEqualsIgnoreCase":
+			return slices.ContainsFunc(wanted, func(w string) bool { return strings.EqualFold(w, v) })
+		case "StringLike", "ArnEquals", "ArnLike":
+			return wanted.match(v, false)
+		case "StringNotLike", "ArnNotEquals", "ArnNotLike":
+			return !wanted.match(v, false)
+		}
+		return false
+	}
+	if quantifier == "ForAllValues" {
+		return !slices.ContainsFunc(values, func(v string) bool { return !one(v) })
+	}
+	return slices.ContainsFunc(values, one)
+}
+
+// authorise answers whether the caller may make a call: a function's or a task's
+// role by its policies. People may do everything, save what the fault deny refuses.
+func (s *Sim) authorise(c *call) *apiError {
+	_, denying := s.faultOn("deny")
+	role := s.roleOf(c)
+	if role == "" && !denying {
+		return nil
+	}
+	if denied := s.allows(role, s.questions(c)...); denied != nil {
+		return s.deniedCall(c, *denied)
+	}
+	return nil
+}
+
+// roleOf returns the ARN of the role that makes a call; empty for people.
+func (s *Sim) roleOf(c *call) string {
+	if c.invocation != nil && c.invocation.function != nil {
+		return c.invocation.function.role
+	}
+	if e := s.environments[c.accessKey]; e != nil {
+		return e.function.role
+	}
+	if t := s.taskOf(c.accessKey); t != nil {
+		return text(t.definition.raw, "taskRoleArn")
+	}
+	return ""
+}
+
+// deniedCall is how a service says that a call is not allowed.
+func (s *Sim) deniedCall(c *call, q authorisation) *apiError {
+	what := fmt.Sprintf("User: %s is not authorized to perform: %s", s.callerARN(c), q.Action)
+	if q.Resource != "*" {
+		what += " on resource: " + q.Resource
+	}
+	what += " because no identity-based policy allows the " + q.Action + " action"
+	switch c.service.name {
+	case "ec2":
+		return errf("UnauthorizedOperation", "You are not authorized to perform this operation. %s", what).status(403)
+	case "cloudformation", "iam", "sts", "s3", "route53", "monitoring":
+		return errf("AccessDenied", "%s", what).status(403)
+	case "sqs":
+		e := errf("AccessDeniedException", "%s", what).status(403)
+		e.QueryCode = "AccessDenied"
+		return e
+	case "lambda", "scheduler":
+		return errf("AccessDeniedException", "%s", what).status(403)
+	}
+	return errf("AccessDeniedException", "%s", what)
+}
