@@ -49,6 +49,8 @@ func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
 		return r.ports.Clock.Sleep(ctx, pollEvery)
 	case GiveUp:
 		return r.giveUp(ctx, v)
+	case Abandon:
+		return r.abandon(ctx, v)
 	case Stop:
 		return r.stopOverdue(ctx, v)
 	}
@@ -58,7 +60,11 @@ func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
 func (r *Reconciler) save(ctx context.Context, v *view, next Set) error {
 	basis := r.settings[next.Name].Basis
 	counted, hours := v.set.account(basis, r.ports.Clock.Now())
+	if next.Phase == Absent && v.set.Phase == Failed && !v.set.Billed {
+		counted, hours = counted.refund(), 0
+	}
 	next.Day, next.DayHours, next.TotalHours, next.CountedSince = counted.Day, counted.DayHours, counted.TotalHours, counted.CountedSince
+	next.Hours, next.HoursSince = counted.Hours, counted.HoursSince
 	if next.Generation == counted.Generation {
 		next.Counted = counted.Counted
 	}
@@ -87,9 +93,14 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 		next.NoStack, next.Usable, next.Services = true, next.Since, p.Services
 		return r.save(ctx, v, next)
 	}
+	if err == nil { // what the generation will hold is known before there is anything of it
+		if err := r.announce(ctx, v, p); err != nil {
+			return err
+		}
+	}
 	var id StackID
 	if err == nil {
-		id, err = r.ports.Stacks.Create(ctx, v.set.Name, v.set.Generation, p)
+		id, err = r.ports.Stacks.Create(ctx, v.set.Name, v.set.life(), p)
 	}
 	if errors.Is(err, ErrTemporary) {
 		return r.again(ctx, v, "create", err)
@@ -102,13 +113,41 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 		return r.ports.Clock.Sleep(ctx, pollEvery) // it is there, and a read does not show it yet
 	}
 	next := v.set
-	next.StackID, next.PerHour, next.Services, next.Zones = id, p.PerHour, p.Services, p.Zones
+	next.StackID = id
 	if err := r.save(ctx, v, next); err != nil {
 		return err
 	}
 	// A timer stands by from the start, so that the set is looked at even if
 	// this invocation, the stack's events and the sweep all fail.
-	return r.setTimer(ctx, v, r.ports.Clock.Now().Add(DefaultRaiseTimeout))
+	return r.setTimer(ctx, v, r.ports.Clock.Now().Add(createStandBy))
+}
+
+// createStandBy is how long after a stack was asked for somebody looks at the latest.
+const createStandBy = 15 * time.Minute
+
+// life names the present generation.
+func (s Set) life() Life {
+	since := s.Begun
+	if since.IsZero() { // begun by a version that did not record it
+		since = s.Since
+	}
+	return Life{s.Generation, since}
+}
+
+// announce writes down what a generation will hold. A second plan of the same
+// generation does not tell which of the two the stack is made from, if the answer to
+// the first was lost: what both hold is served for sure, and the dearer one is paid.
+func (r *Reconciler) announce(ctx context.Context, v *view, p Prepared) error {
+	next := v.set
+	next.Services, next.PerHour, next.Zones = p.Services, p.PerHour, p.Zones
+	if v.set.PerHour > 0 {
+		next.PerHour = max(p.PerHour, v.set.PerHour)
+		next.Services = slices.DeleteFunc(slices.Clone(p.Services), func(n string) bool { return !slices.Contains(v.set.Services, n) })
+	}
+	if slices.Equal(next.Services, v.set.Services) && next.PerHour == v.set.PerHour && slices.Equal(next.Zones, v.set.Zones) {
+		return nil
+	}
+	return r.save(ctx, v, next)
 }
 
 // extend adds to a set that is up what its runs need beside. Tasks that run are not
@@ -124,9 +163,19 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 		return r.save(ctx, v, next)
 	case v.set.NoStack: // the first endpoint of its own
 		next.NoStack, next.BilledFrom, next.Counted, next.Zones = false, now, 0, p.Zones
-		next.StackID, err = r.ports.Stacks.Create(ctx, v.set.Name, v.set.Generation, p)
+		next.StackID, err = r.ports.Stacks.Create(ctx, v.set.Name, v.set.life(), p)
 	default:
-		p.Endpoints, p.PerHour, err = r.ports.Stacks.Extend(ctx, v.set.Name, v.set.StackID, v.set.Generation, p)
+		if v.set.StackID == "" { // by a version that lost it
+			seen, err := r.ports.Stacks.Stack(ctx, v.set.Name, "")
+			if err != nil {
+				return err
+			}
+			if v.adopt(seen); v.set.StackID == "" {
+				return r.save(ctx, v, v.set.withdraw(now, "the set's stack is not known"))
+			}
+			next.StackID = v.set.StackID
+		}
+		p.Endpoints, p.PerHour, err = r.ports.Stacks.Extend(ctx, v.set.Name, v.set.StackID, v.set.life(), v.set.Extensions, p)
 	}
 	if errors.Is(err, ErrTemporary) {
 		return r.again(ctx, v, "extend", err)
@@ -243,18 +292,46 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 		}
 	}
 	next := v.set
-	next.Failures, next.Extensions, next.Attendant, next.AttendedUntil = 0, 0, "", time.Time{}
+	next.GivenUp, next.Extensions, next.Attendant, next.AttendedUntil = v.set.Failures, 0, "", time.Time{}
 	return r.save(ctx, v, next)
+}
+
+// abandon sends the runs to the dead-letter queue that ECS has refused for too long.
+func (r *Reconciler) abandon(ctx context.Context, v *view) error {
+	if err := r.attend(ctx, v); err != nil { // so that no second one sends them too
+		return err
+	}
+	now := r.ports.Clock.Now()
+	for _, run := range v.runs {
+		refusal, refused := v.set.Refused[run.Job]
+		since := v.set.refusedSince(run)
+		if run.State != Waiting || !refused || now.Before(since.Add(run.startTimeout())) {
+			continue
+		}
+		reason := fmt.Sprintf("ECS has refused its task since %s, for longer than the startTimeout of %s: %s", clockTime(since), run.startTimeout(), refusal.Reason)
+		if _, err := r.bury(ctx, run, reason); err != nil && !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+	return nil
 }
 
 // bury ends a run in the dead-letter queue with the reason.
 func (r *Reconciler) bury(ctx context.Context, run Run, reason string) (Run, error) {
 	run.Reason = reason
+	if run.SourceApart && len(run.Source) == 0 {
+		source, err := r.ports.Store.Source(ctx, run)
+		if err != nil {
+			return run, err
+		}
+		run.Source = source
+	}
 	if err := r.ports.DeadLetters.Send(ctx, run); err != nil {
 		return run, err
 	}
+	from := run.State
 	run.State, run.Outcome, run.FinishedAt = Finished, DeadLettered, r.ports.Clock.Now()
-	return run, r.conclude(ctx, run)
+	return run, r.conclude(ctx, run, from)
 }
 
 // stopOverdue asks ECS to stop the tasks that have run too long. The intent is
@@ -267,7 +344,7 @@ func (r *Reconciler) stopOverdue(ctx context.Context, v *view) error {
 			continue
 		}
 		run.StopAsked, run.Reason = now, fmt.Sprintf("ran longer than its maximum of %s", run.MaxRuntime)
-		err := r.ports.Store.Advance(ctx, []Run{run})
+		err := r.ports.Store.Advance(ctx, []Run{run}, Running)
 		if errors.Is(err, ErrConflict) {
 			continue // it has ended by itself
 		}

@@ -28,6 +28,7 @@ const (
 	Fail     Action = "fail"     // the generation did not come up
 	Ask      Action = "ask"      // ask for a run whose scheduled time has come
 	Keep     Action = "keep"     // keep the idle set for another paid hour
+	Abandon  Action = "abandon"  // send the runs to the dead-letter queue that ECS has refused for too long
 	Settled  Action = "settled"  // nothing to do, and nothing to wait for
 )
 
@@ -46,6 +47,11 @@ type Demand struct {
 	Waiting, Starting, Resumable, Running int
 	// Unserved runs wait for endpoints that the set, though it is up, does not have.
 	Unserved int
+	// Refused runs wait because ECS refuses their tasks for the moment, until RefusedUntil
+	// and for RefusedFor; Expired ones have waited for too long.
+	Refused, Expired int
+	RefusedUntil     time.Time
+	RefusedFor       string
 	// Deferred runs wait for the next generation although the set is up, as their
 	// budget allows: they do not hold it. CreateAt is when a generation has to begin at
 	// the latest for the runs that wait or are deferred; zero if there are none.
@@ -61,13 +67,15 @@ type Demand struct {
 }
 
 // Live says whether anything holds the set.
-func (d Demand) Live() bool { return d.Waiting+d.Unserved+d.Starting+d.Running+d.Holds > 0 }
+func (d Demand) Live() bool {
+	return d.Waiting+d.Unserved+d.Starting+d.Running+d.Holds+d.Refused+d.Expired > 0
+}
 
 // Unstarted is the number of runs that need the set to get their task.
-func (d Demand) Unstarted() int { return d.Waiting + d.Unserved + d.Starting }
+func (d Demand) Unstarted() int { return d.Waiting + d.Unserved + d.Starting + d.Refused + d.Expired }
 
 func (d Demand) String() string {
-	s := fmt.Sprintf("%d running, %d starting, %d waiting", d.Running, d.Starting, d.Waiting+d.Unserved)
+	s := fmt.Sprintf("%d running, %d starting, %d waiting", d.Running, d.Starting, d.Waiting+d.Unserved+d.Refused+d.Expired)
 	if d.Holds > 0 {
 		s += fmt.Sprintf(", %d held until %s", d.Holds, clockTime(d.HeldUntil))
 	}
@@ -84,19 +92,31 @@ func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) De
 	var d Demand
 	s = s.learned(set.Learned)
 	takes := set.Learned.RunTimes()
+	busy := withTask(runs)
 	for _, r := range runs {
 		switch r.State {
 		case Waiting:
-			if set.Phase == Available && !set.Serves(r) {
+			refusal, refused := set.Refused[r.Job]
+			switch {
+			case set.Phase == Available && !set.Serves(r):
 				d.Unserved++
-			} else {
+			case refused && !now.Before(set.refusedSince(r).Add(r.startTimeout())):
+				d.Expired++
+			case refused && refusal.holds(busy, now):
+				d.Refused++
+				d.RefusedUntil, d.RefusedFor = earliest(d.RefusedUntil, refusal.Until), refusal.Reason
+			default:
 				d.Admit(s, set, r.pending(takes), now)
 			}
 		case Starting:
-			d.Starting++
-			if now.Sub(r.StartingAt) >= resumeAfter {
+			switch {
+			case r.left(now) && set.Phase == Available && !r.resumable(set, now):
+				d.Unserved++
+				continue
+			case r.left(now):
 				d.Resumable++
 			}
+			d.Starting++
 		case Running:
 			d.Running++
 			if dl := r.Deadline(); !dl.IsZero() {
@@ -115,6 +135,17 @@ func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) De
 		}
 	}
 	return d
+}
+
+// withTask counts the runs that have a task, or may have one.
+func withTask(runs []Run) int {
+	n := 0
+	for _, r := range runs {
+		if r.State == Running || r.State == Starting {
+			n++
+		}
+	}
+	return n
 }
 
 // StackState sorts CloudFormation's stack statuses by what they ask for.
@@ -152,9 +183,9 @@ type Observed struct {
 	StackID     StackID
 	StackReason string
 	Endpoints   EndpointCount
-	// NoCapacity says that the stack, or an endpoint, failed for want of room in a
-	// zone.
-	NoCapacity bool
+	// NoCapacity says that the stack, or an endpoint, failed because a zone had no room,
+	// Lasts that another try would fail for the same reason.
+	NoCapacity, Lasts bool
 	// AvailableSince is when all endpoints were first seen available.
 	AvailableSince time.Time
 	// Tasks is how many tasks ECS shows for the set that are not stopped.
@@ -173,6 +204,9 @@ type EndpointCount struct {
 
 // Ready says whether there are endpoints and all of them are available.
 func (e EndpointCount) Ready() bool { return e.Available > 0 && e.Pending+e.Failed+e.Deleting == 0 }
+
+// Any reports whether there is any endpoint, in whatever state.
+func (e EndpointCount) Any() bool { return e.Pending+e.Available+e.Failed+e.Deleting > 0 }
 
 // Left is the number of endpoints that nobody deletes yet.
 func (e EndpointCount) Left() int { return e.Pending + e.Available + e.Failed }
@@ -233,7 +267,7 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 	if set.Pause != nil {
 		return Decision{Settled, fmt.Sprintf("%s; %s", set.Pause, asking(d)), time.Time{}}
 	}
-	if set.Failures >= s.MaxFailures {
+	if set.hopeless(s, now) && d.Unstarted() > 0 {
 		return Decision{GiveUp, fmt.Sprintf("%d generations in a row did not come up, the last one because: %s", set.Failures, set.Failure), time.Time{}}
 	}
 	if now.Before(set.RetryAt) {
@@ -241,6 +275,9 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 	}
 	if now.Before(set.PaidUntil) {
 		return Decision{Wait, fmt.Sprintf("%s until the boundary at %s: a new set before it would pay for the same hour twice", asking(d), clockTime(set.PaidUntil)), set.PaidUntil}
+	}
+	if ok, next := set.affords(s.Basis, now); !ok {
+		return Decision{Wait, fmt.Sprintf("%s until %s: the generations that failed have paid for as many hours as endpoints that are always on, and one more", asking(d), clockTime(next)), next}
 	}
 	if set.OverBudget(s, now) {
 		return overBudget(now, s, set, d)
@@ -251,11 +288,23 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 	return Decision{Create, asking(d) + " and no endpoints are up", time.Time{}}
 }
 
+// giveUpAfter is how long generations may fail, two at least, before the runs that
+// wait are given up.
+const giveUpAfter = time.Hour
+
+// hopeless reports whether the runs that wait are to be given up: enough generations
+// have failed, the last of them after any that runs were given up for.
+func (s Set) hopeless(limits Settings, now time.Time) bool {
+	long := s.Failures >= 2 && !s.FailingSince.IsZero() && now.Sub(s.FailingSince) >= giveUpAfter
+	return s.Failures > s.GivenUp && (s.Failures >= limits.MaxFailures || long)
+}
+
 // decideAhead decides about a set that is absent and that nothing asks for.
 func decideAhead(now time.Time, s Settings, set Set, prompt Due) Decision {
 	nothing := Decision{Settled, "absent, and nothing asks for it", time.Time{}}
+	_, afforded := set.affords(s.Basis, now)
 	if !prompt.At.IsZero() && set.Pause == nil && set.Failures < s.MaxFailures {
-		at := latest(s.raiseAt(prompt.At), set.PaidUntil, set.RetryAt)
+		at := latest(s.raiseAt(prompt.At), set.PaidUntil, set.RetryAt, afforded)
 		if !at.After(now) && !set.OverBudget(s, now) {
 			return Decision{Create, "ahead: " + prompt.String(), time.Time{}}
 		}
@@ -343,12 +392,14 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 		if d.Running+d.Starting == 0 && set.Extension == nil {
 			return Decision{Drain, "to be taken down: " + set.TakeDown, time.Time{}}
 		}
-		d.Resumable, d.Unserved = 0, 0 // nothing more is started
+		d.Resumable, d.Unserved, d.Refused, d.Expired = 0, 0, 0, 0 // nothing more is started
 	}
 	if set.Pause != nil {
-		d.Waiting, d.Unserved = 0, 0 // they wait for the end of the pause
+		d.Waiting, d.Unserved, d.Refused, d.Expired = 0, 0, 0, 0 // they wait for the end of the pause
 	}
 	switch {
+	case d.Expired > 0:
+		return Decision{Abandon, fmt.Sprintf("ECS has refused %d runs for too long", d.Expired), time.Time{}}
 	case d.Waiting+d.Resumable > 0 && now.Before(set.Usable):
 		return Decision{Wait, "the endpoints settle until " + clockTime(set.Usable), set.Usable}
 	case d.Waiting+d.Resumable > 0:
@@ -357,30 +408,45 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 		return decideExtension(now, s, set, o)
 	case d.Unserved > 0:
 		return decideUnserved(now, s, set, d, o)
+	case d.Refused > 0:
+		return Decision{Wait, fmt.Sprintf("ECS refuses %d runs for the moment (%s); the next try is at %s", d.Refused, brief(d.RefusedFor), clockTime(d.RefusedUntil)), d.RefusedUntil}
 	case d.Live():
 		return decideInUse(now, s, set, d)
 	}
 	return decideIdle(now, s, set, d, prompt)
 }
 
-// decideChanged decides about a stack that somebody else has changed, if anybody has.
-func decideChanged(now time.Time, set Set, d Demand, o Observed) (Decision, bool) {
-	used := d.Running+d.Starting+d.Holds > 0
+// broken says why a stack that somebody else has changed cannot serve any more;
+// empty for one that can.
+func broken(set Set, o Observed) string {
 	switch o.Stack {
-	case StackUnknown, StackRolledBack, StackBusy:
-		return Decision{}, false
+	case StackUnknown, StackRolledBack, StackBusy, StackMissing, StackForeign:
+		return ""
 	case StackComplete:
-		if left := o.Endpoints.Available; left < set.Endpoints && !used {
-			return Decision{Fail, fmt.Sprintf("%d of %d endpoints are left, somebody deleted the others", left, set.Endpoints), time.Time{}}, true
+		if left := o.Endpoints.Available; left < set.Endpoints {
+			return fmt.Sprintf("%d of %d endpoints are left, somebody deleted the others", left, set.Endpoints)
 		}
-		return Decision{}, false
-	case StackMissing, StackForeign:
+		return ""
+	}
+	return fmt.Sprintf("the stack is %s, changed by somebody else", o.Stack)
+}
+
+// decideChanged decides about a stack that somebody else has changed, if anybody has.
+// One that cannot serve drains first, so that a run which comes meanwhile is seen.
+func decideChanged(now time.Time, set Set, d Demand, o Observed) (Decision, bool) {
+	if o.Stack == StackMissing || o.Stack == StackForeign {
 		return Decision{Forget, "the stack is gone, deleted by somebody else", time.Time{}}, true
 	}
-	if used {
-		return Decision{Wait, fmt.Sprintf("the stack is %s, changed by somebody else, and still in use (%s)", o.Stack, d), now.Add(time.Minute)}, true
+	why := broken(set, o)
+	switch used := d.Running+d.Starting+d.Holds > 0; {
+	case why == "":
+		return Decision{}, false
+	case !used:
+		return Decision{Drain, why, time.Time{}}, true
+	case o.Stack == StackComplete:
+		return Decision{}, false // what is left serves those that run
 	}
-	return Decision{Fail, fmt.Sprintf("the stack is %s, changed by somebody else", o.Stack), time.Time{}}, true
+	return Decision{Wait, fmt.Sprintf("%s, and still in use (%s)", why, d), now.Add(time.Minute)}, true
 }
 
 // decideInUse says when to look again at a set that something holds.
@@ -412,6 +478,9 @@ func decideIdle(now time.Time, s Settings, set Set, d Demand, prompt Due) Decisi
 			reason += fmt.Sprintf("; %d runs would not end before it and wait for the next set", d.Deferred)
 		}
 		return Decision{Wait, reason, first}
+	}
+	if now.Before(set.UnknownUntil) {
+		return Decision{Wait, "ECS showed tasks of the set that no run names; again at " + clockTime(set.UnknownUntil), set.UnknownUntil}
 	}
 	free := set.Pause == nil && !set.OverBudget(s, now) // to go on into another hour
 	if !prompt.At.IsZero() && free && s.raiseAt(prompt.At).Before(boundary) {
@@ -461,13 +530,15 @@ func decideExtension(now time.Time, s Settings, set Set, o Observed) Decision {
 
 func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	boundary, first, _ := s.window(set.BilledFrom, now)
-	if set.Pause != nil || set.TakeDown != "" {
-		d.Waiting, d.Unserved = 0, 0
+	if set.Pause != nil || set.TakeDown != "" || set.Broken != "" { // they wait for another generation
+		d.Waiting, d.Unserved, d.Refused, d.Expired = 0, 0, 0, 0
 	}
 	if set.TakeDown != "" {
 		d.Holds = 0
 	}
 	switch {
+	case set.Broken != "" && !d.Live() && o.Tasks == 0:
+		return Decision{Fail, set.Broken, time.Time{}}
 	case set.TakeDown != "" && !d.Live() && o.Tasks == 0:
 		return Decision{Delete, "taken down: " + set.TakeDown, time.Time{}}
 	case d.Live():

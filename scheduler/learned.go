@@ -80,12 +80,16 @@ func (s Settings) learned(l Learned) Settings {
 	s.Learns = false
 	if len(l.Raise) >= enoughTimes {
 		s.Raise = l.Raise.quantile(mostly, s.Raise)
-		s.SureRaise = time.Duration(slices.Max(l.Raise)*float64(time.Second)) + caution
+		s.SureRaise = l.Raise.longest() + caution
 	}
-	if len(l.Lower) < enoughTimes {
+	switch {
+	case len(l.Lower) >= enoughTimes:
+		s.Lower = l.Lower.quantile(mostly, s.Lower-caution) + caution
+	case len(l.Lower) > 0 && l.Lower.longest()+caution > s.Lower: // that it takes longer is learned at once
+		s.Lower = l.Lower.longest() + caution
+	default:
 		return s
 	}
-	s.Lower = l.Lower.quantile(mostly, s.Lower-caution) + caution
 	if !s.FixedMargin {
 		s.Margin = s.Lower + DefaultMargin - DefaultLower
 	}
@@ -95,7 +99,7 @@ func (s Settings) learned(l Learned) Settings {
 }
 
 // maxMargin bounds what is learned: a set that takes longer to go pays the next hour.
-const maxMargin = 30 * time.Minute
+const maxMargin = 50 * time.Minute
 
 // Times are the last durations of one kind, in seconds, the newest last.
 type Times []float64
@@ -119,6 +123,9 @@ func (t Times) add(d time.Duration) Times {
 	}
 	return append(slices.Clone(t), math.Ceil(d.Seconds()*10)/10)
 }
+
+// longest returns the longest of them; there has to be one.
+func (t Times) longest() time.Duration { return time.Duration(slices.Max(t) * float64(time.Second)) }
 
 // quantile returns the duration that the given share of times stays below, newer
 // ones counting more, and prior half as much as the newest.

@@ -15,6 +15,9 @@ var (
 	ErrTemporary = errors.New("temporary failure")
 	// ErrRefused means that the same call will be refused again.
 	ErrRefused = errors.New("refused")
+	// ErrNotStarted means that ECS refused a task for the moment and that none came of
+	// the call: capacity, a quota, throttling.
+	ErrNotStarted = errors.New("not started for the moment")
 	// ErrTaken means that another stack has the set's stack name.
 	ErrTaken = errors.New("stack name taken")
 )
@@ -31,10 +34,6 @@ type store interface {
 	Live(ctx context.Context, name SetName) ([]Run, []Lease, error)
 	// Ended returns the runs whose end was recorded after an instant, in that order.
 	Ended(ctx context.Context, name SetName, after time.Time) ([]Run, error)
-	// Admit records new runs as starting, at once and only if all are new and the
-	// set may take runs at now: available, settled and not attended. On refusal
-	// nothing is recorded and the error is a *NotAdmittedError.
-	Admit(ctx context.Context, name SetName, now time.Time, runs []Run) error
 	// Record writes a new run. If it is there already, that one comes back with
 	// ErrConflict.
 	Record(ctx context.Context, run Run) (Run, error)
@@ -46,46 +45,32 @@ type store interface {
 	// that run names. A paused set takes only runs of the latter kind, which
 	// fresh says that there are others than. It returns ErrConflict otherwise.
 	Begin(ctx context.Context, name SetName, runs []Run, fresh bool) error
-	// Advance writes runs, at once, if each is stored with the same attempt and
-	// not finished. It returns ErrConflict otherwise.
-	Advance(ctx context.Context, runs []Run) error
+	// Advance writes runs, at once, if each is stored with the same attempt and in one
+	// of the states from, so that what is late never undoes what has gone on. It returns
+	// ErrConflict otherwise.
+	Advance(ctx context.Context, runs []Run, from ...RunState) error
+	// Source returns the event of a run that is kept apart from it.
+	Source(ctx context.Context, run Run) ([]byte, error)
 	// Run returns a run, and false if there is none.
 	Run(ctx context.Context, set SetName, id RunID) (Run, bool, error)
-}
-
-// NotAdmittedError says why runs were not admitted.
-type NotAdmittedError struct {
-	// Known are the runs that are stored already.
-	Known []Run
-	// Closed says that the set does not take runs now.
-	Closed bool
-}
-
-func (e *NotAdmittedError) Error() string {
-	switch {
-	case len(e.Known) > 0:
-		return "admit runs: " + string(e.Known[0].ID) + " is known already"
-	case e.Closed:
-		return "admit runs: the set does not take runs now"
-	}
-	return "admit runs: too many at once"
 }
 
 // stacks makes and unmakes the stack that holds a set's endpoints.
 type stacks interface {
 	// Prepare works out what the stack has to hold; it only reads.
 	Prepare(ctx context.Context, set SetName, wish Wish) (Prepared, error)
-	// Extend adds to the set's stack what p holds beside, and returns how many
-	// endpoints it will have and what an hour of it is billed as. What it has stays as
-	// it is. A change that is under way, or made already, is success.
-	Extend(ctx context.Context, set SetName, id StackID, generation int, p Prepared) (endpoints, perHour int, err error)
-	// Create asks for the stack of a generation. The stack of this generation
-	// existing already is success; another stack of that name is ErrTaken.
-	Create(ctx context.Context, set SetName, generation int, p Prepared) (StackID, error)
+	// Extend adds to the stack of a life of the set what p holds beside, by the nth try,
+	// and returns how many endpoints it will have and what an hour of it is billed as.
+	// What it has stays as it is. A change that is under way, or made already, is success.
+	Extend(ctx context.Context, set SetName, id StackID, of Life, try int, p Prepared) (endpoints, perHour int, err error)
+	// Create asks for the stack of a life of the set. Its existing already is success;
+	// another stack of that name is ErrTaken.
+	Create(ctx context.Context, set SetName, of Life, p Prepared) (StackID, error)
 	// Stack returns the state of the set's stack.
 	Stack(ctx context.Context, set SetName, id StackID) (StackSeen, error)
-	// Endpoints counts the set's own endpoints.
-	Endpoints(ctx context.Context, set SetName) (EndpointCount, error)
+	// Endpoints counts the set's own endpoints: those that carry its tags, and those
+	// that its stack holds, unless id is empty.
+	Endpoints(ctx context.Context, set SetName, id StackID) (EndpointCount, error)
 	// Delete deletes the set's stack, with force a stack whose deletion failed.
 	// A stack that is gone is success.
 	Delete(ctx context.Context, set SetName, id StackID, force bool) error
@@ -101,13 +86,22 @@ type Wish struct {
 	AvoidZones []string
 }
 
-// StackSeen is what a set's stack looks like. Reason is why it failed; NoCapacity
-// says that it did so for want of room in a zone.
+// Life names one life of a set among all that ever were: a number alone begins again
+// when an installation is removed and made again.
+type Life struct {
+	Generation int
+	Since      time.Time
+}
+
+// StackSeen is what a set's stack looks like. Reason is why it failed, NoCapacity
+// that a zone had no room, Lasts that another try would fail for the same reason.
 type StackSeen struct {
 	State      StackState
 	ID         StackID
+	Generation int
 	Reason     string
 	NoCapacity bool
+	Lasts      bool
 }
 
 // Prepared is a template, made by stacks.Prepare for stacks.Create.
@@ -136,9 +130,11 @@ type needs interface {
 
 // tasks starts, shows and stops ECS tasks.
 type tasks interface {
-	// Start runs the run's task and returns its ARN. The same run and attempt
-	// always give the same task. Errors wrap ErrTemporary or ErrRefused; any
-	// other error counts as a failed attempt.
+	// Start runs the run's task and returns its ARN. The same run, attempt and number of
+	// refusals always give the same task. Errors wrap ErrTemporary if there may be a
+	// task, ErrNotStarted if ECS said that there is none and may start one later (both,
+	// if the call came too soon), or ErrRefused; any other error counts as a failed
+	// attempt.
 	Start(ctx context.Context, run Run) (arn string, err error)
 	// Active counts the set's tasks that ECS does not show as stopped.
 	Active(ctx context.Context, set SetName) (int, error)

@@ -20,8 +20,8 @@ const (
 )
 
 var allowed = map[Side][]Action{
-	Launcher: {Wait, Settled, Create, Open, Start, Ask, Keep, Extend, Extended, Withdraw, Reopen, Fail},
-	Reaper:   {Wait, Settled, Open, Stop, Ask, Keep, Extended, Withdraw, Drain, Reopen, Delete, Force, Sweep, GiveUp, Forget, Fail},
+	Launcher: {Wait, Settled, Create, Open, Start, Abandon, Ask, Keep, Extend, Extended, Withdraw, Reopen, Fail},
+	Reaper:   {Wait, Settled, Open, Stop, Abandon, Ask, Keep, Extended, Withdraw, Drain, Reopen, Delete, Force, Sweep, GiveUp, Forget, Fail},
 }
 
 // Reconciler drives sets towards what their runs ask for.
@@ -48,6 +48,9 @@ type Look struct {
 	// Patience is how long before the next look the invocation may wait for it
 	// itself instead of leaving it to the timer.
 	Patience time.Duration
+	// HandOver is how long before the next look it asks for one with patience, where it
+	// has none itself: so that a timer which is lost costs nothing.
+	HandOver time.Duration
 }
 
 const (
@@ -75,6 +78,7 @@ type view struct {
 	runs     []Run
 	leases   []Lease
 	observed Observed
+	demand   Demand
 	decision Decision
 }
 
@@ -95,6 +99,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Se
 		}
 		next, err := r.look(ctx, name, settings, look, step == 0, availableSince)
 		done := false
+		if errors.Is(err, errAttended) {
+			return next.set, nil
+		}
 		if err == nil {
 			v = next
 			availableSince = v.observed.AvailableSince
@@ -122,12 +129,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Se
 	return v.set, fmt.Errorf("reconcile set %s: no end after %d steps", name, maxSteps)
 }
 
+// errAttended ends a look of a launcher at a set that another one attends.
+var errAttended = errors.New("attended by another invocation")
+
 // look loads the set, observes what its phase makes worth observing, and decides.
 func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Look, first bool, since time.Time) (view, error) {
 	var v view
 	var err error
 	if v.set, err = r.ports.Store.LoadSet(ctx, name); err != nil {
 		return v, err
+	}
+	if r.side == Launcher && v.set.attendedByOther(r.me, r.ports.Clock.Now()) {
+		return v, errAttended // of a burst's many launchers one is enough to read what waits
 	}
 	changing := v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed
 	if !changing || first {
@@ -141,7 +154,7 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 			return v, err
 		}
 	}
-	if first && r.side == Reaper {
+	if first && r.side == Reaper && !v.set.attendedByOther(r.me, r.ports.Clock.Now()) {
 		if err := r.learn(ctx, s, &v); err != nil {
 			return v, err
 		}
@@ -153,7 +166,9 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 	if v.observed.Endpoints.Ready() {
 		v.observed.AvailableSince = earliest(since, now)
 	}
-	v.decision = Decide(now, s, v.set, DemandOf(v.runs, v.leases, s, v.set, now), v.observed)
+	v.set.Billed = v.set.Billed || v.observed.Endpoints.Any()
+	v.demand = DemandOf(v.runs, v.leases, s, v.set, now)
+	v.decision = Decide(now, s, v.set, v.demand, v.observed)
 	r.ports.Journal.Decided(v.set, v.decision)
 	return v, nil
 }
@@ -188,10 +203,18 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 		if err != nil {
 			return err
 		}
-		o.Stack, o.StackID, o.StackReason, o.NoCapacity = seen.State, seen.ID, seen.Reason, seen.NoCapacity
+		o.Stack, o.StackID, o.StackReason, o.NoCapacity, o.Lasts = seen.State, seen.ID, seen.Reason, seen.NoCapacity, seen.Lasts
+		v.adopt(seen)
 	}
 	if stackMatters || thorough && v.set.Phase == Available {
-		if o.Endpoints, err = r.ports.Stacks.Endpoints(ctx, name); err != nil {
+		id := v.set.StackID
+		switch o.Stack {
+		case StackBusy, StackDeleting: // what it holds is asked when it has come to rest
+			id = ""
+		case StackMissing, StackForeign: // what it held, nobody holds any more: the tags tell
+			id = ""
+		}
+		if o.Endpoints, err = r.ports.Stacks.Endpoints(ctx, name, id); err != nil {
 			return err
 		}
 		o.NoCapacity = o.NoCapacity || o.Endpoints.NoCapacity
@@ -202,6 +225,14 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 		}
 	}
 	return nil
+}
+
+// adopt takes over the id of the generation's stack if nobody could store it: the
+// answer of the call that made it came late, or was lost.
+func (v *view) adopt(seen StackSeen) {
+	if v.set.StackID == "" && seen.ID != "" && seen.Generation == v.set.Generation && seen.State != StackMissing && seen.State != StackForeign {
+		v.set.StackID = seen.ID
+	}
 }
 
 // followTasks compares running runs with ECS where a lost task event would cost
@@ -233,7 +264,9 @@ func (r *Reconciler) followTasks(ctx context.Context, s Settings, v *view, thoro
 		if !changed {
 			continue
 		}
-		if err := r.conclude(ctx, after); err != nil && !errors.Is(err, ErrConflict) {
+		if err := r.conclude(ctx, after, run.State); errors.Is(err, ErrConflict) {
+			continue // it has gone on meanwhile
+		} else if err != nil {
 			return err
 		}
 		i := slices.IndexFunc(v.runs, func(x Run) bool { return x.ID == run.ID })
@@ -266,12 +299,13 @@ func followed(run Run, found map[RunID]Task, now time.Time) (Run, bool) {
 	return run, false
 }
 
-// conclude writes the run after its task has stopped and tells the journal.
-func (r *Reconciler) conclude(ctx context.Context, run Run) error {
+// conclude writes the run after its task has stopped and tells the journal. from are
+// the states that it may be stored in.
+func (r *Reconciler) conclude(ctx context.Context, run Run, from ...RunState) error {
 	if run.State == Finished {
 		run.RecordedAt = r.ports.Clock.Now()
 	}
-	if err := r.ports.Store.Advance(ctx, []Run{run}); err != nil {
+	if err := r.ports.Store.Advance(ctx, []Run{run}, from...); err != nil {
 		return err
 	}
 	if run.Cause != "" && run.State != Running {
@@ -303,10 +337,7 @@ func (r *Reconciler) explained(ctx context.Context, run Run, t Task) Task {
 func (r *Reconciler) step(ctx context.Context, s Settings, v *view, look Look) (done bool, err error) {
 	now := r.ports.Clock.Now()
 	if r.leftToAttendant(*v, now) {
-		if v.decision.Action != Start {
-			return true, nil // the set's own timer and its stack's events stand by
-		}
-		return true, r.setTimer(ctx, v, v.set.AttendedUntil.Add(timerLead))
+		return true, nil // the set's own timer, its stack's events and the sweep stand by
 	}
 	if !slices.Contains(allowed[r.side], v.decision.Action) {
 		return true, r.handOver(ctx, v)
@@ -326,18 +357,17 @@ func (r *Reconciler) step(ctx context.Context, s Settings, v *view, look Look) (
 }
 
 // leftToAttendant says whether the next step is the business of an invocation
-// that attends the set already.
+// that attends the set already. No other one writes the set then: the attendant's
+// own writes would lose against it.
 func (r *Reconciler) leftToAttendant(v view, now time.Time) bool {
 	if !v.set.attendedByOther(r.me, now) {
 		return false
 	}
 	switch v.decision.Action {
-	case Create, Start, GiveUp:
-		return true
-	case Wait:
-		return r.attends(&v)
+	case Stop, Drain, Reopen, Delete, Force, Sweep, Forget:
+		return false // what an attendant has not begun, or does not do
 	}
-	return false
+	return true
 }
 
 // handOver asks the other side for what this side may not do.
@@ -397,6 +427,11 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 		if (v.set.Phase == Creating || v.set.Extension != nil) && v.set.Timer.After(now) {
 			return true, nil // its stack's events and its timer stand by
 		}
+		if r.side == Reaper && next.Sub(now) <= look.HandOver {
+			if err := r.ports.Waker.Reaper(ctx, v.set.Name, "to be there at "+clockTime(next)+": "+v.decision.Reason); err != nil {
+				r.ports.Journal.Failed(v.set.Name, "hand over", err) // the timer stands by
+			}
+		}
 		return true, r.setTimer(ctx, v, next)
 	}
 	if r.attends(v) {
@@ -405,18 +440,25 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 		}
 	}
 	pause := next.Sub(now)
+	if v.demand.Refused > 0 {
+		pause = min(pause, refusedLook) // another run may come, or one may end and make room
+	}
 	if v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed || v.set.Extension != nil {
 		pause = jitter(pause, v.set, now)
 	}
 	return false, r.ports.Clock.Sleep(ctx, pause)
 }
 
+// refusedLook is how long an attendant waits at most for runs that ECS refuses before
+// it looks at the others.
+const refusedLook = 10 * time.Second
+
 // attends says whether waiting on the set is an attendant's work.
 func (r *Reconciler) attends(v *view) bool {
 	if r.side != Launcher {
 		return v.set.Phase == Deleting || v.set.Phase == Failed
 	}
-	return v.set.Phase == Creating || v.set.Phase == Available && (v.set.Usable.After(r.ports.Clock.Now()) || v.set.Extension != nil)
+	return v.set.Phase == Creating || v.set.Phase == Available && (v.set.Usable.After(r.ports.Clock.Now()) || v.set.Extension != nil || v.demand.Refused > 0)
 }
 
 // mine says whether this invocation waits itself: a launcher for its endpoints,
@@ -458,16 +500,26 @@ func (r *Reconciler) attend(ctx context.Context, v *view) (err error) {
 	return err
 }
 
+// timerSoonest is how far ahead a timer is set at least: one whose time has come when
+// Scheduler takes it is refused.
+const timerSoonest = 5 * time.Second
+
+// timerAt returns when a timer has to be set to, so that it fires by at.
+func (r *Reconciler) timerAt(at time.Time) time.Time {
+	at, soonest := at.Add(-timerLead).Truncate(time.Second), r.ports.Clock.Now().Add(timerSoonest).Truncate(time.Second).Add(time.Second)
+	if at.Before(soonest) {
+		return soonest
+	}
+	return at
+}
+
 // setTimer makes sure that somebody looks at the set at the instant at.
 func (r *Reconciler) setTimer(ctx context.Context, v *view, at time.Time) error {
 	if at.IsZero() {
 		return nil
 	}
 	now := r.ports.Clock.Now()
-	at = at.Add(-timerLead).Truncate(time.Second)
-	if !at.After(now) {
-		at = now.Add(time.Second).Truncate(time.Second)
-	}
+	at = r.timerAt(at)
 	if v.set.Timer.Equal(at) || v.set.Timer.After(now) && v.set.Timer.Before(at) && at.Sub(v.set.Timer) < timerLead {
 		return nil
 	}
@@ -475,12 +527,16 @@ func (r *Reconciler) setTimer(ctx context.Context, v *view, at time.Time) error 
 	if !before.After(now) {
 		before = time.Time{}
 	}
+	next := v.set
+	next.Timer, next.TimerFailure = at, ""
 	if err := r.ports.Timers.Set(ctx, v.set.Name, before, at); err != nil {
 		r.ports.Journal.Failed(v.set.Name, "set timer", err)
-		return nil // the sweep looks at the set all the same
+		next.Timer, next.TimerFailure = before, withHint(err) // the sweep looks at the set all the same
+		if next.TimerFailure == v.set.TimerFailure {
+			return nil
+		}
 	}
-	v.set.Timer = at
-	return r.save(ctx, v, v.set)
+	return r.save(ctx, v, next)
 }
 
 func (r *Reconciler) entry(v view) Entry {

@@ -87,6 +87,17 @@ type Run struct {
 	Definition string   `json:",omitempty"`
 	// MaxRuntime is how long the task may run; 0 means as long as it likes.
 	MaxRuntime time.Duration
+	// StartTimeout is how long ECS may refuse the task for the moment before the run is
+	// given up; 0 is DefaultStartTimeout.
+	StartTimeout time.Duration `json:",omitempty"`
+	// Refusals counts the starts that ECS refused for the moment, without a task having
+	// come of them. Untried says that nobody is known to have tried the present attempt,
+	// or that no task came of it: a run that waits makes the same one, and one that was
+	// left starting has to find its endpoints.
+	Refusals int  `json:",omitempty"`
+	Untried  bool `json:",omitempty"`
+	// SourceApart says that the event is kept beside the run, because it is large.
+	SourceApart bool `json:",omitempty"`
 	// MaxDelay is how long the run may wait beside the raising and lowering of its set.
 	MaxDelay time.Duration `json:",omitempty"`
 
@@ -130,10 +141,35 @@ func (r Run) Deadline() time.Time {
 }
 
 // ClientToken returns the token that makes RunTask of the run's attempt happen
-// once: 64 hexadecimal characters, the most that ECS takes.
+// once: 64 hexadecimal characters, the most that ECS takes. A start that ECS has
+// refused, and said so, is another start: ECS may remember the refusal by its token.
 func (r Run) ClientToken() string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%d", r.Set, r.ID, r.Attempt))
+	text := fmt.Appendf(nil, "%s\n%s\n%d", r.Set, r.ID, r.Attempt)
+	if r.Refusals > 0 {
+		text = fmt.Appendf(text, "\n%d", r.Refusals)
+	}
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
+}
+
+// left reports whether the start of a run was left behind: it is old enough for
+// somebody else to try it again.
+func (r Run) left(now time.Time) bool {
+	return r.State == Starting && now.Sub(r.StartingAt) >= resumeAfter
+}
+
+// resumable reports whether a start that was left behind can be tried again: one that
+// nobody is known to have tried needs its endpoints, as a run that waits does.
+func (r Run) resumable(set Set, now time.Time) bool {
+	return r.left(now) && (!r.Untried || set.Serves(r))
+}
+
+// startTimeout returns how long ECS may refuse the run's task.
+func (r Run) startTimeout() time.Duration {
+	if r.StartTimeout > 0 {
+		return r.StartTimeout
+	}
+	return DefaultStartTimeout
 }
 
 // groupPrefix begins the task group of every task that Drawbridge starts.

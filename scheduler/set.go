@@ -36,8 +36,10 @@ type Set struct {
 	Phase   Phase
 	// Since is when the phase was entered.
 	Since time.Time
-	// Generation counts the lives of the set's stack, from 1.
+	// Generation counts the lives of the set's stack, from 1. Begun is when the present
+	// one was; zero in those of versions that did not record it.
 	Generation int
+	Begun      time.Time `json:",omitzero"`
 	StackID    StackID
 	// NoStack says that endpoints of others serve the whole set: this generation
 	// has no stack and costs nothing.
@@ -68,13 +70,35 @@ type Set struct {
 	ExtendFailure string
 	// Deletions counts the deletions of this generation that failed.
 	Deletions int
-	// Failures counts the generations in a row that failed to come up, Failure
-	// says why the last one did, RetryAt is when the next may be tried.
-	Failures int
-	Failure  string
-	RetryAt  time.Time
+	// Failures counts the generations in a row that failed to come up, FailingSince is
+	// when the first of them did, Failure says why the last one did and FailureLasts
+	// that the next would for the same reason. RetryAt is when the next may be tried.
+	// GivenUp is how many had failed when waiting runs were given up last: a give-up
+	// does not make the next failure the first one.
+	Failures     int
+	FailingSince time.Time `json:",omitzero"`
+	Failure      string
+	FailureLasts bool `json:",omitempty"`
+	RetryAt      time.Time
+	GivenUp      int `json:",omitempty"`
+	// Broken is why an available set has to go although its hour is not over; empty if
+	// it has not. It drains first, as any other deletion does.
+	Broken string `json:",omitempty"`
+	// Refused are the jobs whose tasks ECS refuses for the moment.
+	Refused map[JobName]Refusal `json:",omitempty"`
+	// UnknownUntil is until when tasks that ECS shows for the set, and that no run
+	// names, are taken to be there still.
+	UnknownUntil time.Time `json:",omitzero"`
+	// Billed says that an endpoint of this generation was seen, so that its hours are
+	// paid. Hours counts the paid hours of the set, whatever it had in them, and
+	// HoursSince is when the first of them began; zero before it.
+	Billed     bool      `json:",omitempty"`
+	Hours      int       `json:",omitempty"`
+	HoursSince time.Time `json:",omitzero"`
 	// Timer is the instant that the set's one-time timer is set to; zero if none.
 	Timer time.Time
+	// TimerFailure is why the last timer could not be set; empty if it was.
+	TimerFailure string `json:",omitempty"`
 	// Attendant is the invocation that waits on the set and starts its runs,
 	// until AttendedUntil; others leave that work to it.
 	Attendant     string
@@ -100,6 +124,49 @@ type Set struct {
 	Learned Learned `json:",omitzero"`
 	// Decisions are the last decisions, oldest first, at most maxDecisions.
 	Decisions []Entry
+}
+
+// Refusal is what ECS says of a job's tasks that it does not start for the moment.
+type Refusal struct {
+	// Since is when it began: no task of the job was started after that.
+	Since time.Time `json:"since"`
+	// Until is when the next start is tried, Count how many were refused in a row.
+	Until time.Time `json:"until"`
+	Count int       `json:"count"`
+	// Running is how many runs of the set had a task then: once it is fewer, there may
+	// be room.
+	Running int    `json:"running"`
+	Reason  string `json:"reason"`
+}
+
+// holds reports whether the job's runs wait for the next try, while so many runs of
+// the set have a task.
+func (r Refusal) holds(running int, now time.Time) bool {
+	return now.Before(r.Until) && running >= r.Running
+}
+
+// refusedAgain returns the refusal after another one at now.
+func (r Refusal) refusedAgain(now time.Time, running int, reason string) Refusal {
+	if r.Count == 0 {
+		r.Since = now
+	}
+	r.Count++
+	r.Until, r.Running, r.Reason = now.Add(refusedPause(r.Count)), running, reason
+	return r
+}
+
+// refusedPause is how long after the nth refusal in a row the next start is tried:
+// five seconds, doubled each time, at most two minutes.
+func refusedPause(n int) time.Duration { return min(5*time.Second<<min(n-1, 10), 2*time.Minute) }
+
+// DefaultStartTimeout is how long ECS may refuse a run's task, once its endpoints are
+// usable, before the run is given up.
+const DefaultStartTimeout = 30 * time.Minute
+
+// refusedSince returns when a run whose job ECS refuses began to be refused: not
+// before the set was usable.
+func (s Set) refusedSince(r Run) time.Time {
+	return latest(r.ReceivedAt, s.Usable, s.Refused[r.Job].Since)
 }
 
 // Extension is an addition of endpoints to a set that is up.
@@ -164,11 +231,34 @@ func (s Set) account(b Basis, now time.Time) (Set, int) {
 		return s, 0
 	}
 	begun := PaidHours(b, s.BilledFrom, now.Add(time.Nanosecond))
-	n := max(begun-s.Counted, 0) * s.PerHour
+	hours := max(begun-s.Counted, 0)
+	n := hours * s.PerHour
 	s.Counted = max(begun, s.Counted)
 	s.DayHours += n
 	s.TotalHours += n
+	s.Hours += hours
+	if s.HoursSince.IsZero() {
+		s.HoursSince = s.BilledFrom
+	}
 	return s, n
+}
+
+// refund takes back the hours of a generation that never had an endpoint.
+func (s Set) refund() Set {
+	n := s.Counted * s.PerHour
+	s.DayHours, s.TotalHours, s.Hours = max(s.DayHours-n, 0), max(s.TotalHours-n, 0), max(s.Hours-s.Counted, 0)
+	return s
+}
+
+// affords reports whether another generation may begin at now without the set ever
+// costing more than endpoints that are always on would have, by more than one hour;
+// next is when it may if not. Only failures can make it cost more: what lives is
+// never created twice in an hour.
+func (s Set) affords(b Basis, now time.Time) (ok bool, next time.Time) {
+	if s.HoursSince.IsZero() || s.Hours <= PaidHours(b, s.HoursSince, now.Add(time.Nanosecond)) {
+		return true, time.Time{}
+	}
+	return false, Boundary(b, s.HoursSince, now)
 }
 
 // OverBudget says whether the set may begin no other hour on now's day.
@@ -234,16 +324,17 @@ func (s Set) enter(p Phase, now time.Time) Set {
 	switch p {
 	case Creating:
 		s.Generation++
-		s.BilledFrom = now
+		s.Begun, s.BilledFrom = now, now
 		s.StackID, s.Usable, s.Deletions, s.RetryAt = "", time.Time{}, 0, time.Time{}
-		s.NoStack, s.Endpoints, s.Counted, s.PerHour = false, 0, 0, 0
+		s.NoStack, s.Endpoints, s.Counted, s.PerHour, s.Billed = false, 0, 0, 0, false
+		s.Refused, s.Broken, s.UnknownUntil = nil, "", time.Time{}
 		s.Services, s.Extension, s.Extensions, s.ExtendAt, s.ExtendFailure = nil, nil, 0, time.Time{}, ""
 	case Available:
-		s.Failures, s.Failure = 0, ""
+		s.Failures, s.Failure, s.FailingSince, s.FailureLasts, s.GivenUp, s.Broken = 0, "", time.Time{}, false, 0, ""
 	case Absent:
 		s.StackID, s.Usable, s.BilledFrom, s.Deletions = "", time.Time{}, time.Time{}, 0
 		s.Attendant, s.AttendedUntil, s.TakeDown = "", time.Time{}, ""
-		s.Services, s.Extension = nil, nil
+		s.Services, s.Extension, s.Refused, s.Broken = nil, nil, nil, ""
 	}
 	return s
 }
@@ -299,7 +390,9 @@ type Settings struct {
 //
 // Sources: creation "1-3 minutes", deletion "a few minutes" as users report it,
 // and the settling time after which connections to a fresh endpoint worked; see
-// docs/billing.md for each. The margin holds until times are measured.
+// docs/billing.md for each. The margin holds until times are measured. A creation is
+// given up after DefaultRaiseTimeout: its hour is paid anyhow, and CloudFormation gives
+// it up a few minutes before.
 const (
 	DefaultMargin       = 5 * time.Minute
 	DefaultLower        = 3 * time.Minute // two for the endpoints, one for all around them
@@ -307,7 +400,7 @@ const (
 	DefaultSettle       = 20 * time.Second
 	DefaultLate         = 30 * time.Second
 	DefaultSureRaise    = 4 * time.Minute // three for the endpoints, one for all around them
-	DefaultRaiseTimeout = 15 * time.Minute
+	DefaultRaiseTimeout = 40 * time.Minute
 	DefaultMaxFailures  = 5
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -27,18 +28,32 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 	}
 	var due []Run
 	now := r.ports.Clock.Now()
-	s, takes := r.settings[v.set.Name].learned(v.set.Learned), v.set.Learned.RunTimes()
+	s, takes, busy := r.settings[v.set.Name].learned(v.set.Learned), v.set.Learned.RunTimes(), withTask(runs)
 	for _, run := range runs {
-		if run.State == Waiting && v.set.Pause == nil && v.set.Serves(run) && s.StartsNow(v.set, run.pending(takes), now) || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
+		held := v.set.Refused[run.Job].holds(busy, now)
+		if run.State == Waiting && v.set.Pause == nil && !held && v.set.Serves(run) && s.StartsNow(v.set, run.pending(takes), now) || run.resumable(v.set, now) {
 			due = append(due, run)
 		}
 	}
 	for len(due) > 0 && r.ports.Clock.Now().Before(look.Until) {
-		n := min(Wave, len(due))
-		if err := r.wave(ctx, v.set.Name, due[:n]); err != nil {
+		n := waveOf(due)
+		begun, err := r.wave(ctx, v.set.Name, due[:n])
+		if err != nil {
 			return err
 		}
-		if due = due[n:]; len(due) > 0 {
+		due = due[n:]
+		if refused := r.noteRefusals(v, begun, busy); len(refused) > 0 { // what holds for one run of a job holds for the others
+			due = slices.DeleteFunc(due, func(run Run) bool { return run.State == Waiting && refused[run.Job] })
+			if v.set, err = r.ports.Store.SaveSet(ctx, v.set); err != nil {
+				return err
+			}
+		}
+		for _, run := range begun {
+			if run.State == Running {
+				busy++
+			}
+		}
+		if len(due) > 0 {
 			if err := r.ports.Clock.Sleep(ctx, time.Second); err != nil {
 				return err
 			}
@@ -47,11 +62,67 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 			return err
 		}
 	}
+	if len(v.set.Refused) > 0 {
+		return nil // the attendant waits for the next try
+	}
 	return r.release(ctx, v)
 }
 
-// wave stores the intent to start runs, starts them and records their tasks.
-func (r *Reconciler) wave(ctx context.Context, set SetName, runs []Run) error {
+// maxWave is how much the runs of a wave may hold together, in bytes: DynamoDB writes
+// at most 4 MB at once. Runs of versions that kept the event with the run may be large.
+const maxWave = 3 << 20
+
+// waveOf returns how many of the runs are started at once.
+func waveOf(runs []Run) int {
+	n, size := 0, 0
+	for n < min(Wave, len(runs)) {
+		if size += len(runs[n].Source)*4/3 + len(runs[n].Overrides)*4/3; n > 0 && size > maxWave {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// noteRefusals takes down what ECS said of a wave's runs, by job, and returns the jobs
+// that it refuses for the moment. busy is how many runs have a task without the wave.
+func (r *Reconciler) noteRefusals(v *view, wave []Run, busy int) map[JobName]bool {
+	now := r.ports.Clock.Now()
+	started, refused := map[JobName]bool{}, map[JobName]bool{}
+	why := map[JobName]string{}
+	for _, run := range wave {
+		switch {
+		case run.State == Running:
+			started[run.Job] = true
+			busy++
+		case run.State == Waiting && run.Untried:
+			refused[run.Job], why[run.Job] = true, run.Reason
+		}
+	}
+	if len(refused) == 0 && len(v.set.Refused) == 0 {
+		return nil
+	}
+	next := map[JobName]Refusal{}
+	maps.Copy(next, v.set.Refused)
+	changed := refused
+	for job := range started {
+		if _, known := next[job]; known {
+			delete(next, job) // it goes on: the next refusal is the first one again
+			changed[job] = refused[job]
+		}
+	}
+	for job := range refused {
+		if refused[job] {
+			next[job] = next[job].refusedAgain(now, busy, why[job])
+		}
+	}
+	v.set.Refused = next
+	return changed
+}
+
+// wave stores the intent to start runs, starts them and records their tasks. It
+// returns the runs whose start was tried, as they stand then.
+func (r *Reconciler) wave(ctx context.Context, set SetName, runs []Run) ([]Run, error) {
 	now := r.ports.Clock.Now()
 	begun := make([]Run, 0, len(runs))
 	fresh := false
@@ -59,7 +130,7 @@ func (r *Reconciler) wave(ctx context.Context, set SetName, runs []Run) error {
 		next, ok := r.intend(run, now)
 		if !ok {
 			if _, err := r.bury(ctx, run, next.Reason); err != nil && !errors.Is(err, ErrConflict) {
-				return err
+				return nil, err
 			}
 			continue
 		}
@@ -67,12 +138,12 @@ func (r *Reconciler) wave(ctx context.Context, set SetName, runs []Run) error {
 		begun = append(begun, next)
 	}
 	if len(begun) == 0 {
-		return nil
+		return nil, nil
 	}
 	if err := r.ports.Store.Begin(ctx, set, begun, fresh); err != nil {
-		return err
+		return nil, err
 	}
-	return r.startBegun(ctx, begun)
+	return begun, r.startBegun(ctx, begun, true)
 }
 
 // tokenHolds is how long a client token surely still names its task.
@@ -90,6 +161,11 @@ func (r *Reconciler) intend(run Run, now time.Time) (Run, bool) {
 			run.Reason = fmt.Sprintf("attempt %d was begun at %s and never recorded; its task may have run, so it is not started again", run.Attempt, clockTime(run.StartingAt))
 			return run, false
 		}
+		run.Untried = false
+		return run, true
+	}
+	if run.Untried { // no task came of the attempt, so it is the same one
+		run.State, run.StartingAt, run.Untried, run.Reason = Starting, now, false, "its task is being started"
 		return run, true
 	}
 	if run.Attempt >= MaxAttempts {
@@ -100,15 +176,15 @@ func (r *Reconciler) intend(run Run, now time.Time) (Run, bool) {
 	return run, true
 }
 
-// startTries is how often a start that failed for the moment is tried again by
-// the same invocation, a second apart.
+// startTries is how often a start that failed for the moment is tried by the same
+// invocation, a second apart.
 const startTries = 30
 
 // startBegun runs the tasks of runs whose intent is stored, all at once, and
 // records what came of it. What fails for the moment is tried again with the same
 // token; what is left in the end stays starting, for somebody else to resume. The
 // runs in the slice are then as they stand.
-func (r *Reconciler) startBegun(ctx context.Context, runs []Run) error {
+func (r *Reconciler) startBegun(ctx context.Context, runs []Run, patient bool) error {
 	left := make([]*Run, len(runs))
 	for i := range runs {
 		left[i] = &runs[i]
@@ -119,7 +195,7 @@ func (r *Reconciler) startBegun(ctx context.Context, runs []Run) error {
 				return err
 			}
 		}
-		again, err := r.startOnce(ctx, left)
+		again, err := r.startOnce(ctx, left, patient && try < startTries-1)
 		if err != nil || len(again) == 0 {
 			return err
 		}
@@ -128,9 +204,10 @@ func (r *Reconciler) startBegun(ctx context.Context, runs []Run) error {
 	return nil
 }
 
-// startOnce starts the tasks of runs and records those that have one. It returns
-// the runs that are to be tried again.
-func (r *Reconciler) startOnce(ctx context.Context, runs []*Run) (again []*Run, err error) {
+// startOnce starts the tasks of runs and records those that have one, or that ECS
+// refused. It returns the runs that are to be tried again: those that may have a task,
+// and, if it is patient, those whose start came too soon.
+func (r *Reconciler) startOnce(ctx context.Context, runs []*Run, patient bool) (again []*Run, err error) {
 	errs := make([]error, len(runs))
 	var wg sync.WaitGroup
 	for i, run := range runs {
@@ -146,10 +223,14 @@ func (r *Reconciler) startOnce(ctx context.Context, runs []*Run) (again []*Run, 
 		}
 		switch {
 		case err == nil:
-			run.State, run.StartedAt, run.Reason = Running, now, "its task runs"
+			run.State, run.StartedAt, run.Untried, run.Reason = Running, now, false, "its task runs"
 			changed = append(changed, *run)
-		case errors.Is(err, ErrTemporary):
+		case errors.Is(err, ErrTemporary) && (patient || !errors.Is(err, ErrNotStarted)):
 			again = append(again, run)
+		case errors.Is(err, ErrNotStarted):
+			run.State, run.Untried, run.Reason = Waiting, true, withHint(err)
+			run.Refusals++
+			changed = append(changed, *run)
 		case errors.Is(err, ErrRefused) || run.Attempt >= MaxAttempts:
 			if *run, err = r.bury(ctx, *run, withHint(err)); err != nil && !errors.Is(err, ErrConflict) {
 				return nil, err
@@ -168,7 +249,7 @@ func (r *Reconciler) advance(ctx context.Context, runs []Run) error {
 	if len(runs) == 0 {
 		return nil
 	}
-	err := r.ports.Store.Advance(ctx, runs)
+	err := r.ports.Store.Advance(ctx, runs, Starting)
 	if len(runs) == 1 && errors.Is(err, ErrConflict) {
 		return nil
 	}
@@ -176,7 +257,7 @@ func (r *Reconciler) advance(ctx context.Context, runs []Run) error {
 		return err
 	}
 	for _, run := range runs {
-		if err := r.ports.Store.Advance(ctx, []Run{run}); err != nil && !errors.Is(err, ErrConflict) {
+		if err := r.ports.Store.Advance(ctx, []Run{run}, Starting); err != nil && !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
@@ -188,7 +269,86 @@ func (r *Reconciler) advance(ctx context.Context, runs []Run) error {
 // included, and the set's phase with the expected start. Runs that have to wait
 // are left to a launcher that it wakes.
 func (r *Reconciler) Submit(ctx context.Context, name SetName, runs []Run) ([]Run, Set, error) {
+	var out []Run
+	var set Set
+	for len(runs) > 0 {
+		n := submitOf(runs)
+		part, seen, err := r.submit(ctx, name, runs[:n])
+		if out, set = append(out, part...), seen; err != nil {
+			return out, set, err
+		}
+		runs = runs[n:]
+	}
+	return out, set, nil
+}
+
+// submitted is how many runs are recorded at once: with its event, a run is two items
+// of the hundred that DynamoDB writes at once.
+const submitted = 25
+
+// submitOf returns how many of the runs are recorded at once.
+func submitOf(runs []Run) int {
+	n, size := 0, 0
+	for n < min(submitted, len(runs)) {
+		if size += len(runs[n].Source) + len(runs[n].Overrides)*4/3; n > 0 && size > maxWave {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// submit takes as many runs as are recorded at once.
+//
+// They are written before the set is read, as about to be started. So a deletion, which
+// is announced before it looks for runs, either sees them or is seen by them: the two
+// need no transaction, in which a burst of events would meet on the set's item.
+func (r *Reconciler) submit(ctx context.Context, name SetName, runs []Run) ([]Run, Set, error) {
 	now := r.ports.Clock.Now()
+	if err := r.prepare(ctx, name, runs, now); err != nil {
+		return nil, Set{}, err
+	}
+	mayWait := slices.ContainsFunc(runs, func(r Run) bool { return r.MaxDelay > 0 }) // decided about with the set at hand
+	out, fresh, err := r.record(ctx, runs, now, mayWait)
+	if err != nil {
+		return out, Set{}, err
+	}
+	set, err := r.ports.Store.LoadSet(ctx, name)
+	if err != nil {
+		return out, set, err
+	}
+	var start, wait []*Run
+	for i := range out {
+		switch run := &out[i]; {
+		case !fresh[i]:
+		case run.State == Starting && set.takes(*run, r.me, now):
+			start = append(start, run)
+		case run.State == Starting:
+			wait = append(wait, run)
+		}
+	}
+	if err := r.startSubmitted(ctx, start); err != nil {
+		return out, set, err
+	}
+	if err := r.leaveWaiting(ctx, wait); err != nil {
+		return out, set, err
+	}
+	if !slices.ContainsFunc(out, func(run Run) bool { return run.State == Waiting || run.State == Starting }) {
+		return out, set, nil
+	}
+	if set.attendedByOther(r.me, now) && len(wait) > 0 { // it may have had its last look before they were left to it
+		if set, err = r.ports.Store.LoadSet(ctx, name); err != nil {
+			return out, set, err
+		}
+	}
+	if set.attendedByOther(r.me, r.ports.Clock.Now()) {
+		return out, set, nil
+	}
+	return out, set, r.ports.Waker.Launcher(ctx, name, "runs wait")
+}
+
+// prepare fills in what runs need.
+func (r *Reconciler) prepare(ctx context.Context, name SetName, runs []Run, now time.Time) error {
 	type needed struct {
 		services   []string
 		definition string
@@ -200,75 +360,87 @@ func (r *Reconciler) Submit(ctx context.Context, name SetName, runs []Run) ([]Ru
 		if !ok {
 			var err error
 			if n.services, n.definition, err = r.ports.Needs.Of(ctx, name, runs[i].Job); err != nil {
-				return nil, Set{}, err
+				return err
 			}
 			known[runs[i].Job] = n
 		}
 		runs[i].Needs, runs[i].Definition = n.services, n.definition
 	}
-	admitted := make([]Run, len(runs))
-	for i, run := range runs {
-		admitted[i], _ = r.intend(withState(run, Waiting), now)
-	}
-	err := error(&NotAdmittedError{})
-	if !slices.ContainsFunc(runs, func(r Run) bool { return r.MaxDelay > 0 }) { // one that may wait is decided about with the set at hand
-		err = r.ports.Store.Admit(ctx, name, now, admitted)
-	}
-	if err == nil {
-		err = r.startBegun(ctx, admitted)
-		return admitted, Set{Name: name, Phase: Available}, errors.Join(err, r.wakeForWaiting(ctx, name, admitted))
-	}
-	var no *NotAdmittedError
-	if !errors.As(err, &no) {
-		return nil, Set{}, err
-	}
-	out, fresh, err := r.record(ctx, runs)
-	if err != nil {
-		return nil, Set{}, err
-	}
-	set, err := r.ports.Store.LoadSet(ctx, name)
-	if err != nil || !fresh || set.attendedByOther(r.me, now) {
-		return out, set, err
-	}
-	return out, set, r.ports.Waker.Launcher(ctx, name, "runs wait")
-}
-
-// wakeForWaiting asks for a launcher if the first attempt of a run failed and
-// another is due.
-func (r *Reconciler) wakeForWaiting(ctx context.Context, name SetName, runs []Run) error {
-	for _, run := range runs {
-		if run.State == Waiting {
-			return r.ports.Waker.Launcher(ctx, name, run.Reason)
-		}
-	}
 	return nil
 }
 
-// record writes down runs as waiting, each once. fresh says whether any of them
-// still needs somebody to start it.
-func (r *Reconciler) record(ctx context.Context, runs []Run) (out []Run, fresh bool, err error) {
-	for i := range runs {
-		runs[i].State, runs[i].Reason = Waiting, "waits for its endpoints"
+// takes reports whether the set starts a new run at once: it is up and has settled, and
+// nobody else is about to start runs.
+func (s Set) takes(run Run, me string, now time.Time) bool {
+	_, refused := s.Refused[run.Job]
+	return s.Phase == Available && !s.Usable.After(now) && s.Pause == nil && s.TakeDown == "" && !refused && !s.attendedByOther(me, now) && s.Serves(run)
+}
+
+// startSubmitted starts runs that were recorded as about to be started.
+func (r *Reconciler) startSubmitted(ctx context.Context, runs []*Run) error {
+	if len(runs) == 0 {
+		return nil
 	}
+	begun := make([]Run, len(runs))
+	for i, run := range runs {
+		begun[i] = *run
+	}
+	err := r.startBegun(ctx, begun, false)
+	for i, run := range runs {
+		*run = begun[i]
+	}
+	return err
+}
+
+// leaveWaiting takes the intent to start runs back: their set is not up.
+func (r *Reconciler) leaveWaiting(ctx context.Context, runs []*Run) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	waiting := make([]Run, len(runs))
+	for i, run := range runs {
+		run.State, run.Untried, run.Reason = Waiting, true, waits
+		waiting[i] = *run
+	}
+	return r.advance(ctx, waiting)
+}
+
+// waits is why a run that is recorded is not started.
+const waits = "waits for its endpoints"
+
+// maxInline is how large an event may be that is kept with its run, in bytes: what
+// holds a set is read with every look.
+const maxInline = 2 << 10
+
+// record writes down runs, each once: as about to be started, or as waiting. fresh says
+// of each that is returned whether it was new, or still needs somebody to start it.
+func (r *Reconciler) record(ctx context.Context, runs []Run, now time.Time, waiting bool) (out []Run, fresh []bool, err error) {
+	for i, run := range runs {
+		run.State, run.Reason, run.SourceApart = Waiting, waits, len(run.Source) > maxInline
+		if !waiting {
+			run, _ = r.intend(run, now)
+			run.Untried = true // the set has not been looked at
+		}
+		runs[i] = run
+	}
+	fresh = make([]bool, len(runs))
 	if len(runs) > 1 {
 		if err := r.ports.Store.RecordAll(ctx, runs); err == nil || !errors.Is(err, ErrConflict) {
-			return runs, err == nil, err
+			for i := range fresh {
+				fresh[i] = true
+			}
+			return runs, fresh, err
 		}
 	}
-	for _, run := range runs { // one of them is known
+	for i, run := range runs { // one of them is known
 		stored, err := r.ports.Store.Record(ctx, run)
 		if err != nil && !errors.Is(err, ErrConflict) {
 			return out, fresh, err
 		}
-		fresh = fresh || stored.State == Waiting || stored.State == Starting
+		fresh[i] = err == nil
 		out = append(out, stored)
 	}
 	return out, fresh, nil
-}
-
-func withState(run Run, s RunState) Run {
-	run.State = s
-	return run
 }
 
 // TaskStopped takes the report that a task has stopped. One that is not ours,
@@ -287,7 +459,7 @@ func (r *Reconciler) TaskStopped(ctx context.Context, set SetName, t Task) (retr
 	if after.StartedAt.IsZero() {
 		after.StartedAt = latest(t.StartedAt, after.StartingAt)
 	}
-	if err := r.conclude(ctx, after); err != nil {
+	if err := r.conclude(ctx, after, Starting, Running); err != nil {
 		if errors.Is(err, ErrConflict) {
 			return false, nil
 		}

@@ -21,7 +21,7 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 		if !set.NoStack {
 			next.Learned.Raise = set.Learned.Raise.add(next.Usable.Sub(set.Since))
 		}
-		next.Endpoints = o.Endpoints.Available
+		next.Endpoints, next.Billed = o.Endpoints.Available, !set.NoStack
 		if !o.Endpoints.FirstCreated.IsZero() {
 			next.BilledFrom = o.Endpoints.FirstCreated
 		}
@@ -49,9 +49,15 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 		}
 		return next
 	case Reopen:
-		return set.enter(Available, now)
+		next := set.enter(Available, now)
+		if o.Tasks > 0 { // whatever they are, the next look takes its time
+			next.UnknownUntil = now.Add(unknownFor)
+		}
+		return next
 	case Drain:
-		return set.enter(Draining, now)
+		next := set.enter(Draining, now)
+		next.Broken = broken(set, o)
+		return next
 	case Delete, Force:
 		return lower(now, s, set)
 	case Fail:
@@ -60,9 +66,10 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 			next = next.avoid(set.Zones, now)
 		}
 		next.Failure, next.Attendant, next.AttendedUntil = d.Reason, "", time.Time{}
+		next.FailureLasts = o.Lasts
 		return next
 	case Forget:
-		return forget(now, set)
+		return forget(now, s, set)
 	}
 	return set
 }
@@ -95,17 +102,36 @@ func lower(now time.Time, s Settings, set Set) Set {
 	return next
 }
 
-// forget closes a generation. After one that failed, the next waits a little
-// longer each time.
-func forget(now time.Time, set Set) Set {
+// unknownFor is how long tasks that no run names are taken to be there still.
+const unknownFor = time.Minute
+
+// seenGone is how long after its end a deletion may be seen at the latest, by one
+// who looks for it.
+const seenGone = pollGoneEvery + 2*time.Second
+
+// forget closes a generation. A deletion that lasted beyond its hour has used up the
+// hour that it lasted into. After a generation that failed, the next waits a little
+// longer each time; for a reason that lasts, it waits for the end of the hour that is
+// paid anyhow.
+func forget(now time.Time, s Settings, set Set) Set {
 	next := set.enter(Absent, now)
-	if set.Phase == Deleting && set.Deletions == 0 && !set.NoStack {
-		next.Learned.Lower = set.Learned.Lower.add(now.Sub(set.Since))
+	paid := Boundary(s.Basis, set.BilledFrom, now.Add(-seenGone))
+	if set.Phase == Deleting && !set.NoStack {
+		next.PaidUntil = latest(set.PaidUntil, paid)
+		if set.Deletions == 0 {
+			next.Learned.Lower = set.Learned.Lower.add(now.Sub(set.Since))
+		}
 	}
 	if set.Phase == Failed {
 		next.Failures++
+		if next.FailingSince.IsZero() {
+			next.FailingSince = now
+		}
 		next.RetryAt = now.Add(retryAfter(next.Failures))
 		next.PaidUntil = time.Time{}
+		if set.FailureLasts && set.Billed {
+			next.RetryAt = latest(next.RetryAt, paid)
+		}
 	}
 	return next
 }

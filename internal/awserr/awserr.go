@@ -33,6 +33,9 @@ func Temporary(err error) bool {
 	return errors.As(err, &timeout) || retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err).Bool() || strings.Contains(err.Error(), "EOF")
 }
 
+// Throttled reports whether a call came too soon, and had no effect.
+func Throttled(err error) bool { return slices.Contains(throttles, Code(err)) }
+
 // Code returns the API's error code, or "".
 func Code(err error) string {
 	var api smithy.APIError

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -64,17 +65,26 @@ func SetOf(owner, startedBy string) (scheduler.SetName, bool) {
 	return scheduler.SetName(set), ok
 }
 
+// startTakes bounds a call of RunTask: well below the time after which somebody else
+// tries the same start again.
+const startTakes = time.Minute
+
 // Start runs the task of a run's attempt; the client token makes it happen once.
+// A task that ECS has refused goes into one of the job's subnets, another each time.
 func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
 	job := t.config.Jobs[run.Job]
 	if job == nil {
 		return "", fmt.Errorf("run task of %s: %w: job %s is no longer in the configuration", run.ID, scheduler.ErrRefused, run.Job)
 	}
+	subnets := job.Subnets
+	if n := len(subnets); n > 1 && run.Refusals > 0 {
+		subnets = subnets[(run.Refusals-1)%n:][:1]
+	}
 	in := &ecs.RunTaskInput{
 		Cluster: aws.String(t.clusterOf(run)), TaskDefinition: aws.String(cmp.Or(run.Definition, job.TaskDefinition)), LaunchType: types.LaunchTypeFargate, Count: aws.Int32(1),
 		ClientToken: aws.String(run.ClientToken()), StartedBy: aws.String(StartedBy(t.config.Name, run.Set)), Group: aws.String(run.TaskGroup()),
 		NetworkConfiguration: &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{
-			Subnets: job.Subnets, SecurityGroups: job.SecurityGroups, AssignPublicIp: types.AssignPublicIpDisabled,
+			Subnets: subnets, SecurityGroups: job.SecurityGroups, AssignPublicIp: types.AssignPublicIpDisabled,
 		}},
 	}
 	if len(run.Overrides) > 0 {
@@ -84,65 +94,13 @@ func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
 		}
 		in.Overrides = o.sdk()
 	}
+	ctx, cancel := context.WithTimeout(ctx, startTakes)
+	defer cancel()
 	out, err := t.api.RunTask(ctx, in)
 	if err != nil {
 		return t.refused(run, job, err)
 	}
-	if len(out.Failures) > 0 {
-		f := out.Failures[0]
-		return "", fmt.Errorf("run task of %s: %s %s", run.ID, aws.ToString(f.Reason), aws.ToString(f.Detail))
-	}
-	if len(out.Tasks) == 0 {
-		return "", fmt.Errorf("run task of %s: ECS answered with neither a task nor a failure", run.ID)
-	}
-	return aws.ToString(out.Tasks[0].TaskArn), nil
-}
-
-// refused reads an error of RunTask. A conflict about the client token means that
-// the attempt has its task already, from before the configuration was changed.
-func (t *Tasks) refused(run scheduler.Run, job *config.Job, err error) (string, error) {
-	var conflict *types.ConflictException
-	if errors.As(err, &conflict) && len(conflict.ResourceIds) > 0 {
-		return conflict.ResourceIds[0], nil
-	}
-	if awserr.Temporary(err) {
-		return "", awserr.Mark(err, "run task of %s", run.ID)
-	}
-	return "", &refusedError{run: run.ID, job: job, cause: err}
-}
-
-// refusedError is a task that ECS will never run as it is asked for.
-type refusedError struct {
-	run   scheduler.RunID
-	job   *config.Job
-	cause error
-}
-
-func (e *refusedError) Error() string { return fmt.Sprintf("run task of %s: %v", e.run, e.cause) }
-
-func (e *refusedError) Unwrap() []error { return []error{scheduler.ErrRefused, e.cause} }
-
-func (e *refusedError) Hint() string {
-	text := e.cause.Error()
-	switch {
-	case strings.Contains(text, "inactive"):
-		return "register task definition " + e.job.TaskDefinition + " anew, or name an active revision"
-	case strings.Contains(text, "TaskDefinition not found"):
-		return "there is no task definition " + e.job.TaskDefinition + " in this Region"
-	case strings.Contains(text, "Cluster"):
-		return "there is no cluster " + e.job.Cluster + " in this Region"
-	case strings.Contains(text, "Override for container"):
-		return "set jobs.<name>.container to a container of the task definition"
-	case strings.Contains(text, "subnet"):
-		return "check the set's subnets"
-	case strings.Contains(text, "security group"):
-		return "check the job's securityGroups"
-	}
-	var api interface{ Hint() string }
-	if errors.As(awserr.Mark(e.cause, "run task"), &api) {
-		return api.Hint()
-	}
-	return ""
+	return answered(run, job, out)
 }
 
 // Active counts the set's tasks that ECS does not show as stopped.
@@ -152,6 +110,9 @@ func (t *Tasks) Active(ctx context.Context, set scheduler.SetName) (int, error) 
 		var next *string
 		for {
 			out, err := t.api.ListTasks(ctx, &ecs.ListTasksInput{Cluster: aws.String(cluster), StartedBy: aws.String(StartedBy(t.config.Name, set)), NextToken: next})
+			if isDeleted(err) {
+				break // nothing runs there
+			}
 			if err != nil {
 				return n, awserr.Mark(err, "list the tasks of set %s in cluster %s", set, cluster)
 			}
@@ -162,6 +123,13 @@ func (t *Tasks) Active(ctx context.Context, set scheduler.SetName) (int, error) 
 		}
 	}
 	return n, nil
+}
+
+// isDeleted reports whether an error says that a cluster is not there, or not any more:
+// nothing can run in it.
+func isDeleted(err error) bool {
+	var gone *types.ClusterNotFoundException
+	return errors.As(err, &gone)
 }
 
 // clusterOf returns the cluster of a run's task, whatever became of its job; "" if
@@ -213,6 +181,9 @@ func (t *Tasks) Describe(ctx context.Context, runs []scheduler.Run) (map[schedul
 	}
 	for cluster, rs := range unnamed {
 		named, err := t.name(ctx, cluster, rs)
+		if isDeleted(err) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -221,7 +192,7 @@ func (t *Tasks) Describe(ctx context.Context, runs []scheduler.Run) (map[schedul
 	for cluster, rs := range byCluster {
 		for len(rs) > 0 {
 			n := min(describeBatch, len(rs))
-			if err := t.describe(ctx, cluster, rs[:n], found); err != nil {
+			if err := t.describe(ctx, cluster, rs[:n], found); err != nil && !isDeleted(err) {
 				return nil, err
 			}
 			rs = rs[n:]

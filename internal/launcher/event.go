@@ -3,6 +3,7 @@ package launcher
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,10 +25,23 @@ type request struct {
 	Overrides json.RawMessage   `json:"overrides"`
 }
 
+// maxEvent is how large an event may be, in bytes. It is kept until its run has ended,
+// in an item of DynamoDB, which holds 400 KB.
+const maxEvent = 256 << 10
+
+// maxOverrides is how many characters of overrides ECS takes.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+const maxOverrides = 8192
+
 // runs returns the runs that an event asks for: one for a direct call, one for
 // each job whose pattern matches an event of EventBridge. fallback is the id of
-// an event that has none of its own.
+// an event that has none of its own. Where only some of the jobs can take it, the
+// error is why the others cannot.
 func (l *Launcher) runs(payload []byte, fallback string) ([]scheduler.Run, error) {
+	if len(payload) > maxEvent {
+		return nil, &rejected{fmt.Sprintf("the event has %d bytes, at most %d are taken", len(payload), maxEvent), "put what it carries into S3, and send where it is"}
+	}
 	event, err := jsonObject(payload)
 	if err != nil {
 		return nil, err
@@ -76,19 +90,38 @@ func (l *Launcher) matched(payload []byte, event map[string]any, fallback string
 		id = fallback
 	}
 	var out []scheduler.Run
+	var problems []error
 	for _, name := range jobs {
 		job := l.app.Config.Jobs[name]
 		variables, err := fromEvent(job, payload)
 		if err != nil {
-			return nil, &rejected{fmt.Sprintf("job %s: %v", name, err), "correct the places under jobs." + string(name) + ".environment"}
+			problems = append(problems, &rejected{fmt.Sprintf("job %s: %v", name, err), "correct the places under jobs." + string(name) + ".environment"})
+			continue
 		}
 		run, err := newRun(name, job, id, payload, nil, variables)
 		if err != nil {
-			return nil, err
+			problems = append(problems, err)
+			continue
 		}
 		out = append(out, run)
 	}
-	return out, nil
+	return out, joined(problems)
+}
+
+// joined returns problems as one that can never become a run, or nil.
+func joined(problems []error) error {
+	var what, hints []string
+	for _, err := range problems {
+		what = append(what, err.Error())
+		var h interface{ Hint() string }
+		if errors.As(err, &h) && h.Hint() != "" {
+			hints = append(hints, h.Hint())
+		}
+	}
+	if what == nil {
+		return nil
+	}
+	return &rejected{strings.Join(what, "; "), strings.Join(hints, "; ")}
 }
 
 func newRun(name scheduler.JobName, job *config.Job, event string, payload []byte, overrides json.RawMessage, variables map[string]string) (scheduler.Run, error) {
@@ -100,7 +133,10 @@ func newRun(name scheduler.JobName, job *config.Job, event string, payload []byt
 	if err != nil {
 		return scheduler.Run{}, &rejected{fmt.Sprintf("job %s: %v", name, err), ""}
 	}
-	return scheduler.Run{ID: id, Job: name, Set: job.Set, Event: event, Overrides: o, Source: payload, Cluster: job.Cluster, MaxRuntime: time.Duration(*job.MaxRuntime), MaxDelay: time.Duration(job.MaxDelay)}, nil
+	if len(o) > maxOverrides {
+		return scheduler.Run{}, &rejected{fmt.Sprintf("job %s: the overrides have %d characters, and ECS takes at most %d", name, len(o), maxOverrides), "map what the container needs of the event under jobs." + string(name) + ".environment"}
+	}
+	return scheduler.Run{ID: id, Job: name, Set: job.Set, Event: event, Overrides: o, Source: payload, Cluster: job.Cluster, MaxRuntime: time.Duration(*job.MaxRuntime), MaxDelay: time.Duration(job.MaxDelay), StartTimeout: time.Duration(job.StartTimeout)}, nil
 }
 
 // fromEvent returns the variables that hand an event to the container: those that

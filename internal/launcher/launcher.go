@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -60,8 +61,13 @@ func (l *Launcher) Handle(ctx context.Context, payload []byte, id string, until 
 		return nil, l.look(ctx, shape.Set, id, until)
 	}
 	runs, err := l.runs(payload, id)
-	if err != nil {
+	if err != nil && len(runs) == 0 {
 		return nil, err
+	}
+	if err != nil { // some of its jobs can take it; the others are no reason to take it twice
+		if err := l.bury(ctx, "direct call "+id, payload, err); err != nil {
+			return nil, err
+		}
 	}
 	return l.direct(ctx, runs, id)
 }
@@ -113,18 +119,20 @@ func (l *Launcher) direct(ctx context.Context, runs []scheduler.Run, id string) 
 // reason, and blocks nobody.
 func (l *Launcher) batch(ctx context.Context, in events.SQSEvent, id string) events.SQSEventResponse {
 	var out events.SQSEventResponse
+	given := map[string]bool{}
 	giveBack := func(message string) {
-		out.BatchItemFailures = append(out.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: message})
+		if !given[message] {
+			given[message] = true
+			out.BatchItemFailures = append(out.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: message})
+		}
 	}
 	bySet := map[scheduler.SetName][]scheduler.Run{}
 	messages := map[scheduler.RunID]string{}
 	var order []scheduler.SetName
 	for _, m := range in.Records {
 		runs, err := l.runs([]byte(m.Body), m.MessageId)
-		if err != nil {
-			if l.bury(ctx, m, err) != nil {
-				giveBack(m.MessageId)
-			}
+		if err != nil && l.bury(ctx, "message "+m.MessageId, []byte(m.Body), err) != nil {
+			giveBack(m.MessageId)
 			continue
 		}
 		for _, r := range runs {
@@ -148,19 +156,37 @@ func (l *Launcher) batch(ctx context.Context, in events.SQSEvent, id string) eve
 			giveBack(messages[r.ID])
 		}
 	}
+	for _, m := range in.Records {
+		if given[m.MessageId] {
+			l.hasten(ctx, m)
+		}
+	}
 	return out
 }
 
-func (l *Launcher) bury(ctx context.Context, m events.SQSMessage, cause error) error {
+// hasten has a message that is given back come again after half a minute, and twice as
+// late each time, ten minutes at most. Otherwise it would stay away for as long as a
+// function may run.
+func (l *Launcher) hasten(ctx context.Context, m events.SQSMessage) {
+	n, err := strconv.Atoi(m.Attributes["ApproximateReceiveCount"])
+	if err != nil {
+		n = 1
+	}
+	if err := l.app.Delay(ctx, m.ReceiptHandle, min(30*time.Second<<min(n-1, 6), 10*time.Minute)); err != nil {
+		l.app.Log.Warn("message stays away", zap.String("message", m.MessageId), zap.Error(err))
+	}
+}
+
+func (l *Launcher) bury(ctx context.Context, what string, event []byte, cause error) error {
 	hint := ""
 	var h interface{ Hint() string }
 	if errors.As(cause, &h) {
 		hint = h.Hint()
 	}
-	l.app.Log.Warn("event rejected", zap.String("message", m.MessageId), zap.Error(cause), zap.String("hint", hint))
-	err := l.app.Bury(ctx, []byte(m.Body), cause.Error(), hint)
+	l.app.Log.Warn("event rejected", zap.String("event", what), zap.Error(cause), zap.String("hint", hint))
+	err := l.app.Bury(ctx, event, cause.Error(), hint)
 	if err != nil {
-		l.app.Log.Error("dead letter not sent", zap.String("message", m.MessageId), zap.Error(err))
+		l.app.Log.Error("dead letter not sent", zap.String("event", what), zap.Error(err))
 	}
 	return err
 }

@@ -77,7 +77,7 @@ func (r *Reaper) sweep(ctx context.Context, id string, look scheduler.Look) erro
 	}
 	slices.Sort(names)
 	if len(names) > 1 {
-		look.Patience = 0 // waiting for one set would make the others late
+		look.Patience, look.HandOver = 0, patience // waiting for one set would make the others late
 	}
 	var errs []error
 	settings := r.app.Config.Settings()

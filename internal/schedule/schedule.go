@@ -115,6 +115,9 @@ func parse(expression string, location *time.Location) (rule, error) {
 		if strings.ContainsAny(parts[2], "LW") || strings.ContainsAny(parts[4], "L#") && !strings.ContainsAny(parts[4], "UE") {
 			return nil, errors.New("the letters L and W and the sign # of AWS are not worked out here")
 		}
+		if (parts[2] == "?") == (parts[4] == "?") {
+			return nil, errors.New("AWS's cron takes a ? for the day of the month or for the day of the week, whichever the other one decides")
+		}
 		parts, years = weekdays(parts[:5]), parts[5]
 	} else if len(parts) == 5 {
 		parts[4] = sunday(parts[4])

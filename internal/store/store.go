@@ -1,7 +1,8 @@
 // Package store keeps sets, runs and leases in one DynamoDB table.
 //
 // The partition key set is a set's name. The sort key item is "set" for the set
-// itself, "run#ID" for a run and "lease#OWNER" for a lease. Runs that are not
+// itself, "run#ID" for a run, "event#ID" for the event of a run that is too large to
+// be read with it, and "lease#OWNER" for a lease. Runs that are not
 // finished, and leases, carry the attribute live, the sort key of the local
 // index of the same name: it is sparse and read consistently, so that one query
 // shows exactly what holds a set. Finished runs stand in the same index by when
@@ -13,6 +14,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -43,12 +46,12 @@ const (
 	attrLive     = "live"     // sort key of the local index of this name
 	attrVersion  = "version"  // of a set
 	attrPhase    = "phase"    // of a set
-	attrUsable   = "usable"   // of a set, in milliseconds from 1970
-	attrAttended = "attended" // of a set, in milliseconds from 1970
 	attrServices = "services" // of a set: what its generation serves; missing for nothing
 	attrPaused   = "paused"   // of a set: there if nothing is to be started or created
 	attrProgress = "progress" // of a run: its state
 	attrAttempt  = "attempt"  // of a run
+	attrRefusals = "refusals" // of a run
+	attrEvent    = "event"    // of an event, in binary
 	attrData     = "data"     // the whole as JSON
 	attrExpires  = "expires"  // when DynamoDB may delete it, in seconds from 1970
 )
@@ -56,6 +59,7 @@ const (
 const (
 	setItem     = "set"
 	runPrefix   = "run#"
+	eventPrefix = "event#"
 	leasePrefix = "lease#"
 	donePrefix  = "done#"
 	noteItem    = "note"
@@ -107,14 +111,6 @@ func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// millis returns t in milliseconds from 1970, 0 for the zero time.
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
-
 func key(set scheduler.SetName, item string) attributes {
 	return attributes{attrSet: text(string(set)), attrItem: text(item)}
 }
@@ -158,7 +154,6 @@ func (s *Store) SaveSet(ctx context.Context, set scheduler.Set) (scheduler.Set, 
 	}
 	item := key(set.Name, setItem)
 	item[attrVersion], item[attrPhase], item[attrData] = number(set.Version), text(string(set.Phase)), data
-	item[attrUsable], item[attrAttended] = number(millis(set.Usable)), number(millis(set.AttendedUntil))
 	if len(set.Services) > 0 {
 		item[attrServices] = &types.AttributeValueMemberSS{Value: set.Services}
 	}
@@ -181,14 +176,55 @@ func (s *Store) SaveSet(ctx context.Context, set scheduler.Set) (scheduler.Set, 
 	return set, nil
 }
 
-// conflictOr marks a failed write: as a conflict if its condition did not hold.
+// conflictOr marks a failed write: as a conflict if its condition did not hold. A
+// transaction that met another one on an item is tried again, no conflict.
 func conflictOr(err error, format string, args ...any) error {
 	var failed *types.ConditionalCheckFailedException
 	var cancelled *types.TransactionCanceledException
-	if errors.As(err, &failed) || errors.As(err, &cancelled) {
+	switch {
+	case errors.As(err, &failed), errors.As(err, &cancelled) && !met(cancelled):
 		return fmt.Errorf(format+": %w", append(args, scheduler.ErrConflict)...)
+	case cancelled != nil:
+		return fmt.Errorf(format+": %w: %w", append(args, scheduler.ErrTemporary, err)...)
 	}
 	return awserr.Mark(err, format, args...)
+}
+
+// met reports whether a transaction was cancelled only because others were at work
+// on its items, or because it came too soon.
+func met(e *types.TransactionCanceledException) bool {
+	for _, reason := range e.CancellationReasons {
+		switch aws.ToString(reason.Code) {
+		case "None", "", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded":
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// meetings is how often a transaction is tried that meets others, meetingPause how
+// long after the first; each further pause is twice as long.
+const (
+	meetings     = 5
+	meetingPause = 20 * time.Millisecond
+)
+
+// transact writes items at once, again where it meets other transactions.
+func (s *Store) transact(ctx context.Context, items []types.TransactWriteItem) error {
+	for try := 1; ; try++ {
+		_, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items})
+		var cancelled *types.TransactionCanceledException
+		if !errors.As(err, &cancelled) || !met(cancelled) || try == meetings {
+			return err
+		}
+		pause := meetingPause << (try - 1)
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // query reads what a condition on the keys selects, page by page. values holds what
@@ -228,15 +264,33 @@ func collect[T any](item attributes, into *[]T) error {
 	return nil
 }
 
-// Live returns the runs that are not finished, in order of arrival, and the
-// leases.
+// maxLive bounds what Live reads, in bytes of the items' data, so that an invocation
+// has memory enough for any burst.
+const maxLive = 24 << 20
+
+// errEnough ends a query that has read enough.
+var errEnough = errors.New("enough was read")
+
+// Live returns the leases and the runs that are not finished, in order of arrival. Of
+// more runs than an invocation has memory for it returns the first; the others are
+// seen when those have ended.
 func (s *Store) Live(ctx context.Context, name scheduler.SetName) (runs []scheduler.Run, leases []scheduler.Lease, err error) {
+	read := 0
 	err = s.query(ctx, name, aws.String(attrLive), "#key >= :lease", attrLive, map[string]string{":lease": leasePrefix}, func(item attributes) error {
+		if data, ok := item[attrData].(*types.AttributeValueMemberS); ok {
+			read += len(data.Value)
+		}
+		if read > maxLive && len(runs) > 0 {
+			return errEnough
+		}
 		if sk, ok := item[attrItem].(*types.AttributeValueMemberS); ok && strings.HasPrefix(sk.Value, leasePrefix) {
 			return collect(item, &leases)
 		}
 		return collect(item, &runs)
 	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return runs, leases, awserr.Mark(err, "list what holds set %s", name)
 }
 
@@ -251,13 +305,21 @@ func (s *Store) Ended(ctx context.Context, name scheduler.SetName, after time.Ti
 	return runs, awserr.Mark(err, "list the runs of set %s that have ended", name)
 }
 
+// runItem returns a run's item. One that is finished needs neither its event nor its
+// overrides any more: what is kept of it for keepFinished is below a kilobyte.
 func runItem(r scheduler.Run) (attributes, error) {
+	if r.SourceApart {
+		r.Source = nil
+	}
+	if r.State == scheduler.Finished {
+		r.Source, r.Overrides = nil, nil
+	}
 	data, err := encode(r)
 	if err != nil {
 		return nil, fmt.Errorf("encode run %s: %w", r.ID, err)
 	}
 	item := key(r.Set, runPrefix+string(r.ID))
-	item[attrProgress], item[attrAttempt], item[attrData] = text(string(r.State)), number(int64(r.Attempt)), data
+	item[attrProgress], item[attrAttempt], item[attrRefusals], item[attrData] = text(string(r.State)), number(int64(r.Attempt)), number(int64(r.Refusals)), data
 	if r.State == scheduler.Finished {
 		item[attrExpires] = number(r.FinishedAt.Add(keepFinished).Unix())
 		if !r.RecordedAt.IsZero() {
@@ -267,38 +329,6 @@ func runItem(r scheduler.Run) (attributes, error) {
 		item[attrLive] = text(runPrefix + sortable(r.ReceivedAt) + "#" + string(r.ID))
 	}
 	return item, nil
-}
-
-// Admit records new runs as starting if all are new and the set takes runs.
-func (s *Store) Admit(ctx context.Context, name scheduler.SetName, now time.Time, runs []scheduler.Run) error {
-	if len(runs) >= maxTransaction {
-		return &scheduler.NotAdmittedError{}
-	}
-	items := make([]types.TransactWriteItem, 0, len(runs)+1)
-	for _, r := range runs {
-		put, err := s.putNew(r)
-		if err != nil {
-			return err
-		}
-		items = append(items, types.TransactWriteItem{Put: put})
-	}
-	check := &types.ConditionCheck{
-		TableName: &s.table, Key: key(name, setItem),
-		ConditionExpression:       aws.String("#phase = :available AND #usable <= :now AND #attended <= :now AND attribute_not_exists(#paused)"),
-		ExpressionAttributeNames:  map[string]string{"#phase": attrPhase, "#usable": attrUsable, "#attended": attrAttended, "#paused": attrPaused},
-		ExpressionAttributeValues: attributes{":available": text(string(scheduler.Available)), ":now": number(millis(now))},
-	}
-	demandServices(check, runs)
-	items = append(items, types.TransactWriteItem{ConditionCheck: check})
-	_, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items})
-	if err == nil {
-		return nil
-	}
-	var cancelled *types.TransactionCanceledException
-	if !errors.As(err, &cancelled) {
-		return awserr.Mark(err, "admit %d runs to set %s", len(runs), name)
-	}
-	return refusal(cancelled, len(runs))
 }
 
 // demandServices adds to a condition on a set that it serves all that runs need.
@@ -317,54 +347,54 @@ func demandServices(check *types.ConditionCheck, runs []scheduler.Run) {
 	}
 }
 
-// maxTransaction is how many items DynamoDB writes at once.
-const maxTransaction = 100
-
-// refusal reads why runs were not admitted: the reasons stand in order of the
-// items, the set's last.
-func refusal(e *types.TransactionCanceledException, runs int) error {
-	out := &scheduler.NotAdmittedError{}
-	for i, reason := range e.CancellationReasons {
-		if aws.ToString(reason.Code) != "ConditionalCheckFailed" {
-			continue
-		}
-		if i == runs {
-			out.Closed = true
-			continue
-		}
-		var r scheduler.Run
-		if dataOf(reason.Item, &r) == nil {
-			out.Known = append(out.Known, r)
-		}
-	}
-	return out
-}
-
-func (s *Store) putNew(r scheduler.Run) (*types.Put, error) {
+// putNew returns the writes of a new run: its item, and its event if that is kept apart.
+func (s *Store) putNew(r scheduler.Run) ([]types.TransactWriteItem, error) {
 	item, err := runItem(r)
-	return &types.Put{
+	if err != nil {
+		return nil, err
+	}
+	out := []types.TransactWriteItem{{Put: &types.Put{
 		TableName: &s.table, Item: item, ConditionExpression: aws.String("attribute_not_exists(#item)"),
 		ExpressionAttributeNames:            map[string]string{"#item": attrItem},
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	}, err
+	}}}
+	if r.SourceApart {
+		event := key(r.Set, eventPrefix+string(r.ID))
+		event[attrEvent] = &types.AttributeValueMemberB{Value: r.Source}
+		out = append(out, types.TransactWriteItem{Put: &types.Put{TableName: &s.table, Item: event}})
+	}
+	return out, nil
 }
 
 // Record writes a new run, or returns the one that is there with ErrConflict.
 func (s *Store) Record(ctx context.Context, r scheduler.Run) (scheduler.Run, error) {
-	put, err := s.putNew(r)
+	writes, err := s.putNew(r)
 	if err != nil {
 		return r, err
 	}
-	_, err = s.api.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression, ExpressionAttributeNames: put.ExpressionAttributeNames,
-		ReturnValuesOnConditionCheckFailure: put.ReturnValuesOnConditionCheckFailure,
-	})
-	var failed *types.ConditionalCheckFailedException
-	if !errors.As(err, &failed) {
-		return r, awserr.Mark(err, "record run %s", r.ID)
+	old := attributes(nil)
+	if len(writes) == 1 {
+		put := writes[0].Put
+		_, err = s.api.PutItem(ctx, &dynamodb.PutItemInput{
+			TableName: put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression, ExpressionAttributeNames: put.ExpressionAttributeNames,
+			ReturnValuesOnConditionCheckFailure: put.ReturnValuesOnConditionCheckFailure,
+		})
+		var failed *types.ConditionalCheckFailedException
+		if errors.As(err, &failed) {
+			old = failed.Item
+		}
+	} else {
+		err = s.transact(ctx, writes)
+		var cancelled *types.TransactionCanceledException
+		if errors.As(err, &cancelled) && !met(cancelled) {
+			old = cancelled.CancellationReasons[0].Item
+		}
+	}
+	if old == nil {
+		return r, conflictOr(err, "record run %s", r.ID)
 	}
 	var known scheduler.Run
-	if err := dataOf(failed.Item, &known); err != nil {
+	if err := dataOf(old, &known); err != nil {
 		return r, fmt.Errorf("record run %s: %w", r.ID, err)
 	}
 	return known, fmt.Errorf("record run %s: %w", r.ID, scheduler.ErrConflict)
@@ -372,22 +402,36 @@ func (s *Store) Record(ctx context.Context, r scheduler.Run) (scheduler.Run, err
 
 // RecordAll writes new runs if all are new.
 func (s *Store) RecordAll(ctx context.Context, runs []scheduler.Run) error {
-	puts := make([]types.TransactWriteItem, 0, len(runs))
+	var writes []types.TransactWriteItem
 	for _, r := range runs {
-		put, err := s.putNew(r)
+		w, err := s.putNew(r)
 		if err != nil {
 			return err
 		}
-		puts = append(puts, types.TransactWriteItem{Put: put})
+		writes = append(writes, w...)
 	}
-	if _, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: puts}); err != nil {
+	if err := s.transact(ctx, writes); err != nil {
 		return conflictOr(err, "record %d runs, the first %s", len(runs), runs[0].ID)
 	}
 	return nil
 }
 
+// Source returns the event of a run that is kept apart from it.
+func (s *Store) Source(ctx context.Context, r scheduler.Run) ([]byte, error) {
+	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: key(r.Set, eventPrefix+string(r.ID)), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return nil, awserr.Mark(err, "load the event of run %s", r.ID)
+	}
+	event, _ := out.Item[attrEvent].(*types.AttributeValueMemberB)
+	if event == nil {
+		return nil, nil // the record is worth more than none
+	}
+	return event.Value, nil
+}
+
 // Begin stores the intent to start runs if the set is available and each run
-// still waits, or was left starting with the same attempt. fresh says that some of
+// still waits, or was left starting with the same attempt, and ECS has not refused it
+// since. fresh says that some of
 // them wait; a paused set takes only those that were left.
 func (s *Store) Begin(ctx context.Context, name scheduler.SetName, runs []scheduler.Run, fresh bool) error {
 	check := &types.ConditionCheck{
@@ -409,45 +453,65 @@ func (s *Store) Begin(ctx context.Context, name scheduler.SetName, runs []schedu
 		}
 		items = append(items, types.TransactWriteItem{Put: &types.Put{
 			TableName: &s.table, Item: item,
-			ConditionExpression:      aws.String("#progress = :waiting AND #attempt = :before OR #progress = :starting AND #attempt = :attempt"),
-			ExpressionAttributeNames: map[string]string{"#progress": attrProgress, "#attempt": attrAttempt},
+			ConditionExpression:      aws.String("(#progress = :waiting AND #attempt IN (:before, :attempt) OR #progress = :starting AND #attempt = :attempt) AND " + sameRefusals(r)),
+			ExpressionAttributeNames: map[string]string{"#progress": attrProgress, "#attempt": attrAttempt, "#refusals": attrRefusals},
 			ExpressionAttributeValues: attributes{
 				":waiting": text(string(scheduler.Waiting)), ":starting": text(string(scheduler.Starting)),
-				":before": number(int64(r.Attempt - 1)), ":attempt": number(int64(r.Attempt)),
+				":before": number(int64(r.Attempt - 1)), ":attempt": number(int64(r.Attempt)), ":refusals": number(int64(r.Refusals)),
 			},
 		}})
 	}
-	_, err := s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: items})
-	if err != nil {
+	if err := s.transact(ctx, items); err != nil {
 		return conflictOr(err, "begin %d runs of set %s", len(runs), name)
 	}
 	return nil
 }
 
-// Advance writes runs if each is stored with the same attempt and not finished.
-func (s *Store) Advance(ctx context.Context, runs []scheduler.Run) error {
-	puts := make([]types.TransactWriteItem, 0, len(runs))
+// sameRefusals is the condition that a run was not refused since it was read. Versions
+// that did not count refusals wrote no number.
+func sameRefusals(r scheduler.Run) string {
+	if r.Refusals == 0 {
+		return "(attribute_not_exists(#refusals) OR #refusals = :refusals)"
+	}
+	return "#refusals = :refusals"
+}
+
+// Advance writes runs if each is stored with the same attempt and in one of the
+// states from. The event of one that has finished goes with it.
+func (s *Store) Advance(ctx context.Context, runs []scheduler.Run, from ...scheduler.RunState) error {
+	states := attributes{}
+	var names []string
+	for i, state := range from {
+		name := fmt.Sprintf(":from%d", i)
+		names, states[name] = append(names, name), text(string(state))
+	}
+	var writes []types.TransactWriteItem
 	for _, r := range runs {
 		item, err := runItem(r)
 		if err != nil {
 			return err
 		}
-		puts = append(puts, types.TransactWriteItem{Put: &types.Put{
+		values := attributes{":attempt": number(int64(r.Attempt))}
+		maps.Copy(values, states)
+		writes = append(writes, types.TransactWriteItem{Put: &types.Put{
 			TableName: &s.table, Item: item,
-			ConditionExpression:       aws.String("#attempt = :attempt AND #progress <> :finished"),
+			ConditionExpression:       aws.String("#attempt = :attempt AND #progress IN (" + strings.Join(names, ", ") + ")"),
 			ExpressionAttributeNames:  map[string]string{"#attempt": attrAttempt, "#progress": attrProgress},
-			ExpressionAttributeValues: attributes{":attempt": number(int64(r.Attempt)), ":finished": text(string(scheduler.Finished))},
+			ExpressionAttributeValues: values,
 		}})
+		if r.State == scheduler.Finished && r.SourceApart {
+			writes = append(writes, types.TransactWriteItem{Delete: &types.Delete{TableName: &s.table, Key: key(r.Set, eventPrefix+string(r.ID))}})
+		}
 	}
 	var err error
-	if len(puts) == 1 {
-		p := puts[0].Put
+	if len(writes) == 1 {
+		p := writes[0].Put
 		_, err = s.api.PutItem(ctx, &dynamodb.PutItemInput{
 			TableName: p.TableName, Item: p.Item, ConditionExpression: p.ConditionExpression,
 			ExpressionAttributeNames: p.ExpressionAttributeNames, ExpressionAttributeValues: p.ExpressionAttributeValues,
 		})
 	} else {
-		_, err = s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: puts})
+		err = s.transact(ctx, writes)
 	}
 	if err != nil {
 		return conflictOr(err, "advance %d runs, the first %s", len(runs), runs[0].ID)
@@ -478,7 +542,7 @@ func (s *Store) Hold(ctx context.Context, set scheduler.SetName, l scheduler.Lea
 	}
 	item := key(set, leasePrefix+l.Owner)
 	item[attrLive], item[attrData], item[attrExpires] = text(leasePrefix+l.Owner), data, number(l.Expires.Unix())
-	_, err = s.api.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
+	err = s.transact(ctx, []types.TransactWriteItem{
 		{Put: &types.Put{TableName: &s.table, Item: item}},
 		{ConditionCheck: &types.ConditionCheck{
 			TableName: &s.table, Key: key(set, setItem),
@@ -486,7 +550,7 @@ func (s *Store) Hold(ctx context.Context, set scheduler.SetName, l scheduler.Lea
 			ExpressionAttributeNames:  map[string]string{"#phase": attrPhase},
 			ExpressionAttributeValues: attributes{":draining": text(string(scheduler.Draining)), ":deleting": text(string(scheduler.Deleting))},
 		}},
-	}})
+	})
 	if err != nil {
 		return conflictOr(err, "hold set %s for %s", set, l.Owner)
 	}

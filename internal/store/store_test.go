@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -110,40 +111,60 @@ func TestDynamoDBRunIsRecordedOnce(t *testing.T) {
 	})
 }
 
-func TestDynamoDBAdmission(t *testing.T) {
+// TestDynamoDBKeepsLargeEventsApart: what is read with every look does not hold them,
+// and they go with their run.
+func TestDynamoDBKeepsLargeEventsApart(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
-		refused := func(why string, err error) *scheduler.NotAdmittedError {
-			t.Helper()
-			var no *scheduler.NotAdmittedError
-			if !errors.As(err, &no) {
-				t.Fatalf("%s: %v, want a refusal", why, err)
-			}
-			return no
+		large := func(id string) scheduler.Run {
+			r := run(id, scheduler.Starting, 1)
+			r.Source, r.SourceApart = bytes.Repeat([]byte("x\x00\xff"), 80<<10), true
+			return r
 		}
-		if no := refused("no set", s.Admit(ctx, "main", noon, []scheduler.Run{run("a", scheduler.Starting, 1)})); !no.Closed {
-			t.Error("a set that was never stored took a run")
+		a := large("a")
+		must[scheduler.Run](t)(s.Record(ctx, a))
+		if known, err := s.Record(ctx, a); !errors.Is(err, scheduler.ErrConflict) || known.ID != a.ID || known.Source != nil {
+			t.Errorf("recording it again gave %s with %d bytes, %v; want the record without the event, and a conflict", known.ID, len(known.Source), err)
 		}
-		set := scheduler.Set{Name: "main", Phase: scheduler.Available, Usable: noon.Add(time.Second)}
-		set = must[scheduler.Set](t)(s.SaveSet(ctx, set))
-		_ = refused("a second before it has settled", s.Admit(ctx, "main", noon, []scheduler.Run{run("a", scheduler.Starting, 1)}))
-		if err := s.Admit(ctx, "main", noon.Add(time.Second), []scheduler.Run{run("a", scheduler.Starting, 1), run("b", scheduler.Starting, 1)}); err != nil {
-			t.Errorf("at the second it has settled: %v", err)
+		if err := s.RecordAll(ctx, []scheduler.Run{large("b"), large("c")}); err != nil {
+			t.Fatal(err)
 		}
-		no := refused("one is known", s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("b", scheduler.Starting, 1), run("c", scheduler.Starting, 1)}))
-		if len(no.Known) != 1 || no.Known[0].ID != "j/b" || no.Closed {
-			t.Errorf("refusal %+v, want b as known", no)
+		live, _, err := s.Live(ctx, "main")
+		if err != nil || len(live) != 3 || live[0].Source != nil {
+			t.Errorf("%d live, %v; want 3 without their events", len(live), err)
 		}
-		if _, ok, _ := s.Run(ctx, "main", "j/c"); ok {
-			t.Error("a refused admission recorded a run")
+		if got := must[[]byte](t)(s.Source(ctx, live[0])); !bytes.Equal(got, a.Source) {
+			t.Errorf("the event comes back with %d bytes, want %d", len(got), len(a.Source))
 		}
-		set.AttendedUntil = noon.Add(time.Hour)
-		set = must[scheduler.Set](t)(s.SaveSet(ctx, set))
-		_ = refused("attended", s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("d", scheduler.Starting, 1)}))
-		set.AttendedUntil, set.Phase = time.Time{}, scheduler.Draining
-		must[scheduler.Set](t)(s.SaveSet(ctx, set))
-		_ = refused("draining", s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("d", scheduler.Starting, 1)}))
+		done := live[0]
+		done.State, done.FinishedAt, done.RecordedAt = scheduler.Finished, noon, noon
+		if err := s.Advance(ctx, []scheduler.Run{done}, scheduler.Starting); err != nil {
+			t.Fatal(err)
+		}
+		if got := must[[]byte](t)(s.Source(ctx, done)); got != nil {
+			t.Errorf("the event of a finished run is still there, with %d bytes", len(got))
+		}
 	})
+}
+
+// TestDynamoDBKeepsLittleOfAFinishedRun: ninety days of runs stay far below the 10 GB
+// of an item collection.
+func TestDynamoDBKeepsLittleOfAFinishedRun(t *testing.T) {
+	r := run("a", scheduler.Finished, 1)
+	r.Source, r.Overrides, r.Reason, r.RecordedAt = make([]byte, 2<<10), make([]byte, 8<<10), "exit code 0", noon
+	item, err := runItem(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := 0
+	for k, v := range item {
+		if text, ok := v.(*types.AttributeValueMemberS); ok {
+			size += len(k) + len(text.Value)
+		}
+	}
+	if size > 1<<10 {
+		t.Errorf("a finished run is kept in %d bytes, want a kilobyte at most", size)
+	}
 }
 
 func TestDynamoDBLiveShowsWhatHoldsASet(t *testing.T) {
@@ -156,7 +177,7 @@ func TestDynamoDBLiveShowsWhatHoldsASet(t *testing.T) {
 			must[scheduler.Run](t)(s.Record(ctx, r))
 		}
 		done.State, done.FinishedAt = scheduler.Finished, noon
-		if err := s.Advance(ctx, []scheduler.Run{done}); err != nil {
+		if err := s.Advance(ctx, []scheduler.Run{done}, scheduler.Waiting); err != nil {
 			t.Fatal(err)
 		}
 		lease := scheduler.Lease{Owner: "me", Reason: "why", Expires: noon}
@@ -211,15 +232,33 @@ func TestDynamoDBBeginAndAdvanceAreConditional(t *testing.T) {
 		if err := begin(1); err != nil {
 			t.Errorf("resuming attempt 1: %v", err)
 		}
-		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 2)}); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 2)}, scheduler.Starting); !errors.Is(err, scheduler.ErrConflict) {
 			t.Errorf("advancing another attempt gave %v", err)
+		}
+		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 1)}, scheduler.Waiting); !errors.Is(err, scheduler.ErrConflict) {
+			t.Errorf("advancing a run from a state that it is not in gave %v", err)
+		}
+		again := run("a", scheduler.Waiting, 1) // ECS refused it, and its attempt is made again
+		again.Untried, again.Refusals = true, 1
+		if err := s.Advance(ctx, []scheduler.Run{again}, scheduler.Starting); err != nil {
+			t.Fatal(err)
+		}
+		if err := begin(1); !errors.Is(err, scheduler.ErrConflict) {
+			t.Errorf("resuming a start that was refused meanwhile gave %v", err)
+		}
+		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 1)}, scheduler.Starting); !errors.Is(err, scheduler.ErrConflict) {
+			t.Errorf("a late answer to the refused start gave %v", err)
+		}
+		again.State, again.Untried = scheduler.Starting, false
+		if err := s.Begin(ctx, "main", []scheduler.Run{again}, true); err != nil {
+			t.Fatal(err)
 		}
 		finished := run("a", scheduler.Finished, 1)
 		finished.FinishedAt = noon
-		if err := s.Advance(ctx, []scheduler.Run{finished}); err != nil {
+		if err := s.Advance(ctx, []scheduler.Run{finished}, scheduler.Starting, scheduler.Running); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 1)}); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 1)}, scheduler.Starting); !errors.Is(err, scheduler.ErrConflict) {
 			t.Errorf("advancing a finished run gave %v", err)
 		}
 		set.Phase = scheduler.Draining
@@ -268,21 +307,32 @@ func TestDynamoDBReadsTheFirstSchema(t *testing.T) {
 		if all, err := s.Runs(ctx, "main"); err != nil || len(all) != 4 {
 			t.Errorf("%d runs in all, %v; want 4", len(all), err)
 		}
-		if err := s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("new", scheduler.Starting, 1)}); err != nil {
+		if err := s.Begin(ctx, "main", []scheduler.Run{waiting(runs)}, true); err != nil {
 			t.Errorf("the set takes no runs: %v", err)
 		}
 		set.Pause = &scheduler.Pause{At: noon, By: "user/a"}
 		set = must[scheduler.Set](t)(s.SaveSet(ctx, set))
-		var no *scheduler.NotAdmittedError
-		if err := s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("kept", scheduler.Starting, 1)}); !errors.As(err, &no) || !no.Closed {
+		must[scheduler.Run](t)(s.Record(ctx, run("kept", scheduler.Waiting, 0)))
+		if err := s.Begin(ctx, "main", []scheduler.Run{run("kept", scheduler.Starting, 1)}, true); !errors.Is(err, scheduler.ErrConflict) {
 			t.Errorf("a paused set answers %v, want that it is closed", err)
 		}
 		set.Pause = nil
 		must[scheduler.Set](t)(s.SaveSet(ctx, set))
-		if err := s.Admit(ctx, "main", noon.Add(time.Minute), []scheduler.Run{run("kept", scheduler.Starting, 1)}); err != nil {
+		if err := s.Begin(ctx, "main", []scheduler.Run{run("kept", scheduler.Starting, 1)}, true); err != nil {
 			t.Errorf("after the pause: %v", err)
 		}
 	})
+}
+
+// waiting returns the run that waits, as its next start is intended.
+func waiting(runs []scheduler.Run) scheduler.Run {
+	for _, r := range runs {
+		if r.State == scheduler.Waiting {
+			r.State, r.Attempt = scheduler.Starting, r.Attempt+1
+			return r
+		}
+	}
+	return scheduler.Run{}
 }
 
 func TestDynamoDBForgetsDeadLettersAlone(t *testing.T) {

@@ -1,4 +1,6 @@
-// Package timers keeps one one-time EventBridge schedule a set.
+// Package timers keeps the one-time EventBridge schedules of sets. Each time is a
+// schedule of its own: EventBridge deletes one that has fired a while after, by its name,
+// and would take a newer time of the same name with it.
 package timers
 
 import (
@@ -19,7 +21,7 @@ import (
 // schedulerAPI is the part of *scheduler.Client that Timers calls.
 type schedulerAPI interface {
 	CreateSchedule(context.Context, *scheduler.CreateScheduleInput, ...func(*scheduler.Options)) (*scheduler.CreateScheduleOutput, error)
-	UpdateSchedule(context.Context, *scheduler.UpdateScheduleInput, ...func(*scheduler.Options)) (*scheduler.UpdateScheduleOutput, error)
+	DeleteSchedule(context.Context, *scheduler.DeleteScheduleInput, ...func(*scheduler.Options)) (*scheduler.DeleteScheduleOutput, error)
 }
 
 var _ schedulerAPI = (*scheduler.Client)(nil)
@@ -40,25 +42,33 @@ func New(api schedulerAPI, group, target, role string) *Timers {
 // that, the sweep has looked already.
 const keepTrying = 5 * time.Minute
 
-// Set moves a set's timer to at. A timer that has fired is gone, so both ways of
-// writing fall back on the other.
+// name returns the name of a set's schedule for a time: at most 64 characters.
+func name(set core.SetName, at time.Time) string {
+	return string(set) + "-" + at.UTC().Format("20060102T150405")
+}
+
+// Set gives a set a timer at an instant, and takes away the one that it had before,
+// unless that is zero. The same time again is success, and so is one that has fired.
 func (t *Timers) Set(ctx context.Context, set core.SetName, before, at time.Time) error {
 	input, err := json.Marshal(map[string]string{"set": string(set), "reason": "timer of " + at.UTC().Format("15:04:05")})
 	if err != nil {
 		return err
 	}
-	write := []func(context.Context, string, string, string) error{t.create, t.update}
-	if !before.IsZero() {
-		write[0], write[1] = write[1], write[0]
-	}
 	expression := fmt.Sprintf("at(%s)", at.UTC().Format("2006-01-02T15:04:05"))
-	err = write[0](ctx, string(set), expression, string(input))
+	_, err = t.api.CreateSchedule(ctx, &scheduler.CreateScheduleInput{
+		Name: aws.String(name(set, at)), GroupName: aws.String(t.group), ScheduleExpression: aws.String(expression), ScheduleExpressionTimezone: aws.String("UTC"),
+		FlexibleTimeWindow: &types.FlexibleTimeWindow{Mode: types.FlexibleTimeWindowModeOff}, Target: t.aim(string(input)), ActionAfterCompletion: types.ActionAfterCompletionDelete,
+	})
 	var exists *types.ConflictException
-	var gone *types.ResourceNotFoundException
-	if errors.As(err, &exists) || errors.As(err, &gone) {
-		err = write[1](ctx, string(set), expression, string(input))
+	if err != nil && !errors.As(err, &exists) {
+		return awserr.Mark(err, "set timer %s/%s to %s", t.group, set, expression)
 	}
-	return awserr.Mark(err, "set timer %s/%s to %s", t.group, set, expression)
+	if before.IsZero() || before.Equal(at) {
+		return nil
+	}
+	// One that has fired is gone, and one that stays makes one look too many.
+	_, _ = t.api.DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{Name: aws.String(name(set, before)), GroupName: aws.String(t.group)})
+	return nil
 }
 
 func (t *Timers) aim(input string) *types.Target {
@@ -66,21 +76,4 @@ func (t *Timers) aim(input string) *types.Target {
 		Arn: aws.String(t.target), RoleArn: aws.String(t.role), Input: aws.String(input),
 		RetryPolicy: &types.RetryPolicy{MaximumEventAgeInSeconds: aws.Int32(int32(keepTrying / time.Second)), MaximumRetryAttempts: aws.Int32(3)},
 	}
-}
-
-func (t *Timers) create(ctx context.Context, name, expression, input string) error {
-	_, err := t.api.CreateSchedule(ctx, &scheduler.CreateScheduleInput{
-		Name: aws.String(name), GroupName: aws.String(t.group), ScheduleExpression: aws.String(expression), ScheduleExpressionTimezone: aws.String("UTC"),
-		FlexibleTimeWindow: &types.FlexibleTimeWindow{Mode: types.FlexibleTimeWindowModeOff}, Target: t.aim(input), ActionAfterCompletion: types.ActionAfterCompletionDelete,
-	})
-	return err
-}
-
-// update replaces every field: an update forgets those that are not given.
-func (t *Timers) update(ctx context.Context, name, expression, input string) error {
-	_, err := t.api.UpdateSchedule(ctx, &scheduler.UpdateScheduleInput{
-		Name: aws.String(name), GroupName: aws.String(t.group), ScheduleExpression: aws.String(expression), ScheduleExpressionTimezone: aws.String("UTC"),
-		FlexibleTimeWindow: &types.FlexibleTimeWindow{Mode: types.FlexibleTimeWindowModeOff}, Target: t.aim(input), ActionAfterCompletion: types.ActionAfterCompletionDelete,
-	})
-	return err
 }

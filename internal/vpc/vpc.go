@@ -258,13 +258,24 @@ func byTags(tags []Tag) []types.Filter {
 	return out
 }
 
-// Count counts the endpoints that carry all of tags. It asks by tag: a question
-// by id fails as a whole once one of them is gone.
-func (r *Reader) Count(ctx context.Context, tags []Tag) (scheduler.EndpointCount, error) {
+// Count counts the endpoints that carry all of tags, and those with one of the ids
+// that a stack holds: CloudFormation may tag an endpoint after it was created. It asks by
+// filter: a question by id fails as a whole once one of them is gone.
+func (r *Reader) Count(ctx context.Context, tags []Tag, held []string) (scheduler.EndpointCount, error) {
 	var c scheduler.EndpointCount
 	list, err := r.list(ctx, byTags(tags)...)
 	if err != nil {
 		return c, awserr.Mark(err, "describe the endpoints with tag %s=%s", tags[0].Key, tags[0].Value)
+	}
+	untagged := slices.DeleteFunc(slices.Clone(held), func(id string) bool {
+		return slices.ContainsFunc(list, func(e types.VpcEndpoint) bool { return aws.ToString(e.VpcEndpointId) == id })
+	})
+	if len(untagged) > 0 {
+		more, err := r.list(ctx, filter("vpc-endpoint-id", untagged...))
+		if err != nil {
+			return c, awserr.Mark(err, "describe endpoints %s", strings.Join(untagged, ", "))
+		}
+		list = append(list, more...)
 	}
 	for _, e := range list {
 		switch stateOf(e) {
