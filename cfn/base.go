@@ -2,8 +2,11 @@ package cfn
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"strconv"
 
 	"github.com/goccy/go-yaml"
 
@@ -88,8 +91,10 @@ type BaseJob struct {
 	Patterns []json.RawMessage
 }
 
-// Installed is what the functions learn about the base stack that they are part
-// of, from their environment as JSON.
+// Installed is what the functions and the command line learn about the base stack
+// that they belong to. It travels in the stack's outputs: what grows with the number
+// of sets has no room in a function's environment, and only the stack itself knows
+// the security groups that it makes.
 type Installed struct {
 	Sets map[string]InstalledSet `json:"sets"`
 	// Observe says that the installation only observes.
@@ -107,8 +112,36 @@ type InstalledSet struct {
 	EndpointSecurityGroups []string `json:"endpointSecurityGroups"`
 }
 
-// InstalledVariable is the environment variable that holds Installed.
-const InstalledVariable = "DRAWBRIDGE_INSTALLED"
+// installedOutput begins the names of the outputs that hold Installed: the first has
+// this name, the others a number behind it.
+const installedOutput = "Installed"
+
+// maxOutput is how long a part of Installed may be, in bytes. CloudFormation documents
+// no limit for an output's value; this is the one of its parameters.
+const maxOutput = 4096
+
+// InstalledOf reads Installed from the outputs of a base stack, by name. Without any
+// it is an installation that knows nothing.
+func InstalledOf(outputs map[string]string) (Installed, error) {
+	in := Installed{Sets: map[string]InstalledSet{}}
+	for n := 1; ; n++ {
+		name := installedOutput
+		if n > 1 {
+			name += strconv.Itoa(n)
+		}
+		text, ok := outputs[name]
+		if !ok {
+			return in, nil
+		}
+		var part Installed
+		if err := json.Unmarshal([]byte(text), &part); err != nil {
+			return in, fmt.Errorf("read output %s: %w", name, err)
+		}
+		maps.Copy(in.Sets, part.Sets)
+		in.Observe = in.Observe || part.Observe
+		in.MirrorSecurityGroup = cmp.Or(in.MirrorSecurityGroup, part.MirrorSecurityGroup)
+	}
+}
 
 // The template's parameters. The code lies in a bucket under two keys; the others
 // may be left empty.
@@ -124,13 +157,19 @@ const (
 // upon a warm set within the rate of RunTask.
 const (
 	FunctionSeconds  = 900
-	functionMemory   = 128
+	functionMemory   = 256 // in MB; goMemory of it is the Go runtime's
+	goMemory         = "200MiB"
 	batchSize        = 10
 	batchConcurrency = 2
-	maxReceives      = 5
+	maxReceives      = 20 // a message that is given back comes again after half a minute, and later each time
 	webhookSeconds   = 60
 	deadLetterDays   = 14
 )
+
+// maxResources is how many resources a template may hold.
+//
+// Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+const maxResources = 500
 
 // Template returns the base stack's template as YAML. The same base gives the
 // same bytes.
@@ -165,6 +204,9 @@ func (b Base) JSON() ([]byte, error) {
 			return nil, fmt.Errorf("the mirror's repositories take %d bytes of the task definition, which has room for %d: use fewer or shorter entries", len(b.Mirror.Settings), maxSettings)
 		}
 		b.addMirror(r)
+	}
+	if len(r) > maxResources {
+		return nil, fmt.Errorf("the base stack would hold %d resources, and CloudFormation takes %d: name endpointSecurityGroups of the sets and securityGroups of the jobs, of which the stack makes one each otherwise, or split the sets over several installations", len(r), maxResources)
 	}
 	text := func(description, def string, more ...any) object {
 		p := object{"Type": "String", "Description": description}
@@ -222,8 +264,14 @@ func (b Base) outputs() object {
 		"EventsQueue": object{"Description": "The queue that takes job events", "Value": ref("Events")},
 		"Launcher":    object{"Description": "The launcher function", "Value": ref("Launcher")},
 		"Reaper":      object{"Description": "The reaper function", "Value": ref("Reaper")},
-		"Installed":   object{"Description": "What the functions know of this stack", "Value": sub(b.installed())},
 		"DeadLetters": object{"Description": "The queue of events that could not be done", "Value": ref("DeadLetters")},
+	}
+	for n, part := range b.installed() {
+		name := installedOutput
+		if n > 0 {
+			name += strconv.Itoa(n + 1)
+		}
+		out[name] = object{"Description": "What the functions know of this stack", "Value": sub(part)}
 	}
 	if b.Mirror != nil {
 		out["MirrorBucket"] = object{"Description": "The mirror's bucket; bundles go into " + MirrorInbox + "/", "Value": ref("MirrorBucket")}
@@ -317,16 +365,19 @@ func (b Base) addRoles(r object) error {
 			"Description":              "Drawbridge " + b.Name + ": " + string(x.role),
 			"AssumeRolePolicyDocument": object{"Version": "2012-10-17", "Statement": []any{trust}},
 			"PermissionsBoundary":      optional("HasBoundary", ParameterBoundary),
+			"Tags":                     b.tags(""),
 		}
-		if len(policies) == 1 {
-			p["Policies"] = []any{object{"PolicyName": "drawbridge", "PolicyDocument": policies[0]}}
-		} else {
-			for n, document := range policies {
-				r[fmt.Sprintf("%sPolicy%d", x.id, n+1)] = resource("AWS::IAM::ManagedPolicy", object{
-					"Description": fmt.Sprintf("Drawbridge %s: %s, part %d of %d", b.Name, x.role, n+1, len(policies)), "Roles": []any{ref(x.id)}, "PolicyDocument": document,
-				})
-			}
+		// The role names its policies, not they the role: so they are there before it,
+		// and before all that Lambda and CloudFormation check against it.
+		var attached []any
+		for n, document := range policies {
+			id := policyID(x.id, n, len(policies), document)
+			r[id] = resource("AWS::IAM::ManagedPolicy", object{
+				"Description": fmt.Sprintf("Drawbridge %s: %s", b.Name, x.role), "PolicyDocument": document,
+			})
+			attached = append(attached, ref(id))
 		}
+		p["ManagedPolicyArns"] = attached
 		r[x.id] = resource("AWS::IAM::Role", p)
 	}
 	return nil
@@ -349,7 +400,11 @@ func (b Base) addFunctions(r object) {
 			"Runtime": "provided.al2023", "Handler": "bootstrap", "Architectures": []any{b.Architecture},
 			"Role": att(x.role, "Arn"), "Timeout": FunctionSeconds, "MemorySize": functionMemory,
 			"Code":        object{"S3Bucket": ref(ParameterCodeBucket), "S3Key": ref(x.code)},
-			"Environment": object{"Variables": object{InstalledVariable: sub(b.installed())}},
+			"Environment": object{"Variables": object{"GOMEMLIMIT": goMemory}},
+			// A launcher and a reaper that wake each other are no accident: what the one may
+			// not do it leaves to the other. The sweep would make up for a chain that
+			// Lambda cuts, but the event that was cut would end as a dead letter.
+			"RecursiveLoop": "Allow",
 		}
 		if x.id == "Webhook" {
 			p["Timeout"] = webhookSeconds
@@ -375,35 +430,48 @@ func (b Base) addFunctions(r object) {
 // receives says whether there is a webhook function.
 func (b Base) receives() bool { return b.Mirror != nil && b.Mirror.Receives }
 
-// installed returns Installed as JSON, with references for CloudFormation to
-// fill in.
-func (b Base) installed() string {
-	in := Installed{Sets: map[string]InstalledSet{}, Observe: b.Observe}
-	for _, s := range b.Sets {
-		is := InstalledSet{VPC: s.VPC, EndpointSecurityGroups: sorted(s.EndpointGroups)}
-		if len(s.EndpointGroups) == 0 {
-			is.EndpointSecurityGroups = []string{"${" + endpointGroupID(s.Name) + ".GroupId}"}
+// installed returns Installed as JSON, in parts that are no longer than an output
+// may be, with references for CloudFormation to fill in.
+func (b Base) installed() []string {
+	encode := func(in Installed) string {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return "" // texts always encode
 		}
-		if s.Auto {
-			for _, svc := range s.Services {
-				is.Services = append(is.Services, string(svc.ID))
+		return string(text)
+	}
+	part := Installed{Sets: map[string]InstalledSet{}, Observe: b.Observe}
+	if b.Mirror != nil {
+		part.MirrorSecurityGroup = "${" + mirrorGroupID + ".GroupId}"
+	}
+	var out []string
+	for _, s := range b.Sets {
+		for _, name := range append([]string{s.Name}, s.Others...) {
+			part.Sets[name] = b.installedSet(s)
+			if len(encode(part)) > maxOutput && len(part.Sets) > 1 {
+				delete(part.Sets, name)
+				out = append(out, encode(part))
+				part = Installed{Sets: map[string]InstalledSet{name: b.installedSet(s)}}
 			}
 		}
-		if s.MakeTaskGroup {
-			is.TaskSecurityGroup = "${" + taskGroupID(s.Name) + ".GroupId}"
+	}
+	return append(out, encode(part))
+}
+
+func (b Base) installedSet(s BaseSet) InstalledSet {
+	is := InstalledSet{VPC: s.VPC, EndpointSecurityGroups: sorted(s.EndpointGroups)}
+	if len(s.EndpointGroups) == 0 {
+		is.EndpointSecurityGroups = []string{"${" + endpointGroupID(s.Name) + ".GroupId}"}
+	}
+	if s.Auto {
+		for _, svc := range s.Services {
+			is.Services = append(is.Services, string(svc.ID))
 		}
-		for _, name := range append([]string{s.Name}, s.Others...) {
-			in.Sets[name] = is
-		}
 	}
-	if b.Mirror != nil {
-		in.MirrorSecurityGroup = "${" + mirrorGroupID + ".GroupId}"
+	if s.MakeTaskGroup {
+		is.TaskSecurityGroup = "${" + taskGroupID(s.Name) + ".GroupId}"
 	}
-	text, err := json.Marshal(in)
-	if err != nil {
-		return "" // texts always encode
-	}
-	return string(text)
+	return is
 }
 
 // rule is a rule of EventBridge.
@@ -460,6 +528,19 @@ func (b Base) addRules(r object) {
 	}
 }
 
+// tags are the tags of a resource that say whose it is, and its name if it has one.
+// Those of the stack reach a VPC endpoint late or never, so what counts stands on each
+// resource.
+//
+// Source: aws-cloudformation/cloudformation-coverage-roadmap#196 and #358.
+func (b Base) tags(name string) []any {
+	owner := object{"Key": OwnerTag, "Value": b.Name}
+	if name == "" {
+		return []any{owner}
+	}
+	return []any{object{"Key": "Name", "Value": b.Name + "-" + name}, owner}
+}
+
 func taskGroupID(set string) string     { return "TaskSecurityGroup" + logical(set) }
 func endpointGroupID(set string) string { return "EndpointSecurityGroup" + logical(set) }
 
@@ -469,7 +550,7 @@ func endpointGroupID(set string) string { return "EndpointSecurityGroup" + logic
 func (b Base) addTaskGroup(r object, s BaseSet) {
 	r[taskGroupID(s.Name)] = resource("AWS::EC2::SecurityGroup", object{
 		"GroupDescription": "Drawbridge set " + s.Name + ": tasks", "VpcId": s.VPC, "SecurityGroupEgress": taskEgress(s),
-		"Tags": []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-tasks"}},
+		"Tags": b.tags(s.Name + "-tasks"),
 	})
 }
 
@@ -510,7 +591,7 @@ func (b Base) addSet(r object, s BaseSet) {
 			"VpcId":            s.VPC,
 			// Without an egress rule of its own a group lets everything out.
 			"SecurityGroupEgress": []any{object{"IpProtocol": "-1", "CidrIp": "127.0.0.1/32", "Description": "nothing goes out"}},
-			"Tags":                []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-endpoints"}},
+			"Tags":                b.tags(s.Name + "-endpoints"),
 		}
 		if len(in) > 0 { // a set without jobs has no tasks to let in
 			group["SecurityGroupIngress"] = in
@@ -520,7 +601,7 @@ func (b Base) addSet(r object, s BaseSet) {
 	if s.PermanentGateway {
 		svc, err := endpoints.Lookup("s3")
 		if err == nil {
-			r["S3Gateway"+logical(s.Name)] = gateway(svc, b.Region, s.VPC, s.RouteTables, []any{object{"Key": "Name", "Value": b.Name + "-" + s.Name + "-s3"}})
+			r["S3Gateway"+logical(s.Name)] = gateway(svc, b.Region, s.VPC, s.RouteTables, b.tags(s.Name+"-s3"))
 		}
 	}
 }

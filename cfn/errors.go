@@ -52,22 +52,48 @@ var capacity = regexp.MustCompile(`(?i)capacity|InsufficientFreeAddresses|not ha
 // the service, or of addresses in the subnet.
 func IsCapacity(reason string) bool { return capacity.MatchString(reason) }
 
-// remedies maps what CloudFormation says of a failed resource to what to do.
-var remedies = []struct{ text, remedy string }{
-	{"conflicting DNS domain", "another endpoint or a private hosted zone in the VPC holds this name; remove it, or leave the service out of the set"},
-	{"enableDnsSupport", "turn on DNS support and DNS host names of the VPC"},
-	{"does not support the availability zone", "put the set's subnets in a zone that offers the service"},
-	{"Service '", "leave the service out of the set: the Region does not offer it"},
-	{"already has a route", "the route table has this gateway already; set s3Gateway: permanent"},
-	{"not authorized", "give the CloudFormation service role the missing action"},
-	{"exceeded the specified timeout", "look at the stack's events; the next generation tries again"},
-	{"InsufficientFreeAddresses", "free addresses in the subnet, or add a subnet in another zone"},
-	{"LimitExceeded", "raise the quota of interface endpoints a VPC"},
+// remedies maps what CloudFormation says of a failed resource to what to do, and
+// whether the next try would fail for the same reason.
+var remedies = []struct {
+	text, remedy string
+	lasts        bool
+}{
+	{"conflicting DNS domain", "another endpoint or a private hosted zone in the VPC holds this name; remove it, or leave the service out of the set", true},
+	{"enableDnsSupport", "turn on DNS support and DNS host names of the VPC", true},
+	{"does not support the availability zone", "put the set's subnets in a zone that offers the service", true},
+	{"Service '", "leave the service out of the set: the Region does not offer it", true},
+	{"already has a route", "the route table has this gateway already; set s3Gateway: permanent", true},
+	{"UnauthorizedTaggingOperation", "give the CloudFormation service role the right to tag endpoints; drawbridge deploy does", true},
+	{"not authorized", "give the CloudFormation service role the missing action; drawbridge deploy sets the roles of the installation right", true},
+	{"exceeded the specified timeout", "look at the stack's events; the next generation tries again", false},
+	{"InsufficientFreeAddresses", "free addresses in the subnet, or add a subnet in another zone", false},
+	{"LimitExceeded", "raise the quota of interface endpoints a VPC", true},
 }
+
+// Lasts reports whether another try would fail for the same reason: what a policy, a
+// quota, a setting of the VPC or an endpoint of somebody else stands against. Room in a
+// zone comes and goes.
+func Lasts(reason string) bool {
+	if IsCapacity(reason) {
+		return false
+	}
+	for _, r := range remedies {
+		if strings.Contains(reason, r.text) {
+			return r.lasts
+		}
+	}
+	return false
+}
+
+// denial is how AWS names who may not do what, inside what a resource reports.
+var denial = regexp.MustCompile(`(?s)^(\w+: ).*assumed-role/([^/]+)/\S+ is not authorized to perform: (\S+).*$`)
 
 // Explain returns a failure reason of CloudFormation with the remedy for it, if
 // there is one.
 func Explain(reason string) string {
+	if m := denial.FindStringSubmatch(reason); m != nil {
+		return m[1] + "role " + m[2] + " lacks " + m[3] + ": not authorized; drawbridge deploy sets the roles of the installation right"
+	}
 	for _, r := range remedies {
 		if strings.Contains(reason, r.text) {
 			return reason + "; " + r.remedy

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"drawbridge/endpoints"
 )
 
 // The roles of a mirror.
@@ -180,7 +182,7 @@ func (b Base) addMirrorGroup(r object) {
 	}
 	r[mirrorGroupID] = resource("AWS::EC2::SecurityGroup", object{
 		"GroupDescription": "Drawbridge " + b.Name + ": the mirror", "VpcId": s.VPC, "SecurityGroupEgress": egress,
-		"Tags": []any{object{"Key": "Name", "Value": b.Name + "-mirror"}},
+		"Tags": b.tags("mirror"),
 	})
 }
 
@@ -255,8 +257,67 @@ func (b Base) mirrorStatements() []Statement {
 	add(reads, Statement{Role: MirrorRole, Sid: "ReadBundles", Actions: []string{"s3:GetObject"}, Why: "bundles that are sources"})
 	add(writes, Statement{Role: MirrorRole, Sid: "Archives", Actions: []string{"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, Why: "bundles that are kept, and objects of LFS"})
 	add(lists, Statement{Role: MirrorRole, Sid: "ListBuckets", Actions: []string{"s3:ListBucket"}, Why: "the oldest bundles are found; and without it S3 does not say that an object is missing"})
+	if len(secrets) > 0 {
+		out = append(out, b.decryptSecrets(MirrorRole, secrets)...)
+	}
+	if len(reads) > 0 {
+		out = append(out, b.decryptObjects("DecryptBundles", []string{"kms:Decrypt"}, reads, "bundles under a customer-managed key, and nothing else under it")...)
+	}
+	if len(writes) > 0 {
+		var below []string
+		for _, place := range writes {
+			below = append(below, strings.TrimSuffix(place, "/*")+"/*")
+		}
+		out = append(out, b.decryptObjects("EncryptArchives", []string{"kms:Decrypt", "kms:GenerateDataKey"}, below, "archives in a bucket under a customer-managed key")...)
+	}
 	if m.Receives {
 		out = append(out, b.webhookStatements()...)
+	}
+	return out
+}
+
+// decryptSecrets lets a role read secrets under a customer-managed key: any key of the
+// account, but for these secrets alone and only by way of Secrets Manager, which names the
+// secret in the encryption context.
+//
+// Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
+func (b Base) decryptSecrets(role Role, secrets []string) []Statement {
+	return b.decrypt(Statement{Role: role, Sid: "DecryptSecrets", Actions: []string{"kms:Decrypt"}, Why: "these secrets where they are under a customer-managed key, and nothing else under it"},
+		"secretsmanager", "kms:EncryptionContext:SecretARN", secrets)
+}
+
+// decryptObjects lets the mirror use the customer-managed key of objects: by way of S3
+// alone, which names the object, or with a bucket key the bucket, in the encryption context.
+//
+// Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+func (b Base) decryptObjects(sid string, actions, objects []string, why string) []Statement {
+	contexts := slices.Clone(objects)
+	for _, o := range objects {
+		bucket, _, _ := strings.Cut(strings.TrimPrefix(o, bucketARN("")), "/")
+		contexts = append(contexts, bucketARN(bucket))
+	}
+	return b.decrypt(Statement{Role: MirrorRole, Sid: sid, Actions: actions, Why: why}, "s3", "kms:EncryptionContext:aws:s3:arn", contexts)
+}
+
+// decrypted is how many encryption contexts a statement names, so that it has room in a
+// policy.
+const decrypted = 25
+
+// decrypt completes a statement about any key of the account: by way of a service, for
+// the given values of the encryption context; several statements for many values.
+func (b Base) decrypt(s Statement, service, key string, values []string) []Statement {
+	var out []Statement
+	for part := range slices.Chunk(sorted(values), decrypted) {
+		one := s
+		if len(out) > 0 {
+			one.Sid = fmt.Sprintf("%s%d", s.Sid, len(out)+1)
+		}
+		one.Resources = []string{arn("kms", "key/*")}
+		one.Condition = map[string]map[string]any{
+			"StringEquals": {"kms:ViaService": service + "." + b.Region + "." + endpoints.DNSSuffix(b.Region)},
+			"StringLike":   {key: oneOrMore(part)},
+		}
+		out = append(out, one)
 	}
 	return out
 }
@@ -290,6 +351,7 @@ func (b Base) webhookStatements() []Statement {
 		secrets = append(secrets, x.WebhookSecrets...)
 	}
 	if len(secrets) > 0 {
+		out = append(out, b.decryptSecrets(WebhookRole, secrets)...)
 		out = append(out, Statement{Role: WebhookRole, Sid: "Secrets", Actions: []string{"secretsmanager:GetSecretValue"}, Resources: sorted(secrets),
 			Why: "the webhooks' secrets, and the credentials of sources that are looked at from outside"})
 	}

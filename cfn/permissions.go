@@ -83,7 +83,7 @@ func oneOrMore(values []string) any {
 
 func (b Base) shared(role Role) []Statement {
 	function, logs := b.names.Launcher, "the launcher"
-	store := []string{"dynamodb:ConditionCheckItem", "dynamodb:GetItem", "dynamodb:PutItem"}
+	store := []string{"dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"}
 	if role == ReaperRole {
 		function, logs, store = b.names.Reaper, "the reaper", store[1:]
 	}
@@ -92,15 +92,17 @@ func (b Base) shared(role Role) []Statement {
 			Why: "sets, runs and leases are read and written, each write under a condition"},
 		{Role: role, Sid: "StoreIndex", Actions: []string{"dynamodb:Query"}, Resources: []string{arn("dynamodb", "table/"+b.names.Table+"/index/live")},
 			Why: "what holds a set is one query of the table's index"},
-		{Role: role, Sid: "ReadStacks", Actions: []string{"cloudformation:DescribeStackEvents", "cloudformation:DescribeStacks"}, Resources: []string{b.setStacks()},
-			Why: "whether a set's stack is there, and why it failed"},
+		{Role: role, Sid: "ReadInstallation", Actions: []string{"cloudformation:DescribeStacks"}, Resources: []string{arn("cloudformation", "stack/"+b.names.Stack+"/*")},
+			Why: "the base stack's outputs name the sets' VPCs and security groups"},
+		{Role: role, Sid: "ReadStacks", Actions: []string{"cloudformation:DescribeStackEvents", "cloudformation:DescribeStackResources", "cloudformation:DescribeStacks"}, Resources: []string{b.setStacks()},
+			Why: "whether a set's stack is there, what it holds, and why it failed"},
 		{Role: role, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeVpcEndpoints"}, Resources: []string{"*"},
 			Why: "whether the endpoints are available, and whose they are; EC2 knows no resources for reads"},
 		{Role: role, Sid: "ReadHostedZones", Actions: []string{"ec2:DescribeVpcs", "route53:ListHostedZonesByVPC"}, Resources: []string{"*"},
 			Why: "a private hosted zone may answer for a service's name in the VPC; Route 53 asks EC2 for the VPC, and knows no resources for this read"},
 		{Role: role, Sid: "Wake", Actions: []string{"lambda:InvokeFunction"}, Resources: []string{b.function(b.names.Launcher), b.function(b.names.Reaper)},
 			Why: "each side wakes the other for what it may not do itself, and a successor when its time is up"},
-		{Role: role, Sid: "SetTimer", Actions: []string{"scheduler:CreateSchedule", "scheduler:UpdateSchedule"}, Resources: []string{arn("scheduler", "schedule/"+b.names.ScheduleGroup+"/*")},
+		{Role: role, Sid: "SetTimer", Actions: []string{"scheduler:CreateSchedule", "scheduler:DeleteSchedule"}, Resources: []string{arn("scheduler", "schedule/"+b.names.ScheduleGroup+"/*")},
 			Why: "the one timer of each set"},
 		{Role: role, Sid: "PassTimerRole", Actions: []string{"iam:PassRole"}, Resources: []string{roleARN(b.names.TimerRole)}, Condition: equals("iam:PassedToService", "scheduler.amazonaws.com"),
 			Why: "the timer invokes the reaper with this role"},
@@ -113,7 +115,7 @@ func (b Base) shared(role Role) []Statement {
 
 func (b Base) launcher() []Statement {
 	out := []Statement{
-		{Role: LauncherRole, Sid: "ReceiveEvents", Actions: []string{"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}, Resources: []string{arn("sqs", b.names.Events)},
+		{Role: LauncherRole, Sid: "ReceiveEvents", Actions: []string{"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}, Resources: []string{arn("sqs", b.names.Events)},
 			Why: "Lambda reads the events queue with the function's role"},
 		{Role: LauncherRole, Sid: "ReadNetwork", Actions: []string{"ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpointServices"}, Resources: []string{"*"},
 			Why: "where endpoints can go is planned before each creation; EC2 knows no resources for these reads"},
@@ -122,6 +124,9 @@ func (b Base) launcher() []Statement {
 		{Role: LauncherRole, Sid: "CreateSetStack", Actions: []string{"cloudformation:CreateStack"}, Resources: []string{b.setStacks()},
 			Condition: equals("cloudformation:RoleArn", roleARN(b.names.StackRole)), Acts: true,
 			Why: "endpoints come up as one stack, made with the service role and no other"},
+		{Role: LauncherRole, Sid: "TagSetStack", Actions: []string{"cloudformation:TagResource"}, Resources: []string{b.setStacks()},
+			Condition: equals("cloudformation:CreateAction", "CreateStack"), Acts: true,
+			Why: "the stack is born with its tags, which CloudFormation authorises apart from its creation"},
 		{Role: LauncherRole, Sid: "PassServiceRole", Actions: []string{"iam:PassRole"}, Resources: []string{roleARN(b.names.StackRole)}, Condition: equals("iam:PassedToService", "cloudformation.amazonaws.com"), Acts: true,
 			Why: "CloudFormation makes and removes the endpoints with this role"},
 	}
@@ -222,24 +227,31 @@ func (b Base) serviceRole() []Statement {
 		if s.SetGateway {
 			tables = append(tables, each("route-table/", s.RouteTables)...)
 		}
-		offered := s.Services
+		served := s.Services
 		if s.Auto {
-			offered = append(slices.Clone(offered), endpoints.All()...)
+			served = append(slices.Clone(served), endpoints.All()...)
 		}
-		for _, svc := range offered {
+		for _, svc := range served {
 			services = append(services, svc.Name(b.Region))
 		}
 	}
-	owned := map[string]map[string]any{"StringEquals": {"aws:RequestTag/" + OwnerTag: b.Name, "ec2:VpceServiceName": oneOrMore(sorted(services))}}
+	ours := "aws:ResourceTag/" + OwnerTag
+	offered := oneOrMore(sorted(services))
 	return []Statement{
-		{Role: ServiceRole, Sid: "CreateEndpoints", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: owned, Acts: true,
-			Why: "endpoints of the sets' services, born with the owner tag"},
+		{Role: ServiceRole, Sid: "CreateEndpoints", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("ec2:VpceServiceName", sorted(services)...), Acts: true,
+			Why: "endpoints of the sets' services; CloudFormation may give them their tags in a call of its own, so the request need not carry them"},
 		{Role: ServiceRole, Sid: "CreateEndpointsIn", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: sorted(append(append(append(vpcs, subnets...), groups...), tables...)), Acts: true,
 			Why: "only in the sets' VPCs and subnets, behind the sets' security groups"},
-		{Role: ServiceRole, Sid: "TagEndpoints", Actions: []string{"ec2:CreateTags"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("ec2:CreateAction", "CreateVpcEndpoint"), Acts: true,
-			Why: "tags at birth, never later"},
-		{Role: ServiceRole, Sid: "DeleteEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("aws:ResourceTag/"+OwnerTag, b.Name), Acts: true,
+		{Role: ServiceRole, Sid: "TagEndpoints", Actions: []string{"ec2:CreateTags"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
+			Condition: map[string]map[string]any{"StringEqualsIfExists": {"aws:RequestTag/" + OwnerTag: b.Name, ours: b.Name}},
+			Why:       "tags at birth and after it: of endpoints that are ours or nobody's yet, and never another owner's tag"},
+		{Role: ServiceRole, Sid: "UntagEndpoints", Actions: []string{"ec2:DeleteTags"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals(ours, b.Name), Acts: true,
+			Why: "CloudFormation takes a tag away that an update leaves out"},
+		{Role: ServiceRole, Sid: "DeleteEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals(ours, b.Name), Acts: true,
 			Why: "endpoints that carry the owner tag"},
+		{Role: ServiceRole, Sid: "DeleteUntagged", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
+			Condition: map[string]map[string]any{"Null": {ours: "true"}, "StringEquals": {"ec2:VpceServiceName": offered}},
+			Why:       "a creation that is undone before its endpoint was tagged; CloudFormation deletes what its stack holds, and nothing else"},
 		{Role: ServiceRole, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints", "ec2:DescribeVpcs"}, Resources: []string{"*"}, Acts: true,
 			Why: "CloudFormation waits until an endpoint is available, or gone, and looks up what it names; EC2 knows no resources for reads"},
 		{Role: ServiceRole, Sid: "PrivateDNS", Actions: []string{"route53:AssociateVPCWithHostedZone"}, Resources: []string{"arn:${AWS::Partition}:route53:::hostedzone/*"}, Acts: true,

@@ -1,49 +1,60 @@
 package cfn
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
+	"sort"
+	"strings"
+
+	"drawbridge/endpoints"
 )
 
-// The limits of a role's policies, in characters, and how many managed ones it may
-// have.
+// The limit of a managed policy, in characters without blanks, and how many of them a
+// role may have.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 const (
-	maxInline, maxManaged = 10240, 6144
-	managedPolicies       = 10
+	maxManaged      = 6144
+	managedPolicies = 10
 )
 
-// policiesOf returns the policies of a role: one, inline, or, where that would be too
-// long, several that are not. They hold pseudo parameters for CloudFormation to fill
-// in, which are longer than what they stand for. There are none for a role that may do
+// policiesOf returns the policies of a role, as many as it takes. They hold pseudo
+// parameters for CloudFormation to fill in. There are none for a role that may do
 // nothing.
 func (b Base) policiesOf(role Role) ([]object, error) {
 	whole := b.policyOf(role)
 	if whole == nil {
 		return nil, nil
 	}
-	if length(whole) <= maxInline {
-		return []object{whole}, nil
-	}
 	var out []object
 	var current []any
-	add := func(statement object) {
-		if next := policy(append(slices.Clone(current), statement)); len(current) > 0 && length(next) > maxManaged {
-			out, current = append(out, policy(current)), nil
-		}
-		current = append(current, statement)
+	room := func(statement object) bool {
+		return b.length(policy(append(slices.Clone(current), statement))) <= maxManaged
 	}
 	statements, _ := whole["Statement"].([]any)
 	for _, s := range statements {
-		for _, part := range cut(s.(object)) {
-			add(part)
+		rest, part := s.(object), 1
+		for rest != nil {
+			var head object
+			if head, rest = split(rest, part, room); head == nil {
+				if len(current) == 0 {
+					return nil, fmt.Errorf("the %s role's statement %v is longer than a policy may be", role, rest["Sid"])
+				}
+				out, current = append(out, policy(current)), nil
+				continue
+			}
+			current = append(current, head)
+			part++
 		}
 	}
 	out = append(out, policy(current))
 	if len(out) > managedPolicies {
-		return nil, fmt.Errorf("the %s role would need %d policies, and may have %d: split the repositories over several installations", role, len(out), managedPolicies)
+		return nil, fmt.Errorf("the %s role would need %d policies, and may have %d: split the repositories, jobs or sets over several installations", role, len(out), managedPolicies)
 	}
 	return out, nil
 }
@@ -52,31 +63,95 @@ func policy(statements []any) object {
 	return object{"Version": "2012-10-17", "Statement": statements}
 }
 
-// cut parts a statement that is too long by its resources.
-func cut(statement object) []object {
+// split takes as much of a statement as there is room for, resource by resource, and
+// returns what is left of it; nothing at all if not one resource has room.
+func split(statement object, part int, room func(object) bool) (head, rest object) {
 	resources, _ := statement["Resource"].([]any)
-	const most = 25 // of the longest, which are some 200 characters
-	if len(resources) <= most {
-		return []object{statement}
-	}
-	var out []object
-	for part := range slices.Chunk(resources, most) {
+	with := func(resources []any, part int) object {
 		copied := object{}
-		for k, v := range statement {
-			copied[k] = v
+		maps.Copy(copied, statement)
+		if len(resources) > 0 {
+			copied["Resource"] = resources
 		}
-		copied["Resource"], copied["Sid"] = part, fmt.Sprintf("%v%d", statement["Sid"], len(out)+1)
-		out = append(out, copied)
+		if part > 1 {
+			copied["Sid"] = fmt.Sprintf("%v%d", statement["Sid"], part)
+		}
+		return copied
 	}
-	return out
+	if whole := with(resources, part); room(whole) {
+		return whole, nil
+	}
+	n := sort.Search(len(resources), func(i int) bool { return !room(with(resources[:i+1], part)) })
+	if n == 0 {
+		return nil, statement
+	}
+	rest = object{}
+	maps.Copy(rest, statement)
+	rest["Resource"] = resources[n:]
+	return with(resources[:n], part), rest
 }
 
-// length is how many characters a policy has, without blanks, before anything is
-// filled in.
-func length(v object) int {
-	text, err := json.Marshal(v)
+// keptPolicies is up to how many policies a deployment replaces all that change: the
+// old ones stay attached until the role has the new ones, so that at no moment a right
+// is missing. With more of them old and new together would exceed what a role may have;
+// they are changed in place then.
+const keptPolicies = managedPolicies / 2
+
+// policyID returns the logical id of the nth of count policies of a role. It names the
+// content, so that another content is another policy.
+func policyID(role string, n, count int, document object) string {
+	if count > keptPolicies {
+		return fmt.Sprintf("%sPolicy%d", role, n+1)
+	}
+	text, err := json.Marshal(document)
+	if err != nil {
+		return "" // texts and lists of texts always encode
+	}
+	sum := sha256.Sum256(text)
+	return role + "Policy" + strings.ToUpper(hex.EncodeToString(sum[:4]))
+}
+
+var reference = regexp.MustCompile(`\$\{[^}]*\}`)
+
+// length is how many characters a policy has for IAM, without blanks: with what
+// CloudFormation fills in.
+func (b Base) length(v object) int {
+	text, err := json.Marshal(filled(v, b.Region))
 	if err != nil {
 		return 0 // texts and lists of texts always encode
 	}
 	return len(text)
+}
+
+// filled returns v with texts in place of references, of the length that they have in
+// the account.
+func filled(v any, region string) any {
+	switch v := v.(type) {
+	case object:
+		if text, ok := v["Fn::Sub"].(string); ok {
+			return reference.ReplaceAllStringFunc(text, func(name string) string {
+				switch name {
+				case "${AWS::Partition}":
+					return endpoints.Partition(region)
+				case "${AWS::Region}":
+					return region
+				case "${AWS::AccountId}":
+					return "123456789012"
+				}
+				return "sg-0123456789abcdef0"
+			})
+		}
+		out := object{}
+		for k, x := range v {
+			out[k] = filled(x, region)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, x := range v {
+			out[i] = filled(x, region)
+		}
+		return out
+	}
+	return v
 }

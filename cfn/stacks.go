@@ -19,6 +19,7 @@ import (
 type stackAPI interface {
 	CreateStack(context.Context, *cloudformation.CreateStackInput, ...func(*cloudformation.Options)) (*cloudformation.CreateStackOutput, error)
 	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
+	DescribeStackResources(context.Context, *cloudformation.DescribeStackResourcesInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStackResourcesOutput, error)
 	DescribeStackEvents(context.Context, *cloudformation.DescribeStackEventsInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStackEventsOutput, error)
 	GetTemplate(context.Context, *cloudformation.GetTemplateInput, ...func(*cloudformation.Options)) (*cloudformation.GetTemplateOutput, error)
 	UpdateStack(context.Context, *cloudformation.UpdateStackInput, ...func(*cloudformation.Options)) (*cloudformation.UpdateStackOutput, error)
@@ -28,8 +29,8 @@ type stackAPI interface {
 var _ stackAPI = (*cloudformation.Client)(nil)
 
 // createTimeout is when CloudFormation gives a creation up and rolls it back, in
-// minutes.
-const createTimeout = 12
+// minutes. The hour is paid anyhow, so an endpoint that takes half of it may.
+const createTimeout = 35
 
 // Stacks creates, describes and deletes endpoint stacks of one installation.
 type Stacks struct {
@@ -57,42 +58,50 @@ func (s *Stacks) SetOf(stack string) (string, bool) {
 	return strings.CutPrefix(name, s.owner+"-set-")
 }
 
-// token names a request, so that its repetition has no second effect.
-func (s *Stacks) token(set string, generation int, what string) string {
-	return fmt.Sprintf("%s-%s-%d-%s", s.owner, set, generation, what)
+// Life names one life of a set's stack among all that ever were. Generations are
+// counted from 1 again when an installation is removed and made again; their
+// beginnings differ.
+type Life struct {
+	Generation int
+	Since      time.Time
 }
 
-// Create asks for the stack of a set's generation and returns its id. It returns
-// ErrExists if a stack of that name is there already, of any generation.
-func (s *Stacks) Create(ctx context.Context, set string, generation int, template []byte) (string, error) {
+// token names a request, so that its repetition has no second effect.
+func (s *Stacks) token(set string, of Life, what string) string {
+	return fmt.Sprintf("%s-%s-%d-%d-%s", s.owner, set, of.Generation, of.Since.Unix(), what)
+}
+
+// Create asks for the stack of a life of a set and returns its id. It returns
+// ErrExists if a stack of that name is there already, of any life.
+func (s *Stacks) Create(ctx context.Context, set string, of Life, template []byte) (string, error) {
 	out, err := s.api.CreateStack(ctx, &cloudformation.CreateStackInput{
 		StackName:          aws.String(s.Name(set)),
 		TemplateBody:       aws.String(string(template)),
 		RoleARN:            aws.String(s.role),
-		ClientRequestToken: aws.String(s.token(set, generation, "create")),
+		ClientRequestToken: aws.String(s.token(set, of, "create")),
 		OnFailure:          types.OnFailureRollback,
 		TimeoutInMinutes:   aws.Int32(createTimeout),
 		Tags: []types.Tag{
 			{Key: aws.String(OwnerTag), Value: aws.String(s.owner)},
 			{Key: aws.String(SetTag), Value: aws.String(set)},
-			{Key: aws.String(GenerationTag), Value: aws.String(strconv.Itoa(generation))},
+			{Key: aws.String(GenerationTag), Value: aws.String(strconv.Itoa(of.Generation))},
 		},
 	})
 	if err != nil && isExisting(err) {
-		return "", fmt.Errorf("create stack %s (generation %d): %w", s.Name(set), generation, ErrExists)
+		return "", fmt.Errorf("create stack %s (generation %d): %w", s.Name(set), of.Generation, ErrExists)
 	}
 	if err != nil {
-		return "", fmt.Errorf("create stack %s (generation %d): %w", s.Name(set), generation, err)
+		return "", fmt.Errorf("create stack %s (generation %d): %w", s.Name(set), of.Generation, err)
 	}
 	return aws.ToString(out.StackId), nil
 }
 
-// Extend adds to the stack of a set's generation the resources of the template that
-// it does not have. Those that it has stay as they are, to the letter, so that
+// Extend adds to the stack of a life of a set, by the nth try, the resources of the
+// template that it does not have. Those that it has stay as they are, to the letter, so that
 // CloudFormation does not touch them. It returns how many endpoints the stack will
 // have, and how many endpoint-hours an hour of it is billed as. A change that is
 // under way, or that is made already, is success.
-func (s *Stacks) Extend(ctx context.Context, set, id string, generation int, template []byte) (endpoints, perHour int, err error) {
+func (s *Stacks) Extend(ctx context.Context, set, id string, of Life, try int, template []byte) (endpoints, perHour int, err error) {
 	live, err := s.api.GetTemplate(ctx, &cloudformation.GetTemplateInput{StackName: aws.String(id)})
 	if err != nil {
 		return 0, 0, fmt.Errorf("get the template of stack %s: %w", s.Name(set), err)
@@ -106,12 +115,31 @@ func (s *Stacks) Extend(ctx context.Context, set, id string, generation int, tem
 		StackName:          aws.String(id),
 		TemplateBody:       aws.String(string(template)),
 		RoleARN:            aws.String(s.role),
-		ClientRequestToken: aws.String(s.token(set, generation, "extend-"+hex.EncodeToString(sum[:8]))),
+		ClientRequestToken: aws.String(s.token(set, of, fmt.Sprintf("extend-%d-%s", try, hex.EncodeToString(sum[:8])))),
 	})
 	if err != nil && !isUnderWay(err) {
-		return 0, 0, fmt.Errorf("extend stack %s (generation %d): %w", s.Name(set), generation, err)
+		return 0, 0, fmt.Errorf("extend stack %s (generation %d): %w", s.Name(set), of.Generation, err)
 	}
 	return endpoints, perHour, nil
+}
+
+// Endpoints returns the ids of the endpoints that a stack holds, by the stack's name
+// or id; none for a stack that is not there.
+func (s *Stacks) Endpoints(ctx context.Context, stack string) ([]string, error) {
+	out, err := s.api.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: aws.String(stack)})
+	if err != nil {
+		if IsMissing(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("describe the resources of stack %s: %w", stack, err)
+	}
+	var ids []string
+	for _, r := range out.StackResources {
+		if id := aws.ToString(r.PhysicalResourceId); aws.ToString(r.ResourceType) == "AWS::EC2::VPCEndpoint" && id != "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
 // Stack is what a set's stack looks like.
@@ -192,7 +220,7 @@ func (s *Stacks) cause(ctx context.Context, st Stack) string {
 func (s *Stacks) Delete(ctx context.Context, set, id string, force bool, at time.Time) error {
 	in := &cloudformation.DeleteStackInput{
 		StackName:          aws.String(id),
-		ClientRequestToken: aws.String(s.token(set, 0, "delete-"+strconv.FormatInt(at.Unix(), 10))),
+		ClientRequestToken: aws.String(s.token(set, Life{Since: at}, "delete")),
 	}
 	if id == "" {
 		in.StackName = aws.String(s.Name(set))

@@ -125,17 +125,27 @@ func Resolve(ids []ServiceID) ([]Service, error) {
 	return slices.CompactFunc(out, func(a, b Service) bool { return a.ID == b.ID }), nil
 }
 
-// Name returns the endpoint service name in region, such as
-// "com.amazonaws.us-east-1.ecr.api". China's partition has its own prefix for
-// interface endpoints of most services.
+// prefixed are the services whose interface endpoints have a prefix of their partition
+// in their name; the others are called com.amazonaws everywhere.
 //
-// Source: "PrivateLink in China", service names listed by
-// describe-vpc-endpoint-services; ECR, S3 and DynamoDB keep com.amazonaws there
-// for gateways only.
+// Source: aws-cdk-lib 2.276.0, aws-ec2/lib/vpc-endpoint.ts, getDefaultEndpointPrefix.
+var prefixed = map[string]struct {
+	prefix   string
+	services []ServiceID
+}{
+	"aws-cn": {"cn.com.amazonaws.", []ServiceID{
+		"athena", "autoscaling", "batch", "cloudformation", "codedeploy-commands-secure", "ec2", "ecr.api", "ecr.dkr", "elasticfilesystem", "kinesis-streams",
+		"lambda", "monitoring", "rds", "redshift-data", "sagemaker.api", "sagemaker.runtime", "sqs", "states", "sts", "xray",
+	}},
+	"aws-eusc": {"eu.amazonaws.", []ServiceID{"ecr.api", "ecr.dkr"}},
+}
+
+// Name returns the endpoint service name in region, such as
+// "com.amazonaws.us-east-1.ecr.api", or "cn.com.amazonaws.cn-north-1.ecr.api".
 func (s Service) Name(region string) string {
 	prefix := "com.amazonaws."
-	if Partition(region) == "aws-cn" && s.Type == Interface {
-		prefix = "cn.com.amazonaws."
+	if p := prefixed[Partition(region)]; s.Type == Interface && slices.Contains(p.services, s.ID) {
+		prefix = p.prefix
 	}
 	return prefix + region + "." + string(s.ID)
 }
@@ -149,24 +159,57 @@ func (s Service) PrivateDNS(region string) string {
 	return strings.Replace(s.Host, "REGION.amazonaws.com", region+"."+DNSSuffix(region), 1)
 }
 
-// Partition returns the partition that region belongs to: aws, aws-cn or
-// aws-us-gov.
+// Partition returns the partition that region belongs to: aws, aws-cn, aws-us-gov or
+// aws-eusc.
 func Partition(region string) string {
 	switch {
 	case strings.HasPrefix(region, "cn-"):
 		return "aws-cn"
 	case strings.HasPrefix(region, "us-gov-"):
 		return "aws-us-gov"
+	case strings.HasPrefix(region, "eusc-"):
+		return "aws-eusc"
 	}
 	return "aws"
 }
 
 // DNSSuffix returns the domain that region's service hosts end in.
 func DNSSuffix(region string) string {
-	if Partition(region) == "aws-cn" {
+	switch Partition(region) {
+	case "aws-cn":
 		return "amazonaws.com.cn"
+	case "aws-eusc":
+		return "amazonaws.eu"
 	}
 	return "amazonaws.com"
+}
+
+// BillingRegion returns the Region in which the partition of region serves its Price
+// List and Cost Explorer, or an error for one that serves neither.
+//
+// Source: the endpoints of both services, https://docs.aws.amazon.com/general/latest/gr/billing.html
+// and https://docs.amazonaws.cn/en_us/aws/latest/userguide/endpoints-Beijing.html
+func BillingRegion(region string) (string, error) {
+	switch p := Partition(region); p {
+	case "aws":
+		return "us-east-1", nil
+	case "aws-cn":
+		return "cn-northwest-1", nil
+	default:
+		return "", &noBillingError{p}
+	}
+}
+
+// noBillingError is a partition without prices and bills of its own.
+type noBillingError struct{ partition string }
+
+func (e *noBillingError) Error() string {
+	return "partition " + e.partition + " serves neither a Price List nor Cost Explorer"
+}
+
+// Hint says where they are instead.
+func (e *noBillingError) Hint() string {
+	return "its bill is that of the account in the partition aws which it is linked to: ask there; the price goes into endpointPrice"
 }
 
 // UnknownServiceError reports a service that the catalogue does not hold.

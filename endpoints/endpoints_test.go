@@ -46,7 +46,13 @@ func TestNames(t *testing.T) {
 		{"ecr.api", "us-east-1", "com.amazonaws.us-east-1.ecr.api", "api.ecr.us-east-1.amazonaws.com"},
 		{"ecr.dkr", "eu-central-1", "com.amazonaws.eu-central-1.ecr.dkr", "*.dkr.ecr.eu-central-1.amazonaws.com"},
 		{"logs", "us-gov-west-1", "com.amazonaws.us-gov-west-1.logs", "logs.us-gov-west-1.amazonaws.com"},
-		{"logs", "cn-north-1", "cn.com.amazonaws.cn-north-1.logs", "logs.cn-north-1.amazonaws.com.cn"},
+		{"ecr.api", "cn-north-1", "cn.com.amazonaws.cn-north-1.ecr.api", "api.ecr.cn-north-1.amazonaws.com.cn"},
+		{"sqs", "cn-northwest-1", "cn.com.amazonaws.cn-northwest-1.sqs", "sqs.cn-northwest-1.amazonaws.com.cn"},
+		{"logs", "cn-north-1", "com.amazonaws.cn-north-1.logs", "logs.cn-north-1.amazonaws.com.cn"},
+		{"secretsmanager", "cn-north-1", "com.amazonaws.cn-north-1.secretsmanager", "secretsmanager.cn-north-1.amazonaws.com.cn"},
+		{"codedeploy", "cn-north-1", "com.amazonaws.cn-north-1.codedeploy", "codedeploy.cn-north-1.amazonaws.com.cn"},
+		{"ecr.dkr", "eusc-de-east-1", "eu.amazonaws.eusc-de-east-1.ecr.dkr", "*.dkr.ecr.eusc-de-east-1.amazonaws.eu"},
+		{"ecr.dkr", "us-gov-west-1", "com.amazonaws.us-gov-west-1.ecr.dkr", "*.dkr.ecr.us-gov-west-1.amazonaws.com"},
 		{"s3", "cn-north-1", "com.amazonaws.cn-north-1.s3", ""},
 	} {
 		s, err := Lookup(tt.id)
@@ -242,6 +248,15 @@ func TestMakeDoesNotDependOnOrder(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
+		}
+	}
+}
+
+func TestBillsAndPricesAreAskedForInThePartition(t *testing.T) {
+	for _, tt := range []struct{ region, want string }{{"eu-west-1", "us-east-1"}, {"cn-north-1", "cn-northwest-1"}, {"us-gov-west-1", ""}, {"eusc-de-east-1", ""}} {
+		got, err := BillingRegion(tt.region)
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("BillingRegion(%s) = %q, %v, want %q", tt.region, got, err, tt.want)
 		}
 	}
 }

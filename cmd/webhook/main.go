@@ -3,42 +3,18 @@ package main
 
 import (
 	"context"
-	"os"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
-	"drawbridge/cfn"
 	"drawbridge/internal/app"
-	"drawbridge/internal/config"
 	"drawbridge/internal/lambdamain"
-	"drawbridge/internal/mirror"
 	"drawbridge/internal/webhook"
 )
 
 func main() {
-	lambdamain.Run(func(a *app.App) lambdamain.Handle {
-		r := receiver(a)
+	lambdamain.Run(func(_ context.Context, a *app.App) (lambdamain.Handle, error) {
+		r := webhook.Of(a)
 		return func(ctx context.Context, payload []byte, _ string, _ time.Time) (any, error) {
 			return r.Handle(ctx, payload)
-		}
+		}, nil
 	})
-}
-
-func receiver(a *app.App) *webhook.Receiver {
-	conf := app.LambdaAWS()
-	objects := s3.NewFromConfig(conf, func(o *s3.Options) {
-		o.UsePathStyle, o.DisableLogOutputChecksumValidationSkipped = conf.BaseEndpoint != nil, true
-	})
-	bucket := cfn.MirrorBucket(a.Config.Name, a.Place.Account, a.Place.Region)
-	m := a.Config.Mirror
-	if m == nil {
-		m = &config.Mirror{} // a deployment took the mirror away; every report is of an unknown repository
-	}
-	return &webhook.Receiver{
-		Installation: a.Config.Name, Mirror: m, State: mirror.NewBucket(objects, bucket, cfn.MirrorStateFolder+"/"), Seen: mirror.NewBucket(objects, bucket, cfn.MirrorSeenFolder+"/"),
-		Secrets: secretsmanager.NewFromConfig(conf), Queue: sqs.NewFromConfig(conf), QueueURL: app.QueueURL(a.Place, a.Names.Events), Now: a.Clock.Now, Log: a.Log, Metrics: os.Stdout,
-	}
 }

@@ -24,6 +24,7 @@ import (
 
 	"drawbridge/cfn"
 	"drawbridge/endpoints"
+	"drawbridge/internal/awserr"
 	"drawbridge/internal/clock"
 	"drawbridge/internal/config"
 	"drawbridge/internal/ecstasks"
@@ -116,6 +117,7 @@ type App struct {
 	Metrics *Metrics
 	ports   scheduler.Ports
 	queue   *deadLetters
+	clients Clients
 }
 
 // New wires an App. log and metrics may not be nil. An installation that only
@@ -130,7 +132,7 @@ func New(c *config.Config, at Place, clients Clients, ck clock.Clock, log *zap.L
 		Stacks: cfn.NewStacks(clients.CloudFormation, c.Name, at.ARN("iam", "role/"+n.StackRole)),
 		Store:  store.New(clients.DynamoDB, n.Table),
 		Tasks:  ecstasks.New(clients.ECS, c),
-		queue:  &deadLetters{clients.SQS, QueueURL(at, n.DeadLetters), ck},
+		queue:  &deadLetters{clients.SQS, QueueURL(at, n.DeadLetters), ck}, clients: clients,
 	}
 	network := vpc.New(clients.EC2, clients.Route53, at.Region, at.Account)
 	made := &setStacks{c, at.Region, a.Stacks, network, a.Tasks, ck}
@@ -167,6 +169,15 @@ func (a *App) Wake(ctx context.Context, side scheduler.Side, set scheduler.SetNa
 	return a.ports.Waker.Launcher(ctx, set, reason)
 }
 
+// Delay has a message that was given back come again after d: its own time-out is as
+// long as a function may take.
+func (a *App) Delay(ctx context.Context, receipt string, d time.Duration) error {
+	_, err := a.clients.SQS.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+		QueueUrl: aws.String(QueueURL(a.Place, a.Names.Events)), ReceiptHandle: aws.String(receipt), VisibilityTimeout: int32(d / time.Second),
+	})
+	return awserr.Mark(err, "delay a message of %s", a.Names.Events)
+}
+
 // Bury sends an event that cannot become a run to the dead-letter queue.
 func (a *App) Bury(ctx context.Context, event []byte, reason, hint string) error {
 	return a.queue.bury(ctx, event, reason, hint)
@@ -186,10 +197,28 @@ func LambdaConfig() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := config.ParseInstalled(os.Getenv(cfn.InstalledVariable))
-	if err != nil {
-		return nil, err
-	}
-	c.Apply(in)
 	return c, nil
+}
+
+// Locate reads what the base stack knows of the sets: their VPCs, and the security
+// groups that it made. A stack that is still being made has nothing to tell yet, which
+// is temporary.
+func (a *App) Locate(ctx context.Context) error {
+	out, err := a.clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(a.Names.Stack)})
+	if err != nil {
+		return awserr.Mark(err, "describe stack %s", a.Names.Stack)
+	}
+	if len(out.Stacks) == 0 || len(out.Stacks[0].Outputs) == 0 {
+		return fmt.Errorf("describe stack %s: %w: it has no outputs yet", a.Names.Stack, scheduler.ErrTemporary)
+	}
+	outputs := map[string]string{}
+	for _, o := range out.Stacks[0].Outputs {
+		outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
+	}
+	in, err := cfn.InstalledOf(outputs)
+	if err != nil {
+		return fmt.Errorf("stack %s: %w", a.Names.Stack, err)
+	}
+	a.Config.Apply(in)
+	return nil
 }

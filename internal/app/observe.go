@@ -20,8 +20,9 @@ type observedStacks struct {
 
 // observed is a stack that would be there.
 type observed struct {
-	ID      string    `json:"id"`
-	Created time.Time `json:"created"`
+	ID         string    `json:"id"`
+	Generation int       `json:"generation"`
+	Created    time.Time `json:"created"`
 	// Deleting is when its deletion began; zero if it did not.
 	Deleting  time.Time `json:"deleting"`
 	Endpoints int       `json:"endpoints"`
@@ -53,7 +54,7 @@ func (o *observedStacks) Prepare(ctx context.Context, set scheduler.SetName, wis
 }
 
 // Extend notes that the stack would hold more now.
-func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ scheduler.StackID, _ int, p scheduler.Prepared) (endpoints, perHour int, err error) {
+func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ scheduler.StackID, _ scheduler.Life, _ int, p scheduler.Prepared) (endpoints, perHour int, err error) {
 	s, state, err := o.load(ctx, set)
 	if err != nil || state == scheduler.StackMissing || state == scheduler.StackDeleting {
 		return 0, 0, err
@@ -63,23 +64,23 @@ func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ sc
 }
 
 // Create notes that the stack would be created now.
-func (o *observedStacks) Create(ctx context.Context, set scheduler.SetName, generation int, p scheduler.Prepared) (scheduler.StackID, error) {
-	id := fmt.Sprintf("observed:%s:%d", set, generation)
+func (o *observedStacks) Create(ctx context.Context, set scheduler.SetName, of scheduler.Life, p scheduler.Prepared) (scheduler.StackID, error) {
+	id := fmt.Sprintf("observed:%s:%d", set, of.Generation)
 	old, state, err := o.load(ctx, set)
 	if err != nil || state != scheduler.StackMissing && old.ID == id {
 		return scheduler.StackID(id), err
 	}
-	return scheduler.StackID(id), o.store.SaveNote(ctx, set, observed{ID: id, Created: o.clock.Now(), Endpoints: p.Endpoints})
+	return scheduler.StackID(id), o.store.SaveNote(ctx, set, observed{ID: id, Generation: of.Generation, Created: o.clock.Now(), Endpoints: p.Endpoints})
 }
 
 // Stack returns the state that the stack would be in.
 func (o *observedStacks) Stack(ctx context.Context, set scheduler.SetName, _ scheduler.StackID) (scheduler.StackSeen, error) {
 	s, state, err := o.load(ctx, set)
-	return scheduler.StackSeen{State: state, ID: scheduler.StackID(s.ID)}, err
+	return scheduler.StackSeen{State: state, ID: scheduler.StackID(s.ID), Generation: s.Generation}, err
 }
 
 // Endpoints counts the endpoints that would be there.
-func (o *observedStacks) Endpoints(ctx context.Context, set scheduler.SetName) (scheduler.EndpointCount, error) {
+func (o *observedStacks) Endpoints(ctx context.Context, set scheduler.SetName, _ scheduler.StackID) (scheduler.EndpointCount, error) {
 	s, state, err := o.load(ctx, set)
 	c := scheduler.EndpointCount{}
 	switch state {

@@ -72,8 +72,10 @@ type Letter struct {
 	Hint   string `json:"hint,omitempty"`
 	Run    string `json:"run,omitempty"`
 	At     string `json:"at"`
-	// Event is the event as it came: JSON if it was, else a string.
-	Event any `json:"event"`
+	// Event is the event as it came: JSON if it was, else a string; of one that has no
+	// room in a message the beginning, and EventBytes how long it was.
+	Event      any `json:"event"`
+	EventBytes int `json:"eventBytes,omitempty"`
 }
 
 // Send puts a run's event on the queue.
@@ -92,16 +94,37 @@ func eventOf(event []byte) any {
 	return string(event)
 }
 
+// maxLetter is how long a message may be, and shownEvent how much is shown of an event
+// that has no room in one, in bytes.
+//
+// Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+const maxLetter, shownEvent = 1 << 20, 16 << 10
+
 func (d *deadLetters) send(ctx context.Context, l Letter) error {
 	l.At = d.clock.Now().UTC().Format(time.RFC3339)
-	var body strings.Builder
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false) // for people to read
-	if err := enc.Encode(l); err != nil {
+	body, err := l.encode()
+	if err == nil && body.Len() > maxLetter {
+		event, _ := l.Event.(json.RawMessage)
+		text := string(event)
+		if s, ok := l.Event.(string); ok {
+			text = s
+		}
+		l.Event, l.EventBytes = strings.ToValidUTF8(text[:min(len(text), shownEvent)], ""), len(text)
+		body, err = l.encode()
+	}
+	if err != nil {
 		return fmt.Errorf("write dead letter: %w", err)
 	}
-	_, err := d.api.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(d.url), MessageBody: aws.String(strings.TrimSpace(body.String()))})
+	_, err = d.api.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(d.url), MessageBody: aws.String(strings.TrimSpace(body.String()))})
 	return awserr.Mark(err, "send dead letter")
+}
+
+func (l Letter) encode() (*strings.Builder, error) {
+	body := &strings.Builder{}
+	enc := json.NewEncoder(body)
+	enc.SetEscapeHTML(false) // for people to read
+	err := enc.Encode(l)
+	return body, err
 }
 
 // journal writes decisions and ends to the log and to the metrics.

@@ -48,6 +48,9 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish sch
 	if err != nil {
 		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
+	if err := s.own(ctx, set, &v); err != nil {
+		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
+	}
 	if s.config.Mode == config.Observe { // what stands there today is what would be saved
 		v.Endpoints = slices.DeleteFunc(v.Endpoints, func(e endpoints.Endpoint) bool { return e.Type == endpoints.Interface })
 	}
@@ -79,6 +82,22 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish sch
 	}
 	template, err := cfn.Template(spec)
 	return scheduler.Prepared{Template: template, Summary: summary(plan), PerHour: plan.PerHour(), Services: served, Endpoints: len(plan.Create), Zones: zones}, err
+}
+
+// own marks the endpoints that the set's stack holds as its own: their tags may come
+// later than they themselves.
+func (s *setStacks) own(ctx context.Context, set scheduler.SetName, v *endpoints.VPC) error {
+	if !slices.ContainsFunc(v.Endpoints, func(e endpoints.Endpoint) bool { return e.Type == endpoints.Interface && e.Tags[cfn.OwnerTag] == "" }) {
+		return nil
+	}
+	ids, err := s.stacks.Endpoints(ctx, s.stacks.Name(string(set)))
+	if err != nil {
+		return awserr.Mark(err, "set %s", set)
+	}
+	for i, e := range v.Endpoints {
+		v.Endpoints[i].Owned = e.Owned || slices.Contains(ids, e.ID)
+	}
+	return nil
 }
 
 func subnetIDs(subnets []endpoints.Subnet) []string {
@@ -131,8 +150,8 @@ func summary(p endpoints.Plan) string {
 
 // Create asks for the stack. If one of that name is there it is taken for ours
 // when its tags say so.
-func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, generation int, p scheduler.Prepared) (scheduler.StackID, error) {
-	id, err := s.stacks.Create(ctx, string(set), generation, p.Template)
+func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, of scheduler.Life, p scheduler.Prepared) (scheduler.StackID, error) {
+	id, err := s.stacks.Create(ctx, string(set), cfn.Life(of), p.Template)
 	if !errors.Is(err, cfn.ErrExists) {
 		return scheduler.StackID(id), awserr.Mark(err, "set %s", set)
 	}
@@ -142,15 +161,15 @@ func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, generatio
 		return "", awserr.Mark(derr, "set %s", set)
 	case st.State == cfn.Foreign:
 		return "", &takenError{fmt.Errorf("set %s: %w: %w", set, scheduler.ErrTaken, err), s.stacks.Name(string(set))}
-	case st.State == cfn.Missing || st.Generation != generation:
+	case st.State == cfn.Missing || st.Generation != of.Generation:
 		return "", fmt.Errorf("set %s: the stack of an earlier generation is not gone yet: %w: %w", set, scheduler.ErrTemporary, err)
 	}
 	return scheduler.StackID(st.ID), nil
 }
 
 // Extend changes the set's stack.
-func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, generation int, p scheduler.Prepared) (endpoints, perHour int, err error) {
-	endpoints, perHour, err = s.stacks.Extend(ctx, string(set), string(id), generation, p.Template)
+func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, of scheduler.Life, try int, p scheduler.Prepared) (endpoints, perHour int, err error) {
+	endpoints, perHour, err = s.stacks.Extend(ctx, string(set), string(id), cfn.Life(of), try, p.Template)
 	return endpoints, perHour, awserr.Mark(err, "set %s", set)
 }
 
@@ -172,12 +191,21 @@ func (s *setStacks) Stack(ctx context.Context, set scheduler.SetName, id schedul
 	if err != nil {
 		return scheduler.StackSeen{}, awserr.Mark(err, "set %s", set)
 	}
-	return scheduler.StackSeen{State: scheduler.StackState(st.State), ID: scheduler.StackID(st.ID), Reason: st.Reason, NoCapacity: cfn.IsCapacity(st.Reason)}, nil
+	return scheduler.StackSeen{
+		State: scheduler.StackState(st.State), ID: scheduler.StackID(st.ID), Generation: st.Generation, Reason: st.Reason, NoCapacity: cfn.IsCapacity(st.Reason), Lasts: cfn.Lasts(st.Reason),
+	}, nil
 }
 
 // Endpoints counts the set's own endpoints.
-func (s *setStacks) Endpoints(ctx context.Context, set scheduler.SetName) (scheduler.EndpointCount, error) {
-	return s.vpc.Count(ctx, s.tags(set))
+func (s *setStacks) Endpoints(ctx context.Context, set scheduler.SetName, id scheduler.StackID) (scheduler.EndpointCount, error) {
+	var held []string
+	if id != "" {
+		var err error
+		if held, err = s.stacks.Endpoints(ctx, string(id)); err != nil {
+			return scheduler.EndpointCount{}, awserr.Mark(err, "set %s", set)
+		}
+	}
+	return s.vpc.Count(ctx, s.tags(set), held)
 }
 
 // Delete deletes the set's stack.

@@ -58,6 +58,10 @@ var (
 // overridable are the kinds of override that a job may allow.
 var overridable = []string{"environment", "command", "cpu", "memory"}
 
+// minName is the length of the shortest installation name: DynamoDB's tables, one of
+// which bears it alone, have three letters at least.
+const minName = 3
+
 // checker gathers problems.
 type checker struct{ problems []Problem }
 
@@ -67,8 +71,8 @@ func (k *checker) add(where, remedy, format string, args ...any) {
 
 func (c *Config) check() []Problem {
 	k := &checker{}
-	if !namePattern.MatchString(c.Name) {
-		k.add("name", "use lower-case letters, digits and hyphens, at most 25", "%q cannot begin the names of AWS resources", c.Name)
+	if !namePattern.MatchString(c.Name) || len(c.Name) < minName {
+		k.add("name", "use lower-case letters, digits and hyphens, 3 to 25 of them", "%q cannot begin the names of AWS resources", c.Name)
 	}
 	if _, err := scheduler.ParseBasis(string(c.Billing)); err != nil {
 		k.add("billing", "write clock or creation", "%v", err)
@@ -222,6 +226,9 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 	}
 	if d := time.Duration(j.MaxDelay); d < 0 || d > 7*24*time.Hour {
 		k.add(where+".maxDelay", "write 0s to 168h", "%s is out of range", d)
+	}
+	if d := time.Duration(j.StartTimeout); d != 0 && (d < time.Minute || d > 24*time.Hour) {
+		k.add(where+".startTimeout", "write 1m to 24h", "%s is out of range", d)
 	}
 	k.schedule(where, j)
 	for _, o := range j.Overrides {

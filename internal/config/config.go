@@ -196,6 +196,10 @@ type Job struct {
 	// MaxRuntime is how long a task may run before it is stopped; 0s is as long as
 	// it likes. Default 24h.
 	MaxRuntime *Duration `yaml:"maxRuntime"`
+	// StartTimeout is how long ECS may refuse a run's task for the moment, for want of
+	// capacity or beyond a quota, once the endpoints are usable; then the run goes to
+	// the dead-letter queue. 1m to 24h. Default 30m.
+	StartTimeout Duration `yaml:"startTimeout"`
 	// MaxDelay is how long a run may wait so that it shares paid hours with others,
 	// beside the raising and lowering of its set; at most 168h. Default 0s.
 	MaxDelay Duration `yaml:"maxDelay"`

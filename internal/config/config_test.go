@@ -93,6 +93,7 @@ func TestBadConfigSaysWhereAndWhatToDo(t *testing.T) {
 		{"a billing basis that is none", "sets:", "billing: weekly\nsets:", "billing: billing basis \"weekly\""},
 		{"a margin that is too long", "sets:", "margin: 2h\nsets:", "margin: 2h0m0s"},
 		{"a name that AWS would refuse", "sets:", "name: Draw_Bridge\nsets:", "name:"},
+		{"a name that is too short for a table", "sets:", "name: ab\nsets:", "name:"},
 		{"a bad pattern", "    cluster", "    on: [{source: x}]\n    cluster", "jobs.hello.on[0]"},
 		{"an override that is none", "    cluster", "    overrides: [taskRoleArn]\n    cluster", "jobs.hello.overrides"},
 		{"a place in no event", "    cluster", "    environment: {KEY: detail.key}\n    cluster", "jobs.hello.environment"},

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -40,19 +38,6 @@ func (c *Config) Apply(in cfn.Installed) {
 		j.SecurityGroups = []string{in.MirrorSecurityGroup}
 	}
 	c.share()
-}
-
-// ParseInstalled reads what the base stack put into a function's environment;
-// an empty text is an installation that knows nothing.
-func ParseInstalled(text string) (cfn.Installed, error) {
-	var in cfn.Installed
-	if text == "" {
-		return in, nil
-	}
-	if err := json.Unmarshal([]byte(text), &in); err != nil {
-		return in, fmt.Errorf("read %s: %w", cfn.InstalledVariable, err)
-	}
-	return in, nil
 }
 
 // Hosts returns, for each set, the set that it lives as: itself, or the first by

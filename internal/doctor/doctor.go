@@ -83,6 +83,7 @@ func New(c aws.Config, cfg *config.Config, i *install.Installer) *Doctor {
 func (d *Doctor) Look(ctx context.Context) ([]Finding, error) {
 	d.findings = nil
 	d.installation(ctx)
+	d.serviceLinkedRole(ctx)
 	for _, name := range slices.Sorted(maps.Keys(d.config.Sets)) {
 		d.set(ctx, name)
 		d.idle(ctx, name)

@@ -5,16 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
 
 	"drawbridge/cfn"
 	"drawbridge/endpoints"
+	"drawbridge/internal/awserr"
 	"drawbridge/internal/install"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
@@ -34,7 +37,57 @@ func (d *Doctor) installation(ctx context.Context) {
 		t.unread(err)
 	default:
 		t.ok("stack is %s, schema %d", s.Status, s.Schema)
+		d.timerRole(ctx)
 	}
+}
+
+// serviceLinkedRole looks for the role that ECS works with. An account that never used
+// ECS has none, and the first cluster or task is refused there.
+//
+// Source: aws-cloudformation/cloudformation-coverage-roadmap#818
+func (d *Doctor) serviceLinkedRole(ctx context.Context) {
+	t := d.topic("service-linked role", install.ECSRole, "ECS makes a task's network interface with it")
+	_, err := d.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(install.ECSRole)})
+	switch {
+	case awserr.Code(err) == "NoSuchEntity":
+		t.warn("drawbridge deploy makes it, or aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com", "not there: the account never used ECS")
+	case err != nil:
+		t.unread(err)
+	default:
+		t.ok("there")
+	}
+}
+
+// timerRole looks whether the role with which timers wake the reaper is as it was
+// deployed: without it the sweep alone is left to look in time.
+func (d *Doctor) timerRole(ctx context.Context) {
+	n := cfn.NamesOf(d.config.Name, d.place.Region)
+	t := d.topic("timers", n.TimerRole, "each set's timer wakes the reaper with this role at the end of its paid hour")
+	const remedy = "drawbridge deploy; if it finds nothing to change, delete the role and deploy again"
+	role, err := d.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(n.TimerRole)})
+	if awserr.Code(err) == "NoSuchEntity" {
+		t.fail(remedy, "the role is gone")
+		return
+	}
+	if err != nil {
+		t.unread(err)
+		return
+	}
+	trust, err := url.QueryUnescape(aws.ToString(role.Role.AssumeRolePolicyDocument))
+	if err != nil || !strings.Contains(trust, "scheduler.amazonaws.com") {
+		t.fail(remedy, "EventBridge Scheduler may not assume it")
+		return
+	}
+	attached, err := d.iam.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: aws.String(n.TimerRole)})
+	if err != nil {
+		t.unread(err)
+		return
+	}
+	if len(attached.AttachedPolicies) == 0 {
+		t.fail(remedy, "it has no policy, so it may not invoke the reaper")
+		return
+	}
+	t.ok("as it was deployed")
 }
 
 // set looks at the network of a set.

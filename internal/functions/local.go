@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 )
 
 // Local returns the paths of the bootstrap binaries for this machine, by name:
-// from the folder that DRAWBRIDGE_FUNCTIONS names, built anew from the source tree
-// if there is one, or from dist/ beside the program as make lambdas leaves them.
-// cleanup removes what was built.
+// from the folder that DRAWBRIDGE_FUNCTIONS names, built from the source tree if there
+// is one, from dist/ beside the program as make lambdas leaves them, or this program
+// itself, which is each of them under the function's name. cleanup removes what was
+// made.
 func Local(ctx context.Context) (paths map[string]string, cleanup func(), err error) {
 	none := func() {}
 	if dir := os.Getenv(FolderVariable); dir != "" {
@@ -40,7 +42,39 @@ func Local(ctx context.Context) (paths map[string]string, cleanup func(), err er
 			return paths, none, nil
 		}
 	}
-	return nil, none, &MissingError{}
+	return itself()
+}
+
+// itself returns links to this program under the functions' names.
+func itself() (paths map[string]string, cleanup func(), err error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, func() {}, fmt.Errorf("find this program: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "drawbridge-functions-")
+	if err != nil {
+		return nil, func() {}, err
+	}
+	cleanup = func() { _ = os.RemoveAll(dir) } // a temporary folder
+	paths = map[string]string{}
+	for _, name := range Names {
+		paths[name] = filepath.Join(dir, name)
+		if err := os.Symlink(exe, paths[name]); err != nil {
+			cleanup()
+			return nil, func() {}, err
+		}
+	}
+	return paths, cleanup, nil
+}
+
+// Called returns the function that this program was started as: the name of a function,
+// under a Lambda runtime; "" for the command line.
+func Called() string {
+	name := filepath.Base(os.Args[0])
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" || !slices.Contains(Names, name) {
+		return ""
+	}
+	return name
 }
 
 func in(dir string) (map[string]string, error) {

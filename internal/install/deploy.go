@@ -2,7 +2,6 @@ package install
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -259,6 +258,9 @@ func (i *Installer) Execute(ctx context.Context, p *Plan, tell func(Event)) erro
 	if err := i.safe(ctx, p); err != nil { // things may have changed since the plan was made
 		return errors.Join(err, i.Discard(context.WithoutCancel(ctx), p))
 	}
+	if err := i.serviceLinkedRole(ctx); err != nil {
+		return err
+	}
 	if err := i.bucket(ctx, p.Name); err != nil {
 		return err
 	}
@@ -439,10 +441,9 @@ func (s *Stack) check(owner string, plans bool) error {
 	case s.Schema < 1:
 		return &refusedError{fmt.Sprintf("stack %s names no schema in its tag %s", s.Name, cfn.SchemaTag), "it was changed by hand; set the tag to 1, the first schema, if its table was made by drawbridge"}
 	}
-	if text := s.Outputs["Installed"]; text != "" {
-		if err := json.Unmarshal([]byte(text), &s.Installed); err != nil {
-			return fmt.Errorf("read the output Installed of stack %s: %w", s.Name, err)
-		}
+	var err error
+	if s.Installed, err = cfn.InstalledOf(s.Outputs); err != nil {
+		return fmt.Errorf("stack %s: %w", s.Name, err)
 	}
 	return nil
 }

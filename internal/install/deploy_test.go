@@ -26,12 +26,23 @@ var standIns = map[string]functions.Code{"launcher": {Bootstrap: []byte("#!/bin/
 // bubble of virtual time.
 func inAccount(t *testing.T, text string, story func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config)) {
 	t.Helper()
+	inAccountOf(t, text, awssim.Options{Speed: 1}, story)
+}
+
+// inNewAccount is inAccount for an account that never used ECS.
+func inNewAccount(t *testing.T, text string, story func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config)) {
+	t.Helper()
+	inAccountOf(t, text, awssim.Options{Speed: 1, NewAccount: true}, story)
+}
+
+func inAccountOf(t *testing.T, text string, o awssim.Options, story func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c, err := config.Parse("drawbridge.yaml", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
-		sim := awssim.New(awssim.Options{Speed: 1})
+		sim := awssim.New(o)
 		defer sim.Close()
 		if _, err := sandbox.Account(sim, c); err != nil {
 			t.Fatal(err)
@@ -62,7 +73,7 @@ func put(t *testing.T, sim *awssim.Sim, template, schema string) {
 	if schema == "" {
 		delete(tags, cfn.SchemaTag)
 	}
-	parameters := map[string]string{cfn.ParameterCodeBucket: "b", cfn.ParameterLauncherCode: "l", cfn.ParameterReaperCode: "r"}
+	parameters := map[string]string{cfn.ParameterCodeBucket: awssim.NoBucket, cfn.ParameterLauncherCode: "l", cfn.ParameterReaperCode: "r"}
 	if err := sim.PutStack("drawbridge", []byte(template), parameters, tags); err != nil {
 		t.Fatal(err)
 	}

@@ -234,7 +234,7 @@ func end(ctx context.Context, a *app.App, r scheduler.Run, tell func(string)) er
 	}
 	if r.State == scheduler.Running { // remembered, so that it is asked for once
 		r.StopAsked, r.Reason = a.Clock.Now(), "stopped by "+destroyReason
-		if err := a.Store.Advance(ctx, []scheduler.Run{r}); err != nil && !errors.Is(err, scheduler.ErrConflict) {
+		if err := a.Store.Advance(ctx, []scheduler.Run{r}, scheduler.Running); err != nil && !errors.Is(err, scheduler.ErrConflict) {
 			return err
 		}
 	}
@@ -243,7 +243,7 @@ func end(ctx context.Context, a *app.App, r scheduler.Run, tell func(string)) er
 
 func giveUp(ctx context.Context, a *app.App, r scheduler.Run, reason string) error {
 	r.State, r.Outcome, r.FinishedAt, r.Reason = scheduler.Finished, scheduler.Lost, a.Clock.Now(), reason
-	if err := a.Store.Advance(ctx, []scheduler.Run{r}); err != nil && !errors.Is(err, scheduler.ErrConflict) {
+	if err := a.Store.Advance(ctx, []scheduler.Run{r}, scheduler.Waiting, scheduler.Starting, scheduler.Running); err != nil && !errors.Is(err, scheduler.ErrConflict) {
 		return err
 	}
 	return nil

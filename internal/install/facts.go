@@ -48,6 +48,10 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 	reader := vpc.New(i.Clients.EC2, i.Clients.Route53, i.Place.Region, i.Place.Account)
 	networks := map[scheduler.SetName]endpoints.VPC{}
 	tasks := ecstasks.New(i.Clients.ECS, c)
+	held, err := cfn.NewStacks(i.Clients.CloudFormation, c.Name, "").Endpoints(ctx, cfn.NamesOf(c.Name, i.Place.Region).Stack)
+	if err != nil {
+		problems = append(problems, awserr.Mark(err, "read what the base stack holds"))
+	}
 	_, priced := endpoints.KnownPrices().In(i.Place.Region)
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		if c.Sets[name].WaitCost > 0 && c.EndpointPrice == 0 && !priced {
@@ -67,7 +71,7 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 			continue
 		}
 		networks[name] = v
-		f := factsOf(v, c.Name, i.Place.Region)
+		f := factsOf(v, c.Name, i.Place.Region, held)
 		if f.CIDRs, err = i.blocks(ctx, v.ID); err != nil {
 			problems = append(problems, fmt.Errorf("set %s: %w", name, err))
 			continue
@@ -82,7 +86,6 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 	if err := i.roles(ctx, c, &s); err != nil {
 		problems = append(problems, err)
 	}
-	var err error
 	if s.S3PrefixList, err = i.prefixList(ctx); err != nil {
 		problems = append(problems, err)
 	}
@@ -92,15 +95,16 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 	return s, s.plan(c, networks)
 }
 
-// factsOf sums up a network for the base stack.
-func factsOf(v endpoints.VPC, owner, region string) SetFacts {
+// factsOf sums up a network for the base stack. held are the endpoints that it has
+// already, whether their tags have reached them or not.
+func factsOf(v endpoints.VPC, owner, region string, held []string) SetFacts {
 	f := SetFacts{VPC: v.ID, RouteTables: endpoints.RouteTables(v.Subnets)}
 	s3, err := endpoints.Lookup("s3")
 	if err != nil {
 		return f
 	}
 	for _, e := range v.Endpoints {
-		if e.Type == endpoints.Gateway && e.Service == s3.Name(region) && e.Tags[cfn.OwnerTag] != owner && e.State == "available" && endpoints.Covers(e.RouteTables, f.RouteTables) {
+		if e.Type == endpoints.Gateway && e.Service == s3.Name(region) && e.Tags[cfn.OwnerTag] != owner && !slices.Contains(held, e.ID) && e.State == "available" && endpoints.Covers(e.RouteTables, f.RouteTables) {
 			f.ForeignGateway = e.ID
 		}
 	}

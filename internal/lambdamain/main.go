@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -27,10 +26,10 @@ type Handle func(ctx context.Context, payload []byte, id string, until time.Time
 // reserve is the time that is kept for writing down what is under way.
 const reserve = 20 * time.Second
 
-// Run serves a Lambda until its environment ends. build is called once, when the
-// first event tells which account it is; until then only what needs no account is
-// built.
-func Run(build func(*app.App) Handle) {
+// Run serves a Lambda until its environment ends. build is called when the first event
+// tells which account it is, and again with the next event if it failed; until then only
+// what needs no account is built.
+func Run(build func(context.Context, *app.App) (Handle, error)) {
 	h := &handler{build: build, clock: clock.FromEnvironment()}
 	if err := h.prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, err) // shown in the function's log; each event fails with the same
@@ -40,12 +39,11 @@ func Run(build func(*app.App) Handle) {
 }
 
 type handler struct {
-	build   func(*app.App) Handle
+	build   func(context.Context, *app.App) (Handle, error)
 	clock   clock.Clock
 	log     *zap.Logger
 	clients app.Clients
-	broken  error
-	finish  sync.Once
+	broken  error // for good
 	ready   Handle
 }
 
@@ -87,9 +85,10 @@ func (h *handler) handle(ctx context.Context, payload json.RawMessage) (any, err
 	if lc == nil {
 		return nil, errors.New("no Lambda context")
 	}
-	h.finish.Do(func() { h.broken = h.complete(lc.InvokedFunctionArn) })
-	if h.broken != nil {
-		return nil, h.broken
+	if h.ready == nil { // an environment works on one event at a time
+		if err := h.complete(ctx, lc.InvokedFunctionArn); err != nil {
+			return nil, err
+		}
 	}
 	// The deadline is the machine's time; what is left of it counts on the clock.
 	until := h.clock.Now().Add(15*time.Minute - reserve)
@@ -107,7 +106,7 @@ func (h *handler) handle(ctx context.Context, payload json.RawMessage) (any, err
 	return out, err
 }
 
-func (h *handler) complete(functionARN string) error {
+func (h *handler) complete(ctx context.Context, functionARN string) error {
 	at, err := app.PlaceOf(functionARN)
 	if err != nil {
 		return err
@@ -116,6 +115,11 @@ func (h *handler) complete(functionARN string) error {
 	if err != nil {
 		return err
 	}
-	h.ready = h.build(app.New(c, at, h.clients, h.clock, h.log, app.NewMetrics(os.Stdout, c, h.clock)))
+	ready, err := h.build(ctx, app.New(c, at, h.clients, h.clock, h.log, app.NewMetrics(os.Stdout, c, h.clock)))
+	if err != nil {
+		h.log.Error("not ready", zap.Error(err))
+		return err
+	}
+	h.ready = ready
 	return nil
 }
