@@ -27,28 +27,18 @@ import (
 	"drawbridge/scheduler"
 )
 
-type calibrateCmd struct {
-	Read calibrateReadCmd `cmd:"" default:"withargs" help:"Say on which basis the bill counts hours, with the evidence."`
-	Run  calibrateRunCmd  `cmd:"" help:"Make an endpoint that lives over a full hour, for the bill to show."`
-}
+type calibrateCmd struct{ awsFlags }
 
 // Help is the longer text of --help; kong calls it.
 func (calibrateCmd) Help() string {
-	return "AWS does not document whether an endpoint's paid hours are clock hours or count from its creation. The bill shows it: read compares hourly data of Cost Explorer with when the sets' endpoints, and the experiment's, were there."
+	return "AWS does not document whether an endpoint's paid hours are clock hours or count from its creation. The bill shows it: this compares hourly data of Cost Explorer with when the sets' endpoints were there, and that of drawbridge selftest --parts billing. It needs hourly data in Cost Explorer, which an account turns on in its settings and which shows a day or two later, ce:GetCostAndUsage (a cent a request) and cloudformation:ListStacks."
 }
 
 // calibration is where the experiment is kept: no set can have this name.
 const calibration scheduler.SetName = "~calibration"
 
-type calibrateReadCmd struct{ awsFlags }
-
-// Help is the longer text of --help; kong calls it.
-func (calibrateReadCmd) Help() string {
-	return "Needs hourly data in Cost Explorer, which an account turns on in its settings and which shows a day or two later, ce:GetCostAndUsage (a cent a request) and cloudformation:ListStacks."
-}
-
 // Run reads the bill beside the ledger.
-func (c *calibrateReadCmd) Run(ctx context.Context, s streams) error {
+func (c *calibrateCmd) Run(ctx context.Context, s streams) error {
 	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err
@@ -106,7 +96,11 @@ const billedDays, unfilledHours = 13, 48
 
 // billed reads the endpoint-hours of all endpoints in the Region, by the hour.
 func (s *session) billed(ctx context.Context) ([]calibrate.Usage, error) {
-	api := costexplorer.NewFromConfig(s.aws, func(o *costexplorer.Options) { o.Region = "us-east-1" })
+	region, err := endpoints.BillingRegion(s.place.Region)
+	if err != nil {
+		return nil, err
+	}
+	api := costexplorer.NewFromConfig(s.aws, func(o *costexplorer.Options) { o.Region = region })
 	now := s.clock.Now().UTC().Truncate(time.Hour)
 	const layout = "2006-01-02T15:04:05Z"
 	only := func(key cetypes.Dimension, value string) cetypes.Expression {
@@ -178,32 +172,18 @@ func writeFinding(w io.Writer, style output.Style, f calibrate.Finding, configur
 	return style.Println(w, "The configuration says billing: %s. Change it to billing: %s and deploy.", configured, f.Basis)
 }
 
-type calibrateRunCmd struct {
-	connectFlags
-	changeFlags
-	Again bool `help:"Make the experiment again."`
-}
-
-// Help is the longer text of --help; kong calls it.
-func (calibrateRunCmd) Help() string {
-	return "It takes twenty minutes around a full hour, and costs two endpoint-hours at most. The same command again goes on where an interrupted one was."
-}
-
-// Run makes the experiment, or goes on with it.
-func (c *calibrateRunCmd) Run(ctx context.Context, s streams) error {
-	ss, a, err := openInstalled(ctx, s, c.open)
-	if err != nil {
-		return err
-	}
+// billingExperiment makes an endpoint that lives over a full hour, for the bill to
+// show, or goes on with one that was interrupted.
+func (ss *session) billingExperiment(ctx context.Context, a *app.App, f changeFlags, again bool) error {
 	var e calibrate.Experiment
 	known, err := a.Store.Note(ctx, calibration, &e)
 	if err != nil {
 		return err
 	}
-	if known && !e.Deleted.IsZero() && !e.Tells() && !c.Again {
+	if known && !e.Deleted.IsZero() && !e.Tells() && !again {
 		return &hinted{fmt.Errorf("endpoint %s was there from %s to %s: that is as many hours on both bases", e.Endpoint, e.Created.UTC().Format("2006-01-02 15:04"), e.Deleted.UTC().Format("15:04")), "make the experiment again by --again, without an interruption"}
 	}
-	if known && !e.Deleted.IsZero() && !c.Again {
+	if known && !e.Deleted.IsZero() && !again {
 		ss.say("Endpoint %s was there from %s to %s. The bill shows it a day or two later: drawbridge calibrate reads it. --again makes another.", e.Endpoint, e.Created.UTC().Format("2006-01-02 15:04"), e.Deleted.UTC().Format("15:04"))
 		return nil
 	}
@@ -213,18 +193,18 @@ func (c *calibrateRunCmd) Run(ctx context.Context, s streams) error {
 		}
 	}
 	if !known || !e.Deleted.IsZero() || e.Endpoint == "" {
-		if e, err = c.begin(ctx, ss, a); err != nil || c.DryRun {
+		if e, err = ss.beginExperiment(ctx, a, f); err != nil || f.DryRun {
 			return err
 		}
-	} else if c.DryRun {
+	} else if f.DryRun {
 		ss.say("Would delete endpoint %s at %s.", e.Endpoint, e.End().Format("15:04"))
 		return nil
 	}
 	return ss.endExperiment(ctx, a, e)
 }
 
-// begin waits for the minute and makes the endpoint.
-func (c *calibrateRunCmd) begin(ctx context.Context, ss *session, a *app.App) (calibrate.Experiment, error) {
+// beginExperiment waits for the minute and makes the endpoint.
+func (ss *session) beginExperiment(ctx context.Context, a *app.App, f changeFlags) (calibrate.Experiment, error) {
 	var e calibrate.Experiment
 	names := slices.Sorted(maps.Keys(a.Config.Sets))
 	set := a.Config.Sets[names[0]]
@@ -238,10 +218,10 @@ func (c *calibrateRunCmd) begin(ctx context.Context, ss *session, a *app.App) (c
 	ss.say("1. At %s UTC: create an interface endpoint for %s in %s, with private DNS off.", begin.Format("15:04"), e.Service, e.Subnet)
 	ss.say("2. At %s UTC: delete it. It costs one endpoint-hour, or two if hours are those of the clock.", end.Format("15:04"))
 	ss.say("3. A day or two later: drawbridge calibrate reads what was billed.")
-	if c.DryRun {
+	if f.DryRun {
 		return e, nil
 	}
-	if err := ss.confirm(ctx, c.changeFlags, "Make the experiment?"); err != nil {
+	if err := ss.confirm(ctx, f, "Make the experiment?"); err != nil {
 		return e, err
 	}
 	begin, _ = calibrate.Begin(ss.clock.Now()) // the answer may have taken its time
@@ -273,7 +253,7 @@ func (c *calibrateRunCmd) begin(ctx context.Context, ss *session, a *app.App) (c
 
 // endExperiment waits for the minute, deletes the endpoint and sees it go.
 func (s *session) endExperiment(ctx context.Context, a *app.App, e calibrate.Experiment) error {
-	left := &hinted{fmt.Errorf("endpoint %s is still there, and is billed by the hour", e.Endpoint), "drawbridge calibrate run deletes it at " + e.End().Format("15:04") + ", or at once when that is over"}
+	left := &hinted{fmt.Errorf("endpoint %s is still there, and is billed by the hour", e.Endpoint), "drawbridge selftest --parts billing deletes it at " + e.End().Format("15:04") + ", or at once when that is over"}
 	if wait := e.End().Sub(s.clock.Now()); wait > 0 {
 		s.say("Waiting until %s to delete it. If this is interrupted, the same command goes on.", e.End().Format("15:04"))
 		if err := s.clock.Sleep(ctx, wait); err != nil {

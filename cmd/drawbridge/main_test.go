@@ -60,7 +60,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DRAWBRIDGE", path)
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"account": accountCmd, "advance": advanceCmd, "fault": faultCmd, "left": leftCmd, "foreign-stack": foreignStackCmd, "session": sessionCmd},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"account": accountCmd, "advance": advanceCmd, "fault": faultCmd, "left": leftCmd, "down": downCmd, "foreign-stack": foreignStackCmd, "session": sessionCmd},
 	})
 }
 
@@ -145,6 +145,17 @@ func leftCmd(ts *testscript.TestScript, neg bool, _ []string) {
 	}
 	if (len(left) > 0) != neg {
 		ts.Fatalf("%d resources carry our tag: %s", len(left), strings.Join(left, ", "))
+	}
+}
+
+// downCmd fails if any interface endpoint is there.
+func downCmd(ts *testscript.TestScript, _ bool, _ []string) {
+	var l awssim.Ledger
+	ts.Check(json.Unmarshal(control(ts, "ledger", ""), &l))
+	for _, e := range l.Endpoints {
+		if e.Type == "interface" && e.Deleted == nil {
+			ts.Fatalf("endpoint %s of %s is there", e.ID, e.Service)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codecommit"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"drawbridge/internal/awssim"
@@ -54,6 +55,10 @@ type site struct {
 }
 
 const hookSecret, gitPassword = "hook-secret-1", "git-password-1"
+
+// customerKey is a customer-managed key of KMS, which secrets, bundles and archives are
+// under.
+const customerKey = "arn:aws:kms:us-east-1:123456789012:key/0d0a0d0a-1111-4222-a333-444455556666"
 
 // secretARN returns the ARN that the sandbox gives a secret.
 func secretARN(t *testing.T, name string) string {
@@ -130,7 +135,7 @@ mirror:
 	s.secrets, s.cc = secretsmanager.NewFromConfig(conf), codecommit.NewFromConfig(conf)
 	s.objects = s3.NewFromConfig(conf, func(o *s3.Options) { o.UsePathStyle = true })
 	for name, value := range map[string]string{"git": fmt.Sprintf(`{"username":"reader","token":%q}`, gitPassword), "hook": hookSecret} {
-		if _, err := s.secrets.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value}); err != nil {
+		if _, err := s.secrets.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &value, KmsKeyId: aws.String(customerKey)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -284,6 +289,12 @@ func TestEndToEndMirrorOfABundle(t *testing.T) {
 	if _, err := s.objects.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String("kept")}); err != nil {
 		t.Fatal(err)
 	}
+	under := &s3types.ServerSideEncryptionConfiguration{Rules: []s3types.ServerSideEncryptionRule{{ApplyServerSideEncryptionByDefault: &s3types.ServerSideEncryptionByDefault{
+		SSEAlgorithm: s3types.ServerSideEncryptionAwsKms, KMSMasterKeyID: aws.String(customerKey),
+	}}}}
+	if _, err := s.objects.PutBucketEncryption(t.Context(), &s3.PutBucketEncryptionInput{Bucket: aws.String("kept"), ServerSideEncryptionConfiguration: under}); err != nil {
+		t.Fatal(err)
+	}
 	work := filepath.Join(s.folder, "work")
 	for _, message := range []string{"one", "two"} {
 		runGit(t, work, "commit", "-q", "--allow-empty", "-m", message)
@@ -293,7 +304,7 @@ func TestEndToEndMirrorOfABundle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: aws.String("inbox/x.bundle"), Body: bytes.NewReader(b)}); err != nil {
+		if _, err := s.objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: aws.String("inbox/x.bundle"), Body: bytes.NewReader(b), ServerSideEncryption: s3types.ServerSideEncryptionAwsKms, SSEKMSKeyId: aws.String(customerKey)}); err != nil {
 			t.Fatal(err)
 		}
 		s.advance(10)

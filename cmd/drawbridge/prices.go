@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,12 +154,16 @@ func (c *pricesRefreshCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		before = endpoints.KnownPrices() // the kept file is written anew
 	}
-	c.Region = cmp.Or(c.Region, prices.Region)
+	c.Region = cmp.Or(c.Region, os.Getenv("AWS_REGION"), prices.Region)
+	from, err := endpoints.BillingRegion(c.Region)
+	if err != nil {
+		return err
+	}
 	session, err := c.open(ctx, s)
 	if err != nil {
 		return err
 	}
-	read, err := prices.Read(ctx, pricing.NewFromConfig(session.aws, func(o *pricing.Options) { o.Region = prices.Region }), c.Regions)
+	read, err := prices.Read(ctx, pricing.NewFromConfig(session.aws, func(o *pricing.Options) { o.Region = from }), c.Regions)
 	if err != nil {
 		return err
 	}

@@ -25,11 +25,12 @@ const (
 
 // cli is the command line: one field a verb.
 type cli struct {
-	Init    initCmd    `cmd:"" group:"install" help:"Write a configuration from a VPC, its subnets and task definitions."`
-	Doctor  doctorCmd  `cmd:"" group:"install" help:"Look at everything that an installation and its jobs need."`
-	Plan    planCmd    `cmd:"" group:"install" help:"Show what deploy would change, and what the endpoints cost."`
-	Deploy  deployCmd  `cmd:"" group:"install" help:"Install, or bring an installation up to date."`
-	Destroy destroyCmd `cmd:"" group:"install" help:"Remove an installation."`
+	Init     initCmd     `cmd:"" group:"install" help:"Write a configuration from a VPC, its subnets and task definitions."`
+	Doctor   doctorCmd   `cmd:"" group:"install" help:"Look at everything that an installation and its jobs need."`
+	Selftest selftestCmd `cmd:"" group:"install" help:"Find out, for a few cents, whether AWS does what Drawbridge expects of it."`
+	Plan     planCmd     `cmd:"" group:"install" help:"Show what deploy would change, and what the endpoints cost."`
+	Deploy   deployCmd   `cmd:"" group:"install" help:"Install, or bring an installation up to date."`
+	Destroy  destroyCmd  `cmd:"" group:"install" help:"Remove an installation."`
 
 	Run     runCmd     `cmd:"" group:"operate" help:"Run a job."`
 	Status  statusCmd  `cmd:"" group:"operate" help:"Show how the sets stand."`

@@ -30,6 +30,10 @@ type sandboxCmd struct {
 	Image  []string      `help:"Local command that runs in place of a container image. May be given several times." placeholder:"REF=COMMAND" sep:"none"`
 	Region string        `help:"Region." default:"us-east-1"`
 
+	NewAccount bool `help:"An account that never used ECS: its service-linked role is not there yet."`
+
+	AccessKey []string `help:"Access key that the account knows; any other is refused. Without one, any key serves. May be given several times." placeholder:"ID" sep:"none"`
+
 	Start   time.Time `help:"First instant of the clock, as 2026-05-14T09:00:00Z. Default: now." placeholder:"TIME"`
 	Install bool      `help:"Install Drawbridge beside what the configuration names. Without it the account is ready for drawbridge deploy." default:"true" negatable:""`
 
@@ -91,7 +95,7 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c *sandboxCmd) options() (awssim.Options, error) {
-	o := awssim.Options{Speed: c.Speed, Start: c.Start, Raise: c.Raise, Lower: c.Lower, Seed: c.Seed, Region: c.Region, Images: map[string]string{}}
+	o := awssim.Options{Speed: c.Speed, Start: c.Start, Raise: c.Raise, Lower: c.Lower, Seed: c.Seed, Region: c.Region, NewAccount: c.NewAccount, AccessKeys: c.AccessKey, Images: map[string]string{}}
 	if c.Speed < 0 {
 		return o, errors.New("--speed cannot be negative")
 	}

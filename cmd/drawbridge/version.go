@@ -10,6 +10,12 @@ type versionCmd struct{}
 // Run prints the module's version and the commit it was built from, as far as
 // the build recorded them.
 func (versionCmd) Run(s streams) error {
+	_, err := fmt.Fprintf(s.out, "drawbridge %s\n", version())
+	return err
+}
+
+// version returns the module's version and the commit it was built from.
+func version() string {
 	version, revision := "devel", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		if v := info.Main.Version; v != "" && v != "(devel)" {
@@ -21,6 +27,5 @@ func (versionCmd) Run(s streams) error {
 			}
 		}
 	}
-	_, err := fmt.Fprintf(s.out, "drawbridge %s%s\n", version, revision)
-	return err
+	return version + revision
 }

@@ -32,7 +32,7 @@ func (c Clock) Sleep(ctx context.Context, d time.Duration) error { return c.Sim.
 func AWSConfig(sim *awssim.Sim, endpoint string, transport http.RoundTripper) aws.Config {
 	return aws.Config{
 		Region: sim.Region(), BaseEndpoint: aws.String(endpoint), HTTPClient: &http.Client{Transport: awssim.Tag(transport)},
-		Credentials: credentials.NewStaticCredentialsProvider("AKIASANDBOX", "sandbox", ""),
+		Credentials: credentials.NewStaticCredentialsProvider(awssim.InProcessKey, "sandbox", ""),
 	}
 }
 

@@ -54,14 +54,14 @@ func Install(sim *awssim.Sim, c *config.Config, f Functions) error {
 	if f.WebhookBootstrap != "" {
 		sim.StandIn(n.Webhook, awssim.Local{Bootstrap: f.WebhookBootstrap, Environment: environment})
 	}
-	parameters := map[string]string{cfn.ParameterCodeBucket: "none", cfn.ParameterLauncherCode: "none", cfn.ParameterReaperCode: "none", cfn.ParameterBoundary: c.PermissionsBoundary, cfn.ParameterAlarmTopic: c.AlarmTopic}
+	parameters := map[string]string{cfn.ParameterCodeBucket: awssim.NoBucket, cfn.ParameterLauncherCode: "none", cfn.ParameterReaperCode: "none", cfn.ParameterBoundary: c.PermissionsBoundary, cfn.ParameterAlarmTopic: c.AlarmTopic}
 	if base.Mirror != nil && base.Mirror.Receives {
 		parameters[cfn.ParameterWebhookCode] = "none"
 	}
 	if err := sim.PutStack(n.Stack, template, parameters, install.Tags(c.Name)); err != nil {
 		return err
 	}
-	in, err := config.ParseInstalled(sim.FunctionEnvironment(n.Launcher, cfn.InstalledVariable))
+	in, err := cfn.InstalledOf(sim.StackOutputs(n.Stack))
 	if err != nil {
 		return err
 	}

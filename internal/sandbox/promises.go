@@ -17,6 +17,8 @@ type Period struct {
 	Deleting  time.Time `json:"deleting"`
 	Deleted   time.Time `json:"deleted"`
 	PaidHours int       `json:"paid_hours"`
+	// Failed says that not all of them came up.
+	Failed bool `json:"failed,omitempty"`
 }
 
 // Promise is one promise with the evidence of the day.
@@ -47,6 +49,7 @@ func Periods(basis scheduler.Basis, l awssim.Ledger) ([]Period, int) {
 		if at := unix(e.Created); at.Before(p.Created) {
 			p.Created = at
 		}
+		p.Failed = p.Failed || e.Available == nil
 		p.Available, p.Deleting, p.Deleted = latest(p.Available, unix(e.Available)), unix(e.Deleting), latest(p.Deleted, unix(e.Deleted))
 	}
 	sort.Slice(order, func(i, j int) bool { return byStack[order[i]].Created.Before(byStack[order[j]].Created) })
@@ -187,6 +190,9 @@ func neverDearer(basis scheduler.Basis, l awssim.Ledger) Promise {
 	hours, again := 0, 0
 	for i, p := range ps {
 		hours += p.PaidHours
+		if i > 0 && ps[i-1].Failed {
+			continue // a failure forces another creation
+		}
 		if i > 0 && ps[i-1].Created.Add(time.Duration(ps[i-1].PaidHours)*time.Hour).After(p.Created) && basis == scheduler.Creation {
 			again++
 		}

@@ -77,8 +77,8 @@ func TestDirectCallSaysRunPhaseAndExpectedStart(t *testing.T) {
 				calls += n - before[name]
 			}
 		}
-		if calls != 3 { // admission, RunTask, and the record after it
-			t.Errorf("a warm run took %d calls, want 3: %v, then %v", calls, before, after)
+		if calls != 4 { // the record, the set, RunTask, and the record after it
+			t.Errorf("a warm run took %d calls, want 4: %v, then %v", calls, before, after)
 		}
 		answer, _ = w.call(event("b"))
 		if answer["state"] != "running" {
@@ -132,6 +132,7 @@ func TestRunRecordHoldsExitCodeAndLogStream(t *testing.T) {
 
 func TestBadEventsAreDeadLettersWithReasons(t *testing.T) {
 	big := `{"job":"hello","id":"big","overrides":{"containerOverrides":[{"name":"hello","environment":[{"name":"X","value":"` + strings.Repeat("x", 256<<10) + `"}]}]}}`
+	large := strings.ReplaceAll(big, strings.Repeat("x", 256<<10), strings.Repeat("x", 9<<10))
 	for _, tt := range []struct{ name, body, reason string }{
 		{"unknown job", `{"job":"nope","id":"1"}`, `there is no job`},
 		{"not JSON", `hello`, "not a JSON object"},
@@ -139,7 +140,8 @@ func TestBadEventsAreDeadLettersWithReasons(t *testing.T) {
 		{"blank", ` `, "empty"},
 		{"no job", `{}`, "names no job"},
 		{"unknown member", `{"job":"hello","id":"1","whatever":1}`, "unknown field"},
-		{"256 KB", big, "at most 8192"},
+		{"more than 256 KB", big, "at most 262144 are taken"},
+		{"more overrides than ECS takes", large, "takes at most 8192"},
 		{"override that is not allowed", `{"job":"hello","id":"1","overrides":{"containerOverrides":[{"name":"hello","command":["sh"]}]}}`, "does not allow an event to override command"},
 		{"id with blanks", `{"job":"hello","id":"a b"}`, "not printable"},
 		{"event that no job wants", `{"source":"x","detail-type":"y","id":"1"}`, "no job's pattern matches"},
@@ -258,7 +260,7 @@ func TestPromise3AStartThatWasNeverRecordedIsFound(t *testing.T) {
 		w.send(event("long", "SANDBOX_RUN_FOR=170m"))
 		time.Sleep(62 * time.Minute) // the timer's next look is most of an hour away
 		w.fault("lost-events", "1", 0)
-		w.fault("kill-after", "launcher:2", 0) // after RunTask
+		w.fault("kill-after", "launcher:3", 0) // after RunTask
 		if _, failure := w.call(event("x")); failure == "" {
 			t.Error("the launcher was not killed")
 		}

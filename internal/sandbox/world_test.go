@@ -14,6 +14,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.uber.org/zap"
 
@@ -129,6 +130,14 @@ func (w *world) sendUntilAccepted(body string) {
 func (w *world) fault(name, value string, lasts time.Duration) {
 	w.t.Helper()
 	if err := w.sim.SetFault(name, value, lasts.Seconds()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// invoke hands the launcher an event without waiting for it.
+func (w *world) invoke(payload string) {
+	w.t.Helper()
+	if _, err := w.lambda.Invoke(context.Background(), &lambda.InvokeInput{FunctionName: aws.String("drawbridge-launcher"), InvocationType: lambdatypes.InvocationTypeEvent, Payload: []byte(payload)}); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -1,0 +1,196 @@
+// Package selftest finds out on a real account what no simulation can know: whether
+// AWS lets the installation do what it has to, how long that takes, and in what its
+// answers differ from those of the simulated AWS.
+//
+// The same experiments run twice, against the account and against a simulation that
+// is made for the purpose, and what was seen is compared.
+package selftest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Report is what a selftest found. It holds no values of the account but names, ARNs
+// and times: it can be sent to whoever maintains the simulation.
+type Report struct {
+	Version string    `json:"version"`
+	Account string    `json:"account"`
+	Region  string    `json:"region"`
+	Began   time.Time `json:"began"`
+	Ended   time.Time `json:"ended"`
+	// EndpointHours is how many hours of endpoints were begun, USD what they cost where
+	// the price is known, else 0.
+	EndpointHours int     `json:"endpointHours"`
+	USD           float64 `json:"usd"`
+	// Outcome is empty if all experiments came to their end, else why not.
+	Outcome string `json:"outcome,omitempty"`
+	// Left is what could not be cleaned up; empty if nothing is left.
+	Left        []string     `json:"left,omitempty"`
+	Refused     []Refusal    `json:"refused"`
+	Times       []Time       `json:"times"`
+	Questions   []Question   `json:"questions"`
+	Differences []Difference `json:"differences"`
+	// Seen is what happened in the account, Expected the same in the simulation.
+	Seen     Evidence `json:"seen"`
+	Expected Evidence `json:"expected"`
+}
+
+// Refusal is what AWS refused.
+type Refusal struct {
+	// Action is what somebody lacks the right to, Who a role or a user; both are empty
+	// for a refusal of another kind.
+	Action string `json:"action,omitempty"`
+	Who    string `json:"who,omitempty"`
+	// Text is AWS's own, Remedy what to do: for an action the statement to add.
+	Text   string `json:"text"`
+	Remedy string `json:"remedy"`
+}
+
+// Time is how long something took; Expected is the simulation's, as it is set.
+type Time struct {
+	What     string  `json:"what"`
+	Seconds  float64 `json:"seconds"`
+	Expected float64 `json:"expectedSeconds"`
+}
+
+// Question is one that only an account can answer.
+type Question struct {
+	Text string `json:"question"`
+	// Answer is empty if the selftest cannot tell, and How says what would.
+	Answer string `json:"answer,omitempty"`
+	How    string `json:"how,omitempty"`
+}
+
+// Difference is something in which the account did otherwise than the simulation.
+type Difference struct {
+	Kind     string `json:"kind"` // order, shape, error
+	Where    string `json:"where"`
+	Seen     string `json:"seen"`
+	Expected string `json:"expected"`
+}
+
+// Evidence is what was seen in one place.
+type Evidence struct {
+	Moments []Moment `json:"moments"`
+	// Shapes are the members that answers held, by operation; Errors the codes that
+	// calls failed with, by operation.
+	Shapes map[string][]string `json:"shapes"`
+	Errors map[string][]string `json:"errors"`
+}
+
+// Moment is when something was seen first.
+type Moment struct {
+	At time.Time `json:"at"`
+	// What is an experiment, a thing and its state: "standard: stack CREATE_COMPLETE".
+	What string `json:"what"`
+}
+
+// note takes down a moment unless it was seen before.
+func (e *Evidence) note(at time.Time, format string, args ...any) {
+	what := fmt.Sprintf(format, args...)
+	if !slices.ContainsFunc(e.Moments, func(m Moment) bool { return m.What == what }) {
+		e.Moments = append(e.Moments, Moment{at, what})
+	}
+}
+
+// at returns when something was seen first, and false if it never was.
+func (e *Evidence) at(what string) (time.Time, bool) {
+	i := slices.IndexFunc(e.Moments, func(m Moment) bool { return m.What == what })
+	if i < 0 {
+		return time.Time{}, false
+	}
+	return e.Moments[i].At, true
+}
+
+// spans are the times that a report tells: from one moment to another.
+var spans = []struct{ what, from, to string }{
+	{"standard: creation until the stack is complete", "standard: asked for", "standard: stack CREATE_COMPLETE"},
+	{"standard: creation until the endpoint is available", "standard: asked for", "standard: endpoint available"},
+	{"standard: deletion until the stack is gone", "standard: deletion asked for", "standard: stack DELETE_COMPLETE"},
+	{"standard: deletion until the endpoint is gone", "standard: deletion asked for", "standard: endpoint gone"},
+	{"express: creation until the stack is complete", "express: asked for", "express: stack CREATE_COMPLETE"},
+	{"express: creation until the endpoint is available", "express: asked for", "express: endpoint available"},
+	{"express: deletion until the stack is gone", "express: deletion asked for", "express: stack DELETE_COMPLETE"},
+	{"express: deletion until the endpoint is gone", "express: deletion asked for", "express: endpoint gone"},
+	{"run: event until the stack is asked for", "run: asked for", "run: set creating"},
+	{"run: creation until every endpoint is available", "run: set creating", "run: every endpoint available"},
+	{"run: endpoints available until the task is asked for", "run: every endpoint available", "run: task asked for"},
+	{"run: task until its image is pulled", "run: task asked for", "run: task pull begins"},
+	{"run: image pull", "run: task pull begins", "run: task pull ends"},
+	{"run: container", "run: task started", "run: task stopped"},
+	{"run: deletion until the set is absent", "run: set deleting", "run: set absent"},
+}
+
+// times works out how long things took, beside the simulation's times.
+func times(seen, expected Evidence) []Time {
+	length := func(e Evidence, from, to string) (float64, bool) {
+		a, ok := e.at(from)
+		b, also := e.at(to)
+		return b.Sub(a).Seconds(), ok && also
+	}
+	out := []Time{}
+	for _, s := range spans {
+		took, ok := length(seen, s.from, s.to)
+		if !ok {
+			continue
+		}
+		would, _ := length(expected, s.from, s.to)
+		out = append(out, Time{s.what, took, would})
+	}
+	return out
+}
+
+// differences compares two pieces of evidence: what came in which order, which members
+// answers held, and which errors came. What only one of two answers may or may not hold
+// is no difference: empty members are left out by AWS as it likes.
+func differences(seen, expected Evidence) []Difference {
+	out := []Difference{}
+	order := func(e Evidence, kind string) []string {
+		var list []string
+		for _, m := range e.Moments {
+			if strings.HasPrefix(m.What, kind+": ") {
+				list = append(list, strings.TrimPrefix(m.What, kind+": "))
+			}
+		}
+		return list
+	}
+	for _, kind := range []string{"standard", "express", "run"} {
+		a, b := order(seen, kind), order(expected, kind)
+		if !slices.Equal(a, b) {
+			out = append(out, Difference{"order", kind, strings.Join(a, " > "), strings.Join(b, " > ")})
+		}
+	}
+	for _, op := range operations(seen.Shapes, expected.Shapes) {
+		more := without(seen.Shapes[op], expected.Shapes[op])
+		if _, both := expected.Shapes[op]; both && len(more) > 0 && len(seen.Shapes[op]) > 0 {
+			out = append(out, Difference{"shape", op, "also " + strings.Join(more, ", "), ""})
+		}
+		if fewer := without(expected.Shapes[op], seen.Shapes[op]); len(fewer) > 0 && len(seen.Shapes[op]) > 0 {
+			out = append(out, Difference{"shape", op, "", "also " + strings.Join(fewer, ", ")})
+		}
+	}
+	for _, op := range operations(seen.Errors, expected.Errors) {
+		if !slices.Equal(seen.Errors[op], expected.Errors[op]) {
+			out = append(out, Difference{"error", op, strings.Join(seen.Errors[op], ", "), strings.Join(expected.Errors[op], ", ")})
+		}
+	}
+	return out
+}
+
+func operations(a, b map[string][]string) []string {
+	var out []string
+	for _, m := range []map[string][]string{a, b} {
+		for op := range m {
+			out = append(out, op)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func without(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(x string) bool { return slices.Contains(b, x) })
+}

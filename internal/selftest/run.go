@@ -1,0 +1,451 @@
+package selftest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cfntypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+
+	"drawbridge/cfn"
+	"drawbridge/endpoints"
+	"drawbridge/internal/app"
+	"drawbridge/internal/awserr"
+	"drawbridge/scheduler"
+)
+
+// The parts of a selftest: an endpoint by each mode of CloudFormation, and a run of a
+// job by the installation's own functions.
+const (
+	Modes = "modes"
+	Run   = "run"
+)
+
+// Test is a selftest in one place: an account, or a simulation.
+type Test struct {
+	App      *app.App
+	AWS      aws.Config
+	Recorder *Recorder
+	Job      scheduler.JobName
+	Parts    []string
+	// Until is when what is not over by then is given up.
+	Until time.Time
+	// Tell is told what is going on.
+	Tell func(string)
+
+	evidence Evidence
+	texts    []string // that AWS refused something with
+	began    time.Time
+	own      []string // endpoints that were begun
+	perHour  int
+}
+
+// every is how often is looked at what is expected.
+const every = 2 * time.Second
+
+// errLate ends an experiment whose time is over.
+var errLate = errors.New("the time of the selftest is over")
+
+// Do makes the experiments and cleans up, whatever came of them. It returns what was
+// seen, and why it is not whole.
+func (t *Test) Do(ctx context.Context) (evidence Evidence, refused []Refusal, left []string, err error) {
+	t.began = t.App.Clock.Now()
+	set := t.App.Config.Jobs[t.Job].Set
+	if slices.Contains(t.Parts, Modes) {
+		for _, mode := range []cfntypes.DeploymentConfigMode{cfntypes.DeploymentConfigModeStandard, cfntypes.DeploymentConfigModeExpress} {
+			if err == nil {
+				err = t.mode(ctx, set, mode)
+			}
+		}
+	}
+	if err == nil && slices.Contains(t.Parts, Run) {
+		err = t.run(ctx, set)
+	}
+	// What is up is billed: it goes even if nobody waits for the rest any more.
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTakes)
+	defer cancel()
+	left = t.cleanUp(clean, set)
+	t.readLogs(clean)
+	t.evidence.Shapes, t.evidence.Errors = t.Recorder.evidence()
+	return t.evidence, refusals(append(t.texts, t.Recorder.refusals()...)), left, err
+}
+
+// EndpointHours is how many endpoint-hours the experiments have begun.
+func (t *Test) EndpointHours() int { return len(t.own) + t.perHour }
+
+// cleanUpTakes bounds the clean-up, in real time.
+const cleanUpTakes = 40 * time.Minute
+
+// until looks again and again until seen says that it is enough.
+func (t *Test) until(ctx context.Context, what string, seen func() (bool, error)) error {
+	for {
+		done, err := seen()
+		switch {
+		case done || err != nil && !awserr.Temporary(err) && !errors.Is(err, scheduler.ErrTemporary):
+			return err
+		case !t.App.Clock.Now().Before(t.Until):
+			return fmt.Errorf("%s: %w", what, errLate)
+		}
+		if err := t.App.Clock.Sleep(ctx, every); err != nil {
+			return err
+		}
+	}
+}
+
+// modeSet is the set that the stacks of the experiments with modes belong to; no
+// configured set has the name.
+func modeSet(mode cfntypes.DeploymentConfigMode) string {
+	return "selftest-" + strings.ToLower(string(mode))
+}
+
+// mode creates and deletes a stack of one endpoint, by one mode of CloudFormation.
+func (t *Test) mode(ctx context.Context, set scheduler.SetName, mode cfntypes.DeploymentConfigMode) error {
+	a, kind := t.App, strings.ToLower(string(mode))
+	t.Tell("One endpoint by CloudFormation's mode " + kind + ".")
+	template, err := t.template(ctx, set, modeSet(mode))
+	if err != nil {
+		return err
+	}
+	name := a.Stacks.Name(modeSet(mode))
+	tags := []cfntypes.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(a.Config.Name)}, {Key: aws.String(cfn.SetTag), Value: aws.String(modeSet(mode))}, {Key: aws.String(cfn.GenerationTag), Value: aws.String("1")}}
+	api := cloudformation.NewFromConfig(t.AWS)
+	t.evidence.note(a.Clock.Now(), "%s: asked for", kind)
+	created, err := api.CreateStack(ctx, &cloudformation.CreateStackInput{
+		StackName: &name, TemplateBody: aws.String(string(template)), RoleARN: aws.String(a.Place.ARN("iam", "role/"+a.Names.StackRole)), Tags: tags,
+		DeploymentConfig: &cfntypes.DeploymentConfig{Mode: mode},
+	})
+	if err != nil {
+		return awserr.Mark(err, "create stack %s", name)
+	}
+	id := aws.ToString(created.StackId)
+	err = t.until(ctx, "endpoint of stack "+name, func() (bool, error) {
+		status, err := t.watch(ctx, api, kind, id)
+		_, available := t.evidence.at(kind + ": endpoint available")
+		if strings.Contains(status, "ROLLBACK") || strings.Contains(status, "FAILED") {
+			return true, fmt.Errorf("stack %s is %s", name, status)
+		}
+		return available && status == "CREATE_COMPLETE", err
+	})
+	if err != nil {
+		return err
+	}
+	return t.lower(ctx, api, kind, id, mode)
+}
+
+// lower deletes a stack of one endpoint and sees both go.
+func (t *Test) lower(ctx context.Context, api *cloudformation.Client, kind, id string, mode cfntypes.DeploymentConfigMode) error {
+	t.evidence.note(t.App.Clock.Now(), "%s: deletion asked for", kind)
+	if _, err := api.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &id, DeploymentConfig: &cfntypes.DeploymentConfig{Mode: mode}}); err != nil {
+		return awserr.Mark(err, "delete stack %s", id)
+	}
+	return t.until(ctx, "deletion of stack "+id, func() (bool, error) {
+		status, err := t.watch(ctx, api, kind, id)
+		_, gone := t.evidence.at(kind + ": endpoint gone")
+		return gone && status == "DELETE_COMPLETE", err
+	})
+}
+
+// template is that of a stack with one endpoint of the set: its first interface
+// service, in one subnet.
+func (t *Test) template(_ context.Context, set scheduler.SetName, name string) ([]byte, error) {
+	a := t.App
+	c := a.Config.Sets[set]
+	services, err := endpoints.Resolve(c.Services)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(services, func(s endpoints.Service) bool { return s.Type == endpoints.Interface })
+	if i < 0 {
+		return nil, fmt.Errorf("set %s has no interface endpoint to try", set)
+	}
+	return cfn.Template(cfn.Spec{Owner: a.Config.Name, Set: name, Region: a.Place.Region, VPC: c.VPC(), Services: services[i : i+1], Subnets: c.Subnets[:1], SecurityGroups: c.EndpointSecurityGroups})
+}
+
+// watch takes down the states of a stack and of its endpoint, and returns the stack's
+// status.
+func (t *Test) watch(ctx context.Context, api *cloudformation.Client, kind, id string) (string, error) {
+	out, err := api.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &id})
+	if err != nil || len(out.Stacks) == 0 {
+		return "", awserr.Mark(err, "describe stack %s", id)
+	}
+	now, status := t.App.Clock.Now(), string(out.Stacks[0].StackStatus)
+	t.evidence.note(now, "%s: stack %s", kind, status)
+	if d := out.Stacks[0].DetailedStatus; d != "" {
+		t.evidence.note(now, "%s: stack detailed %s", kind, d)
+	}
+	if strings.Contains(status, "ROLLBACK") || strings.Contains(status, "FAILED") {
+		t.readEvents(ctx, api, id)
+	}
+	held, err := api.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: &id})
+	if err != nil {
+		return status, awserr.Mark(err, "describe the resources of stack %s", id)
+	}
+	for _, r := range held.StackResources {
+		physical := aws.ToString(r.PhysicalResourceId)
+		if aws.ToString(r.ResourceType) != "AWS::EC2::VPCEndpoint" || !strings.HasPrefix(physical, "vpce-") {
+			continue
+		}
+		if !slices.Contains(t.own, physical) {
+			t.own = append(t.own, physical)
+		}
+		if err := t.watchEndpoint(ctx, kind, physical); err != nil {
+			return status, err
+		}
+	}
+	return status, nil
+}
+
+// watchEndpoint takes down the state of an endpoint and which tags have reached it.
+func (t *Test) watchEndpoint(ctx context.Context, kind, id string) error {
+	out, err := ec2.NewFromConfig(t.AWS).DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{{Name: aws.String("vpc-endpoint-id"), Values: []string{id}}}})
+	if err != nil {
+		return awserr.Mark(err, "describe endpoint %s", id)
+	}
+	now := t.App.Clock.Now()
+	if len(out.VpcEndpoints) == 0 {
+		t.evidence.note(now, "%s: endpoint gone", kind)
+		return nil
+	}
+	e := out.VpcEndpoints[0]
+	state := strings.ToLower(string(e.State))
+	if state == "deleted" {
+		state = "gone"
+	}
+	t.evidence.note(now, "%s: endpoint %s", kind, state)
+	for _, tag := range e.Tags {
+		switch aws.ToString(tag.Key) {
+		case cfn.OwnerTag:
+			t.evidence.note(now, "%s: endpoint has its own tags", kind)
+		case cfn.GenerationTag:
+			t.evidence.note(now, "%s: endpoint has the stack's tags", kind)
+		}
+	}
+	return nil
+}
+
+// readEvents takes in why resources of a stack failed.
+func (t *Test) readEvents(ctx context.Context, api *cloudformation.Client, id string) {
+	out, err := api.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &id})
+	if err != nil {
+		return // the error itself is recorded
+	}
+	for _, e := range out.StackEvents {
+		if strings.Contains(string(e.ResourceStatus), "FAILED") {
+			t.texts = append(t.texts, aws.ToString(e.ResourceStatusReason))
+		}
+	}
+}
+
+// run has the installation's own functions raise the set for a run, and lower it.
+func (t *Test) run(ctx context.Context, set scheduler.SetName) error {
+	a := t.App
+	event := "selftest-" + t.began.UTC().Format("20060102T150405Z")
+	id, err := scheduler.NewRunID(t.Job, event)
+	if err != nil {
+		return err
+	}
+	payload, err := json.Marshal(map[string]string{"job": string(t.Job), "id": event})
+	if err != nil {
+		return err
+	}
+	t.Tell(fmt.Sprintf("One run of job %s by the installation: %s.", t.Job, id))
+	t.evidence.note(a.Clock.Now(), "run: asked for")
+	out, err := lambda.NewFromConfig(t.AWS).Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(a.Names.Launcher), Payload: payload})
+	if err != nil {
+		return awserr.Mark(err, "call %s", a.Names.Launcher)
+	}
+	if out.FunctionError != nil {
+		t.texts = append(t.texts, string(out.Payload))
+		return fmt.Errorf("%s: %s", a.Names.Launcher, out.Payload)
+	}
+	var last scheduler.Run
+	err = t.until(ctx, "run "+string(id), func() (bool, error) {
+		var err error
+		if last, err = t.follow(ctx, set, id); err != nil {
+			return false, err
+		}
+		return last.State == scheduler.Finished, nil
+	})
+	if err != nil {
+		return err
+	}
+	t.texts = append(t.texts, last.Reason, last.Diagnosis)
+	if last.Outcome != scheduler.Succeeded {
+		return fmt.Errorf("run %s %s: %s", id, last.Outcome, last.Reason)
+	}
+	return nil
+}
+
+// follow takes down how the set, its endpoints, the run and its task stand.
+func (t *Test) follow(ctx context.Context, set scheduler.SetName, id scheduler.RunID) (scheduler.Run, error) {
+	a := t.App
+	s, err := a.Store.LoadSet(ctx, set)
+	if err != nil {
+		return scheduler.Run{}, err
+	}
+	now := a.Clock.Now()
+	if s.Phase != scheduler.Absent {
+		t.evidence.note(now, "run: set %s", s.Phase)
+	}
+	t.perHour = max(t.perHour, s.PerHour)
+	for _, text := range []string{s.Failure, s.ExtendFailure, s.TimerFailure, s.Refused[t.Job].Reason} {
+		if text != "" {
+			t.texts = append(t.texts, text)
+		}
+	}
+	if s.Phase == scheduler.Creating && s.StackID != "" {
+		if err := t.watchSet(ctx, set); err != nil {
+			return scheduler.Run{}, err
+		}
+	}
+	if s.Phase == scheduler.Available { // it was opened because they were
+		t.evidence.note(s.Since, "run: every endpoint available")
+	}
+	run, known, err := a.Store.Run(ctx, set, id)
+	if err != nil || !known {
+		return run, err
+	}
+	if run.TaskARN != "" {
+		t.evidence.note(latest(run.StartedAt, run.StartingAt), "run: task asked for")
+		err = t.watchTask(ctx, run)
+	}
+	return run, err
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// watchSet notes when every endpoint of the set is available.
+func (t *Test) watchSet(ctx context.Context, set scheduler.SetName) error {
+	a := t.App
+	out, err := ec2.NewFromConfig(t.AWS).DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{
+		{Name: aws.String("tag:" + cfn.OwnerTag), Values: []string{a.Config.Name}}, {Name: aws.String("tag:" + cfn.SetTag), Values: []string{string(set)}},
+	}})
+	if err != nil {
+		return awserr.Mark(err, "describe the endpoints of set %s", set)
+	}
+	for _, e := range out.VpcEndpoints {
+		if !strings.EqualFold(string(e.State), "available") {
+			return nil
+		}
+	}
+	if len(out.VpcEndpoints) > 0 {
+		t.evidence.note(a.Clock.Now(), "run: every endpoint available")
+	}
+	return nil
+}
+
+// watchTask takes down what ECS says of the run's task.
+func (t *Test) watchTask(ctx context.Context, run scheduler.Run) error {
+	out, err := ecs.NewFromConfig(t.AWS).DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(run.Cluster), Tasks: []string{run.TaskARN}})
+	if err != nil {
+		return awserr.Mark(err, "describe task %s", run.TaskARN)
+	}
+	for _, task := range out.Tasks {
+		for _, m := range []struct {
+			what string
+			at   *time.Time
+		}{{"pull begins", task.PullStartedAt}, {"pull ends", task.PullStoppedAt}, {"started", task.StartedAt}, {"stopped", task.StoppedAt}} {
+			if m.at != nil {
+				t.evidence.note(*m.at, "run: task %s", m.what)
+			}
+		}
+		if task.StoppedReason != nil {
+			t.texts = append(t.texts, *task.StoppedReason)
+		}
+	}
+	return nil
+}
+
+// cleanUp removes what the experiments have made and returns what it could not.
+func (t *Test) cleanUp(ctx context.Context, set scheduler.SetName) (left []string) {
+	a := t.App
+	t.Until = a.Clock.Now().Add(cleanUpTakes)
+	api := cloudformation.NewFromConfig(t.AWS)
+	for _, mode := range []cfntypes.DeploymentConfigMode{cfntypes.DeploymentConfigModeStandard, cfntypes.DeploymentConfigModeExpress} {
+		if slices.Contains(t.Parts, Modes) {
+			if err := t.removeStack(ctx, api, modeSet(mode)); err != nil {
+				left = append(left, fmt.Sprintf("stack %s: %v", a.Stacks.Name(modeSet(mode)), err))
+			}
+		}
+	}
+	if slices.Contains(t.Parts, Run) {
+		if err := t.takeDown(ctx, set); err != nil {
+			left = append(left, fmt.Sprintf("set %s: %v", set, err))
+		}
+	}
+	return left
+}
+
+// removeStack deletes a stack of ours, if it is there.
+func (t *Test) removeStack(ctx context.Context, api *cloudformation.Client, set string) error {
+	st, err := t.App.Stacks.Describe(ctx, set, "")
+	if err != nil || st.State == cfn.Missing || st.State == cfn.Foreign {
+		return err
+	}
+	t.readEvents(ctx, api, st.ID)
+	return t.until(ctx, "deletion of stack "+st.ID, func() (bool, error) {
+		st, err := t.App.Stacks.Describe(ctx, set, "")
+		switch {
+		case err != nil || st.State == cfn.Missing:
+			return err == nil, err
+		case st.State == cfn.Busy, st.State == cfn.RollingBack, st.State == cfn.Deleting:
+			return false, nil
+		}
+		return false, t.App.Stacks.Delete(ctx, set, st.ID, st.State == cfn.DeleteFailed, t.App.Clock.Now())
+	})
+}
+
+// takeDown has the reaper lower the set at once, and sees it go.
+func (t *Test) takeDown(ctx context.Context, set scheduler.SetName) error {
+	a := t.App
+	return t.until(ctx, "deletion of set "+string(set), func() (bool, error) {
+		s, err := a.Store.LoadSet(ctx, set)
+		if err != nil {
+			return false, err
+		}
+		if s.Phase != scheduler.Absent || s.Generation > 0 {
+			t.evidence.note(a.Clock.Now(), "run: set %s", s.Phase)
+		}
+		if s.Phase == scheduler.Absent || s.TakeDown != "" {
+			return s.Phase == scheduler.Absent, nil
+		}
+		if s.Failure != "" {
+			t.texts = append(t.texts, s.Failure)
+		}
+		s.TakeDown = "drawbridge selftest"
+		if _, err := a.Store.SaveSet(ctx, s); err != nil && !errors.Is(err, scheduler.ErrConflict) {
+			return false, err
+		}
+		return false, a.Wake(ctx, scheduler.Reaper, set, "taken down by drawbridge selftest")
+	})
+}
+
+// readLogs takes in what the functions were refused since the selftest began.
+func (t *Test) readLogs(ctx context.Context) {
+	api := cloudwatchlogs.NewFromConfig(t.AWS)
+	for _, function := range []string{t.App.Names.Launcher, t.App.Names.Reaper} {
+		out, err := api.FilterLogEvents(ctx, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/" + function), StartTime: aws.Int64(t.began.UnixMilli()), FilterPattern: aws.String(`"not authorized"`)})
+		if err != nil {
+			continue // the error itself is recorded
+		}
+		for _, e := range out.Events {
+			t.texts = append(t.texts, aws.ToString(e.Message))
+		}
+	}
+}
