@@ -5,11 +5,17 @@
 2. The same happy paths run on moto, where moto does the operation properly (docs/conformance.md lists where it does not).
 3. The store's tests, and the sandbox's own DynamoDB tests, run on AWS's DynamoDB Local.
 4. Every reply that the sandbox gave, here and in the Go tests, is validated against botocore's models.
+
+With --endpoint the happy paths of 2 run on that endpoint instead, by the credentials of --profile: on another simulation,
+or on AWS itself ("aws": each service's own endpoint), where they refuse to touch anything without --yes-this-costs. All
+that they make bears one prefix, and is removed at the end, whatever happens.
 """
+import argparse
 import contextlib
 import json
 import os
 import platform
+import secrets
 import signal
 import socket
 import subprocess
@@ -25,6 +31,7 @@ import botocore.exceptions
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, "build")
 REPLIES = os.path.join(BUILD, "replies.jsonl")
+GIVEN = dict(os.environ)
 ENV = dict(os.environ, AWS_ACCESS_KEY_ID="AKIACONFORMANCE", AWS_SECRET_ACCESS_KEY="secret", AWS_DEFAULT_REGION="us-east-1", AWS_REGION="us-east-1",
            AWS_PAGER="", AWS_CONFIG_FILE="/dev/null", AWS_SHARED_CREDENTIALS_FILE="/dev/null", AWS_EC2_METADATA_DISABLED="true")
 os.environ.update(ENV)
@@ -76,11 +83,43 @@ def post(endpoint, path, body):
     return json.load(urllib.request.urlopen(urllib.request.Request(endpoint + path, json.dumps(body).encode(), method="POST")))
 
 
+# The Region, the prefix of all names, how often a waiter looks, how a queue is read, and what is to be undone: on AWS
+# another than here.
+REGION, PREFIX, PATIENCE, POLL = "us-east-1", "", 20, {}
+undoing = []
+
+
+def name(short):
+    return PREFIX + short
+
+
+def undo(step):
+    undoing.append(step)
+
+
+def clean_up():
+    """Removes what the paths made, the newest first. What is gone already does not matter; what cannot go is named."""
+    left = []
+    for step in reversed(undoing):
+        try:
+            step()
+        except botocore.exceptions.ClientError as e:
+            if not any(word in e.response["Error"]["Code"] + e.response["Error"]["Message"] for word in ("NotFound", "NonExistent", "NoSuch", "does not exist")):
+                left.append(str(e))
+        except botocore.exceptions.WaiterError as e:
+            left.append(str(e))
+    undoing.clear()
+    return left
+
+
 def network(ec2):
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    undo(lambda: ec2.delete_vpc(VpcId=vpc))
     ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", AvailabilityZone="us-east-1a")["Subnet"]["SubnetId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", AvailabilityZone=REGION + "a")["Subnet"]["SubnetId"]
+    undo(lambda: ec2.delete_subnet(SubnetId=subnet))
     group = ec2.create_security_group(GroupName="tasks", Description="tasks", VpcId=vpc)["GroupId"]
+    undo(lambda: ec2.delete_security_group(GroupId=group))
     return vpc, subnet, group
 
 
@@ -97,23 +136,24 @@ def stack_path(client, advance, deletes_endpoints=True):
     """CloudFormation and EC2, the happy path; also on moto."""
     ec2, cfn = client("ec2"), client("cloudformation")
     vpc, subnet, group = network(ec2)
-    check(ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["AvailabilityZone"] == "us-east-1a", "the subnet's zone")
+    check(ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["AvailabilityZone"] == REGION + "a", "the subnet's zone")
     check(ec2.describe_vpc_attribute(VpcId=vpc, Attribute="enableDnsHostnames")["EnableDnsHostnames"]["Value"], "DNS host names are on")
-    stack = cfn.create_stack(StackName="s", TemplateBody=template(vpc, subnet, group), Tags=[{"Key": "owner", "Value": "me"}])["StackId"]
+    undo(lambda: (cfn.delete_stack(StackName=name("s")), cfn.get_waiter("stack_delete_complete").wait(StackName=name("s"))))
+    stack = cfn.create_stack(StackName=name("s"), TemplateBody=template(vpc, subnet, group), Tags=[{"Key": "owner", "Value": "me"}])["StackId"]
     advance(300)
-    cfn.get_waiter("stack_create_complete").wait(StackName="s", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
-    found = cfn.describe_stacks(StackName="s")["Stacks"][0]
+    cfn.get_waiter("stack_create_complete").wait(StackName=name("s"), WaiterConfig={"Delay": 1, "MaxAttempts": PATIENCE})
+    found = cfn.describe_stacks(StackName=name("s"))["Stacks"][0]
     check(found["StackId"] == stack and found["StackStatus"] == "CREATE_COMPLETE" and found["Tags"] == [{"Key": "owner", "Value": "me"}], "the stack as described")
     endpoint = ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["VpcEndpoints"][0]
     check(endpoint["State"] == "available" and endpoint["ServiceName"].endswith(".logs"), "the endpoint is available")
     check([o["OutputValue"] for o in found["Outputs"]] == [endpoint["VpcEndpointId"]], "the stack's output")
-    check(len(cfn.describe_stack_resources(StackName="s")["StackResources"]) == 2, "two resources")
-    check(any(e["ResourceStatus"] == "CREATE_COMPLETE" for e in cfn.describe_stack_events(StackName="s")["StackEvents"]), "events")
-    fails("AlreadyExistsException", "a second stack of the same name", lambda: cfn.create_stack(StackName="s", TemplateBody=template(vpc, subnet, group)))
-    cfn.delete_stack(StackName="s")
+    check(len(cfn.describe_stack_resources(StackName=name("s"))["StackResources"]) == 2, "two resources")
+    check(any(e["ResourceStatus"] == "CREATE_COMPLETE" for e in cfn.describe_stack_events(StackName=name("s"))["StackEvents"]), "events")
+    fails("AlreadyExistsException", "a second stack of the same name", lambda: cfn.create_stack(StackName=name("s"), TemplateBody=template(vpc, subnet, group)))
+    cfn.delete_stack(StackName=name("s"))
     advance(300)
-    cfn.get_waiter("stack_delete_complete").wait(StackName="s", WaiterConfig={"Delay": 1, "MaxAttempts": 20})
-    fails("ValidationError", "describing a deleted stack by name", lambda: cfn.describe_stacks(StackName="s"))
+    cfn.get_waiter("stack_delete_complete").wait(StackName=name("s"), WaiterConfig={"Delay": 1, "MaxAttempts": PATIENCE})
+    fails("ValidationError", "describing a deleted stack by name", lambda: cfn.describe_stacks(StackName=name("s")))
     left = ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["VpcEndpoints"]
     check((not left) == deletes_endpoints, "the endpoint goes with its stack")
     return vpc, subnet, group
@@ -122,49 +162,53 @@ def stack_path(client, advance, deletes_endpoints=True):
 def store_path(client):
     """DynamoDB's conditions; also on moto."""
     db = client("dynamodb")
-    db.create_table(TableName="test", BillingMode="PAY_PER_REQUEST", AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}], KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}])
-    put = dict(TableName="test", Item={"k": {"S": "a"}, "n": {"N": "1"}}, ConditionExpression="attribute_not_exists(k)")
+    db.create_table(TableName=name("test"), BillingMode="PAY_PER_REQUEST", AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}], KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}])
+    undo(lambda: db.delete_table(TableName=name("test")))
+    db.get_waiter("table_exists").wait(TableName=name("test"), WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    put = dict(TableName=name("test"), Item={"k": {"S": "a"}, "n": {"N": "1"}}, ConditionExpression="attribute_not_exists(k)")
     db.put_item(**put)
     fails("ConditionalCheckFailedException", "putting twice", lambda: db.put_item(**put))
-    new = db.update_item(TableName="test", Key={"k": {"S": "a"}}, UpdateExpression="SET #n = #n + :one", ConditionExpression="#n = :one", ExpressionAttributeNames={"#n": "n"},
+    new = db.update_item(TableName=name("test"), Key={"k": {"S": "a"}}, UpdateExpression="SET #n = #n + :one", ConditionExpression="#n = :one", ExpressionAttributeNames={"#n": "n"},
                          ExpressionAttributeValues={":one": {"N": "1"}}, ReturnValues="ALL_NEW")["Attributes"]
     check(new["n"] == {"N": "2"}, "the counter counts")
     e = fails("TransactionCanceledException", "a transaction whose condition fails", lambda: db.transact_write_items(TransactItems=[
-        {"Put": {"TableName": "test", "Item": {"k": {"S": "b"}}}},
-        {"ConditionCheck": {"TableName": "test", "Key": {"k": {"S": "a"}}, "ConditionExpression": "#n = :one", "ExpressionAttributeNames": {"#n": "n"}, "ExpressionAttributeValues": {":one": {"N": "1"}}}}]))
+        {"Put": {"TableName": name("test"), "Item": {"k": {"S": "b"}}}},
+        {"ConditionCheck": {"TableName": name("test"), "Key": {"k": {"S": "a"}}, "ConditionExpression": "#n = :one", "ExpressionAttributeNames": {"#n": "n"}, "ExpressionAttributeValues": {":one": {"N": "1"}}}}]))
     check([r["Code"] for r in e.response["CancellationReasons"]] == ["None", "ConditionalCheckFailed"], "the transaction's reasons")
-    check("Item" not in db.get_item(TableName="test", Key={"k": {"S": "b"}}), "a cancelled transaction writes nothing")
-    db.delete_table(TableName="test")
+    check("Item" not in db.get_item(TableName=name("test"), Key={"k": {"S": "b"}}), "a cancelled transaction writes nothing")
+    db.delete_table(TableName=name("test"))
 
 
 def queue_path(client, advance):
     """SQS with visibility and redrive; also on moto."""
     sqs = client("sqs")
-    dead = sqs.create_queue(QueueName="dead")["QueueUrl"]
+    dead = sqs.create_queue(QueueName=name("dead"))["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    q = sqs.create_queue(QueueName="q", Attributes={"VisibilityTimeout": "1", "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})})["QueueUrl"]
+    q = sqs.create_queue(QueueName=name("q"), Attributes={"VisibilityTimeout": "1", "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})})["QueueUrl"]
+    undo(lambda: (sqs.delete_queue(QueueUrl=q), sqs.delete_queue(QueueUrl=dead)))
     sqs.send_message(QueueUrl=q, MessageBody="hello", MessageAttributes={"a": {"DataType": "String", "StringValue": "b"}})
-    first = sqs.receive_message(QueueUrl=q, AttributeNames=["All"], MessageAttributeNames=["All"])["Messages"][0]
+    first = sqs.receive_message(QueueUrl=q, AttributeNames=["All"], MessageAttributeNames=["All"], **POLL)["Messages"][0]
     check(first["Body"] == "hello" and first["Attributes"]["ApproximateReceiveCount"] == "1", "the message")
     check("Messages" not in sqs.receive_message(QueueUrl=q), "a message that is being worked on is hidden")
     for _ in range(2):
         advance(2)
-        sqs.receive_message(QueueUrl=q)
-    check([m["Body"] for m in sqs.receive_message(QueueUrl=dead).get("Messages", [])] == ["hello"], "the message is redriven after two tries")
-    fails("AWS.SimpleQueueService.NonExistentQueue", "a queue that is not there", lambda: sqs.get_queue_url(QueueName="nope"))
+        sqs.receive_message(QueueUrl=q, **POLL)
+    check([m["Body"] for m in sqs.receive_message(QueueUrl=dead, **POLL).get("Messages", [])] == ["hello"], "the message is redriven after two tries")
+    fails("AWS.SimpleQueueService.NonExistentQueue", "a queue that is not there", lambda: sqs.get_queue_url(QueueName=name("nope")))
 
 
 def timer_path(client, role):
     """Scheduler from create to delete; also on moto."""
     s = client("scheduler")
-    target = {"Arn": "arn:aws:lambda:us-east-1:123456789012:function:f", "RoleArn": role, "Input": "{}"}
-    args = dict(Name="n", ScheduleExpression="at(2040-01-01T00:00:00)", FlexibleTimeWindow={"Mode": "OFF"}, Target=target, ActionAfterCompletion="DELETE")
+    target = {"Arn": f"arn:aws:lambda:{REGION}:{role.split(':')[4]}:function:f", "RoleArn": role, "Input": "{}"}
+    args = dict(Name=name("n"), ScheduleExpression="at(2040-01-01T00:00:00)", FlexibleTimeWindow={"Mode": "OFF"}, Target=target, ActionAfterCompletion="DELETE")
     s.create_schedule(**args)
+    undo(lambda: s.delete_schedule(Name=args["Name"]))
     fails("ConflictException", "creating a schedule twice", lambda: s.create_schedule(**args))
     s.update_schedule(**dict(args, ScheduleExpression="at(2041-01-01T00:00:00)"))
-    check(s.get_schedule(Name="n")["ScheduleExpression"] == "at(2041-01-01T00:00:00)", "the schedule has moved")
-    s.delete_schedule(Name="n")
-    fails("ResourceNotFoundException", "a schedule that is not there", lambda: s.get_schedule(Name="n"))
+    check(s.get_schedule(Name=name("n"))["ScheduleExpression"] == "at(2041-01-01T00:00:00)", "the schedule has moved")
+    s.delete_schedule(Name=name("n"))
+    fails("ResourceNotFoundException", "a schedule that is not there", lambda: s.get_schedule(Name=name("n")))
 
 
 def sandbox_only(client, advance, endpoint, vpc, subnet, group):
@@ -172,6 +216,7 @@ def sandbox_only(client, advance, endpoint, vpc, subnet, group):
     ec2, cfn, ecs, events, scheduler, logs, iam, sts = (client(s) for s in ("ec2", "cloudformation", "ecs", "events", "scheduler", "logs", "iam", "sts"))
     body = template(vpc, subnet, group)
     # At the call.
+    fails("ValidationError", "a stack name with an underscore", lambda: cfn.create_stack(StackName="a_b", TemplateBody=body))
     fails("ValidationError", "an undeclared parameter", lambda: cfn.create_stack(StackName="x", TemplateBody=body, Parameters=[{"ParameterKey": "Nope", "ParameterValue": "1"}]))
     role = '{"Resources":{"R":{"Type":"AWS::IAM::Role","Properties":{"AssumeRolePolicyDocument":{"Statement":[]}}}}}'
     fails("InsufficientCapabilitiesException", "a missing capability", lambda: cfn.create_stack(StackName="x", TemplateBody=role))
@@ -209,6 +254,7 @@ def sandbox_only(client, advance, endpoint, vpc, subnet, group):
     definition = ecs.register_task_definition(family="t", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512", containerDefinitions=[
         {"name": "t", "image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/t:1", "essential": True, "logConfiguration": {"logDriver": "awslogs", "options": {
             "awslogs-group": "/t", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "t"}}}])["taskDefinition"]["taskDefinitionArn"]
+    fails("ClientException", "a CPU and memory pair that Fargate does not offer", lambda: ecs.register_task_definition(family="odd", networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="8192", containerDefinitions=[{"name": "t", "image": "t"}]))
     run = dict(cluster="c", taskDefinition="t", launchType="FARGATE", networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [group]}})
     fails("ClusterNotFoundException", "a cluster that is not there", lambda: ecs.run_task(**dict(run, cluster="nope")))
     fails("InvalidParameterException", "a startedBy of 129 characters", lambda: ecs.run_task(**dict(run, startedBy="x" * 129)))
@@ -236,7 +282,8 @@ def sandbox_only(client, advance, endpoint, vpc, subnet, group):
     advance(2)
     check(json.loads(client("sqs").receive_message(QueueUrl=q)["Messages"][0]["Body"])["source"] == "me", "the event is delivered")
     fails("ValidationException", "deleting a rule with targets", lambda: events.delete_rule(Name="r"))
-    arn = iam.create_role(RoleName="timer", AssumeRolePolicyDocument=json.dumps({"Statement": [{"Principal": {"Service": "scheduler.amazonaws.com"}}]}))["Role"]["Arn"]
+    arn = iam.create_role(RoleName="timer", AssumeRolePolicyDocument=json.dumps({"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "scheduler.amazonaws.com"}}]}))["Role"]["Arn"]
+    fails("MalformedPolicyDocument", "a trust policy without an effect", lambda: iam.create_role(RoleName="bad", AssumeRolePolicyDocument=json.dumps({"Statement": [{"Principal": {"Service": "scheduler.amazonaws.com"}}]})))
     fails("NoSuchEntity", "a role that is not there", lambda: iam.get_role(RoleName="nope"))
     bad = dict(Name="b", FlexibleTimeWindow={"Mode": "OFF"}, Target={"Arn": "arn:aws:sqs:us-east-1:123456789012:bus", "RoleArn": arn, "Input": "tick"})
     fails("ValidationException", "a bad schedule expression", lambda: scheduler.create_schedule(ScheduleExpression="at(tomorrow)", **bad))
@@ -245,6 +292,7 @@ def sandbox_only(client, advance, endpoint, vpc, subnet, group):
     client("sqs").purge_queue(QueueUrl=q)
     advance(121)
     check(client("sqs").receive_message(QueueUrl=q)["Messages"][0]["Body"] == "tick", "a one-time schedule fires within the minute")
+    advance(60)  # Scheduler deletes a completed schedule a while later
     fails("ResourceNotFoundException", "a schedule that was deleted after completion", lambda: scheduler.get_schedule(Name="b"))
     check(sts.get_caller_identity()["Account"] == "123456789012", "the account")
     fails("ResourceNotFoundException", "a function that is not there", lambda: client("lambda").invoke(FunctionName="nope"))
@@ -256,10 +304,70 @@ def sandbox_only(client, advance, endpoint, vpc, subnet, group):
     client("secretsmanager").create_secret(Name="s", SecretString="hush")
     check(client("secretsmanager").get_secret_value(SecretId="s")["SecretString"] == "hush", "a secret")
     fails("ResourceNotFoundException", "a secret that is not there", lambda: client("secretsmanager").get_secret_value(SecretId="nope"))
-    for service, call in (("dynamodb", lambda c: c.list_backups()), ("ecs", lambda c: c.list_services(cluster="c")), ("sqs", lambda c: c.list_queue_tags(QueueUrl=q))):
+    for service, call in (("dynamodb", lambda c: c.list_backups()), ("ecs", lambda c: c.list_services(cluster="c")), ("sqs", lambda c: c.list_dead_letter_source_queues(QueueUrl=q))):
         fails("UnknownOperationException", f"an action of {service} that the sandbox does not know", lambda: call(client(service)))
     fails("InvalidAction", "an action of EC2 that the sandbox does not know", lambda: ec2.describe_volumes())
     fails("InvalidAction", "an action of CloudFormation that the sandbox does not know", lambda: cfn.list_exports())
+
+
+def account_path(client, endpoint):
+    """What an account is made of by the AWS CLI, the CDK and Terraform beside stacks: repositories, tags, schedules that repeat, metrics and alarms."""
+    ecr, logs, watch, sqs, scheduler, db, iam, ec2 = (client(s) for s in ("ecr", "logs", "cloudwatch", "sqs", "scheduler", "dynamodb", "iam", "ec2"))
+    made = ecr.create_repository(repositoryName="team/etl", tags=[{"Key": "team", "Value": "data"}])["repository"]
+    check(made["repositoryUri"].endswith(".dkr.ecr.us-east-1.amazonaws.com/team/etl"), f"the repository: {made}")
+    fails("RepositoryAlreadyExistsException", "the same repository again", lambda: ecr.create_repository(repositoryName="team/etl"))
+    fails("InvalidParameterException", "a repository's name in capitals", lambda: ecr.create_repository(repositoryName="ETL"))
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []})
+    ecr.put_image(repositoryName="team/etl", imageManifest=manifest, imageTag="1")
+    fails("ImageAlreadyExistsException", "the same image again", lambda: ecr.put_image(repositoryName="team/etl", imageManifest=manifest, imageTag="1"))
+    check(ecr.describe_images(repositoryName="team/etl", imageIds=[{"imageTag": "1"}])["imageDetails"][0]["imageTags"] == ["1"], "the image")
+    fails("ImageNotFoundException", "an image that is not there", lambda: ecr.describe_images(repositoryName="team/etl", imageIds=[{"imageTag": "2"}]))
+    check(ecr.list_tags_for_resource(resourceArn=made["repositoryArn"])["tags"] == [{"Key": "team", "Value": "data"}], "the repository's tags")
+    fails("RepositoryNotEmptyException", "deleting a repository with images", lambda: ecr.delete_repository(repositoryName="team/etl"))
+    ecr.delete_repository(repositoryName="team/etl", force=True)
+    fails("RepositoryNotFoundException", "a repository that is not there", lambda: ecr.describe_repositories(repositoryNames=["team/etl"]))
+
+    logs.create_log_group(logGroupName="/tagged", tags={"team": "data"})
+    logs.put_retention_policy(logGroupName="/tagged", retentionInDays=14)
+    fails("InvalidParameterException", "a retention of eight days", lambda: logs.put_retention_policy(logGroupName="/tagged", retentionInDays=8))
+    group = logs.describe_log_groups(logGroupNamePrefix="/tagged")["logGroups"][0]
+    check(group["retentionInDays"] == 14 and logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"] == {"team": "data"}, f"the log group: {group}")
+    url = sqs.create_queue(QueueName="tagged", tags={"team": "data"})["QueueUrl"]
+    sqs.untag_queue(QueueUrl=url, TagKeys=["team"])
+    check("Tags" not in sqs.list_queue_tags(QueueUrl=url), "a queue's tags")
+    table = db.create_table(TableName="tagged", BillingMode="PAY_PER_REQUEST", AttributeDefinitions=[{"AttributeName": "k", "AttributeType": "S"}], KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}], Tags=[{"Key": "team", "Value": "data"}])["TableDescription"]["TableArn"]
+    check(db.list_tags_of_resource(ResourceArn=table)["Tags"] == [{"Key": "team", "Value": "data"}], "a table's tags")
+    db.delete_table(TableName="tagged")
+
+    role = "arn:aws:iam::123456789012:role/timer"
+    for expression, bad in (("rate(5 minutes)", False), ("cron(0 3 * * ? *)", False), ("rate(0 minutes)", True), ("cron(0 3 * * * *)", True), ("at(2001-01-01T00:00:00)", True)):
+        call = lambda expression=expression: scheduler.create_schedule(Name="often", ScheduleExpression=expression, FlexibleTimeWindow={"Mode": "OFF"}, Target={"Arn": "arn:aws:sqs:us-east-1:123456789012:tagged", "RoleArn": role})
+        if bad:
+            fails("ValidationException", f"the schedule {expression}", call)
+        else:
+            call()
+            scheduler.delete_schedule(Name="often")
+
+    alarm = dict(AlarmName="late", Namespace="Team", MetricName="Late", Dimensions=[{"Name": "Job", "Value": "etl"}], Statistic="Sum", Period=300, EvaluationPeriods=1, Threshold=2, ComparisonOperator="GreaterThanThreshold")
+    watch.put_metric_alarm(**alarm)
+    state = lambda name: watch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"]
+    check(state("late") == "INSUFFICIENT_DATA", "an alarm without data")
+    datum = lambda value: watch.put_metric_data(Namespace="Team", MetricData=[{"MetricName": "Late", "Dimensions": alarm["Dimensions"], "Value": value}])
+    datum(1)
+    check(state("late") == "OK", "an alarm below its threshold")
+    datum(2.5)
+    check(state("late") == "ALARM" and "3.5" in watch.describe_alarms(StateValue="ALARM")["MetricAlarms"][0]["StateReason"], "an alarm above its threshold")
+    fails("InvalidParameterValue", "metrics in AWS's own namespace", lambda: watch.put_metric_data(Namespace="AWS/EC2", MetricData=[{"MetricName": "x", "Value": 1}]))
+    watch.delete_alarms(AlarmNames=["late"])
+    check(not watch.describe_alarms(AlarmNames=["late"])["MetricAlarms"], "the alarm is gone")
+    dead = sqs.get_queue_url(QueueName="drawbridge-dead-letters")["QueueUrl"]
+    check(state("drawbridge-dead-letters") == "OK", "no dead letter, no alarm")
+    sqs.send_message(QueueUrl=dead, MessageBody="{}")
+    check(state("drawbridge-dead-letters") == "ALARM", "a dead letter sounds its alarm")
+    sqs.purge_queue(QueueUrl=dead)
+
+    check(ec2.describe_prefix_lists()["PrefixLists"] and "NetworkInterfaces" in ec2.describe_network_interfaces(), "prefix lists and interfaces")
+    check("Tags" in iam.list_role_tags(RoleName="timer") and "InstanceProfiles" in iam.list_instance_profiles_for_role(RoleName="timer"), "what Terraform reads of a role")
 
 
 def drawbridge_path(client, advance, endpoint):
@@ -325,6 +433,31 @@ def change_set_path(client, advance, vpc, subnet, group):
     cfn.delete_stack(StackName="cs")
     advance(60)
     fails("ValidationError", "the stack is gone", lambda: cfn.describe_stacks(StackName="cs"))
+
+
+def elsewhere_path():
+    """The paths as they run on any endpoint, on a sandbox with a running clock; and that a real account is not touched unasked."""
+    me = [sys.executable, os.path.abspath(__file__), "--endpoint"]
+    command = [os.path.join(BUILD, "drawbridge"), "sandbox", "--listen", "127.0.0.1:0", "--speed", "1"]
+    with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
+        p = subprocess.run(me + [endpoint], env=ENV, capture_output=True, text=True)
+        check(p.returncode == 0 and "left behind" not in p.stdout, f"the paths on any endpoint: {p.stdout}{p.stderr}")
+        ledger = json.load(urllib.request.urlopen(endpoint + "/_sim/ledger"))
+        check(ledger["endpoints"] and all(e["deleted"] for e in ledger["endpoints"]), "they leave no endpoint")
+    p = subprocess.run(me + ["aws"], env=ENV, capture_output=True, text=True)
+    check(p.returncode == 1 and "--yes-this-costs" in p.stderr, f"a real account unasked: {p.stdout}{p.stderr}")
+
+
+def keys_path():
+    """A sandbox that was told its keys refuses others, each service in its own way."""
+    command = [os.path.join(BUILD, "drawbridge"), "sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--access-key", "AKIAKNOWN"]
+    with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
+        client = clients(endpoint)
+        known = boto3.client("sts", endpoint_url=endpoint, aws_access_key_id="AKIAKNOWN", aws_secret_access_key="secret")
+        check(known.get_caller_identity()["Account"] == "123456789012", "a key that the account knows")
+        for service, code, call in (("sts", "InvalidClientTokenId", lambda c: c.get_caller_identity()), ("ec2", "AuthFailure", lambda c: c.describe_vpcs()),
+                                    ("sqs", "UnrecognizedClientException", lambda c: c.list_queues()), ("lambda", "UnrecognizedClientException", lambda c: c.list_functions()), ("s3", "InvalidAccessKeyId", lambda c: c.list_buckets())):
+            fails(code, f"a key that nobody has, to {service}", lambda: call(client(service)))
 
 
 def deploy_path():
@@ -534,10 +667,14 @@ def sandbox():
         timer_path(client, "arn:aws:iam::123456789012:role/drawbridge-scheduler-us-east-1")
         sandbox_only(client, advance, endpoint, vpc, subnet, group)
         drawbridge_path(client, advance, endpoint)
+        account_path(client, endpoint)
         change_set_path(client, advance, vpc, subnet, group)
         endpoints_path(client, advance, endpoint, vpc, subnet, group)
         cli_path(endpoint, advance, subnet, group, vpc)
         mirror_path(client, endpoint)
+    undoing.clear()  # the account is gone with its sandbox
+    elsewhere_path()
+    keys_path()
     deploy_path()
 
 
@@ -551,6 +688,7 @@ def moto():
         store_path(client)
         queue_path(client, lambda s: time.sleep(s))
         timer_path(client, role)
+        undoing.clear()
 
 
 def dynamodb_local():
@@ -559,10 +697,65 @@ def dynamodb_local():
     with process(command, ready_http(f"http://127.0.0.1:{port}")) as endpoint:
         p = subprocess.run(["go", "test", "-count=1", "-run", "DynamoDB", "-v", "./internal/store", "./internal/awssim"], cwd=ROOT, env=dict(ENV, DRAWBRIDGE_DYNAMODB_LOCAL=endpoint), capture_output=True, text=True)
         check(p.returncode == 0, f"the store on DynamoDB Local:\n{p.stdout[-4000:]}{p.stderr[-2000:]}")
-        check(all(f"--- PASS: {name}/" in p.stdout or f"--- PASS: {name} " in p.stdout for name in ("TestDynamoDBAdmission", "TestDynamoDBAnswersAsDynamoDBLocalDoes")) and p.stdout.count("--- PASS") > 30 and "on_DynamoDB_Local" in p.stdout, f"both packages must have run on DynamoDB Local:\n{p.stdout[-2000:]}")
+        check(all(f"--- PASS: {name}/" in p.stdout or f"--- PASS: {name} " in p.stdout for name in ("TestDynamoDBRunIsRecordedOnce", "TestDynamoDBAnswersAsDynamoDBLocalDoes")) and p.stdout.count("--- PASS") > 30 and "on_DynamoDB_Local" in p.stdout, f"both packages must have run on DynamoDB Local:\n{p.stdout[-2000:]}")
+
+
+def elsewhere(endpoint, profile, costs):
+    """The happy paths on any endpoint: what AWS itself answers otherwise than here is a finding."""
+    global REGION, PREFIX, PATIENCE, POLL
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_DEFAULT_REGION", "AWS_REGION"):
+        os.environ.pop(variable, None)
+    os.environ.update({k: v for k, v in GIVEN.items() if k.startswith("AWS_")})
+    real = endpoint == "aws" or ".amazonaws.com" in endpoint or ".api.aws" in endpoint
+    session = boto3.Session(profile_name=profile or None)
+    REGION, PREFIX, PATIENCE = session.region_name or REGION, "conformance-" + secrets.token_hex(3) + "-", 600
+    config = botocore.config.Config(region_name=REGION)
+    client = lambda service: session.client(service, endpoint_url=None if endpoint == "aws" else endpoint, config=config)
+    if real and not costs:
+        raise SystemExit("conformance: this makes a VPC, a stack with one interface endpoint, a table, two queues, a role and a schedule in a real account, "
+                         "and removes them; it costs about 0.02 USD. Say --yes-this-costs (to make: THIS_COSTS=yes) to do it.")
+    POLL = {"WaitTimeSeconds": 5} if real else {}
+    sim = None
+    if not real:
+        try:
+            sim = post(endpoint, "/_sim/advance", {"seconds": 0})
+        except OSError:
+            pass  # not a sandbox of ours: its clock runs by itself
+    def advance(seconds):
+        if sim is None:
+            time.sleep(min(seconds, 3))
+        else:
+            post(endpoint, "/_sim/advance", {"seconds": seconds})
+    iam = client("iam")
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "scheduler.amazonaws.com"}}]}
+    began = time.time()
+    try:
+        print(f"account {client('sts').get_caller_identity()['Account']}, Region {REGION}, names {PREFIX}*", flush=True)
+        stack_path(client, advance)
+        store_path(client)
+        queue_path(client, advance)
+        role = iam.create_role(RoleName=name("timer"), AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        undo(lambda: iam.delete_role(RoleName=name("timer")))
+        advance(15)
+        if real:
+            time.sleep(15)  # until Scheduler can assume the new role
+        timer_path(client, role)
+    finally:
+        left = clean_up()
+        for what in left:
+            print(f"left behind: {what}", flush=True)
+    print(f"ok  {endpoint}: {passed} checks, {time.time() - began:.1f} s", flush=True)
+    sys.exit(1 if left else 0)
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--endpoint", metavar="URL", help='run on this endpoint alone; "aws" is AWS itself')
+    parser.add_argument("--profile", help="of the AWS CLI's configuration, for --endpoint")
+    parser.add_argument("--yes-this-costs", action="store_true", help="touch a real account")
+    args = parser.parse_args()
+    if args.endpoint:
+        elsewhere(args.endpoint, args.profile, args.yes_this_costs)
     os.makedirs(BUILD, exist_ok=True)
     for name, part in (("sandbox by boto3 and the AWS CLI", sandbox), ("the same on moto", moto), ("the store on DynamoDB Local", dynamodb_local)):
         began, before = time.time(), passed

@@ -37,7 +37,7 @@ def breaking(rule, t):
     """Breaks a template in the way that a rule forbids."""
     r = t["Resources"]
     kind = lambda k: next(x for x in r.values() if x["Type"] == k)["Properties"]
-    statement = kind("AWS::IAM::Role")["Policies"][0]["PolicyDocument"]["Statement"][0]
+    statement = kind("AWS::IAM::ManagedPolicy")["PolicyDocument"]["Statement"][0]
     {
         "table_is_safe": lambda: kind("AWS::DynamoDB::Table").pop("SSESpecification"),
         "queues_are_encrypted": lambda: kind("AWS::SQS::Queue").pop("SqsManagedSseEnabled"),
@@ -92,7 +92,7 @@ def with_checkov(checkov):
 
 
 # What moto 5.2.5 makes of the base stack by CloudFormation; it has no type for the others, or does not make them properly.
-MOTO = ["AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::Lambda::Function", "AWS::Events::Rule",
+MOTO = ["AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::IAM::Role", "AWS::IAM::ManagedPolicy", "AWS::Logs::LogGroup", "AWS::Lambda::Function", "AWS::Events::Rule",
         "AWS::EC2::SecurityGroup", "AWS::EC2::VPCEndpoint"]
 
 
@@ -104,7 +104,8 @@ def moto_part(t, vpc, table, group):
     for k, v in keep.items():
         if v["Type"] == "AWS::EC2::VPCEndpoint":
             v["Properties"]["RouteTableIds"] = [table]
-    return {"AWSTemplateFormatVersion": "2010-09-09", "Parameters": t["Parameters"], "Conditions": t["Conditions"], "Resources": keep}
+    return {"AWSTemplateFormatVersion": "2010-09-09", "Parameters": t["Parameters"], "Conditions": t["Conditions"], "Resources": keep,
+            "Outputs": {k: v for k, v in t["Outputs"].items() if k.startswith("Installed")}}
 
 
 def with_moto():
@@ -140,7 +141,8 @@ def with_moto():
         f = client("lambda").get_function_configuration(FunctionName="drawbridge-launcher")
         if f["Runtime"] != "provided.al2023" or f["Timeout"] != 900:  # moto loses Architectures
             stop(f"moto: the launcher is {f}")
-        installed = json.loads(f["Environment"]["Variables"]["DRAWBRIDGE_INSTALLED"])
+        outputs = {o["OutputKey"]: o["OutputValue"] for o in cfn.describe_stacks(StackName="drawbridge")["Stacks"][0]["Outputs"]}
+        installed = json.loads(outputs["Installed"])
         group = installed["sets"]["main"]["endpointSecurityGroups"][0]
         if ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["VpcId"] != vpc:
             stop(f"moto: the endpoints' group {group} is not in {vpc}")

@@ -28,10 +28,11 @@ UNLISTED = {
     "ec2": {"DependencyViolation", "DryRunOperation", "DuplicateSubnetsInSameZone", "InvalidGroup.Duplicate", "InvalidGroup.NotFound", "InvalidParameter", "InvalidPolicyDocument", "InvalidRouteTableID.NotFound",
             "InvalidPermission.Duplicate", "InvalidPermission.NotFound", "InvalidRouteTableId.NotFound", "InvalidSecurityGroupId.NotFound", "InvalidServiceName", "InvalidSubnetID.NotFound", "InvalidSubnetId.NotFound", "InvalidVpcEndpointId.NotFound",
             "InvalidVpcID.NotFound", "InvalidVpcId.NotFound", "MissingParameter", "RouteAlreadyExists", "UnauthorizedOperation"},
-    "s3": {"EntityTooSmall", "InvalidArgument", "InvalidPart", "InvalidPartOrder", "NoSuchUpload", "PreconditionFailed", "NoSuchBucket", "NoSuchKey", "NoSuchTagSet", "BucketNotEmpty", "BucketAlreadyOwnedByYou"},
+    "s3": {"EntityTooSmall", "InvalidAccessKeyId", "InvalidArgument", "InvalidPart", "InvalidPartOrder", "NoSuchUpload", "PreconditionFailed", "NoSuchBucket", "NoSuchKey", "NoSuchTagSet", "BucketNotEmpty", "BucketAlreadyOwnedByYou"},
     "sqs": {"QueueDoesNotExist", "QueueNameExists", "ReceiptHandleIsInvalid"},
     "events": {"NotAuthorizedForSourceException"},
     "lambda": {"InvalidParameterValueException"},
+    "monitoring": {"MissingRequiredParameterException"},
 }
 
 
@@ -39,7 +40,7 @@ UNLISTED = {
 UNLISTED_VALUES = {"UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"}
 
 # Services whose model is filed under another name than their signatures bear.
-FILED = {"servicequotas": "service-quotas"}
+FILED = {"servicequotas": "service-quotas", "monitoring": "cloudwatch"}
 
 
 def model(service):

@@ -20,14 +20,40 @@ for (const l of lines) {
   } else if (l.action) calls.push(l)
 }
 
+// Tags that no statement asks for tell nothing, and calls that differ in them and in ids alone are one.
+const asked = new Map() // by action: the keys that any statement asks for
+for (const d of documents.values())
+  for (const s of d.Statement)
+    for (const a of [s.Action].flat())
+      for (const op of Object.values(s.Condition ?? {})) for (const k of Object.keys(op)) asked.set(a, (asked.get(a) ?? new Set()).add(k))
+const id = /[0-9a-f]{6,}(-[0-9a-f]{4,})*/g
+const distinct = new Map()
+for (const c of calls) {
+  c.context = Object.fromEntries(Object.entries(c.context ?? {}).filter(([k]) => asked.get(c.action)?.has(k) || !k.includes('ResourceTag/')))
+  const key = `${c.role} ${c.policies} ${c.action} ${c.resource.replace(id, 'ID')} ${JSON.stringify(c.context).replace(id, 'ID')}`
+  if (!distinct.has(key)) distinct.set(key, c)
+}
+calls.splice(0, calls.length, ...distinct.values())
+
+// The evaluator leaves keys that bear a name of their own out of a request: two that every request may have stand in for those.
+const standIns = { 'kms:EncryptionContext:SecretARN': 'aws:Referer', 'kms:EncryptionContext:aws:s3:arn': 'aws:UserAgent' }
+const standIn = (k) => standIns[k] ?? k
+for (const d of documents.values())
+  for (const s of d.Statement)
+    for (const [operator, op] of Object.entries(s.Condition ?? {})) s.Condition[operator] = Object.fromEntries(Object.entries(op).map(([k, v]) => [standIn(k), v]))
+for (const c of calls) c.context = Object.fromEntries(Object.entries(c.context).map(([k, v]) => [standIn(k), v]))
+
 const accountOf = (arn) => arn.split(':')[4]
 
 async function allowed(call, docs) {
   const resource = call.resource
   const context = { 'aws:PrincipalAccount': accountOf(call.role), 'aws:PrincipalArn': call.role, ...call.context }
+  // A key's own policy, as KMS makes it, leaves the decision to IAM.
+  const account = `arn:aws:iam::${accountOf(call.role)}:root`
+  const resourcePolicy = call.action.startsWith('kms:') ? { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Principal: { AWS: account }, Action: 'kms:*', Resource: '*' }] } : undefined
   const r = await runSimulation({
     request: { principal: call.role, action: call.action, resource: { resource, accountId: accountOf(call.role) }, contextVariables: context },
-    identityPolicies: docs.map((policy, i) => ({ name: `p${i}`, policy })), serviceControlPolicies: [], resourceControlPolicies: [],
+    identityPolicies: docs.map((policy, i) => ({ name: `p${i}`, policy })), serviceControlPolicies: [], resourceControlPolicies: [], resourcePolicy,
   }, {})
   if (r.resultType === 'error') throw new Error(`${call.action} on ${resource}: ${JSON.stringify(r.errors)}`)
   if (r.resultType === 'wildcard') throw new Error(`${call.action} on ${resource}: a recorded resource must not hold a wildcard`)
@@ -35,7 +61,7 @@ async function allowed(call, docs) {
 }
 
 // What may stand in the place of a name, by the kind of resource: always something that is not ours.
-function otherName(resource) {
+function otherName(resource, readsInstallation) {
   const [head, ...rest] = splitARN(resource)
   const tail = rest.join(':')
   const out = []
@@ -52,6 +78,7 @@ function otherName(resource) {
     [/^(vpc|subnet|security-group|route-table)\/.*$/, (m) => `${m[1]}/${{ vpc: 'vpc', subnet: 'subnet', 'security-group': 'sg', 'route-table': 'rtb' }[m[1]]}-0fffffffffffffff0`],
   ]
   for (const [pattern, make] of kinds) {
+    if (readsInstallation && pattern.source.includes('-set-')) continue
     const m = tail.match(pattern)
     if (m) put(make(m))
   }
@@ -72,34 +99,46 @@ function splitARN(arn) {
   return [parts.slice(0, 5).join(':') + ':', ...parts.slice(5)]
 }
 
-// The keys that a role's statements ask for with this action.
+// The keys that a role's statements ask for with this action, and of each whether a call may do without it: a condition
+// with IfExists or Null says so.
 function askedKeys(docs, action) {
-  const keys = new Set()
+  const keys = new Map()
   for (const d of docs)
     for (const s of d.Statement)
-      if ([s.Action].flat().includes(action)) for (const op of Object.values(s.Condition ?? {})) for (const k of Object.keys(op)) keys.add(k)
+      if ([s.Action].flat().includes(action))
+        for (const [operator, op] of Object.entries(s.Condition ?? {}))
+          for (const k of Object.keys(op)) keys.set(k, keys.get(k) || operator.endsWith('IfExists') || operator === 'Null')
   return keys
 }
 
 // ListTasks is granted on * within a cluster, whose ARN holds account and Region: AWS's own examples do it so.
 const byClusterAlone = ['ecs:ListTasks']
 
-function* mutations(call, docs) {
+async function* mutations(call, docs) {
   if (call.resource !== '*' && !byClusterAlone.includes(call.action)) {
     const parts = call.resource.split(':')
     if (parts[4]) yield ['another account', { ...call, resource: [...parts.slice(0, 4), '999999999999', ...parts.slice(5)].join(':') }]
     if (parts[3]) yield ['another Region', { ...call, resource: [...parts.slice(0, 3), parts[3] === 'eu-west-3' ? 'eu-west-1' : 'eu-west-3', ...parts.slice(4)].join(':') }]
-    for (const resource of otherName(call.resource)) yield ['another resource', { ...call, resource }]
+    for (const resource of otherName(call.resource, call.action === 'cloudformation:DescribeStacks')) yield ['another resource', { ...call, resource }]
   }
-  for (const key of askedKeys(docs, call.action)) {
+  for (const [key, optional] of askedKeys(docs, call.action)) {
     const value = call.context?.[key]
     if (value === undefined) continue
+    if (await allowedWithout(call, docs, key)) continue
     const without = { ...call.context }
     delete without[key]
-    yield [`without ${key}`, { ...call, context: without }]
+    if (!optional) yield [`without ${key}`, { ...call, context: without }]
     const other = String(value).startsWith('arn:') ? splitARN(value)[0] + (key === 'ecs:cluster' ? 'cluster/other' : 'role/Administrator') : 'other'
     yield [`another ${key}`, { ...call, context: { ...call.context, [key]: other } }]
   }
+}
+
+// Whether a statement that does not ask for a key allows the call by itself.
+async function allowedWithout(call, docs, key) {
+  for (const d of docs)
+    for (const s of d.Statement)
+      if ([s.Action].flat().includes(call.action) && !Object.values(s.Condition ?? {}).some((op) => key in op) && (await allowed(call, [{ ...d, Statement: [s] }]))) return true
+  return false
 }
 
 const failures = []
@@ -119,7 +158,7 @@ const unchangeable = new Set()
 for (const c of calls) {
   const docs = c.policies.map((p) => documents.get(p))
   let any = false
-  for (const [what, m] of mutations(c, docs)) {
+  for await (const [what, m] of mutations(c, docs)) {
     if (made.has(`${m.policies} ${m.action} ${m.resource} ${JSON.stringify(m.context ?? {})}`)) continue
     any = true
     mutated++
@@ -144,12 +183,12 @@ for (const c of calls) {
 }
 
 // Nothing superfluous: without an action of a statement some call is denied.
-const needed = new Map() // side, Sid and action: whether some policy needs it
+const needed = new Map() // side, Sid (without the number of its part) and action: whether some policy needs it
 for (const [hash, doc] of documents) {
   const own = calls.filter((c) => c.policies.includes(hash))
   for (const [i, s] of doc.Statement.entries()) {
     for (const action of [s.Action].flat()) {
-      const key = `${sideOf(`role/${names.get(hash)}`)} ${s.Sid} ${action}`
+      const key = `${sideOf(`role/${names.get(hash)}`)} ${s.Sid.replace(/\d+$/, '')} ${action}`
       if (needed.get(key)) continue
       const rest = [s.Action].flat().filter((a) => a !== action)
       const without = { ...doc, Statement: doc.Statement.flatMap((x, j) => (j !== i ? [x] : rest.length ? [{ ...x, Action: rest }] : [])) }
