@@ -257,21 +257,27 @@ func (b Base) mirrorStatements() []Statement {
 	add(reads, Statement{Role: MirrorRole, Sid: "ReadBundles", Actions: []string{"s3:GetObject"}, Why: "bundles that are sources"})
 	add(writes, Statement{Role: MirrorRole, Sid: "Archives", Actions: []string{"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, Why: "bundles that are kept, and objects of LFS"})
 	add(lists, Statement{Role: MirrorRole, Sid: "ListBuckets", Actions: []string{"s3:ListBucket"}, Why: "the oldest bundles are found; and without it S3 does not say that an object is missing"})
+	out = append(out, b.mirrorKeys(secrets, reads, writes)...)
+	if m.Receives {
+		out = append(out, b.webhookStatements()...)
+	}
+	return out
+}
+
+// mirrorKeys returns what the mirror's task may do with customer-managed keys: for its
+// secrets, and for the objects, by ARN, that it reads and writes.
+func (b Base) mirrorKeys(secrets, reads, writes []string) []Statement {
+	var out []Statement
 	if len(secrets) > 0 {
 		out = append(out, b.decryptSecrets(MirrorRole, secrets)...)
 	}
 	if len(reads) > 0 {
-		out = append(out, b.decryptObjects("DecryptBundles", []string{"kms:Decrypt"}, reads, "bundles under a customer-managed key, and nothing else under it")...)
+		why := "bundles under a customer-managed key, and nothing else under it"
+		out = append(out, b.decryptObjects("DecryptBundles", []string{"kms:Decrypt"}, reads, why)...)
 	}
 	if len(writes) > 0 {
-		var below []string
-		for _, place := range writes {
-			below = append(below, strings.TrimSuffix(place, "/*")+"/*")
-		}
-		out = append(out, b.decryptObjects("EncryptArchives", []string{"kms:Decrypt", "kms:GenerateDataKey"}, below, "archives in a bucket under a customer-managed key")...)
-	}
-	if m.Receives {
-		out = append(out, b.webhookStatements()...)
+		why := "archives in a bucket under a customer-managed key"
+		out = append(out, b.decryptObjects("EncryptArchives", []string{"kms:Decrypt", "kms:GenerateDataKey"}, writes, why)...)
 	}
 	return out
 }

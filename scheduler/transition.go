@@ -16,16 +16,7 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 			return set.enter(Creating, now)
 		}
 	case Open:
-		next := set.enter(Available, now)
-		next.Usable = latest(o.AvailableSince, set.Since).Add(s.Settle)
-		if !set.NoStack {
-			next.Learned.Raise = set.Learned.Raise.add(next.Usable.Sub(set.Since))
-		}
-		next.Endpoints, next.Billed = o.Endpoints.Available, !set.NoStack
-		if !o.Endpoints.FirstCreated.IsZero() {
-			next.BilledFrom = o.Endpoints.FirstCreated
-		}
-		return next
+		return opened(now, s, set, o)
 	case Ask:
 		next := set
 		due, _ := s.due(set, now)
@@ -72,6 +63,20 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 		return forget(now, s, set)
 	}
 	return set
+}
+
+// opened is the set whose endpoints are all available.
+func opened(now time.Time, s Settings, set Set, o Observed) Set {
+	next := set.enter(Available, now)
+	next.Usable = latest(o.AvailableSince, set.Since).Add(s.Settle)
+	if !set.NoStack {
+		next.Learned.Raise = set.Learned.Raise.add(next.Usable.Sub(set.Since))
+	}
+	next.Endpoints, next.Billed = o.Endpoints.Available, !set.NoStack
+	if !o.Endpoints.FirstCreated.IsZero() {
+		next.BilledFrom = o.Endpoints.FirstCreated
+	}
+	return next
 }
 
 // withdraw notes that an extension failed. The next waits a little longer each

@@ -729,20 +729,26 @@ func (t *dynamoTable) compare(a, b item, hash, rng string) int {
 	return 0
 }
 
+// left returns the rows, in order, that a read has still to look at.
+func (t *dynamoTable) left(index *rows, in *readInput, forward bool) []row {
+	left := index.sorted[t.from(index, in):]
+	if in.ExclusiveStartKey == nil {
+		return left
+	}
+	i, found := slices.BinarySearchFunc(left, in.ExclusiveStartKey, t.compareRow(index))
+	switch {
+	case !forward:
+		return left[:i]
+	case found:
+		return left[i+1:]
+	}
+	return left[i:]
+}
+
 func (t *dynamoTable) page(in *readInput, e expressions, hash, rng string, keyTest, filterTest test) (*readOutput, error) {
 	index := t.rowsOf(hash, rng)
 	forward := in.ScanIndexForward == nil || *in.ScanIndexForward
-	rows := index.sorted[t.from(index, in):]
-	if in.ExclusiveStartKey != nil {
-		i, found := slices.BinarySearchFunc(rows, in.ExclusiveStartKey, t.compareRow(index))
-		if !forward {
-			rows = rows[:i]
-		} else if found {
-			rows = rows[i+1:]
-		} else {
-			rows = rows[i:]
-		}
-	}
+	rows := t.left(index, in, forward)
 	at := func(i int) row {
 		if forward {
 			return rows[i]

@@ -497,18 +497,4 @@ func bus(id string, size int) string {
 }
 
 // mappedJob takes a part of its events and no more.
-const mappedJob = `
-sets:
-  main:
-    subnets: [subnet-1, subnet-2]
-jobs:
-  hello:
-    set: main
-    cluster: c
-    taskDefinition: hello
-    securityGroups: [sg-1]
-    environment:
-      WHAT: $.detail.what
-    on:
-      - source: [example.hello]
-`
+var mappedJob = strings.Replace(oneJob, "    overrides: [environment]\n", "    environment:\n      WHAT: $.detail.what\n", 1)

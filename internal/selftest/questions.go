@@ -4,11 +4,6 @@ import "time"
 
 // questions answers, as far as the evidence tells, what no document says.
 func questions(e Evidence) []Question {
-	between := func(from, to string) (time.Duration, bool) {
-		a, ok := e.at(from)
-		b, also := e.at(to)
-		return b.Sub(a), ok && also
-	}
 	q := func(text, how, answer string) Question {
 		if answer != "" {
 			how = ""
@@ -22,43 +17,16 @@ func questions(e Evidence) []Question {
 		return ""
 	}
 	const again = "run the selftest again with its part modes"
-	_, standard := e.at("standard: stack CREATE_COMPLETE")
-	_, own := e.at("standard: endpoint has its own tags")
-	ownAfter, _ := between("standard: endpoint pending", "standard: endpoint has its own tags")
-	tags := ""
-	switch {
-	case own && ownAfter < every:
-		tags = "the tags of the resource come with it"
-	case own:
-		tags = "the tags of the resource come " + ownAfter.Round(time.Second).String() + " after it, by a call of their own"
-	}
-	_, stack := e.at("standard: endpoint has the stack's tags")
-	stackAfter, _ := between("standard: endpoint pending", "standard: endpoint has the stack's tags")
-	ofStack := ""
-	switch {
-	case stack:
-		ofStack = "yes, " + stackAfter.Round(time.Second).String() + " after it was first seen"
-	case standard:
-		ofStack = "no, not while it was there"
-	}
-	_, configured := e.at("standard: stack detailed CONFIGURATION_COMPLETE")
-	detailed := ""
-	switch {
-	case configured:
-		detailed = "yes"
-	case standard:
-		detailed = "no"
-	}
 	complete, okComplete := e.at("express: stack CREATE_COMPLETE")
 	available, okAvailable := e.at("express: endpoint available")
 	early, okEarly := e.at("express: stack DELETE_COMPLETE")
 	gone, okGone := e.at("express: endpoint gone")
-	settled, okSettled := between("run: every endpoint available", "run: task pull ends")
-	lowered, okLowered := between("run: set deleting", "run: set absent")
+	settled, okSettled := e.between("run: every endpoint available", "run: task pull ends")
+	lowered, okLowered := e.between("run: set deleting", "run: set absent")
 	return []Question{
-		q("Do an endpoint's own tags come with it?", again, tags),
-		q("Do the tags of a stack reach its endpoints?", again, ofStack),
-		q("Does AWS::EC2::VPCEndpoint report CONFIGURATION_COMPLETE?", again, detailed),
+		q("Do an endpoint's own tags come with it?", again, ownTags(e)),
+		q("Do the tags of a stack reach its endpoints?", again, stackTags(e)),
+		q("Does AWS::EC2::VPCEndpoint report CONFIGURATION_COMPLETE?", again, detailed(e)),
 		q("Is a stack complete before its endpoint in express mode?", again, pick(okComplete && okAvailable, "complete "+available.Sub(complete).Round(time.Second).String()+" before the endpoint is available")),
 		q("Is a stack gone before its endpoint in express mode?", again, pick(okEarly && okGone, "gone "+gone.Sub(early).Round(time.Second).String()+" before the endpoint is")),
 		q("How long after available does a task's pull through the endpoints succeed?", "run the selftest again with its part run", pick(okSettled, "the first image was pulled "+settled.Round(time.Second).String()+" after the last endpoint was available, the settling time included")),
@@ -68,4 +36,47 @@ func questions(e Evidence) []Question {
 		q("Where do EC2 and CloudFormation begin to throttle?", "the functions' logs show throttled calls; a selftest makes too few", ""),
 		q("Does a denied tag fail a creation whose role may create?", "it shows as a refusal above where the role lacks cloudformation:TagResource or ec2:CreateTags", ""),
 	}
+}
+
+// between returns how long after one moment another came; false if either did not.
+func (e Evidence) between(from, to string) (time.Duration, bool) {
+	a, ok := e.at(from)
+	b, also := e.at(to)
+	return b.Sub(a), ok && also
+}
+
+// ownTags says when the tags of the resource came to the endpoint; "" if it is not known.
+func ownTags(e Evidence) string {
+	after, ok := e.between("standard: endpoint pending", "standard: endpoint has its own tags")
+	_, own := e.at("standard: endpoint has its own tags")
+	switch {
+	case !own:
+		return ""
+	case !ok || after < every:
+		return "the tags of the resource come with it"
+	}
+	return "the tags of the resource come " + after.Round(time.Second).String() + " after it, by a call of their own"
+}
+
+// stackTags says when those of its stack did.
+func stackTags(e Evidence) string {
+	after, ok := e.between("standard: endpoint pending", "standard: endpoint has the stack's tags")
+	if ok {
+		return "yes, " + after.Round(time.Second).String() + " after it was first seen"
+	}
+	if _, complete := e.at("standard: stack CREATE_COMPLETE"); complete {
+		return "no, not while it was there"
+	}
+	return ""
+}
+
+// detailed says whether the stack reported that its configuration was complete.
+func detailed(e Evidence) string {
+	if _, configured := e.at("standard: stack detailed CONFIGURATION_COMPLETE"); configured {
+		return "yes"
+	}
+	if _, complete := e.at("standard: stack CREATE_COMPLETE"); complete {
+		return "no"
+	}
+	return ""
 }
