@@ -276,14 +276,19 @@ func (r *Reconciler) delete(ctx context.Context, v *view) error {
 	return r.ports.Clock.Sleep(ctx, pollEvery)
 }
 
-// giveUp sends the waiting runs to the dead-letter queue. The letter goes first:
-// a crash in between sends it twice rather than never.
+// giveUp sends the waiting runs to the dead-letter queue, but for those that came after
+// the last generation failed. The letter goes first: a crash in between sends it twice
+// rather than never.
 func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 	if err := r.attend(ctx, v); err != nil { // so that no second one sends them too
 		return err
 	}
 	up := v.set.Phase == Available // then only those that it cannot serve
+	hopeless := !up && v.set.hopeless(r.settings[v.set.Name], r.ports.Clock.Now())
 	for _, run := range v.runs {
+		if hopeless && !v.set.failed(run) {
+			continue
+		}
 		if run.State != Waiting && run.State != Starting || up && (run.State == Starting || v.set.Serves(run)) {
 			continue
 		}

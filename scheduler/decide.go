@@ -45,6 +45,8 @@ type Demand struct {
 	// Waiting runs are to be started. Starting ones have an intent stored and
 	// may have a task; Resumable is how many of them somebody left behind.
 	Waiting, Starting, Resumable, Running int
+	// Failed runs are those of the unstarted that a generation has already failed.
+	Failed int
 	// Unserved runs wait for endpoints that the set, though it is up, does not have.
 	Unserved int
 	// Refused runs wait because ECS refuses their tasks for the moment, until RefusedUntil
@@ -94,6 +96,9 @@ func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) De
 	takes := set.Learned.RunTimes()
 	busy := withTask(runs)
 	for _, r := range runs {
+		if set.failed(r) {
+			d.Failed++
+		}
 		switch r.State {
 		case Waiting:
 			refusal, refused := set.Refused[r.Job]
@@ -267,7 +272,7 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 	if set.Pause != nil {
 		return Decision{Settled, fmt.Sprintf("%s; %s", set.Pause, asking(d)), time.Time{}}
 	}
-	if set.hopeless(s, now) && d.Unstarted() > 0 {
+	if set.hopeless(s, now) && d.Failed > 0 {
 		return Decision{GiveUp, fmt.Sprintf("%d generations in a row did not come up, the last one because: %s", set.Failures, set.Failure), time.Time{}}
 	}
 	if now.Before(set.RetryAt) {
@@ -292,8 +297,14 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 // wait are given up.
 const giveUpAfter = time.Hour
 
-// hopeless reports whether the runs that wait are to be given up: enough generations
-// have failed, the last of them after any that runs were given up for.
+// failed reports whether a run waited for the last generation, which failed. What failed
+// before it came says nothing of it: the reason may be mended.
+func (s Set) failed(r Run) bool {
+	return s.Phase == Absent && s.Failures > 0 && (r.State == Waiting || r.State == Starting) && r.ReceivedAt.Before(s.Since)
+}
+
+// hopeless reports whether the runs that have waited in vain are to be given up: enough
+// generations have failed, the last of them after any that runs were given up for.
 func (s Set) hopeless(limits Settings, now time.Time) bool {
 	long := s.Failures >= 2 && !s.FailingSince.IsZero() && now.Sub(s.FailingSince) >= giveUpAfter
 	return s.Failures > s.GivenUp && (s.Failures >= limits.MaxFailures || long)

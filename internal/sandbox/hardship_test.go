@@ -330,6 +330,27 @@ func TestPromise6NeverDearerWhenAllFails(t *testing.T) {
 	})
 }
 
+// TestFailuresBeforeARunDoNotGiveItUp: what failed for somebody who has gone says
+// nothing of a run that comes later, when the reason may be mended: it gets a try.
+func TestFailuresBeforeARunDoNotGiveItUp(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		time.Sleep(7 * time.Minute)
+		w.fault("deny", "cloudformation:TagResource", 0)
+		expires := time.Now().Add(2 * time.Hour)
+		if err := w.store().Hold(w.t.Context(), "main", scheduler.Lease{Owner: "me", Reason: "a test", Expires: expires}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Hour)
+		if s := w.set(); s.Failures < 2 {
+			t.Fatalf("%d generations have failed, want several", s.Failures)
+		}
+		w.fault("deny", "off", 0)
+		w.send(event("a"))
+		time.Sleep(3 * time.Hour)
+		w.keeps("a")
+	})
+}
+
 // TestAnUnknownTaskMakesNoHotLoop: a task with our startedBy that no run names holds the
 // set, and costs a few looks.
 func TestAnUnknownTaskMakesNoHotLoop(t *testing.T) {
