@@ -49,6 +49,7 @@ type Test struct {
 	began    time.Time
 	own      []string // endpoints that were begun
 	perHour  int
+	started  scheduler.RunID // the run that was asked for
 }
 
 // every is how often is looked at what is expected.
@@ -259,6 +260,7 @@ func (t *Test) run(ctx context.Context, set scheduler.SetName) error {
 	if err != nil {
 		return err
 	}
+	t.started = id
 	t.Tell(fmt.Sprintf("One run of job %s by the installation: %s.", t.Job, id))
 	t.evidence.note(a.Clock.Now(), "run: asked for")
 	out, err := lambda.NewFromConfig(t.AWS).Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(a.Names.Launcher), Payload: payload})
@@ -385,11 +387,35 @@ func (t *Test) cleanUp(ctx context.Context, set scheduler.SetName) (left []strin
 		}
 	}
 	if slices.Contains(t.Parts, Run) {
+		if err := t.endRun(ctx, set); err != nil {
+			left = append(left, fmt.Sprintf("run %s: %v", t.started, err))
+		}
 		if err := t.takeDown(ctx, set); err != nil {
 			left = append(left, fmt.Sprintf("set %s: %v", set, err))
 		}
 	}
 	return left
+}
+
+// endRun ends the run that still waits, so that it raises no set later. One whose task
+// may have been asked for ends by itself.
+func (t *Test) endRun(ctx context.Context, set scheduler.SetName) error {
+	if t.started == "" {
+		return nil
+	}
+	return t.until(ctx, "end of run "+string(t.started), func() (bool, error) {
+		run, known, err := t.App.Store.Run(ctx, set, t.started)
+		if err != nil || !known || run.State != scheduler.Waiting {
+			return err == nil, err
+		}
+		run.State, run.Outcome, run.FinishedAt = scheduler.Finished, scheduler.FailedRun, t.App.Clock.Now()
+		run.Reason = "the selftest ended before its task was started"
+		err = t.App.Store.Advance(ctx, []scheduler.Run{run}, scheduler.Waiting)
+		if errors.Is(err, scheduler.ErrConflict) {
+			return false, nil // it has gone on
+		}
+		return err == nil, err
+	})
 }
 
 // removeStack deletes a stack of ours, if it is there.
