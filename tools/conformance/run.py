@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -63,7 +64,7 @@ def free_port():
 
 @contextlib.contextmanager
 def process(command, ready, **more):
-    p = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+    p = subprocess.Popen(command, **{"cwd": ROOT, **more}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield ready(p)
     finally:
@@ -448,6 +449,41 @@ def elsewhere_path():
     check(p.returncode == 1 and "--yes-this-costs" in p.stderr, f"a real account unasked: {p.stdout}{p.stderr}")
 
 
+def outside_path():
+    """A sandbox outside of the source tree: the command line serves as the functions, a later deployment counts, and a
+    running clock that is moved goes through the timers on the way."""
+    with tempfile.TemporaryDirectory() as work:
+        program, config = os.path.join(work, "drawbridge"), os.path.join(work, "drawbridge.yaml")
+        shutil.copy(os.path.join(BUILD, "drawbridge"), program)
+        with open(os.path.join(ROOT, "examples/hello/drawbridge.yaml")) as f:
+            text = f.read()
+        with open(config, "w") as f:
+            f.write(text)
+        command = [program, "sandbox", "--listen", "127.0.0.1:0", "--speed", "1", "--config", config]
+        with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES), cwd=work) as endpoint:
+            client = clients(endpoint)
+            def invoke(job):
+                return json.load(client("lambda").invoke(FunctionName="drawbridge-launcher", Payload=json.dumps({"job": job, "id": "outside"}))["Payload"])
+            check(invoke("hello").get("run") == "hello/outside", "the command line's own program serves as the launcher")
+            check("run" not in invoke("later"), "a job that is not there yet")
+            with open(config, "w") as f:
+                f.write(text.replace("\n  hello:\n", "\n  later:\n    set: main\n    cluster: hello\n    taskDefinition: hello\n  hello:\n", 1))
+            env = dict(ENV, AWS_ENDPOINT_URL=endpoint, DRAWBRIDGE_CONFIG=config, DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", "arm64"))
+            post(endpoint, "/_sim/advance", {"seconds": 2 * 3600})
+            p = subprocess.run([program, "deploy", "--yes"], env=env, cwd=work, capture_output=True, text=True)
+            check(p.returncode == 0, f"a later deployment: {p.stdout[-1500:]}{p.stderr[-1500:]}")
+            check(invoke("later").get("run") == "later/outside", "a later deployment changes what runs")
+            sqs, scheduler = client("sqs"), client("scheduler")
+            queue = sqs.create_queue(QueueName="ticks")["QueueUrl"]
+            trust = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "scheduler.amazonaws.com"}}]}
+            role = client("iam").create_role(RoleName="ticker", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+            at = time.gmtime(post(endpoint, "/_sim/advance", {"seconds": 0})["now"] + 1800)
+            scheduler.create_schedule(Name="tick", ScheduleExpression=time.strftime("at(%Y-%m-%dT%H:%M:%S)", at), FlexibleTimeWindow={"Mode": "OFF"},
+                                      Target={"Arn": "arn:aws:sqs:us-east-1:123456789012:ticks", "RoleArn": role, "Input": "tick"})
+            post(endpoint, "/_sim/advance", {"seconds": 3600})
+            check([m["Body"] for m in sqs.receive_message(QueueUrl=queue).get("Messages", [])] == ["tick"], "a running clock that is moved goes through its timers")
+
+
 def keys_path():
     """A sandbox that was told its keys refuses others, each service in its own way."""
     command = [os.path.join(BUILD, "drawbridge"), "sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--access-key", "AKIAKNOWN"]
@@ -675,6 +711,7 @@ def sandbox():
     undoing.clear()  # the account is gone with its sandbox
     elsewhere_path()
     keys_path()
+    outside_path()
     deploy_path()
 
 
