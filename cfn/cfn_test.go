@@ -116,6 +116,15 @@ func TestExplainGivesTheRemedy(t *testing.T) {
 	if got := Explain(reason); !strings.HasPrefix(got, reason+"; ") || !strings.Contains(got, "leave the service out") {
 		t.Errorf("Explain = %s", got)
 	}
+	denied := "API: ec2:CreateTags User: arn:aws:sts::123456789012:assumed-role/drawbridge-cloudformation/x is not authorized to perform: ec2:CreateTags on resource: arn:aws:ec2:us-east-1:123456789012:vpc-endpoint/*"
+	if got := Explain("Resource: " + denied[len("API: "):]); !strings.Contains(got, "role drawbridge-cloudformation lacks ec2:CreateTags") {
+		t.Errorf("Explain of a denial = %s", got)
+	}
+	for _, by := range []string{"with an explicit deny in a service control policy", "because no permissions boundary allows the ec2:CreateTags action"} {
+		if got := Explain("Resource: " + denied[len("API: "):] + " " + by); !strings.Contains(got, by) || strings.Contains(got, "deploy") {
+			t.Errorf("Explain of what another policy forbids = %s", got)
+		}
+	}
 	if got := Explain("something new"); got != "something new" {
 		t.Errorf("Explain of an unknown reason = %s", got)
 	}

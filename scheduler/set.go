@@ -425,9 +425,8 @@ func (s Settings) window(billedFrom, now time.Time) (boundary, first, last time.
 	return boundary, boundary.Add(-s.Margin), last
 }
 
-// ExpectedStart returns when run should start. It is an expectation, not a
-// promise.
-// others are the runs that wait beside it, as far as they are known.
+// ExpectedStart returns when run should start: an expectation, not a promise. others
+// are the runs that wait beside it, as far as they are known.
 func ExpectedStart(now time.Time, s Settings, set Set, run Run, others ...Run) time.Time {
 	s = s.learned(set.Learned)
 	p := run.pending(set.Learned.RunTime)
@@ -438,7 +437,7 @@ func ExpectedStart(now time.Time, s Settings, set Set, run Run, others ...Run) t
 			return latest(now, set.ExtendAt).Add(s.Raise)
 		}
 		if s.StartsNow(set, p, now) {
-			return latest(now, set.Usable)
+			return latest(now, set.Usable, set.Refused[run.Job].Until)
 		}
 		return latest(Boundary(s.Basis, set.BilledFrom, now), create).Add(s.Raise)
 	case Creating:

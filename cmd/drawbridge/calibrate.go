@@ -27,7 +27,10 @@ import (
 	"drawbridge/scheduler"
 )
 
-type calibrateCmd struct{ awsFlags }
+type calibrateCmd struct {
+	awsFlags
+	Gone []string `arg:"" optional:"" hidden:"" passthrough:""` // what calibrate once took
+}
 
 // Help is the longer text of --help; kong calls it.
 func (calibrateCmd) Help() string {
@@ -39,6 +42,9 @@ const calibration scheduler.SetName = "~calibration"
 
 // Run reads the bill beside the ledger.
 func (c *calibrateCmd) Run(ctx context.Context, s streams) error {
+	if len(c.Gone) > 0 {
+		return &usageError{&hinted{fmt.Errorf("calibrate takes no %s", c.Gone[0]), "drawbridge selftest --parts billing makes the experiment, drawbridge calibrate reads the bill"}}
+	}
 	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err

@@ -177,6 +177,9 @@ func (c *runCmd) progress(ctx context.Context, a *app.App, r scheduler.Run) stri
 	if set.Pause != nil {
 		return text + ": set " + string(r.Set) + " is " + set.Pause.String()
 	}
+	if x := refusalOf(set, r.Job); x != nil {
+		return text + ": " + x.String()
+	}
 	return text + ": set " + string(r.Set) + " is " + string(set.Phase)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/app"
+	"drawbridge/internal/calibrate"
 	"drawbridge/internal/install"
 	"drawbridge/internal/output"
 	"drawbridge/internal/prices"
@@ -30,6 +31,9 @@ type selftestCmd struct {
 	MaxTime time.Duration     `help:"Give up and clean up after this time." default:"90m"`
 	Report  string            `help:"File that the evidence is written to. Default: drawbridge-selftest-TIME.json." type:"path" placeholder:"FILE"`
 	Again   bool              `help:"Make the billing experiment again."`
+	Plan    bool              `help:"As --dry-run: say what it would do and cost. Neither needs an installation."`
+
+	fresh bool // nothing is installed yet
 }
 
 // Help is the longer text of --help; kong calls it.
@@ -39,7 +43,15 @@ func (selftestCmd) Help() string {
 
 // Run makes the experiments.
 func (c *selftestCmd) Run(ctx context.Context, s streams) error {
+	if c.MaxTime <= 0 {
+		return &usageError{fmt.Errorf("--max-time %s leaves no time", c.MaxTime)}
+	}
+	c.DryRun = c.DryRun || c.Plan
 	ss, a, err := openInstalled(ctx, s, c.open)
+	if c.fresh = c.DryRun && errors.Is(err, install.ErrNotInstalled); c.fresh {
+		ss.say("Nothing is installed yet: drawbridge deploy comes first.")
+		a, err = ss.app(), nil
+	}
 	if err != nil {
 		return err
 	}
@@ -50,6 +62,13 @@ func (c *selftestCmd) Run(ctx context.Context, s streams) error {
 		}
 	}
 	if slices.Contains(c.Parts, "billing") {
+		if err := c.bounded(ss, 2, calibrate.Takes); err != nil {
+			return err
+		}
+		if c.fresh {
+			_, err := ss.beginExperiment(ctx, a, c.changeFlags)
+			return err
+		}
 		return ss.billingExperiment(ctx, a, c.changeFlags, c.Again)
 	}
 	return nil
@@ -64,14 +83,22 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 	if job == nil {
 		return &hinted{fmt.Errorf("there is no job %q in %s", c.Job, c.Config), "name one that may run at any time by --job: " + strings.Join(keys(a.Config.Jobs), ", ")}
 	}
-	hours, err := c.announce(ctx, ss, a, parts)
-	if err != nil || c.DryRun {
+	if err := c.announce(ctx, ss, a, parts); err != nil || c.DryRun {
 		return err
 	}
+	began := ss.clock.Now()
+	if c.Report == "" {
+		c.Report = "drawbridge-selftest-" + began.UTC().Format("20060102T150405Z") + ".json"
+	}
+	file, err := os.OpenFile(c.Report, os.O_CREATE|os.O_WRONLY, 0o600) // before anything costs
+	if err != nil {
+		return &hinted{fmt.Errorf("write the evidence: %w", err), "name another file by --report"}
+	}
+	defer func() { _ = file.Close() }() // what was written is checked
 	if err := ss.confirm(ctx, c.changeFlags, "Make the selftest?"); err != nil {
 		return err
 	}
-	r := &selftest.Report{Version: version(), Account: ss.place.Account, Region: ss.place.Region, Began: ss.clock.Now(), Refused: []selftest.Refusal{}}
+	r := &selftest.Report{Version: version(), Account: ss.place.Account, Region: ss.place.Region, Began: began, Refused: []selftest.Refusal{}}
 	expected, err := selftest.Twin(ctx, ss.text, ss.place.Region, c.Job, parts)
 	if err != nil {
 		return fmt.Errorf("try it in the simulation: %w", err)
@@ -87,30 +114,27 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 	if err != nil {
 		r.Outcome = err.Error()
 	}
-	r.EndpointHours = min(test.EndpointHours(), hours)
-	if price, ok := c.price(ss); ok {
-		r.USD = float64(r.EndpointHours) * price
+	r.EndpointHours = test.EndpointHours()
+	price, known := c.price(ss)
+	r.USD = float64(r.EndpointHours) * price
+	if !known {
+		r.USD = 0
 	}
 	r.Compare(seen, expected)
 	if err := c.teach(ctx, a, seen); err != nil {
 		ss.say("the sets learn nothing of it: %v", err)
 	}
-	return c.finish(ss, r)
+	return c.finish(ss, r, file)
 }
 
 // announce says what will be done and cost, and refuses what is too dear or not to be
-// done now. It returns how many endpoint-hours it may take.
-func (c *selftestCmd) announce(ctx context.Context, ss *session, a *app.App, parts []string) (int, error) {
+// done now.
+func (c *selftestCmd) announce(ctx context.Context, ss *session, a *app.App, parts []string) error {
 	set := a.Config.Jobs[c.Job].Set
-	state, err := install.State(ctx, a, set)
-	if err != nil {
-		return 0, err
-	}
-	if !state.Idle() {
-		return 0, &hinted{fmt.Errorf("set %s is %s with %d runs and %d holds", set, state.Set.Phase, len(state.Runs), len(state.Leases)), "wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then"}
-	}
-	if state.Set.Pause != nil {
-		return 0, &hinted{fmt.Errorf("set %s is %s", set, state.Set.Pause), "drawbridge resume"}
+	if !c.fresh {
+		if err := absent(ctx, a, set); err != nil {
+			return err
+		}
 	}
 	hours := 0
 	if slices.Contains(parts, selftest.Modes) {
@@ -122,26 +146,59 @@ func (c *selftestCmd) announce(ctx context.Context, ss *session, a *app.App, par
 		ss.say("2. Run job %s by the installation's own functions: its set %s comes up with %d endpoint-hours an hour, and is taken down as soon as the task has ended.", c.Job, set, n)
 		hours += n
 	}
-	price, known := c.price(ss)
-	if !known {
-		ss.say("It takes up to %d endpoint-hours; the price in %s is not known here (drawbridge prices refresh).", hours, ss.place.Region)
-		return hours, nil
-	}
-	cost := float64(hours) * price
-	ss.say("It takes up to %d endpoint-hours, $%.2f, and about half an hour. What it has made goes again, whatever happens.", hours, cost)
-	if cost > c.MaxCost {
-		return hours, &hinted{fmt.Errorf("it may cost $%.2f, and --max-cost is $%.2f", cost, c.MaxCost), "raise --max-cost, or leave a part out by --parts"}
-	}
-	return hours, nil
+	ss.say("It takes about half an hour, and %d endpoint-hours if none of them ends meanwhile. What it has made goes again, whatever happens.", hours)
+	return c.bounded(ss, selftest.Most(parts, a.Config.Settings()[set].HoursPerHour, c.MaxTime), 0)
 }
 
+// absent refuses a set that is in use, or may not be raised.
+func absent(ctx context.Context, a *app.App, set scheduler.SetName) error {
+	state, err := install.State(ctx, a, set)
+	switch {
+	case err != nil:
+		return err
+	case !state.Idle():
+		return &hinted{fmt.Errorf("set %s is %s with %d runs and %d holds", set, state.Set.Phase, len(state.Runs), len(state.Leases)), "wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then"}
+	case state.Set.Pause != nil:
+		return &hinted{fmt.Errorf("set %s is %s", set, state.Set.Pause), "drawbridge resume"}
+	}
+	return nil
+}
+
+// bounded says what so many endpoint-hours cost, and refuses what may be too dear, or
+// takes longer than there is time for.
+func (c *selftestCmd) bounded(ss *session, hours int, takes time.Duration) error {
+	if takes > c.MaxTime {
+		return &hinted{fmt.Errorf("it may take %s, and --max-time is %s", takes, c.MaxTime), "raise --max-time"}
+	}
+	price, known := c.price(ss)
+	cost := float64(hours) * price
+	if known {
+		ss.say("At most it is %d endpoint-hours, $%.2f.", hours, cost)
+	} else {
+		ss.say("At most it is %d endpoint-hours, $%.2f at the dearest price that is known here; that of %s is not (drawbridge prices refresh).", hours, cost, ss.place.Region)
+	}
+	if cost > c.MaxCost {
+		return &hinted{fmt.Errorf("it may cost $%.2f, and --max-cost is $%.2f", cost, c.MaxCost), "raise --max-cost, lower --max-time, or leave a part out by --parts"}
+	}
+	return nil
+}
+
+// price is that of an endpoint-hour in the Region; if it is not known, the dearest that
+// is.
 func (c *selftestCmd) price(ss *session) (float64, bool) {
 	table, err := prices.Table()
 	if err != nil {
 		table = endpoints.KnownPrices()
 	}
-	p, ok := table.In(ss.place.Region)
-	return p.Endpoint, ok
+	if p, ok := table.In(ss.place.Region); ok {
+		return p.Endpoint, true
+	}
+	dearest := 0.0
+	for _, region := range table.Regions() {
+		p, _ := table.In(region)
+		dearest = max(dearest, p.Endpoint)
+	}
+	return dearest, false
 }
 
 // teach gives sets that know no times yet those that were measured.
@@ -153,23 +210,20 @@ func (c *selftestCmd) teach(ctx context.Context, a *app.App, seen selftest.Evide
 	return errors.Join(errs...)
 }
 
-// finish writes the evidence and prints the report.
-func (c *selftestCmd) finish(ss *session, r *selftest.Report) error {
-	path := c.Report
-	if path == "" {
-		path = "drawbridge-selftest-" + r.Began.UTC().Format("20060102T150405Z") + ".json"
-	}
+// finish prints the report and writes the evidence.
+func (c *selftestCmd) finish(ss *session, r *selftest.Report, file *os.File) error {
+	printed := ss.print(r, func(w io.Writer, style output.Style) error { return writeSelftest(w, style, r) })
 	body, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
+	if err == nil {
+		err = file.Truncate(0) // of an earlier report
 	}
-	if err := os.WriteFile(path, append(body, '\n'), 0o600); err != nil {
+	if err == nil {
+		_, err = file.Write(append(body, '\n'))
+	}
+	if err := errors.Join(printed, err); err != nil {
 		return fmt.Errorf("write the evidence: %w", err)
 	}
-	if err := ss.print(r, func(w io.Writer, style output.Style) error { return writeSelftest(w, style, r) }); err != nil {
-		return err
-	}
-	ss.say("The evidence is in %s.", path)
+	ss.say("The evidence is in %s.", c.Report)
 	if r.Outcome != "" || len(r.Refused)+len(r.Left) > 0 {
 		return exitCode(exitFailed)
 	}

@@ -71,6 +71,32 @@ type statusSet struct {
 	Avoided      []string   `json:"avoidedZones,omitempty"`
 	AvoidedUntil *time.Time `json:"avoidedUntil,omitempty"`
 	Failure      string     `json:"failure,omitempty"`
+	// Refused are the jobs whose tasks ECS does not start for the moment.
+	Refused []refusalView `json:"refused,omitempty"`
+	// TimerFailure is why the set's timer could not be set.
+	TimerFailure string `json:"timerFailure,omitempty"`
+}
+
+// refusalView is what ECS says of a job whose tasks it does not start for the moment.
+type refusalView struct {
+	Job     scheduler.JobName `json:"job"`
+	Since   time.Time         `json:"since"`
+	NextTry time.Time         `json:"nextTry"`
+	Reason  string            `json:"reason"`
+}
+
+// String says it in a sentence without its full stop.
+func (r refusalView) String() string {
+	return fmt.Sprintf("ECS has not started job %s since %s: %s; the next try is at %s", r.Job, clockTime(r.Since), strings.TrimRight(r.Reason, "."), clockTime(r.NextTry))
+}
+
+// refusalOf returns what ECS says of a job, or nil.
+func refusalOf(set scheduler.Set, job scheduler.JobName) *refusalView {
+	x, ok := set.Refused[job]
+	if !ok || set.Phase != scheduler.Available {
+		return nil
+	}
+	return &refusalView{job, x.Since.UTC(), x.Until.UTC(), x.Reason}
 }
 
 // holdView is a hold of a set.
@@ -83,8 +109,13 @@ type holdView struct {
 // viewOfSet sums up a set's state.
 func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) statusSet {
 	d := scheduler.DemandOf(s.Runs, s.Leases, settings, s.Set, now)
-	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting + d.Unserved + d.Deferred, Running: d.Running + d.Starting, Holds: []holdView{},
-		HoursTotal: s.Set.TotalHours, Failure: s.Set.Failure}
+	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting + d.Unserved + d.Deferred + d.Refused + d.Expired, Running: d.Running + d.Starting, Holds: []holdView{},
+		HoursTotal: s.Set.TotalHours, Failure: s.Set.Failure, TimerFailure: s.Set.TimerFailure}
+	for _, job := range keys(s.Set.Refused) {
+		if x := refusalOf(s.Set, scheduler.JobName(job)); x != nil {
+			v.Refused = append(v.Refused, *x)
+		}
+	}
 	if since := s.Set.CountedSince; !since.IsZero() {
 		v.CountedSince = utc(since.Truncate(time.Second))
 		v.AlwaysOn = scheduler.PaidHours(settings.Basis, since, now) * settings.HoursPerHour
@@ -201,11 +232,8 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 		if s.Paused != "" {
 			fmt.Fprintf(w, "\nSet %s is %s; drawbridge resume ends it.\n", s.Name, s.Paused)
 		}
-		if s.Failure != "" && s.Phase != scheduler.Available {
-			fmt.Fprintln(w)
-			if err := style.Println(w, "Set %s failed: %s", s.Name, s.Failure); err != nil {
-				return err
-			}
+		if err := s.writeTroubles(w, style); err != nil {
+			return err
 		}
 	}
 	fmt.Fprintln(w)
@@ -217,6 +245,27 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 		saved = fmt.Sprintf("; always on it would have been %d", always)
 	}
 	return style.Println(w, "Today is endpoint-hours %s; in all %d%s.", paid, total, saved)
+}
+
+// writeTroubles says what keeps a set from doing its work.
+func (s statusSet) writeTroubles(w io.Writer, style output.Style) error {
+	var said []string
+	for _, x := range s.Refused {
+		said = append(said, fmt.Sprintf("Set %s: %s.", s.Name, x))
+	}
+	if s.TimerFailure != "" {
+		said = append(said, fmt.Sprintf("Set %s could not set its timer, and the reaper looks at it by its schedule alone: %s", s.Name, s.TimerFailure))
+	}
+	if s.Failure != "" && s.Phase != scheduler.Available {
+		said = append(said, fmt.Sprintf("Set %s failed: %s", s.Name, s.Failure))
+	}
+	for _, text := range said {
+		fmt.Fprintln(w)
+		if err := style.Println(w, "%s", text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // short shows an instant by its time of day, or a dash.

@@ -54,6 +54,9 @@ func (s *Sim) newCloudWatch() *service {
 		"PutMetricAlarm":      op(s.putMetricAlarm),
 		"DescribeAlarms":      op(s.describeAlarms),
 		"DeleteAlarms":        op(s.deleteAlarms),
+		"ListTagsForResource": op(s.listAlarmTags),
+		"TagResource":         op(s.tagAlarm),
+		"UntagResource":       op(s.untagAlarm),
 	}}
 }
 
@@ -311,6 +314,9 @@ func (s *Sim) putMetricAlarm(_ *call, in *metricAlarm) (*none, error) {
 	if err := checkAlarm(in); err != nil {
 		return nil, err
 	}
+	if s.alarm(in.AlarmName) == nil { // tags of an alarm that is there are not changed
+		s.tagResource(s.alarmARN(in.AlarmName), in.Tags.byKey())
+	}
 	s.addAlarm(in)
 	return &none{}, nil
 }
@@ -328,7 +334,10 @@ func (s *Sim) alarm(name string) *metricAlarm {
 	return find(s.cloudwatch.alarms, func(a *metricAlarm) bool { return a.AlarmName == name })
 }
 
+func (s *Sim) alarmARN(name string) string { return s.arn("cloudwatch", "alarm:"+name) }
+
 func (s *Sim) removeAlarm(name string) {
+	delete(s.tags, s.alarmARN(name))
 	s.cloudwatch.alarms = slices.DeleteFunc(s.cloudwatch.alarms, func(a *metricAlarm) bool { return a.AlarmName == name })
 }
 
@@ -399,7 +408,7 @@ func (s *Sim) describeAlarms(_ *call, in *struct {
 			continue
 		}
 		x := map[string]any{
-			"AlarmName": a.AlarmName, "AlarmArn": s.arn("cloudwatch", "alarm:"+a.AlarmName), "AlarmDescription": a.AlarmDescription, "Namespace": a.Namespace, "MetricName": a.MetricName,
+			"AlarmName": a.AlarmName, "AlarmArn": s.alarmARN(a.AlarmName), "AlarmDescription": a.AlarmDescription, "Namespace": a.Namespace, "MetricName": a.MetricName,
 			"Statistic": a.Statistic, "Dimensions": append([]dimension{}, a.Dimensions...), "Period": a.Period, "EvaluationPeriods": a.EvaluationPeriods, "Threshold": a.Threshold,
 			"ComparisonOperator": a.ComparisonOperator, "ActionsEnabled": a.ActionsEnabled == nil || *a.ActionsEnabled, "AlarmActions": append([]string{}, a.AlarmActions...),
 			"OKActions": append([]string{}, a.OKActions...), "InsufficientDataActions": append([]string{}, a.InsufficientDataActions...),
@@ -437,7 +446,7 @@ func createAlarmResource(s *Sim, st *stack, r *resource, finish func(error)) err
 	}
 	s.addAlarm(a)
 	r.physical = a.AlarmName
-	r.attributes["Arn"] = s.arn("cloudwatch", "alarm:"+a.AlarmName)
+	r.attributes["Arn"] = s.alarmARN(a.AlarmName)
 	s.soon(finish)
 	return nil
 }

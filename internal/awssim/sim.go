@@ -277,8 +277,11 @@ func (s *Sim) serveAPI(r *http.Request) (out reply, lost bool) {
 	}
 	s.record(c, out)
 	s.mu.Unlock()
-	if c.cbor {
+	switch {
+	case c.cbor:
 		out.answerCBOR()
+	case c.query:
+		out.answerQuery(c)
 	}
 	return out, lost
 }
@@ -379,6 +382,13 @@ func (s *Sim) route(r *http.Request, body []byte) (*call, *apiError) {
 		}
 		c.form, c.action = form, form.Get("Action")
 		svc, ok := s.services[scope]
+		if scope == "monitoring" {
+			c.service, c.query = svc, true
+			if c.body, err = jsonOfForm(form); err != nil {
+				return c, errf("ValidationError", "%v", err)
+			}
+			break
+		}
 		if !ok || svc.protocol != query && svc.protocol != ec2Query {
 			c.service = &service{protocol: query}
 			return c, errf("InvalidAction", "Could not find operation %s for version %s", c.action, form.Get("Version"))

@@ -1,6 +1,9 @@
 package awssim
 
-import "strings"
+import (
+	"net/http"
+	"strings"
+)
 
 // Tags of what is made without a stack: queues, tables, log groups, clusters, image
 // repositories, schedule groups. Each service has its own calls and shapes for them.
@@ -227,4 +230,42 @@ func (s *Sim) untagECS(_ *call, in *ecsTagsInput) (*none, error) {
 // listScheduleTags answers for schedule groups: schedules themselves carry no tags.
 func (s *Sim) listScheduleTags(c *call, _ *none) (*struct{ Tags tagList }, error) {
 	return &struct{ Tags tagList }{s.tagList(c.pathName())}, nil
+}
+
+// alarmByARN returns an error that names what is not there.
+func (s *Sim) alarmByARN(arn string) error {
+	name := arn[strings.LastIndex(arn, ":")+1:]
+	if a := s.alarm(name); a == nil || arn != s.alarmARN(name) {
+		return errf("ResourceNotFoundException", "Unknown resource: %s", arn).status(http.StatusNotFound)
+	}
+	return nil
+}
+
+func (s *Sim) listAlarmTags(_ *call, in *struct{ ResourceARN string }) (*struct{ Tags tagList }, error) {
+	if err := s.alarmByARN(in.ResourceARN); err != nil {
+		return nil, err
+	}
+	return &struct{ Tags tagList }{s.tagList(in.ResourceARN)}, nil
+}
+
+func (s *Sim) tagAlarm(_ *call, in *struct {
+	ResourceARN string
+	Tags        tagList
+}) (*none, error) {
+	if err := s.alarmByARN(in.ResourceARN); err != nil {
+		return nil, err
+	}
+	s.tagResource(in.ResourceARN, in.Tags.byKey())
+	return &none{}, nil
+}
+
+func (s *Sim) untagAlarm(_ *call, in *struct {
+	ResourceARN string
+	TagKeys     []string
+}) (*none, error) {
+	if err := s.alarmByARN(in.ResourceARN); err != nil {
+		return nil, err
+	}
+	s.untagResource(in.ResourceARN, in.TagKeys)
+	return &none{}, nil
 }

@@ -53,6 +53,7 @@ type call struct {
 	form       url.Values
 	requestID  string
 	cbor       bool // the caller speaks CBOR; see wire_cbor.go
+	query      bool // the caller speaks to CloudWatch in forms; see wire_query.go
 }
 
 // protocol is how a service speaks.

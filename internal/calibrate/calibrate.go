@@ -188,6 +188,10 @@ const (
 	late = 4 * time.Minute
 )
 
+// Takes is the longest that an experiment takes, from when it is asked for until its
+// endpoint is deleted.
+const Takes = time.Hour + late + Before + After
+
 // Begin returns when an experiment that is asked for at now begins, and when its
 // endpoint is deleted.
 func Begin(now time.Time) (begin, end time.Time) {

@@ -251,13 +251,21 @@ func code(texts []string) string {
 
 func conditions(c map[string]map[string]any) string {
 	var out []string
-	for _, keys := range c {
+	for operator, keys := range c {
+		absent := ""
+		if strings.HasSuffix(operator, "IfExists") {
+			absent = ", or there is none"
+		}
 		for k, v := range keys {
 			switch v := v.(type) {
 			case string:
-				out = append(out, "`"+k+"` is "+code([]string{v}))
+				if operator == "Null" {
+					out = append(out, "there is "+map[string]string{"true": "no", "false": "a"}[v]+" `"+k+"`")
+					continue
+				}
+				out = append(out, "`"+k+"` is "+code([]string{v})+absent)
 			case []string:
-				out = append(out, "`"+k+"` is one of "+code(v))
+				out = append(out, "`"+k+"` is one of "+code(v)+absent)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package selftest
 
 import (
 	"encoding/json"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,11 +43,11 @@ func refusals(texts []string) []Refusal {
 				resource = "*"
 			}
 			who := nameOf(m[1])
-			add(who+" "+m[2], Refusal{Action: m[2], Who: who, Text: brief(text), Remedy: statement(m[2], resource)})
+			add(who+" "+m[2], Refusal{Action: m[2], Who: who, Text: brief(text), Remedy: remedy(text, who, m[2], resource)})
 			continue
 		}
 		if m := lacks.FindStringSubmatch(text); m != nil {
-			add("role "+m[1]+" "+m[2], Refusal{Action: m[2], Who: "role " + m[1], Text: brief(text), Remedy: statement(m[2], "*")})
+			add("role "+m[1]+" "+m[2], Refusal{Action: m[2], Who: "role " + m[1], Text: brief(text), Remedy: remedy(text, "role "+m[1], m[2], "*")})
 			continue
 		}
 		for _, o := range others {
@@ -71,13 +70,47 @@ func nameOf(arn string) string {
 	return who
 }
 
+// forbidding is how AWS says that another policy than the caller's own stands against
+// an action: no statement that is added to the caller's lets it pass.
+//
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+var forbidding = regexp.MustCompile(`with an explicit deny in an? ([\w -]*policy|permissions boundary)|because no (service control policy|resource control policy|permissions boundary|session policy|VPC endpoint policy) allows`)
+
+// changing are parts of a resource's ARN that are others the next time.
+var changing = regexp.MustCompile(`/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$|vpce-[0-9a-f]+$`)
+
+// remedy says what lets an action pass.
+func remedy(text, who, action, resource string) string {
+	if m := forbidding.FindStringSubmatch(text); m != nil {
+		policy := m[2]
+		if policy == "" {
+			policy = m[1]
+		}
+		return "a " + policy + " stands against it, not the rights of " + who + ": have whoever keeps it let " + action + " pass on " + generalised(resource)
+	}
+	out := "add " + statement(action, generalised(resource))
+	if strings.HasPrefix(who, "role ") {
+		out += "; drawbridge deploy sets the roles of the installation right"
+	}
+	return out
+}
+
+func generalised(resource string) string {
+	return changing.ReplaceAllStringFunc(resource, func(end string) string {
+		if strings.HasPrefix(end, "/") {
+			return "/*"
+		}
+		return "*"
+	})
+}
+
 // statement is the statement that lets an action pass.
 func statement(action, resource string) string {
 	b, err := json.Marshal(map[string]string{"Effect": "Allow", "Action": action, "Resource": resource})
 	if err != nil {
 		return "" // texts always encode
 	}
-	return fmt.Sprintf("add %s; drawbridge deploy sets the roles of the installation right", b)
+	return string(b)
 }
 
 func brief(text string) string {

@@ -1,6 +1,7 @@
 package selftest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/app"
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/config"
 	"drawbridge/scheduler"
 )
 
@@ -47,9 +49,16 @@ type Test struct {
 	evidence Evidence
 	texts    []string // that AWS refused something with
 	began    time.Time
-	own      []string // endpoints that were begun
-	perHour  int
+	own      []*life         // endpoints that were begun
+	counted  int             // endpoint-hours of the set so far, before the run and after it
 	started  scheduler.RunID // the run that was asked for
+}
+
+// life is how long an endpoint was there, as far as it was seen. gone is zero while
+// nobody has seen it go.
+type life struct {
+	id            string
+	created, gone time.Time
 }
 
 // every is how often is looked at what is expected.
@@ -63,27 +72,72 @@ var errLate = errors.New("the time of the selftest is over")
 func (t *Test) Do(ctx context.Context) (evidence Evidence, refused []Refusal, left []string, err error) {
 	t.began = t.App.Clock.Now()
 	set := t.App.Config.Jobs[t.Job].Set
-	if slices.Contains(t.Parts, Modes) {
-		for _, mode := range []cfntypes.DeploymentConfigMode{cfntypes.DeploymentConfigModeStandard, cfntypes.DeploymentConfigModeExpress} {
-			if err == nil {
-				err = t.mode(ctx, set, mode)
-			}
+	before, err := t.App.Store.LoadSet(ctx, set)
+	if err != nil {
+		return evidence, nil, nil, err
+	}
+	var errs []error
+	for _, part := range t.experiments(set) { // each on its own: what one is refused says nothing of the others
+		if ctx.Err() == nil && t.App.Clock.Now().Before(t.Until) {
+			errs = append(errs, part(ctx))
 		}
 	}
-	if err == nil && slices.Contains(t.Parts, Run) {
-		err = t.run(ctx, set)
-	}
+	err = errors.Join(errs...)
 	// What is up is billed: it goes even if nobody waits for the rest any more.
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTakes)
 	defer cancel()
 	left = t.cleanUp(clean, set)
 	t.readLogs(clean)
+	if after, err := t.App.Store.LoadSet(clean, set); err == nil {
+		t.counted = after.TotalHours - before.TotalHours
+	}
 	t.evidence.Shapes, t.evidence.Errors = t.Recorder.evidence()
 	return t.evidence, refusals(append(t.texts, t.Recorder.refusals()...)), left, err
 }
 
-// EndpointHours is how many endpoint-hours the experiments have begun.
-func (t *Test) EndpointHours() int { return len(t.own) + t.perHour }
+// experiments are the parts that were asked for, in order.
+func (t *Test) experiments(set scheduler.SetName) []func(context.Context) error {
+	var out []func(context.Context) error
+	if slices.Contains(t.Parts, Modes) {
+		for _, mode := range modes {
+			out = append(out, func(ctx context.Context) error { return t.mode(ctx, set, mode) })
+		}
+	}
+	if slices.Contains(t.Parts, Run) {
+		out = append(out, func(ctx context.Context) error { return t.run(ctx, set) })
+	}
+	return out
+}
+
+// modes are CloudFormation's ways of creating and deleting a stack.
+var modes = []cfntypes.DeploymentConfigMode{cfntypes.DeploymentConfigModeStandard, cfntypes.DeploymentConfigModeExpress}
+
+// EndpointHours is how many endpoint-hours the experiments have begun, on the basis of
+// the configuration, until now.
+func (t *Test) EndpointHours() int {
+	n := t.counted
+	for _, l := range t.own {
+		gone := l.gone
+		if gone.IsZero() {
+			gone = t.App.Clock.Now()
+		}
+		n += scheduler.PaidHours(t.App.Config.Billing, l.created, gone)
+	}
+	return n
+}
+
+// Most is how many endpoint-hours the parts may take at the most, for a set that is
+// billed as perHour: every one of their hours may end while they are at work.
+func Most(parts []string, perHour int, maxTime time.Duration) int {
+	hours, n := int((maxTime+time.Hour-1)/time.Hour)+1, 0
+	if slices.Contains(parts, Modes) {
+		n += hours + len(modes) - 1 // one endpoint at a time
+	}
+	if slices.Contains(parts, Run) {
+		n += perHour * hours
+	}
+	return n
+}
 
 // cleanUpTakes bounds the clean-up, in real time.
 const cleanUpTakes = 40 * time.Minute
@@ -104,10 +158,10 @@ func (t *Test) until(ctx context.Context, what string, seen func() (bool, error)
 	}
 }
 
-// modeSet is the set that the stacks of the experiments with modes belong to; no
-// configured set has the name.
+// modeSet is the set that the stacks of the experiments with modes belong to: no
+// configuration may have one of that name.
 func modeSet(mode cfntypes.DeploymentConfigMode) string {
-	return "selftest-" + strings.ToLower(string(mode))
+	return config.SelftestPrefix + strings.ToLower(string(mode))
 }
 
 // mode creates and deletes a stack of one endpoint, by one mode of CloudFormation.
@@ -153,24 +207,64 @@ func (t *Test) lower(ctx context.Context, api *cloudformation.Client, kind, id s
 	return t.until(ctx, "deletion of stack "+id, func() (bool, error) {
 		status, err := t.watch(ctx, api, kind, id)
 		_, gone := t.evidence.at(kind + ": endpoint gone")
+		if status == "DELETE_FAILED" {
+			return true, fmt.Errorf("stack %s is %s: %s", t.App.Stacks.Name(modeSet(mode)), status, t.lastText())
+		}
 		return gone && status == "DELETE_COMPLETE", err
 	})
 }
 
-// template is that of a stack with one endpoint of the set: its first interface
-// service, in one subnet.
-func (t *Test) template(_ context.Context, set scheduler.SetName, name string) ([]byte, error) {
+// lastText is what AWS said last of what failed.
+func (t *Test) lastText() string {
+	if len(t.texts) == 0 {
+		return "no reason was given"
+	}
+	return t.texts[len(t.texts)-1]
+}
+
+// template is that of a stack with one endpoint: of a service of the set, in a subnet of
+// the set whose zone offers it. Its private DNS is off, so that it can stand beside an
+// endpoint of somebody else.
+func (t *Test) template(ctx context.Context, set scheduler.SetName, name string) ([]byte, error) {
 	a := t.App
 	c := a.Config.Sets[set]
-	services, err := endpoints.Resolve(c.Services)
+	service, subnet, err := t.place(ctx, set)
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(services, func(s endpoints.Service) bool { return s.Type == endpoints.Interface })
-	if i < 0 {
-		return nil, fmt.Errorf("set %s has no interface endpoint to try", set)
+	text, err := cfn.Template(cfn.Spec{Owner: a.Config.Name, Set: name, Region: a.Place.Region, VPC: c.VPC(), Services: []endpoints.Service{service}, Subnets: []string{subnet}, SecurityGroups: c.EndpointSecurityGroups})
+	if err != nil {
+		return nil, err
 	}
-	return cfn.Template(cfn.Spec{Owner: a.Config.Name, Set: name, Region: a.Place.Region, VPC: c.VPC(), Services: services[i : i+1], Subnets: c.Subnets[:1], SecurityGroups: c.EndpointSecurityGroups})
+	return bytes.Replace(text, []byte(`"PrivateDnsEnabled": true`), []byte(`"PrivateDnsEnabled": false`), 1), nil
+}
+
+// place finds a service and a subnet of the set that go together.
+func (t *Test) place(ctx context.Context, set scheduler.SetName) (endpoints.Service, string, error) {
+	c, api := t.App.Config.Sets[set], ec2.NewFromConfig(t.AWS)
+	services, err := endpoints.Resolve(c.Services)
+	if err != nil {
+		return endpoints.Service{}, "", err
+	}
+	subnets, err := api.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: c.Subnets})
+	if err != nil {
+		return endpoints.Service{}, "", awserr.Mark(err, "describe the subnets of set %s", set)
+	}
+	for _, s := range services {
+		if s.Type != endpoints.Interface {
+			continue
+		}
+		offered, err := api.DescribeVpcEndpointServices(ctx, &ec2.DescribeVpcEndpointServicesInput{ServiceNames: []string{s.Name(t.App.Place.Region)}})
+		if err != nil || len(offered.ServiceDetails) == 0 {
+			continue // the Region does not offer it; the doctor says so
+		}
+		for _, n := range subnets.Subnets {
+			if slices.Contains(offered.ServiceDetails[0].AvailabilityZones, aws.ToString(n.AvailabilityZone)) {
+				return s, aws.ToString(n.SubnetId), nil
+			}
+		}
+	}
+	return endpoints.Service{}, "", fmt.Errorf("set %s has no interface endpoint to try in the zones of its subnets", set)
 }
 
 // watch takes down the states of a stack and of its endpoint, and returns the stack's
@@ -197,14 +291,24 @@ func (t *Test) watch(ctx context.Context, api *cloudformation.Client, kind, id s
 		if aws.ToString(r.ResourceType) != "AWS::EC2::VPCEndpoint" || !strings.HasPrefix(physical, "vpce-") {
 			continue
 		}
-		if !slices.Contains(t.own, physical) {
-			t.own = append(t.own, physical)
+		if t.life(physical) == nil {
+			t.own = append(t.own, &life{id: physical, created: now})
 		}
 		if err := t.watchEndpoint(ctx, kind, physical); err != nil {
 			return status, err
 		}
 	}
 	return status, nil
+}
+
+// life returns what is known of an endpoint of ours, or nil.
+func (t *Test) life(id string) *life {
+	for _, l := range t.own {
+		if l.id == id {
+			return l
+		}
+	}
+	return nil
 }
 
 // watchEndpoint takes down the state of an endpoint and which tags have reached it.
@@ -214,15 +318,19 @@ func (t *Test) watchEndpoint(ctx context.Context, kind, id string) error {
 		return awserr.Mark(err, "describe endpoint %s", id)
 	}
 	now := t.App.Clock.Now()
-	if len(out.VpcEndpoints) == 0 {
+	l := t.life(id)
+	if len(out.VpcEndpoints) == 0 || strings.EqualFold(string(out.VpcEndpoints[0].State), "deleted") {
+		if l.gone.IsZero() {
+			l.gone = now
+		}
 		t.evidence.note(now, "%s: endpoint gone", kind)
 		return nil
 	}
 	e := out.VpcEndpoints[0]
-	state := strings.ToLower(string(e.State))
-	if state == "deleted" {
-		state = "gone"
+	if e.CreationTimestamp != nil {
+		l.created = *e.CreationTimestamp
 	}
+	state := strings.ToLower(string(e.State))
 	t.evidence.note(now, "%s: endpoint %s", kind, state)
 	for _, tag := range e.Tags {
 		switch aws.ToString(tag.Key) {
@@ -300,7 +408,6 @@ func (t *Test) follow(ctx context.Context, set scheduler.SetName, id scheduler.R
 	if s.Phase != scheduler.Absent {
 		t.evidence.note(now, "run: set %s", s.Phase)
 	}
-	t.perHour = max(t.perHour, s.PerHour)
 	for _, text := range []string{s.Failure, s.ExtendFailure, s.TimerFailure, s.Refused[t.Job].Reason} {
 		if text != "" {
 			t.texts = append(t.texts, text)
@@ -379,11 +486,15 @@ func (t *Test) cleanUp(ctx context.Context, set scheduler.SetName) (left []strin
 	a := t.App
 	t.Until = a.Clock.Now().Add(cleanUpTakes)
 	api := cloudformation.NewFromConfig(t.AWS)
-	for _, mode := range []cfntypes.DeploymentConfigMode{cfntypes.DeploymentConfigModeStandard, cfntypes.DeploymentConfigModeExpress} {
-		if slices.Contains(t.Parts, Modes) {
-			if err := t.removeStack(ctx, api, modeSet(mode)); err != nil {
-				left = append(left, fmt.Sprintf("stack %s: %v", a.Stacks.Name(modeSet(mode)), err))
-			}
+	for _, mode := range modes {
+		if !slices.Contains(t.Parts, Modes) {
+			break
+		}
+		if err := t.removeStack(ctx, api, modeSet(mode)); err != nil {
+			left = append(left, fmt.Sprintf("stack %s: %v", a.Stacks.Name(modeSet(mode)), err))
+		}
+		if err := t.removeEndpoints(ctx, strings.ToLower(string(mode)), modeSet(mode)); err != nil {
+			left = append(left, fmt.Sprintf("endpoints of stack %s: %v", a.Stacks.Name(modeSet(mode)), err))
 		}
 	}
 	if slices.Contains(t.Parts, Run) {
@@ -418,6 +529,10 @@ func (t *Test) endRun(ctx context.Context, set scheduler.SetName) error {
 	})
 }
 
+// plainDeletions is how often a stack's deletion is tried before what resists is left
+// out of it.
+const plainDeletions = 3
+
 // removeStack deletes a stack of ours, if it is there.
 func (t *Test) removeStack(ctx context.Context, api *cloudformation.Client, set string) error {
 	st, err := t.App.Stacks.Describe(ctx, set, "")
@@ -425,6 +540,7 @@ func (t *Test) removeStack(ctx context.Context, api *cloudformation.Client, set 
 		return err
 	}
 	t.readEvents(ctx, api, st.ID)
+	asked := 0
 	return t.until(ctx, "deletion of stack "+st.ID, func() (bool, error) {
 		st, err := t.App.Stacks.Describe(ctx, set, "")
 		switch {
@@ -433,7 +549,42 @@ func (t *Test) removeStack(ctx context.Context, api *cloudformation.Client, set 
 		case st.State == cfn.Busy, st.State == cfn.RollingBack, st.State == cfn.Deleting:
 			return false, nil
 		}
-		return false, t.App.Stacks.Delete(ctx, set, st.ID, st.State == cfn.DeleteFailed, t.App.Clock.Now())
+		asked++
+		return false, t.App.Stacks.Delete(ctx, set, st.ID, st.State == cfn.DeleteFailed && asked > plainDeletions, t.App.Clock.Now())
+	})
+}
+
+// removeEndpoints deletes what no stack holds any more, and sees it go.
+func (t *Test) removeEndpoints(ctx context.Context, kind, set string) error {
+	api := ec2.NewFromConfig(t.AWS)
+	return t.until(ctx, "deletion of the endpoints of "+set, func() (bool, error) {
+		out, err := api.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{
+			{Name: aws.String("tag:" + cfn.OwnerTag), Values: []string{t.App.Config.Name}}, {Name: aws.String("tag:" + cfn.SetTag), Values: []string{set}},
+		}})
+		if err != nil {
+			return false, awserr.Mark(err, "describe the endpoints of %s", set)
+		}
+		var ids []string
+		there := 0
+		for _, e := range out.VpcEndpoints {
+			switch strings.ToLower(string(e.State)) {
+			case "deleted":
+				continue
+			case "deleting":
+			default:
+				ids = append(ids, aws.ToString(e.VpcEndpointId))
+			}
+			there++
+		}
+		for _, l := range t.own { // the last look at each
+			if err := t.watchEndpoint(ctx, kind, l.id); err != nil && there == 0 {
+				return false, err
+			}
+		}
+		if len(ids) > 0 {
+			_, err = api.DeleteVpcEndpoints(ctx, &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: ids})
+		}
+		return there == 0, awserr.Mark(err, "delete %s", strings.Join(ids, ", "))
 	})
 }
 
@@ -466,12 +617,17 @@ func (t *Test) takeDown(ctx context.Context, set scheduler.SetName) error {
 func (t *Test) readLogs(ctx context.Context) {
 	api := cloudwatchlogs.NewFromConfig(t.AWS)
 	for _, function := range []string{t.App.Names.Launcher, t.App.Names.Reaper} {
-		out, err := api.FilterLogEvents(ctx, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("/aws/lambda/" + function), StartTime: aws.Int64(t.began.UnixMilli()), FilterPattern: aws.String(`"not authorized"`)})
-		if err != nil {
-			continue // the error itself is recorded
-		}
-		for _, e := range out.Events {
-			t.texts = append(t.texts, aws.ToString(e.Message))
+		pages := cloudwatchlogs.NewFilterLogEventsPaginator(api, &cloudwatchlogs.FilterLogEventsInput{
+			LogGroupName: aws.String("/aws/lambda/" + function), StartTime: aws.Int64(t.began.UnixMilli()), FilterPattern: aws.String(`"not authorized"`),
+		})
+		for pages.HasMorePages() { // a page may be empty although more follow
+			out, err := pages.NextPage(ctx)
+			if err != nil {
+				break // the error itself is recorded
+			}
+			for _, e := range out.Events {
+				t.texts = append(t.texts, aws.ToString(e.Message))
+			}
 		}
 	}
 }

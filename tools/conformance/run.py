@@ -311,6 +311,43 @@ def sandbox_only(client, advance, endpoint, vpc, subnet, group):
     fails("InvalidAction", "an action of CloudFormation that the sandbox does not know", lambda: cfn.list_exports())
 
 
+def cloudwatch_by(protocol, endpoint):
+    """A client of CloudWatch that speaks one of its three protocols: the SDKs differ in which they choose."""
+    session = botocore.session.get_session()
+    loader = session.get_component("data_loader")
+    load = loader.load_service_model
+
+    def with_protocol(service, kind, *args, **kwargs):
+        model = load(service, kind, *args, **kwargs)
+        if service == "cloudwatch" and kind == "service-2":
+            model["metadata"].update(protocol=protocol, protocols=[protocol])
+        return model
+
+    loader.load_service_model = with_protocol
+    return session.create_client("cloudwatch", REGION, endpoint_url=endpoint, config=botocore.config.Config(retries={"max_attempts": 1}))
+
+
+def alarm_path(watch, protocol):
+    """Metrics and alarms, in one of CloudWatch's protocols."""
+    job = [{"Name": "Protocol", "Value": protocol}]
+    arn = f"arn:aws:cloudwatch:{REGION}:123456789012:alarm:late"
+    watch.put_metric_alarm(AlarmName="late", Namespace="Team", MetricName="Late", Dimensions=job, Statistic="Sum", Period=300, EvaluationPeriods=1, Threshold=2,
+                           ComparisonOperator="GreaterThanThreshold", AlarmActions=["arn:aws:sns:us-east-1:123456789012:a"], Tags=[{"Key": "team", "Value": "data"}])
+    alarm = lambda: watch.describe_alarms(AlarmNames=["late"])["MetricAlarms"][0]
+    check(alarm()["StateValue"] == "INSUFFICIENT_DATA", f"an alarm without data, by {protocol}")
+    check(alarm()["ActionsEnabled"] and alarm()["Threshold"] == 2 and alarm()["AlarmActions"][0].endswith(":a"), f"the alarm, by {protocol}: {alarm()}")
+    check(alarm()["StateUpdatedTimestamp"].year > 2000, "when the alarm changed")
+    check(watch.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "team", "Value": "data"}], f"the alarm's tags, by {protocol}")
+    datum = lambda **value: watch.put_metric_data(Namespace="Team", MetricData=[{"MetricName": "Late", "Dimensions": job, **value}])
+    datum(Value=1)
+    check(alarm()["StateValue"] == "OK", f"an alarm below its threshold, by {protocol}")
+    datum(Values=[1.5, 0.5], Counts=[1, 2], Timestamp=alarm()["StateUpdatedTimestamp"])
+    check(alarm()["StateValue"] == "ALARM" and "3.5" in watch.describe_alarms(StateValue="ALARM")["MetricAlarms"][0]["StateReason"], f"an alarm above its threshold, by {protocol}")
+    fails("InvalidParameterValue", f"metrics in AWS's own namespace, by {protocol}", lambda: watch.put_metric_data(Namespace="AWS/EC2", MetricData=[{"MetricName": "x", "Value": 1}]))
+    watch.delete_alarms(AlarmNames=["late"])
+    check(not watch.describe_alarms(AlarmNames=["late"])["MetricAlarms"], f"the alarm is gone, by {protocol}")
+
+
 def account_path(client, endpoint):
     """What an account is made of by the AWS CLI, the CDK and Terraform beside stacks: repositories, tags, schedules that repeat, metrics and alarms."""
     ecr, logs, watch, sqs, scheduler, db, iam, ec2 = (client(s) for s in ("ecr", "logs", "cloudwatch", "sqs", "scheduler", "dynamodb", "iam", "ec2"))
@@ -349,18 +386,9 @@ def account_path(client, endpoint):
             call()
             scheduler.delete_schedule(Name="often")
 
-    alarm = dict(AlarmName="late", Namespace="Team", MetricName="Late", Dimensions=[{"Name": "Job", "Value": "etl"}], Statistic="Sum", Period=300, EvaluationPeriods=1, Threshold=2, ComparisonOperator="GreaterThanThreshold")
-    watch.put_metric_alarm(**alarm)
+    for protocol in ("smithy-rpc-v2-cbor", "json", "query"):
+        alarm_path(cloudwatch_by(protocol, endpoint), protocol)
     state = lambda name: watch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"]
-    check(state("late") == "INSUFFICIENT_DATA", "an alarm without data")
-    datum = lambda value: watch.put_metric_data(Namespace="Team", MetricData=[{"MetricName": "Late", "Dimensions": alarm["Dimensions"], "Value": value}])
-    datum(1)
-    check(state("late") == "OK", "an alarm below its threshold")
-    datum(2.5)
-    check(state("late") == "ALARM" and "3.5" in watch.describe_alarms(StateValue="ALARM")["MetricAlarms"][0]["StateReason"], "an alarm above its threshold")
-    fails("InvalidParameterValue", "metrics in AWS's own namespace", lambda: watch.put_metric_data(Namespace="AWS/EC2", MetricData=[{"MetricName": "x", "Value": 1}]))
-    watch.delete_alarms(AlarmNames=["late"])
-    check(not watch.describe_alarms(AlarmNames=["late"])["MetricAlarms"], "the alarm is gone")
     dead = sqs.get_queue_url(QueueName="drawbridge-dead-letters")["QueueUrl"]
     check(state("drawbridge-dead-letters") == "OK", "no dead letter, no alarm")
     sqs.send_message(QueueUrl=dead, MessageBody="{}")
@@ -494,6 +522,38 @@ def keys_path():
         for service, code, call in (("sts", "InvalidClientTokenId", lambda c: c.get_caller_identity()), ("ec2", "AuthFailure", lambda c: c.describe_vpcs()),
                                     ("sqs", "UnrecognizedClientException", lambda c: c.list_queues()), ("lambda", "UnrecognizedClientException", lambda c: c.list_functions()), ("s3", "InvalidAccessKeyId", lambda c: c.list_buckets())):
             fails(code, f"a key that nobody has, to {service}", lambda: call(client(service)))
+
+
+def handmade_path():
+    """An account that was made by the AWS CLI alone: the doctor finds nothing wrong, and a job runs in it."""
+    binary = os.path.join(BUILD, "drawbridge")
+    command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "300"]
+    host = os.path.join(ROOT, "dist", "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64")
+    with tempfile.TemporaryDirectory() as work, process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_FUNCTIONS=host, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
+        run = lambda *args: aws(endpoint, *args)
+        vpc = run("ec2", "create-vpc", "--cidr-block", "10.7.0.0/16")["Vpc"]["VpcId"]
+        run("ec2", "modify-vpc-attribute", "--vpc-id", vpc, "--enable-dns-hostnames", '{"Value": true}')
+        table = run("ec2", "create-route-table", "--vpc-id", vpc)["RouteTable"]["RouteTableId"]
+        subnets = []
+        for n, zone in enumerate(("us-east-1a", "us-east-1b")):
+            subnets.append(run("ec2", "create-subnet", "--vpc-id", vpc, "--cidr-block", f"10.7.{n}.0/24", "--availability-zone", zone)["Subnet"]["SubnetId"])
+            run("ec2", "associate-route-table", "--route-table-id", table, "--subnet-id", subnets[-1])
+        run("ecs", "create-cluster", "--cluster-name", "jobs")
+        run("ecr", "create-repository", "--repository-name", "etl", "--image-tag-mutability", "IMMUTABLE")
+        run("ecr", "put-image", "--repository-name", "etl", "--image-tag", "1", "--image-manifest", json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}))
+        run("logs", "create-log-group", "--log-group-name", "/jobs/etl")
+        trust = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]})
+        role = run("iam", "create-role", "--role-name", "etl-execution", "--assume-role-policy-document", trust)["Role"]["Arn"]
+        run("iam", "attach-role-policy", "--role-name", "etl-execution", "--policy-arn", "arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy")
+        container = {"name": "etl", "image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/etl:1", "essential": True,
+                     "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/jobs/etl", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "etl"}}}
+        run("ecs", "register-task-definition", "--family", "etl", "--requires-compatibilities", "FARGATE", "--network-mode", "awsvpc", "--cpu", "256", "--memory", "512",
+            "--execution-role-arn", role, "--container-definitions", json.dumps([container]))
+        config = os.path.join(work, "drawbridge.yaml")
+        env = dict(ENV, AWS_ENDPOINT_URL=endpoint, DRAWBRIDGE_CONFIG=config, DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", "arm64"))
+        for args in (f"init --vpc {vpc} --task-definition etl --cluster jobs", "doctor", "deploy --yes", "doctor", "run etl --id first --wait", "destroy --force --yes"):
+            p = subprocess.run([binary, *args.split()], env=env, cwd=work, capture_output=True, text=True)
+            check(p.returncode == 0 and " failed" not in p.stdout.replace(" 0 failed", ""), f"in an account made by the AWS CLI, drawbridge {args} ended with {p.returncode}: {p.stdout[-3000:]}{p.stderr[-1500:]}")
 
 
 def deploy_path():
@@ -712,6 +772,7 @@ def sandbox():
     elsewhere_path()
     keys_path()
     outside_path()
+    handmade_path()
     deploy_path()
 
 
