@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -37,6 +39,8 @@ type sandboxCmd struct {
 	Start   time.Time `help:"First instant of the clock, as 2026-05-14T09:00:00Z. Default: now." placeholder:"TIME"`
 	Install bool      `help:"Install Drawbridge beside what the configuration names. Without it the account is ready for drawbridge deploy." default:"true" negatable:""`
 
+	State string `help:"File that keeps the account over a restart: it is read at the start, and what comes from outside is added to it." type:"path" placeholder:"FILE"`
+
 	local    map[string]string // the functions' binaries for this machine, once needed
 	cleanups []func()
 }
@@ -56,10 +60,16 @@ func (sandboxCmd) Help() string {
 }
 
 // Run serves the simulated AWS until ctx ends.
-func (c *sandboxCmd) Run(ctx context.Context, s streams) error {
+func (c *sandboxCmd) Run(ctx context.Context, s streams) (failure error) {
 	options, err := c.options()
 	if err != nil {
 		return err
+	}
+	var journal *awssim.Journal
+	if c.State != "" {
+		if journal, err = c.journal(&options); err != nil {
+			return err
+		}
 	}
 	sim := awssim.New(options)
 	defer sim.Close()
@@ -74,7 +84,11 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	sim.SetAddress(listener.Addr().String())
-	server := &http.Server{Handler: sim, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
+	var handler http.Handler = sim
+	if journal != nil {
+		handler = journal.Handler(sim)
+	}
+	server := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	defer server.Close()
@@ -83,6 +97,12 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer cleanup()
+	if journal != nil {
+		if err := c.restore(s, sim, journal); err != nil {
+			return err
+		}
+		defer func() { failure = errors.Join(failure, journal.Close(sim.Now())) }()
+	}
 	if err := json.NewEncoder(s.out).Encode(map[string]string{"endpoint": "http://" + listener.Addr().String()}); err != nil {
 		return err
 	}
@@ -92,6 +112,44 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) error {
 	case err := <-failed:
 		return err
 	}
+}
+
+// journal opens the file that keeps the account, and has the clock stand still until the
+// account is there again.
+func (c *sandboxCmd) journal(o *awssim.Options) (*awssim.Journal, error) {
+	if o.Start.IsZero() {
+		o.Start = time.Now()
+	}
+	terms := map[string]string{
+		"--region": c.Region, "--seed": fmt.Sprint(c.Seed), "--raise": c.Raise.String(), "--lower": c.Lower.String(), "--new-account": fmt.Sprint(c.NewAccount),
+		"--install": fmt.Sprint(c.Install), "--fault": strings.Join(c.Fault, " "), "--image": strings.Join(c.Image, " "), "--config": "",
+	}
+	if c.Config != "" {
+		text, err := os.ReadFile(c.Config)
+		if err != nil {
+			return nil, err
+		}
+		terms["--config"] = fmt.Sprintf("%x", sha256.Sum256(text))[:16]
+	}
+	journal, err := awssim.OpenJournal(c.State, terms, o.Start)
+	if err != nil {
+		return nil, &hinted{err, "give the flags that it was made with, or name another file by --state"}
+	}
+	o.Start, o.Speed = journal.Start(), 0
+	return journal, nil
+}
+
+// restore makes the account that a journal keeps, and lets the clock run.
+func (c *sandboxCmd) restore(s streams, sim *awssim.Sim, journal *awssim.Journal) error {
+	otherwise, err := journal.Replay(sim)
+	if err != nil {
+		return err
+	}
+	if otherwise > 0 {
+		fmt.Fprintf(s.err, "drawbridge: %d calls of %s were answered otherwise than they were; the account is not quite the one that it was\n", otherwise, c.State)
+	}
+	sim.Run(c.Speed)
+	return nil
 }
 
 func (c *sandboxCmd) options() (awssim.Options, error) {

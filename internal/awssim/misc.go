@@ -43,6 +43,8 @@ func (s *Sim) newIAM() *service {
 
 		"CreateServiceLinkedRole":  op(s.createServiceLinkedRole),
 		"ListAttachedRolePolicies": op(s.listAttachedRolePolicies),
+		"AttachRolePolicy":         op(s.attachRolePolicy),
+		"DetachRolePolicy":         op(s.detachRolePolicy),
 		"ListRolePolicies":         op(s.listRolePolicies),
 		"ListRoleTags":             op(s.listRoleTags),
 		"TagRole":                  op(s.tagRole),
@@ -320,6 +322,12 @@ func (s *Sim) deleteRole(_ *call, in *struct{ RoleName string }) (*none, error) 
 	if r == nil {
 		return nil, noRole(in.RoleName)
 	}
+	for _, name := range sortedKeys(r.policies) {
+		if strings.HasPrefix(name, "arn:") {
+			return nil, errf("DeleteConflict", "Cannot delete entity, must detach all policies first.").status(http.StatusConflict)
+		}
+		return nil, errf("DeleteConflict", "Cannot delete entity, must delete policies first.").status(http.StatusConflict)
+	}
 	s.iam.roles = slices.DeleteFunc(s.iam.roles, func(x *role) bool { return x == r })
 	return &none{}, nil
 }
@@ -370,6 +378,39 @@ func (s *Sim) deleteRolePolicy(_ *call, in *struct{ RoleName, PolicyName string 
 		return nil, noRole(in.RoleName)
 	}
 	delete(r.policies, in.PolicyName)
+	return &none{}, nil
+}
+
+// awsManaged are policies that AWS keeps, as far as roles of jobs have them.
+//
+// Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/
+var awsManaged = map[string]string{
+	"arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy": `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action":
+		["ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage", "logs:CreateLogStream", "logs:PutLogEvents"]}]}`,
+	"arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole": `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action":
+		["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]}]}`,
+}
+
+func (s *Sim) attachRolePolicy(_ *call, in *struct{ RoleName, PolicyArn string }) (*none, error) {
+	r := s.role(in.RoleName)
+	if r == nil {
+		return nil, noRole(in.RoleName)
+	}
+	if body, ok := awsManaged[in.PolicyArn]; ok {
+		s.iam.managed[in.PolicyArn] = body
+	}
+	return &none{}, s.attach(r, in.PolicyArn)
+}
+
+func (s *Sim) detachRolePolicy(_ *call, in *struct{ RoleName, PolicyArn string }) (*none, error) {
+	r := s.role(in.RoleName)
+	if r == nil {
+		return nil, noRole(in.RoleName)
+	}
+	if _, ok := r.policies[in.PolicyArn]; !ok {
+		return nil, errf("NoSuchEntity", "Policy %s was not found.", in.PolicyArn).status(http.StatusNotFound)
+	}
+	delete(r.policies, in.PolicyArn)
 	return &none{}, nil
 }
 

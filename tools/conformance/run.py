@@ -556,6 +556,38 @@ def handmade_path():
             check(p.returncode == 0 and " failed" not in p.stdout.replace(" 0 failed", ""), f"in an account made by the AWS CLI, drawbridge {args} ended with {p.returncode}: {p.stdout[-3000:]}{p.stderr[-1500:]}")
 
 
+def state_path():
+    """A sandbox that keeps its account: another process finds what was made, what was under way, and the same time."""
+    with tempfile.TemporaryDirectory() as work:
+        state = os.path.join(work, "account")
+        def command(*more):
+            return [os.path.join(BUILD, "drawbridge"), "sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--start", "2026-05-14T09:00:00Z", "--config", "examples/hello/drawbridge.yaml", "--state", state, *more]
+        env = dict(ENV, DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64"))
+        def ledger(endpoint):
+            return {k: v for k, v in json.load(urllib.request.urlopen(endpoint + "/_sim/ledger")).items() if k in ("now", "endpoints", "tasks", "stacks")}
+        with process(command(), ready_sandbox, env=env) as endpoint:
+            client = clients(endpoint)
+            vpc = client("ec2").create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"]
+            client("s3").create_bucket(Bucket="kept")
+            client("s3").put_object(Bucket="kept", Key="k", Body=b"\x00kept")
+            event = json.dumps({"job": "hello", "id": "kept", "overrides": {"containerOverrides": [{"name": "hello", "environment": [{"name": "SANDBOX_RUN_FOR", "value": "90m"}]}]}})
+            client("lambda").invoke(FunctionName="drawbridge-launcher", Payload=event)
+            post(endpoint, "/_sim/advance", {"seconds": 60})  # the endpoints are being created
+            before = ledger(endpoint)
+        with process(command(), ready_sandbox, env=env) as endpoint:
+            client = clients(endpoint)
+            check(ledger(endpoint) == before and len(before["endpoints"]) >= 5, f"the account after a restart: {ledger(endpoint)}, before: {before}")
+            check(client("ec2").describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["CidrBlock"] == "10.8.0.0/16", "the VPC after a restart")
+            check(client("s3").get_object(Bucket="kept", Key="k")["Body"].read() == b"\x00kept", "an object after a restart")
+            post(endpoint, "/_sim/advance", {"seconds": 3600})
+            check([t["stopped"] for t in ledger(endpoint)["tasks"]] == [None], "the task of a set that was being raised when the sandbox ended")
+        with process(command(), ready_sandbox, env=env) as endpoint:
+            post(endpoint, "/_sim/advance", {"seconds": 4 * 3600})
+            check(all(e["deleted"] for e in ledger(endpoint)["endpoints"] if e["type"] == "interface") and len(ledger(endpoint)["tasks"]) == 1, "after two restarts the run has ended once, and the endpoints are gone")
+        p = subprocess.run(command("--seed", "7"), env=env, cwd=ROOT, capture_output=True, text=True)
+        check(p.returncode == 1 and '--seed was "1" and is "7"' in p.stderr, f"a state of other flags: {p.stderr}")
+
+
 def deploy_path():
     """The arm64 functions, deployed from outside and carried out by the same program for this machine."""
     binary = os.path.join(BUILD, "drawbridge")
@@ -773,6 +805,7 @@ def sandbox():
     keys_path()
     outside_path()
     handmade_path()
+    state_path()
     deploy_path()
 
 
