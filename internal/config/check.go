@@ -238,14 +238,13 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 		k.add(where+".startTimeout", "write 1m to 24h", "%s is out of range", d)
 	}
 	k.schedule(where, j)
-	for _, o := range j.Overrides {
-		if !slices.Contains(overridable, o) {
-			k.add(where+".overrides", "use "+strings.Join(overridable, ", "), "%q cannot be overridden", o)
-		}
-	}
+	k.overrides(where, j)
 	for _, v := range slices.Sorted(maps.Keys(j.Environment)) {
 		if !variablePattern.MatchString(v) || !pathPattern.MatchString(j.Environment[v]) {
 			k.add(where+".environment", "write NAME: $.detail.some.place", "%s: %q is no variable with a place in the event", v, j.Environment[v])
+		}
+		if Reserved(v) {
+			k.add(where+".environment", "choose another name for what an event may say", "no event sets %s", v)
 		}
 	}
 	k.patterns(where, j)

@@ -209,9 +209,11 @@ type Job struct {
 	Schedule string `yaml:"schedule"`
 	// Timezone is the time zone of Schedule, such as Europe/Berlin. Default UTC.
 	Timezone string `yaml:"timezone"`
-	// Overrides are what an event may override: environment, command, cpu,
-	// memory. Default: nothing.
-	Overrides []string `yaml:"overrides"`
+	// Overrides are what an event may override: environment, command, cpu, memory,
+	// or environment: [NAME, PREFIX_*] for those variables alone. Variables that
+	// steer programs (AWS_*, ECS_*, LD_*, DRAWBRIDGE_*, PATH, proxies and their like)
+	// never pass. Default: nothing.
+	Overrides []Override `yaml:"overrides"`
 	// On are event patterns, in EventBridge's own language; an event that matches
 	// any of them starts the job. Default: none.
 	On []map[string]any `yaml:"on"`

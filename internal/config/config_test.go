@@ -96,6 +96,11 @@ func TestBadConfigSaysWhereAndWhatToDo(t *testing.T) {
 		{"a name that is too short for a table", "sets:", "name: ab\nsets:", "name:"},
 		{"a bad pattern", "    cluster", "    on: [{source: x}]\n    cluster", "jobs.hello.on[0]"},
 		{"an override that is none", "    cluster", "    overrides: [taskRoleArn]\n    cluster", "jobs.hello.overrides"},
+		{"names of a command", "    cluster", "    overrides: [{command: [sh]}]\n    cluster", "jobs.hello.overrides: command has no names"},
+		{"a variable that no event sets", "    cluster", "    overrides: [{environment: [AWS_*]}]\n    cluster", "jobs.hello.overrides: no event sets AWS_*"},
+		{"a variable that is none", "    cluster", "    overrides: [{environment: [A-B]}]\n    cluster", "jobs.hello.overrides"},
+		{"two kinds in one override", "    cluster", "    overrides: [{environment: [A], command: [B]}]\n    cluster", "write environment, command"},
+		{"a variable of an event that steers programs", "    cluster", "    environment: {PATH: $.detail.path}\n    cluster", "jobs.hello.environment: no event sets PATH"},
 		{"a place in no event", "    cluster", "    environment: {KEY: detail.key}\n    cluster", "jobs.hello.environment"},
 		{"a gateway kept by nobody", "    subnets", "    s3Gateway: mine\n    subnets", "sets.main.s3Gateway"},
 		{"a subnet of another set", "    cluster", "    subnets: [subnet-9]\n    cluster", "jobs.hello.subnets"},
@@ -228,5 +233,30 @@ jobs:
 	}
 	if _, ok := c.Host("d"); ok {
 		t.Error("Host knows a set that is not there")
+	}
+}
+
+func TestWhatAnEventMaySet(t *testing.T) {
+	c, err := Parse("x.yaml", []byte(strings.Replace(good, "    cluster", "    overrides: [command, {environment: [NAME, TEAM_*]}]\n    cluster", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	some, all := c.Jobs["hello"], &Job{Overrides: []Override{{Kind: "environment"}}}
+	if !some.Allows("command") || !some.Allows("environment") || some.Allows("cpu") {
+		t.Errorf("the job allows %+v", some.Overrides)
+	}
+	made := &Job{Overrides: []Override{{Kind: "environment"}}, made: true}
+	for _, tt := range []struct {
+		name            string
+		some, all, made bool
+	}{
+		{"NAME", true, true, false}, {"NAMES", false, true, false}, {"TEAM_A", true, true, false}, {"TEAM", false, true, false}, {"GIT_COMMIT", false, true, false}, {"ENV", false, true, false}, {"AWSOME", false, true, false},
+		{"AWS_ENDPOINT_URL", false, false, false}, {"ECS_CONTAINER_METADATA_URI_V4", false, false, false}, {"LD_PRELOAD", false, false, false}, {"PATH", false, false, false}, {"HTTPS_PROXY", false, false, false}, {"no_proxy", false, false, false},
+		{"GIT_SSH_COMMAND", false, false, false}, {"NODE_OPTIONS", false, false, false}, {"JAVA_TOOL_OPTIONS", false, false, false}, {"BASH_ENV", false, false, false}, {"DRAWBRIDGE_EVENT", false, false, false},
+		{"DRAWBRIDGE_MIRROR", false, false, false}, {"DRAWBRIDGE_MIRROR_STATE", false, false, false}, {"DRAWBRIDGE_MIRROR_REPOSITORIES", false, false, true}, {"DRAWBRIDGE_MIRROR_REPORTED", false, false, true},
+	} {
+		if got := [3]bool{some.AllowsVariable(tt.name), all.AllowsVariable(tt.name), made.AllowsVariable(tt.name)}; got != [3]bool{tt.some, tt.all, tt.made} {
+			t.Errorf("%s: named variables, all and the mirror's let it through: %v, want %v", tt.name, got, [3]bool{tt.some, tt.all, tt.made})
+		}
 	}
 }

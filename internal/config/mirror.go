@@ -183,7 +183,7 @@ func (m *Mirror) Fill() {
 func (m *Mirror) job(c *Config) *Job {
 	j := &Job{
 		Set: m.Set, Cluster: m.Cluster, TaskDefinition: c.Name + "-mirror", Container: string(MirrorJob), MaxRuntime: m.MaxRuntime, MaxDelay: m.MaxDelay,
-		Schedule: m.Schedule, Timezone: m.Timezone, Overrides: []string{"environment"}, Services: m.Services(), made: true,
+		Schedule: m.Schedule, Timezone: m.Timezone, Overrides: []Override{{Kind: "environment"}}, Services: m.Services(), made: true,
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Repositories)) {
 		if r := m.Repositories[name]; r != nil && r.Source.Bundle != "" {

@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"drawbridge/internal/config"
+	"drawbridge/scheduler"
 )
 
 // MaxOverrides is ECS's limit on overrides as JSON, in bytes.
@@ -54,10 +58,13 @@ func (o taskOverride) sdk() *types.TaskOverride {
 	return out
 }
 
+// EventVariable hands the whole event to the container of a job that maps none of it.
+const EventVariable = "DRAWBRIDGE_EVENT"
+
 // Overrides checks the overrides of an event, in the shape of ECS's TaskOverride,
-// against the kinds that the job allows, adds variables for its container, and
-// returns them as JSON; nil if there is nothing to override.
-func Overrides(given json.RawMessage, allowed []string, container string, variables map[string]string) ([]byte, error) {
+// against what the job allows, adds variables for its container, and returns them as
+// JSON; nil if there is nothing to override.
+func Overrides(given json.RawMessage, job *config.Job, variables map[string]string) ([]byte, error) {
 	var o taskOverride
 	if len(bytes.TrimSpace(given)) > 0 {
 		dec := json.NewDecoder(bytes.NewReader(given))
@@ -66,10 +73,10 @@ func Overrides(given json.RawMessage, allowed []string, container string, variab
 			return nil, fmt.Errorf("overrides: %w", err)
 		}
 	}
-	if err := o.check(allowed); err != nil {
+	if err := o.check(job, func(string) bool { return false }); err != nil {
 		return nil, err
 	}
-	o.add(container, variables)
+	o.add(job.Container, variables)
 	if len(o.ContainerOverrides) == 0 && o.CPU == "" && o.Memory == "" {
 		return nil, nil
 	}
@@ -83,23 +90,65 @@ func Overrides(given json.RawMessage, allowed []string, container string, variab
 	return b, nil
 }
 
-func (o taskOverride) check(allowed []string) error {
+// check reports what the job does not allow. ours are variables that are not the
+// event's own choice.
+func (o taskOverride) check(job *config.Job, ours func(variable string) bool) error {
 	uses := map[string]bool{"cpu": o.CPU != "", "memory": o.Memory != ""}
 	for _, c := range o.ContainerOverrides {
 		if c.Name == "" {
 			return fmt.Errorf("overrides: a container override has no name")
 		}
-		uses["environment"] = uses["environment"] || len(c.Environment) > 0
+		for _, v := range c.Environment {
+			switch {
+			case ours(v.Name):
+			case !job.Allows("environment"):
+				uses["environment"] = true
+			case !job.AllowsVariable(v.Name):
+				return fmt.Errorf("overrides: the job does not let an event set the variable %q; jobs.<name>.overrides names what it lets through, and what steers programs (AWS_*, LD_*, PATH and their like) never passes", v.Name)
+			}
+		}
 		uses["command"] = uses["command"] || len(c.Command) > 0
 		uses["cpu"] = uses["cpu"] || c.CPU != nil
 		uses["memory"] = uses["memory"] || c.Memory != nil
 	}
 	for _, kind := range []string{"command", "cpu", "environment", "memory"} {
-		if uses[kind] && !slices.Contains(allowed, kind) {
+		if uses[kind] && !job.Allows(kind) {
 			return fmt.Errorf("overrides: the job does not allow an event to override %s; add it to jobs.<name>.overrides if events are to be trusted with it", kind)
 		}
 	}
 	return nil
+}
+
+// recorded reads the overrides of a run that is about to start, and holds the run to its
+// job once more: who can write the table must not be able to run what the job does not.
+func recorded(run scheduler.Run, job *config.Job) (*types.TaskOverride, error) {
+	if run.Cluster != "" && run.Cluster != job.Cluster {
+		return nil, fmt.Errorf("it is recorded for cluster %s, and job %s names %s now; replay its event", run.Cluster, run.Job, job.Cluster)
+	}
+	if run.Definition != "" && family(run.Definition) != family(job.TaskDefinition) {
+		return nil, fmt.Errorf("it is recorded for task definition %s, and job %s names %s now; replay its event", run.Definition, run.Job, job.TaskDefinition)
+	}
+	if len(run.Overrides) == 0 {
+		return nil, nil
+	}
+	var o taskOverride
+	dec := json.NewDecoder(bytes.NewReader(run.Overrides))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&o); err != nil {
+		return nil, fmt.Errorf("overrides: %w", err)
+	}
+	err := o.check(job, func(name string) bool {
+		_, mapped := job.Environment[name]
+		return mapped || name == EventVariable
+	})
+	return o.sdk(), err
+}
+
+// family returns the family of a task definition, given as its ARN, family or family
+// and revision.
+func family(definition string) string {
+	name, _, _ := strings.Cut(definition[strings.LastIndex(definition, "/")+1:], ":")
+	return name
 }
 
 // add sets variables of a container, in order of name; what the event sets itself

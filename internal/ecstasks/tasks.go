@@ -4,7 +4,6 @@ package ecstasks
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -87,12 +86,9 @@ func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
 			Subnets: subnets, SecurityGroups: job.SecurityGroups, AssignPublicIp: types.AssignPublicIpDisabled,
 		}},
 	}
-	if len(run.Overrides) > 0 {
-		var o taskOverride
-		if err := json.Unmarshal(run.Overrides, &o); err != nil {
-			return "", fmt.Errorf("run task of %s: %w: overrides: %w", run.ID, scheduler.ErrRefused, err)
-		}
-		in.Overrides = o.sdk()
+	var err error
+	if in.Overrides, err = recorded(run, job); err != nil {
+		return "", fmt.Errorf("run task of %s: %w: %w", run.ID, scheduler.ErrRefused, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTakes)
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 )
 
 // EventVariable is the container's variable that holds the whole event.
-const EventVariable = "DRAWBRIDGE_EVENT"
+const EventVariable = ecstasks.EventVariable
 
 // request is a direct call.
 type request struct {
@@ -129,7 +129,7 @@ func newRun(name scheduler.JobName, job *config.Job, event string, payload []byt
 	if err != nil {
 		return scheduler.Run{}, &rejected{err.Error(), fmt.Sprintf("give the event an id of 1 to %d printable characters", scheduler.MaxEventID)}
 	}
-	o, err := ecstasks.Overrides(overrides, job.Overrides, job.Container, variables)
+	o, err := ecstasks.Overrides(overrides, job, variables)
 	if err != nil {
 		return scheduler.Run{}, &rejected{fmt.Sprintf("job %s: %v", name, err), ""}
 	}

@@ -143,6 +143,9 @@ func TestBadEventsAreDeadLettersWithReasons(t *testing.T) {
 		{"more than 256 KB", big, "at most 262144 are taken"},
 		{"more overrides than ECS takes", large, "takes at most 8192"},
 		{"override that is not allowed", `{"job":"hello","id":"1","overrides":{"containerOverrides":[{"name":"hello","command":["sh"]}]}}`, "does not allow an event to override command"},
+		{"a variable that steers programs", event("1", "LD_PRELOAD=/tmp/x.so"), `does not let an event set the variable \"LD_PRELOAD\"`},
+		{"a variable that says who the task is", event("1", "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://x"), `does not let an event set the variable \"AWS_CONTAINER_CREDENTIALS_FULL_URI\"`},
+		{"a proxy", event("1", "https_proxy=http://x"), `does not let an event set the variable \"https_proxy\"`},
 		{"id with blanks", `{"job":"hello","id":"a b"}`, "not printable"},
 		{"event that no job wants", `{"source":"x","detail-type":"y","id":"1"}`, "no job's pattern matches"},
 		{"container that is not there", `{"job":"hello","id":"1","overrides":{"containerOverrides":[{"name":"nope","environment":[{"name":"A","value":"b"}]}]}}`, "is not a container in the TaskDefinition"},
@@ -157,6 +160,45 @@ func TestBadEventsAreDeadLettersWithReasons(t *testing.T) {
 					t.Errorf("dead letters %.600v, want one with %q", l.DeadLetters, tt.reason)
 				}
 				w.keepsRun("good")
+			})
+		})
+	}
+}
+
+// TestWhoWritesTheTableRunsNothingElse changes what is recorded of a run before its task
+// is asked for.
+func TestWhoWritesTheTableRunsNothingElse(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*scheduler.Run)
+		reason string
+	}{
+		{"a command", func(r *scheduler.Run) { r.Overrides = []byte(`{"containerOverrides":[{"name":"hello","command":["sh","-c","env"]}]}`) }, "does not allow an event to override command"},
+		{"a variable that steers programs", func(r *scheduler.Run) {
+			r.Overrides = []byte(`{"containerOverrides":[{"name":"hello","environment":[{"name":"PATH","value":"/tmp"}]}]}`)
+		}, `does not let an event set the variable`},
+		{"another role", func(r *scheduler.Run) { r.Overrides = []byte(`{"taskRoleArn":"arn:aws:iam::123456789012:role/admin"}`) }, `unknown field`},
+		{"another cluster", func(r *scheduler.Run) { r.Cluster = "production" }, "recorded for cluster production"},
+		{"another task definition", func(r *scheduler.Run) { r.Definition = "arn:aws:ecs:us-east-1:123456789012:task-definition/admin:1" }, "recorded for task definition"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+				w.send(event("changed"))
+				w.send(event("good"))
+				time.Sleep(time.Minute)
+				run, ok, err := w.store().Run(w.t.Context(), "main", "hello/changed")
+				if err != nil || !ok || run.State != scheduler.Waiting {
+					t.Fatalf("run %+v (%v), want one that waits", run, err)
+				}
+				tt.change(&run)
+				if err := w.store().Advance(w.t.Context(), []scheduler.Run{run}, scheduler.Waiting); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(3 * time.Hour)
+				l := w.sim.Ledger()
+				if len(l.Tasks) != 1 || len(l.DeadLetters) != 1 || !strings.Contains(l.DeadLetters[0].Body, tt.reason) {
+					t.Errorf("%d tasks and dead letters %.600v, want the other run's and one with %q", len(l.Tasks), l.DeadLetters, tt.reason)
+				}
 			})
 		})
 	}

@@ -1,0 +1,85 @@
+package config
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Override is what an event may override of a job's task: a kind, and of the kind
+// environment the variables, each a name or the beginning of names with a star after
+// it. No Names means every variable that is not reserved.
+type Override struct {
+	Kind  string
+	Names []string
+}
+
+// UnmarshalYAML reads a kind, or environment with its variables.
+func (o *Override) UnmarshalYAML(unmarshal func(any) error) error {
+	if unmarshal(&o.Kind) == nil {
+		return nil
+	}
+	var named map[string][]string
+	if unmarshal(&named) != nil || len(named) != 1 {
+		return errors.New("write environment, command, cpu, memory, or environment: [NAME, PREFIX_*]")
+	}
+	for kind, names := range named {
+		o.Kind, o.Names = kind, names
+	}
+	return nil
+}
+
+// reserved are variables by which a container is told who it is, where AWS is, and what
+// its programs load and run: no event sets them, whatever a job allows.
+var reserved = regexp.MustCompile(`^((AWS|ECS|LD|DYLD|DRAWBRIDGE|SSH|MALLOC)_.*|GIT_(SSH|CONFIG|ASKPASS|EXEC|PROXY|EXTERNAL|TEMPLATE).*|GIT_(DIR|EDITOR|PAGER|SEQUENCE_EDITOR|WORK_TREE)|PATH|HOME|IFS|SHELL|BASH_ENV|BASH_FUNC_.*|PROMPT_COMMAND|(?i:.*_proxy)` +
+	`|SSL_CERT_(FILE|DIR)|CURL_CA_BUNDLE|REQUESTS_CA_BUNDLE|PYTHON(PATH|HOME|STARTUP|INSPECT|BREAKPOINT|WARNINGS)|PERL5(OPT|LIB|DB)|PERLLIB|RUBY(OPT|LIB)|NODE_(OPTIONS|PATH|EXTRA_CA_CERTS|TLS_REJECT_UNAUTHORIZED)` +
+	`|(_?JAVA|JDK_JAVA|JAVA_TOOL)_OPTIONS|CLASSPATH|GCONV_PATH|GLIBC_TUNABLES|HOSTALIASES|RES_OPTIONS|LOCALDOMAIN)$`)
+
+// Reserved reports whether an event may never set a variable.
+func Reserved(variable string) bool { return reserved.MatchString(variable) }
+
+// mirrorVariables are what an event may set of the mirror job: which repositories, and
+// when they were reported. What the job may reach is not an event's to say.
+var mirrorVariables = []string{"DRAWBRIDGE_MIRROR_REPOSITORIES", "DRAWBRIDGE_MIRROR_REPORTED"}
+
+// Allows reports whether an event may override a kind.
+func (j *Job) Allows(kind string) bool {
+	return slices.ContainsFunc(j.Overrides, func(o Override) bool { return o.Kind == kind })
+}
+
+// AllowsVariable reports whether an event may set a variable of the job's container.
+func (j *Job) AllowsVariable(name string) bool {
+	if j.made {
+		return slices.Contains(mirrorVariables, name)
+	}
+	return !Reserved(name) && slices.ContainsFunc(j.Overrides, func(o Override) bool {
+		return o.Kind == "environment" && (len(o.Names) == 0 || slices.ContainsFunc(o.Names, func(given string) bool {
+			prefix, open := strings.CutSuffix(given, "*")
+			return name == given || open && strings.HasPrefix(name, prefix)
+		}))
+	})
+}
+
+// overridePattern is a variable, or the beginning of one with a star after it.
+var overridePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*\*?$`)
+
+// overrides checks what an event may override.
+func (k *checker) overrides(where string, j *Job) {
+	for _, o := range j.Overrides {
+		if !slices.Contains(overridable, o.Kind) {
+			k.add(where+".overrides", "use "+strings.Join(overridable, ", "), "%q cannot be overridden", o.Kind)
+		}
+		if len(o.Names) > 0 && o.Kind != "environment" {
+			k.add(where+".overrides", "write "+o.Kind+" alone", "%s has no names", o.Kind)
+		}
+		for _, name := range o.Names {
+			switch {
+			case !overridePattern.MatchString(name):
+				k.add(where+".overrides", "write NAME or PREFIX_*", "%q is no variable", name)
+			case Reserved(strings.TrimSuffix(name, "*")):
+				k.add(where+".overrides", "choose another name for what an event may say", "no event sets %s", name)
+			}
+		}
+	}
+}
