@@ -511,13 +511,24 @@ func (b Base) reaperRules() []rule {
 	}
 }
 
+// ofThisAccount has a pattern match events of the installation's account alone, unless
+// it names accounts itself: another account may put events on a bus too.
+func ofThisAccount(pattern json.RawMessage) any {
+	var p object
+	if err := json.Unmarshal(pattern, &p); err != nil || p["account"] != nil {
+		return pattern
+	}
+	p["account"] = []any{ref("AWS::AccountId")}
+	return p
+}
+
 func (b Base) addRules(r object) {
 	for _, x := range append(b.reaperRules(), b.jobRules()...) {
 		p := object{"Name": x.name, "Description": "Drawbridge " + b.Name + ": " + x.description, "State": "ENABLED", "Targets": []any{object{"Id": "target", "Arn": att(x.target, "Arn")}}}
 		if x.rate != "" {
 			p["ScheduleExpression"] = x.rate
 		} else {
-			p["EventPattern"] = x.pattern
+			p["EventPattern"] = ofThisAccount(x.pattern)
 		}
 		r[x.id] = resource("AWS::Events::Rule", p)
 		if x.target == "Reaper" {

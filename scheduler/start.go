@@ -444,8 +444,9 @@ func (r *Reconciler) record(ctx context.Context, runs []Run, now time.Time, wait
 }
 
 // TaskStopped takes the report that a task has stopped. One that is not ours,
-// or of an attempt that is over, changes nothing. It says whether the run has
-// to be started again.
+// or of an attempt that is over, changes nothing. A name is no proof: what ends a run is
+// the task that is recorded for it, or, while none is, what ECS itself shows of it. It
+// says whether the run has to be started again.
 func (r *Reconciler) TaskStopped(ctx context.Context, set SetName, t Task) (retry bool, err error) {
 	id, attempt, ok := ParseTaskGroup(t.Group)
 	if !ok {
@@ -454,6 +455,18 @@ func (r *Reconciler) TaskStopped(ctx context.Context, set SetName, t Task) (retr
 	run, ok, err := r.ports.Store.Run(ctx, set, id)
 	if err != nil || !ok || run.State == Finished || run.Attempt != attempt || run.State == Waiting {
 		return false, err
+	}
+	if run.TaskARN == "" {
+		found, err := r.ports.Tasks.Describe(ctx, []Run{run})
+		if err != nil {
+			return false, err
+		}
+		if shown := found[run.ID]; shown.ARN == t.ARN && shown.Stopped {
+			run.TaskARN, t = t.ARN, shown
+		}
+	}
+	if run.TaskARN != t.ARN {
+		return false, nil // somebody else's, whatever it is called
 	}
 	after := run.Conclude(r.explained(ctx, run, t), r.ports.Clock.Now())
 	if after.StartedAt.IsZero() {

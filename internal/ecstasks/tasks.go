@@ -198,13 +198,15 @@ func (t *Tasks) Describe(ctx context.Context, runs []scheduler.Run) (map[schedul
 }
 
 // name finds the tasks of runs whose start was never recorded, among all tasks of
-// their set that ECS shows, by their group.
+// their set that ECS shows, by their group and task definition. Where several tasks
+// bear the name of one run, none is taken for its task: the client token of its start
+// tells.
 func (t *Tasks) name(ctx context.Context, cluster string, runs []scheduler.Run) ([]scheduler.Run, error) {
 	byGroup := map[string]scheduler.Run{}
 	for _, r := range runs {
 		byGroup[r.TaskGroup()] = r
 	}
-	var named []scheduler.Run
+	bearers := map[scheduler.RunID][]string{} // of a run's name, their ARNs
 	for _, status := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
 		var next *string
 		for {
@@ -218,15 +220,22 @@ func (t *Tasks) name(ctx context.Context, cluster string, runs []scheduler.Run) 
 					return nil, awserr.Mark(err, "describe %d tasks in cluster %s", len(list.TaskArns), cluster)
 				}
 				for _, task := range out.Tasks {
-					if r, ok := byGroup[aws.ToString(task.Group)]; ok {
-						r.TaskARN = aws.ToString(task.TaskArn)
-						named = append(named, r)
+					r, ok := byGroup[aws.ToString(task.Group)]
+					if j := t.config.Jobs[r.Job]; ok && (j == nil || family(aws.ToString(task.TaskDefinitionArn)) == family(j.TaskDefinition)) {
+						bearers[r.ID] = append(bearers[r.ID], aws.ToString(task.TaskArn))
 					}
 				}
 			}
 			if next = list.NextToken; next == nil {
 				break
 			}
+		}
+	}
+	var named []scheduler.Run
+	for _, r := range runs {
+		if arns := bearers[r.ID]; len(arns) == 1 {
+			r.TaskARN = arns[0]
+			named = append(named, r)
 		}
 	}
 	return named, nil

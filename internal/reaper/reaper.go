@@ -35,6 +35,7 @@ type event struct {
 	Set        scheduler.SetName `json:"set"`
 	Reason     string            `json:"reason"`
 	Source     string            `json:"source"`
+	Account    string            `json:"account"`
 	DetailType string            `json:"detail-type"`
 	Detail     json.RawMessage   `json:"detail"`
 }
@@ -48,6 +49,10 @@ func (r *Reaper) Handle(ctx context.Context, payload []byte, id string, until ti
 		return nil, fmt.Errorf("event is not a JSON object: %w", err)
 	}
 	look := scheduler.Look{Until: until, Patience: patience}
+	if e.Source != "" && e.Account != r.app.Place.Account {
+		r.app.Log.Warn("an event of another account is ignored", zap.String("account", e.Account), zap.String("source", e.Source))
+		return nil, nil
+	}
 	switch {
 	case e.Set != "":
 		r.app.Log.Info("look", zap.String("set", string(e.Set)), zap.String("reason", e.Reason))

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"drawbridge/internal/awssim"
 	"drawbridge/scheduler"
@@ -382,6 +383,66 @@ func TestAnUnknownTaskMakesNoHotLoop(t *testing.T) {
 				t.Error("an endpoint is still up")
 			}
 		}
+	})
+}
+
+// TestATaskThatIsNotOursEndsNothing: one that bears the name of a run, and even its task
+// definition, stops before the run's own task does.
+func TestATaskThatIsNotOursEndsNothing(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		w.send(event("long", "SANDBOX_RUN_FOR=40m"))
+		time.Sleep(10 * time.Minute)
+		run, ok, err := w.store().Run(w.t.Context(), "main", "hello/long")
+		if err != nil || !ok || run.State != scheduler.Running {
+			t.Fatalf("run %+v (%v), want one that runs", run, err)
+		}
+		api := ecs.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper()))
+		foreign := func(lasts string) {
+			if _, err := api.RunTask(w.t.Context(), &ecs.RunTaskInput{
+				Cluster: aws.String("c"), TaskDefinition: aws.String("hello"), StartedBy: aws.String("drawbridge/main"), Group: aws.String(run.TaskGroup()), LaunchType: ecstypes.LaunchTypeFargate,
+				Overrides:            &ecstypes.TaskOverride{ContainerOverrides: []ecstypes.ContainerOverride{{Name: aws.String("hello"), Environment: []ecstypes.KeyValuePair{{Name: aws.String("SANDBOX_RUN_FOR"), Value: aws.String(lasts)}}}}},
+				NetworkConfiguration: &ecstypes.NetworkConfiguration{AwsvpcConfiguration: &ecstypes.AwsVpcConfiguration{Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"}}},
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		foreign("1m")
+		time.Sleep(10 * time.Minute)
+		still, _, err := w.store().Run(w.t.Context(), "main", "hello/long")
+		if err != nil || still.State != scheduler.Running || still.TaskARN != run.TaskARN {
+			t.Errorf("after a task of somebody else has ended, the run is %s (%s), want running with its own task", still.State, still.Reason)
+		}
+		time.Sleep(3 * time.Hour)
+		ended, _, err := w.store().Run(w.t.Context(), "main", "hello/long")
+		if err != nil || ended.Outcome != scheduler.Succeeded || ended.TaskARN != run.TaskARN || ended.FinishedAt.Sub(ended.StartedAt) < 40*time.Minute {
+			t.Errorf("the run %s by task %s after %s (%v), want succeeded by its own task", ended.Outcome, ended.TaskARN, ended.FinishedAt.Sub(ended.StartedAt), err)
+		}
+		for _, task := range w.sim.Ledger().Tasks {
+			if !task.HadEndpoints {
+				t.Errorf("task %s lost an endpoint", task.ARN)
+			}
+		}
+	})
+}
+
+// TestAnEventOfAnotherAccountEndsNothing: the reaper is told of a task of ours, from elsewhere.
+func TestAnEventOfAnotherAccountEndsNothing(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		w.send(event("long", "SANDBOX_RUN_FOR=40m"))
+		time.Sleep(10 * time.Minute)
+		run, _, err := w.store().Run(w.t.Context(), "main", "hello/long")
+		if err != nil || run.State != scheduler.Running {
+			t.Fatalf("run %+v (%v), want one that runs", run, err)
+		}
+		stopped := fmt.Sprintf(`{"source":"aws.ecs","detail-type":"ECS Task State Change","account":"999999999999","region":"us-east-1","detail":{"taskArn":%q,"group":%q,"startedBy":"drawbridge/main","lastStatus":"STOPPED","containers":[{"name":"hello","exitCode":0}]}}`, run.TaskARN, run.TaskGroup())
+		if _, err := w.lambda.Invoke(w.t.Context(), &lambda.InvokeInput{FunctionName: aws.String("drawbridge-reaper"), Payload: []byte(stopped)}); err != nil {
+			t.Fatal(err)
+		}
+		if still, _, err := w.store().Run(w.t.Context(), "main", "hello/long"); err != nil || still.State != scheduler.Running {
+			t.Errorf("the run is %s (%v), want running", still.State, err)
+		}
+		time.Sleep(3 * time.Hour)
+		w.keeps("long")
 	})
 }
 
