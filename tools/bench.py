@@ -47,7 +47,7 @@ class Sandbox:
         self.p.wait(20)
 
     def advance(self, seconds):
-        urllib.request.urlopen(urllib.request.Request(self.endpoint + "/_sim/advance", json.dumps({"seconds": seconds}).encode(), method="POST")).read()
+        urllib.request.urlopen(urllib.request.Request(self.endpoint + "/_sim/advance", json.dumps({"seconds": seconds}).encode(), {"Content-Type": "application/json"}, method="POST")).read()
 
     def ledger(self):
         return json.load(urllib.request.urlopen(self.endpoint + "/_sim/ledger"))

@@ -109,6 +109,7 @@ func control(ts *testscript.TestScript, path, body string) []byte {
 	}
 	req, err := http.NewRequestWithContext(context.Background(), method, ts.Getenv("AWS_ENDPOINT_URL")+"/_sim/"+path, strings.NewReader(body))
 	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(req)
 	ts.Check(err)
 	defer res.Body.Close()

@@ -83,6 +83,9 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) (failure error) {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+		fmt.Fprintf(s.err, "drawbridge: %s is reached from other machines: whoever reaches it may run programs here, as you\n", a)
+	}
 	sim.SetAddress(listener.Addr().String())
 	var handler http.Handler = sim
 	if journal != nil {

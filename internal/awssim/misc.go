@@ -322,11 +322,12 @@ func (s *Sim) deleteRole(_ *call, in *struct{ RoleName string }) (*none, error) 
 	if r == nil {
 		return nil, noRole(in.RoleName)
 	}
-	for _, name := range sortedKeys(r.policies) {
-		if strings.HasPrefix(name, "arn:") {
-			return nil, errf("DeleteConflict", "Cannot delete entity, must detach all policies first.").status(http.StatusConflict)
+	if names := sortedKeys(r.policies); len(names) > 0 {
+		first := "delete"
+		if strings.HasPrefix(names[0], "arn:") {
+			first = "detach all"
 		}
-		return nil, errf("DeleteConflict", "Cannot delete entity, must delete policies first.").status(http.StatusConflict)
+		return nil, errf("DeleteConflict", "Cannot delete entity, must %s policies first.", first).status(http.StatusConflict)
 	}
 	s.iam.roles = slices.DeleteFunc(s.iam.roles, func(x *role) bool { return x == r })
 	return &none{}, nil

@@ -190,6 +190,10 @@ func (s *Sim) arn(service, resource string) string {
 // ServeHTTP answers the AWS APIs, the Lambda Runtime API and the simulation's own
 // paths under /_sim/.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if why := forbidden(r); why != "" {
+		answer(w, http.StatusForbidden, map[string]any{"error": why})
+		return
+	}
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/_sim/"):
 		s.serveControl(w, r)

@@ -81,6 +81,7 @@ func (c remote) Sleep(ctx context.Context, d time.Duration) error {
 	if err != nil {
 		return err
 	}
+	req.Header.Set("Content-Type", "application/json")
 	r, err := http.DefaultClient.Do(req)
 	if ctx.Err() != nil {
 		return ctx.Err()

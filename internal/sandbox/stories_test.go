@@ -173,7 +173,9 @@ func TestWhoWritesTheTableRunsNothingElse(t *testing.T) {
 		change func(*scheduler.Run)
 		reason string
 	}{
-		{"a command", func(r *scheduler.Run) { r.Overrides = []byte(`{"containerOverrides":[{"name":"hello","command":["sh","-c","env"]}]}`) }, "does not allow an event to override command"},
+		{"a command", func(r *scheduler.Run) {
+			r.Overrides = []byte(`{"containerOverrides":[{"name":"hello","command":["sh","-c","env"]}]}`)
+		}, "does not allow an event to override command"},
 		{"a variable that steers programs", func(r *scheduler.Run) {
 			r.Overrides = []byte(`{"containerOverrides":[{"name":"hello","environment":[{"name":"PATH","value":"/tmp"}]}]}`)
 		}, `does not let an event set the variable`},

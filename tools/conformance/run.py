@@ -81,7 +81,7 @@ def clients(endpoint):
 
 
 def post(endpoint, path, body):
-    return json.load(urllib.request.urlopen(urllib.request.Request(endpoint + path, json.dumps(body).encode(), method="POST")))
+    return json.load(urllib.request.urlopen(urllib.request.Request(endpoint + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST")))
 
 
 # The Region, the prefix of all names, how often a waiter looks, how a queue is read, and what is to be undone: on AWS
