@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
@@ -370,11 +371,15 @@ func TestLFS(t *testing.T) {
 	}
 
 	w.front.user, w.front.password = "reader", "pass-word-123"
-	served := 0
+	served, place, elsewhere := 0, "", 0
+	stranger := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { elsewhere++; _, _ = io.WriteString(rw, body) }))
+	defer stranger.Close()
 	w.front.objects = func(rw http.ResponseWriter, r *http.Request) bool {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/info/lfs/objects/batch"):
-			fmt.Fprintf(rw, `{"transfer":"basic","objects":[{"oid":%q,"size":%d,"actions":{"download":{"href":"%s/objects/%s"}}}]}`, oid, len(body), w.source.URL, oid)
+			fmt.Fprintf(rw, `{"transfer":"basic","objects":[{"oid":%q,"size":%d,"actions":{"download":{"href":%q}}}]}`, oid, len(body), cmp.Or(place, w.source.URL+"/objects/"+oid))
+		case r.URL.Path == "/elsewhere":
+			http.Redirect(rw, r, stranger.URL+"/object", http.StatusFound)
 		case r.URL.Path == "/objects/"+oid:
 			if served++; served == 1 {
 				_, _ = io.WriteString(rw, body[:100]+"damaged") // the first answer is not the object
@@ -387,6 +392,12 @@ func TestLFS(t *testing.T) {
 		return true
 	}
 	w.mirrors("app", map[string]any{"lfs": "s3://lfs-bucket/app", "source": map[string]any{"url": w.source.URL + "/app.git", "secret": w.secret("s", map[string]string{"username": "reader", "password": "pass-word-123"})}})
+	for _, place = range []string{"http://169.254.170.2/v2/credentials", stranger.URL + "/object", strings.Replace(w.source.URL, "http:", "https:", 1) + "/objects/" + oid, w.source.URL + "/elsewhere"} {
+		if r := w.run().want(t, exitFailed, "app", mirror.Refused); !strings.Contains(r.Error, "not the source's host") || elsewhere > 0 {
+			t.Errorf("an object at %s: %s; the stranger was asked %d times", place, r.Error, elsewhere)
+		}
+	}
+	place = ""
 	w.run().want(t, exitFailed, "app", mirror.Failed)
 	r = w.run().want(t, exitDone, "app", mirror.Mirrored)
 	if r.LFSObjects != 1 || r.Bytes.LFS != int64(len(body)) {

@@ -104,6 +104,9 @@ type MirrorSource struct {
 	// any of token, username, password, ca, clientCertificate, clientKey, privateKey,
 	// knownHosts. Default: none.
 	Secret string `yaml:"secret" json:"secret,omitempty"`
+	// LFSHosts are hosts, HOST or HOST:PORT, beside that of url that LFS objects may be
+	// fetched from, where the server keeps them elsewhere. Default: none.
+	LFSHosts []string `yaml:"lfsHosts" json:"lfsHosts,omitempty"`
 	// Bundle is the place, s3://BUCKET/KEY, of a git bundle that is pushed to us; its arrival
 	// starts the run. Default: none.
 	Bundle string `yaml:"bundle" json:"bundle,omitempty"`
@@ -399,6 +402,11 @@ func (k *checker) repository(where, name string, r *MirrorRepository) {
 }
 
 func (k *checker) source(where string, r *MirrorRepository) {
+	for _, host := range r.Source.LFSHosts {
+		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" {
+			k.add(where+".source.lfsHosts", "write HOST or HOST:PORT", "%q is no host", host)
+		}
+	}
 	s := r.Source
 	switch {
 	case (s.URL == "") == (s.Bundle == ""):

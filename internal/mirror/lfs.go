@@ -13,11 +13,16 @@ import (
 	"hash"
 	"io"
 	"maps"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
+
+	"drawbridge/internal/config"
 )
 
 // lfsSource is the LFS server of an HTTPS source.
@@ -26,7 +31,9 @@ import (
 type lfsSource struct {
 	address            string
 	username, password string
-	client             *http.Client
+	// hosts are where objects may come from.
+	hosts  []string
+	client *http.Client
 	// stall is how long a server may show no sign of life.
 	stall time.Duration
 }
@@ -35,12 +42,17 @@ type lfsSource struct {
 const lfsBatch = 100
 
 // newLFS returns the LFS server of a source.
-func (r *remotes) newLFS(ctx context.Context, address, arn string, stall time.Duration) (*lfsSource, error) {
+func (r *remotes) newLFS(ctx context.Context, from config.MirrorSource, stall time.Duration) (*lfsSource, error) {
+	address, arn := from.URL, from.Secret
 	base := strings.TrimSuffix(address, "/")
 	if !strings.HasSuffix(base, ".git") {
 		base += ".git"
 	}
-	out := &lfsSource{address: base + "/info/lfs", stall: stall}
+	home, err := url.Parse(base)
+	if err != nil {
+		return nil, fmt.Errorf("the source's address is none: %w", err)
+	}
+	out := &lfsSource{address: base + "/info/lfs", stall: stall, hosts: append([]string{home.Host}, from.LFSHosts...)}
 	settings := &tls.Config{MinVersion: tls.VersionTLS12}
 	if arn != "" {
 		s, err := ReadSecret(ctx, r.secrets, arn)
@@ -63,8 +75,42 @@ func (r *remotes) newLFS(ctx context.Context, address, arn string, stall time.Du
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig, transport.ResponseHeaderTimeout = settings, time.Minute
-	out.client = &http.Client{Transport: transport}
+	transport.DialContext = (&net.Dialer{Timeout: 30 * time.Second, Control: outside}).DialContext
+	out.client = &http.Client{Transport: transport, CheckRedirect: func(to *http.Request, via []*http.Request) error {
+		if len(via) >= maxRedirects {
+			return errors.New("too many redirects")
+		}
+		return out.lets(to.URL)
+	}}
 	return out, nil
+}
+
+// maxRedirects is how often a server may send elsewhere.
+const maxRedirects = 5
+
+// lets refuses an address that is none of the source's: a repository's server, or
+// whoever speaks in its place, would have the mirror fetch what only the mirror reaches.
+func (l *lfsSource) lets(to *url.URL) error {
+	if !strings.HasPrefix(l.address, to.Scheme+"://") || !slices.Contains(l.hosts, to.Host) {
+		return &refusal{what: fmt.Sprintf("the LFS server sends to %s://%s, which is not the source's host", to.Scheme, to.Host), hint: "name the host under source.lfsHosts if it is to be trusted"}
+	}
+	return nil
+}
+
+// outside refuses connections to addresses that only this machine has something behind:
+// credentials and metadata of tasks and instances, whatever name led there.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html and
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
+func outside(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	if ip := at.Addr().Unmap(); ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() || netip.MustParsePrefix("fd00:ec2::/32").Contains(ip) {
+		return fmt.Errorf("%s is an address of this machine's own", ip)
+	}
+	return nil
 }
 
 type lfsObject struct {
@@ -174,6 +220,9 @@ func (l *lfsSource) copyOne(ctx context.Context, to *Bucket, o lfsObject) error 
 	if err != nil {
 		return fmt.Errorf("LFS object %s: its address is none", o.OID)
 	}
+	if err := l.lets(href); err != nil {
+		return err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, href.String(), nil)
 	if err != nil {
 		return err
@@ -215,6 +264,10 @@ func (l *lfsSource) do(req *http.Request, what string, read func(io.Reader) erro
 func lfsError(ctx context.Context, what string, err error) error {
 	if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
 		err = cause
+	}
+	var stranger *refusal
+	if errors.As(err, &stranger) { // a redirect to a host that is not the source's
+		return stranger
 	}
 	e := &gitError{verb: "lfs", class: passing, cause: fmt.Errorf("%s: %w", what, plain(err)), hint: "the network or the server failed; the next run goes on"}
 	var untrusted *tls.CertificateVerificationError

@@ -506,7 +506,7 @@ func (p *pass) inspect(ctx context.Context) error {
 	if !ok {
 		return found.lfs()
 	}
-	source, err := p.remotes.newLFS(ctx, p.c.Source.URL, p.c.Source.Secret, p.Limits.Stall)
+	source, err := p.remotes.newLFS(ctx, p.c.Source, p.Limits.Stall)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,10 @@ func ReadSecret(ctx context.Context, api secretsAPI, arn string) (s Secret, err 
 	if s.Username == "" && s.Password != "" {
 		s.Username = "git"
 	}
+	s.Username, s.Password = strings.TrimRight(s.Username, "\r\n"), strings.TrimRight(s.Password, "\r\n")
+	if strings.ContainsAny(s.Username+s.Password, "\r\n\x00") { // git's helpers speak in lines
+		return Secret{}, &refusal{what: fmt.Sprintf("secret %s: its username or password has a line break inside", arn), hint: "store it without one"}
+	}
 	return s, nil
 }
 

@@ -25,6 +25,13 @@ const (
 // not say in what way.
 var errForged = errors.New("the signature is missing or wrong, or there is no such webhook")
 
+// minSecret is the length of the shortest secret, and key, that reports are verified
+// with, in bytes: what is shorter, or empty, others find out.
+const minSecret = 16
+
+// errWeak is the error for a secret that proves nothing.
+var errWeak = fmt.Errorf("its secret has fewer than %d bytes: make a longer one, there and in Secrets Manager", minSecret)
+
 // errOld is the error for a report outside of the replay window.
 var errOld = errors.New("the report is too old, or from the future")
 
@@ -38,8 +45,8 @@ type report struct {
 // verify checks who a report is from, in a time that does not depend on where it is
 // wrong.
 func verify(provider string, secret []byte, r report, now time.Time) error {
-	if len(secret) == 0 {
-		return errForged // an empty secret would let everybody in
+	if len(secret) < minSecret {
+		return errWeak
 	}
 	switch provider {
 	case "github":
@@ -91,6 +98,9 @@ func standard(r report, secret []byte, now time.Time) error {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(string(secret), "whsec_"))
 	if err != nil {
 		return errForged
+	}
+	if len(key) < minSecret {
+		return errWeak
 	}
 	want := mac(key, append([]byte(r.header["webhook-id"]+"."+r.header["webhook-timestamp"]+"."), r.body...))
 	right := false

@@ -145,6 +145,9 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 	if err := r.verify(ctx, repository.Webhook, rep); errors.Is(err, errForged) || errors.Is(err, errOld) {
 		r.Log.Warn("report refused", zap.String("repository", name), zap.Error(err), zap.String("from", in.RequestContext.HTTP.SourceIP))
 		return no(http.StatusUnauthorized, "%v", err)
+	} else if errors.Is(err, errWeak) {
+		r.Log.Error("report refused", zap.String("repository", name), zap.Error(err))
+		return no(http.StatusUnauthorized, "%v", errForged) // strangers do not learn that it is weak
 	} else if err != nil {
 		return r.failed(name, err)
 	}

@@ -45,7 +45,7 @@ type bench struct {
 	metrics bytes.Buffer
 }
 
-var secrets = map[string]string{"github": "github-secret", "gitlab": "gitlab-token", "signing": "whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")), "gitea": "gitea-secret", "bitbucket": "bitbucket-secret", "plain": "plain-secret", "empty": ""}
+var secrets = map[string]string{"github": "the-secret-of-github", "gitlab": "the-token-of-gitlab", "signing": "whsec_" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef")), "gitea": "the-secret-of-gitea", "bitbucket": "the-secret-of-bitbucket", "plain": "the-secret-of-nobody", "empty": ""}
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
@@ -385,12 +385,12 @@ func TestASecretThatWasChangedIsReadAnew(t *testing.T) {
 	b := newBench(t)
 	b.report(pushes(b.now, "refs/heads/main", after)["gitea"])
 	vault := b.r.Secrets.(*secretsmanager.Client)
-	if _, err := vault.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String("gitea"), SecretString: aws.String("new-secret")}); err != nil {
+	if _, err := vault.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String("gitea"), SecretString: aws.String("the-new-secret-of-gitea")}); err != nil {
 		t.Fatal(err)
 	}
 	b.now = b.now.Add(20 * time.Second)
 	in := pushes(b.now, "refs/heads/main", other)["gitea"]
-	in.Headers["x-gitea-signature"] = hmacHex("new-secret", in.Body)
+	in.Headers["x-gitea-signature"] = hmacHex("the-new-secret-of-gitea", in.Body)
 	if code, body := b.report(in); code != http.StatusAccepted {
 		t.Errorf("%d %s", code, body)
 	}
