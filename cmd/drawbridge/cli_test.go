@@ -201,3 +201,14 @@ func TestDeadLettersOfEachKindKeepTheirIdentity(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingGivenSpeaksToTheTerminal: what a verb was given comes back in an error, without its control characters.
+func TestNothingGivenSpeaksToTheTerminal(t *testing.T) {
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"status", "\x1b]0;evil\x07\x1b[2J\r"}, &out, &errs); code != exitUsage {
+		t.Errorf("exit code %d", code)
+	}
+	if text := out.String() + errs.String(); !strings.Contains(text, "evil") || strings.ContainsAny(text, "\x1b\x07\r") {
+		t.Errorf("it says %q", text)
+	}
+}

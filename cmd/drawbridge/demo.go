@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"drawbridge/internal/demo"
+	"drawbridge/internal/output"
 )
 
 type demoCmd struct {
@@ -57,7 +58,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 // terminalWidth returns the width of the terminal that w writes to, and false if
 // it is none.
 func terminalWidth(w io.Writer) (int, bool) {
-	f, ok := w.(*os.File)
+	f, ok := output.File(w)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return 0, false
 	}
@@ -94,14 +95,15 @@ func (p *demoProgress) Tick(at time.Time, phase string, running int) {
 	if len(text) >= p.width {
 		text = text[:max(p.width-1, 0)]
 	}
-	fmt.Fprintf(p.w, "\r\x1b[K%s", text)
+	output.Steer(p.w, "\r\x1b[K")
+	fmt.Fprint(p.w, text)
 	p.shown = true
 }
 
 // clear removes the changing line.
 func (p *demoProgress) clear() {
 	if p.shown {
-		fmt.Fprint(p.w, "\r\x1b[K")
+		output.Steer(p.w, "\r\x1b[K")
 		p.shown = false
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"drawbridge/internal/install"
+	"drawbridge/internal/output"
 )
 
 // stackProgress shows a stack's events: one line that changes on a terminal, a
@@ -51,14 +52,15 @@ func (p *stackProgress) event(e install.Event) {
 	if len(line) >= p.width {
 		line = line[:max(p.width-1, 0)]
 	}
-	fmt.Fprintf(p.s.err, "\r\x1b[K%s", line)
+	output.Steer(p.s.err, "\r\x1b[K")
+	fmt.Fprint(p.s.err, line)
 	p.shown = true
 }
 
 // clear removes the changing line.
 func (p *stackProgress) clear() {
 	if p.shown {
-		fmt.Fprint(p.s.err, "\r\x1b[K")
+		output.Steer(p.s.err, "\r\x1b[K")
 		p.shown = false
 	}
 }

@@ -12,6 +12,7 @@ import (
 	kongcompletion "github.com/jotaen/kong-completion"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/output"
 )
 
 // Exit codes of every verb.
@@ -104,6 +105,7 @@ func joinIDs(ids []endpoints.ServiceID) string {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
 	exited := -1
+	stdout, stderr = output.NewClean(stdout), output.NewClean(stderr)
 	parser, err := newParser(&c, ctx, streams{os.Stdin, stdout, stderr}, kong.Exit(func(code int) { exited = code; panic(exitCode(code)) }))
 	if err != nil {
 		fmt.Fprintln(stderr, "drawbridge:", err)

@@ -168,7 +168,7 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 		if _, terminal := terminalWidth(s.out); c.Watch && terminal {
-			fmt.Fprint(s.out, "\x1b[H\x1b[2J")
+			output.Steer(s.out, "\x1b[H\x1b[2J")
 		}
 		if err := ss.print(v, v.write); err != nil || !c.Watch {
 			return err
