@@ -54,7 +54,7 @@ type site struct {
 	hook    string
 }
 
-const hookSecret, gitPassword = "hook-secret-1", "git-password-1"
+const hookSecret, gitPassword = "the-secret-of-the-hook", "git-password-1"
 
 // customerKey is a customer-managed key of KMS, which secrets, bundles and archives are
 // under.
