@@ -88,16 +88,28 @@ func Lasts(reason string) bool {
 // denial is how AWS names who may not do what, inside what a resource reports.
 var denial = regexp.MustCompile(`(?s)^(\w+: ).*assumed-role/([^/]+)/\S+ is not authorized to perform: (\S+).*$`)
 
-// forbidden is how AWS says that another policy than the role's own stands against it.
+// forbidding is how AWS says that another policy than the caller's own stands against it.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
-var forbidden = regexp.MustCompile(`with an explicit deny in [^.;(]+|because no (?:service control policy|resource control policy|permissions boundary|session policy|VPC endpoint policy) allows[^.;(]*`)
+var forbidding = regexp.MustCompile(`with an explicit deny in an? ([\w -]*policy|permissions boundary)[^.;(]*` +
+	`|because no (service control policy|resource control policy|permissions boundary|session policy|VPC endpoint policy) allows[^.;(]*`)
+
+// Forbidden returns the part of a denial that says which other policy than the caller's
+// own stands against it, and the kind of that policy; "" if none does. No statement that
+// is added to the caller's rights changes that.
+func Forbidden(reason string) (clause, policy string) {
+	m := forbidding.FindStringSubmatch(reason)
+	if m == nil {
+		return "", ""
+	}
+	return m[0], m[1] + m[2] // one of the two is empty
+}
 
 // Explain returns a failure reason of CloudFormation with the remedy for it, if
 // there is one.
 func Explain(reason string) string {
 	if m := denial.FindStringSubmatch(reason); m != nil {
-		if by := forbidden.FindString(reason); by != "" {
+		if by, _ := Forbidden(reason); by != "" {
 			return m[1] + "role " + m[2] + " is not authorized to perform: " + m[3] + " " + by + "; no right of the role changes that"
 		}
 		return m[1] + "role " + m[2] + " lacks " + m[3] + ": not authorized; drawbridge deploy sets the roles of the installation right"

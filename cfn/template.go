@@ -34,6 +34,9 @@ type Spec struct {
 	SecurityGroups []string
 	// RouteTables are the existing tables that a gateway is attached to.
 	RouteTables []string
+	// NoPrivateDNS leaves the services' own names alone: such endpoints can stand beside
+	// others in the VPC, and serve nobody who does not name them.
+	NoPrivateDNS bool
 }
 
 type object = map[string]any
@@ -121,7 +124,7 @@ func (s Spec) endpoint(svc endpoints.Service) object {
 		"VpcId":             s.VPC,
 		"SubnetIds":         sorted(subnets),
 		"SecurityGroupIds":  sorted(s.SecurityGroups),
-		"PrivateDnsEnabled": true,
+		"PrivateDnsEnabled": !s.NoPrivateDNS,
 		"Tags":              s.tags(string(svc.ID)),
 	}
 	if svc.Policy {

@@ -86,6 +86,9 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 	if err := c.announce(ctx, ss, a, parts); err != nil || c.DryRun {
 		return err
 	}
+	if err := ss.confirm(ctx, c.changeFlags, "Make the selftest?"); err != nil {
+		return err
+	}
 	began := ss.clock.Now()
 	if c.Report == "" {
 		c.Report = "drawbridge-selftest-" + began.UTC().Format("20060102T150405Z") + ".json"
@@ -95,9 +98,6 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 		return &hinted{fmt.Errorf("write the evidence: %w", err), "name another file by --report"}
 	}
 	defer func() { _ = file.Close() }() // what was written is checked
-	if err := ss.confirm(ctx, c.changeFlags, "Make the selftest?"); err != nil {
-		return err
-	}
 	r := &selftest.Report{Version: version(), Account: ss.place.Account, Region: ss.place.Region, Began: began, Refused: []selftest.Refusal{}}
 	expected, err := selftest.Twin(ctx, ss.text, ss.place.Region, c.Job, parts)
 	if err != nil {

@@ -28,6 +28,7 @@ type Journal struct {
 	calls  []journalLine
 	status map[int]int // of the calls, by number
 	number int
+	whole  bool // the account is there again
 }
 
 // journalLine is a line of the file: its head, a call, the status that a call was
@@ -138,6 +139,11 @@ func (j *Journal) Handler(s *Sim) http.Handler {
 			return
 		}
 		j.mu.Lock()
+		if !j.whole {
+			j.mu.Unlock()
+			answer(w, http.StatusServiceUnavailable, map[string]any{"error": "the account is being made again; call again in a moment"})
+			return
+		}
 		j.number++
 		l := journalLine{At: s.Now(), Number: j.number, Method: r.Method, Path: r.URL.RequestURI(), Header: r.Header, Body: body}
 		err = j.write(l)
@@ -212,7 +218,9 @@ func (j *Journal) Replay(s *Sim) (otherwise int, err error) {
 		}
 	}
 	s.Advance(j.last.Sub(s.Now()))
-	j.calls, j.status = nil, nil
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.calls, j.status, j.whole = nil, nil, true
 	return otherwise, nil
 }
 

@@ -206,7 +206,7 @@ func (t *Tasks) name(ctx context.Context, cluster string, runs []scheduler.Run) 
 	for _, r := range runs {
 		byGroup[r.TaskGroup()] = r
 	}
-	bearers := map[scheduler.RunID][]string{} // of a run's name, their ARNs
+	bearers := map[scheduler.RunID]map[string]bool{} // of a run's name, their ARNs; one that stops meanwhile is listed twice
 	for _, status := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
 		var next *string
 		for {
@@ -222,7 +222,10 @@ func (t *Tasks) name(ctx context.Context, cluster string, runs []scheduler.Run) 
 				for _, task := range out.Tasks {
 					r, ok := byGroup[aws.ToString(task.Group)]
 					if j := t.config.Jobs[r.Job]; ok && (j == nil || family(aws.ToString(task.TaskDefinitionArn)) == family(j.TaskDefinition)) {
-						bearers[r.ID] = append(bearers[r.ID], aws.ToString(task.TaskArn))
+						if bearers[r.ID] == nil {
+							bearers[r.ID] = map[string]bool{}
+						}
+						bearers[r.ID][aws.ToString(task.TaskArn)] = true
 					}
 				}
 			}
@@ -233,8 +236,10 @@ func (t *Tasks) name(ctx context.Context, cluster string, runs []scheduler.Run) 
 	}
 	var named []scheduler.Run
 	for _, r := range runs {
-		if arns := bearers[r.ID]; len(arns) == 1 {
-			r.TaskARN = arns[0]
+		if len(bearers[r.ID]) == 1 {
+			for arn := range bearers[r.ID] {
+				r.TaskARN = arn
+			}
 			named = append(named, r)
 		}
 	}

@@ -15,9 +15,6 @@ import (
 	"drawbridge/scheduler"
 )
 
-// EventVariable is the container's variable that holds the whole event.
-const EventVariable = ecstasks.EventVariable
-
 // request is a direct call.
 type request struct {
 	Job       scheduler.JobName `json:"job"`
@@ -147,7 +144,7 @@ func fromEvent(job *config.Job, payload []byte) (map[string]string, error) {
 		if err := json.Compact(&compact, payload); err != nil {
 			return nil, err
 		}
-		return map[string]string{EventVariable: compact.String()}, nil
+		return map[string]string{ecstasks.EventVariable: compact.String()}, nil
 	}
 	exact, err := exactly(payload)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"drawbridge/internal/config"
+	"drawbridge/internal/ecstasks"
 )
 
 func TestVariablesFromAnEvent(t *testing.T) {
@@ -16,7 +17,7 @@ func TestVariablesFromAnEvent(t *testing.T) {
 		want    map[string]string
 		failure string
 	}{
-		{"the whole event, without blanks", nil, map[string]string{EventVariable: `{"id":"1","detail":{"key":"a/b.csv","size":12345678901234567891,"tags":["x"],"nothing":null}}`}, ""},
+		{"the whole event, without blanks", nil, map[string]string{ecstasks.EventVariable: `{"id":"1","detail":{"key":"a/b.csv","size":12345678901234567891,"tags":["x"],"nothing":null}}`}, ""},
 		{"a text as it is, anything else as JSON", map[string]string{"KEY": "$.detail.key", "SIZE": "$.detail.size", "TAGS": "$.detail.tags", "NONE": "$.detail.nothing"},
 			map[string]string{"KEY": "a/b.csv", "SIZE": "12345678901234567891", "TAGS": `["x"]`, "NONE": "null"}, ""},
 		{"a place that is not there", map[string]string{"KEY": "$.detail.nope"}, nil, "the event has nothing at $.detail.nope"},

@@ -43,7 +43,7 @@ func (c *Clean) Write(given []byte) (int, error) {
 			size = len(painted.Find(in))
 			out.Write(in[:size])
 		case r == '\r' && bytes.HasPrefix(in, []byte("\r\n")): // as some programs end their lines
-		case r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'):
+		case r != '\n' && r != '\t' && (unicode.IsControl(r) || turns(r)):
 			out.WriteRune(utf8.RuneError)
 		default:
 			out.WriteRune(r)
@@ -54,6 +54,12 @@ func (c *Clean) Write(given []byte) (int, error) {
 		return 0, err
 	}
 	return len(given), nil
+}
+
+// turns reports whether a character has others shown in another order, or begins a line
+// of its own. The marks that texts from right to left need do neither.
+func turns(r rune) bool {
+	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' || r == '\u2028' || r == '\u2029'
 }
 
 // ownColour reports whether a sequence only colours: nothing that hides, blinks or

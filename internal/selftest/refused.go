@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"drawbridge/cfn"
 )
 
 // denial is how AWS names who may not do what to which resource.
@@ -70,22 +72,12 @@ func nameOf(arn string) string {
 	return who
 }
 
-// forbidding is how AWS says that another policy than the caller's own stands against
-// an action: no statement that is added to the caller's lets it pass.
-//
-// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
-var forbidding = regexp.MustCompile(`with an explicit deny in an? ([\w -]*policy|permissions boundary)|because no (service control policy|resource control policy|permissions boundary|session policy|VPC endpoint policy) allows`)
-
 // changing are parts of a resource's ARN that are others the next time.
 var changing = regexp.MustCompile(`/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$|vpce-[0-9a-f]+$`)
 
 // remedy says what lets an action pass.
 func remedy(text, who, action, resource string) string {
-	if m := forbidding.FindStringSubmatch(text); m != nil {
-		policy := m[2]
-		if policy == "" {
-			policy = m[1]
-		}
+	if _, policy := cfn.Forbidden(text); policy != "" {
 		return "a " + policy + " stands against it, not the rights of " + who + ": have whoever keeps it let " + action + " pass on " + generalised(resource)
 	}
 	out := "add " + statement(action, generalised(resource))

@@ -1,7 +1,6 @@
 package selftest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -232,11 +231,10 @@ func (t *Test) template(ctx context.Context, set scheduler.SetName, name string)
 	if err != nil {
 		return nil, err
 	}
-	text, err := cfn.Template(cfn.Spec{Owner: a.Config.Name, Set: name, Region: a.Place.Region, VPC: c.VPC(), Services: []endpoints.Service{service}, Subnets: []string{subnet}, SecurityGroups: c.EndpointSecurityGroups})
-	if err != nil {
-		return nil, err
-	}
-	return bytes.Replace(text, []byte(`"PrivateDnsEnabled": true`), []byte(`"PrivateDnsEnabled": false`), 1), nil
+	return cfn.Template(cfn.Spec{
+		Owner: a.Config.Name, Set: name, Region: a.Place.Region, VPC: c.VPC(), Services: []endpoints.Service{service}, Subnets: []string{subnet},
+		SecurityGroups: c.EndpointSecurityGroups, NoPrivateDNS: true,
+	})
 }
 
 // place finds a service and a subnet of the set that go together.
