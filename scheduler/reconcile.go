@@ -219,7 +219,7 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 		}
 		o.NoCapacity = o.NoCapacity || o.Endpoints.NoCapacity
 	}
-	if v.set.Phase == Draining {
+	if v.set.Phase == Draining && r.side == Reaper {
 		if o.Tasks, err = r.ports.Tasks.Active(ctx, name); err != nil {
 			return err
 		}
@@ -339,7 +339,7 @@ func (r *Reconciler) step(ctx context.Context, s Settings, v *view, look Look) (
 	if r.leftToAttendant(*v, now) {
 		return true, nil // the set's own timer, its stack's events and the sweep stand by
 	}
-	if !slices.Contains(allowed[r.side], v.decision.Action) {
+	if !r.may(*v) {
 		return true, r.handOver(ctx, v)
 	}
 	if !now.Before(look.Until) && v.decision.Action != Settled && v.decision.Action != Wait {
@@ -368,6 +368,15 @@ func (r *Reconciler) leftToAttendant(v view, now time.Time) bool {
 		return false // what an attendant has not begun, or does not do
 	}
 	return true
+}
+
+// may reports whether this side does what was decided. Only the reaper sees the tasks of
+// a set that drains: the launcher reopens such a set, and does not end it.
+func (r *Reconciler) may(v view) bool {
+	if r.side == Launcher && v.set.Phase == Draining {
+		return v.decision.Action == Reopen
+	}
+	return slices.Contains(allowed[r.side], v.decision.Action)
 }
 
 // handOver asks the other side for what this side may not do.

@@ -352,21 +352,31 @@ func TestFailuresBeforeARunDoNotGiveItUp(t *testing.T) {
 	})
 }
 
+// runsForeign runs a task that is not Drawbridge's and bears the set's name, and a group if one is given.
+func (w *world) runsForeign(group, lasts string) {
+	w.t.Helper()
+	in := &ecs.RunTaskInput{
+		Cluster: aws.String("c"), TaskDefinition: aws.String("hello"), StartedBy: aws.String("drawbridge/main"), LaunchType: ecstypes.LaunchTypeFargate,
+		Overrides: &ecstypes.TaskOverride{ContainerOverrides: []ecstypes.ContainerOverride{{
+			Name: aws.String("hello"), Environment: []ecstypes.KeyValuePair{{Name: aws.String("SANDBOX_RUN_FOR"), Value: aws.String(lasts)}},
+		}}},
+		NetworkConfiguration: &ecstypes.NetworkConfiguration{AwsvpcConfiguration: &ecstypes.AwsVpcConfiguration{Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"}}},
+	}
+	if group != "" {
+		in.Group = aws.String(group)
+	}
+	if _, err := ecs.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper())).RunTask(w.t.Context(), in); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // TestAnUnknownTaskMakesNoHotLoop: a task with our startedBy that no run names holds the
 // set, and costs a few looks.
 func TestAnUnknownTaskMakesNoHotLoop(t *testing.T) {
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		w.send(event("a"))
 		time.Sleep(20 * time.Minute)
-		api := ecs.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper()))
-		_, err := api.RunTask(w.t.Context(), &ecs.RunTaskInput{
-			Cluster: aws.String("c"), TaskDefinition: aws.String("hello"), StartedBy: aws.String("drawbridge/main"), LaunchType: ecstypes.LaunchTypeFargate,
-			Overrides:            &ecstypes.TaskOverride{ContainerOverrides: []ecstypes.ContainerOverride{{Name: aws.String("hello"), Environment: []ecstypes.KeyValuePair{{Name: aws.String("SANDBOX_RUN_FOR"), Value: aws.String("150m")}}}}},
-			NetworkConfiguration: &ecstypes.NetworkConfiguration{AwsvpcConfiguration: &ecstypes.AwsVpcConfiguration{Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"}}},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		w.runsForeign("", "150m")
 		before := w.sim.Ledger().Calls["ecs:ListTasks"]
 		time.Sleep(2 * time.Hour)
 		if n := w.sim.Ledger().Calls["ecs:ListTasks"] - before; n > 60 {
@@ -396,17 +406,7 @@ func TestATaskThatIsNotOursEndsNothing(t *testing.T) {
 		if err != nil || !ok || run.State != scheduler.Running {
 			t.Fatalf("run %+v (%v), want one that runs", run, err)
 		}
-		api := ecs.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper()))
-		foreign := func(lasts string) {
-			if _, err := api.RunTask(w.t.Context(), &ecs.RunTaskInput{
-				Cluster: aws.String("c"), TaskDefinition: aws.String("hello"), StartedBy: aws.String("drawbridge/main"), Group: aws.String(run.TaskGroup()), LaunchType: ecstypes.LaunchTypeFargate,
-				Overrides:            &ecstypes.TaskOverride{ContainerOverrides: []ecstypes.ContainerOverride{{Name: aws.String("hello"), Environment: []ecstypes.KeyValuePair{{Name: aws.String("SANDBOX_RUN_FOR"), Value: aws.String(lasts)}}}}},
-				NetworkConfiguration: &ecstypes.NetworkConfiguration{AwsvpcConfiguration: &ecstypes.AwsVpcConfiguration{Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"}}},
-			}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		foreign("1m")
+		w.runsForeign(run.TaskGroup(), "1m")
 		time.Sleep(10 * time.Minute)
 		still, _, err := w.store().Run(w.t.Context(), "main", "hello/long")
 		if err != nil || still.State != scheduler.Running || still.TaskARN != run.TaskARN {
@@ -423,6 +423,54 @@ func TestATaskThatIsNotOursEndsNothing(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestALauncherMeetsASetThatDrains: the reaper that was about to delete it is gone, and a launcher, which may not list
+// tasks, is the next to look. It reopens the set for an event by itself, and ends no set whose tasks it cannot see.
+func TestALauncherMeetsASetThatDrains(t *testing.T) {
+	for _, tt := range []struct {
+		name, broken string
+		event        bool
+	}{
+		{"with an event", "", true},
+		{"that is broken, under a task that no run names", "somebody has changed its stack", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+				w.send(event("a"))
+				time.Sleep(20 * time.Minute)
+				if !tt.event {
+					w.runsForeign("", "20m")
+					time.Sleep(2 * time.Minute)
+				}
+				set := w.set()
+				set.Phase, set.Since, set.Broken = scheduler.Draining, w.sim.Now(), tt.broken
+				if _, err := w.store().SaveSet(w.t.Context(), set); err != nil {
+					t.Fatal(err)
+				}
+				w.fault("deny", "ecs:ListTasks", time.Minute) // so that no reaper comes to the rescue
+				if tt.event {
+					w.send(event("b"))
+				} else {
+					w.invoke(`{"set": "main", "reason": "a test"}`)
+				}
+				time.Sleep(3 * time.Hour)
+				if b, ok, err := w.store().Run(w.t.Context(), "main", "hello/b"); tt.event && (err != nil || !ok || b.StartedAt.Sub(b.ReceivedAt) > 10*time.Second) {
+					t.Errorf("the event's task started after %s (%v), want at once", b.StartedAt.Sub(b.ReceivedAt), err)
+				}
+				for _, task := range w.sim.Ledger().Tasks {
+					if !task.HadEndpoints {
+						t.Errorf("task %s lost an endpoint", task.ARN)
+					}
+				}
+				for _, e := range w.interfaces() {
+					if e.Deleted == nil {
+						t.Error("an endpoint is still up")
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestAnEventOfAnotherAccountEndsNothing: the reaper is told of a task of ours, from elsewhere.
