@@ -72,7 +72,7 @@ policies: $(NPM)/done ## The roles' policies against every call of the Go tests.
 	@test -s build/calls.jsonl || { echo "no calls are recorded: make unit first"; exit 1; }
 	node tools/npm/prove-policies.mjs build/calls.jsonl
 
-conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done lambdas) ## The sandbox against AWS's models, tools and DynamoDB Local. With ENDPOINT=aws PROFILE=... THIS_COSTS=yes: the same paths on an account.
+conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done $(NPM)/done lambdas) ## The sandbox against AWS's models, tools and DynamoDB Local. With ENDPOINT=aws PROFILE=... THIS_COSTS=yes: the same paths on an account.
 	$(VENV)/bin/python tools/conformance/run.py $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(filter yes,$(THIS_COSTS)),--yes-this-costs)
 
 lambdas: ## Static arm64 and amd64 bootstrap zips in dist/, the same bytes every time.

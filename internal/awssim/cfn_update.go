@@ -230,7 +230,8 @@ type changeSetInput struct {
 	stackInput
 	ChangeSetName, ChangeSetType, Description string
 	ClientToken                               string
-	IncludeNestedStacks, ImportExisting       bool
+	IncludeNestedStacks                       bool
+	ImportExistingResources                   bool
 	OnStackFailure                            string
 }
 
@@ -242,7 +243,10 @@ type changeSetIDXML struct {
 // changeSetTakes is how long a change set is in creation.
 const changeSetTakes = 2 * time.Second
 
-func (s *Sim) createChangeSet(_ *call, in *changeSetInput) (*changeSetIDXML, error) {
+func (s *Sim) createChangeSet(c *call, in *changeSetInput) (*changeSetIDXML, error) {
+	if in.ImportExistingResources {
+		return nil, c.unsupported("ImportExistingResources")
+	}
 	if in.ChangeSetType == "" {
 		in.ChangeSetType = "UPDATE"
 	}

@@ -370,19 +370,31 @@ var yes = &done{true}
 func (s *Sim) deleteVpc(_ *call, in *struct {
 	VpcID string `query:"VpcId"`
 }) (*done, error) {
-	if s.vpc(in.VpcID) == nil {
-		return nil, errf("InvalidVpcID.NotFound", "The vpc ID '%s' does not exist", in.VpcID)
+	if err := s.removeVpc(in.VpcID); err != nil {
+		return nil, err
+	}
+	return yes, nil
+}
+
+func noVPC(id string) error {
+	return errf("InvalidVpcID.NotFound", "The vpc ID '%s' does not exist", id)
+}
+
+func (s *Sim) removeVpc(id string) error {
+	if s.vpc(id) == nil {
+		return noVPC(id)
 	}
 	now := s.clock.time()
-	if slices.ContainsFunc(s.ec2.subnets, func(n *subnet) bool { return n.vpc == in.VpcID }) ||
-		slices.ContainsFunc(s.ec2.groups, func(g *securityGroup) bool { return g.vpc == in.VpcID && g.name != "default" }) ||
-		slices.ContainsFunc(s.ec2.endpoints, func(e *vpcEndpoint) bool { return e.vpc == in.VpcID && e.state(now) != "" }) {
-		return nil, errf("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", in.VpcID)
+	if slices.ContainsFunc(s.ec2.subnets, func(n *subnet) bool { return n.vpc == id }) ||
+		slices.ContainsFunc(s.ec2.groups, func(g *securityGroup) bool { return g.vpc == id && g.name != "default" }) ||
+		slices.ContainsFunc(s.ec2.tables, func(t *routeTable) bool { return t.vpc == id && !t.main }) ||
+		slices.ContainsFunc(s.ec2.endpoints, func(e *vpcEndpoint) bool { return e.vpc == id && e.state(now) != "" }) {
+		return errf("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", id)
 	}
-	s.ec2.vpcs = slices.DeleteFunc(s.ec2.vpcs, func(v *vpc) bool { return v.id == in.VpcID })
-	s.ec2.groups = slices.DeleteFunc(s.ec2.groups, func(g *securityGroup) bool { return g.vpc == in.VpcID })
-	s.ec2.tables = slices.DeleteFunc(s.ec2.tables, func(t *routeTable) bool { return t.vpc == in.VpcID })
-	return yes, nil
+	s.ec2.vpcs = slices.DeleteFunc(s.ec2.vpcs, func(v *vpc) bool { return v.id == id })
+	s.ec2.groups = slices.DeleteFunc(s.ec2.groups, func(g *securityGroup) bool { return g.vpc == id })
+	s.ec2.tables = slices.DeleteFunc(s.ec2.tables, func(t *routeTable) bool { return t.vpc == id })
+	return nil
 }
 
 type boolValue struct{ Value bool }
@@ -463,22 +475,30 @@ func (s *Sim) createSubnet(_ *call, in *struct {
 }) (*struct {
 	Subnet subnetXML `xml:"subnet"`
 }, error) {
-	if s.vpc(in.VpcID) == nil {
-		return nil, errf("InvalidVpcID.NotFound", "The vpc ID '%s' does not exist", in.VpcID)
+	n, err := s.addSubnet(in.VpcID, in.AvailabilityZone, in.CidrBlock)
+	if err != nil {
+		return nil, err
 	}
-	zone := in.AvailabilityZone
+	s.ec2.tags[n.id] = tagsOf(in.TagSpecification)
+	return &struct {
+		Subnet subnetXML `xml:"subnet"`
+	}{s.subnetXML(n)}, nil
+}
+
+// addSubnet makes a subnet; zone "" is the Region's first.
+func (s *Sim) addSubnet(vpc, zone, cidr string) (*subnet, error) {
+	if s.vpc(vpc) == nil {
+		return nil, noVPC(vpc)
+	}
 	if zone == "" {
 		zone = s.zones()[0]
 	}
 	if !slices.Contains(s.zones(), zone) {
 		return nil, errf("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: %s.", zone, strings.Join(s.zones(), ", "))
 	}
-	n := &subnet{id: "subnet-" + s.id("subnet", 17), vpc: in.VpcID, zone: zone, cidr: in.CidrBlock, free: freeAddresses}
+	n := &subnet{id: "subnet-" + s.id("subnet", 17), vpc: vpc, zone: zone, cidr: cidr, free: freeAddresses}
 	s.ec2.subnets = append(s.ec2.subnets, n)
-	s.ec2.tags[n.id] = tagsOf(in.TagSpecification)
-	return &struct {
-		Subnet subnetXML `xml:"subnet"`
-	}{s.subnetXML(n)}, nil
+	return n, nil
 }
 
 func (s *Sim) describeSubnets(_ *call, in *struct {
@@ -511,15 +531,25 @@ func (s *Sim) describeSubnets(_ *call, in *struct {
 func (s *Sim) deleteSubnet(_ *call, in *struct {
 	SubnetID string `query:"SubnetId"`
 }) (*done, error) {
-	if s.subnet(in.SubnetID) == nil {
-		return nil, errf("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", in.SubnetID)
+	if err := s.removeSubnet(in.SubnetID); err != nil {
+		return nil, err
+	}
+	return yes, nil
+}
+
+func (s *Sim) removeSubnet(id string) error {
+	if s.subnet(id) == nil {
+		return errf("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", id)
 	}
 	now := s.clock.time()
-	if slices.ContainsFunc(s.ec2.endpoints, func(e *vpcEndpoint) bool { return slices.Contains(e.subnets, in.SubnetID) && e.state(now) != "" }) {
-		return nil, errf("DependencyViolation", "The subnet '%s' has dependencies and cannot be deleted.", in.SubnetID)
+	if slices.ContainsFunc(s.ec2.endpoints, func(e *vpcEndpoint) bool { return slices.Contains(e.subnets, id) && e.state(now) != "" }) {
+		return errf("DependencyViolation", "The subnet '%s' has dependencies and cannot be deleted.", id)
 	}
-	s.ec2.subnets = slices.DeleteFunc(s.ec2.subnets, func(n *subnet) bool { return n.id == in.SubnetID })
-	return yes, nil
+	s.ec2.subnets = slices.DeleteFunc(s.ec2.subnets, func(n *subnet) bool { return n.id == id })
+	for _, t := range s.ec2.tables {
+		t.subnets = slices.DeleteFunc(t.subnets, func(n string) bool { return n == id })
+	}
+	return nil
 }
 
 type associationXML struct {
@@ -583,16 +613,24 @@ func (s *Sim) createRouteTable(_ *call, in *struct {
 }) (*struct {
 	Table tableXML `xml:"routeTable"`
 }, error) {
-	v := s.vpc(in.VpcID)
-	if v == nil {
-		return nil, errf("InvalidVpcID.NotFound", "The vpc ID '%s' does not exist", in.VpcID)
+	t, err := s.addRouteTable(in.VpcID)
+	if err != nil {
+		return nil, err
 	}
-	t := &routeTable{id: "rtb-" + s.id("rtb", 17), vpc: in.VpcID, routes: []route{{v.cidr, "local"}}}
-	s.ec2.tables = append(s.ec2.tables, t)
 	s.ec2.tags[t.id] = tagsOf(in.TagSpecification)
 	return &struct {
 		Table tableXML `xml:"routeTable"`
 	}{s.tableXML(t)}, nil
+}
+
+func (s *Sim) addRouteTable(vpc string) (*routeTable, error) {
+	v := s.vpc(vpc)
+	if v == nil {
+		return nil, noVPC(vpc)
+	}
+	t := &routeTable{id: "rtb-" + s.id("rtb", 17), vpc: vpc, routes: []route{{v.cidr, "local"}}}
+	s.ec2.tables = append(s.ec2.tables, t)
+	return t, nil
 }
 
 type routeInput struct {
@@ -640,15 +678,26 @@ func (s *Sim) deleteRouteTable(_ *call, in *struct {
 	RouteTableID string `query:"RouteTableId"`
 	DryRun       bool
 }) (*done, error) {
-	t := s.table(in.RouteTableID)
+	if err := s.removeRouteTable(in.RouteTableID); err != nil {
+		return nil, err
+	}
+	return yes, nil
+}
+
+func noTable(id string) error {
+	return errf("InvalidRouteTableID.NotFound", "The routeTable ID '%s' does not exist", id)
+}
+
+func (s *Sim) removeRouteTable(id string) error {
+	t := s.table(id)
 	if t == nil {
-		return nil, errf("InvalidRouteTableID.NotFound", "The routeTable ID '%s' does not exist", in.RouteTableID)
+		return noTable(id)
 	}
 	if t.main || len(t.subnets) > 0 {
-		return nil, errf("DependencyViolation", "The routeTable '%s' has dependencies and cannot be deleted.", in.RouteTableID)
+		return errf("DependencyViolation", "The routeTable '%s' has dependencies and cannot be deleted.", id)
 	}
 	s.ec2.tables = slices.DeleteFunc(s.ec2.tables, func(x *routeTable) bool { return x == t })
-	return yes, nil
+	return nil
 }
 
 // associationID names the association of a subnet with its table.
@@ -658,15 +707,22 @@ func (s *Sim) disassociateRouteTable(_ *call, in *struct {
 	AssociationID string `query:"AssociationId"`
 	DryRun        bool
 }) (*done, error) {
+	if err := s.disassociate(in.AssociationID); err != nil {
+		return nil, err
+	}
+	return yes, nil
+}
+
+func (s *Sim) disassociate(association string) error {
 	for _, t := range s.ec2.tables {
 		for _, n := range t.subnets {
-			if s.associationID(n) == in.AssociationID {
+			if s.associationID(n) == association {
 				t.subnets = slices.DeleteFunc(t.subnets, func(x string) bool { return x == n })
-				return yes, nil
+				return nil
 			}
 		}
 	}
-	return nil, errf("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", in.AssociationID)
+	return errf("InvalidAssociationID.NotFound", "The association ID '%s' does not exist", association)
 }
 
 func (s *Sim) associateRouteTable(_ *call, in *struct {
@@ -678,25 +734,34 @@ func (s *Sim) associateRouteTable(_ *call, in *struct {
 		State string `xml:"state"`
 	} `xml:"associationState"`
 }, error) {
-	t := s.table(in.RouteTableID)
-	if t == nil {
-		return nil, errf("InvalidRouteTableID.NotFound", "The routeTable ID '%s' does not exist", in.RouteTableID)
+	id, err := s.associate(in.RouteTableID, in.SubnetID)
+	if err != nil {
+		return nil, err
 	}
-	if s.subnet(in.SubnetID) == nil {
-		return nil, errf("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", in.SubnetID)
-	}
-	for _, other := range s.ec2.tables {
-		other.subnets = slices.DeleteFunc(other.subnets, func(n string) bool { return n == in.SubnetID })
-	}
-	t.subnets = append(t.subnets, in.SubnetID)
 	out := &struct {
 		ID    string `xml:"associationId"`
 		State struct {
 			State string `xml:"state"`
 		} `xml:"associationState"`
-	}{ID: s.associationID(in.SubnetID)}
+	}{ID: id}
 	out.State.State = "associated"
 	return out, nil
+}
+
+// associate makes a subnet use a route table, and returns the association's id.
+func (s *Sim) associate(table, subnet string) (string, error) {
+	t := s.table(table)
+	if t == nil {
+		return "", noTable(table)
+	}
+	if s.subnet(subnet) == nil {
+		return "", errf("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", subnet)
+	}
+	for _, other := range s.ec2.tables {
+		other.subnets = slices.DeleteFunc(other.subnets, func(n string) bool { return n == subnet })
+	}
+	t.subnets = append(t.subnets, subnet)
+	return s.associationID(subnet), nil
 }
 
 func (s *Sim) describeRouteTables(_ *call, in *struct {

@@ -556,6 +556,32 @@ def handmade_path():
             check(p.returncode == 0 and " failed" not in p.stdout.replace(" 0 failed", ""), f"in an account made by the AWS CLI, drawbridge {args} ended with {p.returncode}: {p.stdout[-3000:]}{p.stderr[-1500:]}")
 
 
+def cdk_path():
+    """An account that was made by the CDK's own CLI: a job runs in it, nothing of it is changed, and the CDK takes it down."""
+    binary, modules, app = os.path.join(BUILD, "drawbridge"), os.path.join(ROOT, "tools", "npm", "node_modules"), os.path.join(ROOT, "tools", "conformance", "cdk")
+    command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "300"]
+    host = os.path.join(ROOT, "dist", "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64")
+    with tempfile.TemporaryDirectory() as work, process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_FUNCTIONS=host, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
+        config = os.path.join(work, "drawbridge.yaml")
+        env = dict(ENV, AWS_ENDPOINT_URL=endpoint, NODE_PATH=modules, NODE_OPTIONS="--no-warnings", CI="true", DRAWBRIDGE_CONFIG=config, DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", "arm64"))
+        def run(*command, cwd):
+            p = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True)
+            check(p.returncode == 0 and " failed" not in p.stdout.replace(" 0 failed", ""), f"in an account made by the CDK, {command} ended with {p.returncode}: {p.stdout[-3000:]}{p.stderr[-3000:]}")
+        def cdk(*args):
+            run(os.path.join(modules, ".bin", "cdk"), "--output", os.path.join(work, "cdk.out"), *args, cwd=app)
+        aws(endpoint, "s3api", "create-bucket", "--bucket", "assets")
+        cdk("deploy", "--require-approval", "never")
+        client = clients(endpoint)
+        aws(endpoint, "ecr", "put-image", "--repository-name", "etl", "--image-tag", "1", "--image-manifest", json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}))
+        (vpc,) = client("cloudformation").describe_stacks(StackName="Jobs")["Stacks"][0]["Outputs"]
+        for args in (f"init --vpc {vpc['OutputValue']} --task-definition etl --cluster jobs", "deploy --yes", "doctor", "run etl --id first --wait", "destroy --force --yes"):
+            run(binary, *args.split(), cwd=work)
+        check([e["State"] for e in client("ec2").describe_vpc_endpoints(Filters=[{"Name": "service-name", "Values": ["com.amazonaws.us-east-1.ssm"]}])["VpcEndpoints"]] == ["available"], "the CDK's own endpoint was left alone")
+        cdk("diff", "--fail")
+        cdk("destroy", "--force")
+        fails("InvalidVpcID.NotFound", "the CDK's VPC", lambda: client("ec2").describe_vpcs(VpcIds=[vpc["OutputValue"]]))
+
+
 def state_path():
     """A sandbox that keeps its account: another process finds what was made, what was under way, and the same time."""
     with tempfile.TemporaryDirectory() as work:
@@ -805,6 +831,7 @@ def sandbox():
     keys_path()
     outside_path()
     handmade_path()
+    cdk_path()
     state_path()
     deploy_path()
 
