@@ -37,7 +37,7 @@ check-machine: # names at once what the machine lacks
 	@tools/check-machine
 
 lint: $(LINT) ## gofmt, go vet and golangci-lint.
-	@test -z "$$(gofmt -l cmd cfn endpoints scheduler internal tools)" || { echo "not formatted by gofmt:"; gofmt -l cmd cfn endpoints scheduler internal tools; exit 1; }
+	@test -z "$$(gofmt -l cmd cfn endpoints scheduler internal tools/gitserve tools/lambdazip)" || { echo "not formatted by gofmt:"; gofmt -l cmd cfn endpoints scheduler internal tools/gitserve tools/lambdazip; exit 1; }
 	$(LINT) run ./...
 
 $(LINT): Makefile

@@ -2,6 +2,9 @@ module drawbridge
 
 go 1.26.0
 
+// npm modules may bring Go files of their own.
+ignore ./tools/npm/node_modules
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/aws/aws-lambda-go v1.55.1

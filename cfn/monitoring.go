@@ -22,6 +22,7 @@ const (
 	MetricOverBudget     = "SetOverBudget"
 	MetricSetPhase       = "SetPhase"
 	MetricSweeps         = "Sweeps"
+	MetricStrangers      = "EndpointsOfNoStack"
 	MetricPaidHours      = "PaidEndpointHours"
 	MetricUsedHours      = "UsedEndpointHours"
 	MetricAlwaysOnHours  = "AlwaysOnEndpointHours"
@@ -41,6 +42,7 @@ func (b Base) addAlarms(r object) {
 	alarms := []alarm{
 		{"FailedRuns", MetricRunsFailed, "a run failed; drawbridge runs shows why", "Sum", 300, 1, 0, "notBreaching"},
 		{"FailedSets", MetricSetsFailed, "endpoints did not come up; drawbridge why SET shows the reason", "Sum", 300, 1, 0, "notBreaching"},
+		{"EndpointsOfNoStack", MetricStrangers, "an endpoint carries the owner tag and no stack of a configured set holds it: it is billed and left alone; drawbridge doctor names it", "Maximum", 900, 1, 0, "notBreaching"},
 		{"SilentSweep", MetricSweeps, "the sweep has not come by for 15 minutes: the reaper does not run", "Sum", 900, 1, 0, "breaching"},
 	}
 	if slices.ContainsFunc(b.Sets, func(s BaseSet) bool { return s.HasMaximum }) {

@@ -194,7 +194,8 @@ func (b Base) reaper() []Statement {
 		{Role: ReaperRole, Sid: "DeleteSetStack", Actions: []string{"cloudformation:DeleteStack"}, Resources: []string{b.setStacks()}, Acts: true,
 			Why: "an idle set goes at the end of its paid hour; CloudFormation uses the role that the stack was made with"},
 		{Role: ReaperRole, Sid: "SweepEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
-			Condition: equals("aws:ResourceTag/"+OwnerTag, b.Name), Why: "endpoints of ours that a failed deletion left outside of any stack"},
+			Condition: b.ofService(equals("aws:ResourceTag/"+OwnerTag, b.Name)),
+			Why:       "endpoints of ours that a failed deletion left outside of any stack; EC2 knows no condition on their VPC, which the reaper looks at itself"},
 		{Role: ReaperRole, Sid: "ListTasks", Actions: []string{"ecs:ListTasks"}, Resources: []string{"*"}, Condition: inClusters,
 			Why: "no stack is deleted under a task; ECS knows the cluster alone for this read"},
 		{Role: ReaperRole, Sid: "ReadTasks", Actions: []string{"ecs:DescribeTasks"}, Resources: []string{arn("ecs", "task/*")}, Condition: inClusters,
@@ -217,7 +218,7 @@ func (b Base) reaper() []Statement {
 // AWS::EC2::VPCEndpoint in the CloudFormation registry, and the dependent actions
 // of ec2:CreateVpcEndpoint in the Service Authorization Reference.
 func (b Base) serviceRole() []Statement {
-	var vpcs, subnets, groups, tables, services []string
+	var vpcs, subnets, groups, tables []string
 	for _, s := range b.Sets {
 		vpcs, subnets = append(vpcs, arn("ec2", "vpc/"+s.VPC)), append(subnets, each("subnet/", s.Subnets)...)
 		groups = append(groups, each("security-group/", s.EndpointGroups)...)
@@ -227,18 +228,11 @@ func (b Base) serviceRole() []Statement {
 		if s.SetGateway {
 			tables = append(tables, each("route-table/", s.RouteTables)...)
 		}
-		served := s.Services
-		if s.Auto {
-			served = append(slices.Clone(served), endpoints.All()...)
-		}
-		for _, svc := range served {
-			services = append(services, svc.Name(b.Region))
-		}
 	}
 	ours := "aws:ResourceTag/" + OwnerTag
-	offered := oneOrMore(sorted(services))
+	services := b.serviceNames()
 	return []Statement{
-		{Role: ServiceRole, Sid: "CreateEndpoints", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("ec2:VpceServiceName", sorted(services)...), Acts: true,
+		{Role: ServiceRole, Sid: "CreateEndpoints", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("ec2:VpceServiceName", services...), Acts: true,
 			Why: "endpoints of the sets' services; CloudFormation may give them their tags in a call of its own, so the request need not carry them"},
 		{Role: ServiceRole, Sid: "CreateEndpointsIn", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: sorted(append(append(append(vpcs, subnets...), groups...), tables...)), Acts: true,
 			Why: "only in the sets' VPCs and subnets, behind the sets' security groups"},
@@ -247,16 +241,50 @@ func (b Base) serviceRole() []Statement {
 			Why:       "tags at birth and after it: of endpoints that are ours or nobody's yet, and never another owner's tag"},
 		{Role: ServiceRole, Sid: "UntagEndpoints", Actions: []string{"ec2:DeleteTags"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals(ours, b.Name), Acts: true,
 			Why: "CloudFormation takes a tag away that an update leaves out"},
-		{Role: ServiceRole, Sid: "DeleteEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals(ours, b.Name), Acts: true,
-			Why: "endpoints that carry the owner tag"},
+		{Role: ServiceRole, Sid: "DeleteEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: b.ofService(equals(ours, b.Name)), Acts: true,
+			Why: "endpoints of the sets' services that carry the owner tag"},
 		{Role: ServiceRole, Sid: "DeleteUntagged", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
-			Condition: map[string]map[string]any{"Null": {ours: "true"}, "StringEquals": {"ec2:VpceServiceName": offered}},
+			Condition: b.ofService(map[string]map[string]any{"Null": {ours: "true"}}),
 			Why:       "a creation that is undone before its endpoint was tagged; CloudFormation deletes what its stack holds, and nothing else"},
 		{Role: ServiceRole, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints", "ec2:DescribeVpcs"}, Resources: []string{"*"}, Acts: true,
 			Why: "CloudFormation waits until an endpoint is available, or gone, and looks up what it names; EC2 knows no resources for reads"},
 		{Role: ServiceRole, Sid: "PrivateDNS", Actions: []string{"route53:AssociateVPCWithHostedZone"}, Resources: []string{"arn:${AWS::Partition}:route53:::hostedzone/*"}, Acts: true,
 			Why: "EC2 ties the service's own hosted zone to the VPC when an endpoint has private DNS; the zone belongs to AWS and has no name in advance"},
 	}
+}
+
+// serviceNames are the names of the endpoint services that any set may have.
+func (b Base) serviceNames() []string {
+	var names []string
+	for _, s := range b.Sets {
+		served := s.Services
+		if s.Auto {
+			served = append(slices.Clone(served), endpoints.All()...)
+		}
+		for _, svc := range served {
+			names = append(names, svc.Name(b.Region))
+		}
+	}
+	return sorted(names)
+}
+
+// ofService adds to a condition that an endpoint is of one of the services that the sets
+// may have. Where that is the whole catalogue it says so by the names' beginnings: a
+// role's policies hold 10,240 characters.
+func (b Base) ofService(condition map[string]map[string]any) map[string]map[string]any {
+	names, operator := b.serviceNames(), "StringEquals"
+	if slices.ContainsFunc(b.Sets, func(s BaseSet) bool { return s.Auto }) {
+		operator = "StringLike"
+		for i, n := range names {
+			prefix, _, _ := strings.Cut(n, "."+b.Region+".")
+			names[i] = prefix + "." + b.Region + ".*"
+		}
+	}
+	if condition[operator] == nil {
+		condition[operator] = map[string]any{}
+	}
+	condition[operator]["ec2:VpceServiceName"] = oneOrMore(sorted(names))
+	return condition
 }
 
 func each(kind string, ids []string) []string {

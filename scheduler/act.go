@@ -16,7 +16,7 @@ func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
 	if v.decision.Action == Forget && v.set.Deletions >= maxDeletions {
 		// A forced deletion leaves behind what it could not delete; by now nothing
 		// holds on to it any more.
-		if err := r.ports.Stacks.Sweep(ctx, v.set.Name); err != nil {
+		if err := r.ports.Stacks.Sweep(ctx, v.set.Name, v.set.StackID); err != nil {
 			return r.again(ctx, v, "sweep", err)
 		}
 	}
@@ -43,7 +43,7 @@ func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
 	case Delete, Force:
 		return r.delete(ctx, v)
 	case Sweep:
-		if err := r.ports.Stacks.Sweep(ctx, v.set.Name); err != nil {
+		if err := r.ports.Stacks.Sweep(ctx, v.set.Name, v.set.StackID); err != nil {
 			return r.again(ctx, v, "sweep", err)
 		}
 		return r.ports.Clock.Sleep(ctx, pollEvery)

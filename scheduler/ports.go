@@ -68,14 +68,18 @@ type stacks interface {
 	Create(ctx context.Context, set SetName, of Life, p Prepared) (StackID, error)
 	// Stack returns the state of the set's stack.
 	Stack(ctx context.Context, set SetName, id StackID) (StackSeen, error)
-	// Endpoints counts the set's own endpoints: those that carry its tags, and those
-	// that its stack holds, unless id is empty.
-	Endpoints(ctx context.Context, set SetName, id StackID) (EndpointCount, error)
+	// Endpoints counts the set's own endpoints. They are known by the stack that made
+	// them: a tag is anybody's to give. Of a stack that is gone it counts what Sweep
+	// would delete.
+	Endpoints(ctx context.Context, set SetName, id StackID, gone bool) (EndpointCount, error)
+	// Coming counts the endpoints that carry the set's tags in its VPC, while its stack is
+	// changing: a hint, on which nothing is decided.
+	Coming(ctx context.Context, set SetName) (EndpointCount, error)
 	// Delete deletes the set's stack, with force a stack whose deletion failed.
 	// A stack that is gone is success.
 	Delete(ctx context.Context, set SetName, id StackID, force bool) error
-	// Sweep deletes the endpoints that carry the set's owner tag outside of a stack.
-	Sweep(ctx context.Context, set SetName) error
+	// Sweep deletes the endpoints that a stack of the set left behind when it went.
+	Sweep(ctx context.Context, set SetName, id StackID) error
 }
 
 // Wish is what a plan has to take into account beside the configuration.

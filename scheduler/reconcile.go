@@ -207,14 +207,13 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 		v.adopt(seen)
 	}
 	if stackMatters || thorough && v.set.Phase == Available {
-		id := v.set.StackID
 		switch o.Stack {
 		case StackBusy, StackDeleting: // what it holds is asked when it has come to rest
-			id = ""
-		case StackMissing, StackForeign: // what it held, nobody holds any more: the tags tell
-			id = ""
+			o.Endpoints, err = r.ports.Stacks.Coming(ctx, name)
+		default:
+			o.Endpoints, err = r.ports.Stacks.Endpoints(ctx, name, v.set.StackID, o.Stack == StackMissing || o.Stack == StackForeign)
 		}
-		if o.Endpoints, err = r.ports.Stacks.Endpoints(ctx, name, id); err != nil {
+		if err != nil {
 			return err
 		}
 		o.NoCapacity = o.NoCapacity || o.Endpoints.NoCapacity

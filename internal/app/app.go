@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,6 +117,7 @@ type App struct {
 	Stacks  *cfn.Stacks
 	Metrics *Metrics
 	ports   scheduler.Ports
+	made    *setStacks
 	queue   *deadLetters
 	clients Clients
 }
@@ -136,6 +138,7 @@ func New(c *config.Config, at Place, clients Clients, ck clock.Clock, log *zap.L
 	}
 	network := vpc.New(clients.EC2, clients.Route53, at.Region, at.Account)
 	made := &setStacks{c, at.Region, a.Stacks, network, a.Tasks, ck}
+	a.made = made
 	a.ports = scheduler.Ports{
 		Store: a.Store, Stacks: made, Tasks: a.Tasks, Waker: &waker{clients.Lambda, n}, DeadLetters: a.queue, Clock: ck,
 		Needs: &needs{c, a.Tasks}, Explainer: &explainer{c, at.Region, network, a.Tasks},
@@ -159,6 +162,22 @@ func (a *App) Reconciler(side scheduler.Side, me string) *scheduler.Reconciler {
 	ports := a.ports
 	ports.Journal = &journal{a.Log.With(zap.String("side", string(side)), zap.String("invocation", me)), a.Metrics}
 	return scheduler.New(side, me, a.Config.Settings(), ports)
+}
+
+// settled is how old an endpoint is before it is asked whose it is: until then the stack
+// that makes it may not know it yet.
+const settled = time.Hour
+
+// Strangers lists the endpoints that carry our owner tag and belong to no stack of a
+// configured set. They are left alone.
+func (a *App) Strangers(ctx context.Context) ([]vpc.Stranger, error) {
+	all, err := a.made.vpc.Strangers(ctx, a.Config.Name, func(set string) ([]string, error) {
+		if a.Config.Sets[scheduler.SetName(set)] == nil {
+			return nil, nil
+		}
+		return a.made.held(ctx, scheduler.SetName(set), "")
+	})
+	return slices.DeleteFunc(all, func(s vpc.Stranger) bool { return a.Clock.Now().Sub(s.Created) < settled }), err
 }
 
 // Wake asks a function to look at a set.

@@ -89,6 +89,11 @@ func (m *Metrics) Swept(set scheduler.Set, s scheduler.Settings, every time.Dura
 	m.emit(set.Name, [][]string{{"Installation", "Set"}}, metric(cfn.MetricSetPhase, "None", phases[set.Phase]))
 }
 
+// Strangers tells how many endpoints carry our owner tag and are not ours.
+func (m *Metrics) Strangers(n int) {
+	m.write("", metric(cfn.MetricStrangers, "Count", float64(n)))
+}
+
 // phases are a set's phases as numbers, for the dashboard, which names them.
 var phases = map[scheduler.Phase]float64{scheduler.Absent: 0, scheduler.Creating: 1, scheduler.Available: 2, scheduler.Draining: 3, scheduler.Deleting: 3, scheduler.Failed: 4}
 

@@ -80,7 +80,12 @@ func (o *observedStacks) Stack(ctx context.Context, set scheduler.SetName, _ sch
 }
 
 // Endpoints counts the endpoints that would be there.
-func (o *observedStacks) Endpoints(ctx context.Context, set scheduler.SetName, _ scheduler.StackID) (scheduler.EndpointCount, error) {
+func (o *observedStacks) Endpoints(ctx context.Context, set scheduler.SetName, _ scheduler.StackID, _ bool) (scheduler.EndpointCount, error) {
+	return o.Coming(ctx, set)
+}
+
+// Coming counts the endpoints that would be there.
+func (o *observedStacks) Coming(ctx context.Context, set scheduler.SetName) (scheduler.EndpointCount, error) {
 	s, state, err := o.load(ctx, set)
 	c := scheduler.EndpointCount{}
 	switch state {
@@ -105,7 +110,7 @@ func (o *observedStacks) Delete(ctx context.Context, set scheduler.SetName, _ sc
 }
 
 // Sweep has nothing to sweep.
-func (o *observedStacks) Sweep(context.Context, scheduler.SetName) error { return nil }
+func (o *observedStacks) Sweep(context.Context, scheduler.SetName, scheduler.StackID) error { return nil }
 
 // observedTasks stand in for the tasks of an installation that only observes.
 // Each would end after observedRuns.

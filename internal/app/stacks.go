@@ -44,11 +44,12 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish sch
 	if err != nil {
 		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
-	v, err := s.vpc.Inspect(ctx, c.Subnets, services, s.tags(set))
+	ours, err := s.held(ctx, set, "")
 	if err != nil {
 		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
-	if err := s.own(ctx, set, &v); err != nil {
+	v, err := s.vpc.Inspect(ctx, c.Subnets, services, ours)
+	if err != nil {
 		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
 	if s.config.Mode == config.Observe { // what stands there today is what would be saved
@@ -58,8 +59,8 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish sch
 	if err != nil {
 		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
-	if holder := s.heldByOther(v, set); holder != "" {
-		return scheduler.Prepared{}, &sharedError{set, holder, v.ID}
+	if err := s.heldByOther(ctx, v, set); err != nil {
+		return scheduler.Prepared{}, err
 	}
 	var served []string
 	for _, svc := range services {
@@ -84,20 +85,19 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish sch
 	return scheduler.Prepared{Template: template, Summary: summary(plan), PerHour: plan.PerHour(), Services: served, Endpoints: len(plan.Create), Zones: zones}, err
 }
 
-// own marks the endpoints that the set's stack holds as its own: their tags may come
-// later than they themselves.
-func (s *setStacks) own(ctx context.Context, set scheduler.SetName, v *endpoints.VPC) error {
-	if !slices.ContainsFunc(v.Endpoints, func(e endpoints.Endpoint) bool { return e.Type == endpoints.Interface && e.Tags[cfn.OwnerTag] == "" }) {
-		return nil
+// held returns the ids of the endpoints that a set's stack holds, or held before it
+// was deleted, by the stack's id; without one, of the set's stack as it stands. This
+// alone makes an endpoint ours: whoever may tag can give any endpoint our tags.
+func (s *setStacks) held(ctx context.Context, set scheduler.SetName, id scheduler.StackID) ([]string, error) {
+	name := s.stacks.Name(string(set))
+	if id != "" {
+		if of, ours := s.stacks.SetOf(string(id)); !ours || of != string(set) {
+			return nil, nil
+		}
+		name = string(id)
 	}
-	ids, err := s.stacks.Endpoints(ctx, s.stacks.Name(string(set)))
-	if err != nil {
-		return awserr.Mark(err, "set %s", set)
-	}
-	for i, e := range v.Endpoints {
-		v.Endpoints[i].Owned = e.Owned || slices.Contains(ids, e.ID)
-	}
-	return nil
+	ids, err := s.stacks.Endpoints(ctx, name)
+	return ids, awserr.Mark(err, "set %s", set)
 }
 
 func subnetIDs(subnets []endpoints.Subnet) []string {
@@ -108,16 +108,24 @@ func subnetIDs(subnets []endpoints.Subnet) []string {
 	return out
 }
 
-// heldByOther returns the set of this installation, other than set, that has
-// endpoints in the VPC: an installation that does not know yet that the two share
-// it. To adopt them would be to lose them under a task.
-func (s *setStacks) heldByOther(v endpoints.VPC, set scheduler.SetName) string {
+// heldByOther returns an error if another set of this installation has endpoints in
+// the VPC: an installation that does not know yet that the two share it. To adopt them
+// would be to lose them under a task.
+func (s *setStacks) heldByOther(ctx context.Context, v endpoints.VPC, set scheduler.SetName) error {
 	for _, e := range v.Endpoints {
-		if e.Tags[cfn.OwnerTag] == s.config.Name && e.Tags[cfn.SetTag] != "" && e.Tags[cfn.SetTag] != string(set) && e.State != "deleted" {
-			return e.Tags[cfn.SetTag]
+		other := scheduler.SetName(e.Tags[cfn.SetTag])
+		if e.Tags[cfn.OwnerTag] != s.config.Name || other == "" || other == set || e.State == "deleted" || s.config.Sets[other] == nil {
+			continue
+		}
+		ids, err := s.held(ctx, other, "")
+		if err != nil {
+			return err
+		}
+		if slices.Contains(ids, e.ID) {
+			return &sharedError{set, string(other), v.ID}
 		}
 	}
-	return ""
+	return nil
 }
 
 // sharedError is a VPC that holds endpoints of another set of ours.
@@ -196,16 +204,39 @@ func (s *setStacks) Stack(ctx context.Context, set scheduler.SetName, id schedul
 	}, nil
 }
 
-// Endpoints counts the set's own endpoints.
-func (s *setStacks) Endpoints(ctx context.Context, set scheduler.SetName, id scheduler.StackID) (scheduler.EndpointCount, error) {
-	var held []string
-	if id != "" {
-		var err error
-		if held, err = s.stacks.Endpoints(ctx, string(id)); err != nil {
-			return scheduler.EndpointCount{}, awserr.Mark(err, "set %s", set)
-		}
+// Endpoints counts the set's own endpoints, by the id of the stack that made them.
+func (s *setStacks) Endpoints(ctx context.Context, set scheduler.SetName, id scheduler.StackID, gone bool) (scheduler.EndpointCount, error) {
+	if id == "" {
+		return scheduler.EndpointCount{}, nil
 	}
-	return s.vpc.Count(ctx, s.tags(set), held)
+	ids, err := s.held(ctx, set, id)
+	if err != nil {
+		return scheduler.EndpointCount{}, err
+	}
+	var bounds *vpc.Bounds
+	if gone {
+		bounds = s.bounds(set)
+	}
+	return s.vpc.Count(ctx, ids, bounds)
+}
+
+// Coming counts the endpoints that carry the set's tags in its VPC.
+func (s *setStacks) Coming(ctx context.Context, set scheduler.SetName) (scheduler.EndpointCount, error) {
+	return s.vpc.CountTagged(ctx, *s.bounds(set))
+}
+
+// bounds are where the endpoints of a set can be at all.
+func (s *setStacks) bounds(set scheduler.SetName) *vpc.Bounds {
+	c := s.config.Sets[set]
+	b := &vpc.Bounds{VPC: c.VPC(), Tags: s.tags(set)}
+	services := endpoints.All()
+	if !c.Auto() {
+		services, _ = endpoints.Resolve(c.Services) // the configuration was checked
+	}
+	for _, svc := range services {
+		b.Services = append(b.Services, svc.Name(s.region))
+	}
+	return b
 }
 
 // Delete deletes the set's stack.
@@ -213,7 +244,15 @@ func (s *setStacks) Delete(ctx context.Context, set scheduler.SetName, id schedu
 	return awserr.Mark(s.stacks.Delete(ctx, string(set), string(id), force, s.clock.Now()), "set %s", set)
 }
 
-// Sweep deletes endpoints of the set that no stack holds.
-func (s *setStacks) Sweep(ctx context.Context, set scheduler.SetName) error {
-	return s.vpc.Sweep(ctx, s.tags(set))
+// Sweep deletes what a stack of the set held and left behind, as far as it lies where
+// the set's endpoints can be.
+func (s *setStacks) Sweep(ctx context.Context, set scheduler.SetName, id scheduler.StackID) error {
+	if id == "" {
+		return nil
+	}
+	ids, err := s.held(ctx, set, id)
+	if err != nil {
+		return err
+	}
+	return s.vpc.Sweep(ctx, ids, *s.bounds(set))
 }

@@ -88,6 +88,7 @@ func (d *Doctor) Look(ctx context.Context) ([]Finding, error) {
 		d.set(ctx, name)
 		d.idle(ctx, name)
 	}
+	d.strangers(ctx)
 	clusters := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(d.config.Jobs)) {
 		if c := d.config.Jobs[name].Cluster; !clusters[c] {

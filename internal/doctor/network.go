@@ -18,6 +18,7 @@ import (
 	"drawbridge/cfn"
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/config"
 	"drawbridge/internal/install"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
@@ -100,7 +101,12 @@ func (d *Doctor) set(ctx context.Context, name scheduler.SetName) {
 		return
 	}
 	reader := vpc.New(d.ec2, d.installer.Clients.Route53, d.place.Region, d.place.Account)
-	v, err := reader.Inspect(ctx, set.Subnets, services, []vpc.Tag{{Key: cfn.OwnerTag, Value: d.config.Name}, {Key: cfn.SetTag, Value: string(name)}})
+	ours, err := d.installer.SetEndpoints(ctx, d.config.Name)
+	if err != nil {
+		t.unread(err)
+		return
+	}
+	v, err := reader.Inspect(ctx, set.Subnets, services, ours)
 	var plan *endpoints.PlanError
 	if errors.As(err, &plan) {
 		t.fail(plan.Remedy, "%s", plan.What)
@@ -227,10 +233,6 @@ func (d *Doctor) gateway(v endpoints.VPC, services []endpoints.Service, set stri
 // the same plan that a creation makes.
 func (d *Doctor) foreign(ctx context.Context, reader *vpc.Reader, v endpoints.VPC, services []endpoints.Service, name scheduler.SetName) {
 	t := d.topic("foreign endpoints", v.ID, "private DNS allows one endpoint a service in a VPC")
-	v.Endpoints = slices.Clone(v.Endpoints)
-	for i, e := range v.Endpoints {
-		v.Endpoints[i].Owned = e.Tags[cfn.OwnerTag] == d.config.Name
-	}
 	// The gateway is looked at by itself.
 	services = slices.DeleteFunc(slices.Clone(services), func(s endpoints.Service) bool { return s.Type == endpoints.Gateway })
 	p, err := endpoints.Make(endpoints.Request{Region: d.place.Region, Services: services, Zones: d.config.Sets[name].Zones, Gateway: endpoints.GatewaySet}, v)
@@ -315,6 +317,29 @@ func opens443(rules []types.IpPermission) bool {
 		}
 		return aws.ToInt32(p.FromPort) <= 443 && 443 <= aws.ToInt32(p.ToPort)
 	})
+}
+
+// strangers looks for endpoints that carry our owner tag although no stack holds them.
+func (d *Doctor) strangers(ctx context.Context) {
+	t := d.topic("owner tag", cfn.OwnerTag+"="+d.config.Name, "an endpoint with it that no stack of a set holds is billed, and nobody deletes it")
+	stacks := cfn.NewStacks(d.installer.Clients.CloudFormation, d.config.Name, "")
+	found, err := vpc.New(d.ec2, d.installer.Clients.Route53, d.place.Region, d.place.Account).Strangers(ctx, d.config.Name, func(set string) ([]string, error) {
+		if _, ours := d.config.Sets[scheduler.SetName(set)]; !ours && !strings.HasPrefix(set, config.SelftestPrefix) {
+			return nil, nil
+		}
+		ids, err := stacks.Endpoints(ctx, stacks.Name(set))
+		return ids, awserr.Mark(err, "set %s", set)
+	})
+	if err != nil {
+		t.unread(err)
+		return
+	}
+	for _, s := range found {
+		t.warn("if it is left over, aws ec2 delete-vpc-endpoints --vpc-endpoint-ids "+s.ID+"; if it is somebody's, take the tag away", "%s belongs to no stack of a configured set", s)
+	}
+	if len(found) == 0 {
+		t.ok("on no endpoint but those of the sets")
+	}
 }
 
 // endpointQuota compares the quota of interface endpoints with what is there and

@@ -202,6 +202,7 @@ jobs:
 		{"the cluster of a run", "cluster: c, taskDefinition: hello", "cluster: d, taskDefinition: hello", "job hello moves to cluster d"},
 		{"the endpoints' security group", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], endpointSecurityGroups: [sg-1]", "which tasks may use"},
 		{"the S3 gateway", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], s3Gateway: set", "the deployment would remove S3GatewayMain"},
+		{"a service that it has", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], services: [ecr.api, ecr.dkr, logs]", "set main no longer has secretsmanager"},
 		{"another job: nothing", "  other: {set: main, cluster: c, taskDefinition: other}\n", "", ""},
 		{"a limit: nothing", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], hoursPerDay: 20", ""},
 	} {
@@ -220,7 +221,7 @@ jobs:
 				sim.AddSecurityGroup("sg-1", "vpc-0000000000000d0a0", "theirs")
 				if up {
 					state := store.New(i.Clients.DynamoDB, "drawbridge")
-					if _, err := state.SaveSet(t.Context(), scheduler.Set{Name: "main", Phase: scheduler.Available, Generation: 1}); err != nil {
+					if _, err := state.SaveSet(t.Context(), scheduler.Set{Name: "main", Phase: scheduler.Available, Generation: 1, Services: []string{"ecr.api", "ecr.dkr", "logs", "s3", "secretsmanager"}}); err != nil {
 						t.Fatal(err)
 					}
 					run := scheduler.Run{ID: "hello/a", Job: "hello", Set: "main", Event: "a", State: scheduler.Running, Attempt: 1, Cluster: "c"}

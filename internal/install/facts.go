@@ -52,6 +52,10 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 	if err != nil {
 		problems = append(problems, awserr.Mark(err, "read what the base stack holds"))
 	}
+	ours, err := i.SetEndpoints(ctx, c.Name)
+	if err != nil {
+		problems = append(problems, err)
+	}
 	_, priced := endpoints.KnownPrices().In(i.Place.Region)
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		if c.Sets[name].WaitCost > 0 && c.EndpointPrice == 0 && !priced {
@@ -62,7 +66,7 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 			problems = append(problems, fmt.Errorf("set %s: %w", name, err))
 			continue
 		}
-		v, err := reader.Inspect(ctx, c.Sets[name].Subnets, services, []vpc.Tag{{Key: cfn.OwnerTag, Value: c.Name}})
+		v, err := reader.Inspect(ctx, c.Sets[name].Subnets, services, ours)
 		if err == nil {
 			err = endpoints.Check(v)
 		}
@@ -201,9 +205,6 @@ func (s *Survey) plan(c *config.Config, networks map[scheduler.SetName]endpoints
 		services, err := endpoints.Resolve(set.Services)
 		if err != nil {
 			return err
-		}
-		for n := range v.Endpoints { // those of any of our sets are to be made anew
-			v.Endpoints[n].Owned = v.Endpoints[n].Tags[cfn.OwnerTag] == c.Name && v.Endpoints[n].Tags[cfn.SetTag] != ""
 		}
 		gateway := set.S3Gateway
 		if s.Sets[name].ForeignGateway == "" && gateway == endpoints.GatewayPermanent {

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 
 	"drawbridge/cfn"
+	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
 	"drawbridge/internal/store"
@@ -90,10 +91,27 @@ func (s *Stack) loses(l live, next cfn.Base) string {
 		return "is no longer a set of its own"
 	case next.Sets[n].VPC != s.Installed.Sets[string(l.set.Name)].VPC:
 		return "moves from " + s.Installed.Sets[string(l.set.Name)].VPC + " to " + next.Sets[n].VPC
+	case drops(l.set, next.Sets[n]) != "":
+		return "no longer has " + drops(l.set, next.Sets[n]) + ", which nobody could delete any more,"
 	case next.Observe != s.Installed.Observe && next.Observe:
 		return "is only observed"
 	case next.Observe != s.Installed.Observe:
 		return "is no longer only observed"
+	}
+	return ""
+}
+
+// drops names a service that a set which is up has, and will not be allowed to have; ""
+// for none.
+func drops(up scheduler.Set, next cfn.BaseSet) string {
+	if next.Auto || up.NoStack {
+		return ""
+	}
+	for _, id := range up.Services {
+		svc, err := endpoints.Lookup(endpoints.ServiceID(id))
+		if err == nil && svc.Type == endpoints.Interface && !slices.ContainsFunc(next.Services, func(s endpoints.Service) bool { return s.ID == svc.ID }) {
+			return id
+		}
 	}
 	return ""
 }
@@ -162,6 +180,25 @@ func (i *Installer) setStacks(ctx context.Context, owner string) ([]string, erro
 		}
 	}
 	return ours, nil
+}
+
+// SetEndpoints returns the ids of the endpoints that the stacks of any set of an
+// installation hold.
+func (i *Installer) SetEndpoints(ctx context.Context, owner string) ([]string, error) {
+	names, err := i.setStacks(ctx, owner)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	stacks := cfn.NewStacks(i.Clients.CloudFormation, owner, "")
+	for _, name := range names {
+		held, err := stacks.Endpoints(ctx, name)
+		if err != nil {
+			return nil, awserr.Mark(err, "read what the sets hold")
+		}
+		ids = append(ids, held...)
+	}
+	return ids, nil
 }
 
 // errLeft means that endpoint stacks stand although their sets are absent.

@@ -93,7 +93,20 @@ func (r *Reaper) sweep(ctx context.Context, id string, look scheduler.Look) erro
 			r.app.Metrics.Swept(set, settings[name], SweepEvery)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.strangers(ctx))...)
+}
+
+// strangers reports endpoints that carry our owner tag and are not ours.
+func (r *Reaper) strangers(ctx context.Context) error {
+	found, err := r.app.Strangers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range found {
+		r.app.Log.Warn("an endpoint carries our owner tag and no stack of a configured set holds it: it is left alone, and billed", zap.Stringer("endpoint", s))
+	}
+	r.app.Metrics.Strangers(len(found))
+	return nil
 }
 
 // taskDetail is the detail of an ECS task state change.

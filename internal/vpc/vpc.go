@@ -1,5 +1,5 @@
-// Package vpc reads what EC2 knows of a VPC and its endpoints, and deletes
-// endpoints that carry an owner tag.
+// Package vpc reads what EC2 knows of a VPC and its endpoints, and deletes endpoints
+// that a set's stack left behind.
 package vpc
 
 import (
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -57,8 +58,8 @@ func New(api ec2API, zones zonesAPI, region, account string) *Reader {
 }
 
 // Inspect returns what a plan needs to know of the VPC that subnets lie in.
-// owned are the tags that mark endpoints of the set.
-func (r *Reader) Inspect(ctx context.Context, subnets []string, services []endpoints.Service, owned []Tag) (endpoints.VPC, error) {
+// owned are the ids of the endpoints that are the set's own.
+func (r *Reader) Inspect(ctx context.Context, subnets []string, services []endpoints.Service, owned []string) (endpoints.VPC, error) {
 	v, err := r.subnets(ctx, subnets)
 	if err != nil {
 		return v, err
@@ -191,7 +192,7 @@ func (r *Reader) offered(ctx context.Context, v *endpoints.VPC, services []endpo
 	return nil
 }
 
-func (r *Reader) endpoints(ctx context.Context, v *endpoints.VPC, owned []Tag) error {
+func (r *Reader) endpoints(ctx context.Context, v *endpoints.VPC, owned []string) error {
 	list, err := r.list(ctx, filter("vpc-id", v.ID))
 	if err != nil {
 		return awserr.Mark(err, "describe the endpoints of %s", v.ID)
@@ -199,7 +200,7 @@ func (r *Reader) endpoints(ctx context.Context, v *endpoints.VPC, owned []Tag) e
 	for _, e := range list {
 		v.Endpoints = append(v.Endpoints, endpoints.Endpoint{
 			ID: aws.ToString(e.VpcEndpointId), Service: aws.ToString(e.ServiceName), Type: endpoints.Type(strings.ToLower(string(e.VpcEndpointType))), State: stateOf(e),
-			PrivateDNS: aws.ToBool(e.PrivateDnsEnabled), RouteTables: e.RouteTableIds, Owned: carries(e.Tags, owned), Tags: tagMap(e.Tags),
+			PrivateDNS: aws.ToBool(e.PrivateDnsEnabled), RouteTables: e.RouteTableIds, Owned: slices.Contains(owned, aws.ToString(e.VpcEndpointId)), Tags: tagMap(e.Tags),
 			SecurityGroups: groupIDs(e.Groups), Subnets: e.SubnetIds, Policy: aws.ToString(e.PolicyDocument), RequesterManaged: aws.ToBool(e.RequesterManaged), Account: aws.ToString(e.OwnerId),
 		})
 	}
@@ -224,7 +225,7 @@ func carries(tags []types.Tag, want []Tag) bool {
 			return false
 		}
 	}
-	return len(want) > 0
+	return true
 }
 
 func tagMap(tags []types.Tag) map[string]string {
@@ -250,33 +251,103 @@ func (r *Reader) list(ctx context.Context, filters ...types.Filter) ([]types.Vpc
 	}
 }
 
-func byTags(tags []Tag) []types.Filter {
-	var out []types.Filter
-	for _, t := range tags {
-		out = append(out, filter("tag:"+t.Key, t.Value))
-	}
-	return out
+// Bounds say where an endpoint of a set can be: in VPC, of one of Services (their
+// names as EC2 writes them), with all of Tags.
+type Bounds struct {
+	VPC      string
+	Services []string
+	Tags     []Tag
 }
 
-// Count counts the endpoints that carry all of tags, and those with one of the ids
-// that a stack holds: CloudFormation may tag an endpoint after it was created. It asks by
-// filter: a question by id fails as a whole once one of them is gone.
-func (r *Reader) Count(ctx context.Context, tags []Tag, held []string) (scheduler.EndpointCount, error) {
-	var c scheduler.EndpointCount
-	list, err := r.list(ctx, byTags(tags)...)
+func (b Bounds) include(e types.VpcEndpoint) bool {
+	return b.VPC != "" && aws.ToString(e.VpcId) == b.VPC && slices.Contains(b.Services, aws.ToString(e.ServiceName)) && carries(e.Tags, b.Tags)
+}
+
+// byID lists endpoints. It asks by filter: a question by id fails as a whole once one of
+// them is gone.
+func (r *Reader) byID(ctx context.Context, ids []string) ([]types.VpcEndpoint, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	list, err := r.list(ctx, filter("vpc-endpoint-id", ids...))
+	return list, awserr.Mark(err, "describe endpoints %s", strings.Join(ids, ", "))
+}
+
+// Count counts the endpoints with these ids, those within bounds alone if there are any.
+func (r *Reader) Count(ctx context.Context, ids []string, within *Bounds) (scheduler.EndpointCount, error) {
+	list, err := r.byID(ctx, ids)
 	if err != nil {
-		return c, awserr.Mark(err, "describe the endpoints with tag %s=%s", tags[0].Key, tags[0].Value)
+		return scheduler.EndpointCount{}, err
 	}
-	untagged := slices.DeleteFunc(slices.Clone(held), func(id string) bool {
-		return slices.ContainsFunc(list, func(e types.VpcEndpoint) bool { return aws.ToString(e.VpcEndpointId) == id })
-	})
-	if len(untagged) > 0 {
-		more, err := r.list(ctx, filter("vpc-endpoint-id", untagged...))
-		if err != nil {
-			return c, awserr.Mark(err, "describe endpoints %s", strings.Join(untagged, ", "))
+	if within != nil {
+		list = slices.DeleteFunc(list, func(e types.VpcEndpoint) bool { return !within.include(e) })
+	}
+	return count(list), nil
+}
+
+// CountTagged counts the endpoints within bounds, whoever made them.
+func (r *Reader) CountTagged(ctx context.Context, within Bounds) (scheduler.EndpointCount, error) {
+	list, err := r.Tagged(ctx, within.Tags...)
+	return count(slices.DeleteFunc(list, func(e types.VpcEndpoint) bool { return !within.include(e) })), err
+}
+
+// Tagged lists the endpoints that carry all of tags, in any VPC.
+func (r *Reader) Tagged(ctx context.Context, tags ...Tag) ([]types.VpcEndpoint, error) {
+	var filters []types.Filter
+	for _, t := range tags {
+		filters = append(filters, filter("tag:"+t.Key, t.Value))
+	}
+	list, err := r.list(ctx, filters...)
+	return list, awserr.Mark(err, "describe the endpoints with tag %s=%s", tags[0].Key, tags[0].Value)
+}
+
+// Stranger is an endpoint that carries an installation's owner tag although no stack of
+// it holds it: left behind in a way that nobody foresaw, or tagged by somebody else. It
+// is billed, and never deleted by us.
+type Stranger struct {
+	ID, Service, VPC string
+	// Set is the set that its tags name, Created when it was made.
+	Set     string
+	Created time.Time
+}
+
+func (s Stranger) String() string {
+	of := ""
+	if s.Set != "" {
+		of = " of set " + s.Set
+	}
+	return fmt.Sprintf("%s (%s in %s)%s", s.ID, s.Service, s.VPC, of)
+}
+
+// Strangers lists the interface endpoints that carry an installation's owner tag and are
+// not among those that held returns for the set that their tags name.
+func (r *Reader) Strangers(ctx context.Context, owner string, held func(set string) ([]string, error)) ([]Stranger, error) {
+	list, err := r.Tagged(ctx, Tag{cfn.OwnerTag, owner})
+	if err != nil {
+		return nil, err
+	}
+	bySet := map[string][]string{}
+	var out []Stranger
+	for _, e := range list {
+		if s := stateOf(e); e.VpcEndpointType != types.VpcEndpointTypeInterface || s == "deleting" || s == "deleted" {
+			continue
 		}
-		list = append(list, more...)
+		set := tagMap(e.Tags)[cfn.SetTag]
+		if _, asked := bySet[set]; !asked {
+			if bySet[set], err = held(set); err != nil {
+				return nil, err
+			}
+		}
+		if id := aws.ToString(e.VpcEndpointId); !slices.Contains(bySet[set], id) {
+			out = append(out, Stranger{id, aws.ToString(e.ServiceName), aws.ToString(e.VpcId), set, aws.ToTime(e.CreationTimestamp)})
+		}
 	}
+	slices.SortFunc(out, func(x, y Stranger) int { return strings.Compare(x.ID, y.ID) })
+	return out, nil
+}
+
+func count(list []types.VpcEndpoint) scheduler.EndpointCount {
+	var c scheduler.EndpointCount
 	for _, e := range list {
 		switch stateOf(e) {
 		case "available":
@@ -299,18 +370,18 @@ func (r *Reader) Count(ctx context.Context, tags []Tag, held []string) (schedule
 			c.FirstCreated = at
 		}
 	}
-	return c, nil
+	return c
 }
 
-// Sweep deletes every endpoint that carries all of tags.
-func (r *Reader) Sweep(ctx context.Context, tags []Tag) error {
-	list, err := r.list(ctx, byTags(tags)...)
+// Sweep deletes the endpoints with these ids that lie within bounds.
+func (r *Reader) Sweep(ctx context.Context, held []string, within Bounds) error {
+	list, err := r.byID(ctx, held)
 	if err != nil {
-		return awserr.Mark(err, "describe the endpoints to sweep")
+		return err
 	}
 	var ids []string
 	for _, e := range list {
-		if s := stateOf(e); s != "deleting" && s != "deleted" {
+		if s := stateOf(e); within.include(e) && s != "deleting" && s != "deleted" {
 			ids = append(ids, aws.ToString(e.VpcEndpointId))
 		}
 	}
