@@ -90,12 +90,11 @@ func (s Settings) learned(l Learned) Settings {
 	default:
 		return s
 	}
-	if !s.FixedMargin {
-		s.Margin = s.Lower + DefaultMargin - DefaultLower
+	margin := s.Lower + lookMayBeLate
+	if s.FixedMargin {
+		margin = max(margin, s.Margin)
 	}
-	s.Margin = min(s.Margin, maxMargin)
-	s.Lower = min(s.Lower, s.Margin)
-	return s
+	return s.withMargin(min(margin, maxMargin))
 }
 
 // maxMargin bounds what is learned: a set that takes longer to go pays the next hour.

@@ -358,7 +358,7 @@ type Settings struct {
 	// settled.
 	SureRaise time.Duration
 	// Learns says that Margin, Lower and Raise are presumed, until the set has learned
-	// how long they take; FixedMargin that the margin stays.
+	// how long they take; FixedMargin that the margin becomes no shorter.
 	Learns, FixedMargin bool
 	// Late is how much later than asked for a look may come.
 	Late time.Duration
@@ -411,6 +411,25 @@ func DefaultSettings() Settings {
 		Learns: true, Late: DefaultLate, SureRaise: DefaultSureRaise,
 		Settle: DefaultSettle, RaiseTimeout: DefaultRaiseTimeout, MaxFailures: DefaultMaxFailures,
 	}
+}
+
+// lookMayBeLate is how long before the last instant at which a deletion may begin the
+// first one is, at least: a timer is never on the dot, and a window without length is
+// never met.
+const lookMayBeLate = DefaultMargin - DefaultLower
+
+// WithMargin returns the settings with a given margin. It stays unless deletions turn
+// out to take longer than it leaves them.
+func (s Settings) WithMargin(margin time.Duration) Settings {
+	s = s.withMargin(margin)
+	s.FixedMargin = true
+	return s
+}
+
+// withMargin sets the margin, and presumes no more for a deletion than it leaves.
+func (s Settings) withMargin(margin time.Duration) Settings {
+	s.Margin, s.Lower = margin, max(min(s.Lower, margin-lookMayBeLate), 0)
+	return s
 }
 
 // window returns the boundary that a deletion at now or later would have to

@@ -45,8 +45,8 @@ type Config struct {
 	// Billing says where paid hours begin: clock (default) or creation.
 	Billing scheduler.Basis `yaml:"billing"`
 	// Margin is how long before the end of a paid hour a deletion begins, 1m to
-	// 30m. Default: 5m until three deletions were seen, then what most of them took and
-	// two and a half minutes.
+	// 30m; longer after a deletion that took longer. Default: 5m until three deletions
+	// were seen, then what most of them took and two and a half minutes.
 	Margin Duration `yaml:"margin"`
 	// Mode is active (default), or observe: every event is taken and every decision
 	// recorded, with the hours that would have been paid, but nothing is created; a
@@ -318,11 +318,12 @@ func (c *Config) Settings() map[scheduler.SetName]scheduler.Settings {
 	out := map[scheduler.SetName]scheduler.Settings{}
 	for name, s := range c.Sets {
 		v := scheduler.DefaultSettings()
-		v.Basis, v.Margin, v.Settle = c.Billing, time.Duration(c.Margin), time.Duration(*s.Settle)
-		v.Lower = min(v.Lower, v.Margin)
+		v.Basis, v.Settle = c.Billing, time.Duration(*s.Settle)
 		v.MaxLifetime, v.HoursPerDay, v.FailOverBudget = time.Duration(s.MaxLifetime), s.HoursPerDay, s.OverBudget == FailRuns
 		v.HoursPerHour = s.hoursPerHour()
-		v.FixedMargin = c.fixedMargin
+		if c.fixedMargin {
+			v = v.WithMargin(time.Duration(c.Margin))
+		}
 		v.WaitCost, v.HourCost = s.WaitCost, float64(v.HoursPerHour)*c.EndpointPrice
 		for _, j := range slices.Sorted(maps.Keys(c.Jobs)) {
 			if job := c.Jobs[j]; cmp.Or(c.hosts[job.Set], job.Set) == name && job.schedule != nil {

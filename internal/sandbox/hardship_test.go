@@ -331,6 +331,42 @@ func TestPromise6NeverDearerWhenAllFails(t *testing.T) {
 	})
 }
 
+// TestPromise5AMarginThatIsTooShort: a set whose deletions take longer than the margin
+// leaves them, or as long as it can be at most, goes all the same.
+func TestPromise5AMarginThatIsTooShort(t *testing.T) {
+	for _, tt := range []struct {
+		margin string
+		slow   string
+		lasts  time.Duration
+	}{
+		{"1m", "", 0}, {"2m", "", 0}, {"3m", "", 0}, {"4m", "", 0},
+		{"5m", "10m", 2 * time.Hour}, {"10m", "10m", 2 * time.Hour}, {"30m", "48m", 2 * time.Hour},
+		{"", "48m", 2 * time.Hour}, {"", "48m", 0}, {"", "70m", 4 * time.Hour},
+	} {
+		t.Run(fmt.Sprintf("margin %s, deletions slower by %s for %s", tt.margin, tt.slow, tt.lasts), func(t *testing.T) {
+			text := oneJob
+			if tt.margin != "" {
+				text = "margin: " + tt.margin + "\n" + oneJob
+			}
+			inWorld(t, text, awssim.Options{}, func(w *world) {
+				if tt.slow != "" {
+					w.fault("slow-delete", tt.slow, tt.lasts)
+				}
+				for _, id := range ids("r", 3) {
+					w.send(event(id))
+					time.Sleep(4 * time.Hour)
+				}
+				for _, e := range w.interfaces() {
+					if e.Deleted == nil {
+						t.Errorf("%s stands for good: %v", e.ID, w.set().Decisions[len(w.set().Decisions)-1])
+					}
+				}
+				w.keeps(ids("r", 3)...)
+			})
+		})
+	}
+}
+
 // TestFailuresBeforeARunDoNotGiveItUp: what failed for somebody who has gone says
 // nothing of a run that comes later, when the reason may be mended: it gets a try.
 func TestFailuresBeforeARunDoNotGiveItUp(t *testing.T) {
