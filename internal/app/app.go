@@ -180,6 +180,16 @@ func (a *App) Strangers(ctx context.Context) ([]vpc.Stranger, error) {
 	return slices.DeleteFunc(all, func(s vpc.Stranger) bool { return a.Clock.Now().Sub(s.Created) < settled }), err
 }
 
+// EndSelftest deletes the stack of a selftest that was killed before it could clean up.
+func (a *App) EndSelftest(ctx context.Context, set string) error {
+	st, err := a.Stacks.Describe(ctx, set, "")
+	if err != nil || st.State == cfn.Missing || st.State == cfn.Foreign || st.State == cfn.Deleting {
+		return awserr.Mark(err, "selftest")
+	}
+	a.Log.Warn("a selftest left its stack behind; it is deleted", zap.String("stack", st.ID), zap.String("status", st.Status))
+	return awserr.Mark(a.Stacks.Delete(ctx, set, st.ID, st.State == cfn.DeleteFailed, a.Clock.Now()), "selftest")
+}
+
 // Wake asks a function to look at a set.
 func (a *App) Wake(ctx context.Context, side scheduler.Side, set scheduler.SetName, reason string) error {
 	if side == scheduler.Reaper {

@@ -110,7 +110,9 @@ func (o *observedStacks) Delete(ctx context.Context, set scheduler.SetName, _ sc
 }
 
 // Sweep has nothing to sweep.
-func (o *observedStacks) Sweep(context.Context, scheduler.SetName, scheduler.StackID) error { return nil }
+func (o *observedStacks) Sweep(context.Context, scheduler.SetName, scheduler.StackID) error {
+	return nil
+}
 
 // observedTasks stand in for the tasks of an installation that only observes.
 // Each would end after observedRuns.

@@ -64,7 +64,7 @@ func (s *Sim) describeManagedPrefixLists(_ *call, in *struct {
 		Lists items[prefixListXML] `xml:"prefixListSet"`
 	}{}
 	for _, service := range []string{"dynamodb", "s3"} {
-		name := "com.amazonaws." + s.options.Region + "." + service
+		name := s.endpointService(service)
 		id := s.prefixList(name)
 		keep := true
 		for _, f := range in.Filter {
@@ -78,7 +78,7 @@ func (s *Sim) describeManagedPrefixLists(_ *call, in *struct {
 			}
 		}
 		if keep {
-			out.Lists.Item = append(out.Lists.Item, prefixListXML{id, name, "AWS", "arn:aws:ec2:" + s.options.Region + ":aws:prefix-list/" + id, "IPv4", "create-complete", 1000})
+			out.Lists.Item = append(out.Lists.Item, prefixListXML{id, name, "AWS", s.partition() + "ec2:" + s.options.Region + ":aws:prefix-list/" + id, "IPv4", "create-complete", 1000})
 		}
 	}
 	return out, nil

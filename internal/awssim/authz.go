@@ -170,12 +170,37 @@ func (s *Sim) stackTagQuestions(c *call, stack string) []authorisation {
 		keys = append(keys, key)
 		q.Context["aws:RequestTag/"+key] = c.form.Get(fmt.Sprintf("Tags.member.%d.Value", n))
 	}
+	st := s.stackLive(c.form.Get("StackName"))
+	if c.action == "ExecuteChangeSet" && st != nil { // the tags were given before
+		if cs := find(st.changeSets, func(cs *changeSet) bool {
+			return cs.id == c.form.Get("ChangeSetName") || cs.name == c.form.Get("ChangeSetName")
+		}); cs != nil {
+			for _, t := range cs.tags {
+				keys, q.Context["aws:RequestTag/"+t.Key] = append(keys, t.Key), t.Value
+			}
+		}
+	}
 	if keys == nil {
 		return nil
 	}
 	slices.Sort(keys)
 	q.Context["aws:TagKeys"] = keys
-	return []authorisation{q}
+	out := []authorisation{q}
+	var gone []string
+	if st != nil && c.action == "UpdateStack" {
+		for _, t := range st.tags {
+			if !slices.Contains(keys, t.Key) {
+				gone = append(gone, t.Key)
+			}
+		}
+	}
+	if gone != nil {
+		slices.Sort(gone)
+		u := question("cloudformation:UntagResource", stack, "cloudformation:CreateAction", c.action)
+		u.Context["aws:TagKeys"] = gone
+		out = append(out, u)
+	}
+	return out
 }
 
 // nameOf returns the name of a function that is given by name or ARN.
@@ -326,7 +351,7 @@ func (s *Sim) createEndpointQuestions(in endpointSpec) []authorisation {
 		}
 	}
 	if in.privateDNS != nil && *in.privateDNS {
-		qs = append(qs, question("route53:AssociateVPCWithHostedZone", "arn:aws:route53:::hostedzone/Z0"+strings.ToUpper(s.digest(in.service, 12))))
+		qs = append(qs, question("route53:AssociateVPCWithHostedZone", s.partition()+"route53:::hostedzone/Z0"+strings.ToUpper(s.digest(in.service, 12))))
 	}
 	return qs
 }

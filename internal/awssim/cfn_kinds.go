@@ -270,6 +270,11 @@ const NoBucket = "none"
 func (s *Sim) applyFunction(f *function, r *resource) error {
 	s.retire(f)
 	f.role, f.memory = text(r.properties, "Role"), 128
+	if _, given := r.properties["MemorySize"]; given {
+		if _, err := fmt.Sscan(text(r.properties, "MemorySize"), &f.memory); err != nil || f.memory < 128 || f.memory > 10240 {
+			return reasonf("Value %s at 'memorySize' failed to satisfy constraint: Member must have value between 128 and 10240", text(r.properties, "MemorySize"))
+		}
+	}
 	f.timeout = 3 * time.Second
 	var seconds int
 	if _, err := fmt.Sscan(text(r.properties, "Timeout"), &seconds); err == nil {

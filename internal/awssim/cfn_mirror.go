@@ -20,7 +20,7 @@ func createBucketResource(s *Sim, st *stack, r *resource, finish func(error)) er
 	}
 	s.s3.buckets[name] = b
 	r.physical = name
-	r.attributes["Arn"] = "arn:aws:s3:::" + name
+	r.attributes["Arn"] = s.partition() + "s3:::" + name
 	s.soon(finish)
 	return nil
 }
@@ -129,7 +129,7 @@ const maxInlinePolicies, maxManagedPolicy = 10240, 6144
 // createManagedPolicy makes a managed policy and attaches it to the roles that it
 // names.
 func createManagedPolicy(s *Sim, st *stack, r *resource, finish func(error)) error {
-	r.physical = "arn:aws:iam::" + s.options.Account + ":policy/" + st.name + "-" + r.logical + "-" + s.digest(st.id+r.logical, 12)
+	r.physical = s.globalARN("iam", "policy/"+st.name+"-"+r.logical+"-"+s.digest(st.id+r.logical, 12))
 	if err := updateManagedPolicy(s, st, r); err != nil {
 		return err
 	}

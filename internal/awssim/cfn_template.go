@@ -10,6 +10,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"drawbridge/endpoints"
 )
 
 // template is a parsed template.
@@ -373,7 +375,7 @@ func (s *Sim) scope(st *stack) *scope {
 		parameters: st.parameters,
 		pseudo: func(name string) (string, bool) {
 			v, ok := map[string]string{
-				"AWS::Region": s.options.Region, "AWS::AccountId": s.options.Account, "AWS::Partition": "aws", "AWS::URLSuffix": "amazonaws.com",
+				"AWS::Region": s.options.Region, "AWS::AccountId": s.options.Account, "AWS::Partition": endpoints.Partition(s.options.Region), "AWS::URLSuffix": endpoints.DNSSuffix(s.options.Region),
 				"AWS::StackName": st.name, "AWS::StackId": st.id,
 			}[name]
 			return v, ok

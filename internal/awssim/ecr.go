@@ -41,7 +41,7 @@ func (s *Sim) newECR() *service {
 func (s *Sim) repositoryARN(name string) string { return s.arn("ecr", "repository/"+name) }
 
 func (s *Sim) repositoryURI(name string) string {
-	return s.options.Account + ".dkr.ecr." + s.options.Region + ".amazonaws.com/" + name
+	return s.options.Account + ".dkr.ecr." + s.suffix() + "/" + name
 }
 
 func (s *Sim) imageRepository(name string) (*imageRepository, error) {

@@ -214,7 +214,7 @@ func (s *Sim) reach(t *task, id, region string) *vpcEndpoint {
 	if region != "" && region != s.options.Region {
 		return nil
 	}
-	return s.serving("com.amazonaws."+s.options.Region+"."+id, t.subnet, t.groups, s.clock.time())
+	return s.serving(s.endpointService(id), t.subnet, t.groups, s.clock.time())
 }
 
 // refused returns what AWS says when the policy of an endpoint keeps a call of the
@@ -246,7 +246,7 @@ func (s *Sim) cannotLogIn(t *task, c containerDefinition) string {
 	}
 	e := s.reach(t, "ecr.api", region)
 	if e == nil {
-		return initFailed + "unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr." + region + ".amazonaws.com/\": dial tcp 192.0.2.20:443: i/o timeout"
+		return initFailed + "unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr." + s.suffix() + "/\": dial tcp 192.0.2.20:443: i/o timeout"
 	}
 	if denied := s.refused(t, e, "ecr:GetAuthorizationToken", "*"); denied != "" {
 		return initFailed + "unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: service call has been retried 1 time(s): " + denied
@@ -297,10 +297,10 @@ func (s *Sim) cannotPull(t *task, c containerDefinition) string {
 	bucket := "prod-" + s.options.Region + "-starport-layer-bucket"
 	e := s.reach(t, "s3", "")
 	if e == nil {
-		return "CannotPullContainerError: The task cannot pull " + c.Image + " from the registry " + c.Image + ". There is a connection issue between the task and the registry. Check your task network configuration. : failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://" + bucket + ".s3." + s.options.Region + ".amazonaws.com/\": dial tcp 192.0.2.22:443: i/o timeout"
+		return "CannotPullContainerError: The task cannot pull " + c.Image + " from the registry " + c.Image + ". There is a connection issue between the task and the registry. Check your task network configuration. : failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://" + bucket + ".s3." + s.suffix() + "/\": dial tcp 192.0.2.22:443: i/o timeout"
 	}
-	if !e.lets("s3:GetObject", "arn:aws:s3:::"+bucket+"/layer", false) {
-		return "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: httpReadSeeker: failed open: unexpected status code https://" + bucket + ".s3." + s.options.Region + ".amazonaws.com/: 403 Forbidden"
+	if !e.lets("s3:GetObject", s.partition()+"s3:::"+bucket+"/layer", false) {
+		return "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: httpReadSeeker: failed open: unexpected status code https://" + bucket + ".s3." + s.suffix() + "/: 403 Forbidden"
 	}
 	return ""
 }

@@ -244,7 +244,7 @@ func (s *Sim) AddImage(repository, tag string) {
 }
 
 // S3PrefixList returns the id of the prefix list of S3's addresses.
-func (s *Sim) S3PrefixList() string { return s.prefixList("com.amazonaws." + s.options.Region + ".s3") }
+func (s *Sim) S3PrefixList() string { return s.prefixList(s.endpointService("s3")) }
 
 // DeactivateTaskDefinition makes every revision of a family inactive.
 func (s *Sim) DeactivateTaskDefinition(family string) {

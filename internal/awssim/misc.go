@@ -61,7 +61,7 @@ const ecsRole = "AWSServiceRoleForECS"
 // linkECS makes ECS's service-linked role, which can be assumed a while later.
 func (s *Sim) linkECS() *role {
 	r := s.addRole(ecsRole, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)
-	r.arn = "arn:aws:iam::" + s.options.Account + ":role/aws-service-role/ecs.amazonaws.com/" + ecsRole
+	r.arn = s.globalARN("iam", "role/aws-service-role/ecs.amazonaws.com/"+ecsRole)
 	return r
 }
 
@@ -218,7 +218,7 @@ func (s *Sim) role(name string) *role {
 }
 
 func (s *Sim) addRole(name, trust string) *role {
-	r := &role{name: name, id: "AROA" + strings.ToUpper(s.id("role", 16)), arn: "arn:aws:iam::" + s.options.Account + ":role/" + name, trust: trust, created: s.clock.time(), policies: map[string]string{}}
+	r := &role{name: name, id: "AROA" + strings.ToUpper(s.id("role", 16)), arn: s.globalARN("iam", "role/"+name), trust: trust, created: s.clock.time(), policies: map[string]string{}}
 	s.iam.roles = append(s.iam.roles, r)
 	return r
 }
@@ -397,7 +397,7 @@ func (s *Sim) attachRolePolicy(_ *call, in *struct{ RoleName, PolicyArn string }
 	if r == nil {
 		return nil, noRole(in.RoleName)
 	}
-	if body, ok := awsManaged[in.PolicyArn]; ok {
+	if body, ok := awsManaged[strings.Replace(in.PolicyArn, s.partition(), "arn:aws:", 1)]; ok {
 		s.iam.managed[in.PolicyArn] = body
 	}
 	return &none{}, s.attach(r, in.PolicyArn)
@@ -437,9 +437,9 @@ func (s *Sim) callerARN(c *call) string {
 		session = assumed
 	}
 	if _, name, ok := strings.Cut(session, ":role/"); ok {
-		return "arn:aws:sts::" + s.options.Account + ":assumed-role/" + name
+		return s.globalARN("sts", "assumed-role/"+name)
 	}
-	return "arn:aws:iam::" + s.options.Account + ":user/developer"
+	return s.globalARN("iam", "user/developer")
 }
 
 type credentialsXML struct {
@@ -469,7 +469,7 @@ func (s *Sim) assumeRole(c *call, in *struct {
 	s.iam.secrets[out.Credentials.AccessKeyID] = out.Credentials.SecretAccessKey
 	s.iam.sessions[out.Credentials.AccessKeyID] = r.arn + "/" + in.RoleSessionName
 	out.AssumedRoleUser.AssumedRoleID = r.id + ":" + in.RoleSessionName
-	out.AssumedRoleUser.Arn = "arn:aws:sts::" + s.options.Account + ":assumed-role/" + r.name + "/" + in.RoleSessionName
+	out.AssumedRoleUser.Arn = s.globalARN("sts", "assumed-role/"+r.name+"/"+in.RoleSessionName)
 	return out, nil
 }
 

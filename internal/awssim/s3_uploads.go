@@ -50,7 +50,7 @@ func (s *Sim) store(c *call, b *s3Bucket, key string, o s3Object) {
 		return
 	}
 	name, _ := c.object()
-	s.publish("aws.s3", "Object Created", []string{"arn:aws:s3:::" + name}, map[string]any{
+	s.publish("aws.s3", "Object Created", []string{s.partition() + "s3:::" + name}, map[string]any{
 		"version": "0", "bucket": map[string]any{"name": name}, "object": map[string]any{"key": key, "size": o.size(), "etag": strings.Trim(o.etag, `"`)},
 		"request-id": c.requestID, "requester": s.options.Account, "reason": c.action,
 	})
@@ -156,7 +156,7 @@ func (s *Sim) completeUpload(c *call) (any, error) {
 		Bucket   string
 		Key      string
 		ETag     string
-	}{Location: "https://" + u.bucket + ".s3." + s.options.Region + ".amazonaws.com/" + key, Bucket: u.bucket, Key: key, ETag: o.etag})
+	}{Location: "https://" + u.bucket + ".s3." + s.suffix() + "/" + key, Bucket: u.bucket, Key: key, ETag: o.etag})
 	return &rawReply{status: http.StatusOK, header: map[string]string{"Content-Type": "application/xml"}, body: answer}, err
 }
 

@@ -21,6 +21,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"drawbridge/endpoints"
 )
 
 // Options are the terms of a simulation. The zero value is a clock that stands
@@ -184,8 +186,27 @@ func (s *Sim) draw(kind string) float64 {
 }
 
 func (s *Sim) arn(service, resource string) string {
-	return "arn:aws:" + service + ":" + s.options.Region + ":" + s.options.Account + ":" + resource
+	return s.partition() + service + ":" + s.options.Region + ":" + s.options.Account + ":" + resource
 }
+
+// globalARN is the ARN of a resource that lies in no Region: IAM's, of this account.
+func (s *Sim) globalARN(service, resource string) string {
+	return s.partition() + service + "::" + s.options.Account + ":" + resource
+}
+
+// endpointService is the name of a service's endpoint service in the Region.
+func (s *Sim) endpointService(id string) string {
+	if svc, err := endpoints.Lookup(endpoints.ServiceID(id)); err == nil {
+		return svc.Name(s.options.Region)
+	}
+	return "com.amazonaws." + s.options.Region + "." + id
+}
+
+// suffix ends the names of hosts in the Region, such as us-east-1.amazonaws.com.
+func (s *Sim) suffix() string { return s.options.Region + "." + endpoints.DNSSuffix(s.options.Region) }
+
+// partition is how the ARNs of the Region's partition begin.
+func (s *Sim) partition() string { return "arn:" + endpoints.Partition(s.options.Region) + ":" }
 
 // ServeHTTP answers the AWS APIs, the Lambda Runtime API and the simulation's own
 // paths under /_sim/.

@@ -64,7 +64,7 @@ func (q *queue) arn(s *Sim) string { return s.arn("sqs", q.name) }
 func (q *queue) url(s *Sim) string {
 	host := s.address
 	if host == "" {
-		host = "sqs." + s.options.Region + ".amazonaws.com"
+		host = "sqs." + s.suffix()
 	}
 	return "http://" + host + "/" + s.options.Account + "/" + q.name
 }

@@ -74,20 +74,20 @@ func (s *Sim) objectQuestions(c *call) []authorisation {
 		action = c.action
 	}
 	if key == "" {
-		q := question("s3:"+action, "arn:aws:s3:::"+bucket)
+		q := question("s3:"+action, s.partition()+"s3:::"+bucket)
 		if action == "ListBucket" {
 			q.Context = map[string]any{"s3:prefix": c.request.URL.Query().Get("prefix")}
 		}
 		return []authorisation{q}
 	}
-	qs := []authorisation{question("s3:"+action, "arn:aws:s3:::"+bucket+"/"+key)}
+	qs := []authorisation{question("s3:"+action, s.partition()+"s3:::"+bucket+"/"+key)}
 	qs = append(qs, s.keyQuestions(c, bucket, key)...)
 	if c.request.Method == http.MethodPut && c.request.Header.Get("If-Match") != "" {
-		qs = append(qs, question("s3:GetObject", "arn:aws:s3:::"+bucket+"/"+key))
+		qs = append(qs, question("s3:GetObject", s.partition()+"s3:::"+bucket+"/"+key))
 	}
 	if c.request.Method == http.MethodGet || c.request.Method == http.MethodHead {
 		if b := s.s3.buckets[bucket]; b == nil || b.objects[key].parts == nil { // or S3 says that it is denied
-			qs = append(qs, question("s3:ListBucket", "arn:aws:s3:::"+bucket))
+			qs = append(qs, question("s3:ListBucket", s.partition()+"s3:::"+bucket))
 		}
 	}
 	return qs
@@ -117,7 +117,7 @@ func (s *Sim) keyQuestions(c *call, bucket, object string) []authorisation {
 	}
 	var out []authorisation
 	for _, action := range actions {
-		out = append(out, question(action, s.arn("kms", "key/"+id[strings.LastIndex(id, "/")+1:]), "kms:ViaService", "s3."+s.options.Region+".amazonaws.com", "kms:EncryptionContext:aws:s3:arn", "arn:aws:s3:::"+bucket+"/"+object))
+		out = append(out, question(action, s.arn("kms", "key/"+id[strings.LastIndex(id, "/")+1:]), "kms:ViaService", "s3."+s.options.Region+".amazonaws.com", "kms:EncryptionContext:aws:s3:arn", s.partition()+"s3:::"+bucket+"/"+object))
 	}
 	return out
 }

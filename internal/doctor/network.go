@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
 
 	"drawbridge/cfn"
@@ -84,8 +85,13 @@ func (d *Doctor) timerRole(ctx context.Context) {
 		t.unread(err)
 		return
 	}
-	if len(attached.AttachedPolicies) == 0 {
-		t.fail(remedy, "it has no policy, so it may not invoke the reaper")
+	policy, err := d.installer.TimerPolicy(ctx, d.config.Name)
+	if err != nil {
+		t.unread(err)
+		return
+	}
+	if !slices.ContainsFunc(attached.AttachedPolicies, func(p iamtypes.AttachedPolicy) bool { return aws.ToString(p.PolicyArn) == policy }) {
+		t.fail(remedy, "it no longer has the policy %s, by which it may invoke the reaper", policy)
 		return
 	}
 	t.ok("as it was deployed")

@@ -201,5 +201,21 @@ func (i *Installer) SetEndpoints(ctx context.Context, owner string) ([]string, e
 	return ids, nil
 }
 
+// TimerPolicy returns the ARN of the policy with which the base stack lets timers invoke
+// the reaper; "" if the stack has none.
+func (i *Installer) TimerPolicy(ctx context.Context, owner string) (string, error) {
+	stack := cfn.NamesOf(owner, i.Place.Region).Stack
+	out, err := i.Clients.CloudFormation.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: &stack})
+	if err != nil {
+		return "", awserr.Mark(err, "describe the resources of stack %s", stack)
+	}
+	for _, r := range out.StackResources {
+		if aws.ToString(r.ResourceType) == "AWS::IAM::ManagedPolicy" && strings.HasPrefix(aws.ToString(r.LogicalResourceId), "TimerRolePolicy") {
+			return aws.ToString(r.PhysicalResourceId), nil
+		}
+	}
+	return "", nil
+}
+
 // errLeft means that endpoint stacks stand although their sets are absent.
 var errLeft = errors.New("endpoint stacks are still there")

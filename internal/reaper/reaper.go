@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"drawbridge/internal/app"
+	"drawbridge/internal/config"
 	"drawbridge/internal/ecstasks"
 	"drawbridge/scheduler"
 )
@@ -102,7 +104,14 @@ func (r *Reaper) strangers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tests := map[string]bool{}
 	for _, s := range found {
+		if strings.HasPrefix(s.Set, config.SelftestPrefix) && !tests[s.Set] {
+			tests[s.Set] = true
+			if err := r.app.EndSelftest(ctx, s.Set); err != nil {
+				return err
+			}
+		}
 		r.app.Log.Warn("an endpoint carries our owner tag and no stack of a configured set holds it: it is left alone, and billed", zap.Stringer("endpoint", s))
 	}
 	r.app.Metrics.Strangers(len(found))

@@ -154,3 +154,17 @@ func TestAutoExtensionIntoAnotherZone(t *testing.T) {
 		}
 	})
 }
+
+// TestInAnotherPartition: names of services and ARNs differ in China and GovCloud.
+func TestInAnotherPartition(t *testing.T) {
+	for _, region := range []string{"cn-north-1", "us-gov-west-1"} {
+		inWorld(t, strings.Replace(oneJob, "sets:", "endpointPrice: 0.01\nsets:", 1), awssim.Options{Region: region}, func(w *world) {
+			w.send(event("a"))
+			time.Sleep(3 * time.Hour)
+			w.keeps("a")
+			if got := len(w.services()); got != 5 {
+				t.Errorf("in %s the set made %v", region, w.services())
+			}
+		})
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 
 	"drawbridge/cfn"
+	"drawbridge/endpoints"
 	"drawbridge/internal/app"
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
@@ -186,7 +187,7 @@ func addDefinition(sim *awssim.Sim, owner, family, container string, roles []str
 	definition, err := json.Marshal(map[string]any{
 		"family": family, "networkMode": "awsvpc", "requiresCompatibilities": []string{"FARGATE"}, "cpu": "256", "memory": "512", "executionRoleArn": roles[0], "taskRoleArn": roles[1],
 		"containerDefinitions": []any{map[string]any{
-			"name": container, "essential": true, "image": sim.Account() + ".dkr.ecr." + sim.Region() + ".amazonaws.com/" + family + ":latest",
+			"name": container, "essential": true, "image": sim.Account() + ".dkr.ecr." + sim.Region() + "." + endpoints.DNSSuffix(sim.Region()) + "/" + family + ":latest",
 			"logConfiguration": map[string]any{"logDriver": "awslogs", "options": map[string]string{
 				"awslogs-group": group, "awslogs-region": sim.Region(), "awslogs-stream-prefix": family,
 			}},

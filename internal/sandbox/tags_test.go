@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"drawbridge/cfn"
+	"drawbridge/endpoints"
 	"drawbridge/internal/awssim"
 )
 
@@ -92,6 +93,38 @@ func TestPromise7ATagAloneDeletesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAKilledSelftestIsCleanedUp: its stack belongs to no configured set, and goes an hour
+// later.
+func TestAKilledSelftestIsCleanedUp(t *testing.T) {
+	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
+		a := w.operator()
+		if err := a.Locate(w.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		logs, err := endpoints.Lookup("logs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		template, err := cfn.Template(cfn.Spec{Owner: "drawbridge", Set: "selftest-standard", Region: "us-east-1", VPC: vpcOfMain, Services: []endpoints.Service{logs}, Subnets: []string{"subnet-1"},
+			SecurityGroups: a.Config.Sets["main"].EndpointSecurityGroups, NoPrivateDNS: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := a.Stacks.Create(w.t.Context(), "selftest-standard", cfn.Life{Generation: 1, Since: time.Now()}, template)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Minute)
+		if st, err := a.Stacks.Describe(w.t.Context(), "selftest-standard", id); err != nil || st.State != cfn.Complete {
+			t.Fatalf("after 50 minutes: %+v, %v", st, err)
+		}
+		time.Sleep(30 * time.Minute)
+		if st, err := a.Stacks.Describe(w.t.Context(), "selftest-standard", id); err != nil || st.State != cfn.Missing {
+			t.Errorf("after 80 minutes: %+v, %v", st, err)
+		}
+	})
 }
 
 // TestATagAloneHoldsNothingUp: neither an endpoint of our tags that never came up, nor

@@ -34,6 +34,10 @@ func questions(e Evidence) []Question {
 		q("Are paid hours those of the clock, or counted from creation?", "drawbridge selftest --parts billing, and two days later drawbridge calibrate", ""),
 		q("Does metering stop at the call or once the endpoint is gone?", "drawbridge selftest --parts billing tells if its deletion lasts over the end of an hour; look at the bill by the hour", ""),
 		q("Where do EC2 and CloudFormation begin to throttle?", "the functions' logs show throttled calls; a selftest makes too few", ""),
+		q("How long after a set is gone can its endpoints' names be used again?", "run job twice, the second time as soon as drawbridge status says absent: a creation that failed for it shows in drawbridge why", ""),
+		q("What does RunTask answer at the quota of vCPUs?", "an event more than the quota lets run shows it in drawbridge status", ""),
+		q("How late does EventBridge Scheduler delete a timer that has fired?", "aws scheduler list-schedules, some minutes after a set has gone", ""),
+		q("Do endpoints in subnets with IPv6 blocks behave otherwise?", "run the selftest with a set whose subnets have them; endpoints are made for IPv4", ""),
 		q("Does a denied tag fail a creation whose role may create?", "it shows as a refusal above where the role lacks cloudformation:TagResource or ec2:CreateTags", ""),
 	}
 }

@@ -79,6 +79,9 @@ type Evidence struct {
 	// calls failed with, by operation.
 	Shapes map[string][]string `json:"shapes"`
 	Errors map[string][]string `json:"errors"`
+	// Looks is the longest time between two looks, in seconds: what was seen closer
+	// together than that may have come in any order.
+	Looks float64 `json:"secondsBetweenLooks"`
 }
 
 // Moment is when something was seen first.
@@ -148,18 +151,8 @@ func times(seen, expected Evidence) []Time {
 // is no difference: empty members are left out by AWS as it likes.
 func differences(seen, expected Evidence) []Difference {
 	out := []Difference{}
-	order := func(e Evidence, kind string) []string {
-		var list []string
-		for _, m := range e.Moments {
-			if strings.HasPrefix(m.What, kind+": ") {
-				list = append(list, strings.TrimPrefix(m.What, kind+": "))
-			}
-		}
-		return list
-	}
 	for _, kind := range []string{"standard", "express", "run"} {
-		a, b := order(seen, kind), order(expected, kind)
-		if !slices.Equal(a, b) {
+		if a, b := seen.order(kind), expected.order(kind); !agree(seen, expected, kind) {
 			out = append(out, Difference{"order", kind, strings.Join(a, " > "), strings.Join(b, " > ")})
 		}
 	}
@@ -178,6 +171,38 @@ func differences(seen, expected Evidence) []Difference {
 		}
 	}
 	return out
+}
+
+// order lists the moments of an experiment as they came.
+func (e Evidence) order(kind string) []string {
+	var list []string
+	for _, m := range e.Moments {
+		if what, ok := strings.CutPrefix(m.What, kind+": "); ok {
+			list = append(list, what)
+		}
+	}
+	return list
+}
+
+// agree says whether two pieces of evidence hold the same moments of an experiment, and
+// no two of them surely in another order.
+func agree(a, b Evidence, kind string) bool {
+	moments := a.order(kind)
+	if !slices.Equal(slices.Sorted(slices.Values(moments)), slices.Sorted(slices.Values(b.order(kind)))) {
+		return false
+	}
+	before := func(e Evidence, x, y string) bool {
+		took, _ := e.between(kind+": "+x, kind+": "+y)
+		return took.Seconds() > e.Looks
+	}
+	for _, x := range moments {
+		for _, y := range moments {
+			if before(a, x, y) && before(b, y, x) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func operations(a, b map[string][]string) []string {

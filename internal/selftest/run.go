@@ -48,15 +48,16 @@ type Test struct {
 	evidence Evidence
 	texts    []string // that AWS refused something with
 	began    time.Time
-	own      []*life         // endpoints that were begun
-	counted  int             // endpoint-hours of the set so far, before the run and after it
-	started  scheduler.RunID // the run that was asked for
+	own      []*life             // endpoints that were begun
+	stacks   map[string][]string // the ids of the stacks that were made, by set
+	counted  int                 // endpoint-hours of the set so far, before the run and after it
+	started  scheduler.RunID     // the run that was asked for
 }
 
 // life is how long an endpoint was there, as far as it was seen. gone is zero while
 // nobody has seen it go.
 type life struct {
-	id            string
+	id, kind      string
 	created, gone time.Time
 }
 
@@ -125,10 +126,11 @@ func (t *Test) EndpointHours() int {
 	return n
 }
 
-// Most is how many endpoint-hours the parts may take at the most, for a set that is
-// billed as perHour: every one of their hours may end while they are at work.
+// Most is how many endpoint-hours the parts may take at the most, the clean-up included,
+// for a set that is billed as perHour: every one of their hours may end while they are at
+// work.
 func Most(parts []string, perHour int, maxTime time.Duration) int {
-	hours, n := int((maxTime+time.Hour-1)/time.Hour)+1, 0
+	hours, n := int((maxTime+cleanUpTakes+time.Hour-1)/time.Hour)+1, 0
 	if slices.Contains(parts, Modes) {
 		n += hours + len(modes) - 1 // one endpoint at a time
 	}
@@ -139,12 +141,13 @@ func Most(parts []string, perHour int, maxTime time.Duration) int {
 }
 
 // cleanUpTakes bounds the clean-up, in real time.
-const cleanUpTakes = 40 * time.Minute
+const cleanUpTakes = 30 * time.Minute
 
 // until looks again and again until seen says that it is enough.
 func (t *Test) until(ctx context.Context, what string, seen func() (bool, error)) error {
-	for {
+	for last := t.App.Clock.Now(); ; last = t.App.Clock.Now() {
 		done, err := seen()
+		t.evidence.Looks = max(t.evidence.Looks, t.App.Clock.Now().Sub(last).Seconds())
 		switch {
 		case done || err != nil && !awserr.Temporary(err) && !errors.Is(err, scheduler.ErrTemporary):
 			return err
@@ -154,6 +157,7 @@ func (t *Test) until(ctx context.Context, what string, seen func() (bool, error)
 		if err := t.App.Clock.Sleep(ctx, every); err != nil {
 			return err
 		}
+		t.evidence.Looks = max(t.evidence.Looks, t.App.Clock.Now().Sub(last).Seconds())
 	}
 }
 
@@ -183,6 +187,7 @@ func (t *Test) mode(ctx context.Context, set scheduler.SetName, mode cfntypes.De
 		return awserr.Mark(err, "create stack %s", name)
 	}
 	id := aws.ToString(created.StackId)
+	t.made(modeSet(mode), id)
 	err = t.until(ctx, "endpoint of stack "+name, func() (bool, error) {
 		status, err := t.watch(ctx, api, kind, id)
 		_, available := t.evidence.at(kind + ": endpoint available")
@@ -290,7 +295,7 @@ func (t *Test) watch(ctx context.Context, api *cloudformation.Client, kind, id s
 			continue
 		}
 		if t.life(physical) == nil {
-			t.own = append(t.own, &life{id: physical, created: now})
+			t.own = append(t.own, &life{id: physical, kind: kind, created: now})
 		}
 		if err := t.watchEndpoint(ctx, kind, physical); err != nil {
 			return status, err
@@ -491,7 +496,7 @@ func (t *Test) cleanUp(ctx context.Context, set scheduler.SetName) (left []strin
 		if err := t.removeStack(ctx, api, modeSet(mode)); err != nil {
 			left = append(left, fmt.Sprintf("stack %s: %v", a.Stacks.Name(modeSet(mode)), err))
 		}
-		if err := t.removeEndpoints(ctx, strings.ToLower(string(mode)), modeSet(mode)); err != nil {
+		if err := t.removeEndpoints(ctx, modeSet(mode)); err != nil {
 			left = append(left, fmt.Sprintf("endpoints of stack %s: %v", a.Stacks.Name(modeSet(mode)), err))
 		}
 	}
@@ -537,6 +542,7 @@ func (t *Test) removeStack(ctx context.Context, api *cloudformation.Client, set 
 	if err != nil || st.State == cfn.Missing || st.State == cfn.Foreign {
 		return err
 	}
+	t.made(set, st.ID)
 	t.readEvents(ctx, api, st.ID)
 	asked := 0
 	return t.until(ctx, "deletion of stack "+st.ID, func() (bool, error) {
@@ -544,21 +550,41 @@ func (t *Test) removeStack(ctx context.Context, api *cloudformation.Client, set 
 		switch {
 		case err != nil || st.State == cfn.Missing:
 			return err == nil, err
-		case st.State == cfn.Busy, st.State == cfn.RollingBack, st.State == cfn.Deleting:
-			return false, nil
+		case st.State == cfn.RollingBack, st.State == cfn.Deleting, st.State == cfn.Busy && asked > 0:
+			return false, nil // one that is still being created can be deleted, and is
 		}
 		asked++
 		return false, t.App.Stacks.Delete(ctx, set, st.ID, st.State == cfn.DeleteFailed && asked > plainDeletions, t.App.Clock.Now())
 	})
 }
 
-// removeEndpoints deletes what no stack holds any more, and sees it go.
-func (t *Test) removeEndpoints(ctx context.Context, kind, set string) error {
+// made keeps the id of a stack that was made for a set, by which its endpoints are known.
+func (t *Test) made(set, id string) {
+	if t.stacks == nil {
+		t.stacks = map[string][]string{}
+	}
+	if !slices.Contains(t.stacks[set], id) {
+		t.stacks[set] = append(t.stacks[set], id)
+	}
+}
+
+// removeEndpoints deletes what the stacks of a set left behind, and sees it go. Tags do
+// not tell: anybody may have given them.
+func (t *Test) removeEndpoints(ctx context.Context, set string) error {
 	api := ec2.NewFromConfig(t.AWS)
 	return t.until(ctx, "deletion of the endpoints of "+set, func() (bool, error) {
-		out, err := api.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{
-			{Name: aws.String("tag:" + cfn.OwnerTag), Values: []string{t.App.Config.Name}}, {Name: aws.String("tag:" + cfn.SetTag), Values: []string{set}},
-		}})
+		var held []string
+		for _, stack := range t.stacks[set] {
+			ids, err := t.App.Stacks.Endpoints(ctx, stack)
+			if err != nil {
+				return false, awserr.Mark(err, "selftest")
+			}
+			held = append(held, ids...)
+		}
+		if len(held) == 0 {
+			return true, nil
+		}
+		out, err := api.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{{Name: aws.String("vpc-endpoint-id"), Values: held}}})
 		if err != nil {
 			return false, awserr.Mark(err, "describe the endpoints of %s", set)
 		}
@@ -575,7 +601,7 @@ func (t *Test) removeEndpoints(ctx context.Context, kind, set string) error {
 			there++
 		}
 		for _, l := range t.own { // the last look at each
-			if err := t.watchEndpoint(ctx, kind, l.id); err != nil && there == 0 {
+			if err := t.watchEndpoint(ctx, l.kind, l.id); err != nil && there == 0 {
 				return false, err
 			}
 		}

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 
 import boto3
@@ -864,7 +865,7 @@ def elsewhere(endpoint, profile, costs):
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_DEFAULT_REGION", "AWS_REGION"):
         os.environ.pop(variable, None)
     os.environ.update({k: v for k, v in GIVEN.items() if k.startswith("AWS_")})
-    real = endpoint == "aws" or ".amazonaws.com" in endpoint or ".api.aws" in endpoint
+    real = endpoint == "aws" or urllib.parse.urlparse(endpoint).hostname not in ("localhost", "127.0.0.1", "::1")  # whatever a proxy calls itself
     session = boto3.Session(profile_name=profile or None)
     REGION, PREFIX, PATIENCE = session.region_name or REGION, "conformance-" + secrets.token_hex(3) + "-", 600
     config = botocore.config.Config(region_name=REGION)
