@@ -21,8 +21,9 @@ const (
 // git servers report pushes to.
 type BaseMirror struct {
 	Set, Cluster string
-	// Image is given, or empty for one in a repository that the stack makes.
-	Image        string
+	// Image is given, or empty for one in a repository that the stack makes. Digest is
+	// that of the image that lies there, as sha256:..., empty while there is none.
+	Image, Digest string
 	Architecture string
 	// CPU in units, Memory in MiB, Disk in GiB; a Disk of 0 is Fargate's own.
 	CPU, Memory, Disk int
@@ -88,6 +89,14 @@ func (b Base) mirrorBucket() string { return MirrorBucket(b.Name, "${AWS::Accoun
 
 func bucketARN(name string) string { return "arn:${AWS::Partition}:s3:::" + name }
 
+// withoutTag returns the repository of an image.
+func withoutTag(image string) string {
+	if i := strings.LastIndex(image, ":"); i > strings.LastIndex(image, "/") {
+		return image[:i]
+	}
+	return image
+}
+
 // MirrorRoles are the ARNs of the mirror's two roles, with pseudo parameters.
 func (b Base) MirrorRoles() []string {
 	n := NamesOf(b.Name, b.Region)
@@ -98,14 +107,21 @@ func (b Base) MirrorRoles() []string {
 func (b Base) addMirror(r object) {
 	m := b.Mirror
 	b.addMirrorBucket(r)
+	version := ":latest"
+	if m.Digest != "" {
+		version = "@" + m.Digest
+	}
 	image := any(m.Image)
+	if m.Digest != "" {
+		image = withoutTag(m.Image) + version
+	}
 	if m.Image == "" {
 		repository := resource("AWS::ECR::Repository", object{
-			"RepositoryName": b.Name + "-mirror", "ImageScanningConfiguration": object{"ScanOnPush": true}, "EmptyOnDelete": true,
+			"RepositoryName": b.Name + "-mirror", "ImageScanningConfiguration": object{"ScanOnPush": true}, "ImageTagMutability": "IMMUTABLE", "EmptyOnDelete": true,
 			"LifecyclePolicy": object{"LifecyclePolicyText": `{"rules":[{"rulePriority":1,"description":"keep five images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":5},"action":{"type":"expire"}}]}`},
 		})
 		r["MirrorImages"] = repository
-		image = sub("${MirrorImages.RepositoryUri}:latest")
+		image = sub("${MirrorImages.RepositoryUri}" + version)
 	}
 	logs := resource("AWS::Logs::LogGroup", object{"LogGroupName": b.mirrorLogs(), "RetentionInDays": b.LogRetention})
 	logs["DeletionPolicy"], logs["UpdateReplacePolicy"] = "Delete", "Delete"

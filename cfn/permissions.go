@@ -67,8 +67,39 @@ func roleARN(name string) string { return "arn:${AWS::Partition}:iam::${AWS::Acc
 
 func (b Base) function(name string) string { return arn("lambda", "function:"+name) }
 
-// setStacks are the stacks of every set, in every generation.
-func (b Base) setStacks() string { return arn("cloudformation", "stack/"+b.Name+"-set-*/*") }
+// maxNamedStacks is up to how many sets each stack stands in the policies by its name. With
+// more of them the policies would not hold them all, and one pattern stands for them:
+// no other installation has a name that it fits, and it is still of this account.
+const maxNamedStacks = 25
+
+// setStacks are the stacks of every set, in every generation, and of the further names.
+func (b Base) setStacks(more ...string) []string {
+	if len(b.Sets) > maxNamedStacks {
+		return []string{arn("cloudformation", "stack/"+b.Name+"-set-*/*")}
+	}
+	var out []string
+	for _, s := range b.Sets {
+		more = append(more, s.Name)
+	}
+	for _, name := range more {
+		out = append(out, arn("cloudformation", "stack/"+b.Name+"-set-"+name+"/*"))
+	}
+	return sorted(out)
+}
+
+// SelftestSets are the sets that the stacks of a selftest belong to. The reaper deletes
+// what a selftest left behind.
+var SelftestSets = []string{"selftest-standard", "selftest-express"}
+
+// ofEndpoints is the condition that a stack is made or changed with the service role, and
+// holds endpoints alone.
+func (b Base) ofEndpoints() map[string]map[string]any {
+	return map[string]map[string]any{
+		"StringEquals":              {"cloudformation:RoleArn": roleARN(b.names.StackRole)},
+		"ForAllValues:StringEquals": {"cloudformation:ResourceTypes": EndpointType},
+		"Null":                      {"cloudformation:ResourceTypes": "false"},
+	}
+}
 
 func equals(key string, values ...string) map[string]map[string]any {
 	return map[string]map[string]any{"StringEquals": {key: oneOrMore(values)}}
@@ -83,9 +114,11 @@ func oneOrMore(values []string) any {
 
 func (b Base) shared(role Role) []Statement {
 	function, logs := b.names.Launcher, "the launcher"
+	stacks := b.setStacks()
 	store := []string{"dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"}
 	if role == ReaperRole {
 		function, logs, store = b.names.Reaper, "the reaper", store[1:]
+		stacks = b.setStacks(SelftestSets...)
 	}
 	return []Statement{
 		{Role: role, Sid: "Store", Actions: store, Resources: []string{arn("dynamodb", "table/"+b.names.Table)},
@@ -94,7 +127,7 @@ func (b Base) shared(role Role) []Statement {
 			Why: "what holds a set is one query of the table's index"},
 		{Role: role, Sid: "ReadInstallation", Actions: []string{"cloudformation:DescribeStacks"}, Resources: []string{arn("cloudformation", "stack/"+b.names.Stack+"/*")},
 			Why: "the base stack's outputs name the sets' VPCs and security groups"},
-		{Role: role, Sid: "ReadStacks", Actions: []string{"cloudformation:DescribeStackEvents", "cloudformation:DescribeStackResources", "cloudformation:DescribeStacks"}, Resources: []string{b.setStacks()},
+		{Role: role, Sid: "ReadStacks", Actions: []string{"cloudformation:DescribeStackEvents", "cloudformation:DescribeStackResources", "cloudformation:DescribeStacks"}, Resources: stacks,
 			Why: "whether a set's stack is there, what it holds, and why it failed"},
 		{Role: role, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeVpcEndpoints"}, Resources: []string{"*"},
 			Why: "whether the endpoints are available, and whose they are; EC2 knows no resources for reads"},
@@ -121,10 +154,10 @@ func (b Base) launcher() []Statement {
 			Why: "where endpoints can go is planned before each creation; EC2 knows no resources for these reads"},
 		{Role: LauncherRole, Sid: "ReadVPCs", Actions: []string{"ec2:DescribeVpcAttribute"}, Resources: b.vpcs(),
 			Why: "private DNS needs both DNS attributes of the VPC"},
-		{Role: LauncherRole, Sid: "CreateSetStack", Actions: []string{"cloudformation:CreateStack"}, Resources: []string{b.setStacks()},
-			Condition: equals("cloudformation:RoleArn", roleARN(b.names.StackRole)), Acts: true,
+		{Role: LauncherRole, Sid: "CreateSetStack", Actions: []string{"cloudformation:CreateStack"}, Resources: b.setStacks(),
+			Condition: b.ofEndpoints(), Acts: true,
 			Why: "endpoints come up as one stack, made with the service role and no other"},
-		{Role: LauncherRole, Sid: "TagSetStack", Actions: []string{"cloudformation:TagResource"}, Resources: []string{b.setStacks()},
+		{Role: LauncherRole, Sid: "TagSetStack", Actions: []string{"cloudformation:TagResource"}, Resources: b.setStacks(),
 			Condition: equals("cloudformation:CreateAction", "CreateStack"), Acts: true,
 			Why: "the stack is born with its tags, which CloudFormation authorises apart from its creation"},
 		{Role: LauncherRole, Sid: "PassServiceRole", Actions: []string{"iam:PassRole"}, Resources: []string{roleARN(b.names.StackRole)}, Condition: equals("iam:PassedToService", "cloudformation.amazonaws.com"), Acts: true,
@@ -134,10 +167,10 @@ func (b Base) launcher() []Statement {
 		out = append(out,
 			Statement{Role: LauncherRole, Sid: "ReadTaskDefinitions", Actions: []string{"ecs:DescribeTaskDefinition"}, Resources: []string{"*"},
 				Why: "with services: auto, what a job needs follows from its newest task definition; ECS knows no resources for this read"},
-			Statement{Role: LauncherRole, Sid: "ReadSetTemplate", Actions: []string{"cloudformation:GetTemplate"}, Resources: []string{b.setStacks()},
+			Statement{Role: LauncherRole, Sid: "ReadSetTemplate", Actions: []string{"cloudformation:GetTemplate"}, Resources: b.setStacks(),
 				Why: "what a set has stays as it is when something is added to it", Acts: true},
-			Statement{Role: LauncherRole, Sid: "ExtendSetStack", Actions: []string{"cloudformation:UpdateStack"}, Resources: []string{b.setStacks()},
-				Condition: equals("cloudformation:RoleArn", roleARN(b.names.StackRole)), Acts: true,
+			Statement{Role: LauncherRole, Sid: "ExtendSetStack", Actions: []string{"cloudformation:UpdateStack"}, Resources: b.setStacks(),
+				Condition: b.ofEndpoints(), Acts: true,
 				Why: "with services: auto, a job that needs more than the set that is up has adds an endpoint to its stack, with the service role and no other"})
 	}
 	var definitions, clusters, roles []string
@@ -146,7 +179,8 @@ func (b Base) launcher() []Statement {
 	}
 	if len(definitions) > 0 {
 		out = append(out, Statement{Role: LauncherRole, Sid: "RunTasks", Actions: []string{"ecs:RunTask"}, Resources: sorted(definitions), Acts: true,
-			Condition: map[string]map[string]any{"ArnEquals": {"ecs:cluster": oneOrMore(sorted(clusters))}}, Why: "the jobs' tasks, in the jobs' clusters"})
+			Condition: map[string]map[string]any{"ArnEquals": {"ecs:cluster": oneOrMore(sorted(clusters))}, "StringNotEquals": {"ecs:enable-execute-command": "true"}},
+			Why:       "the jobs' tasks, in the jobs' clusters, and nobody can open a shell in them"})
 	}
 	if len(roles) > 0 {
 		out = append(out, Statement{Role: LauncherRole, Sid: "PassTaskRoles", Actions: []string{"iam:PassRole"}, Resources: sorted(roles), Acts: true,
@@ -186,21 +220,25 @@ func (b Base) reaper() []Statement {
 	for _, j := range b.Jobs {
 		clusters = append(clusters, clusterARN(j.Cluster))
 	}
+	var tasks []string
+	for _, c := range sorted(clusters) {
+		tasks = append(tasks, strings.Replace(c, ":cluster/", ":task/", 1)+"/*")
+	}
 	inClusters := map[string]map[string]any{"ArnEquals": {"ecs:cluster": oneOrMore(sorted(clusters))}}
 	if len(clusters) == 0 {
-		inClusters = nil
+		inClusters, tasks = nil, []string{arn("ecs", "task/*")}
 	}
 	return []Statement{
-		{Role: ReaperRole, Sid: "DeleteSetStack", Actions: []string{"cloudformation:DeleteStack"}, Resources: []string{b.setStacks()}, Acts: true,
+		{Role: ReaperRole, Sid: "DeleteSetStack", Actions: []string{"cloudformation:DeleteStack"}, Resources: b.setStacks(SelftestSets...), Acts: true,
 			Why: "an idle set goes at the end of its paid hour; CloudFormation uses the role that the stack was made with"},
 		{Role: ReaperRole, Sid: "SweepEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
 			Condition: b.ofService(equals("aws:ResourceTag/"+OwnerTag, b.Name)),
 			Why:       "endpoints of ours that a failed deletion left outside of any stack; EC2 knows no condition on their VPC, which the reaper looks at itself"},
 		{Role: ReaperRole, Sid: "ListTasks", Actions: []string{"ecs:ListTasks"}, Resources: []string{"*"}, Condition: inClusters,
 			Why: "no stack is deleted under a task; ECS knows the cluster alone for this read"},
-		{Role: ReaperRole, Sid: "ReadTasks", Actions: []string{"ecs:DescribeTasks"}, Resources: []string{arn("ecs", "task/*")}, Condition: inClusters,
+		{Role: ReaperRole, Sid: "ReadTasks", Actions: []string{"ecs:DescribeTasks"}, Resources: tasks, Condition: inClusters,
 			Why: "the end of a task is seen even if its event was lost"},
-		{Role: ReaperRole, Sid: "StopTasks", Actions: []string{"ecs:StopTask"}, Resources: []string{arn("ecs", "task/*")}, Condition: inClusters, Acts: true,
+		{Role: ReaperRole, Sid: "StopTasks", Actions: []string{"ecs:StopTask"}, Resources: tasks, Condition: inClusters, Acts: true,
 			Why: "a task that runs longer than its job's maxRuntime is stopped"},
 		{Role: ReaperRole, Sid: "ReadTaskDefinitions", Actions: []string{"ecs:DescribeTaskDefinition"}, Resources: []string{"*"},
 			Why: "where a task's log lies, and what it needed; ECS knows no resources for this read"},

@@ -79,6 +79,7 @@ func (s *Stacks) Create(ctx context.Context, set string, of Life, template []byt
 		TemplateBody:       aws.String(string(template)),
 		RoleARN:            aws.String(s.role),
 		ClientRequestToken: aws.String(s.token(set, of, "create")),
+		ResourceTypes:      []string{EndpointType},
 		OnFailure:          types.OnFailureRollback,
 		TimeoutInMinutes:   aws.Int32(createTimeout),
 		Tags: []types.Tag{
@@ -115,6 +116,7 @@ func (s *Stacks) Extend(ctx context.Context, set, id string, of Life, try int, t
 		StackName:          aws.String(id),
 		TemplateBody:       aws.String(string(template)),
 		RoleARN:            aws.String(s.role),
+		ResourceTypes:      []string{EndpointType},
 		ClientRequestToken: aws.String(s.token(set, of, fmt.Sprintf("extend-%d-%s", try, hex.EncodeToString(sum[:8])))),
 	})
 	if err != nil && !isUnderWay(err) {
@@ -135,7 +137,7 @@ func (s *Stacks) Endpoints(ctx context.Context, stack string) ([]string, error) 
 	}
 	var ids []string
 	for _, r := range out.StackResources {
-		if id := aws.ToString(r.PhysicalResourceId); aws.ToString(r.ResourceType) == "AWS::EC2::VPCEndpoint" && id != "" {
+		if id := aws.ToString(r.PhysicalResourceId); aws.ToString(r.ResourceType) == EndpointType && id != "" {
 			ids = append(ids, id)
 		}
 	}

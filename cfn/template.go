@@ -11,6 +11,9 @@ import (
 	"drawbridge/endpoints"
 )
 
+// EndpointType is CloudFormation's type of an endpoint, the only one in a set's stack.
+const EndpointType = "AWS::EC2::VPCEndpoint"
+
 // Tag keys that mark what Drawbridge made. What does not carry OwnerTag with the
 // installation's name is never changed or deleted.
 const (
@@ -130,7 +133,7 @@ func (s Spec) endpoint(svc endpoints.Service) object {
 	if svc.Policy {
 		p["PolicyDocument"] = endpointPolicy(svc)
 	}
-	return object{"Type": "AWS::EC2::VPCEndpoint", "Properties": p}
+	return object{"Type": EndpointType, "Properties": p}
 }
 
 func (s Spec) gateway(svc endpoints.Service) object {
@@ -139,7 +142,7 @@ func (s Spec) gateway(svc endpoints.Service) object {
 
 // gateway is a gateway endpoint on existing route tables.
 func gateway(svc endpoints.Service, region, vpc string, routeTables []string, tags []any) object {
-	return object{"Type": "AWS::EC2::VPCEndpoint", "Properties": object{
+	return object{"Type": EndpointType, "Properties": object{
 		"VpcEndpointType": "Gateway",
 		"ServiceName":     svc.Name(region),
 		"VpcId":           vpc,

@@ -86,7 +86,7 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 		if c.DryRun {
 			return nil
 		}
-		return ss.install.Protect(ctx, p) // which an interrupted deployment may have left out
+		return ss.install.Confirm(ctx, p) // which an interrupted deployment may have left out
 	}
 	if c.DryRun {
 		return ss.install.Discard(ctx, p)
@@ -105,12 +105,12 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 	}
 	ss.say("%s is deployed.", p.Name)
 	ss.tellLive(ctx)
-	ss.tellMirror(ctx)
+	ss.tellMirror(ctx, p.Survey.MirrorDigest)
 	return nil
 }
 
 // tellMirror says what is left to do for the mirror.
-func (s *session) tellMirror(ctx context.Context) {
+func (s *session) tellMirror(ctx context.Context, digest string) {
 	if s.config.Mirror == nil {
 		return
 	}
@@ -119,7 +119,11 @@ func (s *session) tellMirror(ctx context.Context) {
 		return // the deployment itself has succeeded
 	}
 	if images := stack.Outputs["MirrorImages"]; images != "" {
-		s.say("The mirror runs the image %s:latest; examples/mirror/README.md says how it gets there.", images)
+		if digest != "" {
+			s.say("The mirror runs the image %s@%s; an image that is pushed later runs after the next deployment.", images, digest)
+		} else {
+			s.say("The mirror's image is not there yet: push it as %s:latest; examples/mirror/README.md says how.", images)
+		}
 	}
 	if stack.Outputs["WebhookURL"] != "" {
 		s.say("drawbridge mirrors shows where git servers report pushes.")
@@ -128,9 +132,12 @@ func (s *session) tellMirror(ctx context.Context) {
 
 // plan loads the functions and plans.
 func (s *session) plan(ctx context.Context, folder string) (*install.Plan, error) {
-	code, err := functions.Load(ctx, folder)
+	code, elsewhere, err := functions.Load(ctx, folder)
 	if err != nil {
 		return nil, err
+	}
+	if elsewhere != "" {
+		s.say("WARNING: the functions come from %s, not from this program (--functions, DRAWBRIDGE_FUNCTIONS, or a program that was built without them). They will act with the installation's roles.", elsewhere)
 	}
 	return s.install.Plan(ctx, s.config, s.text, code)
 }

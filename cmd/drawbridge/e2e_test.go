@@ -24,7 +24,7 @@ import (
 // bootstraps builds the two Lambda binaries once for all tests; TestMain removes
 // them.
 var bootstraps = sync.OnceValues(func() (string, error) {
-	paths, cleanup, err := functions.Local(context.Background())
+	paths, _, cleanup, err := functions.Local(context.Background())
 	removeBootstraps = cleanup
 	return filepath.Dir(filepath.Dir(paths["launcher"])), err
 })

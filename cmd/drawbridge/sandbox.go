@@ -43,6 +43,7 @@ type sandboxCmd struct {
 
 	local    map[string]string // the functions' binaries for this machine, once needed
 	cleanups []func()
+	warnings io.Writer
 }
 
 // Help is the longer text of --help; kong calls it.
@@ -61,6 +62,7 @@ func (sandboxCmd) Help() string {
 
 // Run serves the simulated AWS until ctx ends.
 func (c *sandboxCmd) Run(ctx context.Context, s streams) (failure error) {
+	c.warnings = s.err
 	options, err := c.options()
 	if err != nil {
 		return err
@@ -84,6 +86,9 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) (failure error) {
 		return fmt.Errorf("listen: %w", err)
 	}
 	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+		if !a.IP.IsUnspecified() {
+			return &hinted{fmt.Errorf("listen on %s: functions follow a sandbox on 127.0.0.1 alone", a), fmt.Sprintf("listen on 127.0.0.1:%d, or on 0.0.0.0:%d to be reached from elsewhere too", a.Port, a.Port)}
+		}
 		fmt.Fprintf(s.err, "drawbridge: %s is reached from other machines: whoever reaches it may run programs here, as you\n", a)
 	}
 	sim.SetAddress(listener.Addr().String())
@@ -177,17 +182,29 @@ func (c *sandboxCmd) options() (awssim.Options, error) {
 // machine, for one that was deployed for another.
 func (c *sandboxCmd) standIn(program string) (string, error) {
 	if c.local == nil {
-		paths, cleanup, err := functions.Local(context.Background())
-		if err != nil {
+		if err := c.findFunctions(context.Background()); err != nil {
 			return "", err
 		}
-		c.local, c.cleanups = paths, append(c.cleanups, cleanup)
 	}
 	path, ok := c.local[strings.TrimPrefix(program, "drawbridge/cmd/")]
 	if !ok {
 		return "", fmt.Errorf("nothing stands in for %s", program)
 	}
 	return path, nil
+}
+
+// findFunctions finds the functions for this machine, and says if they are another
+// program's than this one's: they run as whoever started the sandbox.
+func (c *sandboxCmd) findFunctions(ctx context.Context) error {
+	paths, from, cleanup, err := functions.Local(ctx)
+	if err != nil {
+		return err
+	}
+	if from != "" {
+		fmt.Fprintf(c.warnings, "drawbridge: the functions come from %s; they run as you\n", from)
+	}
+	c.local, c.cleanups = paths, append(c.cleanups, cleanup)
+	return nil
 }
 
 // install puts the configuration into the account and, unless told otherwise,
@@ -213,12 +230,10 @@ func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func
 	if err != nil {
 		return nil, err
 	}
-	paths, remove, err := functions.Local(ctx)
-	if err != nil {
+	if err := c.findFunctions(ctx); err != nil {
 		return nil, err
 	}
-	c.local, c.cleanups = paths, append(c.cleanups, remove)
-	if err := sandbox.Install(sim, cfg, sandbox.Functions{LauncherBootstrap: paths["launcher"], ReaperBootstrap: paths["reaper"], WebhookBootstrap: paths["webhook"], ConfigPath: path}); err != nil {
+	if err := sandbox.Install(sim, cfg, sandbox.Functions{LauncherBootstrap: c.local["launcher"], ReaperBootstrap: c.local["reaper"], WebhookBootstrap: c.local["webhook"], ConfigPath: path}); err != nil {
 		cleanup()
 		return nil, err
 	}

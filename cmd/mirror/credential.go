@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
+	"drawbridge/internal/clock"
 	"drawbridge/internal/codecommit"
 	"drawbridge/internal/mirror"
 )
@@ -79,13 +80,32 @@ func codeCommitRegion(protocol, host string) (string, error) {
 	return region, err
 }
 
-// codeCommitEndpoint is what takes the place of AWS's own endpoints, "" for nothing.
-func codeCommitEndpoint() string { return strings.TrimSuffix(os.Getenv("AWS_ENDPOINT_URL"), "/") }
+// codeCommitEndpoint is the simulation on this machine that takes the place of AWS's own
+// endpoints, "" for none.
+func codeCommitEndpoint() string {
+	if endpoint := os.Getenv("AWS_ENDPOINT_URL"); clock.Loopback(endpoint) {
+		return strings.TrimSuffix(endpoint, "/")
+	}
+	return ""
+}
 
-func awsCredentials(ctx context.Context) (aws.Credentials, error) {
+// loadAWS reads the AWS settings. An endpoint that would be called without encryption
+// over the network is refused.
+func loadAWS(ctx context.Context) (aws.Config, error) {
+	if endpoint := os.Getenv("AWS_ENDPOINT_URL"); strings.HasPrefix(strings.ToLower(endpoint), "http:") && !clock.Loopback(endpoint) {
+		return aws.Config{}, &exitError{exitUsage, fmt.Sprintf("AWS_ENDPOINT_URL %s: it would be called without encryption over the network", endpoint)}
+	}
 	conf, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
-		return aws.Credentials{}, fmt.Errorf("read AWS settings: %w", err)
+		return conf, fmt.Errorf("read AWS settings: %w", err)
+	}
+	return conf, nil
+}
+
+func awsCredentials(ctx context.Context) (aws.Credentials, error) {
+	conf, err := loadAWS(ctx)
+	if err != nil {
+		return aws.Credentials{}, err
 	}
 	creds, err := conf.Credentials.Retrieve(ctx)
 	if err != nil {

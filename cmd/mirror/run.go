@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/codecommit"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -144,9 +143,9 @@ func bundlesOf(m *config.Mirror, event string) []string {
 }
 
 func (c *runCmd) runner(ctx context.Context, s streams, m *config.Mirror) (*mirror.Runner, error) {
-	conf, err := awsconfig.LoadDefaultConfig(ctx)
+	conf, err := loadAWS(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read AWS settings: %w", err)
+		return nil, err
 	}
 	if conf.Region == "" {
 		return nil, &exitError{exitUsage, "no Region: set AWS_REGION"}

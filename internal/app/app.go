@@ -80,7 +80,9 @@ func NewClients(c aws.Config) Clients {
 }
 
 // LambdaAWS returns the SDK's configuration in a Lambda, where Region and
-// credentials are in the environment. It honours AWS_ENDPOINT_URL. The SDK's own
+// credentials are in the environment. It follows AWS_ENDPOINT_URL to a simulation on this
+// machine, and nowhere else: whoever can set a variable would see all that a function
+// sends. The SDK's own
 // loader looks in many more places, and its packages are half of the time that
 // a function takes to start.
 func LambdaAWS() aws.Config {
@@ -93,10 +95,10 @@ func LambdaAWS() aws.Config {
 			}, nil
 		})),
 	}
-	if endpoint := os.Getenv("AWS_ENDPOINT_URL"); endpoint != "" {
+	if endpoint := os.Getenv("AWS_ENDPOINT_URL"); clock.Loopback(endpoint) {
 		c.BaseEndpoint = aws.String(endpoint)
 	}
-	if os.Getenv(clock.Variable) != "" {
+	if clock.Loopback(os.Getenv(clock.Variable)) {
 		// Simulated time stands still while a call is tried again.
 		c.Retryer = func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })

@@ -124,6 +124,16 @@ func (s *Sim) questions(c *call) []authorisation {
 			qs[0].Context = map[string]any{"cloudformation:RoleArn": role}
 			qs = append(qs, passRole(role, "cloudformation.amazonaws.com"))
 		}
+		var kinds []string
+		for n := 1; c.form.Has(fmt.Sprintf("ResourceTypes.member.%d", n)); n++ {
+			kinds = append(kinds, c.form.Get(fmt.Sprintf("ResourceTypes.member.%d", n)))
+		}
+		if kinds != nil {
+			if qs[0].Context == nil {
+				qs[0].Context = map[string]any{}
+			}
+			qs[0].Context["cloudformation:ResourceTypes"] = kinds
+		}
 		return append(qs, s.stackTagQuestions(c, qs[0].Resource)...)
 	case "ec2":
 		return s.ec2Questions(c, action)
@@ -275,7 +285,9 @@ func (s *Sim) ecsQuestions(action, name string, body map[string]json.RawMessage,
 		if d == nil {
 			return nil
 		}
-		qs := []authorisation{question(action, d.arn(s), "ecs:cluster", cluster)}
+		var exec bool
+		_ = json.Unmarshal(body["enableExecuteCommand"], &exec) // absent is false
+		qs := []authorisation{question(action, d.arn(s), "ecs:cluster", cluster, "ecs:enable-execute-command", fmt.Sprint(exec))}
 		for _, key := range []string{"executionRoleArn", "taskRoleArn"} {
 			if role, ok := d.raw[key].(string); ok && role != "" {
 				qs = append(qs, passRole(role, "ecs-tasks.amazonaws.com"))

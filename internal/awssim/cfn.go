@@ -106,7 +106,7 @@ type stackParameter struct {
 type stackInput struct {
 	StackName, TemplateBody, TemplateURL string
 	Parameters                           []stackParameter
-	Capabilities                         []string
+	Capabilities, ResourceTypes          []string
 	RoleARN, OnFailure                   string
 	DisableRollback                      bool
 	TimeoutInMinutes                     int
@@ -238,6 +238,11 @@ func (s *Sim) checkTemplate(in *stackInput, body string) (*template, map[string]
 	}
 	if need := t.capability(); need != "" && !slices.Contains(in.Capabilities, need) && !slices.Contains(in.Capabilities, "CAPABILITY_NAMED_IAM") {
 		return nil, nil, errf("InsufficientCapabilitiesException", "Requires capabilities : [%s]", need)
+	}
+	for _, name := range sortedKeys(t.specs) {
+		if kind := t.specs[name].kind; len(in.ResourceTypes) > 0 && !slices.Contains(in.ResourceTypes, kind) {
+			return nil, nil, invalid("Resource type %s is not allowed by parameter ResourceTypes [%s]", kind, strings.Join(in.ResourceTypes, ", "))
+		}
 	}
 	if in.RoleARN != "" && !s.roleServes(in.RoleARN, "cloudformation.amazonaws.com") {
 		return nil, nil, invalid("Role %s is invalid or cannot be assumed", in.RoleARN)

@@ -43,7 +43,7 @@ func init() { // a variable's initialiser would refer to itself: creations look 
 		"AWS::IAM::ManagedPolicy":               {create: createManagedPolicy, remove: removeManagedPolicy, update: updateManagedPolicy, createOnly: []string{"Description", "ManagedPolicyName"}},
 		"AWS::S3::Bucket":                       {create: createBucketResource, remove: removeBucketResource, createOnly: []string{"BucketName"}},
 		"AWS::S3::BucketPolicy":                 {create: createPlainResource, remove: removeNothing, createOnly: []string{"Bucket"}},
-		"AWS::ECR::Repository":                  {create: createImagesResource, remove: removeImagesResource, createOnly: []string{"RepositoryName"}},
+		"AWS::ECR::Repository":                  {create: createImagesResource, remove: removeImagesResource, update: updateImagesResource, createOnly: []string{"RepositoryName"}},
 		"AWS::ECS::TaskDefinition":              {create: createDefinitionResource, remove: removeDefinitionResource, createOnly: []string{"Family", "Cpu", "Memory", "NetworkMode", "RequiresCompatibilities", "TaskRoleArn", "ExecutionRoleArn", "RuntimePlatform", "ContainerDefinitions", "EphemeralStorage"}},
 		"AWS::Lambda::Url":                      {create: createURLResource, remove: removeNothing, createOnly: []string{"TargetFunctionArn"}},
 		"AWS::SecretsManager::Secret":           {create: createSecretResource, remove: removeSecretResource, createOnly: []string{"Name"}},
@@ -311,13 +311,7 @@ func (s *Sim) applyFunction(f *function, r *resource) error {
 	if !ok {
 		return errf("InvalidParameterValueException", "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist.")
 	}
-	dir, err := s.unzip(o.bytes())
-	if err != nil {
-		return errf("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload again. (%v)", err)
-	}
-	f.directory, f.handler = dir, nil
-	f.bootstrap, err = s.runnable(dir)
-	return err
+	return s.load(f, o.bytes())
 }
 
 func createFunctionResource(s *Sim, st *stack, r *resource, finish func(error)) error {

@@ -41,8 +41,20 @@ func createImagesResource(s *Sim, _ *stack, r *resource, finish func(error)) err
 	name := text(r.properties, "RepositoryName")
 	s.addRepository(name)
 	r.physical = name
+	if err := updateImagesResource(s, nil, r); err != nil {
+		return err
+	}
 	r.attributes["Arn"], r.attributes["RepositoryUri"] = s.repositoryARN(name), s.repositoryURI(name)
 	s.soon(finish)
+	return nil
+}
+
+func updateImagesResource(s *Sim, _ *stack, r *resource) error {
+	repository, err := s.imageRepository(r.physical)
+	if err != nil {
+		return err
+	}
+	repository.immutable = text(r.properties, "ImageTagMutability") == "IMMUTABLE"
 	return nil
 }
 

@@ -109,7 +109,8 @@ func (s *Sim) runContainer(t *task) {
 // whole reference, by repository and tag, or by the repository alone.
 func (s *Sim) command(image string) (string, bool) {
 	repository := image[strings.LastIndex(image, "/")+1:]
-	name, _, _ := strings.Cut(repository, ":")
+	name, _, _ := strings.Cut(repository, "@")
+	name, _, _ = strings.Cut(name, ":")
 	for _, ref := range []string{image, repository, name} {
 		if c, ok := s.options.Images[ref]; ok {
 			return c, true

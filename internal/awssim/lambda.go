@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"debug/buildinfo"
 	"encoding/base64"
 	"encoding/json"
@@ -45,8 +46,9 @@ type function struct {
 	nextNumber    int
 	version       int // counts changes
 	architectures []string
-	url           bool // it has an address of its own
-	loops         bool // it may be part of a chain of invocations without an end
+	url           bool   // it has an address of its own
+	loops         bool   // it may be part of a chain of invocations without an end
+	sum           string // of its zip, as Lambda shows it; empty for a stand-in
 }
 
 // invocation is one run of a handler.
@@ -81,6 +83,7 @@ func (s *Sim) newLambda() *service {
 		"GetFunctionConfiguration": op(s.getFunctionConfiguration),
 		"ListFunctions":            op(s.listFunctions),
 		"DeleteFunction":           op(s.deleteFunction),
+		"UpdateFunctionCode":       op(s.updateFunctionCode),
 		"CreateEventSourceMapping": op(s.createMapping),
 		"ListEventSourceMappings":  op(s.listMappings),
 	}}
@@ -101,6 +104,8 @@ func lambdaAction(r *http.Request, parts []string) string {
 		return map[string]string{"GET": "GetFunction", "DELETE": "DeleteFunction"}[r.Method]
 	case parts[3] == "invocations" && r.Method == "POST":
 		return "Invoke"
+	case parts[3] == "code" && r.Method == "PUT":
+		return "UpdateFunctionCode"
 	case parts[3] == "configuration" && r.Method == "GET":
 		return "GetFunctionConfiguration"
 	}
@@ -177,7 +182,7 @@ func (f functionJSON) httpStatus() int {
 
 func (s *Sim) functionJSON(f *function) functionJSON {
 	return functionJSON{FunctionName: f.name, FunctionArn: s.functionARN(f.name), Runtime: "provided.al2023", Role: f.role, Handler: "bootstrap", CodeSize: 1, Timeout: int(f.timeout / time.Second),
-		MemorySize: f.memory, LastModified: f.created.UTC().Format("2006-01-02T15:04:05.000+0000"), CodeSha256: base64.StdEncoding.EncodeToString([]byte(s.digest(f.name, 32))),
+		MemorySize: f.memory, LastModified: f.created.UTC().Format("2006-01-02T15:04:05.000+0000"), CodeSha256: f.sum,
 		Version: "$LATEST", PackageType: "Zip", Architectures: f.architectures, State: "Active", RevisionID: s.digest("revision"+f.name, 8) + "-0000-4000-a000-000000000000"}
 }
 
@@ -199,20 +204,44 @@ func (s *Sim) createFunction(_ *call, in *struct {
 	if err := checkEnvironment(in.Environment.Variables); err != nil {
 		return nil, err
 	}
-	dir, err := s.unzip(in.Code.ZipFile)
-	var bootstrap string
-	if err == nil {
-		bootstrap, err = s.runnable(dir)
-	}
-	if err != nil {
-		return nil, errf("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload again.")
-	}
-	f := &function{name: in.FunctionName, role: in.Role, bootstrap: bootstrap, directory: dir, environment: in.Environment.Variables,
+	f := &function{name: in.FunctionName, role: in.Role, environment: in.Environment.Variables,
 		timeout: time.Duration(max(in.Timeout, 3)) * time.Second, memory: max(in.MemorySize, 128), created: s.clock.time(), architectures: in.Architectures}
+	if err := s.load(f, in.Code.ZipFile); err != nil {
+		return nil, err
+	}
 	s.lambda.functions = append(s.lambda.functions, f)
 	s.addLogGroup("/aws/lambda/" + f.name)
 	out := s.functionJSON(f)
 	out.created = true
+	return &out, nil
+}
+
+// load gives a function the code of a zip.
+func (s *Sim) load(f *function, zipped []byte) error {
+	dir, err := s.unzip(zipped)
+	if err != nil {
+		return errf("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload again. (%v)", err)
+	}
+	sum := sha256.Sum256(zipped)
+	f.directory, f.handler, f.sum = dir, nil, base64.StdEncoding.EncodeToString(sum[:])
+	f.bootstrap, err = s.runnable(dir)
+	return err
+}
+
+func (s *Sim) updateFunctionCode(c *call, in *struct {
+	FunctionName string
+	ZipFile      []byte
+	Publish      bool
+}) (*functionJSON, error) {
+	f := s.function(c.functionName())
+	if f == nil {
+		return nil, notFound("Function not found: %s", s.functionARN(c.functionName()))
+	}
+	s.retire(f)
+	if err := s.load(f, in.ZipFile); err != nil {
+		return nil, err
+	}
+	out := s.functionJSON(f)
 	return &out, nil
 }
 

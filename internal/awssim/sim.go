@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -142,7 +143,12 @@ func (s *Sim) Close() {
 }
 
 // SetAddress tells the simulation the host and port it is reached at.
-func (s *Sim) SetAddress(hostPort string) { s.address = hostPort }
+func (s *Sim) SetAddress(hostPort string) {
+	if host, port, err := net.SplitHostPort(hostPort); err == nil && net.ParseIP(host).IsUnspecified() {
+		hostPort = net.JoinHostPort("127.0.0.1", port) // functions and tasks run on this machine
+	}
+	s.address = hostPort
+}
 
 // Now returns the simulated time.
 func (s *Sim) Now() time.Time {

@@ -74,6 +74,9 @@ func (c *Config) check() []Problem {
 	if !namePattern.MatchString(c.Name) || len(c.Name) < minName {
 		k.add("name", "use lower-case letters, digits and hyphens, 3 to 25 of them", "%q cannot begin the names of AWS resources", c.Name)
 	}
+	if strings.Contains(c.Name+"-", "-set-") || strings.HasSuffix(c.Name, "-mirror") {
+		k.add("name", "choose one without -set- that does not end in -mirror", "%q could be taken for what another installation owns: NAME-set-... are its stacks, NAME-mirror-... its bucket", c.Name)
+	}
 	if _, err := scheduler.ParseBasis(string(c.Billing)); err != nil {
 		k.add("billing", "write clock or creation", "%v", err)
 	}

@@ -25,8 +25,9 @@ type Mirror struct {
 	Set scheduler.SetName `yaml:"set" json:"-"`
 	// Cluster is the ECS cluster's name or ARN. Default: ecsCluster.
 	Cluster string `yaml:"cluster" json:"-"`
-	// Image is the image of the mirror, in ECR. Default: tag latest of a repository
-	// NAME-mirror, which the base stack makes.
+	// Image is the image of the mirror, in ECR. Default: the one that was pushed last to a
+	// repository NAME-mirror, which the base stack makes. A deployment takes it by its
+	// digest: what is pushed later runs after the next one.
 	Image string `yaml:"image" json:"-"`
 	// Architecture is that of the image: arm64 (default) or x86_64.
 	Architecture string `yaml:"architecture" json:"-"`

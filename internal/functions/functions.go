@@ -42,28 +42,30 @@ type Code struct {
 
 // Load returns the code of all functions: from folder if one is given, else as
 // embedded, else built for arm64 from the source tree that the working folder or
-// the program lies in.
-func Load(ctx context.Context, folder string) (map[string]Code, error) {
+// the program lies in. elsewhere says where code comes from that this program does not
+// hold itself; "" for its own.
+func Load(ctx context.Context, folder string) (code map[string]Code, elsewhere string, err error) {
 	if folder != "" {
-		return fromFolder(folder)
+		code, err = fromFolder(folder)
+		return code, "the folder " + folder, err
 	}
-	out, err := fromEmbedded()
-	if err != nil || out != nil {
-		return out, err
+	if code, err = fromEmbedded(); err != nil || code != nil {
+		return code, "", err
 	}
 	root := sourceTree()
 	if root == "" {
-		return nil, &MissingError{}
+		return nil, "", &MissingError{}
 	}
 	dir, err := os.MkdirTemp("", "drawbridge-functions-")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 	if err := build(ctx, root, dir, "linux", "arm64"); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return fromFolder(dir)
+	code, err = fromFolder(dir)
+	return code, "the source tree " + root, err
 }
 
 // MissingError reports that there is no code anywhere.

@@ -14,24 +14,26 @@ import (
 // is one, from dist/ beside the program as make lambdas leaves them, or this program
 // itself, which is each of them under the function's name. cleanup removes what was
 // made.
-func Local(ctx context.Context) (paths map[string]string, cleanup func(), err error) {
+//
+// from says which of these it was.
+func Local(ctx context.Context) (paths map[string]string, from string, cleanup func(), err error) {
 	none := func() {}
 	if dir := os.Getenv(FolderVariable); dir != "" {
 		paths, err = in(dir)
-		return paths, none, err
+		return paths, "the folder " + dir, none, err
 	}
 	if root := sourceTree(); root != "" {
 		dir, err := os.MkdirTemp("", "drawbridge-functions-")
 		if err != nil {
-			return nil, none, err
+			return nil, "", none, err
 		}
 		cleanup = func() { _ = os.RemoveAll(dir) } // a temporary folder
 		if err := build(ctx, root, dir, runtime.GOOS, runtime.GOARCH); err != nil {
 			cleanup()
-			return nil, none, err
+			return nil, "", none, err
 		}
 		paths, err = in(dir)
-		return paths, cleanup, err
+		return paths, "the source tree " + root, cleanup, err
 	}
 	places := []string{"."}
 	if exe, err := os.Executable(); err == nil {
@@ -39,10 +41,11 @@ func Local(ctx context.Context) (paths map[string]string, cleanup func(), err er
 	}
 	for _, start := range places {
 		if paths, err := in(filepath.Join(start, "dist", runtime.GOARCH)); err == nil {
-			return paths, none, nil
+			return paths, "the folder " + filepath.Join(start, "dist", runtime.GOARCH), none, nil
 		}
 	}
-	return itself()
+	paths, cleanup, err = itself()
+	return paths, "", cleanup, err
 }
 
 // itself returns links to this program under the functions' names.

@@ -25,6 +25,9 @@ type Facts struct {
 	Roles map[scheduler.JobName][]string
 	// S3PrefixList is the id of the prefix list of S3's addresses.
 	S3PrefixList string
+	// MirrorDigest is the digest of the mirror's image as it lies in ECR, sha256:...;
+	// empty while there is none, and for an image that is given by its digest.
+	MirrorDigest string
 }
 
 // SetFacts are what AWS shows of a set's network.
@@ -61,7 +64,7 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 	}
 	var err error
 	if !b.Observe { // where nothing runs
-		if b.Mirror, err = baseMirror(c); err != nil {
+		if b.Mirror, err = baseMirror(c, f.MirrorDigest); err != nil {
 			return b, err
 		}
 	}

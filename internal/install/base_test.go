@@ -252,7 +252,13 @@ func code(texts []string) string {
 func conditions(c map[string]map[string]any) string {
 	var out []string
 	for operator, keys := range c {
-		absent := ""
+		absent, is := "", "is"
+		if strings.HasPrefix(operator, "StringNot") {
+			is = "is not"
+		}
+		if strings.HasPrefix(operator, "ForAllValues:") {
+			is = "holds nothing but"
+		}
 		if strings.HasSuffix(operator, "IfExists") {
 			absent = ", or there is none"
 		}
@@ -263,9 +269,9 @@ func conditions(c map[string]map[string]any) string {
 					out = append(out, "there is "+map[string]string{"true": "no", "false": "a"}[v]+" `"+k+"`")
 					continue
 				}
-				out = append(out, "`"+k+"` is "+code([]string{v})+absent)
+				out = append(out, "`"+k+"` "+is+" "+code([]string{v})+absent)
 			case []string:
-				out = append(out, "`"+k+"` is one of "+code(v)+absent)
+				out = append(out, "`"+k+"` "+is+" one of "+code(v)+absent)
 			}
 		}
 	}

@@ -93,12 +93,10 @@ func (i *Installer) ownBucket(ctx context.Context, owner string) error {
 	return &foreignError{fmt.Sprintf("bucket %s does not carry the tag %s=%s", name, cfn.OwnerTag, owner), "it is left alone; if it is ours after all, give it the tag, or choose another name: in the configuration"}
 }
 
-// upload puts an object into the bucket unless it is there.
+// upload puts an object into the bucket, whatever lies there under its key: who may write
+// to the bucket can have put something else.
 func (i *Installer) upload(ctx context.Context, owner, key string, body []byte) error {
 	name := i.Bucket(owner)
-	if _, err := i.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Key: &key}); err == nil {
-		return nil
-	}
 	_, err := i.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Key: &key, Body: strings.NewReader(string(body)), ContentLength: aws.Int64(int64(len(body)))})
 	return awserr.Mark(err, "upload %s to bucket %s", key, name)
 }

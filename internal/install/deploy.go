@@ -39,6 +39,7 @@ type Plan struct {
 	changeSet string
 	stackID   string
 	uploads   map[string][]byte
+	code      map[string][]byte // the zips, by function
 	// before is the stack as it is; nil if there is none. base is what it becomes.
 	before *Stack
 	base   cfn.Base
@@ -67,7 +68,7 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, cod
 	if err != nil && !errors.Is(err, ErrNotInstalled) || errors.As(err, &failed) {
 		return nil, err
 	}
-	p := &Plan{Name: c.Name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{}, config: c}
+	p := &Plan{Name: c.Name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{}, code: map[string][]byte{}, config: c}
 	if !p.Creates {
 		p.before = stack
 	}
@@ -102,7 +103,7 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, cod
 			return nil, err
 		}
 		key := functions.Key(name, zipped)
-		p.uploads[key], parameters[parameter] = zipped, key
+		p.uploads[key], parameters[parameter], p.code[name] = zipped, key, zipped
 	}
 	if err := i.changeSet(ctx, p, body, parameters); err != nil {
 		return nil, errors.Join(err, i.Discard(context.WithoutCancel(ctx), p))
@@ -286,14 +287,18 @@ func (i *Installer) Execute(ctx context.Context, p *Plan, tell func(Event)) erro
 			return err
 		}
 	}
-	if err := i.Protect(ctx, p); err != nil {
+	if err := i.Confirm(ctx, p); err != nil {
 		return err
 	}
 	return i.clearBucket(ctx, i.Bucket(p.Name), slices.Collect(maps.Keys(p.uploads)))
 }
 
-// Protect protects a deployed stack against deletion by hand.
-func (i *Installer) Protect(ctx context.Context, p *Plan) error {
+// Confirm sees that the functions of a deployed stack run what the plan holds, and
+// protects the stack against deletion by hand.
+func (i *Installer) Confirm(ctx context.Context, p *Plan) error {
+	if err := i.compareCode(ctx, p); err != nil {
+		return err
+	}
 	_, err := i.Clients.CloudFormation.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &p.Name, EnableTerminationProtection: aws.Bool(true)})
 	return awserr.Mark(err, "protect stack %s against deletion", p.Name)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -20,12 +21,13 @@ type Installer struct {
 	Clients app.Clients
 	S3      *s3.Client
 	IAM     *iam.Client
+	ECR     *ecr.Client
 	Clock   clock.Clock
 }
 
 // New returns an Installer.
 func New(c aws.Config, at app.Place, clients app.Clients, ck clock.Clock) *Installer {
-	return &Installer{Place: at, Clients: clients, Clock: ck, IAM: iam.NewFromConfig(c), S3: s3.NewFromConfig(c, func(o *s3.Options) {
+	return &Installer{Place: at, Clients: clients, Clock: ck, IAM: iam.NewFromConfig(c), ECR: ecr.NewFromConfig(c), S3: s3.NewFromConfig(c, func(o *s3.Options) {
 		o.UsePathStyle = c.BaseEndpoint != nil // another endpoint than AWS's own has no host a bucket
 	})}
 }

@@ -1,19 +1,26 @@
 package install
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
+
 	"drawbridge/cfn"
+	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
 )
 
 // baseMirror returns what the base stack holds for the mirror, nil without one. The
 // sets of c are those that live.
-func baseMirror(c *config.Config) (*cfn.BaseMirror, error) {
+func baseMirror(c *config.Config, digest string) (*cfn.BaseMirror, error) {
 	m := c.Mirror
 	if m == nil {
 		return nil, nil
@@ -23,7 +30,7 @@ func baseMirror(c *config.Config) (*cfn.BaseMirror, error) {
 		return nil, fmt.Errorf("write down the mirror's repositories: %w", err)
 	}
 	out := &cfn.BaseMirror{
-		Set: string(c.Jobs[config.MirrorJob].Set), Cluster: m.Cluster, Image: m.Image, Architecture: m.Architecture, CPU: m.CPU, Memory: m.Memory, Disk: m.Disk, Settings: string(settings),
+		Set: string(c.Jobs[config.MirrorJob].Set), Cluster: m.Cluster, Image: m.Image, Digest: digest, Architecture: m.Architecture, CPU: m.CPU, Memory: m.Memory, Disk: m.Disk, Settings: string(settings),
 		Networks: m.SourceNetworks, Ports: m.ServerPorts(), StaleHours: int(time.Duration(m.StaleAfter).Hours()), Receives: m.Receives(),
 	}
 	if m.Looks() {
@@ -33,6 +40,42 @@ func baseMirror(c *config.Config) (*cfn.BaseMirror, error) {
 		out.Repositories = append(out.Repositories, baseRepository(name, m.Repositories[name]))
 	}
 	return out, nil
+}
+
+// mirrorDigest returns the digest of the mirror's image: of the tag that is given, or of
+// the image that was pushed last into the repository that the base stack makes. It is
+// empty while there is none, and where the registry of another account does not tell.
+func (i *Installer) mirrorDigest(ctx context.Context, c *config.Config) (string, error) {
+	if c.Mirror == nil || strings.Contains(c.Mirror.Image, "@") {
+		return "", nil
+	}
+	in := &ecr.DescribeImagesInput{RepositoryName: aws.String(c.Name + "-mirror")}
+	if c.Mirror.Image != "" {
+		host, path, _ := strings.Cut(c.Mirror.Image, "/")
+		account, _, _ := strings.Cut(host, ".")
+		repository, tag, tagged := strings.Cut(path, ":")
+		if !tagged {
+			tag = "latest"
+		}
+		in.RegistryId, in.RepositoryName, in.ImageIds = &account, &repository, []ecrtypes.ImageIdentifier{{ImageTag: &tag}}
+	}
+	var newest ecrtypes.ImageDetail
+	for pages := ecr.NewDescribeImagesPaginator(i.ECR, in); pages.HasMorePages(); {
+		out, err := pages.NextPage(ctx)
+		switch awserr.Code(err) {
+		case "RepositoryNotFoundException", "ImageNotFoundException", "AccessDeniedException":
+			return "", nil
+		}
+		if err != nil {
+			return "", awserr.Mark(err, "look for the mirror's image in %s", *in.RepositoryName)
+		}
+		for _, d := range out.ImageDetails {
+			if len(d.ImageTags) > 0 && aws.ToTime(d.ImagePushedAt).After(aws.ToTime(newest.ImagePushedAt)) { // the parts of a list have no tags
+				newest = d
+			}
+		}
+	}
+	return aws.ToString(newest.ImageDigest), nil
 }
 
 func baseRepository(name string, r *config.MirrorRepository) cfn.BaseMirrorRepository {

@@ -291,7 +291,7 @@ func (t *Test) watch(ctx context.Context, api *cloudformation.Client, kind, id s
 	}
 	for _, r := range held.StackResources {
 		physical := aws.ToString(r.PhysicalResourceId)
-		if aws.ToString(r.ResourceType) != "AWS::EC2::VPCEndpoint" || !strings.HasPrefix(physical, "vpce-") {
+		if aws.ToString(r.ResourceType) != cfn.EndpointType || !strings.HasPrefix(physical, "vpce-") {
 			continue
 		}
 		if t.life(physical) == nil {

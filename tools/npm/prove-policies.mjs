@@ -70,6 +70,8 @@ function otherName(resource, readsInstallation) {
     [/^table\/[^/]+(.*)$/, (m) => `table/other${m[1]}`],
     [/^stack\/[^/]+\/(.*)$/, (m) => `stack/other-set-main/${m[1]}`],
     [/^stack\/([^/]+)-set-[^/]+\/(.*)$/, (m) => `stack/${m[1]}/${m[2]}`], // our own base stack
+    [/^stack\/([^/]+)-set-[^/]+\/(.*)$/, (m) => `stack/${m[1]}-set-nobodys/${m[2]}`],
+    [/^task\/[^/]+\/(.*)$/, (m) => `task/other/${m[1]}`],
     [/^function:.*$/, () => 'function:other'],
     [/^schedule\/[^/]+\/(.*)$/, (m) => `schedule/other/${m[1]}`],
     [/^role\/.*$/, () => 'role/Administrator'],
@@ -107,7 +109,7 @@ function askedKeys(docs, action) {
     for (const s of d.Statement)
       if ([s.Action].flat().includes(action))
         for (const [operator, op] of Object.entries(s.Condition ?? {}))
-          for (const k of Object.keys(op)) keys.set(k, keys.get(k) || operator.endsWith('IfExists') || operator === 'Null')
+          for (const k of Object.keys(op)) keys.set(k, keys.get(k) || operator.endsWith('IfExists') || operator.startsWith('StringNot') || (operator === 'Null' && op[k] !== 'false'))
   return keys
 }
 
@@ -128,6 +130,15 @@ async function* mutations(call, docs) {
     const without = { ...call.context }
     delete without[key]
     if (!optional) yield [`without ${key}`, { ...call, context: without }]
+    if (key === 'ecs:enable-execute-command') {
+      yield ['with a shell', { ...call, context: { ...call.context, [key]: 'true' } }]
+      continue
+    }
+    if (key === 'cloudformation:ResourceTypes') {
+      yield ['a role beside it', { ...call, context: { ...call.context, [key]: [...value, 'AWS::IAM::Role'] } }]
+      yield ['any type', { ...call, context: { ...call.context, [key]: ['*'] } }]
+      continue
+    }
     const other = String(value).startsWith('arn:') ? splitARN(value)[0] + (key === 'ecs:cluster' ? 'cluster/other' : 'role/Administrator') : 'other'
     yield [`another ${key}`, { ...call, context: { ...call.context, [key]: other } }]
   }
