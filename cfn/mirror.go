@@ -24,7 +24,7 @@ type BaseMirror struct {
 	// Image is given, or empty for one in a repository that the stack makes. Digest is
 	// that of the image that lies there, as sha256:..., empty while there is none.
 	Image, Digest string
-	Architecture string
+	Architecture  string
 	// CPU in units, Memory in MiB, Disk in GiB; a Disk of 0 is Fargate's own.
 	CPU, Memory, Disk int
 	// Settings is the mirror's part of the configuration as JSON.

@@ -308,9 +308,9 @@ func (r *Reconciler) abandon(ctx context.Context, v *view) error {
 	}
 	now := r.ports.Clock.Now()
 	for _, run := range v.runs {
-		refusal, refused := v.set.Refused[run.Job]
+		refusal := v.set.Refused[run.Job]
 		since := v.set.refusedSince(run)
-		if run.State != Waiting || !refused || now.Before(since.Add(run.startTimeout())) {
+		if run.State != Waiting || !v.set.givenUp(run, now) {
 			continue
 		}
 		reason := fmt.Sprintf("ECS has refused its task since %s, for longer than the startTimeout of %s: %s", clockTime(since), run.startTimeout(), refusal.Reason)

@@ -2,6 +2,8 @@ package scheduler
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -53,7 +55,9 @@ type Demand struct {
 	// and for RefusedFor; Expired ones have waited for too long.
 	Refused, Expired int
 	RefusedUntil     time.Time
-	RefusedFor       string
+	// Capped runs wait until another of their job has ended.
+	Capped     int
+	RefusedFor string
 	// Deferred runs wait for the next generation although the set is up, as their
 	// budget allows: they do not hold it. CreateAt is when a generation has to begin at
 	// the latest for the runs that wait or are deferred; zero if there are none.
@@ -70,14 +74,16 @@ type Demand struct {
 
 // Live says whether anything holds the set.
 func (d Demand) Live() bool {
-	return d.Waiting+d.Unserved+d.Starting+d.Running+d.Holds+d.Refused+d.Expired > 0
+	return d.Waiting+d.Unserved+d.Starting+d.Running+d.Holds+d.Refused+d.Expired+d.Capped > 0
 }
 
 // Unstarted is the number of runs that need the set to get their task.
-func (d Demand) Unstarted() int { return d.Waiting + d.Unserved + d.Starting + d.Refused + d.Expired }
+func (d Demand) Unstarted() int {
+	return d.Waiting + d.Unserved + d.Starting + d.Refused + d.Expired + d.Capped
+}
 
 func (d Demand) String() string {
-	s := fmt.Sprintf("%d running, %d starting, %d waiting", d.Running, d.Starting, d.Waiting+d.Unserved+d.Refused+d.Expired)
+	s := fmt.Sprintf("%d running, %d starting, %d waiting", d.Running, d.Starting, d.Waiting+d.Unserved+d.Refused+d.Expired+d.Capped)
 	if d.Holds > 0 {
 		s += fmt.Sprintf(", %d held until %s", d.Holds, clockTime(d.HeldUntil))
 	}
@@ -94,7 +100,7 @@ func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) De
 	var d Demand
 	s = s.learned(set.Learned)
 	takes := set.Learned.RunTimes()
-	busy := withTask(runs)
+	busy, room := withTask(runs), s.room(runs)
 	for _, r := range runs {
 		if set.failed(r) {
 			d.Failed++
@@ -105,7 +111,9 @@ func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) De
 			switch {
 			case set.Phase == Available && !set.Serves(r):
 				d.Unserved++
-			case refused && !now.Before(set.refusedSince(r).Add(r.startTimeout())):
+			case !room.take(r.Job):
+				d.Capped++
+			case set.givenUp(r, now):
 				d.Expired++
 			case refused && refusal.holds(busy, now):
 				d.Refused++
@@ -140,6 +148,37 @@ func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) De
 		}
 	}
 	return d
+}
+
+// room is how many more tasks of a job may run, of those that have a limit.
+type room map[JobName]int
+
+// room counts what the runs that have a task leave.
+func (s Settings) room(runs []Run) room {
+	if len(s.MaxConcurrent) == 0 {
+		return nil
+	}
+	left := room(maps.Clone(s.MaxConcurrent))
+	for _, r := range runs {
+		if _, limited := left[r.Job]; limited && (r.State == Running || r.State == Starting) {
+			left[r.Job]--
+		}
+	}
+	return left
+}
+
+// take takes the place of one task, and says whether there was one.
+func (m room) take(job JobName) bool {
+	left, limited := m[job]
+	if limited && left > 0 {
+		m[job] = left - 1
+	}
+	return !limited || left > 0
+}
+
+// othersRun says whether another job than this one has a task.
+func othersRun(runs []Run, job JobName) bool {
+	return slices.ContainsFunc(runs, func(r Run) bool { return r.Job != job && (r.State == Running || r.State == Starting) })
 }
 
 // withTask counts the runs that have a task, or may have one.
@@ -403,10 +442,10 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 		if d.Running+d.Starting == 0 && set.Extension == nil {
 			return Decision{Drain, "to be taken down: " + set.TakeDown, time.Time{}}
 		}
-		d.Resumable, d.Unserved, d.Refused, d.Expired = 0, 0, 0, 0 // nothing more is started
+		d.Resumable, d.Unserved, d.Refused, d.Expired, d.Capped = 0, 0, 0, 0, 0 // nothing more is started
 	}
 	if set.Pause != nil {
-		d.Waiting, d.Unserved, d.Refused, d.Expired = 0, 0, 0, 0 // they wait for the end of the pause
+		d.Waiting, d.Unserved, d.Refused, d.Expired, d.Capped = 0, 0, 0, 0, 0 // they wait for the end of the pause
 	}
 	switch {
 	case d.Expired > 0:
@@ -542,7 +581,7 @@ func decideExtension(now time.Time, s Settings, set Set, o Observed) Decision {
 func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	boundary, first, _ := s.window(set.BilledFrom, now)
 	if set.Pause != nil || set.TakeDown != "" || set.Broken != "" { // they wait for another generation
-		d.Waiting, d.Unserved, d.Refused, d.Expired = 0, 0, 0, 0
+		d.Waiting, d.Unserved, d.Refused, d.Expired, d.Capped = 0, 0, 0, 0, 0
 	}
 	if set.TakeDown != "" {
 		d.Holds = 0

@@ -163,6 +163,23 @@ func refusedPause(n int) time.Duration { return min(5*time.Second<<min(n-1, 10),
 // usable, before the run is given up.
 const DefaultStartTimeout = 30 * time.Minute
 
+// begunAt returns the refusal as one that began at an instant.
+func (r Refusal) begunAt(at time.Time) Refusal {
+	r.Since = at
+	return r
+}
+
+// longestRefusal is how long a run waits at most for what tasks of other jobs hold, a quota
+// or capacity, beyond its own timeout.
+const longestRefusal = 24 * time.Hour
+
+// givenUp says whether ECS has refused a run for too long. While other jobs have tasks
+// they may hold what it lacks: that time counts up to a day.
+func (s Set) givenUp(r Run, now time.Time) bool {
+	_, refused := s.Refused[r.Job]
+	return refused && (!now.Before(s.refusedSince(r).Add(r.startTimeout())) || !now.Before(latest(r.ReceivedAt, s.Usable).Add(longestRefusal)))
+}
+
 // refusedSince returns when a run whose job ECS refuses began to be refused: not
 // before the set was usable.
 func (s Set) refusedSince(r Run) time.Time {
@@ -357,6 +374,9 @@ type Settings struct {
 	// SureRaise is how long a creation hardly ever exceeds, until the endpoints have
 	// settled.
 	SureRaise time.Duration
+	// MaxConcurrent is how many tasks of a job may run at a time; of a job that it does not
+	// name any number.
+	MaxConcurrent map[JobName]int
 	// Learns says that Margin, Lower and Raise are presumed, until the set has learned
 	// how long they take; FixedMargin that the margin becomes no shorter.
 	Learns, FixedMargin bool

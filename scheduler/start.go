@@ -29,9 +29,10 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 	var due []Run
 	now := r.ports.Clock.Now()
 	s, takes, busy := r.settings[v.set.Name].learned(v.set.Learned), v.set.Learned.RunTimes(), withTask(runs)
-	for _, run := range runs {
+	room := s.room(runs)
+	for _, run := range inTurn(runs) {
 		held := v.set.Refused[run.Job].holds(busy, now)
-		if run.State == Waiting && v.set.Pause == nil && !held && v.set.Serves(run) && s.StartsNow(v.set, run.pending(takes), now) || run.resumable(v.set, now) {
+		if run.State == Waiting && v.set.Pause == nil && !held && v.set.Serves(run) && s.StartsNow(v.set, run.pending(takes), now) && room.take(run.Job) || run.resumable(v.set, now) {
 			due = append(due, run)
 		}
 	}
@@ -42,7 +43,7 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 			return err
 		}
 		due = due[n:]
-		if refused := r.noteRefusals(v, begun, busy); len(refused) > 0 { // what holds for one run of a job holds for the others
+		if refused := r.noteRefusals(v, runs, begun, busy); len(refused) > 0 { // what holds for one run of a job holds for the others
 			due = slices.DeleteFunc(due, func(run Run) bool { return run.State == Waiting && refused[run.Job] })
 			if v.set, err = r.ports.Store.SaveSet(ctx, v.set); err != nil {
 				return err
@@ -68,6 +69,24 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 	return r.release(ctx, v)
 }
 
+// inTurn puts runs into an order in which each job has its turn, so that a job with many
+// does not keep the others waiting. Within a job they stay as they are.
+func inTurn(runs []Run) []Run {
+	turn := map[JobName]int{}
+	at := make([]int, len(runs))
+	order := make([]int, len(runs))
+	for i, r := range runs {
+		at[i], order[i] = turn[r.Job], i
+		turn[r.Job]++
+	}
+	slices.SortStableFunc(order, func(x, y int) int { return at[x] - at[y] })
+	out := make([]Run, len(runs))
+	for i, j := range order {
+		out[i] = runs[j]
+	}
+	return out
+}
+
 // maxWave is how much the runs of a wave may hold together, in bytes: DynamoDB writes
 // at most 4 MB at once. Runs of versions that kept the event with the run may be large.
 const maxWave = 3 << 20
@@ -85,8 +104,9 @@ func waveOf(runs []Run) int {
 }
 
 // noteRefusals takes down what ECS said of a wave's runs, by job, and returns the jobs
-// that it refuses for the moment. busy is how many runs have a task without the wave.
-func (r *Reconciler) noteRefusals(v *view, wave []Run, busy int) map[JobName]bool {
+// that it refuses for the moment. busy is how many of the set's runs have a task without
+// the wave.
+func (r *Reconciler) noteRefusals(v *view, runs, wave []Run, busy int) map[JobName]bool {
 	now := r.ports.Clock.Now()
 	started, refused := map[JobName]bool{}, map[JobName]bool{}
 	why := map[JobName]string{}
@@ -114,6 +134,9 @@ func (r *Reconciler) noteRefusals(v *view, wave []Run, busy int) map[JobName]boo
 	for job := range refused {
 		if refused[job] {
 			next[job] = next[job].refusedAgain(now, busy, why[job])
+			if othersRun(runs, job) || othersRun(wave, job) { // they may hold what it lacks
+				next[job] = next[job].begunAt(now)
+			}
 		}
 	}
 	v.set.Refused = next
@@ -308,7 +331,8 @@ func (r *Reconciler) submit(ctx context.Context, name SetName, runs []Run) ([]Ru
 	if err := r.prepare(ctx, name, runs, now); err != nil {
 		return nil, Set{}, err
 	}
-	mayWait := slices.ContainsFunc(runs, func(r Run) bool { return r.MaxDelay > 0 }) // decided about with the set at hand
+	limits := r.settings[name].MaxConcurrent
+	mayWait := slices.ContainsFunc(runs, func(r Run) bool { return r.MaxDelay > 0 || limits[r.Job] > 0 }) // decided about with the set at hand
 	out, fresh, err := r.record(ctx, runs, now, mayWait)
 	if err != nil {
 		return out, Set{}, err
@@ -480,6 +504,9 @@ func (r *Reconciler) TaskStopped(ctx context.Context, set SetName, t Task) (retr
 	}
 	if after.State == Waiting {
 		return true, r.ports.Waker.Launcher(ctx, set, after.Reason)
+	}
+	if r.settings[set].MaxConcurrent[run.Job] > 0 {
+		return false, r.ports.Waker.Launcher(ctx, set, "a task of "+string(run.Job)+" has ended")
 	}
 	return false, nil
 }

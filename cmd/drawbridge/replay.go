@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,8 +42,10 @@ type letterView struct {
 
 	// id is the identity of an event that has none of its own, wake the set that
 	// a wake-up was for: it is no event.
-	id      string
-	wake    scheduler.SetName
+	id   string
+	wake scheduler.SetName
+	// missing is how long an event was that was not kept; 0 for one that was.
+	missing int
 	receipt string
 }
 
@@ -150,7 +153,7 @@ func readLetter(body string) letterView {
 		Event json.RawMessage `json:"event"` // as it came, to the byte
 	}
 	if json.Unmarshal([]byte(body), &own) == nil && own.Reason != "" && len(own.Event) > 0 {
-		return letterView{At: own.At, Run: scheduler.RunID(own.Run), Reason: own.Reason, Hint: own.Hint, Event: eventText(own.Event)}
+		return letterView{At: own.At, Run: scheduler.RunID(own.Run), Reason: own.Reason, Hint: own.Hint, Event: eventText(own.Event), missing: own.EventBytes}
 	}
 	var record struct {
 		RequestPayload  json.RawMessage `json:"requestPayload"`
@@ -186,6 +189,10 @@ func eventText(event json.RawMessage) string {
 // put forgets the run that a letter ended, puts its event back, and removes the
 // letter. If that is interrupted the letter is still there.
 func (c *replayCmd) put(ctx context.Context, ss *session, a *app.App, l letterView) (bool, error) {
+	if l.missing > 0 {
+		ss.say("The event of %s, %d bytes, was not kept (keepEvents): whoever sent it has to send it again. Its letter stays.", cmp.Or(string(l.Run), "a letter"), l.missing)
+		return false, nil
+	}
 	if l.wake != "" { // nothing was asked for: the set is looked at once more
 		if err := a.Wake(ctx, scheduler.Launcher, l.wake, "drawbridge replay"); err != nil {
 			return false, err

@@ -1,7 +1,10 @@
 package app
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -78,13 +81,44 @@ type Letter struct {
 	EventBytes int `json:"eventBytes,omitempty"`
 }
 
+// notKept stands in for an event of which nothing else is kept.
+type notKept struct {
+	Bytes  int    `json:"bytes"`
+	SHA256 string `json:"sha256"`
+}
+
+// Kept returns what is kept of an event: all of it up to limit bytes, else its size and
+// digest, by which its sender finds it.
+func Kept(event []byte, limit int) []byte {
+	if len(event) <= limit {
+		return event
+	}
+	sum := sha256.Sum256(event)
+	out, err := json.Marshal(map[string]notKept{"notKept": {len(event), hex.EncodeToString(sum[:])}})
+	if err != nil {
+		return nil // numbers and texts always encode
+	}
+	return out
+}
+
 // Send puts a run's event on the queue.
 func (d *deadLetters) Send(ctx context.Context, run scheduler.Run) error {
-	return d.send(ctx, Letter{Reason: run.Reason, Run: string(run.ID), Event: eventOf(run.Source)})
+	return d.send(ctx, Letter{Reason: run.Reason, Run: string(run.ID), Event: eventOf(run.Source), EventBytes: missing(run.Source)})
 }
 
 func (d *deadLetters) bury(ctx context.Context, event []byte, reason, hint string) error {
-	return d.send(ctx, Letter{Reason: reason, Hint: hint, Event: eventOf(event)})
+	return d.send(ctx, Letter{Reason: reason, Hint: hint, Event: eventOf(event), EventBytes: missing(event)})
+}
+
+// missing returns how long an event was that is not kept; 0 for one that is.
+func missing(event []byte) int {
+	var of struct {
+		NotKept notKept `json:"notKept"`
+	}
+	if !bytes.HasPrefix(event, []byte(`{"notKept":`)) || json.Unmarshal(event, &of) != nil {
+		return 0
+	}
+	return of.NotKept.Bytes
 }
 
 func eventOf(event []byte) any {

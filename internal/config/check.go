@@ -118,6 +118,12 @@ func (k *checker) installation(c *Config) {
 	if !slices.Contains(retentions, c.LogRetention) {
 		k.add("logRetention", "write 7, 30, 90, 365 or another number of days that CloudWatch Logs takes", "%d days", c.LogRetention)
 	}
+	if c.KeepEvents != nil && (*c.KeepEvents < 0 || *c.KeepEvents > 256) {
+		k.add("keepEvents", "write 0 to 256 KiB", "%d", *c.KeepEvents)
+	}
+	if c.EventsPerMinute < 0 {
+		k.add("eventsPerMinute", "write how many events of a source are taken in a minute, or 0 for any number", "%d", c.EventsPerMinute)
+	}
 	if c.ReservedConcurrency < 0 || c.ReservedConcurrency == 1 {
 		k.add("reservedConcurrency", "write 0 to reserve nothing, or at least 2: one invocation waits for endpoints while another takes events", "%d", c.ReservedConcurrency)
 	}
@@ -233,6 +239,9 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 	}
 	if *j.MaxRuntime < 0 {
 		k.add(where+".maxRuntime", "write a duration such as 1h", "%s is negative", time.Duration(*j.MaxRuntime))
+	}
+	if j.MaxConcurrent < 0 {
+		k.add(where+".maxConcurrent", "write how many tasks may run at a time, or 0 for any number", "%d", j.MaxConcurrent)
 	}
 	if d := time.Duration(j.MaxDelay); d < 0 || d > 7*24*time.Hour {
 		k.add(where+".maxDelay", "write 0s to 168h", "%s is out of range", d)

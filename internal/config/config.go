@@ -62,6 +62,14 @@ type Config struct {
 	// ReservedConcurrency is what each function reserves of the account's
 	// concurrency. Default 0, nothing.
 	ReservedConcurrency int `yaml:"reservedConcurrency"`
+	// KeepEvents is up to how many KiB of an event are kept until its run has ended, for the
+	// dead-letter queue, 0 to 256. Of a larger one its size and digest are kept: it runs,
+	// and cannot be replayed. 0 keeps no event. Default 64.
+	KeepEvents *int `yaml:"keepEvents"`
+	// EventsPerMinute is how many events of one source (of EventBridge's, or job requests
+	// together) each environment of the launcher takes in a minute; what is more goes to the
+	// dead-letter queue, from where it can be replayed. Default 0, any number.
+	EventsPerMinute int `yaml:"eventsPerMinute"`
 	// PermissionsBoundary is the ARN of a managed policy that bounds every role of
 	// the installation. Default: none.
 	PermissionsBoundary string `yaml:"permissionsBoundary"`
@@ -200,6 +208,9 @@ type Job struct {
 	// capacity or beyond a quota, once the endpoints are usable; then the run goes to
 	// the dead-letter queue. 1m to 24h. Default 30m.
 	StartTimeout Duration `yaml:"startTimeout"`
+	// MaxConcurrent is how many tasks of the job may run at a time; further runs wait until
+	// one has ended. Default 0, any number.
+	MaxConcurrent int `yaml:"maxConcurrent"`
 	// MaxDelay is how long a run may wait so that it shares paid hours with others,
 	// beside the raising and lowering of its set; at most 168h. Default 0s.
 	MaxDelay Duration `yaml:"maxDelay"`
@@ -262,6 +273,10 @@ func (c *Config) defaults() {
 	orDefault(&c.Margin, Duration(scheduler.DefaultMargin))
 	orDefault(&c.Mode, Active)
 	orDefault(&c.LogRetention, 30)
+	if c.KeepEvents == nil {
+		kib := 64
+		c.KeepEvents = &kib
+	}
 	for _, s := range c.Sets {
 		if s != nil {
 			s.defaults()
@@ -326,7 +341,14 @@ func (c *Config) Settings() map[scheduler.SetName]scheduler.Settings {
 		}
 		v.WaitCost, v.HourCost = s.WaitCost, float64(v.HoursPerHour)*c.EndpointPrice
 		for _, j := range slices.Sorted(maps.Keys(c.Jobs)) {
-			if job := c.Jobs[j]; cmp.Or(c.hosts[job.Set], job.Set) == name && job.schedule != nil {
+			job := c.Jobs[j]
+			if job.MaxConcurrent > 0 && cmp.Or(c.hosts[job.Set], job.Set) == name {
+				if v.MaxConcurrent == nil {
+					v.MaxConcurrent = map[scheduler.JobName]int{}
+				}
+				v.MaxConcurrent[j] = job.MaxConcurrent
+			}
+			if cmp.Or(c.hosts[job.Set], job.Set) == name && job.schedule != nil {
 				v.Schedules = append(v.Schedules, scheduler.Schedule{Job: j, MaxDelay: time.Duration(job.MaxDelay), Times: job.schedule})
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"drawbridge/internal/app"
 	"drawbridge/internal/config"
 	"drawbridge/internal/ecstasks"
 	"drawbridge/scheduler"
@@ -52,6 +53,9 @@ func (l *Launcher) runs(payload []byte, fallback string) ([]scheduler.Run, error
 	if err := dec.Decode(&req); err != nil {
 		return nil, reject("read job request: %v", err)
 	}
+	if err := l.admit("job requests"); err != nil {
+		return nil, err
+	}
 	if req.Job == "" {
 		return nil, reject("event names no job")
 	}
@@ -62,7 +66,7 @@ func (l *Launcher) runs(payload []byte, fallback string) ([]scheduler.Run, error
 	if req.ID == "" {
 		req.ID = fallback
 	}
-	run, err := newRun(req.Job, job, req.ID, payload, req.Overrides, nil)
+	run, err := newRun(req.Job, job, req.ID, l.kept(payload), req.Overrides, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -82,10 +86,14 @@ func (l *Launcher) matched(payload []byte, event map[string]any, fallback string
 	if len(jobs) == 0 {
 		return nil, &rejected{fmt.Sprintf("no job's pattern matches the event %v from %v", event["detail-type"], event["source"]), "add a pattern under jobs.<name>.on, or remove the rule that sends it"}
 	}
+	if err := l.admit(fmt.Sprint(event["source"])); err != nil {
+		return nil, err
+	}
 	id, _ := event["id"].(string)
 	if id == "" {
 		id = fallback
 	}
+	kept := l.kept(payload)
 	var out []scheduler.Run
 	var problems []error
 	for _, name := range jobs {
@@ -95,7 +103,7 @@ func (l *Launcher) matched(payload []byte, event map[string]any, fallback string
 			problems = append(problems, &rejected{fmt.Sprintf("job %s: %v", name, err), "correct the places under jobs." + string(name) + ".environment"})
 			continue
 		}
-		run, err := newRun(name, job, id, payload, nil, variables)
+		run, err := newRun(name, job, id, kept, nil, variables)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -119,6 +127,28 @@ func joined(problems []error) error {
 		return nil
 	}
 	return &rejected{strings.Join(what, "; "), strings.Join(hints, "; ")}
+}
+
+// kept is what is kept of an event until its run has ended.
+func (l *Launcher) kept(payload []byte) []byte {
+	return app.Kept(payload, *l.app.Config.KeepEvents<<10)
+}
+
+// admit refuses an event of a source that has sent more than it may in this minute.
+func (l *Launcher) admit(source string) error {
+	limit := l.app.Config.EventsPerMinute
+	if limit == 0 {
+		return nil
+	}
+	l.mu.Lock() // in the tests one launcher serves several invocations
+	defer l.mu.Unlock()
+	if minute := l.app.Clock.Now().Truncate(time.Minute); !minute.Equal(l.minute) {
+		l.minute, l.taken = minute, map[string]int{}
+	}
+	if l.taken[source]++; l.taken[source] > limit {
+		return &rejected{fmt.Sprintf("more than %d events of %s came in a minute (eventsPerMinute)", limit, source), "drawbridge replay sends it again once the source behaves; raise eventsPerMinute if it does"}
+	}
+	return nil
 }
 
 func newRun(name scheduler.JobName, job *config.Job, event string, payload []byte, overrides json.RawMessage, variables map[string]string) (scheduler.Run, error) {

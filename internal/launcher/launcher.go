@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -19,10 +20,16 @@ import (
 )
 
 // Launcher handles the events of one launcher function.
-type Launcher struct{ app *app.App }
+type Launcher struct {
+	app *app.App
+
+	mu     sync.Mutex
+	minute time.Time      // that taken counts in
+	taken  map[string]int // events, by their source
+}
 
 // New returns a Launcher for an installation.
-func New(a *app.App) *Launcher { return &Launcher{a} }
+func New(a *app.App) *Launcher { return &Launcher{app: a} }
 
 // Answer is the answer of a direct call, one run each.
 type Answer struct {
@@ -184,7 +191,7 @@ func (l *Launcher) bury(ctx context.Context, what string, event []byte, cause er
 		hint = h.Hint()
 	}
 	l.app.Log.Warn("event rejected", zap.String("event", what), zap.Error(cause), zap.String("hint", hint))
-	err := l.app.Bury(ctx, event, cause.Error(), hint)
+	err := l.app.Bury(ctx, l.kept(event), cause.Error(), hint)
 	if err != nil {
 		l.app.Log.Error("dead letter not sent", zap.String("event", what), zap.Error(err))
 	}
@@ -216,9 +223,36 @@ func jsonObject(payload []byte) (map[string]any, error) {
 	if len(bytes.TrimSpace(payload)) == 0 {
 		return nil, reject("event is empty")
 	}
+	if deeper(payload, maxDepth) {
+		return nil, &rejected{fmt.Sprintf("the event is nested more than %d levels deep", maxDepth), "send what the job needs, not all of what it came from"}
+	}
 	var event map[string]any
 	if err := json.Unmarshal(payload, &event); err != nil {
 		return nil, notObject(payload)
 	}
 	return event, nil
+}
+
+// maxDepth is how deep an event may be nested: EventBridge's own are a handful of levels.
+const maxDepth = 64
+
+// deeper says whether JSON is nested deeper than so many levels.
+func deeper(payload []byte, levels int) bool {
+	depth, text := 0, false
+	for i := 0; i < len(payload); i++ {
+		switch c := payload[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case text:
+		case c == '{' || c == '[':
+			if depth++; depth > levels {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
 }
