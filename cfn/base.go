@@ -38,6 +38,9 @@ type Base struct {
 	LogRetention int
 	// ReservedConcurrency of each function; 0 reserves none.
 	ReservedConcurrency int
+	// KMSKey is the ARN of a customer-managed key of the table, the queues and the log
+	// groups; empty for AWS's own.
+	KMSKey string
 	// ECSCluster is the name of a cluster to make; empty makes none.
 	ECSCluster string
 	// PaidHoursPerDay is the number of endpoint-hours a day above which an alarm
@@ -290,6 +293,25 @@ func (b Base) outputs() object {
 	return out
 }
 
+// tableEncryption is by the given key, or by the one that DynamoDB has for the account.
+func (b Base) tableEncryption() object {
+	if b.KMSKey == "" {
+		return object{"SSEEnabled": true}
+	}
+	return object{"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": b.KMSKey}
+}
+
+// logGroup is a log group of the installation.
+func (b Base) logGroup(name string) object {
+	p := object{"LogGroupName": name, "RetentionInDays": b.LogRetention}
+	if b.KMSKey != "" {
+		p["KmsKeyId"] = b.KMSKey
+	}
+	g := resource("AWS::Logs::LogGroup", p)
+	g["DeletionPolicy"], g["UpdateReplacePolicy"] = "Delete", "Delete"
+	return g
+}
+
 // addStore adds the table and the two queues.
 func (b Base) addStore(r object) {
 	attribute := func(name string) object { return object{"AttributeName": name, "AttributeType": "S"} }
@@ -302,12 +324,17 @@ func (b Base) addStore(r object) {
 		"LocalSecondaryIndexes":            []any{object{"IndexName": "live", "KeySchema": []any{key("set", "HASH"), key("live", "RANGE")}, "Projection": object{"ProjectionType": "ALL"}}},
 		"TimeToLiveSpecification":          object{"AttributeName": "expires", "Enabled": true},
 		"PointInTimeRecoverySpecification": object{"PointInTimeRecoveryEnabled": true},
-		"SSESpecification":                 object{"SSEEnabled": true},
+		"SSESpecification":                 b.tableEncryption(),
 	})
 	table["DeletionPolicy"], table["UpdateReplacePolicy"] = "Delete", "Retain"
 	r["Table"] = table
 	queue := func(name string, properties object) object {
-		properties["QueueName"], properties["SqsManagedSseEnabled"] = name, true
+		properties["QueueName"] = name
+		if b.KMSKey == "" {
+			properties["SqsManagedSseEnabled"] = true
+		} else {
+			properties["KmsMasterKeyId"] = b.KMSKey
+		}
 		q := resource("AWS::SQS::Queue", properties)
 		q["DeletionPolicy"], q["UpdateReplacePolicy"] = "Delete", "Delete"
 		return q
@@ -325,7 +352,7 @@ func (b Base) addStore(r object) {
 			sources = append(sources, att(rule.id, "Arn"))
 		}
 		events = append(events, object{"Sid": "JobEvents", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": att("Events", "Arn"),
-			"Condition": object{"ArnEquals": object{"aws:SourceArn": sources}}})
+			"Condition": object{"ArnEquals": object{"aws:SourceArn": sources}, "StringEqualsIfExists": object{"aws:SourceAccount": ref("AWS::AccountId")}}})
 	}
 	r["EventsPolicy"] = resource("AWS::SQS::QueuePolicy", object{"Queues": []any{ref("Events")}, "PolicyDocument": object{"Version": "2012-10-17", "Statement": events}})
 	r["DeadLettersPolicy"] = resource("AWS::SQS::QueuePolicy", object{"Queues": []any{ref("DeadLetters")}, "PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{tls("DeadLetters")}}})
@@ -336,17 +363,22 @@ func (b Base) addStore(r object) {
 }
 
 func (b Base) addRoles(r object) error {
+	// Lambda and CloudFormation are not documented to say for whom they assume a role,
+	// which has to be one of their caller's own account in any case.
+	ifTold := object{"StringEqualsIfExists": object{"aws:SourceAccount": ref("AWS::AccountId")}}
+	// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
+	ofTasks := object{"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")}, "ArnLike": object{"aws:SourceArn": sub(arn("ecs", "*"))}}
 	for _, x := range []struct {
 		id, name, service string
 		role              Role
 		condition         object
 	}{
-		{"LauncherRole", b.names.LauncherRole, "lambda", LauncherRole, nil},
-		{"ReaperRole", b.names.ReaperRole, "lambda", ReaperRole, nil},
-		{"ServiceRole", b.names.StackRole, "cloudformation", ServiceRole, nil},
-		{"MirrorRole", b.names.MirrorRole, "ecs-tasks", MirrorRole, nil},
-		{"MirrorExecutionRole", b.names.MirrorExecutionRole, "ecs-tasks", MirrorExecutionRole, nil},
-		{"WebhookRole", b.names.WebhookRole, "lambda", WebhookRole, nil},
+		{"LauncherRole", b.names.LauncherRole, "lambda", LauncherRole, ifTold},
+		{"ReaperRole", b.names.ReaperRole, "lambda", ReaperRole, ifTold},
+		{"ServiceRole", b.names.StackRole, "cloudformation", ServiceRole, ifTold},
+		{"MirrorRole", b.names.MirrorRole, "ecs-tasks", MirrorRole, ofTasks},
+		{"MirrorExecutionRole", b.names.MirrorExecutionRole, "ecs-tasks", MirrorExecutionRole, ofTasks},
+		{"WebhookRole", b.names.WebhookRole, "lambda", WebhookRole, ifTold},
 		{"TimerRole", b.names.TimerRole, "scheduler", TimerRole, object{"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")}, "ArnEquals": object{"aws:SourceArn": sub(arn("scheduler", "schedule-group/"+b.names.ScheduleGroup))}}},
 	} {
 		policies, err := b.policiesOf(x.role)
@@ -392,9 +424,7 @@ func (b Base) addFunctions(r object) {
 		functions = append(functions, struct{ id, name, role, code, logs, what string }{"Webhook", b.names.Webhook, "WebhookRole", ParameterWebhookCode, "WebhookLogs", "pushes in, events of job mirror out"})
 	}
 	for _, x := range functions {
-		logs := resource("AWS::Logs::LogGroup", object{"LogGroupName": "/aws/lambda/" + x.name, "RetentionInDays": b.LogRetention})
-		logs["DeletionPolicy"], logs["UpdateReplacePolicy"] = "Delete", "Delete"
-		r[x.logs] = logs
+		r[x.logs] = b.logGroup("/aws/lambda/" + x.name)
 		p := object{
 			"FunctionName": x.name, "Description": "Drawbridge " + b.Name + ": " + x.what,
 			"Runtime": "provided.al2023", "Handler": "bootstrap", "Architectures": []any{b.Architecture},
@@ -406,11 +436,12 @@ func (b Base) addFunctions(r object) {
 			// Lambda cuts, but the event that was cut would end as a dead letter.
 			"RecursiveLoop": "Allow",
 		}
+		reserved := b.ReservedConcurrency
 		if x.id == "Webhook" {
-			p["Timeout"] = webhookSeconds
+			p["Timeout"], reserved = webhookSeconds, b.Mirror.WebhookConcurrency
 		}
-		if b.ReservedConcurrency > 0 {
-			p["ReservedConcurrentExecutions"] = b.ReservedConcurrency
+		if reserved > 0 {
+			p["ReservedConcurrentExecutions"] = reserved
 		}
 		f := resource("AWS::Lambda::Function", p)
 		f["DependsOn"] = x.logs // or Lambda would make the group itself, without an end to it

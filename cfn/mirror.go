@@ -39,6 +39,8 @@ type BaseMirror struct {
 	// sources by itself, 0 for never.
 	Receives     bool
 	CheckMinutes int
+	// WebhookConcurrency is what that function reserves; 0 reserves nothing.
+	WebhookConcurrency int
 }
 
 // BaseMirrorRepository is a mirrored repository as far as the base stack depends on
@@ -123,9 +125,7 @@ func (b Base) addMirror(r object) {
 		r["MirrorImages"] = repository
 		image = sub("${MirrorImages.RepositoryUri}" + version)
 	}
-	logs := resource("AWS::Logs::LogGroup", object{"LogGroupName": b.mirrorLogs(), "RetentionInDays": b.LogRetention})
-	logs["DeletionPolicy"], logs["UpdateReplacePolicy"] = "Delete", "Delete"
-	r["MirrorLogs"] = logs
+	r["MirrorLogs"] = b.logGroup(b.mirrorLogs())
 	variable := func(name string, value any) object { return object{"Name": name, "Value": value} }
 	definition := object{
 		"Family": b.names.MirrorDefinition, "NetworkMode": "awsvpc", "RequiresCompatibilities": []any{"FARGATE"}, "Cpu": fmt.Sprint(m.CPU), "Memory": fmt.Sprint(m.Memory),
@@ -202,6 +202,9 @@ func (b Base) addMirrorGroup(r object) {
 	})
 }
 
+// webhookFlood is how many requests in five minutes are more than git servers send.
+const webhookFlood = 3000
+
 // addWebhook adds the function that git servers report pushes to, and its address.
 func (b Base) addWebhook(r object) {
 	invoked := func(more object) object {
@@ -209,6 +212,9 @@ func (b Base) addWebhook(r object) {
 		maps.Copy(p, more)
 		return resource("AWS::Lambda::Permission", p)
 	}
+	flood := b.alarm(alarm{id: "WebhookFlood", description: fmt.Sprintf("the webhook's address got more than %d requests in five minutes; mirror.webhookSources bounds who is answered", webhookFlood), statistic: "Sum", period: 300, periods: 1, above: webhookFlood, missing: "notBreaching"})
+	flood["Namespace"], flood["MetricName"], flood["Dimensions"] = "AWS/Lambda", "Invocations", []any{object{"Name": "FunctionName", "Value": ref("Webhook")}}
+	r["WebhookFloodAlarm"] = resource("AWS::CloudWatch::Alarm", flood)
 	r["WebhookURL"] = resource("AWS::Lambda::Url", object{"TargetFunctionArn": ref("Webhook"), "AuthType": "NONE"})
 	r["WebhookURLPermission"] = invoked(object{"Action": "lambda:InvokeFunctionUrl", "Principal": "*", "FunctionUrlAuthType": "NONE"})
 	r["WebhookInvokePermission"] = invoked(object{"Principal": "*", "InvokedViaFunctionUrl": true})

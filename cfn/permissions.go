@@ -46,12 +46,40 @@ func (b Base) Permissions() []Statement {
 	out = append(out, b.reaper()...)
 	out = append(out, b.serviceRole()...)
 	out = append(out, b.mirrorStatements()...)
+	out = append(out, b.keyStatements()...)
 	out = append(out, Statement{Role: TimerRole, Sid: "WakeReaper", Actions: []string{"lambda:InvokeFunction"}, Resources: []string{b.function(b.names.Reaper)},
 		Why: "a set's timer invokes the reaper"})
 	if b.Observe {
 		out = slices.DeleteFunc(out, func(s Statement) bool { return s.Acts })
 	}
 	slices.SortStableFunc(out, func(x, y Statement) int { return roleOrder(x.Role) - roleOrder(y.Role) })
+	return out
+}
+
+// keyStatements lets the functions use the customer-managed key, by way of the table and
+// the queues alone.
+//
+// Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+// and https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+func (b Base) keyStatements() []Statement {
+	if b.KMSKey == "" {
+		return nil
+	}
+	via := func(services ...string) map[string]map[string]any {
+		var hosts []string
+		for _, s := range services {
+			hosts = append(hosts, s+"."+b.Region+"."+endpoints.DNSSuffix(b.Region))
+		}
+		return equals("kms:ViaService", hosts...)
+	}
+	why := "what lies in the table and in the queues is under the installation's own key"
+	use := func(role Role, services ...string) Statement {
+		return Statement{Role: role, Sid: "UseKey", Actions: []string{"kms:Decrypt", "kms:GenerateDataKey"}, Resources: []string{b.KMSKey}, Condition: via(services...), Why: why}
+	}
+	out := []Statement{use(LauncherRole, "dynamodb", "sqs"), use(ReaperRole, "dynamodb", "sqs")}
+	if b.receives() {
+		out = append(out, use(WebhookRole, "sqs"))
+	}
 	return out
 }
 
@@ -269,7 +297,12 @@ func (b Base) serviceRole() []Statement {
 	}
 	ours := "aws:ResourceTag/" + OwnerTag
 	services := b.serviceNames()
-	return []Statement{
+	var zoneVPCs []string
+	for _, s := range b.Sets {
+		zoneVPCs = append(zoneVPCs, "VPCId="+s.VPC+",VPCRegion="+b.Region)
+	}
+	zoneVPCs = sorted(zoneVPCs)
+	out := []Statement{
 		{Role: ServiceRole, Sid: "CreateEndpoints", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("ec2:VpceServiceName", services...), Acts: true,
 			Why: "endpoints of the sets' services; CloudFormation may give them their tags in a call of its own, so the request need not carry them"},
 		{Role: ServiceRole, Sid: "CreateEndpointsIn", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: sorted(append(append(append(vpcs, subnets...), groups...), tables...)), Acts: true,
@@ -286,10 +319,19 @@ func (b Base) serviceRole() []Statement {
 			Why:       "a creation that is undone before its endpoint was tagged; CloudFormation deletes what its stack holds, and nothing else"},
 		{Role: ServiceRole, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints", "ec2:DescribeVpcs"}, Resources: []string{"*"}, Acts: true,
 			Why: "CloudFormation waits until an endpoint is available, or gone, and looks up what it names; EC2 knows no resources for reads"},
-		{Role: ServiceRole, Sid: "PrivateDNS", Actions: []string{"route53:AssociateVPCWithHostedZone"}, Resources: []string{"arn:${AWS::Partition}:route53:::hostedzone/*"}, Acts: true,
-			Why: "EC2 ties the service's own hosted zone to the VPC when an endpoint has private DNS; the zone belongs to AWS and has no name in advance"},
 	}
+	zones := map[string]map[string]any{"ForAllValues:StringEquals": {"route53:VPCs": oneOrMore(zoneVPCs)}}
+	if len(zoneVPCs) > maxNamedVPCs {
+		zones = map[string]map[string]any{"ForAllValues:StringLike": {"route53:VPCs": "VPCId=*,VPCRegion=" + b.Region}}
+	}
+	out = append(out, Statement{Role: ServiceRole, Sid: "PrivateDNS", Actions: []string{"route53:AssociateVPCWithHostedZone"}, Resources: []string{"arn:${AWS::Partition}:route53:::hostedzone/*"}, Acts: true, Condition: zones,
+		Why: "EC2 ties the service's own hosted zone to the VPC, one of the sets', when an endpoint has private DNS; the zone belongs to AWS and has no name in advance"})
+	return out
 }
+
+// maxNamedVPCs is up to how many VPCs the right to tie zones to them names: more have no
+// room in a policy.
+const maxNamedVPCs = 100
 
 // serviceNames are the names of the endpoint services that any set may have.
 func (b Base) serviceNames() []string {

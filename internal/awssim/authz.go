@@ -162,7 +162,8 @@ func (s *Sim) questions(c *call) []authorisation {
 		return []authorisation{question(action, "*"), question("ec2:DescribeVpcs", "*")}
 	case "sqs":
 		url := field("QueueUrl")
-		return []authorisation{question(action, s.arn("sqs", url[strings.LastIndex(url, "/")+1:]))}
+		name := url[strings.LastIndex(url, "/")+1:]
+		return append([]authorisation{question(action, s.arn("sqs", name))}, s.queueKey(name, c.action)...)
 	}
 	return []authorisation{question(action, "*")}
 }
@@ -225,7 +226,7 @@ func (s *Sim) tableQuestions(action string, body map[string]json.RawMessage, fie
 		if index := field("IndexName"); index != "" {
 			resource += "/index/" + index
 		}
-		return []authorisation{question("dynamodb:"+action, resource)}
+		return append([]authorisation{question("dynamodb:"+action, resource)}, s.tableKey(field("TableName"))...)
 	}
 	var entries []map[string]struct{ TableName string }
 	_ = json.Unmarshal(body["TransactItems"], &entries) // checked by the operation
@@ -233,7 +234,7 @@ func (s *Sim) tableQuestions(action string, body map[string]json.RawMessage, fie
 	for _, e := range entries {
 		for kind, x := range e {
 			name := map[string]string{"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}[kind]
-			out = append(out, question("dynamodb:"+name, table(x.TableName)))
+			out = append(append(out, question("dynamodb:"+name, table(x.TableName))), s.tableKey(x.TableName)...)
 		}
 	}
 	return out
@@ -319,6 +320,37 @@ func (s *Sim) askForLogs(f *function, stream string) {
 	s.ask(f.role, question("logs:CreateLogStream", resource), question("logs:PutLogEvents", resource))
 }
 
+// queueKey is what a queue under a customer-managed key asks of it.
+//
+// Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+func (s *Sim) queueKey(name, action string) []authorisation {
+	q, err := s.queue(name)
+	if err != nil || q.attributes["KmsMasterKeyId"] == "" {
+		return nil
+	}
+	actions := map[string][]string{"SendMessage": {"kms:GenerateDataKey", "kms:Decrypt"}, "ReceiveMessage": {"kms:Decrypt"}}[action]
+	return s.viaKey(q.attributes["KmsMasterKeyId"], "sqs", actions...)
+}
+
+func (s *Sim) viaKey(key, service string, actions ...string) []authorisation {
+	var out []authorisation
+	for _, a := range actions {
+		out = append(out, question(a, key, "kms:ViaService", service+"."+s.suffix()))
+	}
+	return out
+}
+
+// tableKey is what a table under a customer-managed key asks of it.
+//
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+func (s *Sim) tableKey(name string) []authorisation {
+	t, err := s.dynamoTable(name)
+	if err != nil || t.kmsKey == "" {
+		return nil
+	}
+	return s.viaKey(t.kmsKey, "dynamodb", "kms:Decrypt")
+}
+
 // mayPoll answers whether Lambda may read a mapping's queue with the function's
 // role.
 func (s *Sim) mayPoll(m *mapping) *authorisation { return s.mayRead(m.function.role, m.queue) }
@@ -326,7 +358,7 @@ func (s *Sim) mayPoll(m *mapping) *authorisation { return s.mayRead(m.function.r
 func (s *Sim) mayRead(role string, q *queue) *authorisation {
 	var qs []authorisation
 	for _, action := range []string{"ReceiveMessage", "DeleteMessage", "GetQueueAttributes"} {
-		qs = append(qs, question("sqs:"+action, q.arn(s)))
+		qs = append(append(qs, question("sqs:"+action, q.arn(s))), s.queueKey(q.name, action)...)
 	}
 	return s.allows(role, qs...)
 }
@@ -363,7 +395,7 @@ func (s *Sim) createEndpointQuestions(in endpointSpec) []authorisation {
 		}
 	}
 	if in.privateDNS != nil && *in.privateDNS {
-		qs = append(qs, question("route53:AssociateVPCWithHostedZone", s.partition()+"route53:::hostedzone/Z0"+strings.ToUpper(s.digest(in.service, 12))))
+		qs = append(qs, question("route53:AssociateVPCWithHostedZone", s.partition()+"route53:::hostedzone/Z0"+strings.ToUpper(s.digest(in.service, 12)), "route53:VPCs", "VPCId="+in.vpc+",VPCRegion="+s.options.Region))
 	}
 	return qs
 }

@@ -147,6 +147,9 @@ func createTableResource(s *Sim, _ *stack, r *resource, finish func(error)) erro
 		if ttl, ok := r.properties["TimeToLiveSpecification"].(map[string]any); ok {
 			t.ttl = text(ttl, "AttributeName")
 		}
+		if sse, ok := r.properties["SSESpecification"].(map[string]any); ok {
+			t.kmsKey = text(sse, "KMSMasterKeyId")
+		}
 	}
 	s.clock.after(10*time.Second, func() { finish(nil) })
 	return nil

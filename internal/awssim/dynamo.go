@@ -26,6 +26,7 @@ type dynamoTable struct {
 	ordered   []*rows
 	created   time.Time
 	ttl       string
+	kmsKey    string // a customer-managed key; empty for AWS's own
 }
 
 type dynamoIndex struct {

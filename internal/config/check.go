@@ -110,6 +110,8 @@ func (c *Config) check() []Problem {
 // Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
+var keyPattern = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$`)
+
 // installation checks the keys of the installation as a whole.
 func (k *checker) installation(c *Config) {
 	if c.Mode != Active && c.Mode != Observe {
@@ -117,6 +119,9 @@ func (k *checker) installation(c *Config) {
 	}
 	if !slices.Contains(retentions, c.LogRetention) {
 		k.add("logRetention", "write 7, 30, 90, 365 or another number of days that CloudWatch Logs takes", "%d days", c.LogRetention)
+	}
+	if c.KMSKey != "" && !keyPattern.MatchString(c.KMSKey) {
+		k.add("kmsKey", "write the key's ARN, as in arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-...", "%q is not one", c.KMSKey)
 	}
 	if c.KeepEvents != nil && (*c.KeepEvents < 0 || *c.KeepEvents > 256) {
 		k.add("keepEvents", "write 0 to 256 KiB", "%d", *c.KeepEvents)

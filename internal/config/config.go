@@ -62,6 +62,10 @@ type Config struct {
 	// ReservedConcurrency is what each function reserves of the account's
 	// concurrency. Default 0, nothing.
 	ReservedConcurrency int `yaml:"reservedConcurrency"`
+	// KMSKey is the ARN of a customer-managed key for the table, the two queues and the log
+	// groups. Its policy has to let CloudWatch Logs, and EventBridge where jobs have
+	// patterns, use it. Default: AWS's own keys.
+	KMSKey string `yaml:"kmsKey"`
 	// KeepEvents is up to how many KiB of an event are kept until its run has ended, for the
 	// dead-letter queue, 0 to 256. Of a larger one its size and digest are kept: it runs,
 	// and cannot be replayed. 0 keeps no event. Default 64.

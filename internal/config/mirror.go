@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -60,6 +61,13 @@ type Mirror struct {
 	// StaleAfter is the age in whole hours of the last success beyond which an alarm
 	// sounds, 1h to 168h. Default 26h.
 	StaleAfter Duration `yaml:"staleAfter" json:"-"`
+	// WebhookConcurrency is how many reports are worked on at a time, out of a concurrency
+	// that the function reserves, so that a flood of them takes none from the others. 0
+	// reserves none, as an account with a small quota of concurrency needs. Default 5.
+	WebhookConcurrency *int `yaml:"webhookConcurrency" json:"-"`
+	// WebhookSources are address blocks that reports are taken from, as the servers'
+	// requests reach the internet. Default: any.
+	WebhookSources []string `yaml:"webhookSources" json:"-"`
 	// Repositories are the repositories by name.
 	Repositories map[string]*MirrorRepository `yaml:"repositories" json:"repositories"`
 }
@@ -162,6 +170,10 @@ func (m *Mirror) defaults(c *Config) {
 	orDefault(&m.Merge, Duration(30*time.Second))
 	orDefault(&m.CheckEvery, Duration(15*time.Minute))
 	orDefault(&m.StaleAfter, Duration(26*time.Hour))
+	if m.WebhookConcurrency == nil {
+		n := 5
+		m.WebhookConcurrency = &n
+	}
 	m.Fill()
 }
 
@@ -314,6 +326,14 @@ func (k *checker) mirror(c *Config) {
 	}
 	if m.Disk != 0 && (m.Disk < 21 || m.Disk > 200) {
 		k.add("mirror.disk", "write 21 to 200 GiB, or leave it out for 20", "%d GiB", m.Disk)
+	}
+	if n := m.WebhookConcurrency; n != nil && *n < 0 {
+		k.add("mirror.webhookConcurrency", "write how many reports are worked on at a time, or 0 to reserve nothing", "%d", *n)
+	}
+	for _, b := range m.WebhookSources {
+		if _, err := netip.ParsePrefix(b); err != nil {
+			k.add("mirror.webhookSources", "write address blocks, as in 203.0.113.0/24", "%q is not one", b)
+		}
 	}
 	for _, b := range m.SourceNetworks {
 		switch {

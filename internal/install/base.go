@@ -59,7 +59,7 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 	}
 	c.Apply(in)
 	b := cfn.Base{
-		Name: c.Name, Region: f.Region, Observe: c.Mode == config.Observe, Architecture: architecture, LogRetention: c.LogRetention, ReservedConcurrency: c.ReservedConcurrency,
+		Name: c.Name, Region: f.Region, Observe: c.Mode == config.Observe, Architecture: architecture, LogRetention: c.LogRetention, ReservedConcurrency: c.ReservedConcurrency, KMSKey: c.KMSKey,
 		ECSCluster: c.ECSCluster, PaidHoursPerDay: c.PaidHoursAlarm, SweepMinutes: int(reaper.SweepEvery.Minutes()),
 	}
 	var err error

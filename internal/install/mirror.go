@@ -31,7 +31,7 @@ func baseMirror(c *config.Config, digest string) (*cfn.BaseMirror, error) {
 	}
 	out := &cfn.BaseMirror{
 		Set: string(c.Jobs[config.MirrorJob].Set), Cluster: m.Cluster, Image: m.Image, Digest: digest, Architecture: m.Architecture, CPU: m.CPU, Memory: m.Memory, Disk: m.Disk, Settings: string(settings),
-		Networks: m.SourceNetworks, Ports: m.ServerPorts(), StaleHours: int(time.Duration(m.StaleAfter).Hours()), Receives: m.Receives(),
+		Networks: m.SourceNetworks, Ports: m.ServerPorts(), StaleHours: int(time.Duration(m.StaleAfter).Hours()), Receives: m.Receives(), WebhookConcurrency: *m.WebhookConcurrency,
 	}
 	if m.Looks() {
 		out.CheckMinutes = int(time.Duration(m.CheckEvery).Minutes())

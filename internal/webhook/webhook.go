@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -116,11 +117,29 @@ func no(status int, format string, args ...any) answer {
 	return answer{status: status, Error: fmt.Sprintf(format, args...)}
 }
 
+// from says whether an address lies in one of the blocks; any does if there are none.
+func from(blocks []string, address string) bool {
+	if len(blocks) == 0 {
+		return true
+	}
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(blocks, func(block string) bool {
+		b, err := netip.ParsePrefix(block)
+		return err == nil && b.Contains(ip.Unmap())
+	})
+}
+
 // receive answers one report. A server that gets 2xx has done its part; 5xx and 429
 // let it report again.
 func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLRequest) answer {
 	if in.RequestContext.HTTP.Method != http.MethodPost {
 		return no(http.StatusMethodNotAllowed, "reports come by POST")
+	}
+	if !from(r.Mirror.WebhookSources, in.RequestContext.HTTP.SourceIP) {
+		return no(http.StatusForbidden, "reports are not taken from this address")
 	}
 	if !r.limits().AllowN(r.Now(), 1) {
 		return no(http.StatusTooManyRequests, "too many reports")

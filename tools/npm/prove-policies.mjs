@@ -109,7 +109,7 @@ function askedKeys(docs, action) {
     for (const s of d.Statement)
       if ([s.Action].flat().includes(action))
         for (const [operator, op] of Object.entries(s.Condition ?? {}))
-          for (const k of Object.keys(op)) keys.set(k, keys.get(k) || operator.endsWith('IfExists') || operator.startsWith('StringNot') || (operator === 'Null' && op[k] !== 'false'))
+          for (const k of Object.keys(op)) keys.set(k, keys.get(k) || operator.endsWith('IfExists') || operator.startsWith('StringNot') || (operator.startsWith('ForAllValues') && s.Condition.Null?.[k] !== 'false') || (operator === 'Null' && op[k] !== 'false'))
   return keys
 }
 
