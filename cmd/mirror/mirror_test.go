@@ -350,6 +350,42 @@ func TestInterruptionEndsAllAndFreesTheLock(t *testing.T) {
 	}
 }
 
+// TestObjectsThatGitRefusesAreNotMirrored: a tree that would write into .git where it is
+// checked out.
+func TestObjectsThatGitRefusesAreNotMirrored(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 2)
+	git := func(stdin string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...)
+		cmd.Stdin = strings.NewReader(stdin)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("git %v: %v", args, err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	blob := git("[core]\n", "hash-object", "-w", "--stdin")
+	raw, err := hex.DecodeString(blob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := git("100644 .git\x00"+string(raw), "hash-object", "-t", "tree", "-w", "--stdin", "--literally")
+	git("", "update-ref", "refs/heads/bad", git("", "commit-tree", "-m", "bad", tree))
+
+	w.mirrors("app", nil)
+	r := w.run().want(t, exitFailed, "app", mirror.Failed)
+	if !strings.Contains(r.Error, "hasDotgit") || !strings.Contains(r.Hint, "skipObjectChecks") {
+		t.Errorf("%s; %s", r.Error, r.Hint)
+	}
+	if len(refs(t, w.sim.GitFolder("app"))) != 0 {
+		t.Error("something was pushed all the same")
+	}
+	git("", "update-ref", "-d", "refs/heads/bad")
+	w.run().want(t, 0, "app", mirror.Mirrored)
+}
+
 func TestLFS(t *testing.T) {
 	t.Parallel()
 	body := strings.Repeat("large ", 1000)

@@ -113,6 +113,9 @@ type MirrorSource struct {
 	// any of token, username, password, ca, clientCertificate, clientKey, privateKey,
 	// knownHosts. Default: none.
 	Secret string `yaml:"secret" json:"secret,omitempty"`
+	// SkipObjectChecks is true where objects are taken from a server that git fsck finds wrong,
+	// as very old ones may be; what came of damage or malice is passed on then. Default false.
+	SkipObjectChecks bool `yaml:"skipObjectChecks" json:"skipObjectChecks,omitempty"`
 	// LFSHosts are hosts, HOST or HOST:PORT, beside that of url that LFS objects may be
 	// fetched from, where the server keeps them elsewhere. Default: none.
 	LFSHosts []string `yaml:"lfsHosts" json:"lfsHosts,omitempty"`

@@ -25,7 +25,7 @@ const (
 	absent
 	// moved is an object that the server no longer gives away: its ref has moved.
 	moved
-	// unsafe is a server that is not who it should be.
+	// unsafe is a server that is not who it should be, or sends what it should not.
 	unsafe
 )
 
@@ -70,6 +70,7 @@ var symptoms = []struct {
 	hint    string
 }{
 	{regexp.MustCompile(`(?i)host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|no .* host key is known`), unsafe, "the server's host key is not the one in knownHosts of the secret; find out why before you change it"},
+	{regexp.MustCompile(`(?i)fsck error|error: object [0-9a-f]{40,64}: \w+: `), unsafe, "the source sends an object that git fsck refuses: damaged, or made to do harm where it is checked out; git fsck --full in the source names it; source.skipObjectChecks takes it all the same"},
 	{regexp.MustCompile(`(?i)certificate (verification failed|problem|has expired)|SSL certificate|unable to get local issuer|self.signed certificate`), unsafe, "the server's certificate is not trusted; put the certificate of its authority into the secret under ca"},
 	{regexp.MustCompile(`(?i)authentication failed|permission denied \(|could not read (username|password)|invalid credentials|returned error: 40[13]|HTTP 40[13]|access denied|not authorized|Too many authentication failures|terminal prompts disabled`), refused, "the credentials are refused, or lack the right; look at the secret, or at the task role for CodeCommit"},
 	{regexp.MustCompile(`(?i)repository .*not found|returned error: 404|does not appear to be a git repository|repository does not exist`), absent, "there is no such repository; look at the URL, or set create: true for CodeCommit"},

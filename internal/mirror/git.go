@@ -58,6 +58,15 @@ var baseConfig = [][2]string{
 	{"core.askPass", "true"}, {"advice.pushUpdateRejected", "false"}, {"http.followRedirects", "initial"}, {"init.defaultBranch", "main"}, {"submodule.recurse", "false"},
 }
 
+// objectChecks have git look at each object that comes from a source, as it comes. What
+// old programs wrote without harm passes.
+//
+// Source: https://git-scm.com/docs/git-fsck
+var objectChecks = [][2]string{
+	{"fetch.fsckObjects", "true"}, {"fetch.fsck.zeroPaddedFilemode", "ignore"}, {"fetch.fsck.badTimezone", "ignore"}, {"fetch.fsck.missingSpaceBeforeDate", "ignore"},
+	{"fetch.fsck.missingNameBeforeEmail", "ignore"}, {"fetch.fsck.missingEmail", "ignore"}, {"fetch.fsck.badEmail", "ignore"},
+}
+
 // command is one call of the git program.
 type command struct {
 	args   []string

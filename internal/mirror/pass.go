@@ -103,6 +103,9 @@ func (p *pass) open(ctx context.Context) (err error) {
 		if p.source, err = p.remotes.open(ctx, p.c.Source.URL, p.c.Source.Secret, "source"); err != nil {
 			return err
 		}
+		if !p.c.Source.SkipObjectChecks {
+			p.source.config = append(p.source.config, objectChecks...)
+		}
 	}
 	if p.c.Target.Archive == "" {
 		p.target, err = p.remotes.target(ctx, p.c.Target)
@@ -170,6 +173,9 @@ func (p *pass) checkBundle(path string) error {
 		}
 		return nil
 	})
+	if errors.Is(err, errLongHead) {
+		return &refusal{what: p.c.Source.Bundle + " is no git bundle: " + err.Error(), hint: "make it by git bundle create FILE --all"}
+	}
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -81,11 +82,22 @@ func eachLine(in io.Reader, do func(string)) error {
 	return lines.Err()
 }
 
+// maxHead is how long the head of a bundle may be, in bytes: a million refs.
+const maxHead = 128 << 20
+
+// errLongHead is a head without an end.
+var errLongHead = errors.New("its head has no end within 128 MiB")
+
 // eachLineUntilBlank calls do for every line before the first empty one.
 func eachLineUntilBlank(in io.Reader, do func(string) error) error {
-	r := bufio.NewReader(in)
+	limited := &io.LimitedReader{R: in, N: maxHead}
+	r := bufio.NewReaderSize(limited, 64<<10)
 	for {
-		line, err := r.ReadString('\n')
+		text, err := r.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) || limited.N == 0 && err != nil {
+			return errLongHead
+		}
+		line := string(text)
 		if line == "\n" || line == "" {
 			return nil
 		}

@@ -381,6 +381,23 @@ func TestRateLimits(t *testing.T) {
 	}
 }
 
+func TestReportsFromElsewhereAreRefused(t *testing.T) {
+	b := newBench(t)
+	b.r.Mirror.WebhookSources = []string{"203.0.113.0/24", "2001:db8::/32"}
+	for address, want := range map[string]int{
+		"203.0.113.9": http.StatusAccepted, "2001:db8::1": http.StatusAccepted, "::ffff:203.0.113.7": http.StatusAccepted,
+		"198.51.100.1": http.StatusForbidden, "": http.StatusForbidden, "203.0.113.9, 198.51.100.1": http.StatusForbidden,
+	} {
+		in := pushes(b.now, "refs/heads/main", fmt.Sprintf("%040x", len(address)+1))["plain"]
+		in.RequestContext.HTTP.SourceIP = address
+		in.Headers["x-forwarded-for"] = "203.0.113.9" // anybody's to write
+		if code, body := b.report(in); code != want {
+			t.Errorf("from %q: %d %s, want %d", address, code, body, want)
+		}
+		b.now = b.now.Add(time.Minute)
+	}
+}
+
 func TestASecretThatWasChangedIsReadAnew(t *testing.T) {
 	b := newBench(t)
 	b.report(pushes(b.now, "refs/heads/main", after)["gitea"])
