@@ -278,6 +278,16 @@ func (s *Sim) applyFunction(f *function, r *resource) error {
 			return reasonf("Value %s at 'memorySize' failed to satisfy constraint: Member must have value between 128 and 10240", text(r.properties, "MemorySize"))
 		}
 	}
+	before := f.reserved
+	if f.reserved = 0; r.properties["ReservedConcurrentExecutions"] != nil {
+		if _, err := fmt.Sscan(text(r.properties, "ReservedConcurrentExecutions"), &f.reserved); err != nil {
+			return reasonf("ReservedConcurrentExecutions %v is not a number", r.properties["ReservedConcurrentExecutions"])
+		}
+	}
+	if least := min(keptUnreserved, s.concurrency()); f.reserved > 0 && s.unreserved()+before-f.reserved < least {
+		f.reserved = before
+		return errf("InvalidParameterValueException", "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [%d].", least)
+	}
 	f.timeout = 3 * time.Second
 	var seconds int
 	if _, err := fmt.Sscan(text(r.properties, "Timeout"), &seconds); err == nil {

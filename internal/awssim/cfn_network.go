@@ -2,6 +2,7 @@ package awssim
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 )
 
@@ -12,7 +13,8 @@ import (
 // removal ends the deletion of a resource by the call that deletes it: what is gone
 // already was deleted.
 func (s *Sim) removal(err error, finish func(error)) {
-	if e, ok := err.(*apiError); ok && (strings.HasSuffix(e.Code, ".NotFound") || e.Code == "NoSuchEntity") {
+	var e *apiError
+	if errors.As(err, &e) && (strings.HasSuffix(e.Code, ".NotFound") || e.Code == "NoSuchEntity") {
 		err = nil
 	}
 	s.clock.after(stepTakes, func() { finish(err) })

@@ -48,6 +48,7 @@ type function struct {
 	architectures []string
 	url           bool   // it has an address of its own
 	loops         bool   // it may be part of a chain of invocations without an end
+	reserved      int    // of the account's concurrency
 	sum           string // of its zip, as Lambda shows it; empty for a stand-in
 }
 
@@ -84,12 +85,16 @@ func (s *Sim) newLambda() *service {
 		"ListFunctions":            op(s.listFunctions),
 		"DeleteFunction":           op(s.deleteFunction),
 		"UpdateFunctionCode":       op(s.updateFunctionCode),
+		"GetAccountSettings":       op(s.getAccountSettings),
 		"CreateEventSourceMapping": op(s.createMapping),
 		"ListEventSourceMappings":  op(s.listMappings),
 	}}
 }
 
 func lambdaAction(r *http.Request, parts []string) string {
+	if len(parts) == 2 && parts[0] == "2016-08-19" && parts[1] == "account-settings" && r.Method == "GET" {
+		return "GetAccountSettings"
+	}
 	if len(parts) < 2 || parts[0] != "2015-03-31" {
 		return ""
 	}
@@ -214,6 +219,41 @@ func (s *Sim) createFunction(_ *call, in *struct {
 	out := s.functionJSON(f)
 	out.created = true
 	return &out, nil
+}
+
+// concurrency is the account's quota of concurrent executions: a new account has few.
+//
+// Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+func (s *Sim) concurrency() int {
+	if s.options.NewAccount {
+		return 10
+	}
+	return 1000
+}
+
+// unreserved is what functions leave of it.
+func (s *Sim) unreserved() int {
+	left := s.concurrency()
+	for _, f := range s.lambda.functions {
+		left -= f.reserved
+	}
+	return left
+}
+
+// keptUnreserved is how much of the concurrency cannot be reserved; of a small quota all.
+const keptUnreserved = 100
+
+func (s *Sim) getAccountSettings(_ *call, _ *none) (*struct {
+	AccountLimit struct{ ConcurrentExecutions, UnreservedConcurrentExecutions int }
+	AccountUsage struct{ FunctionCount int }
+}, error) {
+	out := &struct {
+		AccountLimit struct{ ConcurrentExecutions, UnreservedConcurrentExecutions int }
+		AccountUsage struct{ FunctionCount int }
+	}{}
+	out.AccountLimit.ConcurrentExecutions, out.AccountLimit.UnreservedConcurrentExecutions = s.concurrency(), s.unreserved()
+	out.AccountUsage.FunctionCount = len(s.lambda.functions)
+	return out, nil
 }
 
 // load gives a function the code of a zip.

@@ -63,7 +63,7 @@ type Mirror struct {
 	StaleAfter Duration `yaml:"staleAfter" json:"-"`
 	// WebhookConcurrency is how many reports are worked on at a time, out of a concurrency
 	// that the function reserves, so that a flood of them takes none from the others. 0
-	// reserves none, as an account with a small quota of concurrency needs. Default 5.
+	// reserves none. Default 5, and 0 in an account whose quota of concurrency is below 200.
 	WebhookConcurrency *int `yaml:"webhookConcurrency" json:"-"`
 	// WebhookSources are address blocks that reports are taken from, as the servers'
 	// requests reach the internet. Default: any.
@@ -173,10 +173,6 @@ func (m *Mirror) defaults(c *Config) {
 	orDefault(&m.Merge, Duration(30*time.Second))
 	orDefault(&m.CheckEvery, Duration(15*time.Minute))
 	orDefault(&m.StaleAfter, Duration(26*time.Hour))
-	if m.WebhookConcurrency == nil {
-		n := 5
-		m.WebhookConcurrency = &n
-	}
 	m.Fill()
 }
 

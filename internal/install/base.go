@@ -25,6 +25,8 @@ type Facts struct {
 	Roles map[scheduler.JobName][]string
 	// S3PrefixList is the id of the prefix list of S3's addresses.
 	S3PrefixList string
+	// Concurrency is Lambda's quota of concurrent executions in the account.
+	Concurrency int
 	// MirrorDigest is the digest of the mirror's image as it lies in ECR, sha256:...;
 	// empty while there is none, and for an image that is given by its digest.
 	MirrorDigest string
@@ -64,7 +66,7 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 	}
 	var err error
 	if !b.Observe { // where nothing runs
-		if b.Mirror, err = baseMirror(c, f.MirrorDigest); err != nil {
+		if b.Mirror, err = baseMirror(c, f); err != nil {
 			return b, err
 		}
 	}

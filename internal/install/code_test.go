@@ -179,3 +179,20 @@ func TestTheMirrorRunsItsImageByDigest(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatAnAccountsConcurrencyLets: a new account has ten concurrent executions, of which
+// none can be reserved. It is said before anything is made.
+func TestWhatAnAccountsConcurrencyLets(t *testing.T) {
+	inNewAccount(t, mirrorExample(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.Config) {
+		roll(t, i, c, "first") // the webhook reserves nothing by itself
+	})
+	for _, old := range []string{"sets:", "mirror:"} {
+		more := map[string]string{"sets:": "reservedConcurrency: 2\nsets:", "mirror:": "mirror:\n  webhookConcurrency: 5"}[old]
+		text := strings.Replace(mirrorExample(t), "\n"+old, "\n"+more, 1)
+		inNewAccount(t, text, func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.Config) {
+			if _, err := i.Plan(t.Context(), c, []byte("x"), standIns); err == nil || !strings.Contains(err.Error(), "have to stay unreserved") {
+				t.Errorf("%s in a new account: %v", more, err)
+			}
+		})
+	}
+}

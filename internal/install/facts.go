@@ -90,6 +90,9 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 	if err := i.roles(ctx, c, &s); err != nil {
 		problems = append(problems, err)
 	}
+	if s.Concurrency, err = i.concurrency(ctx, c); err != nil {
+		problems = append(problems, err)
+	}
 	if s.MirrorDigest, err = i.mirrorDigest(ctx, c); err != nil {
 		problems = append(problems, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"drawbridge/cfn"
 	"drawbridge/internal/awserr"
@@ -20,7 +21,7 @@ import (
 
 // baseMirror returns what the base stack holds for the mirror, nil without one. The
 // sets of c are those that live.
-func baseMirror(c *config.Config, digest string) (*cfn.BaseMirror, error) {
+func baseMirror(c *config.Config, f Facts) (*cfn.BaseMirror, error) {
 	m := c.Mirror
 	if m == nil {
 		return nil, nil
@@ -30,8 +31,8 @@ func baseMirror(c *config.Config, digest string) (*cfn.BaseMirror, error) {
 		return nil, fmt.Errorf("write down the mirror's repositories: %w", err)
 	}
 	out := &cfn.BaseMirror{
-		Set: string(c.Jobs[config.MirrorJob].Set), Cluster: m.Cluster, Image: m.Image, Digest: digest, Architecture: m.Architecture, CPU: m.CPU, Memory: m.Memory, Disk: m.Disk, Settings: string(settings),
-		Networks: m.SourceNetworks, Ports: m.ServerPorts(), StaleHours: int(time.Duration(m.StaleAfter).Hours()), Receives: m.Receives(), WebhookConcurrency: *m.WebhookConcurrency,
+		Set: string(c.Jobs[config.MirrorJob].Set), Cluster: m.Cluster, Image: m.Image, Digest: f.MirrorDigest, Architecture: m.Architecture, CPU: m.CPU, Memory: m.Memory, Disk: m.Disk, Settings: string(settings),
+		Networks: m.SourceNetworks, Ports: m.ServerPorts(), StaleHours: int(time.Duration(m.StaleAfter).Hours()), Receives: m.Receives(), WebhookConcurrency: webhookConcurrency(m, f),
 	}
 	if m.Looks() {
 		out.CheckMinutes = int(time.Duration(m.CheckEvery).Minutes())
@@ -40,6 +41,44 @@ func baseMirror(c *config.Config, digest string) (*cfn.BaseMirror, error) {
 		out.Repositories = append(out.Repositories, baseRepository(name, m.Repositories[name]))
 	}
 	return out, nil
+}
+
+// smallQuota is a quota of concurrency out of which the webhook reserves nothing by itself:
+// a hundred have to stay unreserved.
+const smallQuota = 200
+
+func webhookConcurrency(m *config.Mirror, f Facts) int {
+	switch {
+	case m.WebhookConcurrency != nil:
+		return *m.WebhookConcurrency
+	case f.Concurrency < smallQuota:
+		return 0
+	}
+	return 5
+}
+
+// concurrency reads Lambda's quota of concurrent executions, and refuses to reserve more
+// than it lets.
+//
+// Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+func (i *Installer) concurrency(ctx context.Context, c *config.Config) (int, error) {
+	out, err := i.Clients.Lambda.GetAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
+	if err != nil {
+		return 0, awserr.Mark(err, "read Lambda's quota of concurrency")
+	}
+	const unreserved = 100
+	limit, wanted := 0, 2*c.ReservedConcurrency
+	if out.AccountLimit != nil {
+		limit = int(out.AccountLimit.ConcurrentExecutions)
+	}
+	if c.Mirror != nil && c.Mirror.WebhookConcurrency != nil {
+		wanted += *c.Mirror.WebhookConcurrency
+	}
+	if wanted > 0 && limit-wanted < unreserved {
+		return limit, &refusedError{fmt.Sprintf("the functions are to reserve %d concurrent executions, and the account has %d, of which %d have to stay unreserved", wanted, limit, unreserved),
+			"leave reservedConcurrency and mirror.webhookConcurrency out, or raise the quota Concurrent executions (Service Quotas, lambda, L-B99A9384)"}
+	}
+	return limit, nil
 }
 
 // mirrorDigest returns the digest of the mirror's image: of the tag that is given, or of

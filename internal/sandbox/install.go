@@ -74,7 +74,7 @@ func Install(sim *awssim.Sim, c *config.Config, f Functions) error {
 // clusters, task definitions with their roles, images and log groups. It returns
 // what an installation has to know of it.
 func Account(sim *awssim.Sim, c *config.Config) (install.Facts, error) {
-	f := install.Facts{Region: sim.Region(), Sets: map[scheduler.SetName]install.SetFacts{}, Roles: map[scheduler.JobName][]string{}, S3PrefixList: sim.S3PrefixList()}
+	f := install.Facts{Region: sim.Region(), Sets: map[scheduler.SetName]install.SetFacts{}, Roles: map[scheduler.JobName][]string{}, S3PrefixList: sim.S3PrefixList(), Concurrency: 1000}
 	addNetworks(sim, c, f)
 	if err := addJobs(sim, c, f); err != nil {
 		return f, err
