@@ -162,6 +162,16 @@ func TestEventsAreBoundedAtTheDoor(t *testing.T) {
 			}
 		})
 	})
+	t.Run("one that is kept apart from its run is whole in its letter, and goes with it", func(t *testing.T) {
+		inWorld(t, mappedJob, awssim.Options{}, func(w *world) {
+			w.fault("deny", "ecs:RunTask", 0)
+			w.send(bus("apart", 50<<10))
+			time.Sleep(4 * time.Hour)
+			if got := letters(w); len(got) != 1 || len(got[0]) < 50<<10 || strings.Contains(got[0], "notKept") {
+				t.Errorf("%d dead letters: %.300v", len(got), got)
+			}
+		})
+	})
 	t.Run("a large one runs", func(t *testing.T) {
 		inWorld(t, mappedJob+"\nkeepEvents: 0\n", awssim.Options{}, func(w *world) {
 			w.send(bus("large", 100<<10))
