@@ -279,7 +279,7 @@ func (b Base) outputs() object {
 	if b.Mirror != nil {
 		out["MirrorBucket"] = object{"Description": "The mirror's bucket; bundles go into " + MirrorInbox + "/", "Value": ref("MirrorBucket")}
 		if b.Mirror.Image == "" {
-			out["MirrorImages"] = object{"Description": "Where the mirror's image goes, with tag latest", "Value": att("MirrorImages", "RepositoryUri")}
+			out["MirrorImages"] = object{"Description": "Where the mirror's image goes; its tags stay as they are", "Value": att("MirrorImages", "RepositoryUri")}
 		}
 	}
 	if b.receives() {

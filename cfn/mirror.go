@@ -120,7 +120,7 @@ func (b Base) addMirror(r object) {
 	if m.Image == "" {
 		repository := resource("AWS::ECR::Repository", object{
 			"RepositoryName": b.Name + "-mirror", "ImageScanningConfiguration": object{"ScanOnPush": true}, "ImageTagMutability": "IMMUTABLE", "EmptyOnDelete": true,
-			"LifecyclePolicy": object{"LifecyclePolicyText": `{"rules":[{"rulePriority":1,"description":"keep five images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":5},"action":{"type":"expire"}}]}`},
+			"LifecyclePolicy": object{"LifecyclePolicyText": `{"rules":[{"rulePriority":1,"description":"keep the newest images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":50},"action":{"type":"expire"}}]}`},
 		})
 		r["MirrorImages"] = repository
 		image = sub("${MirrorImages.RepositoryUri}" + version)

@@ -108,17 +108,21 @@ func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) De
 		switch r.State {
 		case Waiting:
 			refusal, refused := set.Refused[r.Job]
+			up := set.Phase == Available || set.Phase == Draining
 			switch {
+			case up && !room.has(r.Job) && s.StartsNow(set, r.pending(takes), now):
+				d.Capped++
 			case set.Phase == Available && !set.Serves(r):
 				d.Unserved++
-			case !room.take(r.Job):
-				d.Capped++
 			case set.givenUp(r, now):
 				d.Expired++
 			case refused && refusal.holds(busy, now):
 				d.Refused++
 				d.RefusedUntil, d.RefusedFor = earliest(d.RefusedUntil, refusal.Until), refusal.Reason
 			default:
+				if up && s.StartsNow(set, r.pending(takes), now) {
+					room.take(r.Job)
+				}
 				d.Admit(s, set, r.pending(takes), now)
 			}
 		case Starting:
@@ -165,6 +169,12 @@ func (s Settings) room(runs []Run) room {
 		}
 	}
 	return left
+}
+
+// has says whether another task of the job may run.
+func (m room) has(job JobName) bool {
+	left, limited := m[job]
+	return !limited || left > 0
 }
 
 // take takes the place of one task, and says whether there was one.

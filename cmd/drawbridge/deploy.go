@@ -122,7 +122,7 @@ func (s *session) tellMirror(ctx context.Context, digest string) {
 		if digest != "" {
 			s.say("The mirror runs the image %s@%s; an image that is pushed later runs after the next deployment.", images, digest)
 		} else {
-			s.say("The mirror's image is not there yet: push it as %s:latest; examples/mirror/README.md says how.", images)
+			s.say("The mirror's image is not there yet: push it to %s and deploy again; examples/mirror/README.md says how.", images)
 		}
 	}
 	if stack.Outputs["WebhookURL"] != "" {

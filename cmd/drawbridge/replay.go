@@ -173,7 +173,7 @@ func readLetter(body string) letterView {
 		}
 		return l
 	}
-	return letterView{Reason: "the launcher gave the message back five times", Event: body}
+	return letterView{Reason: "the launcher gave the message back time after time", Event: body}
 }
 
 // eventText returns an event as it came: a text that was no JSON is quoted in the

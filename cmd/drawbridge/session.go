@@ -22,6 +22,7 @@ import (
 	"golang.org/x/term"
 
 	"drawbridge/internal/app"
+	"drawbridge/internal/awsconf"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/clock"
 	"drawbridge/internal/config"
@@ -135,6 +136,7 @@ func (f connectFlags) connect(ctx context.Context, s streams, region string) (*s
 	if u, err := url.Parse(f.EndpointURL); err != nil || u.Scheme == "http" && !clock.Loopback(f.EndpointURL) {
 		return nil, &hinted{fmt.Errorf("the endpoint %s would be called without encryption over the network", f.EndpointURL), "use an https endpoint, or a sandbox on this machine (through an SSH tunnel, say)"}
 	}
+	awsconf.Encrypted(&c)
 	if f.EndpointURL != "" {
 		c.BaseEndpoint = aws.String(f.EndpointURL)
 	}

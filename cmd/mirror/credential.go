@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
+	"drawbridge/internal/awsconf"
 	"drawbridge/internal/clock"
 	"drawbridge/internal/codecommit"
 	"drawbridge/internal/mirror"
@@ -99,6 +100,7 @@ func loadAWS(ctx context.Context) (aws.Config, error) {
 	if err != nil {
 		return conf, fmt.Errorf("read AWS settings: %w", err)
 	}
+	awsconf.Encrypted(&conf)
 	return conf, nil
 }
 

@@ -127,7 +127,7 @@ func (k *checker) installation(c *Config) {
 		k.add("keepEvents", "write 0 to 256 KiB", "%d", *c.KeepEvents)
 	}
 	if c.EventsPerMinute < 0 {
-		k.add("eventsPerMinute", "write how many events of a source are taken in a minute, or 0 for any number", "%d", c.EventsPerMinute)
+		k.add("eventsPerMinute", "write how many events are taken for a job in a minute, or 0 for any number", "%d", c.EventsPerMinute)
 	}
 	if c.ReservedConcurrency < 0 || c.ReservedConcurrency == 1 {
 		k.add("reservedConcurrency", "write 0 to reserve nothing, or at least 2: one invocation waits for endpoints while another takes events", "%d", c.ReservedConcurrency)

@@ -70,9 +70,9 @@ type Config struct {
 	// dead-letter queue, 0 to 256. Of a larger one its size and digest are kept: it runs,
 	// and cannot be replayed. 0 keeps no event. Default 64.
 	KeepEvents *int `yaml:"keepEvents"`
-	// EventsPerMinute is how many events of one source (of EventBridge's, or job requests
-	// together) each environment of the launcher takes in a minute; what is more goes to the
-	// dead-letter queue, from where it can be replayed. Default 0, any number.
+	// EventsPerMinute is how many events from the queue each environment of the launcher takes
+	// for a job in a minute; what is more goes to the dead-letter queue, from where it can be
+	// replayed. Schedules and drawbridge run are not counted. Default 0, any number.
 	EventsPerMinute int `yaml:"eventsPerMinute"`
 	// PermissionsBoundary is the ARN of a managed policy that bounds every role of
 	// the installation. Default: none.

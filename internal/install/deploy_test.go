@@ -202,7 +202,8 @@ jobs:
 		{"the cluster of a run", "cluster: c, taskDefinition: hello", "cluster: d, taskDefinition: hello", "job hello moves to cluster d"},
 		{"the endpoints' security group", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], endpointSecurityGroups: [sg-1]", "which tasks may use"},
 		{"the S3 gateway", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], s3Gateway: set", "the deployment would remove S3GatewayMain"},
-		{"a service that it has", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], services: [ecr.api, ecr.dkr, logs]", "set main no longer has secretsmanager"},
+		{"a service that it has", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], services: [ecr.api, ecr.dkr, logs, s3]", "set main no longer has secretsmanager"},
+		{"a gateway that it has", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], services: [ecr.api, ecr.dkr, logs, secretsmanager]", "set main no longer has s3"},
 		{"another job: nothing", "  other: {set: main, cluster: c, taskDefinition: other}\n", "", ""},
 		{"a limit: nothing", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], hoursPerDay: 20", ""},
 	} {

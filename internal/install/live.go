@@ -107,9 +107,13 @@ func drops(up scheduler.Set, next cfn.BaseSet) string {
 	if next.Auto || up.NoStack {
 		return ""
 	}
-	for _, id := range up.Services {
+	held := slices.Clone(up.Services)
+	if up.Extension != nil {
+		held = append(held, up.Extension.Services...)
+	}
+	for _, id := range held {
 		svc, err := endpoints.Lookup(endpoints.ServiceID(id))
-		if err == nil && svc.Type == endpoints.Interface && !slices.ContainsFunc(next.Services, func(s endpoints.Service) bool { return s.ID == svc.ID }) {
+		if err == nil && !slices.ContainsFunc(next.Services, func(s endpoints.Service) bool { return s.ID == svc.ID }) {
 			return id
 		}
 	}

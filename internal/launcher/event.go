@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-lambda-go/events"
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/config"
@@ -53,9 +56,6 @@ func (l *Launcher) runs(payload []byte, fallback string) ([]scheduler.Run, error
 	if err := dec.Decode(&req); err != nil {
 		return nil, reject("read job request: %v", err)
 	}
-	if err := l.admit("job requests"); err != nil {
-		return nil, err
-	}
 	if req.Job == "" {
 		return nil, reject("event names no job")
 	}
@@ -85,9 +85,6 @@ func (l *Launcher) matched(payload []byte, event map[string]any, fallback string
 	jobs := l.app.Config.Matching(event)
 	if len(jobs) == 0 {
 		return nil, &rejected{fmt.Sprintf("no job's pattern matches the event %v from %v", event["detail-type"], event["source"]), "add a pattern under jobs.<name>.on, or remove the rule that sends it"}
-	}
-	if err := l.admit(fmt.Sprint(event["source"])); err != nil {
-		return nil, err
 	}
 	id, _ := event["id"].(string)
 	if id == "" {
@@ -134,8 +131,9 @@ func (l *Launcher) kept(payload []byte) []byte {
 	return app.Kept(payload, *l.app.Config.KeepEvents<<10)
 }
 
-// admit refuses an event of a source that has sent more than it may in this minute.
-func (l *Launcher) admit(source string) error {
+// admit refuses a run of a job that has got more from the queue than it may in this
+// minute. It counts by the job: the source of an event is what its sender writes.
+func (l *Launcher) admit(job scheduler.JobName) error {
 	limit := l.app.Config.EventsPerMinute
 	if limit == 0 {
 		return nil
@@ -143,12 +141,30 @@ func (l *Launcher) admit(source string) error {
 	l.mu.Lock() // in the tests one launcher serves several invocations
 	defer l.mu.Unlock()
 	if minute := l.app.Clock.Now().Truncate(time.Minute); !minute.Equal(l.minute) {
-		l.minute, l.taken = minute, map[string]int{}
+		l.minute, l.taken = minute, map[scheduler.JobName]int{}
 	}
-	if l.taken[source]++; l.taken[source] > limit {
-		return &rejected{fmt.Sprintf("more than %d events of %s came in a minute (eventsPerMinute)", limit, source), "drawbridge replay sends it again once the source behaves; raise eventsPerMinute if it does"}
+	if l.taken[job]++; l.taken[job] > limit {
+		return &rejected{fmt.Sprintf("more than %d events for job %s came in a minute (eventsPerMinute)", limit, job), "drawbridge replay sends it again once they have become fewer; raise eventsPerMinute if they are meant"}
 	}
 	return nil
+}
+
+// admitted returns the runs of a message from the queue that are taken now. One that
+// comes again was taken before.
+func (l *Launcher) admitted(runs []scheduler.Run, m events.SQSMessage) ([]scheduler.Run, error) {
+	if n, err := strconv.Atoi(m.Attributes["ApproximateReceiveCount"]); err == nil && n > 1 {
+		return runs, nil
+	}
+	var out []scheduler.Run
+	var problems []error
+	for _, r := range runs {
+		if err := l.admit(r.Job); err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		out = append(out, r)
+	}
+	return out, joined(problems)
 }
 
 func newRun(name scheduler.JobName, job *config.Job, event string, payload []byte, overrides json.RawMessage, variables map[string]string) (scheduler.Run, error) {

@@ -24,8 +24,8 @@ type Launcher struct {
 	app *app.App
 
 	mu     sync.Mutex
-	minute time.Time      // that taken counts in
-	taken  map[string]int // events, by their source
+	minute time.Time                 // that taken counts in
+	taken  map[scheduler.JobName]int // events from the queue
 }
 
 // New returns a Launcher for an installation.
@@ -139,6 +139,10 @@ func (l *Launcher) batch(ctx context.Context, in events.SQSEvent, id string) eve
 	for _, m := range in.Records {
 		runs, err := l.runs([]byte(m.Body), m.MessageId)
 		if err != nil && l.bury(ctx, "message "+m.MessageId, []byte(m.Body), err) != nil {
+			giveBack(m.MessageId)
+			continue
+		}
+		if runs, err = l.admitted(runs, m); err != nil && l.bury(ctx, "message "+m.MessageId, []byte(m.Body), err) != nil {
 			giveBack(m.MessageId)
 			continue
 		}

@@ -195,7 +195,7 @@ func TestEventsAreBoundedAtTheDoor(t *testing.T) {
 			}
 			time.Sleep(3 * time.Hour)
 			got := letters(w)
-			if len(got) == 0 || !strings.Contains(got[0], "more than 5 events of job requests came in a minute") || len(got)+len(w.ran()) != 30 {
+			if len(got) == 0 || !strings.Contains(got[0], "more than 5 events for job hello came in a minute") || len(got)+len(w.ran()) != 30 {
 				t.Errorf("%d dead letters and %d runs of 30 events: %.300v", len(got), len(w.ran()), got)
 			}
 		})
