@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
@@ -383,6 +384,39 @@ func TestObjectsThatGitRefusesAreNotMirrored(t *testing.T) {
 		t.Error("something was pushed all the same")
 	}
 	git("", "update-ref", "-d", "refs/heads/bad")
+	w.run().want(t, 0, "app", mirror.Mirrored)
+}
+
+// TestASourceThatIsTooLargeIsRefused: by git, and as a bundle, before anything is pushed.
+func TestASourceThatIsTooLargeIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 2)
+	noise := make([]byte, 1<<20)
+	if _, err := rand.Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	w.file(dir, "refs/heads/main", "noise", hex.EncodeToString(noise)) // packs to a megabyte and a little
+	w.mirrors("app", map[string]any{"source": map[string]any{"url": w.source.URL + "/app.git", "maxMiB": 1}})
+	r := w.run().want(t, exitFailed, "app", mirror.Refused)
+	if !strings.Contains(r.Error, "at most 1 are taken") || !strings.Contains(r.Hint, "maxMiB") || len(refs(t, w.sim.GitFolder("app"))) != 0 {
+		t.Errorf("%s; %s; %v", r.Error, r.Hint, refs(t, w.sim.GitFolder("app")))
+	}
+	w.bucket("inbox")
+	path := filepath.Join(t.TempDir(), "b")
+	git(t, dir, "bundle", "create", "-q", path, "--all")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("inbox"), Key: aws.String("app.bundle"), Body: bytes.NewReader(b)}); err != nil {
+		t.Fatal(err)
+	}
+	w.repositories["app"] = map[string]any{"source": map[string]any{"bundle": "s3://inbox/app.bundle", "maxMiB": 1}, "target": map[string]any{"codecommit": "app", "create": true}}
+	if r := w.run().want(t, exitFailed, "app", mirror.Refused); !strings.Contains(r.Error, "at most 1 are taken") {
+		t.Errorf("as a bundle: %s", r.Error)
+	}
+	w.mirrors("app", nil)
 	w.run().want(t, 0, "app", mirror.Mirrored)
 }
 

@@ -116,6 +116,9 @@ type MirrorSource struct {
 	// SkipObjectChecks is true where objects are taken from a server that git fsck finds wrong,
 	// as very old ones may be; what came of damage or malice is passed on then. Default false.
 	SkipObjectChecks bool `yaml:"skipObjectChecks" json:"skipObjectChecks,omitempty"`
+	// MaxMiB is how large the repository may be, packed, or its bundle, in MiB; a larger one is
+	// refused before anything is pushed. Default: as much as the task's disk.
+	MaxMiB int `yaml:"maxMiB" json:"maxMiB,omitempty"`
 	// LFSHosts are hosts, HOST or HOST:PORT, beside that of url that LFS objects may be
 	// fetched from, where the server keeps them elsewhere. Default: none.
 	LFSHosts []string `yaml:"lfsHosts" json:"lfsHosts,omitempty"`
@@ -173,8 +176,18 @@ func (m *Mirror) defaults(c *Config) {
 	orDefault(&m.Merge, Duration(30*time.Second))
 	orDefault(&m.CheckEvery, Duration(15*time.Minute))
 	orDefault(&m.StaleAfter, Duration(26*time.Hour))
+	for _, r := range m.Repositories {
+		if r != nil {
+			orDefault(&r.Source.MaxMiB, cmp.Or(m.Disk, taskDisk)<<10)
+		}
+	}
 	m.Fill()
 }
+
+// taskDisk is the disk of a task that asks for none, in GiB.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html
+const taskDisk = 20
 
 // Fill fills in the defaults of what the mirror itself reads.
 func (m *Mirror) Fill() {

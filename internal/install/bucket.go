@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -95,10 +96,24 @@ func (i *Installer) ownBucket(ctx context.Context, owner string) error {
 
 // upload puts an object into the bucket, whatever lies there under its key: who may write
 // to the bucket can have put something else.
-func (i *Installer) upload(ctx context.Context, owner, key string, body []byte) error {
+// It returns the version of the object, in a bucket without versions its ETag.
+func (i *Installer) upload(ctx context.Context, owner, key string, body []byte) (version string, err error) {
 	name := i.Bucket(owner)
-	_, err := i.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Key: &key, Body: strings.NewReader(string(body)), ContentLength: aws.Int64(int64(len(body)))})
-	return awserr.Mark(err, "upload %s to bucket %s", key, name)
+	out, err := i.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Key: &key, Body: strings.NewReader(string(body)), ContentLength: aws.Int64(int64(len(body)))})
+	if err != nil {
+		return "", awserr.Mark(err, "upload %s to bucket %s", key, name)
+	}
+	return cmp.Or(aws.ToString(out.VersionId), aws.ToString(out.ETag)), nil
+}
+
+// version returns the version of an object as it lies there now.
+func (i *Installer) version(ctx context.Context, owner, key string) (string, error) {
+	name := i.Bucket(owner)
+	out, err := i.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Key: &key})
+	if err != nil {
+		return "", awserr.Mark(err, "look at %s in bucket %s", key, name)
+	}
+	return cmp.Or(aws.ToString(out.VersionId), aws.ToString(out.ETag)), nil
 }
 
 // removeBucket empties and deletes the bucket, and says whether there was one.

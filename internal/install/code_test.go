@@ -142,6 +142,32 @@ func TestCodeThatIsReplacedIsFound(t *testing.T) {
 	})
 }
 
+// TestAnObjectThatIsReplacedDuringADeploymentIsFound: whatever the functions made of it.
+func TestAnObjectThatIsReplacedDuringADeploymentIsFound(t *testing.T) {
+	inAccount(t, hello(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.Config) {
+		zipped, err := functions.Zip(standIns["launcher"].Bootstrap, []byte("first"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := i.Plan(t.Context(), c, []byte("first"), standIns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put := false
+		err = i.Execute(t.Context(), p, func(install.Event) {
+			if !put {
+				put = true
+				if _, err := i.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(i.Bucket("drawbridge")), Key: aws.String(functions.Key("launcher", zipped)), Body: bytes.NewReader(poison(t))}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		if err == nil || !strings.Contains(err.Error(), "is not the object that was put there") || hintOf(err) == "" {
+			t.Errorf("Execute = %v", err)
+		}
+	})
+}
+
 // TestTheMirrorRunsItsImageByDigest: as it was when it was deployed, whatever is pushed
 // later.
 func TestTheMirrorRunsItsImageByDigest(t *testing.T) {

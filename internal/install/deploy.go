@@ -39,6 +39,7 @@ type Plan struct {
 	changeSet string
 	stackID   string
 	uploads   map[string][]byte
+	versions  map[string]string // of the objects that were put, by key
 	code      map[string][]byte // the zips, by function
 	// before is the stack as it is; nil if there is none. base is what it becomes.
 	before *Stack
@@ -68,7 +69,7 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, cod
 	if err != nil && !errors.Is(err, ErrNotInstalled) || errors.As(err, &failed) {
 		return nil, err
 	}
-	p := &Plan{Name: c.Name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{}, code: map[string][]byte{}, config: c}
+	p := &Plan{Name: c.Name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{}, versions: map[string]string{}, code: map[string][]byte{}, config: c}
 	if !p.Creates {
 		p.before = stack
 	}
@@ -136,7 +137,7 @@ func (i *Installer) changeSet(ctx context.Context, p *Plan, body []byte, paramet
 			return err
 		}
 		key := functions.Key("template", body)
-		if err := i.upload(ctx, p.Name, key, body); err != nil {
+		if _, err := i.upload(ctx, p.Name, key, body); err != nil {
 			return err
 		}
 		in.TemplateBody, in.TemplateURL = nil, aws.String("https://"+i.Bucket(p.Name)+".s3."+i.Place.Region+"."+i.Place.DNSSuffix()+"/"+key)
@@ -266,9 +267,11 @@ func (i *Installer) Execute(ctx context.Context, p *Plan, tell func(Event)) erro
 		return err
 	}
 	for _, key := range slices.Sorted(maps.Keys(p.uploads)) {
-		if err := i.upload(ctx, p.Name, key, p.uploads[key]); err != nil {
+		version, err := i.upload(ctx, p.Name, key, p.uploads[key])
+		if err != nil {
 			return err
 		}
+		p.versions[key] = version
 	}
 	from := i.Clock.Now().Add(-time.Second)
 	token := aws.String(fmt.Sprintf("drawbridge-deploy-%d", i.Clock.Now().UnixMilli()))

@@ -139,6 +139,9 @@ func (p *pass) sameBundle(ctx context.Context) (bool, error) {
 			return true, p.finish(ctx, Unchanged)
 		}
 	}
+	if err := p.tooLarge(size); err != nil {
+		return false, err
+	}
 	path := filepath.Join(p.home, "source.bundle")
 	if _, err := at.downloadFile(ctx, key, path, nil); err != nil {
 		return false, err
@@ -149,6 +152,15 @@ func (p *pass) sameBundle(ctx context.Context) (bool, error) {
 	p.rep.Bytes.Fetched += size
 	p.source = bundleRemote(path)
 	return false, nil
+}
+
+// tooLarge refuses a source of more bytes than it may have; any may where no limit is set.
+func (p *pass) tooLarge(bytes int64) error {
+	limit := int64(p.c.Source.MaxMiB) << 20
+	if limit == 0 || bytes <= limit {
+		return nil
+	}
+	return &refusal{what: fmt.Sprintf("the source has %d MiB, and at most %d are taken", bytes>>20, p.c.Source.MaxMiB), hint: "raise source.maxMiB, and mirror.disk where that is what bounds it"}
 }
 
 // checkBundle reads a bundle's head. One that is built upon others does not show all
@@ -399,10 +411,16 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 		}
 		if len(lacking) == 0 {
 			after, err := p.packBytes()
+			if err == nil {
+				err = p.tooLarge(after)
+			}
+			if err != nil {
+				return err
+			}
 			if p.bundle == "" {
 				p.rep.Bytes.Fetched += max(0, after-before)
 			}
-			return errors.Join(err, p.settle(ctx))
+			return p.settle(ctx)
 		}
 		tries, failed := again(ctx, p.Limits, func() error { return p.take(ctx, lacking) })
 		p.rep.Tries += tries
