@@ -140,6 +140,9 @@ func (s *Sim) questions(c *call) []authorisation {
 	case "ecs":
 		return s.ecsQuestions(action, c.action, body, field)
 	case "lambda":
+		if c.functionName() == "" {
+			return []authorisation{question(action, "*")}
+		}
 		return []authorisation{question("lambda:InvokeFunction", s.functionARN(s.nameOf(c.functionName())))}
 	case "scheduler":
 		group := field("GroupName")

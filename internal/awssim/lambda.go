@@ -131,6 +131,9 @@ func (s *Sim) function(given string) *function {
 
 func (c *call) functionName() string {
 	parts := strings.Split(strings.Trim(c.request.URL.Path, "/"), "/")
+	if len(parts) < 3 { // of no function
+		return ""
+	}
 	return parts[2]
 }
 
