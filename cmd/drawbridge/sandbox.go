@@ -43,7 +43,7 @@ type sandboxCmd struct {
 
 	local    map[string]string // the functions' binaries for this machine, once needed
 	cleanups []func()
-	warnings io.Writer
+	foreign  string // where the functions come from, if they are not this program's own
 }
 
 // Help is the longer text of --help; kong calls it.
@@ -62,7 +62,6 @@ func (sandboxCmd) Help() string {
 
 // Run serves the simulated AWS until ctx ends.
 func (c *sandboxCmd) Run(ctx context.Context, s streams) (failure error) {
-	c.warnings = s.err
 	options, err := c.options()
 	if err != nil {
 		return err
@@ -113,6 +112,9 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) (failure error) {
 	}
 	if err := json.NewEncoder(s.out).Encode(map[string]string{"endpoint": "http://" + listener.Addr().String()}); err != nil {
 		return err
+	}
+	if c.foreign != "" {
+		fmt.Fprintf(s.err, "drawbridge: the functions come from %s; they run as you\n", c.foreign)
 	}
 	select {
 	case <-ctx.Done():
@@ -201,7 +203,7 @@ func (c *sandboxCmd) findFunctions(ctx context.Context) error {
 		return err
 	}
 	if from != "" {
-		fmt.Fprintf(c.warnings, "drawbridge: the functions come from %s; they run as you\n", from)
+		c.foreign = from // said once the endpoint is: whoever waits for it reads that first
 	}
 	c.local, c.cleanups = paths, append(c.cleanups, cleanup)
 	return nil
