@@ -109,12 +109,9 @@ func (b Base) MirrorRoles() []string {
 func (b Base) addMirror(r object) {
 	m := b.Mirror
 	b.addMirrorBucket(r)
-	version := ":latest"
+	image, version := any(m.Image), ":latest"
 	if m.Digest != "" {
 		version = "@" + m.Digest
-	}
-	image := any(m.Image)
-	if m.Digest != "" {
 		image = withoutTag(m.Image) + version
 	}
 	if m.Image == "" {

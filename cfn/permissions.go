@@ -115,9 +115,15 @@ func (b Base) setStacks(more ...string) []string {
 	return sorted(out)
 }
 
-// SelftestSets are the sets that the stacks of a selftest belong to. The reaper deletes
-// what a selftest left behind.
-var SelftestSets = []string{"selftest-standard", "selftest-express"}
+// SelftestPrefix begins the names of the sets of a selftest, which no configuration has.
+const SelftestPrefix = "selftest-"
+
+// SelftestSet is the set that the stack of a selftest in a mode of CloudFormation belongs
+// to, standard or express.
+func SelftestSet(mode string) string { return SelftestPrefix + mode }
+
+// selftestSets are all of them: the reaper deletes what a selftest left behind.
+var selftestSets = []string{SelftestSet("standard"), SelftestSet("express")}
 
 // ofEndpoints is the condition that a stack is made or changed with the service role, and
 // holds endpoints alone.
@@ -146,7 +152,7 @@ func (b Base) shared(role Role) []Statement {
 	store := []string{"dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"}
 	if role == ReaperRole {
 		function, logs, store = b.names.Reaper, "the reaper", store[1:]
-		stacks = b.setStacks(SelftestSets...)
+		stacks = b.setStacks(selftestSets...)
 	}
 	return []Statement{
 		{Role: role, Sid: "Store", Actions: store, Resources: []string{arn("dynamodb", "table/"+b.names.Table)},
@@ -257,7 +263,7 @@ func (b Base) reaper() []Statement {
 		inClusters, tasks = nil, []string{arn("ecs", "task/*")}
 	}
 	return []Statement{
-		{Role: ReaperRole, Sid: "DeleteSetStack", Actions: []string{"cloudformation:DeleteStack"}, Resources: b.setStacks(SelftestSets...), Acts: true,
+		{Role: ReaperRole, Sid: "DeleteSetStack", Actions: []string{"cloudformation:DeleteStack"}, Resources: b.setStacks(selftestSets...), Acts: true,
 			Why: "an idle set goes at the end of its paid hour; CloudFormation uses the role that the stack was made with"},
 		{Role: ReaperRole, Sid: "SweepEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
 			Condition: b.ofService(equals("aws:ResourceTag/"+OwnerTag, b.Name)),

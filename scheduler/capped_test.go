@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -37,5 +38,12 @@ func TestCappedRunsHoldNothingByThemselves(t *testing.T) {
 		if d.Waiting != tt.waiting || d.Capped != tt.capped || d.Deferred != tt.deferred || d.Live() != tt.live {
 			t.Errorf("%s: %d waiting, %d capped, %d deferred, live %t; want %d, %d, %d, %t", tt.name, d.Waiting, d.Capped, d.Deferred, d.Live(), tt.waiting, tt.capped, tt.deferred, tt.live)
 		}
+	}
+	running, waiting := run(Running, 0), run(Waiting, 0)
+	if why := WhyWaiting(at("10:40"), s, set, waiting, running, waiting); !strings.Contains(why, "maxConcurrent") {
+		t.Errorf("it waits because it %q", why)
+	}
+	if why := WhyWaiting(at("10:40"), s, set, waiting, waiting); strings.Contains(why, "maxConcurrent") {
+		t.Errorf("with room it waits because it %q", why)
 	}
 }

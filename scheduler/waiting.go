@@ -116,6 +116,9 @@ func WhyWaiting(now time.Time, s Settings, set Set, run Run, others ...Run) stri
 	p := run.pending(set.Learned.RunTime)
 	switch set.Phase {
 	case Available, Draining:
+		if limit := s.MaxConcurrent[run.Job]; !s.room(others).has(run.Job) {
+			return fmt.Sprintf("waits until one of the tasks of %s has ended, of which %d may run at a time (maxConcurrent)", run.Job, limit)
+		}
 		if set.Serves(run) && !s.StartsNow(set, p, now) {
 			boundary, _, _ := s.window(set.BilledFrom, now)
 			return fmt.Sprintf("would hardly end before the paid hour does at %s (runs of %s take up to %s), and may wait for the next set", clockTime(boundary), run.Job, p.Takes.Round(time.Second))

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -80,22 +79,16 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) (failure error) {
 			return err
 		}
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	listener, err := c.listen(ctx, s)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-		if !a.IP.IsUnspecified() {
-			return &hinted{fmt.Errorf("listen on %s: functions follow a sandbox on 127.0.0.1 alone", a), fmt.Sprintf("listen on 127.0.0.1:%d, or on 0.0.0.0:%d to be reached from elsewhere too", a.Port, a.Port)}
-		}
-		fmt.Fprintf(s.err, "drawbridge: %s is reached from other machines: whoever reaches it may run programs here, as you\n", a)
+		return err
 	}
 	sim.SetAddress(listener.Addr().String())
 	var handler http.Handler = sim
 	if journal != nil {
 		handler = journal.Handler(sim)
 	}
-	server := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: handler, ErrorLog: log.New(s.err, "drawbridge: ", 0), ReadHeaderTimeout: time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	defer server.Close()
@@ -122,6 +115,24 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) (failure error) {
 	case err := <-failed:
 		return err
 	}
+}
+
+// listen listens where functions on this machine find the sandbox.
+func (c *sandboxCmd) listen(ctx context.Context, s streams) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+		if !a.IP.IsUnspecified() {
+			return nil, &hinted{
+				errors.Join(fmt.Errorf("listen on %s: functions follow a sandbox on 127.0.0.1 alone", a), listener.Close()),
+				fmt.Sprintf("listen on 127.0.0.1:%d, or on 0.0.0.0:%d to be reached from elsewhere too", a.Port, a.Port),
+			}
+		}
+		fmt.Fprintf(s.err, "drawbridge: %s is reached from other machines: whoever reaches it may run programs here, as you\n", a)
+	}
+	return listener, nil
 }
 
 // journal opens the file that keeps the account, and has the clock stand still until the

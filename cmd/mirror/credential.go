@@ -93,9 +93,6 @@ func codeCommitEndpoint() string {
 // loadAWS reads the AWS settings. An endpoint that would be called without encryption
 // over the network is refused.
 func loadAWS(ctx context.Context) (aws.Config, error) {
-	if endpoint := os.Getenv("AWS_ENDPOINT_URL"); strings.HasPrefix(strings.ToLower(endpoint), "http:") && !clock.Loopback(endpoint) {
-		return aws.Config{}, &exitError{exitUsage, fmt.Sprintf("AWS_ENDPOINT_URL %s: it would be called without encryption over the network", endpoint)}
-	}
 	conf, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return conf, fmt.Errorf("read AWS settings: %w", err)

@@ -403,15 +403,7 @@ func TestASourceThatIsTooLargeIsRefused(t *testing.T) {
 		t.Errorf("%s; %s; %v", r.Error, r.Hint, refs(t, w.sim.GitFolder("app")))
 	}
 	w.bucket("inbox")
-	path := filepath.Join(t.TempDir(), "b")
-	git(t, dir, "bundle", "create", "-q", path, "--all")
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("inbox"), Key: aws.String("app.bundle"), Body: bytes.NewReader(b)}); err != nil {
-		t.Fatal(err)
-	}
+	w.bundle(dir, "inbox", "app.bundle", "--all")
 	w.repositories["app"] = map[string]any{"source": map[string]any{"bundle": "s3://inbox/app.bundle", "maxMiB": 1}, "target": map[string]any{"codecommit": "app", "create": true}}
 	if r := w.run().want(t, exitFailed, "app", mirror.Refused); !strings.Contains(r.Error, "at most 1 are taken") {
 		t.Errorf("as a bundle: %s", r.Error)
@@ -594,18 +586,7 @@ func TestBundles(t *testing.T) {
 	if !strings.Contains(r.Error, "no bundle") {
 		t.Errorf("error %q", r.Error)
 	}
-	put := func(args ...string) {
-		t.Helper()
-		path := filepath.Join(t.TempDir(), "b")
-		git(t, dir, append([]string{"bundle", "create", "-q", path}, args...)...)
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("inbox"), Key: aws.String("team/app.bundle"), Body: bytes.NewReader(b)}); err != nil {
-			t.Fatal(err)
-		}
-	}
+	put := func(args ...string) { t.Helper(); w.bundle(dir, "inbox", "team/app.bundle", args...) }
 	put("--all")
 	w.run().want(t, exitDone, "app", mirror.Mirrored)
 	w.same("app")
@@ -1040,15 +1021,7 @@ func TestSettingsThatChange(t *testing.T) {
 
 	git(t, dir, "branch", "other", "main~1")
 	w.bucket("inbox")
-	path := filepath.Join(t.TempDir(), "b")
-	git(t, dir, "bundle", "create", "-q", path, "--all")
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("inbox"), Key: aws.String("x"), Body: bytes.NewReader(b)}); err != nil {
-		t.Fatal(err)
-	}
+	w.bundle(dir, "inbox", "x", "--all")
 	w.repositories = map[string]any{"wide": map[string]any{"source": map[string]any{"bundle": "s3://inbox/x"}, "target": map[string]any{"codecommit": "wide", "create": true}, "lfs": "ignore", "refs": []string{"refs/heads/other"}}}
 	w.run().want(t, exitDone, "wide", mirror.Mirrored)
 	w.repositories["wide"].(map[string]any)["refs"] = []string{"refs/heads/*"}

@@ -155,6 +155,20 @@ func (w *world) bucket(name string) {
 	}
 }
 
+// bundle puts a bundle of a repository into a bucket.
+func (w *world) bundle(dir, bucket, key string, what ...string) {
+	w.t.Helper()
+	path := filepath.Join(w.t.TempDir(), "b")
+	git(w.t, dir, append([]string{"bundle", "create", "-q", path}, what...)...)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := w.s3.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(b)}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // secret stores a secret and returns its ARN.
 func (w *world) secret(name string, value any) string {
 	w.t.Helper()

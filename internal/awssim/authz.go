@@ -119,22 +119,7 @@ func (s *Sim) questions(c *call) []authorisation {
 	case "dynamodb":
 		return s.tableQuestions(c.action, body, field)
 	case "cloudformation":
-		qs := []authorisation{question(action, s.stackResource(c.form.Get("StackName")))}
-		if role := c.form.Get("RoleARN"); role != "" {
-			qs[0].Context = map[string]any{"cloudformation:RoleArn": role}
-			qs = append(qs, passRole(role, "cloudformation.amazonaws.com"))
-		}
-		var kinds []string
-		for n := 1; c.form.Has(fmt.Sprintf("ResourceTypes.member.%d", n)); n++ {
-			kinds = append(kinds, c.form.Get(fmt.Sprintf("ResourceTypes.member.%d", n)))
-		}
-		if kinds != nil {
-			if qs[0].Context == nil {
-				qs[0].Context = map[string]any{}
-			}
-			qs[0].Context["cloudformation:ResourceTypes"] = kinds
-		}
-		return append(qs, s.stackTagQuestions(c, qs[0].Resource)...)
+		return s.stackQuestions(c, action)
 	case "ec2":
 		return s.ec2Questions(c, action)
 	case "ecs":
@@ -169,6 +154,25 @@ func (s *Sim) questions(c *call) []authorisation {
 		return append([]authorisation{question(action, s.arn("sqs", name))}, s.queueKey(name, c.action)...)
 	}
 	return []authorisation{question(action, "*")}
+}
+
+// stackQuestions returns what a call to CloudFormation asks.
+func (s *Sim) stackQuestions(c *call, action string) []authorisation {
+	q := question(action, s.stackResource(c.form.Get("StackName")))
+	q.Context = map[string]any{}
+	var kinds []string
+	for n := 1; c.form.Has(fmt.Sprintf("ResourceTypes.member.%d", n)); n++ {
+		kinds = append(kinds, c.form.Get(fmt.Sprintf("ResourceTypes.member.%d", n)))
+	}
+	if kinds != nil {
+		q.Context["cloudformation:ResourceTypes"] = kinds
+	}
+	qs := []authorisation{q}
+	if role := c.form.Get("RoleARN"); role != "" {
+		q.Context["cloudformation:RoleArn"] = role
+		qs = append(qs, passRole(role, "cloudformation.amazonaws.com"))
+	}
+	return append(qs, s.stackTagQuestions(c, q.Resource)...)
 }
 
 // stackTagQuestions returns what the tags of a call to CloudFormation ask: they are

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"drawbridge/cfn"
 	"drawbridge/endpoints"
 	"drawbridge/internal/eventpattern"
 	"drawbridge/internal/schedule"
@@ -168,16 +169,12 @@ func (k *checker) guards(where string, s *Set) {
 	}
 }
 
-// SelftestPrefix begins the names of what drawbridge selftest makes and deletes, which
-// no set may have.
-const SelftestPrefix = "selftest-"
-
 func (k *checker) set(where, name string, s *Set) {
 	if !namePattern.MatchString(name) {
 		k.add(where, "use lower-case letters, digits and hyphens, at most 25", "%q is not a set name", name)
 	}
-	if strings.HasPrefix(name, SelftestPrefix) {
-		k.add(where, "choose another name: those stacks are deleted by drawbridge selftest", "names of sets do not begin with %s", SelftestPrefix)
+	if strings.HasPrefix(name, cfn.SelftestPrefix) {
+		k.add(where, "choose another name: those stacks are deleted by drawbridge selftest", "names of sets do not begin with %s", cfn.SelftestPrefix)
 	}
 	if s == nil {
 		k.add(where, "give it at least its subnets", "the set is empty")

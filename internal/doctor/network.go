@@ -19,7 +19,6 @@ import (
 	"drawbridge/cfn"
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
-	"drawbridge/internal/config"
 	"drawbridge/internal/install"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
@@ -330,7 +329,7 @@ func (d *Doctor) strangers(ctx context.Context) {
 	t := d.topic("owner tag", cfn.OwnerTag+"="+d.config.Name, "an endpoint with it that no stack of a set holds is billed, and nobody deletes it")
 	stacks := cfn.NewStacks(d.installer.Clients.CloudFormation, d.config.Name, "")
 	found, err := vpc.New(d.ec2, d.installer.Clients.Route53, d.place.Region, d.place.Account).Strangers(ctx, d.config.Name, func(set string) ([]string, error) {
-		if _, ours := d.config.Sets[scheduler.SetName(set)]; !ours && !strings.HasPrefix(set, config.SelftestPrefix) {
+		if _, ours := d.config.Sets[scheduler.SetName(set)]; !ours && !strings.HasPrefix(set, cfn.SelftestPrefix) {
 			return nil, nil
 		}
 		ids, err := stacks.Endpoints(ctx, stacks.Name(set))

@@ -48,6 +48,19 @@ func roll(t *testing.T, i *install.Installer, c *config.Config, text string) {
 	}
 }
 
+// first plans a deployment whose configuration reads first, and packs its launcher.
+func first(t *testing.T, i *install.Installer, c *config.Config) (p *install.Plan, launcher []byte) {
+	t.Helper()
+	launcher, err := functions.Zip(standIns["launcher"].Bootstrap, []byte("first"))
+	if err == nil {
+		p, err = i.Plan(t.Context(), c, []byte("first"), standIns)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, launcher
+}
+
 func sumOf(zipped []byte) string {
 	sum := sha256.Sum256(zipped)
 	return base64.StdEncoding.EncodeToString(sum[:])
@@ -112,15 +125,8 @@ func TestCodeThatIsReplacedIsFound(t *testing.T) {
 	inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, _ *install.Installer, c *config.Config) {
 		conf := sandbox.AWSConfig(sim, "http://aws.invalid", replacing{sim.RoundTripper(), poison(t)})
 		i := install.New(conf, app.Place{Region: sim.Region(), Account: sim.Account()}, app.NewClients(conf), sandbox.Clock{Sim: sim})
-		zipped, err := functions.Zip(standIns["launcher"].Bootstrap, []byte("first"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := i.Plan(t.Context(), c, []byte("first"), standIns)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = i.Execute(t.Context(), p, func(install.Event) {})
+		p, zipped := first(t, i, c)
+		err := i.Execute(t.Context(), p, func(install.Event) {})
 		if err == nil || !strings.Contains(err.Error(), "function drawbridge-launcher ran other code than was uploaded") || hintOf(err) == "" {
 			t.Errorf("Execute = %v", err)
 		}
@@ -145,16 +151,9 @@ func TestCodeThatIsReplacedIsFound(t *testing.T) {
 // TestAnObjectThatIsReplacedDuringADeploymentIsFound: whatever the functions made of it.
 func TestAnObjectThatIsReplacedDuringADeploymentIsFound(t *testing.T) {
 	inAccount(t, hello(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.Config) {
-		zipped, err := functions.Zip(standIns["launcher"].Bootstrap, []byte("first"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := i.Plan(t.Context(), c, []byte("first"), standIns)
-		if err != nil {
-			t.Fatal(err)
-		}
+		p, zipped := first(t, i, c)
 		put := false
-		err = i.Execute(t.Context(), p, func(install.Event) {
+		err := i.Execute(t.Context(), p, func(install.Event) {
 			if !put {
 				put = true
 				if _, err := i.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(i.Bucket("drawbridge")), Key: aws.String(functions.Key("launcher", zipped)), Body: bytes.NewReader(poison(t))}); err != nil {

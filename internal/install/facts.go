@@ -87,22 +87,23 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 		}
 		s.Sets[name] = f
 	}
-	if err := i.roles(ctx, c, &s); err != nil {
-		problems = append(problems, err)
-	}
-	if s.Concurrency, err = i.concurrency(ctx, c); err != nil {
-		problems = append(problems, err)
-	}
-	if s.MirrorDigest, err = i.mirrorDigest(ctx, c); err != nil {
-		problems = append(problems, err)
-	}
-	if s.S3PrefixList, err = i.prefixList(ctx); err != nil {
-		problems = append(problems, err)
-	}
-	if len(problems) > 0 {
-		return s, errors.Join(problems...)
+	problems = append(problems, i.readAccount(ctx, c, &s)...)
+	if err := errors.Join(problems...); err != nil {
+		return s, err
 	}
 	return s, s.plan(c, networks)
+}
+
+// readAccount reads what lies in no set's network.
+func (i *Installer) readAccount(ctx context.Context, c *config.Config, s *Survey) []error {
+	problems := []error{i.roles(ctx, c, s)}
+	var err error
+	s.Concurrency, err = i.concurrency(ctx, c)
+	problems = append(problems, err)
+	s.MirrorDigest, err = i.mirrorDigest(ctx, c)
+	problems = append(problems, err)
+	s.S3PrefixList, err = i.prefixList(ctx)
+	return append(problems, err)
 }
 
 // factsOf sums up a network for the base stack. held are the endpoints that it has

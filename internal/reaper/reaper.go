@@ -13,8 +13,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"drawbridge/cfn"
 	"drawbridge/internal/app"
-	"drawbridge/internal/config"
 	"drawbridge/internal/ecstasks"
 	"drawbridge/scheduler"
 )
@@ -106,7 +106,7 @@ func (r *Reaper) strangers(ctx context.Context) error {
 	}
 	tests := map[string]bool{}
 	for _, s := range found {
-		if strings.HasPrefix(s.Set, config.SelftestPrefix) && !tests[s.Set] {
+		if strings.HasPrefix(s.Set, cfn.SelftestPrefix) && !tests[s.Set] {
 			tests[s.Set] = true
 			if err := r.app.EndSelftest(ctx, s.Set); err != nil {
 				return err

@@ -22,7 +22,6 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/app"
 	"drawbridge/internal/awserr"
-	"drawbridge/internal/config"
 	"drawbridge/scheduler"
 )
 
@@ -164,7 +163,7 @@ func (t *Test) until(ctx context.Context, what string, seen func() (bool, error)
 // modeSet is the set that the stacks of the experiments with modes belong to: no
 // configuration may have one of that name.
 func modeSet(mode cfntypes.DeploymentConfigMode) string {
-	return config.SelftestPrefix + strings.ToLower(string(mode))
+	return cfn.SelftestSet(strings.ToLower(string(mode)))
 }
 
 // mode creates and deletes a stack of one endpoint, by one mode of CloudFormation.
@@ -407,9 +406,8 @@ func (t *Test) follow(ctx context.Context, set scheduler.SetName, id scheduler.R
 	if err != nil {
 		return scheduler.Run{}, err
 	}
-	now := a.Clock.Now()
 	if s.Phase != scheduler.Absent {
-		t.evidence.note(now, "run: set %s", s.Phase)
+		t.phase(s)
 	}
 	for _, text := range []string{s.Failure, s.ExtendFailure, s.TimerFailure, s.Refused[t.Job].Reason} {
 		if text != "" {
@@ -621,7 +619,7 @@ func (t *Test) takeDown(ctx context.Context, set scheduler.SetName) error {
 			return false, err
 		}
 		if s.Phase != scheduler.Absent || s.Generation > 0 {
-			t.evidence.note(a.Clock.Now(), "run: set %s", s.Phase)
+			t.phase(s)
 		}
 		if s.Phase == scheduler.Absent || s.TakeDown != "" {
 			return s.Phase == scheduler.Absent, nil
@@ -635,6 +633,20 @@ func (t *Test) takeDown(ctx context.Context, set scheduler.SetName) error {
 		}
 		return false, a.Wake(ctx, scheduler.Reaper, set, "taken down by drawbridge selftest")
 	})
+}
+
+// phase takes down a set's phase. When the deletion was asked for is in the set's own
+// record, where it may have come and gone between two looks; draining is too short to be
+// seen each time.
+func (t *Test) phase(s scheduler.Set) {
+	for _, d := range s.Decisions {
+		if d.Action == scheduler.Delete && !d.At.Before(t.began) {
+			t.evidence.note(d.At, "run: set %s", scheduler.Deleting)
+		}
+	}
+	if s.Phase != scheduler.Draining {
+		t.evidence.note(t.App.Clock.Now(), "run: set %s", s.Phase)
+	}
 }
 
 // readLogs takes in what the functions were refused since the selftest began.
