@@ -85,7 +85,8 @@ type callError struct {
 func (e *callError) Error() string { return e.what + ": " + Brief(e.cause) }
 func (e *callError) Unwrap() error { return e.cause }
 
-// Hint says what to do about the codes that users meet.
+// Hint says what to do about the codes that users meet, and what the cause itself knows
+// to do about any other.
 func (e *callError) Hint() string {
 	switch Code(e.cause) {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
@@ -94,6 +95,10 @@ func (e *callError) Hint() string {
 		return missing(e.cause.Error())
 	case "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure":
 		return "the credentials are not known to AWS: check the profile and the Region"
+	}
+	var h interface{ Hint() string }
+	if errors.As(e.cause, &h) {
+		return h.Hint()
 	}
 	return ""
 }
