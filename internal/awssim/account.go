@@ -131,7 +131,11 @@ func (s *Sim) tagged() []LedgerResource {
 		add("AWS::EC2::SecurityGroup", g.id, s.ec2.tags[g.id])
 	}
 	for _, name := range s.bucketNames() {
-		add("AWS::S3::Bucket", name, s.s3.buckets[name].tags)
+		var own []tag
+		for _, t := range s.s3.buckets[name].tags {
+			own = append(own, tag(t))
+		}
+		add("AWS::S3::Bucket", name, own)
 	}
 	return out
 }

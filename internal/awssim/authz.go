@@ -106,59 +106,77 @@ func passRole(role, service string) authorisation {
 }
 
 // questions returns what a call asks of IAM.
-func (s *Sim) questions(c *call) []authorisation {
+func (c *call) questions() []authorisation {
+	if c.service.asks == nil {
+		return []authorisation{question(c.permission(), "*")}
+	}
+	return c.service.asks(c)
+}
+
+// permission is the action of IAM that bears the call's name.
+func (c *call) permission() string { return c.service.name + ":" + c.action }
+
+// field returns a text in the call's JSON body; empty where there is none.
+func (c *call) field(name string) string {
+	var text string
+	_ = json.Unmarshal(c.members()[name], &text) // absent is empty
+	return text
+}
+
+// members are the parts of the call's JSON body; none of a form.
+func (c *call) members() map[string]json.RawMessage {
 	var body map[string]json.RawMessage
 	_ = json.Unmarshal(c.body, &body) // forms have no members
-	field := func(name string) string {
-		var text string
-		_ = json.Unmarshal(body[name], &text) // absent is empty
-		return text
+	return body
+}
+
+// lambdaQuestions returns what a call to Lambda asks.
+func (s *Sim) lambdaQuestions(c *call) []authorisation {
+	if functionName(c) == "" {
+		return []authorisation{question(c.permission(), "*")}
 	}
-	action := c.service.name + ":" + c.action
-	switch c.service.name {
-	case "dynamodb":
-		return s.tableQuestions(c.action, body, field)
-	case "cloudformation":
-		return s.stackQuestions(c, action)
-	case "ec2":
-		return s.ec2Questions(c, action)
-	case "ecs":
-		return s.ecsQuestions(action, c.action, body, field)
-	case "lambda":
-		if c.functionName() == "" {
-			return []authorisation{question(action, "*")}
-		}
-		return []authorisation{question("lambda:InvokeFunction", s.functionARN(s.nameOf(c.functionName())))}
-	case "scheduler":
-		group := field("GroupName")
-		if group == "" { // where nothing has a body
-			group = c.request.URL.Query().Get("groupName")
-		}
-		qs := []authorisation{question(action, s.arn("scheduler", "schedule/"+group+"/"+c.pathName()))}
-		var target scheduleTarget
-		if json.Unmarshal(body["Target"], &target) == nil && target.RoleArn != "" {
-			qs = append(qs, passRole(target.RoleArn, "scheduler.amazonaws.com"))
-		}
-		return qs
-	case "s3":
-		return s.objectQuestions(c)
-	case "secretsmanager":
-		return []authorisation{question(action, field("SecretId"))}
-	case "codecommit":
-		return []authorisation{question(action, s.arn("codecommit", field("repositoryName")))}
-	case "route53":
-		return []authorisation{question(action, "*"), question("ec2:DescribeVpcs", "*")}
-	case "sqs":
-		url := field("QueueUrl")
-		name := url[strings.LastIndex(url, "/")+1:]
-		return append([]authorisation{question(action, s.arn("sqs", name))}, s.queueKey(name, c.action)...)
+	return []authorisation{question("lambda:InvokeFunction", s.functionARN(s.nameOf(functionName(c))))}
+}
+
+// scheduleQuestions returns what a call to EventBridge Scheduler asks.
+func (s *Sim) scheduleQuestions(c *call) []authorisation {
+	group := c.field("GroupName")
+	if group == "" { // where nothing has a body
+		group = c.request.URL.Query().Get("groupName")
 	}
-	return []authorisation{question(action, "*")}
+	qs := []authorisation{question(c.permission(), s.arn("scheduler", "schedule/"+group+"/"+c.pathName()))}
+	var target scheduleTarget
+	if json.Unmarshal(c.members()["Target"], &target) == nil && target.RoleArn != "" {
+		qs = append(qs, passRole(target.RoleArn, "scheduler.amazonaws.com"))
+	}
+	return qs
+}
+
+// secretQuestions returns what a call to Secrets Manager asks.
+func secretQuestions(c *call) []authorisation {
+	return []authorisation{question(c.permission(), c.field("SecretId"))}
+}
+
+// repositoryQuestions returns what a call to CodeCommit asks.
+func (s *Sim) repositoryQuestions(c *call) []authorisation {
+	return []authorisation{question(c.permission(), s.arn("codecommit", c.field("repositoryName")))}
+}
+
+// zoneQuestions returns what a call to Route 53 asks.
+func zoneQuestions(c *call) []authorisation {
+	return []authorisation{question(c.permission(), "*"), question("ec2:DescribeVpcs", "*")}
+}
+
+// queueQuestions returns what a call to SQS asks.
+func (s *Sim) queueQuestions(c *call) []authorisation {
+	url := c.field("QueueUrl")
+	name := url[strings.LastIndex(url, "/")+1:]
+	return append([]authorisation{question(c.permission(), s.arn("sqs", name))}, s.queueKey(name, c.action)...)
 }
 
 // stackQuestions returns what a call to CloudFormation asks.
-func (s *Sim) stackQuestions(c *call, action string) []authorisation {
-	q := question(action, s.stackResource(c.form.Get("StackName")))
+func (s *Sim) stackQuestions(c *call) []authorisation {
+	q := question(c.permission(), s.stackResource(c.form.Get("StackName")))
 	q.Context = map[string]any{}
 	var kinds []string
 	for n := 1; c.form.Has(fmt.Sprintf("ResourceTypes.member.%d", n)); n++ {
@@ -226,17 +244,18 @@ func (s *Sim) nameOf(function string) string {
 	return strings.TrimPrefix(function, s.arn("lambda", "function:"))
 }
 
-func (s *Sim) tableQuestions(action string, body map[string]json.RawMessage, field func(string) string) []authorisation {
+// tableQuestions returns what a call to DynamoDB asks: one for each item of a transaction.
+func (s *Sim) tableQuestions(c *call) []authorisation {
 	table := func(name string) string { return s.arn("dynamodb", "table/"+name) }
-	if action != "TransactWriteItems" {
-		resource := table(field("TableName"))
-		if index := field("IndexName"); index != "" {
+	if c.action != "TransactWriteItems" {
+		resource := table(c.field("TableName"))
+		if index := c.field("IndexName"); index != "" {
 			resource += "/index/" + index
 		}
-		return append([]authorisation{question("dynamodb:"+action, resource)}, s.tableKey(field("TableName"))...)
+		return append([]authorisation{question(c.permission(), resource)}, s.tableKey(c.field("TableName"))...)
 	}
 	var entries []map[string]struct{ TableName string }
-	_ = json.Unmarshal(body["TransactItems"], &entries) // checked by the operation
+	_ = json.Unmarshal(c.members()["TransactItems"], &entries) // checked by the operation
 	var out []authorisation
 	for _, e := range entries {
 		for kind, x := range e {
@@ -258,13 +277,14 @@ func (s *Sim) stackResource(given string) string {
 	return s.arn("cloudformation", "stack/"+given+"/00000000-0000-4000-a000-000000000000")
 }
 
-func (s *Sim) ec2Questions(c *call, action string) []authorisation {
+// ec2Questions returns what a call to EC2 asks.
+func (s *Sim) ec2Questions(c *call) []authorisation {
 	switch c.action {
 	case "DescribeVpcAttribute":
-		return []authorisation{question(action, s.arn("ec2", "vpc/"+c.form.Get("VpcId")))}
+		return []authorisation{question(c.permission(), s.arn("ec2", "vpc/"+c.form.Get("VpcId")))}
 	case "DeleteVpcEndpoints":
 	default:
-		return []authorisation{question(action, "*")}
+		return []authorisation{question(c.permission(), "*")}
 	}
 	var out []authorisation
 	for n := 1; c.form.Has(fmt.Sprintf("VpcEndpointId.%d", n)); n++ {
@@ -283,13 +303,15 @@ func (s *Sim) deleteEndpointQuestion(e *vpcEndpoint) authorisation {
 	return q
 }
 
-func (s *Sim) ecsQuestions(action, name string, body map[string]json.RawMessage, field func(string) string) []authorisation {
-	given := field("cluster")
+// ecsQuestions returns what a call to ECS asks.
+func (s *Sim) ecsQuestions(c *call) []authorisation {
+	action, body := c.permission(), c.members()
+	given := c.field("cluster")
 	short := given[strings.LastIndex(given, "/")+1:]
 	cluster := s.clusterARN(short)
-	switch name {
+	switch c.action {
 	case "RunTask":
-		d := s.definition(field("taskDefinition"))
+		d := s.definition(c.field("taskDefinition"))
 		if d == nil {
 			return nil
 		}
@@ -307,7 +329,7 @@ func (s *Sim) ecsQuestions(action, name string, body map[string]json.RawMessage,
 	case "DescribeTasks", "StopTask":
 		var ids []string
 		if json.Unmarshal(body["tasks"], &ids) != nil {
-			ids = []string{field("task")}
+			ids = []string{c.field("task")}
 		}
 		var out []authorisation
 		for _, id := range ids {

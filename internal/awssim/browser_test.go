@@ -42,7 +42,7 @@ func TestAPageInABrowserReachesNothing(t *testing.T) {
 			if w.Code != tt.status {
 				t.Errorf("status %d: %s, want %d", w.Code, w.Body, tt.status)
 			}
-			if _, on := sim.faultOn("throttle"); on != (tt.status == http.StatusOK && tt.method == "POST") {
+			if _, on := sim.FaultOn("throttle"); on != (tt.status == http.StatusOK && tt.method == "POST") {
 				t.Errorf("the fault is on: %v", on)
 			}
 		})

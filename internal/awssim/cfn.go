@@ -71,7 +71,7 @@ type stackEvent struct {
 
 func (s *Sim) newCFN() *service {
 	s.cfn = &cfnState{tokens: map[string]bool{}}
-	return &service{name: "cloudformation", protocol: query, xmlns: "http://cloudformation.amazonaws.com/doc/2010-05-15/", ops: map[string]operation{
+	return &service{name: "cloudformation", asks: s.stackQuestions, protocol: query, xmlns: "http://cloudformation.amazonaws.com/doc/2010-05-15/", ops: map[string]operation{
 		"CreateStack":            op(s.createStack),
 		"UpdateStack":            op(s.updateStack),
 		"DeleteStack":            op(s.deleteStack),
@@ -228,7 +228,7 @@ func (s *Sim) checkStack(in *stackInput) (*template, map[string]string, error) {
 }
 
 func (s *Sim) checkTemplate(in *stackInput, body string) (*template, map[string]string, error) {
-	t, err := parseTemplate(body)
+	t, err := parseTemplate(isKind, body)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -594,7 +594,7 @@ func (s *Sim) deleteStack(_ *call, in *struct {
 		}
 	}
 	s.beginDelete(st, "DELETE_IN_PROGRESS", "User Initiated")
-	if s.failsToDelete() && in.DeletionMode != "FORCE_DELETE_STACK" {
+	if s.strikes("fail-delete") && in.DeletionMode != "FORCE_DELETE_STACK" {
 		s.sabotage(st)
 	}
 	return &none{}, nil
@@ -607,26 +607,6 @@ func (s *Sim) dependsOnSkipped(st *stack, name string) bool {
 		}
 	}
 	return false
-}
-
-// failsToDelete uses up one of the deletions that are to fail.
-func (s *Sim) failsToDelete() bool {
-	v, on := s.faultOn("fail-delete")
-	if !on {
-		return false
-	}
-	n := 1
-	if v != "" {
-		_, _ = fmt.Sscan(v, &n) // checked when it was set
-	}
-	if n--; n <= 0 {
-		delete(s.faults, "fail-delete")
-	} else {
-		f := s.faults["fail-delete"]
-		f.value = fmt.Sprint(n)
-		s.faults["fail-delete"] = f
-	}
-	return true
 }
 
 // sabotage makes the deletion of one endpoint of the stack fail.
@@ -877,7 +857,7 @@ func (s *Sim) validateTemplate(_ *call, in *struct{ TemplateBody, TemplateURL st
 	Description  string `xml:",omitempty"`
 	Capabilities members[string]
 }, error) {
-	t, err := parseTemplate(in.TemplateBody)
+	t, err := parseTemplate(isKind, in.TemplateBody)
 	if err != nil {
 		return nil, err
 	}

@@ -60,6 +60,12 @@ func kindOf(name string) (resourceKind, bool) {
 	return k, ok
 }
 
+// isKind reports whether the sandbox simulates a type of resource.
+func isKind(name string) bool {
+	_, ok := kinds[name]
+	return ok
+}
+
 // soon ends a resource's change after the time that small changes take.
 func (s *Sim) soon(finish func(error)) { s.clock.after(stepTakes, func() { finish(nil) }) }
 
@@ -106,7 +112,7 @@ func updateEndpointResource(s *Sim, st *stack, r *resource) error {
 		return errf("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '%s' does not exist", r.physical)
 	}
 	e.subnets, e.groups, e.tables = list(r.properties, "SubnetIds"), list(r.properties, "SecurityGroupIds"), list(r.properties, "RouteTableIds")
-	s.recheck()
+	s.ec2.changed()
 	return s.retagEndpoint(st, r, e)
 }
 
@@ -121,7 +127,7 @@ func updateGroupResource(s *Sim, st *stack, r *resource) error {
 	}
 	g.ingress = in
 	s.ec2.tags[g.id] = stackTags(st, r)
-	s.recheck()
+	s.ec2.changed()
 	return nil
 }
 
@@ -138,7 +144,7 @@ func createTableResource(s *Sim, _ *stack, r *resource, finish func(error)) erro
 	if err != nil {
 		return err
 	}
-	if _, err := op(s.createTable)(&call{sim: s, service: s.services["dynamodb"], action: "CreateTable", body: body}); err != nil {
+	if _, err := op(s.createTable)(s.callTo("dynamodb", "CreateTable", body)); err != nil {
 		return err
 	}
 	r.physical = text(r.properties, "TableName")
@@ -397,7 +403,7 @@ func updateMappingResource(s *Sim, _ *stack, r *resource) error {
 
 func removeMappingResource(s *Sim, r *resource, finish func(error)) {
 	if m := find(s.lambda.mappings, func(m *mapping) bool { return m.id == r.physical }); m != nil {
-		m.queue.mappings = slices.DeleteFunc(m.queue.mappings, func(x *mapping) bool { return x == m })
+		m.queue.readers = slices.DeleteFunc(m.queue.readers, func(x *Reader) bool { return x == m.reader })
 		s.lambda.mappings = slices.DeleteFunc(s.lambda.mappings, func(x *mapping) bool { return x == m })
 	}
 	s.soon(finish)

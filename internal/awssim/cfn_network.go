@@ -39,7 +39,7 @@ func updateVPCResource(s *Sim, st *stack, r *resource) error {
 	}
 	v.dnsSupport, v.dnsHostnames = text(r.properties, "EnableDnsSupport") != "false", text(r.properties, "EnableDnsHostnames") == "true"
 	s.ec2.tags[v.id] = stackTags(st, r)
-	s.recheck()
+	s.ec2.changed()
 	return nil
 }
 

@@ -41,7 +41,7 @@ func formatError(format string, args ...any) *apiError {
 
 // parseTemplate reads JSON or YAML and refuses what CloudFormation refuses at
 // the call.
-func parseTemplate(body string) (*template, error) {
+func parseTemplate(known func(kind string) bool, body string) (*template, error) {
 	var root any
 	if strings.HasPrefix(strings.TrimSpace(body), "{") {
 		if err := json.Unmarshal([]byte(body), &root); err != nil {
@@ -79,7 +79,7 @@ func parseTemplate(body string) (*template, error) {
 		}
 	}
 	t.readParameters(top["Parameters"])
-	if err := t.readResources(top["Resources"]); err != nil {
+	if err := t.readResources(known, top["Resources"]); err != nil {
 		return nil, err
 	}
 	if outs, ok := top["Outputs"].(map[string]any); ok {
@@ -131,7 +131,7 @@ func (t *template) readParameters(v any) {
 	}
 }
 
-func (t *template) readResources(v any) error {
+func (t *template) readResources(known func(kind string) bool, v any) error {
 	m, _ := v.(map[string]any)
 	if len(m) == 0 {
 		return formatError("At least one Resources member must be defined.")
@@ -146,7 +146,7 @@ func (t *template) readResources(v any) error {
 		if kind == "" {
 			return formatError("[/Resources/%s] Every Resources object must contain a Type member.", name)
 		}
-		if _, ok := kindOf(kind); !ok {
+		if !known(kind) {
 			unknown = append(unknown, kind)
 		}
 		for k := range r {
@@ -367,7 +367,8 @@ func (t *template) condition(name string, params map[string]string) bool {
 type scope struct {
 	parameters map[string]string
 	pseudo     func(string) (string, bool)
-	resource   func(string) *resource
+	// resource returns the physical id and the attributes of a resource that is there.
+	resource func(name string) (physical string, attributes map[string]string, there bool)
 }
 
 func (s *Sim) scope(st *stack) *scope {
@@ -380,7 +381,13 @@ func (s *Sim) scope(st *stack) *scope {
 			}[name]
 			return v, ok
 		},
-		resource: func(name string) *resource { return st.resources[name] },
+		resource: func(name string) (string, map[string]string, bool) {
+			r := st.resources[name]
+			if r == nil {
+				return "", nil, false
+			}
+			return r.physical, r.attributes, true
+		},
 	}
 }
 
@@ -533,16 +540,16 @@ func (t *template) ref(name string, sc *scope) (any, error) {
 		return v, nil
 	}
 	if sc.resource != nil {
-		if r := sc.resource(name); r != nil {
-			return r.physical, nil
+		if physical, _, there := sc.resource(name); there {
+			return physical, nil
 		}
 	}
 	return nil, formatError("Unresolved resource dependencies [%s] in the Resources block of the template", name)
 }
 
 func (t *template) attribute(name, attribute string, sc *scope) (any, error) {
-	if r := sc.resource(name); r != nil {
-		if v, ok := r.attributes[attribute]; ok {
+	if _, attributes, there := sc.resource(name); there {
+		if v, ok := attributes[attribute]; ok {
 			return v, nil
 		}
 	}

@@ -37,7 +37,8 @@ type ccRepository struct {
 
 func (s *Sim) newCodeCommit() *service {
 	s.codecommit = &codecommitState{repositories: map[string]*ccRepository{}}
-	return &service{name: "codecommit", prefix: "CodeCommit_20150413", protocol: json11, ops: map[string]operation{
+	s.paths[gitRoot] = s.serveGit
+	return &service{name: "codecommit", asks: s.repositoryQuestions, endpoint: "codecommit", prefix: "CodeCommit_20150413", protocol: json11, ops: map[string]operation{
 		"CreateRepository": op(s.createRepository),
 		"GetRepository":    op(s.getRepository),
 		"ListRepositories": op(s.listRepositories),
@@ -130,7 +131,8 @@ func (s *Sim) initRepository(r *ccRepository) (err error) {
 		if s.codecommit.folder, err = os.MkdirTemp("", "drawbridge-codecommit-"); err != nil {
 			return err
 		}
-		s.lambda.folders = append(s.lambda.folders, s.codecommit.folder)
+		folder := s.codecommit.folder
+		s.atEnd = append(s.atEnd, func() { _ = os.RemoveAll(folder) }) // a temporary folder
 	}
 	dir := filepath.Join(s.codecommit.folder, r.name)
 	ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
@@ -216,8 +218,8 @@ func (s *Sim) serveGit(w http.ResponseWriter, r *http.Request) {
 	_, missing := s.repository(name)
 	folder, onGit := s.codecommit.folder, s.codecommit.onGit
 	if err == nil && !down && missing == nil {
-		s.calls["codecommit:"+gitAction(r)]++
-		s.askAs(key, question("codecommit:"+gitAction(r), s.arn("codecommit", name)))
+		s.count("codecommit", gitAction(r))
+		s.ask(s.principals[key].RoleARN(), question("codecommit:"+gitAction(r), s.arn("codecommit", name)))
 	}
 	s.mu.Unlock()
 	switch {
@@ -252,7 +254,7 @@ func (s *Sim) gitAccess(key, token, password, host, path string) error {
 	if _, on := s.faultOn("expired-credentials"); on {
 		return errf("ExpiredTokenException", "The security token included in the request is expired")
 	}
-	if t := s.taskOf(key); t != nil && token != taskToken {
+	if p := s.principals[key]; p != nil && p.Token != "" && token != p.Token {
 		return errf("UnrecognizedClientException", "The security token included in the request is invalid")
 	}
 	err := codecommit.Verify(s.secretOf(key), s.options.Region, host, path, password, time.Now())
@@ -265,14 +267,8 @@ func (s *Sim) gitAccess(key, token, password, host, path string) error {
 // secretOf returns the secret of an access key: a task's, a session's, or, for any
 // other, the key itself.
 func (s *Sim) secretOf(key string) string {
-	if t := s.taskOf(key); t != nil {
-		return s.taskSecret(t)
-	}
-	if secret, ok := s.iam.secrets[key]; ok {
-		return secret
-	}
-	if s.environments[key] != nil {
-		return "sandbox"
+	if p := s.principals[key]; p != nil {
+		return p.Secret
 	}
 	return key
 }

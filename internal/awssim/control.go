@@ -38,8 +38,6 @@ func (s *Sim) serveControl(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusOK, s.Faults())
 	case path == "ledger":
 		answer(w, http.StatusOK, s.Ledger())
-	case strings.HasPrefix(path, "clock"):
-		s.serveClock(w, r, strings.TrimPrefix(path, "clock"))
 	default:
 		answer(w, http.StatusNotFound, map[string]any{"error": "no such path; there are advance, fault, ledger and clock"})
 	}

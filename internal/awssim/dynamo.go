@@ -51,7 +51,7 @@ type indexInput struct {
 
 func (s *Sim) newDynamo() *service {
 	s.dynamo = &dynamoState{tokens: map[string]time.Time{}, locked: map[string]bool{}}
-	return &service{name: "dynamodb", prefix: "DynamoDB_20120810", protocol: json10, space: "com.amazonaws.dynamodb.v20120810", ops: map[string]operation{
+	return &service{name: "dynamodb", asks: s.tableQuestions, endpoint: "dynamodb", prefix: "DynamoDB_20120810", protocol: json10, space: "com.amazonaws.dynamodb.v20120810", ops: map[string]operation{
 		"CreateTable":        op(s.createTable),
 		"DescribeTable":      op(s.describeTable),
 		"DeleteTable":        op(s.deleteTable),

@@ -17,9 +17,10 @@ type ec2State struct {
 	groups      []*securityGroup
 	endpoints   []*vpcEndpoint
 	offered     map[string][]string // endpoint service name -> zones
-	zones       []*hostedZone
+	hostedZones []*hostedZone
 	tags        map[string][]tag
 	tokens      map[string]string
+	changed     func()                 // is called when the network or an endpoint has changed
 	networkRefs func(group string) int // tasks' network interfaces that use a group
 }
 
@@ -117,7 +118,7 @@ func (s *Sim) newEC2() *service {
 	for _, svc := range endpoints.All() {
 		s.ec2.offered[svc.Name(s.options.Region)] = s.zones()
 	}
-	return &service{name: "ec2", protocol: ec2Query, xmlns: "http://ec2.amazonaws.com/doc/2016-11-15/", ops: map[string]operation{
+	return &service{name: "ec2", asks: s.ec2Questions, protocol: ec2Query, xmlns: "http://ec2.amazonaws.com/doc/2016-11-15/", ops: map[string]operation{
 		"CreateVpc":                     op(s.createVpc),
 		"DescribeVpcs":                  op(s.describeVpcs),
 		"DeleteVpc":                     op(s.deleteVpc),
@@ -656,7 +657,7 @@ func (s *Sim) createRoute(_ *call, in *routeInput) (*done, error) {
 		return nil, errf("RouteAlreadyExists", "The route identified by %s already exists.", in.DestinationCidrBlock)
 	}
 	t.routes = append(t.routes, route{in.DestinationCidrBlock, target})
-	s.recheck()
+	s.ec2.changed()
 	return yes, nil
 }
 
@@ -670,7 +671,7 @@ func (s *Sim) deleteRoute(_ *call, in *routeInput) (*done, error) {
 		return nil, errf("InvalidRoute.NotFound", "no route with destination-cidr-block %s in route table %s", in.DestinationCidrBlock, in.RouteTableID)
 	}
 	t.routes = left
-	s.recheck()
+	s.ec2.changed()
 	return yes, nil
 }
 
@@ -987,7 +988,7 @@ func (s *Sim) revokeIngress(_ *call, in *ruleIn) (*done, error) {
 	if g.ingress, err = less(g.ingress, ps); err != nil {
 		return nil, err
 	}
-	s.recheck()
+	s.ec2.changed()
 	return yes, nil
 }
 
@@ -999,7 +1000,7 @@ func (s *Sim) revokeEgress(_ *call, in *ruleIn) (*done, error) {
 	if g.egress, err = less(g.egress, ps); err != nil {
 		return nil, err
 	}
-	s.recheck()
+	s.ec2.changed()
 	return yes, nil
 }
 

@@ -195,7 +195,7 @@ func (s *Sim) removeEndpoint(e *vpcEndpoint) {
 	if e.kind == "Interface" {
 		takes = s.options.Lower + s.delay("slow-delete", 5*time.Minute)
 	}
-	s.recheck()
+	s.ec2.changed()
 	s.finishRemoval(e, takes)
 }
 
@@ -344,7 +344,7 @@ func (s *Sim) modifyVpcEndpoint(_ *call, in *struct {
 	if in.PrivateDNSEnabled != nil {
 		e.privateDNS = *in.PrivateDNSEnabled
 	}
-	s.recheck()
+	s.ec2.changed()
 	return yes, nil
 }
 

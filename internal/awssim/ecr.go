@@ -25,7 +25,12 @@ type image struct {
 	pushed           time.Time
 }
 
+type ecrState struct {
+	repositories []*imageRepository
+}
+
 func (s *Sim) newECR() *service {
+	s.ecr = &ecrState{}
 	return &service{name: "ecr", prefix: "AmazonEC2ContainerRegistry_V20150921", protocol: json11, ops: map[string]operation{
 		"CreateRepository":     op(s.createImageRepository),
 		"DescribeRepositories": op(s.describeImageRepositories),
@@ -45,7 +50,7 @@ func (s *Sim) repositoryURI(name string) string {
 }
 
 func (s *Sim) imageRepository(name string) (*imageRepository, error) {
-	if r := find(s.repositories, func(r *imageRepository) bool { return r.name == name || s.repositoryARN(r.name) == name }); r != nil {
+	if r := find(s.ecr.repositories, func(r *imageRepository) bool { return r.name == name || s.repositoryARN(r.name) == name }); r != nil {
 		return r, nil
 	}
 	return nil, errf("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'", name, s.options.Account)
@@ -57,13 +62,13 @@ func (s *Sim) addRepository(name string) *imageRepository {
 		return r
 	}
 	r := &imageRepository{name: name, created: s.clock.time()}
-	s.repositories = append(s.repositories, r)
+	s.ecr.repositories = append(s.ecr.repositories, r)
 	return r
 }
 
 func (s *Sim) removeRepository(name string) {
 	delete(s.tags, s.repositoryARN(name))
-	s.repositories = slices.DeleteFunc(s.repositories, func(r *imageRepository) bool { return r.name == name })
+	s.ecr.repositories = slices.DeleteFunc(s.ecr.repositories, func(r *imageRepository) bool { return r.name == name })
 }
 
 func (r *imageRepository) find(tag, digest string) *image {
@@ -157,7 +162,7 @@ func (s *Sim) describeImageRepositories(_ *call, in *struct {
 			return nil, err
 		}
 	}
-	for _, r := range s.repositories {
+	for _, r := range s.ecr.repositories {
 		if len(in.RepositoryNames) == 0 || slices.Contains(in.RepositoryNames, r.name) {
 			out.Repositories = append(out.Repositories, s.imageRepositoryJSON(r))
 		}

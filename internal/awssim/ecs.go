@@ -17,7 +17,6 @@ type ecsState struct {
 	tokensLeft  float64 // of the RunTask bucket
 	refilled    time.Time
 	running     map[*exec.Cmd]bool
-	keys        map[string]*task // those that run a program, by access key
 }
 
 type tokenUse struct {
@@ -111,7 +110,13 @@ type task struct {
 }
 
 func (s *Sim) newECS() *service {
-	s.ecs = &ecsState{tokens: map[string]*tokenUse{}, tokensLeft: runTaskBurst, running: map[*exec.Cmd]bool{}, keys: map[string]*task{}}
+	s.ecs = &ecsState{tokens: map[string]*tokenUse{}, tokensLeft: runTaskBurst, running: map[*exec.Cmd]bool{}}
+	s.ec2.changed = s.recheck
+	s.atEnd = append(s.atEnd, func() {
+		for cmd := range s.ecs.running {
+			_ = cmd.Process.Kill() // it may have ended by itself
+		}
+	})
 	s.ec2.networkRefs = func(group string) int {
 		n := 0
 		for _, t := range s.ecs.tasks {
@@ -121,7 +126,7 @@ func (s *Sim) newECS() *service {
 		}
 		return n
 	}
-	return &service{name: "ecs", prefix: "AmazonEC2ContainerServiceV20141113", protocol: json11, ops: map[string]operation{
+	return &service{name: "ecs", asks: s.ecsQuestions, prefix: "AmazonEC2ContainerServiceV20141113", protocol: json11, ops: map[string]operation{
 		"CreateCluster":            op(s.createCluster),
 		"DescribeClusters":         op(s.describeClusters),
 		"ListClusters":             op(s.listClusters),

@@ -157,7 +157,7 @@ func (s *Sim) runImage(t *task, command string, env map[string]string) {
 	for _, k := range sortedKeys(env) {
 		cmd.Env = append(cmd.Env, k+"="+env[k])
 	}
-	s.ecs.keys[s.taskKey(t)] = t
+	s.principals[s.taskKey(t)] = s.taskPrincipal(t)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

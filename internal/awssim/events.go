@@ -36,6 +36,7 @@ type ruleTarget struct {
 
 func (s *Sim) newEvents() *service {
 	s.events = &eventsState{}
+	s.bus = s.emit
 	return &service{name: "events", prefix: "AWSEvents", protocol: json11, ops: map[string]operation{
 		"PutRule":           op(s.putRule),
 		"DescribeRule":      op(s.describeRule),
@@ -310,7 +311,7 @@ func (s *Sim) putEvent(e putEntry) putResult {
 	if json.Unmarshal([]byte(e.Detail), &detail) != nil {
 		return putResult{ErrorCode: "MalformedDetail", ErrorMessage: "Detail is malformed."}
 	}
-	return putResult{EventID: s.publish(e.Source, e.DetailType, e.Resources, detail)}
+	return putResult{EventID: s.emit(e.Source, e.DetailType, e.Resources, detail)}
 }
 
 // busEvent is an event as EventBridge hands it to targets.
@@ -338,10 +339,10 @@ func (s *Sim) newEvent(source, detailType string, resources []string, detail map
 func (s *Sim) Publish(source, detailType string, resources []string, detail map[string]any) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.publish(source, detailType, resources, detail)
+	return s.emit(source, detailType, resources, detail)
 }
 
-func (s *Sim) publish(source, detailType string, resources []string, detail map[string]any) string {
+func (s *Sim) emit(source, detailType string, resources []string, detail map[string]any) string {
 	e := s.newEvent(source, detailType, resources, detail)
 	body, err := json.Marshal(e)
 	if err != nil {

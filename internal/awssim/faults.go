@@ -134,6 +134,29 @@ func (s *Sim) faultOn(name string) (string, bool) {
 	return f.value, true
 }
 
+// strikes reports whether a fault that strikes N times, once by default, does so now.
+func (s *Sim) strikes(name string) bool {
+	v, on := s.faultOn(name)
+	if !on {
+		return false
+	}
+	n := 1
+	if v != "" {
+		_, _ = fmt.Sscan(v, &n) // checked when it was set
+	}
+	if n--; n <= 0 {
+		delete(s.faults, name)
+	} else {
+		f := s.faults[name]
+		f.value = fmt.Sprint(n)
+		s.faults[name] = f
+	}
+	return true
+}
+
+// endFault turns a fault off that strikes once.
+func (s *Sim) endFault(name string) { delete(s.faults, name) }
+
 // happens draws whether a fault with a probability strikes this time.
 func (s *Sim) happens(name string, p float64) bool {
 	v, ok := s.faultOn(name)
@@ -164,7 +187,7 @@ func (s *Sim) refuse(c *call) *apiError {
 	if _, ok := s.faultOn("expired-credentials"); ok || strings.HasPrefix(c.accessKey, "ASIAEXPIRED") {
 		return c.denied("expired")
 	}
-	if e := s.authorise(c); e != nil {
+	if e := s.judge(c); e != nil {
 		return e
 	}
 	if s.happens("throttle", 0.1) {

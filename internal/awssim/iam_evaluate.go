@@ -168,28 +168,14 @@ func conditionHolds(operator string, wanted oneOrMany, values []string, there bo
 // role by its policies. People may do everything, save what the fault deny refuses.
 func (s *Sim) authorise(c *call) *apiError {
 	_, denying := s.faultOn("deny")
-	role := s.roleOf(c)
+	role := c.principal().RoleARN()
 	if role == "" && !denying {
 		return nil
 	}
-	if denied := s.allows(role, s.questions(c)...); denied != nil {
+	if denied := s.allows(role, c.questions()...); denied != nil {
 		return s.deniedCall(c, *denied)
 	}
 	return nil
-}
-
-// roleOf returns the ARN of the role that makes a call; empty for people.
-func (s *Sim) roleOf(c *call) string {
-	if c.invocation != nil && c.invocation.function != nil {
-		return c.invocation.function.role
-	}
-	if e := s.environments[c.accessKey]; e != nil {
-		return e.function.role
-	}
-	if t := s.taskOf(c.accessKey); t != nil {
-		return text(t.definition.raw, "taskRoleArn")
-	}
-	return ""
 }
 
 // deniedCall is how a service says that a call is not allowed.

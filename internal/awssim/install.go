@@ -130,7 +130,7 @@ func (s *Sim) AddTable(input any) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &call{sim: s, service: s.services["dynamodb"], action: "CreateTable", body: body}
+	c := s.callTo("dynamodb", "CreateTable", body)
 	_, err = op(s.createTable)(c)
 	return err
 }
@@ -168,7 +168,7 @@ func (s *Sim) StandIn(function string, l Local) {
 func (s *Sim) PutStack(name string, body []byte, parameters, tags map[string]string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, err := parseTemplate(string(body))
+	t, err := parseTemplate(isKind, string(body))
 	if err != nil {
 		return fmt.Errorf("put stack %s: %w", name, err)
 	}

@@ -193,7 +193,8 @@ func (s *Sim) journaled(r *http.Request, body []byte) bool {
 	c, failure := s.route(r, body)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return failure == nil && s.environments[c.accessKey] == nil && s.taskOf(c.accessKey) == nil && (c.changes() || c.action == "ReceiveMessage")
+	p := s.principals[c.accessKey]
+	return failure == nil && (p == nil || !p.Inside) && (c.changes() || c.action == "ReceiveMessage")
 }
 
 // Replay makes the account that the journal keeps, on a clock that stands still. It

@@ -26,6 +26,8 @@ type lambdaState struct {
 	open        map[string]*invocation // those that have not ended, by request id
 	local       map[string]Local       // code of this machine, by function name
 	folders     []string               // of code that was replaced
+	// environments are the execution environments, by access key.
+	environments map[string]*environment
 }
 
 // Handler is a function that runs in this process.
@@ -54,6 +56,7 @@ type function struct {
 
 // invocation is one run of a handler.
 type invocation struct {
+	sim            *Sim
 	id             string
 	function       *function
 	payload        []byte
@@ -77,8 +80,12 @@ type invokeResult struct {
 }
 
 func (s *Sim) newLambda() *service {
-	s.lambda = &lambdaState{open: map[string]*invocation{}, local: map[string]Local{}}
-	return &service{name: "lambda", protocol: restJSON, ops: map[string]operation{
+	s.lambda = &lambdaState{open: map[string]*invocation{}, local: map[string]Local{}, environments: map[string]*environment{}}
+	s.inProcess = s.invocationInProcess
+	s.atEnd = append(s.atEnd, s.closeFunctions)
+	s.paths["/_runtime/"], s.paths["/_sim/clock"], s.paths[urlRoot] = s.serveRuntime, s.serveClock, s.serveFunctionURL
+	return &service{name: "lambda", protocol: restJSON, route: lambdaAction, asks: s.lambdaQuestions, ops: map[string]operation{
+		"Invoke":                   s.invokeAPI,
 		"CreateFunction":           op(s.createFunction),
 		"GetFunction":              op(s.getFunction),
 		"GetFunctionConfiguration": op(s.getFunctionConfiguration),
@@ -129,7 +136,8 @@ func (s *Sim) function(given string) *function {
 	return find(s.lambda.functions, func(f *function) bool { return f.name == name })
 }
 
-func (c *call) functionName() string {
+// functionName is the function that a call names, by name or ARN; "" for none.
+func functionName(c *call) string {
 	parts := strings.Split(strings.Trim(c.request.URL.Path, "/"), "/")
 	if len(parts) < 3 { // of no function
 		return ""
@@ -138,10 +146,10 @@ func (c *call) functionName() string {
 }
 
 func (s *Sim) functionOf(c *call) (*function, error) {
-	if f := s.function(c.functionName()); f != nil {
+	if f := s.function(functionName(c)); f != nil {
 		return f, nil
 	}
-	return nil, notFound("Function not found: %s", s.functionARN(c.functionName()))
+	return nil, notFound("Function not found: %s", s.functionARN(functionName(c)))
 }
 
 // Local is code of this machine that stands in for a function's zip: a Handler in
@@ -155,7 +163,8 @@ type Local struct {
 
 func (s *Sim) addMapping(q *queue, f *function, batch, concurrency int) *mapping {
 	m := &mapping{id: s.uuid("mapping"), queue: q, function: f, batch: batch, concurrency: concurrency}
-	q.mappings = append(q.mappings, m)
+	m.reader = &Reader{func() { s.poll(m) }}
+	q.readers = append(q.readers, m.reader)
 	s.lambda.mappings = append(s.lambda.mappings, m)
 	s.clock.after(mappingTakes, func() { s.poll(m) })
 	return m
@@ -181,7 +190,7 @@ type functionJSON struct {
 	created bool
 }
 
-func (f functionJSON) httpStatus() int {
+func (f functionJSON) HTTPStatus() int {
 	if f.created {
 		return http.StatusCreated
 	}
@@ -276,9 +285,9 @@ func (s *Sim) updateFunctionCode(c *call, in *struct {
 	ZipFile      []byte
 	Publish      bool
 }) (*functionJSON, error) {
-	f := s.function(c.functionName())
+	f := s.function(functionName(c))
 	if f == nil {
-		return nil, notFound("Function not found: %s", s.functionARN(c.functionName()))
+		return nil, notFound("Function not found: %s", s.functionARN(functionName(c)))
 	}
 	s.retire(f)
 	if err := s.load(f, in.ZipFile); err != nil {
@@ -477,26 +486,11 @@ func (s *Sim) listMappings(_ *call, _ *none) (*struct{ EventSourceMappings []map
 // The limits of Invoke's payload in bytes: synchronous, asynchronous.
 const maxSync, maxAsync = 6 << 20, 1 << 20
 
-// invokeAPI answers Invoke. The lock is held, and given up while the handler runs.
-func (s *Sim) invokeAPI(c *call) (reply, bool) {
-	s.calls["lambda:Invoke"]++
-	if s.killed(c, true) {
-		return reply{}, true
-	}
-	if e := s.refuse(c); e != nil {
-		return c.encode(nil, e), false
-	}
-	out := s.invokeAnswer(c)
-	if s.killed(c, false) || s.happens("lost-reply", 0.1) {
-		return reply{}, true
-	}
-	return out, false
-}
-
-func (s *Sim) invokeAnswer(c *call) reply {
+// invokeAPI answers Invoke. The lock is given up while the handler runs.
+func (s *Sim) invokeAPI(c *call) (any, error) {
 	f, err := s.functionOf(c)
 	if err != nil {
-		return c.encode(nil, err)
+		return nil, err
 	}
 	body := bytes.TrimSpace(c.body)
 	if len(body) == 0 {
@@ -508,21 +502,21 @@ func (s *Sim) invokeAnswer(c *call) reply {
 		limit = maxAsync
 	}
 	if len(body) > limit {
-		return c.encode(nil, errf("RequestTooLargeException", "Request must be smaller than %d bytes for the InvokeFunction operation", limit).status(http.StatusRequestEntityTooLarge))
+		return nil, errf("RequestTooLargeException", "Request must be smaller than %d bytes for the InvokeFunction operation", limit).status(http.StatusRequestEntityTooLarge)
 	}
 	if !json.Valid(body) {
-		return c.encode(nil, errf("InvalidRequestContentException", "Could not parse request body into json: Could not parse payload into json"))
+		return nil, errf("InvalidRequestContentException", "Could not parse request body into json: Could not parse payload into json")
 	}
 	switch kind {
 	case "Event":
 		hops := 0
-		if c.invocation != nil {
-			hops = c.invocation.hops + 1
+		if inv, ok := c.work.(*invocation); ok {
+			hops = inv.hops + 1
 		}
 		s.deliver(50*time.Millisecond, false, func() { s.invokeChained(f, body, hops) })
-		return c.encode(&rawReply{status: http.StatusAccepted}, nil)
+		return &rawReply{status: http.StatusAccepted}, nil
 	case "DryRun":
-		return c.encode(&rawReply{status: http.StatusNoContent}, nil)
+		return &rawReply{status: http.StatusNoContent}, nil
 	}
 	result := make(chan invokeResult, 1)
 	s.invoke(f, body, func(r invokeResult) { result <- r })
@@ -533,7 +527,7 @@ func (s *Sim) invokeAnswer(c *call) reply {
 	if r.outcome != "ok" {
 		headers["X-Amz-Function-Error"] = "Unhandled"
 	}
-	return c.encode(&rawReply{status: http.StatusOK, header: headers, body: r.payload}, nil)
+	return &rawReply{status: http.StatusOK, header: headers, body: r.payload}, nil
 }
 
 // asyncRetries are the pauses before an asynchronous invocation is tried again.
@@ -593,13 +587,13 @@ func (s *Sim) invoke(f *function, payload []byte, done func(invokeResult)) {
 }
 
 func (s *Sim) invokeAs(f *function, payload []byte, hops int, done func(invokeResult)) {
-	inv := &invocation{id: s.uuid("invocation"), function: f, payload: payload, started: s.clock.time(), done: done, hops: hops}
+	inv := &invocation{sim: s, id: s.uuid("invocation"), function: f, payload: payload, started: s.clock.time(), done: done, hops: hops}
 	s.lambda.invocations = append(s.lambda.invocations, inv)
 	s.lambda.open[inv.id] = inv
 	inv.timer = s.clock.after(f.timeout, func() {
 		s.endInvocation(inv, "timeout", fmt.Appendf(nil, `{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: %s Error: Task timed out after %.2f seconds"}`, inv.id, f.timeout.Seconds()))
 	})
-	s.count(inv)
+	s.settle(inv)
 	if f.handler != nil {
 		s.askForLogs(f, "in-process")
 		s.runInProcess(inv)
@@ -608,8 +602,8 @@ func (s *Sim) invokeAs(f *function, payload []byte, hops int, done func(invokeRe
 	s.runBootstrap(inv)
 }
 
-// count keeps the clock's number of busy handlers true.
-func (s *Sim) count(inv *invocation) {
+// settle keeps the clock's number of busy handlers true.
+func (s *Sim) settle(inv *invocation) {
 	busy := inv.outcome == "" && inv.sleeping == 0
 	if busy != inv.counted {
 		inv.counted = busy
@@ -645,7 +639,7 @@ func (s *Sim) endInvocation(inv *invocation, outcome string, payload []byte) {
 		}
 	}
 	inv.done(invokeResult{outcome, payload})
-	s.count(inv)
+	s.settle(inv)
 }
 
 type invocationKey struct{}
@@ -685,9 +679,6 @@ func (s *Sim) Budget(ctx context.Context) time.Time {
 	return s.Now().Add(15 * time.Minute)
 }
 
-// invocationHeader names the calling invocation of a handler in this process.
-const invocationHeader = "X-Sandbox-Invocation"
-
 // Tag wraps a transport so that calls of handlers in this process are known for
 // theirs.
 func Tag(next http.RoundTripper) http.RoundTripper { return tagging{next} }
@@ -702,24 +693,36 @@ func (t tagging) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(r)
 }
 
-// caller returns the invocation that makes a call, or nil.
-func (s *Sim) caller(c *call) *invocation {
-	if id := c.request.Header.Get(invocationHeader); id != "" {
-		if inv := s.lambda.open[id]; inv != nil {
-			return inv
-		}
-		return &invocation{outcome: "ended"}
+// invocationInProcess returns the invocation in this process that names itself in a
+// call. One that is over makes no calls.
+func (s *Sim) invocationInProcess(id string) Work {
+	if inv := s.lambda.open[id]; inv != nil {
+		return inv
 	}
-	if e := s.environments[c.accessKey]; e != nil {
-		return e.current
-	}
-	return nil
+	return &invocation{sim: s, outcome: "ended"}
 }
 
-// killed carries out the faults that kill a handler at its nth call.
-func (s *Sim) killed(c *call, before bool) bool {
-	inv := c.invocation
-	if inv == nil || inv.outcome != "" {
+// Principal is the function, with its role.
+func (inv *invocation) Principal() *Principal {
+	if inv.function == nil {
+		return nil
+	}
+	return inv.function.principal()
+}
+
+// Silent reports whether a handler in this process is over.
+func (inv *invocation) Silent() bool { return inv.outcome != "" && inv.environment == nil }
+
+// Sleeping counts what the handler waits for on the clock.
+func (inv *invocation) Sleeping(n int) { inv.sleeping += n }
+
+// Settled counts the handler as busy, or as one that sleeps.
+func (inv *invocation) Settled() { inv.sim.settle(inv) }
+
+// Called carries out the faults that kill a handler at its nth call.
+func (inv *invocation) Called(before bool) bool {
+	s := inv.sim
+	if inv.outcome != "" {
 		return false
 	}
 	if before {
@@ -737,41 +740,20 @@ func (s *Sim) killed(c *call, before bool) bool {
 	if fmt.Sprint(inv.calls) != at || function != inv.function.name && !strings.HasSuffix(inv.function.name, "-"+function) {
 		return false
 	}
-	delete(s.faults, name)
+	s.endFault(name)
 	s.endInvocation(inv, "killed", []byte(`{"errorType":"Runtime.ExitError","errorMessage":"the handler was killed"}`))
 	return true
 }
 
-// Sleep lets the invocation that ctx belongs to sleep for d of simulated time.
-func (s *Sim) Sleep(ctx context.Context, d time.Duration) error {
-	inv, _ := ctx.Value(invocationKey{}).(*invocation)
-	return s.sleep(ctx, inv, d)
+// principal is who the function calls as.
+func (f *function) principal() *Principal {
+	return &Principal{Role: func() string { return f.role }, Session: func() string { return f.role + "/" + f.name }, Secret: "sandbox", Inside: true}
 }
 
-func (s *Sim) sleep(ctx context.Context, inv *invocation, d time.Duration) error {
-	woken := make(chan struct{})
-	s.mu.Lock()
-	if inv != nil {
-		inv.sleeping++
+// Sleep lets the invocation that ctx belongs to sleep for d of simulated time.
+func (s *Sim) Sleep(ctx context.Context, d time.Duration) error {
+	if inv, ok := ctx.Value(invocationKey{}).(*invocation); ok {
+		return s.sleep(ctx, inv, d)
 	}
-	ev := s.clock.after(max(d, 0), func() {
-		if inv != nil {
-			inv.sleeping--
-			s.count(inv)
-		}
-		close(woken)
-	})
-	if inv != nil {
-		s.count(inv)
-	}
-	s.mu.Unlock()
-	select {
-	case <-woken:
-		return nil
-	case <-ctx.Done():
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.clock.cancel(ev)
-		return ctx.Err()
-	}
+	return s.sleep(ctx, nil, d)
 }

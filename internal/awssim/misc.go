@@ -11,10 +11,8 @@ import (
 
 // iamState is IAM as far as roles must exist.
 type iamState struct {
-	roles    []*role
-	sessions map[string]string // role ARN and session name, by access key
-	secrets  map[string]string // of sessions, by access key
-	managed  map[string]string // managed policies by ARN
+	roles   []*role
+	managed map[string]string // managed policies by ARN
 	// named are the roles that a managed policy names, by the policy's ARN.
 	named map[string][]string
 	// parsed are the statements of policies, by the policy's text.
@@ -31,7 +29,8 @@ type role struct {
 }
 
 func (s *Sim) newIAM() *service {
-	s.iam = &iamState{sessions: map[string]string{}, secrets: map[string]string{}, managed: map[string]string{}, named: map[string][]string{}, parsed: map[string][]statement{}}
+	s.iam = &iamState{managed: map[string]string{}, named: map[string][]string{}, parsed: map[string][]statement{}}
+	s.judge = s.authorise
 	return &service{name: "iam", protocol: query, xmlns: "https://iam.amazonaws.com/doc/2010-05-08/", ops: map[string]operation{
 		"CreateRole":       op(s.createRole),
 		"GetRole":          op(s.getRole),
@@ -416,7 +415,7 @@ func (s *Sim) detachRolePolicy(_ *call, in *struct{ RoleName, PolicyArn string }
 }
 
 func (s *Sim) newSTS() *service {
-	return &service{name: "sts", protocol: query, xmlns: "https://sts.amazonaws.com/doc/2011-06-15/", ops: map[string]operation{
+	return &service{name: "sts", endpoint: "sts", protocol: query, xmlns: "https://sts.amazonaws.com/doc/2011-06-15/", ops: map[string]operation{
 		"GetCallerIdentity": op(s.callerIdentity),
 		"AssumeRole":        op(s.assumeRole),
 	}}
@@ -428,16 +427,10 @@ func (s *Sim) callerIdentity(c *call, _ *none) (*struct{ Arn, UserId, Account st
 
 // callerARN returns the ARN of who makes a call.
 func (s *Sim) callerARN(c *call) string {
-	session := ""
-	if c.invocation != nil && c.invocation.function != nil {
-		session = c.invocation.function.role + "/" + c.invocation.function.name
-	} else if e := s.environments[c.accessKey]; e != nil {
-		session = e.function.role + "/" + e.function.name
-	} else if assumed, ok := s.iam.sessions[c.accessKey]; ok {
-		session = assumed
-	}
-	if _, name, ok := strings.Cut(session, ":role/"); ok {
-		return s.globalARN("sts", "assumed-role/"+name)
+	if p := c.principal(); p != nil && p.Session != nil {
+		if _, name, ok := strings.Cut(p.Session(), ":role/"); ok {
+			return s.globalARN("sts", "assumed-role/"+name)
+		}
 	}
 	return s.globalARN("iam", "user/developer")
 }
@@ -466,8 +459,8 @@ func (s *Sim) assumeRole(c *call, in *struct {
 		return nil, errf("AccessDenied", "User: arn:aws:iam::%s:user/developer is not authorized to perform: sts:AssumeRole on resource: %s", s.options.Account, in.RoleArn).status(http.StatusForbidden)
 	}
 	out := &assumedXML{Credentials: credentialsXML{"ASIA" + strings.ToUpper(s.id("key", 16)), "sandbox-secret-" + s.id("secret", 26), "sandbox-token", stamp{s.clock.time().Add(time.Hour)}}}
-	s.iam.secrets[out.Credentials.AccessKeyID] = out.Credentials.SecretAccessKey
-	s.iam.sessions[out.Credentials.AccessKeyID] = r.arn + "/" + in.RoleSessionName
+	session := r.arn + "/" + in.RoleSessionName
+	s.principals[out.Credentials.AccessKeyID] = &Principal{Session: func() string { return session }, Secret: out.Credentials.SecretAccessKey}
 	out.AssumedRoleUser.AssumedRoleID = r.id + ":" + in.RoleSessionName
 	out.AssumedRoleUser.Arn = s.globalARN("sts", "assumed-role/"+r.name+"/"+in.RoleSessionName)
 	return out, nil
@@ -503,7 +496,7 @@ func (g *logGroup) write(stream, line string, at time.Time) {
 
 func (s *Sim) newLogs() *service {
 	s.logs = &logsState{}
-	return &service{name: "logs", prefix: "Logs_20140328", protocol: json11, ops: map[string]operation{
+	return &service{name: "logs", endpoint: "logs", prefix: "Logs_20140328", protocol: json11, ops: map[string]operation{
 		"CreateLogGroup":     op(s.createLogGroup),
 		"DescribeLogGroups":  op(s.describeLogGroups),
 		"DeleteLogGroup":     op(s.deleteLogGroup),
@@ -717,7 +710,7 @@ type secretValue struct {
 
 func (s *Sim) newSecrets() *service {
 	s.secret = &secretState{secrets: map[string]secretValue{}}
-	return &service{name: "secretsmanager", prefix: "secretsmanager", protocol: json11, ops: map[string]operation{
+	return &service{name: "secretsmanager", asks: secretQuestions, endpoint: "secretsmanager", prefix: "secretsmanager", protocol: json11, ops: map[string]operation{
 		"CreateSecret":   op(s.createSecret),
 		"GetSecretValue": op(s.getSecretValue),
 		"DescribeSecret": op(s.describeSecret),
@@ -779,7 +772,7 @@ func (s *Sim) describeSecret(_ *call, in *struct{ SecretId string }) (*struct {
 //
 // Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
 func (s *Sim) deniedKey(c *call, key, action, service, context, value string) bool {
-	role := s.roleOf(c)
+	role := c.principal().RoleARN()
 	if key == "" || role == "" {
 		return false
 	}

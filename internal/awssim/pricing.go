@@ -17,8 +17,13 @@ type listedPrice struct {
 
 type tier struct{ from, usd string }
 
+type pricingState struct {
+	prices []listedPrice
+}
+
 func (s *Sim) newPricing() *service {
-	s.prices = priceList()
+	s.pricing = &pricingState{}
+	s.pricing.prices = priceList()
 	return &service{name: "pricing", prefix: "AWSPriceListService", protocol: json11, ops: map[string]operation{"GetProducts": op(s.getProducts)}}
 }
 
@@ -28,9 +33,9 @@ func (s *Sim) newPricing() *service {
 func (s *Sim) SetPrice(region, usage, usd string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, p := range s.prices {
+	for i, p := range s.pricing.prices {
 		if p.region == region && p.attributes["usagetype"] == usage {
-			s.prices[i].tiers = append([]tier{{"0", usd}}, p.tiers[1:]...)
+			s.pricing.prices[i].tiers = append([]tier{{"0", usd}}, p.tiers[1:]...)
 		}
 	}
 }
@@ -113,7 +118,7 @@ func (s *Sim) getProducts(c *call, in *struct {
 	if in.FormatVersion != "" && in.FormatVersion != "aws_v1" {
 		return nil, errf("InvalidParameterException", "The specified format version is not supported")
 	}
-	if !slices.ContainsFunc(s.prices, func(p listedPrice) bool { return p.service == in.ServiceCode }) {
+	if !slices.ContainsFunc(s.pricing.prices, func(p listedPrice) bool { return p.service == in.ServiceCode }) {
 		return nil, errf("NotFoundException", "Service Code: %s not found", in.ServiceCode)
 	}
 	begin := 0
@@ -130,7 +135,7 @@ func (s *Sim) getProducts(c *call, in *struct {
 		return nil, errf("InvalidParameterException", "MaxResults must be between 1 and 100")
 	}
 	var found []string
-	for _, p := range s.prices {
+	for _, p := range s.pricing.prices {
 		ok, err := p.matches(c, in.Filters)
 		if err != nil {
 			return nil, err

@@ -10,7 +10,7 @@ import (
 type hostedZone struct{ id, name, vpc, account string }
 
 func (s *Sim) newRoute53() *service {
-	return &service{name: "route53", protocol: restXML, ops: map[string]operation{"ListHostedZonesByVPC": s.listHostedZonesByVPC}}
+	return &service{name: "route53", route: route53Action, asks: zoneQuestions, protocol: restXML, ops: map[string]operation{"ListHostedZonesByVPC": s.listHostedZonesByVPC}}
 }
 
 // route53Action finds the operation by method and path.
@@ -47,7 +47,7 @@ func (s *Sim) listHostedZonesByVPC(c *call) (any, error) {
 		return nil, errf("InvalidInput", "The VPC %s in that Region is not there, or not yours", q.Get("vpcid"))
 	}
 	out := hostedZonesXML{MaxItems: 100}
-	for _, z := range s.ec2.zones {
+	for _, z := range s.ec2.hostedZones {
 		if z.vpc == q.Get("vpcid") {
 			x := hostedZoneSummary{ID: z.id, Name: z.name + "."}
 			x.Owner.Account = z.account
@@ -73,11 +73,11 @@ func (s *Sim) listHostedZonesByVPC(c *call) (any, error) {
 func (s *Sim) AddHostedZone(id, name, vpc, account string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ec2.zones = append(s.ec2.zones, &hostedZone{id, name, vpc, account})
+	s.ec2.hostedZones = append(s.ec2.hostedZones, &hostedZone{id, name, vpc, account})
 }
 
 // zoneOf returns the hosted zone of a VPC that answers for an endpoint service.
 func (s *Sim) zoneOf(service, vpc string) *hostedZone {
 	name := strings.TrimPrefix(s.privateDNSName(service), "*.")
-	return find(s.ec2.zones, func(z *hostedZone) bool { return z.vpc == vpc && z.name == name })
+	return find(s.ec2.hostedZones, func(z *hostedZone) bool { return z.vpc == vpc && z.name == name })
 }

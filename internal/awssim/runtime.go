@@ -84,7 +84,15 @@ func (s *Sim) startEnvironment(f *function) (*environment, error) {
 	if err := e.cmd.Start(); err != nil {
 		return nil, err
 	}
-	s.environments[key] = e
+	s.lambda.environments[key] = e
+	p := f.principal()
+	p.Work = func() Work {
+		if e.current == nil {
+			return nil
+		}
+		return e.current
+	}
+	s.principals[key] = p
 	s.askForLogs(f, key)
 	go s.watch(e, out)
 	return e, nil
@@ -134,7 +142,7 @@ func (s *Sim) retire(f *function) {
 }
 
 func (s *Sim) closeFunction(f *function) {
-	for _, e := range s.environments {
+	for _, e := range s.lambda.environments {
 		if e.function == f {
 			e.kill()
 		}
@@ -144,8 +152,8 @@ func (s *Sim) closeFunction(f *function) {
 	}
 }
 
-// closeAll ends every handler and every process.
-func (s *Sim) closeAll() {
+// closeFunctions ends every handler and every process of a function.
+func (s *Sim) closeFunctions() {
 	for _, inv := range s.lambda.open {
 		if inv.cancel != nil {
 			inv.cancel()
@@ -157,9 +165,6 @@ func (s *Sim) closeAll() {
 	for _, dir := range s.lambda.folders {
 		_ = os.RemoveAll(dir) // a temporary folder
 	}
-	for cmd := range s.ecs.running {
-		_ = cmd.Process.Kill() // it may have ended by itself
-	}
 }
 
 // serveRuntime is the Lambda Runtime API, one path prefix an environment.
@@ -168,7 +173,7 @@ func (s *Sim) closeAll() {
 func (s *Sim) serveRuntime(w http.ResponseWriter, r *http.Request) {
 	id, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/_runtime/"), "/")
 	s.mu.Lock()
-	e := s.environments[id]
+	e := s.lambda.environments[id]
 	s.mu.Unlock()
 	rest, ok := strings.CutPrefix(rest, "2018-06-01/runtime/")
 	if e == nil || !ok {
@@ -213,7 +218,8 @@ func (s *Sim) serveNext(w http.ResponseWriter, r *http.Request, e *environment) 
 
 // serveClock tells the time to the programs that the simulation has started, and
 // lets them sleep on it.
-func (s *Sim) serveClock(w http.ResponseWriter, r *http.Request, path string) {
+func (s *Sim) serveClock(w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimPrefix(r.URL.Path, "/_sim/clock")
 	switch {
 	case r.Method == http.MethodGet:
 		answer(w, http.StatusOK, map[string]any{"now": s.Now().UnixNano()})
@@ -224,12 +230,12 @@ func (s *Sim) serveClock(w http.ResponseWriter, r *http.Request, path string) {
 			return
 		}
 		s.mu.Lock()
-		var inv *invocation
-		if e := s.environments[strings.Trim(strings.TrimSuffix(path, "/sleep"), "/")]; e != nil {
-			inv = e.current
+		var work Work
+		if e := s.lambda.environments[strings.Trim(strings.TrimSuffix(path, "/sleep"), "/")]; e != nil && e.current != nil {
+			work = e.current
 		}
 		s.mu.Unlock()
-		if s.sleep(r.Context(), inv, time.Duration(in.Nanoseconds)) == nil {
+		if s.sleep(r.Context(), work, time.Duration(in.Nanoseconds)) == nil {
 			answer(w, http.StatusOK, map[string]any{"now": s.Now().UnixNano()})
 		}
 	default:

@@ -21,7 +21,7 @@ type s3State struct {
 
 type s3Bucket struct {
 	objects map[string]s3Object
-	tags    []tag
+	tags    []cfnTag
 	created time.Time
 	// notifies says that EventBridge is told of new objects.
 	notifies bool
@@ -63,7 +63,7 @@ func (s *Sim) newS3() *service {
 	for _, what := range []string{"PutBucketPolicy", "PutPublicAccessBlock", "PutBucketEncryption", "PutBucketLifecycleConfiguration", "PutBucketNotificationConfiguration"} {
 		ops[what] = s.putBucketSetting
 	}
-	return &service{name: "s3", protocol: restXML, ops: ops}
+	return &service{name: "s3", route: s3Action, asks: s.objectQuestions, endpoint: "s3", protocol: restXML, ops: ops}
 }
 
 // s3Settings are the sub-resources of a bucket by the name in its query.
@@ -94,14 +94,14 @@ func s3Action(r *http.Request, parts []string) string {
 	return map[string]string{"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}[r.Method]
 }
 
-// object returns the bucket and key that a path-style request names.
-func (c *call) object() (bucket, key string) {
+// objectOf returns the bucket and key that a path-style request names.
+func objectOf(c *call) (bucket, key string) {
 	bucket, key, _ = strings.Cut(strings.TrimPrefix(c.request.URL.Path, "/"), "/")
 	return bucket, key
 }
 
 func (s *Sim) bucket(c *call) (*s3Bucket, string, error) {
-	name, key := c.object()
+	name, key := objectOf(c)
 	b, ok := s.s3.buckets[name]
 	if !ok {
 		return nil, "", errf("NoSuchBucket", "The specified bucket does not exist").status(http.StatusNotFound)
@@ -110,7 +110,7 @@ func (s *Sim) bucket(c *call) (*s3Bucket, string, error) {
 }
 
 func (s *Sim) createBucket(c *call) (any, error) {
-	name, _ := c.object()
+	name, _ := objectOf(c)
 	if s.s3.buckets[name] != nil && s.options.Region != "us-east-1" {
 		return nil, errf("BucketAlreadyOwnedByYou", "Your previous request to create the named bucket succeeded and you already own it.").status(http.StatusConflict)
 	}
@@ -135,7 +135,7 @@ func (s *Sim) deleteBucket(c *call) (any, error) {
 	if len(b.objects) > 0 {
 		return nil, errf("BucketNotEmpty", "The bucket you tried to delete is not empty").status(http.StatusConflict)
 	}
-	name, _ := c.object()
+	name, _ := objectOf(c)
 	delete(s.s3.buckets, name)
 	return &rawReply{status: http.StatusNoContent}, nil
 }
@@ -191,7 +191,7 @@ func (s *Sim) putBucketTagging(c *call) (any, error) {
 	}
 	b.tags = nil
 	for _, t := range in.TagSet.Tag {
-		b.tags = append(b.tags, tag{t.Key, t.Value})
+		b.tags = append(b.tags, cfnTag{t.Key, t.Value})
 	}
 	return &rawReply{status: http.StatusNoContent}, nil
 }
@@ -308,7 +308,7 @@ func (s *Sim) listObjects(c *call) (any, error) {
 		Size         int
 		StorageClass string
 	}
-	name, _ := c.object()
+	name, _ := objectOf(c)
 	prefix := c.request.URL.Query().Get("prefix")
 	out := struct {
 		XMLName     xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListBucketResult"`

@@ -49,7 +49,7 @@ func (s *Sim) store(c *call, b *s3Bucket, key string, o s3Object) {
 	if !b.notifies {
 		return
 	}
-	name, _ := c.object()
+	name, _ := objectOf(c)
 	s.publish("aws.s3", "Object Created", []string{s.partition() + "s3:::" + name}, map[string]any{
 		"version": "0", "bucket": map[string]any{"name": name}, "object": map[string]any{"key": key, "size": o.size(), "etag": strings.Trim(o.etag, `"`)},
 		"request-id": c.requestID, "requester": s.options.Account, "reason": c.action,
@@ -59,7 +59,7 @@ func (s *Sim) store(c *call, b *s3Bucket, key string, o s3Object) {
 func (s *Sim) upload(c *call) (*s3Upload, string, error) {
 	id := c.request.URL.Query().Get("uploadId")
 	u := s.s3.uploads[id]
-	bucket, key := c.object()
+	bucket, key := objectOf(c)
 	if u == nil || u.bucket != bucket || u.key != key {
 		return nil, "", errf("NoSuchUpload", "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.").status(http.StatusNotFound)
 	}
@@ -70,7 +70,7 @@ func (s *Sim) createUpload(c *call) (any, error) {
 	if _, _, err := s.bucket(c); err != nil {
 		return nil, err
 	}
-	bucket, key := c.object()
+	bucket, key := objectOf(c)
 	id := s.id("upload", 64)
 	s.s3.uploads[id] = &s3Upload{bucket, key, map[int]s3Object{}}
 	body, err := xml.Marshal(struct {

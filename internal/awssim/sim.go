@@ -57,19 +57,24 @@ type Options struct {
 
 // Sim is a simulated AWS. It is an http.Handler.
 type Sim struct {
-	mu           sync.Mutex
-	options      Options
-	clock        *engine
-	services     map[string]*service
-	targets      map[string]*service
-	ids          map[string]int
-	chances      map[string]int
-	calls        map[string]int
-	faults       map[string]fault
-	environments map[string]*environment // by access key
-	address      string                  // where the simulation listens, for what it starts
-	ctx          context.Context         // of everything that the simulation starts
-	stop         context.CancelFunc
+	mu         sync.Mutex
+	options    Options
+	clock      *engine
+	services   map[string]*service
+	targets    map[string]*service
+	ids        map[string]int
+	chances    map[string]int
+	calls      map[string]int
+	faults     map[string]fault
+	principals map[string]*Principal // by access key
+	atEnd      []func()
+	paths      map[string]http.HandlerFunc // of the simulation itself, by how they begin
+	bus        func(source, detailType string, resources []string, detail map[string]any) string
+	inProcess  func(id string) Work  // the invocation in this process of that id; nil before there are functions
+	judge      func(*call) *apiError // IAM
+	address    string                // where the simulation listens, for what it starts
+	ctx        context.Context       // of everything that the simulation starts
+	stop       context.CancelFunc
 
 	ec2    *ec2State
 	cfn    *cfnState
@@ -84,11 +89,11 @@ type Sim struct {
 	s3     *s3State
 	secret *secretState
 
-	codecommit   *codecommitState
-	prices       []listedPrice
-	cloudwatch   *cloudwatchState
-	repositories []*imageRepository
-	tags         map[string]map[string]string // by ARN; see tags.go
+	codecommit *codecommitState
+	pricing    *pricingState
+	cloudwatch *cloudwatchState
+	ecr        *ecrState
+	tags       map[string]map[string]string // by ARN; see tags.go
 }
 
 // New returns a simulation whose clock runs from now on. Close ends it.
@@ -110,7 +115,7 @@ func New(o Options) *Sim {
 	}
 	s := &Sim{
 		options: o, services: map[string]*service{}, targets: map[string]*service{}, ids: map[string]int{},
-		chances: map[string]int{}, tags: map[string]map[string]string{}, calls: map[string]int{}, faults: map[string]fault{}, environments: map[string]*environment{},
+		chances: map[string]int{}, tags: map[string]map[string]string{}, calls: map[string]int{}, faults: map[string]fault{}, principals: map[string]*Principal{}, paths: map[string]http.HandlerFunc{},
 	}
 	s.clock = newEngine(&s.mu, o.Speed, o.Start)
 	for _, add := range []func() *service{
@@ -122,6 +127,7 @@ func New(o Options) *Sim {
 			s.targets[svc.prefix] = svc
 		}
 	}
+	s.paths["/_sim/"] = s.serveControl
 	if !o.NewAccount {
 		s.linkECS().created = time.Time{}
 	}
@@ -139,7 +145,37 @@ func (s *Sim) Close() {
 	defer s.mu.Unlock()
 	s.clock.stopped = true
 	s.clock.settled.Broadcast()
-	s.closeAll()
+	for _, end := range s.atEnd {
+		end()
+	}
+}
+
+// ownPath returns what answers a path of the simulation itself, or nil: the longest
+// beginning counts.
+func (s *Sim) ownPath(path string) http.HandlerFunc {
+	longest := ""
+	for prefix := range s.paths {
+		if strings.HasPrefix(path, prefix) && len(prefix) > len(longest) {
+			longest = prefix
+		}
+	}
+	return s.paths[longest]
+}
+
+// caller returns the invocation that makes a call, or nil.
+func (s *Sim) caller(c *call) Work {
+	if id := c.request.Header.Get(invocationHeader); id != "" && s.inProcess != nil {
+		return s.inProcess(id)
+	}
+	if p := s.principals[c.accessKey]; p != nil && p.Work != nil {
+		return p.Work()
+	}
+	return nil
+}
+
+// publish puts an event of a service on the default bus and returns its id.
+func (s *Sim) publish(source, detailType string, resources []string, detail map[string]any) string {
+	return s.bus(source, detailType, resources, detail)
 }
 
 // SetAddress tells the simulation the host and port it is reached at.
@@ -221,18 +257,8 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusForbidden, map[string]any{"error": why})
 		return
 	}
-	switch {
-	case strings.HasPrefix(r.URL.Path, "/_sim/"):
-		s.serveControl(w, r)
-		return
-	case strings.HasPrefix(r.URL.Path, "/_runtime/"):
-		s.serveRuntime(w, r)
-		return
-	case strings.HasPrefix(r.URL.Path, urlRoot):
-		s.serveFunctionURL(w, r)
-		return
-	case strings.HasPrefix(r.URL.Path, gitRoot):
-		s.serveGit(w, r)
+	if serve := s.ownPath(r.URL.Path); serve != nil {
+		serve(w, r)
 		return
 	}
 	out, lost := s.serveAPI(r)
@@ -287,22 +313,20 @@ func (s *Sim) serveAPI(r *http.Request) (out reply, lost bool) {
 	c, failure := s.route(r, body)
 	s.mu.Lock()
 	c.requestID = s.uuid("request")
-	c.invocation = s.caller(c)
+	c.work = s.caller(c)
 	if failure == nil && !s.knows(c) {
 		failure = c.unknownKey()
 	}
-	if c.invocation != nil && c.invocation.outcome != "" && c.invocation.environment == nil {
+	if c.work != nil && c.work.Silent() {
 		s.mu.Unlock()
 		return reply{}, true // a handler that was killed makes no calls
 	}
-	if failure == nil && s.unplugged(c.accessKey, endpointOf[c.service.name]) {
+	if failure == nil && s.unplugged(c.accessKey, c.service.endpoint) {
 		s.mu.Unlock()
 		return reply{}, true // a task that has no way there
 	}
 	if failure != nil {
 		out = c.encode(nil, failure)
-	} else if c.service.name == "lambda" && c.action == "Invoke" {
-		out, lost = s.invokeAPI(c) // waits without the lock
 	} else {
 		out, lost = s.perform(c)
 	}
@@ -323,8 +347,8 @@ func (s *Sim) perform(c *call) (out reply, lost bool) {
 	if name == "monitoring" {
 		name = "cloudwatch"
 	}
-	s.calls[name+":"+c.action]++
-	if s.killed(c, true) {
+	s.count(name, c.action)
+	if c.work != nil && c.work.Called(true) {
 		return reply{}, true
 	}
 	if e := s.refuse(c); e != nil {
@@ -342,21 +366,24 @@ func (s *Sim) perform(c *call) (out reply, lost bool) {
 	if d := s.delay("late-reply", time.Second); d > 0 && c.changes() {
 		s.during(c, d)
 	}
-	if s.killed(c, false) || s.happens("lost-reply", 0.1) {
+	if c.work != nil && c.work.Called(false) || s.happens("lost-reply", 0.1) {
 		return reply{}, true
 	}
 	return out, false
 }
 
+// count counts a call.
+func (s *Sim) count(service, action string) { s.calls[service+":"+action]++ }
+
 // during lets d pass while a call is at work, with the lock given up: other calls
 // are served side by side with it. On a clock that stands still only what a handler
 // asks for takes time; anybody else's call would wait for ever.
 func (s *Sim) during(c *call, d time.Duration) {
-	if s.options.Speed == 0 && c.invocation == nil {
+	if s.options.Speed == 0 && c.work == nil {
 		return
 	}
 	s.mu.Unlock()
-	_ = s.sleep(c.request.Context(), c.invocation, d) // a client that is gone does not take the call back
+	_ = s.sleep(c.request.Context(), c.work, d) // a client that is gone does not take the call back
 	s.mu.Lock()
 }
 
@@ -431,7 +458,7 @@ func (s *Sim) route(r *http.Request, body []byte) (*call, *apiError) {
 			return c, errf("UnknownOperationException", "").status(http.StatusNotFound)
 		}
 		c.service = svc
-		c.action = restAction(svc.name, r)
+		c.action = svc.route(r, strings.Split(strings.Trim(r.URL.Path, "/"), "/"))
 	}
 	if key == "" {
 		return c, c.denied("missing")
@@ -457,7 +484,7 @@ func credential(header string) (key, service string) {
 // function, a task or a session of the account.
 func (s *Sim) knows(c *call) bool {
 	return len(s.options.AccessKeys) == 0 || c.accessKey == InProcessKey || slices.Contains(s.options.AccessKeys, c.accessKey) ||
-		s.environments[c.accessKey] != nil || s.iam.sessions[c.accessKey] != "" || s.taskOf(c.accessKey) != nil
+		s.principals[c.accessKey] != nil
 }
 
 // InProcessKey is the access key of what runs inside the simulation's own process.

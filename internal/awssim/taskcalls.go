@@ -13,33 +13,14 @@ func (s *Sim) taskKey(t *task) string { return "ASIA" + strings.ToUpper(s.digest
 
 func (s *Sim) taskSecret(t *task) string { return s.digest("secret "+t.id, 40) }
 
-// taskOf returns the task with a program of its own that an access key belongs to,
-// or nil.
-func (s *Sim) taskOf(key string) *task { return s.ecs.keys[key] }
-
-// endpointOf are the endpoints by which tasks reach what they call.
-var endpointOf = map[string]string{"s3": "s3", "secretsmanager": "secretsmanager", "codecommit": "codecommit", "sts": "sts", "logs": "logs", "sqs": "sqs", "dynamodb": "dynamodb"}
-
-// unplugged says whether a call is a task's that has no endpoint for the service.
-func (s *Sim) unplugged(key, endpoint string) bool {
-	t := s.taskOf(key)
-	return t != nil && !s.hasWayOut(t) && (!t.stopping.IsZero() || s.reach(t, endpoint, "") == nil)
-}
-
-// silent is unplugged for a caller without the lock.
-func (s *Sim) silent(key, endpoint string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.unplugged(key, endpoint)
-}
-
-// askAs records questions that the role behind an access key raises: a task's or a
-// function's.
-func (s *Sim) askAs(key string, qs ...authorisation) {
-	if t := s.taskOf(key); t != nil {
-		s.ask(text(t.definition.raw, "taskRoleArn"), qs...)
-	} else if e := s.environments[key]; e != nil {
-		s.ask(e.function.role, qs...)
+// taskPrincipal is who a task with a program of its own calls as.
+func (s *Sim) taskPrincipal(t *task) *Principal {
+	role := text(t.definition.raw, "taskRoleArn")
+	return &Principal{
+		Role: func() string { return role }, Session: func() string { return role + "/" + t.id }, Secret: s.taskSecret(t), Token: taskToken, Inside: true,
+		Reaches: func(service string) bool {
+			return s.hasWayOut(t) || t.stopping.IsZero() && s.reach(t, service, "") != nil
+		},
 	}
 }
 
@@ -68,7 +49,7 @@ func (s *Sim) askForPull(t *task) {
 //
 // Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
 func (s *Sim) objectQuestions(c *call) []authorisation {
-	bucket, key := c.object()
+	bucket, key := objectOf(c)
 	action := map[string]string{"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "CreateMultipartUpload": "PutObject", "UploadPart": "PutObject", "CompleteMultipartUpload": "PutObject"}[c.action]
 	if action == "" {
 		action = c.action

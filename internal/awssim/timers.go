@@ -41,7 +41,7 @@ type scheduleTarget struct {
 
 func (s *Sim) newTimers() *service {
 	s.timers = &timersState{groups: []string{"default"}}
-	return &service{name: "scheduler", protocol: restJSON, ops: map[string]operation{
+	return &service{name: "scheduler", route: schedulerAction, asks: s.scheduleQuestions, protocol: restJSON, ops: map[string]operation{
 		"CreateSchedule":      op(s.createSchedule),
 		"UpdateSchedule":      op(s.updateSchedule),
 		"GetSchedule":         op(s.getSchedule),
@@ -54,19 +54,9 @@ func (s *Sim) newTimers() *service {
 	}}
 }
 
-// restAction finds the operation of a REST service by method and path.
-func restAction(service string, r *http.Request) string {
-	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+// schedulerAction finds the operation by method and path.
+func schedulerAction(r *http.Request, parts []string) string {
 	key := r.Method
-	if service == "s3" {
-		return s3Action(r, parts)
-	}
-	if service == "route53" {
-		return route53Action(r, parts)
-	}
-	if service == "lambda" {
-		return lambdaAction(r, parts)
-	}
 	if parts[0] == "tags" && r.Method == http.MethodGet {
 		return "ListTagsForResource"
 	}

@@ -45,15 +45,20 @@ type call struct {
 	sim     *Sim
 	service *service
 	action  string
-	// accessKey names who calls, invocation the handler that does.
-	accessKey  string
-	invocation *invocation
-	request    *http.Request
-	body       []byte
-	form       url.Values
-	requestID  string
-	cbor       bool // the caller speaks CBOR; see wire_cbor.go
-	query      bool // the caller speaks to CloudWatch in forms; see wire_query.go
+	// accessKey names who calls, work the invocation that does; nil for any other.
+	accessKey string
+	work      Work
+	request   *http.Request
+	body      []byte
+	form      url.Values
+	requestID string
+	cbor      bool // the caller speaks CBOR; see wire_cbor.go
+	query     bool // the caller speaks to CloudWatch in forms; see wire_query.go
+}
+
+// callTo is a call that the simulation makes itself.
+func (s *Sim) callTo(service, action string, body []byte) *call {
+	return &call{sim: s, service: s.services[service], action: action, body: body}
 }
 
 // protocol is how a service speaks.
@@ -77,10 +82,17 @@ type service struct {
 	// space qualifies error codes of the JSON protocols.
 	space string
 	ops   map[string]operation
+	// endpoint is the service whose VPC endpoint tasks reach it by; empty where the
+	// simulation has none.
+	endpoint string
+	// route finds the operation of a REST service by method and path.
+	route func(r *http.Request, path []string) string
+	// asks returns what a call asks of IAM; nil asks for the action on everything.
+	asks func(*call) []authorisation
 }
 
 // operation answers a call with a value to be encoded, or an *apiError. The
-// simulation's lock is held.
+// simulation's lock is held; an operation that waits gives it up meanwhile.
 type operation func(*call) (any, error)
 
 // op makes an operation of a function on typed input and output.
@@ -308,8 +320,8 @@ func (c *call) encodeBody(out any, err error) reply {
 	case json11:
 		r.header.Set("Content-Type", "application/x-amz-json-1.1")
 	}
-	if s, ok := out.(interface{ httpStatus() int }); ok {
-		r.status = s.httpStatus()
+	if s, ok := out.(interface{ HTTPStatus() int }); ok {
+		r.status = s.HTTPStatus()
 	}
 	if _, empty := out.(*none); empty && c.service.protocol == json11 {
 		r.body = []byte("{}")
