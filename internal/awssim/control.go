@@ -1,6 +1,7 @@
 package awssim
 
 import (
+	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
 	"net/http"
 	"sort"
@@ -8,17 +9,17 @@ import (
 	"time"
 )
 
-// serveControl answers the simulation's own paths.
-func (s *Sim) serveControl(w http.ResponseWriter, r *http.Request) {
+// ServeControl answers the simulation's own paths.
+func (s *Sim) ServeControl(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, "/_sim/")
 	switch {
 	case path == "advance" && r.Method == http.MethodPost:
 		var in struct{ Seconds float64 }
 		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Seconds < 0 {
-			answer(w, http.StatusBadRequest, map[string]any{"error": `want {"seconds": N}, N not negative`})
+			kernel.Answer(w, http.StatusBadRequest, map[string]any{"error": `want {"seconds": N}, N not negative`})
 			return
 		}
-		answer(w, http.StatusOK, map[string]any{"now": epoch(s.Advance(time.Duration(in.Seconds * float64(time.Second))))})
+		kernel.Answer(w, http.StatusOK, map[string]any{"now": kernel.Epoch(s.Advance(time.Duration(in.Seconds * float64(time.Second))))})
 	case path == "fault" && r.Method == http.MethodPost:
 		var in struct {
 			Name  string
@@ -30,16 +31,16 @@ func (s *Sim) serveControl(w http.ResponseWriter, r *http.Request) {
 			err = s.SetFault(in.Name, faultValue(in.Value), in.For)
 		}
 		if err != nil {
-			answer(w, http.StatusBadRequest, map[string]any{"error": err.Error()})
+			kernel.Answer(w, http.StatusBadRequest, map[string]any{"error": err.Error()})
 			return
 		}
-		answer(w, http.StatusOK, s.Faults())
+		kernel.Answer(w, http.StatusOK, s.Faults())
 	case path == "fault":
-		answer(w, http.StatusOK, s.Faults())
+		kernel.Answer(w, http.StatusOK, s.Faults())
 	case path == "ledger":
-		answer(w, http.StatusOK, s.Ledger())
+		kernel.Answer(w, http.StatusOK, s.Ledger())
 	default:
-		answer(w, http.StatusNotFound, map[string]any{"error": "no such path; there are advance, fault, ledger and clock"})
+		kernel.Answer(w, http.StatusNotFound, map[string]any{"error": "no such path; there are advance, fault, ledger and clock"})
 	}
 }
 
@@ -59,46 +60,11 @@ func faultValue(v any) string {
 	return string(b)
 }
 
-// FaultState is a fault as the list shows it.
-type FaultState struct {
-	Name  string  `json:"name"`
-	Value string  `json:"value"`
-	Help  string  `json:"help"`
-	On    bool    `json:"on"`
-	Until float64 `json:"until,omitempty"`
-}
-
-// Faults lists all faults, each with a line of help.
-func (s *Sim) Faults() []FaultState {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []FaultState
-	for _, h := range FaultHelp {
-		st := FaultState{Name: h.Name, Value: h.Value, Help: h.Help}
-		if v, ok := s.faultOn(h.Name); ok {
-			st.On, st.Value = true, v
-			if u := s.faults[h.Name].until; !u.IsZero() {
-				st.Until = epoch(u)
-			}
-		}
-		out = append(out, st)
-	}
-	return out
-}
-
-func answer(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // a client that is gone needs no answer
-}
-
-func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }
-
 func epochOf(t time.Time) *float64 {
 	if t.IsZero() {
 		return nil
 	}
-	f := epoch(t)
+	f := kernel.Epoch(t)
 	return &f
 }
 
@@ -180,36 +146,36 @@ type LedgerLetter struct {
 
 // Ledger returns the truth as it stands.
 func (s *Sim) Ledger() Ledger {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
 	l := Ledger{
-		Now: epoch(s.clock.time()), Endpoints: []LedgerEndpoint{}, Tasks: []LedgerTask{}, Stacks: []LedgerStack{},
+		Now: kernel.Epoch(s.Clock.Now()), Endpoints: []LedgerEndpoint{}, Tasks: []LedgerTask{}, Stacks: []LedgerStack{},
 		Invocations: []LedgerInvocation{}, DeadLetters: []LedgerLetter{}, Calls: map[string]int{},
 	}
-	for k, n := range s.calls {
+	for k, n := range s.Calls {
 		l.Calls[k] = n
 	}
 	l.Resources = s.tagged()
-	for _, e := range s.ec2.endpoints {
-		l.Endpoints = append(l.Endpoints, LedgerEndpoint{e.id, e.service, strings.ToLower(e.kind), e.vpc, append([]string{}, e.subnets...), e.stack,
-			epochOf(e.created), epochOf(e.availableAt(s.clock.time())), epochOf(e.deleting), epochOf(e.deletedAt(s.clock.time()))})
+	for _, e := range s.ec2.Endpoints {
+		l.Endpoints = append(l.Endpoints, LedgerEndpoint{e.ID, e.API, strings.ToLower(e.Kind), e.VPC, append([]string{}, e.Subnets...), e.Stack,
+			epochOf(e.Created), epochOf(e.AvailableAt(s.Clock.Now())), epochOf(e.Deleting), epochOf(e.DeletedAt(s.Clock.Now()))})
 	}
-	for _, t := range s.ecs.tasks {
-		l.Tasks = append(l.Tasks, LedgerTask{t.arn, t.definition.arn(s), t.startedBy, t.clientToken, t.group, t.environment(),
-			epochOf(t.created), epochOf(t.started), epochOf(t.stopped), orNull(t.stopCode), orNull(t.stopReason), t.exitCode(), t.hadEndpoints})
+	for _, t := range s.ecs.Tasks {
+		l.Tasks = append(l.Tasks, LedgerTask{t.ARN, t.Definition.ARN(s.ecs), t.StartedBy, t.ClientToken, t.Group, t.Environment(),
+			epochOf(t.Created), epochOf(t.Started), epochOf(t.Stopped), orNull(t.StopCode), orNull(t.StopReason), t.ExitCode(), t.HadEndpoints})
 	}
-	for _, st := range s.cfn.stacks {
-		if st.before {
+	for _, st := range s.cloudformation.Stacks {
+		if st.Before {
 			continue
 		}
-		l.Stacks = append(l.Stacks, LedgerStack{st.name, st.id, st.status, epochOf(st.created), epochOf(st.deleted)})
+		l.Stacks = append(l.Stacks, LedgerStack{st.Name, st.ID, st.Status, epochOf(st.Created), epochOf(st.Deleted)})
 	}
-	for _, i := range s.lambda.invocations {
-		l.Invocations = append(l.Invocations, LedgerInvocation{i.function.name, i.id, epochOf(i.started), epochOf(i.ended), orNull(i.outcome)})
+	for _, i := range s.lambda.Invocations {
+		l.Invocations = append(l.Invocations, LedgerInvocation{i.Function.Name, i.ID, epochOf(i.Started), epochOf(i.Ended), orNull(i.Outcome)})
 	}
-	for _, q := range s.sqs.deadLetterQueues() {
-		for _, m := range q.messages {
-			l.DeadLetters = append(l.DeadLetters, LedgerLetter{m.body, epoch(m.sent)})
+	for _, q := range s.sqs.DeadLetterQueues() {
+		for _, m := range q.Messages {
+			l.DeadLetters = append(l.DeadLetters, LedgerLetter{m.Body, kernel.Epoch(m.Sent)})
 		}
 	}
 	sort.SliceStable(l.Tasks, func(i, j int) bool {

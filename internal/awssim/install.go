@@ -1,100 +1,116 @@
 package awssim
 
+// The methods below put things into the account without calls of the API, so that the
+// ledger counts only what clients do.
+
 import (
+	"drawbridge/internal/awssim/cloudformation"
+	"drawbridge/internal/awssim/dynamodb"
+	"drawbridge/internal/awssim/ec2"
+	"drawbridge/internal/awssim/ecr"
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/lambda"
+	"drawbridge/internal/awssim/s3"
+	"drawbridge/internal/awssim/template"
 	"encoding/json"
 	"fmt"
 )
 
-// The methods below put things into the account without calls of the API, so
-// that the ledger counts only what clients do.
+// Publish puts an event of any source on the default bus, as AWS services do, and
+// returns its id.
+func (s *Sim) Publish(source, detailType string, resources []string, detail map[string]any) string {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	return s.eventbridge.Emit(source, detailType, resources, detail)
+}
 
 // AddVPC puts a VPC with DNS support and host names into the account, and a route
 // table of its own for private subnets. It returns the table's id.
 func (s *Sim) AddVPC(id, cidr string) (routeTableID string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v := s.addVpc(id, cidr)
-	v.dnsHostnames = true
-	t := &routeTable{id: "rtb-" + s.id("rtb", 17), vpc: id, routes: []route{{cidr, "local"}}}
-	s.ec2.tables = append(s.ec2.tables, t)
-	return t.id
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	v := s.ec2.AddVPC(id, cidr)
+	v.DNSHostnames = true
+	t := &ec2.RouteTable{ID: "rtb-" + s.NewID("rtb", 17), VPC: id, Routes: []ec2.Route{{Destination: cidr, Target: "local"}}}
+	s.ec2.Tables = append(s.ec2.Tables, t)
+	return t.ID
 }
 
 // AddSubnet puts a private subnet into a VPC, on the given route table. zone
 // counts the Region's zones from 0.
 func (s *Sim) AddSubnet(id, vpc string, zone int, cidr, routeTableID string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	zones := s.zones()
-	s.ec2.subnets = append(s.ec2.subnets, &subnet{id: id, vpc: vpc, zone: zones[zone%len(zones)], cidr: cidr, free: freeAddresses})
-	t := s.table(routeTableID)
-	t.subnets = append(t.subnets, id)
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	zones := s.ec2.Zones()
+	s.ec2.Subnets = append(s.ec2.Subnets, &ec2.Subnet{ID: id, VPC: vpc, Zone: zones[zone%len(zones)], CIDR: cidr, Free: ec2.FreeAddresses})
+	t := s.ec2.Table(routeTableID)
+	t.Subnets = append(t.Subnets, id)
 }
 
 // ChangeSubnet sets how many addresses a subnet has left and, unless owner is
 // empty, lets another account share it.
 func (s *Sim) ChangeSubnet(id string, free int, owner string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := s.subnet(id)
-	n.free, n.owner = free, owner
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	n := s.ec2.Subnet(id)
+	n.Free, n.Owner = free, owner
 }
 
 // ManageEndpoint makes an endpoint one that a service of AWS has made.
 func (s *Sim) ManageEndpoint(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.endpoint(id).requesterManaged = true
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.ec2.Endpoint(id).RequesterManaged = true
 }
 
 // AddSecurityGroup puts a security group into a VPC that lets HTTPS in from the
 // given CIDR blocks.
 func (s *Sim) AddSecurityGroup(id, vpc, name string, from ...string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	g := s.addGroup(id, vpc, name, name)
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	g := s.ec2.AddGroup(id, vpc, name, name)
 	for _, cidr := range from {
-		g.ingress = append(g.ingress, permission{protocol: "tcp", from: 443, to: 443, cidr: cidr})
+		g.Ingress = append(g.Ingress, ec2.Permission{Protocol: "tcp", From: 443, To: 443, CIDR: cidr})
 	}
 }
 
 // AddEndpoint puts an endpoint without any owner tag into a VPC, as somebody else
 // would. A gateway is available at once, an interface endpoint in the usual time.
 func (s *Sim) AddEndpoint(service, kind, vpc string, subnets, groups, routeTables []string) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e, err := s.addEndpoint(endpointSpec{service: service, kind: kind, vpc: vpc, subnets: subnets, groups: groups, tables: routeTables})
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	e, err := s.ec2.AddEndpoint(ec2.EndpointSpec{API: service, Kind: kind, VPC: vpc, Subnets: subnets, Groups: groups, Tables: routeTables})
 	if err != nil {
 		return "", err
 	}
-	if e.kind == "Gateway" {
-		e.available = e.created
+	if e.Kind == "Gateway" {
+		e.Available = e.Created
 	}
-	return e.id, nil
+	return e.ID, nil
 }
 
 // RemoveEndpoint deletes an endpoint, as somebody else would.
 func (s *Sim) RemoveEndpoint(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e := s.endpoint(id); e != nil {
-		s.removeEndpoint(e)
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	if e := s.ec2.Endpoint(id); e != nil {
+		s.ec2.RemoveEndpoint(e)
 	}
 }
 
 // SetVPCDNS switches the DNS attributes of a VPC.
 func (s *Sim) SetVPCDNS(id string, support, hostnames bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v := s.vpc(id)
-	v.dnsSupport, v.dnsHostnames = support, hostnames
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	v := s.ec2.VPC(id)
+	v.DNSSupport, v.DNSHostnames = support, hostnames
 }
 
 // AddCluster puts an ECS cluster into the account.
 func (s *Sim) AddCluster(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.addCluster(name)
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.ecs.AddCluster(name)
 }
 
 // AddTaskDefinition registers a task definition, given as RegisterTaskDefinition
@@ -105,11 +121,11 @@ func (s *Sim) AddTaskDefinition(definition []byte, revision int) error {
 	if err := json.Unmarshal(definition, &raw); err != nil {
 		return fmt.Errorf("add task definition: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
 	for {
-		d, err := s.addDefinition(raw)
-		if err != nil || d.revision >= revision {
+		d, err := s.ecs.AddDefinition(raw)
+		if err != nil || d.Revision >= revision {
 			return err
 		}
 	}
@@ -117,21 +133,21 @@ func (s *Sim) AddTaskDefinition(definition []byte, revision int) error {
 
 // AddLogGroup puts a log group into the account.
 func (s *Sim) AddLogGroup(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.addLogGroup(name)
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.logs.AddLogGroup(name)
 }
 
 // AddTable puts a DynamoDB table into the account, given as CreateTable takes it.
 func (s *Sim) AddTable(input any) error {
-	body, err := json.Marshal(dense(plain(input)))
+	body, err := json.Marshal(dense(dynamodb.Plain(input)))
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.callTo("dynamodb", "CreateTable", body)
-	_, err = op(s.createTable)(c)
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	c := s.CallTo("dynamodb", "CreateTable", body)
+	_, err = kernel.Op(s.dynamodb.CreateTable)(c)
 	return err
 }
 
@@ -156,39 +172,39 @@ func dense(v any) any {
 
 // StandIn lets code of this machine stand in for the zip of a function that a
 // stack makes later.
-func (s *Sim) StandIn(function string, l Local) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lambda.local[function] = l
+func (s *Sim) StandIn(function string, l lambda.Local) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.lambda.Local[function] = l
 }
 
 // PutStack puts a whole stack into the account at once, with all its resources
 // there, as if it had been created before the simulation began. The ledger tells
 // only of what happens in the simulation: it does not list the stack.
 func (s *Sim) PutStack(name string, body []byte, parameters, tags map[string]string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t, err := parseTemplate(isKind, string(body))
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	t, err := template.Parse(cloudformation.IsKind, string(body))
 	if err != nil {
 		return fmt.Errorf("put stack %s: %w", name, err)
 	}
-	st := &stack{name: name, id: s.arn("cloudformation", "stack/"+name+"/"+s.uuid("stack")), onFailure: "ROLLBACK", before: true, created: s.clock.time(), template: t, body: string(body),
-		resources: map[string]*resource{}, handled: map[string]bool{}, capabilities: []string{"CAPABILITY_NAMED_IAM"}}
-	var given []stackParameter
-	for _, k := range sortedKeys(parameters) {
-		given = append(given, stackParameter{ParameterKey: k, ParameterValue: parameters[k]})
+	st := &cloudformation.Stack{Name: name, ID: s.ARN("cloudformation", "stack/"+name+"/"+s.UUID("stack")), OnFailure: "ROLLBACK", Before: true, Created: s.Clock.Now(), Template: t, Body: string(body),
+		Resources: map[string]*cloudformation.Resource{}, Handled: map[string]bool{}, Capabilities: []string{"CAPABILITY_NAMED_IAM"}}
+	var given []template.Parameter
+	for _, k := range kernel.SortedKeys(parameters) {
+		given = append(given, template.Parameter{ParameterKey: k, ParameterValue: parameters[k]})
 	}
-	if st.parameters, err = t.bind(given); err != nil {
+	if st.Parameters, err = t.Bind(given); err != nil {
 		return fmt.Errorf("put stack %s: %w", name, err)
 	}
-	for _, k := range sortedKeys(tags) {
-		st.tags = append(st.tags, cfnTag{k, tags[k]})
+	for _, k := range kernel.SortedKeys(tags) {
+		st.Tags = append(st.Tags, kernel.Tag{Key: k, Value: tags[k]})
 	}
-	st.wanted = t.resources(st.parameters)
-	for left := len(st.wanted); left > 0; {
+	st.Wanted = t.Resources(st.Parameters)
+	for left := len(st.Wanted); left > 0; {
 		before := left
-		for _, logical := range sortedKeys(st.wanted) {
-			if spec := st.wanted[logical]; st.resources[logical] == nil && s.dependenciesDone(st, spec) {
+		for _, logical := range kernel.SortedKeys(st.Wanted) {
+			if spec := st.Wanted[logical]; st.Resources[logical] == nil && s.cloudformation.DependenciesDone(st, spec) {
 				if err := s.putResource(st, logical, spec); err != nil {
 					return fmt.Errorf("put stack %s: %s: %w", name, logical, err)
 				}
@@ -199,36 +215,36 @@ func (s *Sim) PutStack(name string, body []byte, parameters, tags map[string]str
 			return fmt.Errorf("put stack %s: its resources wait for each other", name)
 		}
 	}
-	s.cfn.stacks = append(s.cfn.stacks, st)
-	st.status, st.history = "CREATE_COMPLETE", []statusAt{{st.created, "CREATE_COMPLETE", ""}}
+	s.cloudformation.Stacks = append(s.cloudformation.Stacks, st)
+	st.Status, st.History = "CREATE_COMPLETE", []kernel.StatusAt{{At: st.Created, Status: "CREATE_COMPLETE", Reason: ""}}
 	return nil
 }
 
-func (s *Sim) putResource(st *stack, logical string, spec resourceSpec) error {
-	r := &resource{logical: logical, kind: spec.kind, attributes: map[string]string{}, updated: s.clock.time()}
-	v, err := st.template.evaluate(spec.properties, s.scope(st))
+func (s *Sim) putResource(st *cloudformation.Stack, logical string, spec template.ResourceSpec) error {
+	r := &cloudformation.Resource{Logical: logical, Kind: spec.Kind, Attributes: map[string]string{}, Updated: s.Clock.Now()}
+	v, err := st.Template.Evaluate(spec.Properties, s.cloudformation.Scope(st))
 	if err != nil {
 		return err
 	}
-	r.properties, _ = v.(map[string]any)
-	if err := r.made().create(s, st, r, func(error) {}); err != nil {
+	r.Properties, _ = v.(map[string]any)
+	if err := r.Made().Create(s.cloudformation, st, r, func(error) {}); err != nil {
 		return err
 	}
-	if e := s.endpoint(r.physical); e != nil {
-		e.available, e.stack = e.created, ""
+	if e := s.ec2.Endpoint(r.Physical); e != nil {
+		e.Available, e.Stack = e.Created, ""
 	}
-	r.status, st.resources[logical], st.handled[logical] = "CREATE_COMPLETE", r, true
+	r.Status, st.Resources[logical], st.Handled[logical] = "CREATE_COMPLETE", r, true
 	return nil
 }
 
 // StackOutputs returns the outputs of a stack.
 func (s *Sim) StackOutputs(name string) map[string]string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
 	out := map[string]string{}
-	if st := s.stackLive(name); st != nil {
-		for k, o := range st.template.outputs {
-			if v, err := st.template.evaluate(o, s.scope(st)); err == nil {
+	if st := s.cloudformation.StackLive(name); st != nil {
+		for k, o := range st.Template.Outputs {
+			if v, err := st.Template.Evaluate(o, s.cloudformation.Scope(st)); err == nil {
 				out[k] = fmt.Sprint(v)
 			}
 		}
@@ -238,53 +254,69 @@ func (s *Sim) StackOutputs(name string) map[string]string {
 
 // AddImage puts an image into a repository of the account.
 func (s *Sim) AddImage(repository, tag string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.addRepository(repository).add(&image{digest: "sha256:" + s.digest(repository+tag, 64), pushed: s.clock.time()}, tag)
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.ecr.AddRepository(repository).Add(&ecr.Image{Digest: "sha256:" + s.Digest(repository+tag, 64), Pushed: s.Clock.Now()}, tag)
 }
 
 // S3PrefixList returns the id of the prefix list of S3's addresses.
-func (s *Sim) S3PrefixList() string { return s.prefixList(s.endpointService("s3")) }
+func (s *Sim) S3PrefixList() string { return s.ec2.PrefixList(s.EndpointService("s3")) }
 
 // DeactivateTaskDefinition makes every revision of a family inactive.
 func (s *Sim) DeactivateTaskDefinition(family string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range s.ecs.definitions {
-		if d.family == family {
-			d.status = "INACTIVE"
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	for _, d := range s.ecs.Definitions {
+		if d.Family == family {
+			d.Status = "INACTIVE"
 		}
 	}
 }
 
 // AddBucket puts a bucket with one object and without tags into the account.
 func (s *Sim) AddBucket(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.s3.buckets[name] = &s3Bucket{objects: map[string]s3Object{"theirs": s.newObject([]byte("x"))}, settings: map[string][]byte{}, created: s.clock.time()}
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.s3.Buckets[name] = &s3.Bucket{Objects: map[string]s3.Object{"theirs": s.s3.NewObject([]byte("x"))}, Settings: map[string][]byte{}, Created: s.Clock.Now()}
 }
 
 // RoleMay reports whether a role's policies allow an action on a resource now, with
 // the given keys in its context.
 func (s *Sim) RoleMay(role, action, resource string, context map[string]any) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r := s.role(role)
-	return r != nil && r.may(s, authorisation{Action: action, Resource: resource, Context: context})
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	r := s.iam.Role(role)
+	return r != nil && r.May(s.iam, kernel.Question{Action: action, Resource: resource, Context: context})
 }
 
 // FunctionEnvironmentSize returns how many bytes a function's environment takes of
 // Lambda's limit.
 func (s *Sim) FunctionEnvironmentSize(function string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := s.function(function)
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	f := s.lambda.Function(function)
 	if f == nil {
 		return 0
 	}
 	n := 0
-	for k, v := range f.environment {
+	for k, v := range f.Environment {
 		n += len(k) + len(v)
 	}
 	return n
+}
+
+// AddRole puts a role that service may assume into the account and returns its
+// ARN.
+func (s *Sim) AddRole(name, service string) string {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	return s.iam.AddRole(name, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"`+service+`"},"Action":"sts:AssumeRole"}]}`).ARN
+}
+
+// AddHostedZone ties a private hosted zone of an account to a VPC. What asks for
+// its name is answered by something that works.
+func (s *Sim) AddHostedZone(id, name, vpc, account string) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.ec2.HostedZones = append(s.ec2.HostedZones, &ec2.HostedZone{ID: id, Name: name, VPC: vpc, Account: account})
 }

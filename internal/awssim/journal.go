@@ -3,6 +3,8 @@ package awssim
 import (
 	"bufio"
 	"bytes"
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/lambda"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -99,7 +101,7 @@ func (j *Journal) read(terms map[string]string) error {
 // differing names the terms that differ, as they were and as they are.
 func differing(was, are map[string]string) string {
 	var out []string
-	for _, k := range sortedKeys(was) {
+	for _, k := range kernel.SortedKeys(was) {
 		if was[k] != are[k] {
 			out = append(out, fmt.Sprintf("%s was %q and is %q", k, was[k], are[k]))
 		}
@@ -129,7 +131,7 @@ func (j *Journal) Close(now time.Time) error {
 // Handler is the simulation with its journal kept.
 func (j *Journal) Handler(s *Sim) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
+		body, err := io.ReadAll(io.LimitReader(r.Body, kernel.MaxRequest))
 		if err != nil {
 			return // the client is gone
 		}
@@ -141,7 +143,7 @@ func (j *Journal) Handler(s *Sim) http.Handler {
 		j.mu.Lock()
 		if !j.whole {
 			j.mu.Unlock()
-			answer(w, http.StatusServiceUnavailable, map[string]any{"error": "the account is being made again; call again in a moment"})
+			kernel.Answer(w, http.StatusServiceUnavailable, map[string]any{"error": "the account is being made again; call again in a moment"})
 			return
 		}
 		j.number++
@@ -149,7 +151,7 @@ func (j *Journal) Handler(s *Sim) http.Handler {
 		err = j.write(l)
 		j.mu.Unlock()
 		if err != nil {
-			answer(w, http.StatusInternalServerError, map[string]any{"error": fmt.Sprintf("keep the account: %v", err)})
+			kernel.Answer(w, http.StatusInternalServerError, map[string]any{"error": fmt.Sprintf("keep the account: %v", err)})
 			return
 		}
 		seen := &statusWriter{ResponseWriter: w}
@@ -176,25 +178,27 @@ func (w *statusWriter) WriteHeader(status int) {
 // nowhere takes an answer that nobody waits for.
 type nowhere http.Header
 
-func (w nowhere) Header() http.Header         { return http.Header(w) }
+func (w nowhere) Header() http.Header { return http.Header(w) }
+
 func (w nowhere) Write(b []byte) (int, error) { return len(b), nil }
-func (w nowhere) WriteHeader(int)             {}
+
+func (w nowhere) WriteHeader(int) {}
 
 // journaled reports whether a request comes from outside and may change something.
 func (s *Sim) journaled(r *http.Request, body []byte) bool {
 	switch path := r.URL.Path; {
 	case strings.HasPrefix(path, "/_sim/"):
 		return r.Method == http.MethodPost && !strings.HasPrefix(path, "/_sim/clock")
-	case strings.HasPrefix(path, "/_runtime/"), strings.HasPrefix(path, gitRoot):
+	case strings.HasPrefix(path, "/_runtime/"), strings.HasPrefix(path, kernel.GitRoot):
 		return false
-	case strings.HasPrefix(path, urlRoot):
+	case strings.HasPrefix(path, lambda.URLRoot):
 		return true
 	}
-	c, failure := s.route(r, body)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.principals[c.accessKey]
-	return failure == nil && (p == nil || !p.Inside) && (c.changes() || c.action == "ReceiveMessage")
+	c, failure := s.Route(r, body)
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	p := s.Principals[c.AccessKey]
+	return failure == nil && (p == nil || !p.Inside) && (c.Changes() || c.Action == "ReceiveMessage")
 }
 
 // Replay makes the account that the journal keeps, on a clock that stands still. It
@@ -207,14 +211,14 @@ func (j *Journal) Replay(s *Sim) (otherwise int, err error) {
 			return otherwise, fmt.Errorf("keep the account: call %d: %w", l.Number, err)
 		}
 		w := &statusWriter{ResponseWriter: nowhere{}}
-		r := &http.Request{Method: l.Method, URL: path, RequestURI: l.Path, Header: l.Header, Body: io.NopCloser(bytes.NewReader(l.Body)), ContentLength: int64(len(l.Body)), Host: s.address, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+		r := &http.Request{Method: l.Method, URL: path, RequestURI: l.Path, Header: l.Header, Body: io.NopCloser(bytes.NewReader(l.Body)), ContentLength: int64(len(l.Body)), Host: s.Address, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			defer func() { _ = recover() }() // a reply that was lost is lost again
-			s.ServeHTTP(w, r.WithContext(s.ctx))
+			s.ServeHTTP(w, r.WithContext(s.Context))
 		}()
-		if s.settles(done) && j.status[l.Number] != 0 && w.status != j.status[l.Number] {
+		if s.Settles(done) && j.status[l.Number] != 0 && w.status != j.status[l.Number] {
 			otherwise++
 		}
 	}
@@ -223,35 +227,4 @@ func (j *Journal) Replay(s *Sim) (otherwise int, err error) {
 	defer j.mu.Unlock()
 	j.calls, j.status, j.whole = nil, nil, true
 	return otherwise, nil
-}
-
-// settles waits until a call is answered, or waits itself for the clock: then it says
-// false.
-func (s *Sim) settles(done <-chan struct{}) bool {
-	const look, enough = 5 * time.Millisecond, 10
-	for resting := 0; resting < enough; resting++ {
-		select {
-		case <-done:
-			return true
-		case <-time.After(look):
-		}
-		s.mu.Lock()
-		if s.clock.busy > 0 {
-			resting = 0
-		}
-		s.mu.Unlock()
-	}
-	return false
-}
-
-// Run lets the clock of a simulation that stands still run from now on.
-func (s *Sim) Run(speed float64) {
-	if speed == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.options.Speed = speed
-	s.clock.base, s.clock.realBase, s.clock.speed = s.clock.now, time.Now(), speed
-	go s.clock.drive(s.ctx)
 }

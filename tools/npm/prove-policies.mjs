@@ -3,7 +3,7 @@
 //   node prove-policies.mjs CALLS.jsonl
 //
 // CALLS.jsonl holds the policies that roles of the simulated AWS had, and every question of authorisation that their calls
-// raised in the tests (internal/awssim/authz.go). Of these, every call as it was made must be allowed; every call changed in
+// raised in the tests (internal/awssim/iam/record.go). Of these, every call as it was made must be allowed; every call changed in
 // one way (another account, Region, name, VPC, role, tag ...) must be denied; and every action of every statement must be
 // what allows some call, so that nothing can be left out.
 import { readFileSync } from 'node:fs'

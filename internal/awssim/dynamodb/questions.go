@@ -1,0 +1,39 @@
+package dynamodb
+
+import (
+	"drawbridge/internal/awssim/kernel"
+	"encoding/json"
+)
+
+// tableQuestions returns what a call to DynamoDB asks: one for each item of a transaction.
+func (s *Service) tableQuestions(c *kernel.Call) []kernel.Question {
+	table := func(name string) string { return s.ARN("dynamodb", "table/"+name) }
+	if c.Action != "TransactWriteItems" {
+		resource := table(c.Field("TableName"))
+		if index := c.Field("IndexName"); index != "" {
+			resource += "/index/" + index
+		}
+		return append([]kernel.Question{kernel.May(c.Permission(), resource)}, s.tableKey(c.Field("TableName"))...)
+	}
+	var entries []map[string]struct{ TableName string }
+	_ = json.Unmarshal(c.JSONBody()["TransactItems"], &entries) // checked by the operation
+	var out []kernel.Question
+	for _, e := range entries {
+		for kind, x := range e {
+			name := map[string]string{"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}[kind]
+			out = append(append(out, kernel.May("dynamodb:"+name, table(x.TableName))), s.tableKey(x.TableName)...)
+		}
+	}
+	return out
+}
+
+// tableKey is what a table under a customer-managed key asks of it.
+//
+// Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
+func (s *Service) tableKey(name string) []kernel.Question {
+	t, err := s.Table(name)
+	if err != nil || t.KMSKey == "" {
+		return nil
+	}
+	return s.ViaKey(t.KMSKey, "dynamodb", "kms:Decrypt")
+}

@@ -1,0 +1,15 @@
+package ec2
+
+import (
+	"drawbridge/internal/awssim/kernel"
+	"strings"
+)
+
+// HostedZone is a private hosted zone of Route 53 with the VPC that it is tied to.
+type HostedZone struct{ ID, Name, VPC, Account string }
+
+// zoneOf returns the hosted zone of a VPC that answers for an endpoint service.
+func (s *Service) zoneOf(service, vpc string) *HostedZone {
+	name := strings.TrimPrefix(s.PrivateDNSName(service), "*.")
+	return kernel.Find(s.HostedZones, func(z *HostedZone) bool { return z.VPC == vpc && z.Name == name })
+}

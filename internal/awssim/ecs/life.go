@@ -1,0 +1,365 @@
+package ecs
+
+import (
+	"bytes"
+	"drawbridge/internal/awssim/ec2"
+	"drawbridge/internal/awssim/kernel"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The times of a Fargate task's life beside its run.
+const (
+	provisionTakes = 5 * time.Second
+	pullTakes      = 10 * time.Second
+	// giveUpAfter is how long the agent retries what it cannot reach.
+	giveUpAfter = 30 * time.Second
+	stopTakes   = 3 * time.Second
+	// runsFor is how long a container runs that does not say it.
+	runsFor = time.Minute
+)
+
+func (s *Service) addTask(in *runTaskInput, cluster string, d *taskDefinition, sub *ec2.Subnet, n int) *task {
+	id := s.NewID("task", 32)
+	if in.ClientToken != "" { // does not depend on the order of calls at the same instant
+		id = s.Digest(fmt.Sprintf("task %s %s %d %d", cluster, in.ClientToken, n, s.Clock.Now().UnixMilli()), 32)
+	}
+	c := in.NetworkConfiguration.AwsvpcConfiguration
+	t := &task{
+		ARN: s.ARN("ecs", "task/"+cluster+"/"+id), id: id, cluster: cluster, StartedBy: in.StartedBy, ClientToken: in.ClientToken, Group: in.Group,
+		Definition: d, overrides: in.Overrides, subnet: sub, groups: c.SecurityGroups, publicIP: c.AssignPublicIP == "ENABLED", tags: in.Tags, Created: s.Clock.Now(),
+		HadEndpoints: true, // until it turns out otherwise
+	}
+	if t.Group == "" {
+		t.Group = "family:" + d.Family
+	}
+	if len(t.groups) == 0 {
+		t.groups = []string{kernel.Find(s.ec2.Groups, func(g *ec2.SecurityGroup) bool { return g.VPC == sub.VPC && g.Name == "default" }).ID}
+	}
+	s.Tasks = append(s.Tasks, t)
+	s.setTask(t, "PROVISIONING")
+	t.next = s.Clock.After(provisionTakes, func() { s.pull(t) })
+	return t
+}
+
+// setTask gives a task another status and tells EventBridge.
+func (s *Service) setTask(t *task, status string) {
+	now := s.Clock.Now()
+	t.status = status
+	t.version++
+	t.history = append(t.history, kernel.StatusAt{At: now, Status: status, Reason: ""})
+	j := s.taskJSON(t, now)
+	detail := map[string]any{
+		"taskArn": j.TaskArn, "clusterArn": j.ClusterArn, "taskDefinitionArn": j.TaskDefinitionArn, "group": j.Group, "startedBy": j.StartedBy,
+		"lastStatus": j.LastStatus, "desiredStatus": j.DesiredStatus, "launchType": "FARGATE", "version": t.version, "availabilityZone": j.AvailabilityZone,
+		"containers": j.Containers, "overrides": j.Overrides, "attachments": j.Attachments,
+	}
+	for k, v := range map[string]time.Time{"createdAt": t.Created, "startedAt": t.Started, "stoppingAt": t.stopping, "stoppedAt": t.Stopped, "updatedAt": now} {
+		if !v.IsZero() {
+			detail[k] = v.UTC().Format("2006-01-02T15:04:05.000Z")
+		}
+	}
+	if t.StopCode != "" {
+		detail["stopCode"], detail["stoppedReason"] = t.StopCode, t.StopReason
+	}
+	s.Emit("aws.ecs", "ECS Task State Change", []string{t.ARN}, detail)
+}
+
+// pull begins what needs the endpoints: login, image, secrets, log stream.
+func (s *Service) pull(t *task) {
+	t.pulling = s.Clock.Now()
+	s.setTask(t, "PENDING")
+	if reason := s.unreachable(t); reason != "" {
+		t.HadEndpoints = false
+		t.next = s.Clock.After(giveUpAfter, func() { s.beginStop(t, "TaskFailedToStart", reason, reason, nil) })
+		return
+	}
+	takes := pullTakes + time.Duration(s.Digest(t.id, 1)[0]%5)*time.Second
+	t.next = s.Clock.After(takes, func() { s.runContainer(t) })
+}
+
+func (s *Service) runContainer(t *task) {
+	if reason := s.unreachable(t); reason != "" {
+		s.beginStop(t, "TaskFailedToStart", reason, reason, nil)
+		return
+	}
+	s.askForPull(t)
+	t.Started = s.Clock.Now()
+	s.setTask(t, "RUNNING")
+	env := t.Environment()
+	if command, ok := s.command(t.Definition.containers[0].Image); ok {
+		s.runImage(t, command, env)
+		return
+	}
+	length := runsFor
+	if d, err := time.ParseDuration(env["SANDBOX_RUN_FOR"]); err == nil && d >= 0 {
+		length = d
+	}
+	code := 0
+	if n, err := strconv.Atoi(env["SANDBOX_EXIT_CODE"]); err == nil {
+		code = n
+	}
+	s.logTask(t, "started")
+	t.next = s.Clock.After(length, func() { s.containerExited(t, code) })
+}
+
+// command returns the local command that stands in for an image: named by its
+// whole reference, by repository and tag, or by the repository alone.
+func (s *Service) command(image string) (string, bool) {
+	repository := image[strings.LastIndex(image, "/")+1:]
+	name, _, _ := strings.Cut(repository, "@")
+	name, _, _ = strings.Cut(name, ":")
+	for _, ref := range []string{image, repository, name} {
+		if c, ok := s.Options.Images[ref]; ok {
+			return c, true
+		}
+	}
+	return "", false
+}
+
+func (s *Service) containerExited(t *task, code int) {
+	s.logTask(t, fmt.Sprintf("exit code %d", code))
+	s.beginStop(t, "EssentialContainerExited", "Essential container in task exited", "", &code)
+}
+
+// beginStop ends a task.
+func (s *Service) beginStop(t *task, code, reason, containerReason string, exit *int) {
+	if !t.stopping.IsZero() {
+		return
+	}
+	s.Clock.Cancel(t.next)
+	t.stopping, t.StopCode, t.StopReason, t.containerReason = s.Clock.Now(), code, reason, containerReason
+	if t.code == nil {
+		t.code = exit
+	}
+	s.setTask(t, "DEPROVISIONING")
+	t.next = s.Clock.After(stopTakes, func() {
+		t.Stopped = s.Clock.Now()
+		s.setTask(t, "STOPPED")
+	})
+}
+
+// runImage runs a local program in the container's place. The task lasts as long
+// as the program, and no simulated time passes meanwhile.
+func (s *Service) runImage(t *task, command string, env map[string]string) {
+	args := []string{"-c", command + ` "$@"`, command}
+	args = append(args, t.Definition.containers[0].Command...)
+	for _, o := range t.overrides.ContainerOverrides {
+		if o.Name == t.Definition.containers[0].Name && len(o.Command) > 0 {
+			args = append(args[:3], o.Command...)
+		}
+	}
+	cmd := exec.CommandContext(s.Context, "sh", args...)
+	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "AWS_REGION="+s.Options.Region, "AWS_ENDPOINT_URL=http://"+s.Address,
+		"AWS_ACCESS_KEY_ID="+s.taskKey(t), "AWS_SECRET_ACCESS_KEY="+s.taskSecret(t), "AWS_SESSION_TOKEN="+taskToken)
+	for _, k := range kernel.SortedKeys(env) {
+		cmd.Env = append(cmd.Env, k+"="+env[k])
+	}
+	s.Principals[s.taskKey(t)] = s.taskPrincipal(t)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		reason := "CannotStartContainerError: " + err.Error()
+		s.beginStop(t, "TaskFailedToStart", reason, reason, nil)
+		return
+	}
+	s.running[cmd] = true
+	s.Clock.SetBusy(1)
+	go func() {
+		err := cmd.Wait()
+		s.Mu.Lock()
+		defer s.Mu.Unlock()
+		delete(s.running, cmd)
+		code := cmd.ProcessState.ExitCode()
+		for _, line := range strings.Split(strings.TrimRight(out.String(), "\n"), "\n") {
+			s.logTask(t, line)
+		}
+		if err != nil && code < 0 {
+			code = 137
+		}
+		s.containerExited(t, code)
+		s.Clock.SetBusy(-1)
+	}()
+}
+
+// recheck looks whether tasks have just lost an endpoint that they need.
+func (s *Service) recheck() {
+	for _, t := range s.Tasks {
+		if t.HadEndpoints && !t.pulling.IsZero() && t.stopping.IsZero() && s.unreachable(t) != "" {
+			t.HadEndpoints = false
+		}
+	}
+}
+
+// unreachable returns the reason that Fargate gives when the task cannot reach
+// what it needs, or "" if it can. The texts are those that users of Fargate report.
+func (s *Service) unreachable(t *task) string {
+	if s.hasWayOut(t) {
+		return ""
+	}
+	for _, c := range t.Definition.containers {
+		for _, check := range []func(*task, containerDefinition) string{s.cannotLogIn, s.cannotFetch, s.cannotDownload, s.cannotPull, s.cannotLog} {
+			if reason := check(t, c); reason != "" {
+				return reason
+			}
+		}
+	}
+	return ""
+}
+
+// reach returns the endpoint by which a task reaches a service in a Region, or nil;
+// an empty Region is its own.
+func (s *Service) reach(t *task, id, region string) *ec2.Endpoint {
+	if region != "" && region != s.Options.Region {
+		return nil
+	}
+	return s.ec2.Serving(s.EndpointService(id), t.subnet, t.groups, s.Clock.Now())
+}
+
+// refused returns what AWS says when the policy of an endpoint keeps a call of the
+// task's execution role out, or "".
+func (s *Service) refused(t *task, e *ec2.Endpoint, action, resource string) string {
+	if e.Lets(action, resource, true) {
+		return ""
+	}
+	role := kernel.Text(t.Definition.raw, "executionRoleArn")
+	return "AccessDeniedException: User: arn:aws:sts::" + s.Options.Account + ":assumed-role/" + role[strings.LastIndex(role, "/")+1:] + "/" + t.id + " is not authorized to perform: " + action + " on resource: " + resource +
+		" because no VPC endpoint policy allows the " + action + " action"
+}
+
+const initFailed = "ResourceInitializationError: "
+
+func registryOf(image string) (host, region string) {
+	host, _, _ = strings.Cut(image, "/")
+	if _, rest, ok := strings.Cut(host, ".dkr.ecr."); ok {
+		region, _, _ = strings.Cut(rest, ".")
+		return host, region
+	}
+	return host, ""
+}
+
+func (s *Service) cannotLogIn(t *task, c containerDefinition) string {
+	host, region := registryOf(c.Image)
+	if !strings.Contains(host, ".dkr.ecr.") {
+		return ""
+	}
+	e := s.reach(t, "ecr.api", region)
+	if e == nil {
+		return initFailed + "unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr." + s.Suffix() + "/\": dial tcp 192.0.2.20:443: i/o timeout"
+	}
+	if denied := s.refused(t, e, "ecr:GetAuthorizationToken", "*"); denied != "" {
+		return initFailed + "unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: service call has been retried 1 time(s): " + denied
+	}
+	return ""
+}
+
+func (s *Service) cannotFetch(t *task, c containerDefinition) string {
+	for _, secret := range c.Secrets {
+		region := ""
+		if parts := strings.Split(secret.ValueFrom, ":"); parts[0] == "arn" && len(parts) > 5 {
+			region = parts[3]
+		}
+		if !strings.Contains(secret.ValueFrom, ":secretsmanager:") {
+			if s.reach(t, "ssm", region) == nil {
+				return initFailed + "unable to pull secrets or registry auth: unable to retrieve secrets from ssm: The task cannot pull secrets from AWS Systems Manager. There is a connection issue between the task and AWS Systems Manager Parameter Store. Check your task network configuration. RequestCanceled: request context canceled caused by: context deadline exceeded"
+			}
+			continue
+		}
+		e := s.reach(t, "secretsmanager", region)
+		if e == nil {
+			return initFailed + "unable to pull secrets or registry auth: unable to retrieve secret from asm: There is a connection issue between the task and AWS Secrets Manager. Check your task network configuration. failed to fetch secret " + secret.ValueFrom + " from secrets manager: operation error Secrets Manager: GetSecretValue, https response error StatusCode: 0, RequestID: , canceled, context deadline exceeded"
+		}
+		if denied := s.refused(t, e, "secretsmanager:GetSecretValue", secret.ValueFrom); denied != "" {
+			return initFailed + "unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret " + secret.ValueFrom + " from secrets manager: " + denied
+		}
+	}
+	return ""
+}
+
+func (s *Service) cannotDownload(t *task, c containerDefinition) string {
+	for range c.EnvironmentFiles {
+		if s.reach(t, "s3", "") == nil {
+			return initFailed + "failed to download env files: file download command: non-empty error stream: RequestCanceled: request context cancelled caused by: context deadline exceeded"
+		}
+	}
+	return ""
+}
+
+func (s *Service) cannotPull(t *task, c containerDefinition) string {
+	host, region := registryOf(c.Image)
+	switch {
+	case !strings.Contains(host, ".") || !strings.Contains(c.Image, "/"):
+		return "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref docker.io/library/" + c.Image + ": failed to do request: Head \"https://registry-1.docker.io/v2/library/\": dial tcp 192.0.2.10:443: i/o timeout"
+	case region == "" || s.reach(t, "ecr.dkr", region) == nil:
+		return "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref " + c.Image + ": failed to do request: Head \"https://" + host + "/v2/\": dial tcp 192.0.2.21:443: i/o timeout"
+	}
+	bucket := "prod-" + s.Options.Region + "-starport-layer-bucket"
+	e := s.reach(t, "s3", "")
+	if e == nil {
+		return "CannotPullContainerError: The task cannot pull " + c.Image + " from the registry " + c.Image + ". There is a connection issue between the task and the registry. Check your task network configuration. : failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://" + bucket + ".s3." + s.Suffix() + "/\": dial tcp 192.0.2.22:443: i/o timeout"
+	}
+	if !e.Lets("s3:GetObject", s.Partition()+"s3:::"+bucket+"/layer", false) {
+		return "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: httpReadSeeker: failed open: unexpected status code https://" + bucket + ".s3." + s.Suffix() + "/: 403 Forbidden"
+	}
+	return ""
+}
+
+func (s *Service) cannotLog(t *task, c containerDefinition) string {
+	l := c.LogConfiguration
+	if l == nil {
+		return ""
+	}
+	if l.LogDriver == "awsfirelens" {
+		service := map[string]string{"cloudwatch": "logs", "cloudwatch_logs": "logs", "kinesis_firehose": "kinesis-firehose", "kinesis_streams": "kinesis-streams", "s3": "s3"}[l.Options["Name"]]
+		if service != "" && s.reach(t, service, l.Options["region"]) == nil {
+			t.HadEndpoints = false // the container runs, and its log is lost
+		}
+		return ""
+	}
+	if l.LogDriver != "awslogs" {
+		return ""
+	}
+	if s.reach(t, "logs", l.Options["awslogs-region"]) == nil {
+		return initFailed + "failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition. There is a connection issue between the task and Amazon CloudWatch. Check your network configuration. : signal: killed"
+	}
+	if l.Options["awslogs-create-group"] != "true" && s.logs.LogGroup(l.Options["awslogs-group"]) == nil {
+		return initFailed + "failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"
+	}
+	return ""
+}
+
+// hasWayOut says whether the task reaches the internet, so that it needs no
+// endpoint.
+func (s *Service) hasWayOut(t *task) bool {
+	table := s.ec2.TableOf(t.subnet)
+	if table == nil {
+		return false
+	}
+	for _, r := range table.Routes {
+		if r.Destination == "0.0.0.0/0" && (strings.HasPrefix(r.Target, "nat-") || strings.HasPrefix(r.Target, "igw-") && t.publicIP) {
+			return true
+		}
+	}
+	return false
+}
+
+// logTask writes a line into the task's log stream, if its group exists.
+func (s *Service) logTask(t *task, line string) {
+	c := t.Definition.containers[0]
+	if c.LogConfiguration == nil || c.LogConfiguration.LogDriver != "awslogs" {
+		return
+	}
+	o := c.LogConfiguration.Options
+	g := s.logs.LogGroup(o["awslogs-group"])
+	if g == nil && o["awslogs-create-group"] == "true" {
+		g = s.logs.AddLogGroup(o["awslogs-group"])
+	}
+	if g != nil {
+		g.Write(o["awslogs-stream-prefix"]+"/"+c.Name+"/"+t.id, line, s.Clock.Now())
+		s.cloudwatch.ObserveLog(line)
+	}
+}

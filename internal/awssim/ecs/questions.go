@@ -1,0 +1,48 @@
+package ecs
+
+import (
+	"drawbridge/internal/awssim/kernel"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// ecsQuestions returns what a call to ECS asks.
+func (s *Service) ecsQuestions(c *kernel.Call) []kernel.Question {
+	action, body := c.Permission(), c.JSONBody()
+	given := c.Field("cluster")
+	short := given[strings.LastIndex(given, "/")+1:]
+	cluster := s.ClusterARN(short)
+	switch c.Action {
+	case "RunTask":
+		d := s.definition(c.Field("taskDefinition"))
+		if d == nil {
+			return nil
+		}
+		var exec bool
+		_ = json.Unmarshal(body["enableExecuteCommand"], &exec) // absent is false
+		qs := []kernel.Question{kernel.May(action, d.ARN(s), "ecs:cluster", cluster, "ecs:enable-execute-command", fmt.Sprint(exec))}
+		for _, key := range []string{"executionRoleArn", "taskRoleArn"} {
+			if role, ok := d.raw[key].(string); ok && role != "" {
+				qs = append(qs, kernel.PassRole(role, "ecs-tasks.amazonaws.com"))
+			}
+		}
+		return qs
+	case "ListTasks":
+		return []kernel.Question{kernel.May(action, s.ARN("ecs", "container-instance/"+short+"/00000000000000000000000000000000"), "ecs:cluster", cluster)}
+	case "DescribeTasks", "StopTask":
+		var ids []string
+		if json.Unmarshal(body["tasks"], &ids) != nil {
+			ids = []string{c.Field("task")}
+		}
+		var out []kernel.Question
+		for _, id := range ids {
+			if !strings.HasPrefix(id, "arn:") {
+				id = s.ARN("ecs", "task/"+short+"/"+id)
+			}
+			out = append(out, kernel.May(action, id, "ecs:cluster", cluster))
+		}
+		return out
+	}
+	return []kernel.Question{kernel.May(action, "*")}
+}

@@ -1,0 +1,102 @@
+package kernel
+
+import (
+	"context"
+	"time"
+)
+
+// Principal is who calls with an access key that the simulation gave out itself: a
+// function, a task, or a session of a role. People have none.
+type Principal struct {
+	// Role returns the ARN of the role by whose policies calls are judged; nil, or "",
+	// means that everything is allowed.
+	Role func() string
+	// Session returns the role's ARN and the name of the session, as STS shows it.
+	Session func() string
+	// Secret is the secret of the access key, Token the session token that belongs to
+	// it; an empty Token is not asked for.
+	Secret, Token string
+	// Inside is true for what the simulation has started itself.
+	Inside bool
+	// Reaches reports whether there is a way to a service's endpoint; nil means always.
+	Reaches func(API string) bool
+	// Work returns the invocation that calls now, or nil; nil means that there is none.
+	Work func() Work
+}
+
+// RoleARN returns the ARN of the role that p calls with, "" if it may do everything.
+func (p *Principal) RoleARN() string {
+	if p == nil || p.Role == nil {
+		return ""
+	}
+	return p.Role()
+}
+
+// Work is an invocation of a function, which makes calls and waits on the clock.
+type Work interface {
+	// Principal is who it calls as; nil if it is over.
+	Principal() *Principal
+	// Silent reports whether it was killed inside this process: it makes no calls.
+	Silent() bool
+	// Called tells it of one of its calls, before and after that takes effect. It
+	// reports whether a fault has killed it at that.
+	Called(before bool) (killed bool)
+	// Sleeping tells it that it begins (1) or ends (-1) to wait on the clock.
+	Sleeping(n int)
+	// Settled lets the clock count it as busy or not.
+	Settled()
+}
+
+// Principal returns who makes a call, or nil for people.
+func (c *Call) Principal() *Principal {
+	if c.Work != nil && c.Work.Principal() != nil {
+		return c.Work.Principal()
+	}
+	return c.sim.Principals[c.AccessKey]
+}
+
+// Unplugged reports whether an access key is a task's that has no way to a service.
+func (s *Kernel) Unplugged(key, service string) bool {
+	p := s.Principals[key]
+	return p != nil && p.Reaches != nil && !p.Reaches(service)
+}
+
+// Silent is unplugged for a caller without the lock.
+func (s *Kernel) Silent(key, service string) bool {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	return s.Unplugged(key, service)
+}
+
+// Sleep lets d pass for work, which may be nil, and returns early with the context's
+// error. The lock is not held.
+func (s *Kernel) Sleep(ctx context.Context, work Work, d time.Duration) error {
+	woken := make(chan struct{})
+	s.Mu.Lock()
+	if work != nil {
+		work.Sleeping(1)
+	}
+	ev := s.Clock.After(max(d, 0), func() {
+		if work != nil {
+			work.Sleeping(-1)
+			work.Settled()
+		}
+		close(woken)
+	})
+	if work != nil {
+		work.Settled()
+	}
+	s.Mu.Unlock()
+	select {
+	case <-woken:
+		return nil
+	case <-ctx.Done():
+		s.Mu.Lock()
+		defer s.Mu.Unlock()
+		s.Clock.Cancel(ev)
+		return ctx.Err()
+	}
+}
+
+// InvocationHeader names the calling invocation of a handler in this process.
+const InvocationHeader = "X-Sandbox-Invocation"

@@ -1,0 +1,25 @@
+package lambda
+
+import (
+	"drawbridge/internal/awssim/kernel"
+	"strings"
+)
+
+// lambdaQuestions returns what a call to Lambda asks.
+func (s *Service) lambdaQuestions(c *kernel.Call) []kernel.Question {
+	if functionName(c) == "" {
+		return []kernel.Question{kernel.May(c.Permission(), "*")}
+	}
+	return []kernel.Question{kernel.May("lambda:InvokeFunction", s.FunctionARN(s.nameOf(functionName(c))))}
+}
+
+// nameOf returns the name of a function that is given by name or ARN.
+func (s *Service) nameOf(function string) string {
+	return strings.TrimPrefix(function, s.ARN("lambda", "function:"))
+}
+
+// askForLogs records that Lambda writes a function's log with the function's role.
+func (s *Service) askForLogs(f *Function, stream string) {
+	resource := s.ARN("logs", "log-group:/aws/lambda/"+f.Name+":log-stream:"+stream)
+	s.iam.Ask(f.Role, kernel.May("logs:CreateLogStream", resource), kernel.May("logs:PutLogEvents", resource))
+}

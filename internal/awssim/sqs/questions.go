@@ -1,0 +1,25 @@
+package sqs
+
+import (
+	"drawbridge/internal/awssim/kernel"
+	"strings"
+)
+
+// queueQuestions returns what a call to SQS asks.
+func (s *Service) queueQuestions(c *kernel.Call) []kernel.Question {
+	url := c.Field("QueueUrl")
+	name := url[strings.LastIndex(url, "/")+1:]
+	return append([]kernel.Question{kernel.May(c.Permission(), s.ARN("sqs", name))}, s.QueueKey(name, c.Action)...)
+}
+
+// QueueKey is what a queue under a customer-managed key asks of it.
+//
+// Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+func (s *Service) QueueKey(name, action string) []kernel.Question {
+	q, err := s.queue(name)
+	if err != nil || q.Attributes["KmsMasterKeyId"] == "" {
+		return nil
+	}
+	actions := map[string][]string{"SendMessage": {"kms:GenerateDataKey", "kms:Decrypt"}, "ReceiveMessage": {"kms:Decrypt"}}[action]
+	return s.ViaKey(q.Attributes["KmsMasterKeyId"], "sqs", actions...)
+}
