@@ -263,7 +263,7 @@ func resource(kind string, properties object) object {
 
 func (b Base) outputs() object {
 	out := object{
-		"Table":       object{"Description": "The table of sets, runs and leases", "Value": ref("Table")},
+		"Table":       object{"Description": "The table of sets, runs and holds", "Value": ref("Table")},
 		"EventsQueue": object{"Description": "The queue that takes job events", "Value": ref("Events")},
 		"Launcher":    object{"Description": "The launcher function", "Value": ref("Launcher")},
 		"Reaper":      object{"Description": "The reaper function", "Value": ref("Reaper")},

@@ -142,7 +142,9 @@ func (b Base) addMirror(r object) {
 	for _, x := range m.Repositories {
 		p := b.alarm(alarm{id: "StaleMirror" + logical(x.Name), description: fmt.Sprintf("repository %s was not mirrored for %d hours; the runs of job mirror show why", x.Name, m.StaleHours), statistic: "Sum", period: 3600, periods: m.StaleHours, above: 1, missing: "breaching"})
 		p["AlarmName"], p["ComparisonOperator"] = b.Name+"-stale-mirror-"+x.Name, "LessThanThreshold"
-		p["Namespace"], p["MetricName"], p["Dimensions"] = Namespace, "MirrorInSync", []any{object{"Name": "Installation", "Value": b.Name}, object{"Name": "Repository", "Value": x.Name}}
+		p["Namespace"] = Namespace
+		p["MetricName"] = "MirrorInSync"
+		p["Dimensions"] = []any{object{"Name": "Installation", "Value": b.Name}, object{"Name": "Repository", "Value": x.Name}}
 		r["StaleMirror"+logical(x.Name)+"Alarm"] = resource("AWS::CloudWatch::Alarm", p)
 	}
 	if m.Receives {
@@ -210,7 +212,9 @@ func (b Base) addWebhook(r object) {
 		return resource("AWS::Lambda::Permission", p)
 	}
 	flood := b.alarm(alarm{id: "WebhookFlood", description: fmt.Sprintf("the webhook's address got more than %d requests in five minutes; mirror.webhookSources bounds who is answered", webhookFlood), statistic: "Sum", period: 300, periods: 1, above: webhookFlood, missing: "notBreaching"})
-	flood["Namespace"], flood["MetricName"], flood["Dimensions"] = "AWS/Lambda", "Invocations", []any{object{"Name": "FunctionName", "Value": ref("Webhook")}}
+	flood["Namespace"] = "AWS/Lambda"
+	flood["MetricName"] = "Invocations"
+	flood["Dimensions"] = []any{object{"Name": "FunctionName", "Value": ref("Webhook")}}
 	r["WebhookFloodAlarm"] = resource("AWS::CloudWatch::Alarm", flood)
 	r["WebhookURL"] = resource("AWS::Lambda::Url", object{"TargetFunctionArn": ref("Webhook"), "AuthType": "NONE"})
 	r["WebhookURLPermission"] = invoked(object{"Action": "lambda:InvokeFunctionUrl", "Principal": "*", "FunctionUrlAuthType": "NONE"})

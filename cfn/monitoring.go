@@ -56,14 +56,18 @@ func (b Base) addAlarms(r object) {
 	}
 	for _, a := range alarms {
 		p := b.alarm(a)
-		p["Namespace"], p["MetricName"], p["Dimensions"] = Namespace, a.metric, []any{object{"Name": "Installation", "Value": b.Name}}
+		p["Namespace"] = Namespace
+		p["MetricName"] = a.metric
+		p["Dimensions"] = []any{object{"Name": "Installation", "Value": b.Name}}
 		if a.id == "SilentSweep" {
 			p["ComparisonOperator"], p["Threshold"] = "LessThanThreshold", 1
 		}
 		r[a.id+"Alarm"] = resource("AWS::CloudWatch::Alarm", p)
 	}
 	dead := b.alarm(alarm{id: "DeadLetters", description: "an event could not be done; drawbridge replay shows it with its reason", statistic: "Maximum", period: 300, periods: 1, missing: "notBreaching"})
-	dead["Namespace"], dead["MetricName"], dead["Dimensions"] = "AWS/SQS", "ApproximateNumberOfMessagesVisible", []any{object{"Name": "QueueName", "Value": att("DeadLetters", "QueueName")}}
+	dead["Namespace"] = "AWS/SQS"
+	dead["MetricName"] = "ApproximateNumberOfMessagesVisible"
+	dead["Dimensions"] = []any{object{"Name": "QueueName", "Value": att("DeadLetters", "QueueName")}}
 	r["DeadLettersAlarm"] = resource("AWS::CloudWatch::Alarm", dead)
 	r["Dashboard"] = resource("AWS::CloudWatch::Dashboard", object{"DashboardName": b.names.Dashboard, "DashboardBody": sub(b.dashboard())})
 }

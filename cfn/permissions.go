@@ -151,12 +151,14 @@ func (b Base) shared(role Role) []Statement {
 	stacks := b.setStacks()
 	store := []string{"dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem"}
 	if role == ReaperRole {
-		function, logs, store = b.names.Reaper, "the reaper", store[1:]
+		function = b.names.Reaper
+		logs = "the reaper"
+		store = store[1:]
 		stacks = b.setStacks(selftestSets...)
 	}
 	return []Statement{
 		{Role: role, Sid: "Store", Actions: store, Resources: []string{arn("dynamodb", "table/"+b.names.Table)},
-			Why: "sets, runs and leases are read and written, each write under a condition"},
+			Why: "sets, runs and holds are read and written, each write under a condition"},
 		{Role: role, Sid: "StoreIndex", Actions: []string{"dynamodb:Query"}, Resources: []string{arn("dynamodb", "table/"+b.names.Table+"/index/live")},
 			Why: "what holds a set is one query of the table's index"},
 		{Role: role, Sid: "ReadInstallation", Actions: []string{"cloudformation:DescribeStacks"}, Resources: []string{arn("cloudformation", "stack/"+b.names.Stack+"/*")},
@@ -209,7 +211,9 @@ func (b Base) launcher() []Statement {
 	}
 	var definitions, clusters, roles []string
 	for _, j := range b.Jobs {
-		definitions, clusters, roles = append(definitions, definitionARN(j.TaskDefinition)), append(clusters, clusterARN(j.Cluster)), append(roles, j.Roles...)
+		definitions = append(definitions, definitionARN(j.TaskDefinition))
+		clusters = append(clusters, clusterARN(j.Cluster))
+		roles = append(roles, j.Roles...)
 	}
 	if len(definitions) > 0 {
 		out = append(out, Statement{Role: LauncherRole, Sid: "RunTasks", Actions: []string{"ecs:RunTask"}, Resources: sorted(definitions), Acts: true,

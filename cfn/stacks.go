@@ -58,22 +58,22 @@ func (s *Stacks) SetOf(stack string) (string, bool) {
 	return strings.CutPrefix(name, s.owner+"-set-")
 }
 
-// Life names one life of a set's stack among all that ever were. Generations are
+// LifeID names one life of a set's stack among all that ever were. Generations are
 // counted from 1 again when an installation is removed and made again; their
 // beginnings differ.
-type Life struct {
+type LifeID struct {
 	Generation int
 	Since      time.Time
 }
 
 // token names a request, so that its repetition has no second effect.
-func (s *Stacks) token(set string, of Life, what string) string {
+func (s *Stacks) token(set string, of LifeID, what string) string {
 	return fmt.Sprintf("%s-%s-%d-%d-%s", s.owner, set, of.Generation, of.Since.Unix(), what)
 }
 
 // Create asks for the stack of a life of a set and returns its id. It returns
 // ErrExists if a stack of that name is there already, of any life.
-func (s *Stacks) Create(ctx context.Context, set string, of Life, template []byte) (string, error) {
+func (s *Stacks) Create(ctx context.Context, set string, of LifeID, template []byte) (string, error) {
 	out, err := s.api.CreateStack(ctx, &cloudformation.CreateStackInput{
 		StackName:          aws.String(s.Name(set)),
 		TemplateBody:       aws.String(string(template)),
@@ -102,7 +102,7 @@ func (s *Stacks) Create(ctx context.Context, set string, of Life, template []byt
 // CloudFormation does not touch them. It returns how many endpoints the stack will
 // have, and how many endpoint-hours an hour of it is billed as. A change that is
 // under way, or that is made already, is success.
-func (s *Stacks) Extend(ctx context.Context, set, id string, of Life, try int, template []byte) (endpoints, perHour int, err error) {
+func (s *Stacks) Extend(ctx context.Context, set, id string, of LifeID, try int, template []byte) (endpoints, perHour int, err error) {
 	live, err := s.api.GetTemplate(ctx, &cloudformation.GetTemplateInput{StackName: aws.String(id)})
 	if err != nil {
 		return 0, 0, fmt.Errorf("get the template of stack %s: %w", s.Name(set), err)
@@ -222,7 +222,7 @@ func (s *Stacks) cause(ctx context.Context, st Stack) string {
 func (s *Stacks) Delete(ctx context.Context, set, id string, force bool, at time.Time) error {
 	in := &cloudformation.DeleteStackInput{
 		StackName:          aws.String(id),
-		ClientRequestToken: aws.String(s.token(set, Life{Since: at}, "delete")),
+		ClientRequestToken: aws.String(s.token(set, LifeID{Since: at}, "delete")),
 	}
 	if id == "" {
 		in.StackName = aws.String(s.Name(set))

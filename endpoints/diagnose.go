@@ -117,7 +117,10 @@ func (s Scene) of(service Service) []Endpoint {
 // unreached compares what was asked in vain with what surrounds the task.
 func (s Scene) unreached(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	if u, ok := s.never(symptom, v); ok {
-		d.Cause, d.Why, d.Remedy, d.Lasting = NoEndpointServes, u.What, u.Remedy, true
+		d.Cause = NoEndpointServes
+		d.Why = u.What
+		d.Remedy = u.Remedy
+		d.Lasting = true
 		if strings.Contains(u.What, " lies in ") {
 			d.Cause = OtherRegion
 		}
@@ -143,11 +146,17 @@ func (s Scene) unreached(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	d.Cause = MissingEndpoint
 	switch {
 	case service.Type == Gateway:
-		d.Why, d.Remedy, d.Lasting = fmt.Sprintf("%s has no %s gateway endpoint", s.VPC.ID, service.ID), fmt.Sprintf("drawbridge deploy makes it, where %s is among the set's services; it is free", service.ID), true
+		d.Why = fmt.Sprintf("%s has no %s gateway endpoint", s.VPC.ID, service.ID)
+		d.Remedy = fmt.Sprintf("drawbridge deploy makes it, where %s is among the set's services; it is free", service.ID)
+		d.Lasting = true
 	case slices.Contains(s.Services, service.ID):
-		d.Cause, d.Why, d.Remedy = EndpointGone, fmt.Sprintf("the %s endpoint of set %s is gone, and Drawbridge did not take it down", service.ID, s.Set), "the sweep makes it anew; find out who deletes it"
+		d.Cause = EndpointGone
+		d.Why = fmt.Sprintf("the %s endpoint of set %s is gone, and Drawbridge did not take it down", service.ID, s.Set)
+		d.Remedy = "the sweep makes it anew; find out who deletes it"
 	default:
-		d.Why, d.Remedy, d.Lasting = fmt.Sprintf("set %s has no %s endpoint", s.Set, service.ID), add(service.ID), true
+		d.Why = fmt.Sprintf("set %s has no %s endpoint", s.Set, service.ID)
+		d.Remedy = add(service.ID)
+		d.Lasting = true
 	}
 	return d
 }
@@ -173,7 +182,9 @@ func (s Scene) through(d Diagnosis, service Service, e Endpoint) Diagnosis {
 	subnets, tables := s.unrouted(e)
 	switch {
 	case e.State != "available":
-		d.Cause, d.Why, d.Remedy = EndpointNotReady, fmt.Sprintf("endpoint %s of %s is %s", e.ID, service.ID, e.State), "wait until it is available, or delete it if it has failed"
+		d.Cause = EndpointNotReady
+		d.Why = fmt.Sprintf("endpoint %s of %s is %s", e.ID, service.ID, e.State)
+		d.Remedy = "wait until it is available, or delete it if it has failed"
 	case e.Type == Gateway && len(subnets) > 0:
 		d.Cause, d.Lasting = MissingRoute, true
 		d.Why = fmt.Sprintf("gateway endpoint %s is not on the route table of %s", e.ID, strings.Join(subnets, ", "))

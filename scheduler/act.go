@@ -22,7 +22,7 @@ func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
 	}
 	next := Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
 	if next.Phase == Creating && v.set.Phase != Creating {
-		next.Attendant, next.AttendedUntil = r.me, next.Since.Add(attendance)
+		next.LeaseHolder, next.LeasedUntil = r.me, next.Since.Add(leaseTime)
 	}
 	if next.Phase != v.set.Phase {
 		return r.save(ctx, v, next)
@@ -63,7 +63,10 @@ func (r *Reconciler) save(ctx context.Context, v *view, next Set) error {
 	if next.Phase == Absent && v.set.Phase == Failed && !v.set.Billed {
 		counted, hours = counted.refund(), 0
 	}
-	next.Day, next.DayHours, next.TotalHours, next.CountedSince = counted.Day, counted.DayHours, counted.TotalHours, counted.CountedSince
+	next.Day = counted.Day
+	next.DayHours = counted.DayHours
+	next.TotalHours = counted.TotalHours
+	next.CountedSince = counted.CountedSince
 	next.Hours, next.HoursSince = counted.Hours, counted.HoursSince
 	if next.Generation == counted.Generation {
 		next.Counted = counted.Counted
@@ -90,7 +93,9 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 	if err == nil && p.Nothing {
 		v.decision = Decision{Action: Open, Reason: "endpoints of others serve the whole set: " + p.Summary}
 		next := Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
-		next.NoStack, next.Usable, next.Services = true, next.Since, p.Services
+		next.NoStack = true
+		next.Usable = next.Since
+		next.Services = p.Services
 		return r.save(ctx, v, next)
 	}
 	if err == nil { // what the generation will hold is known before there is anything of it
@@ -126,12 +131,12 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 const createStandBy = 15 * time.Minute
 
 // life names the present generation.
-func (s Set) life() Life {
+func (s Set) life() LifeID {
 	since := s.Begun
 	if since.IsZero() { // begun by a version that did not record it
 		since = s.Since
 	}
-	return Life{s.Generation, since}
+	return LifeID{s.Generation, since}
 }
 
 // announce writes down what a generation will hold. A second plan of the same
@@ -139,7 +144,9 @@ func (s Set) life() Life {
 // the first was lost: what both hold is served for sure, and the dearer one is paid.
 func (r *Reconciler) announce(ctx context.Context, v *view, p Prepared) error {
 	next := v.set
-	next.Services, next.PerHour, next.Zones = p.Services, p.PerHour, p.Zones
+	next.Services = p.Services
+	next.PerHour = p.PerHour
+	next.Zones = p.Zones
 	if v.set.PerHour > 0 {
 		next.PerHour = max(p.PerHour, v.set.PerHour)
 		next.Services = slices.DeleteFunc(slices.Clone(p.Services), func(n string) bool { return !slices.Contains(v.set.Services, n) })
@@ -162,7 +169,10 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 		next.Services = union(v.set.Services, p.Services)
 		return r.save(ctx, v, next)
 	case v.set.NoStack: // the first endpoint of its own
-		next.NoStack, next.BilledFrom, next.Counted, next.Zones = false, now, 0, p.Zones
+		next.NoStack = false
+		next.BilledFrom = now
+		next.Counted = 0
+		next.Zones = p.Zones
 		next.StackID, err = r.ports.Stacks.Create(ctx, v.set.Name, v.set.life(), p)
 	default:
 		if v.set.StackID == "" { // by a version that lost it
@@ -187,7 +197,7 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 	more := max(p.PerHour-v.set.PerHour, 0)
 	next.PerHour = p.PerHour
 	next.Extension = &Extension{Since: now, Services: union(v.set.Services, p.Services), Endpoints: p.Endpoints, Before: v.set.PerHour, Zones: p.Zones}
-	next.Attendant, next.AttendedUntil = r.me, now.Add(attendance)
+	next.LeaseHolder, next.LeasedUntil = r.me, now.Add(leaseTime)
 	if err := r.save(ctx, v, next); err != nil {
 		return err
 	}
@@ -280,7 +290,7 @@ func (r *Reconciler) delete(ctx context.Context, v *view) error {
 // the last generation failed. The letter goes first: a crash in between sends it twice
 // rather than never.
 func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
-	if err := r.attend(ctx, v); err != nil { // so that no second one sends them too
+	if err := r.lease(ctx, v); err != nil { // so that no second one sends them too
 		return err
 	}
 	up := v.set.Phase == Available // then only those that it cannot serve
@@ -297,13 +307,16 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 		}
 	}
 	next := v.set
-	next.GivenUp, next.Extensions, next.Attendant, next.AttendedUntil = v.set.Failures, 0, "", time.Time{}
+	next.GivenUp = v.set.Failures
+	next.Extensions = 0
+	next.LeaseHolder = ""
+	next.LeasedUntil = time.Time{}
 	return r.save(ctx, v, next)
 }
 
 // abandon sends the runs to the dead-letter queue that ECS has refused for too long.
 func (r *Reconciler) abandon(ctx context.Context, v *view) error {
-	if err := r.attend(ctx, v); err != nil { // so that no second one sends them too
+	if err := r.lease(ctx, v); err != nil { // so that no second one sends them too
 		return err
 	}
 	now := r.ports.Clock.Now()
@@ -335,7 +348,9 @@ func (r *Reconciler) bury(ctx context.Context, run Run, reason string) (Run, err
 		return run, err
 	}
 	from := run.State
-	run.State, run.Outcome, run.FinishedAt = Finished, DeadLettered, r.ports.Clock.Now()
+	run.State = Finished
+	run.Outcome = DeadLettered
+	run.FinishedAt = r.ports.Clock.Now()
 	return run, r.conclude(ctx, run, from)
 }
 

@@ -16,11 +16,11 @@ func TestCappedRunsHoldNothingByThemselves(t *testing.T) {
 		}
 		return v.AddDate(2026, 0, 0).UTC()
 	}
-	set := Set{Name: "main", Phase: Available, BilledFrom: at("10:00"), Usable: at("10:03"), Services: []string{"logs"}, Endpoints: 1, Generation: 1}
+	set := Set{Name: "main", Phase: Available, Life: Life{BilledFrom: at("10:00"), Usable: at("10:03"), Services: []string{"logs"}, Endpoints: 1, Generation: 1}}
 	s := DefaultSettings()
 	s.MaxConcurrent = map[JobName]int{"a": 1}
 	run := func(state RunState, delay time.Duration) Run {
-		return Run{Job: "a", Set: "main", State: state, ReceivedAt: at("10:30"), MaxDelay: delay, MaxRuntime: time.Hour, Attempt: 1, StartedAt: at("10:31"), StartingAt: at("10:31")}
+		return Run{Job: "a", Set: "main", Progress: Progress{State: state, Attempt: 1, StartedAt: at("10:31"), StartingAt: at("10:31")}, Request: Request{ReceivedAt: at("10:30"), MaxDelay: delay, MaxRuntime: time.Hour}}
 	}
 	for _, tt := range []struct {
 		name                      string

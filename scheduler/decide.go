@@ -63,7 +63,7 @@ type Demand struct {
 	// the latest for the runs that wait or are deferred; zero if there are none.
 	Deferred int
 	CreateAt time.Time
-	// Holds are leases of others than runs, the last of them until HeldUntil.
+	// Holds are holds of others than runs, the last of them until HeldUntil.
 	Holds     int
 	HeldUntil time.Time
 	// Overdue is how many tasks have run too long, NextDeadline when the next
@@ -94,9 +94,9 @@ func (d Demand) String() string {
 // else tries the same start again.
 const resumeAfter = 2 * time.Minute
 
-// DemandOf sums up what asks for a set at now. A lease counts until it expires, and
+// DemandOf sums up what asks for a set at now. A hold counts until it expires, and
 // no longer than the maximum lifetime from when it was taken.
-func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) Demand {
+func DemandOf(runs []Run, holds []Hold, s Settings, set Set, now time.Time) Demand {
 	var d Demand
 	s = s.learned(set.Learned)
 	takes := set.Learned.RunTimes()
@@ -145,7 +145,7 @@ func DemandOf(runs []Run, leases []Lease, s Settings, set Set, now time.Time) De
 			}
 		}
 	}
-	for _, l := range leases {
+	for _, l := range holds {
 		if until := l.Until(s); until.After(now) {
 			d.Holds++
 			d.HeldUntil = latest(d.HeldUntil, until)
@@ -452,10 +452,18 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 		if d.Running+d.Starting == 0 && set.Extension == nil {
 			return Decision{Drain, "to be taken down: " + set.TakeDown, time.Time{}}
 		}
-		d.Resumable, d.Unserved, d.Refused, d.Expired, d.Capped = 0, 0, 0, 0, 0 // nothing more is started
+		d.Resumable = 0 // nothing more is started
+		d.Unserved = 0
+		d.Refused = 0
+		d.Expired = 0
+		d.Capped = 0
 	}
 	if set.Pause != nil {
-		d.Waiting, d.Unserved, d.Refused, d.Expired, d.Capped = 0, 0, 0, 0, 0 // they wait for the end of the pause
+		d.Waiting = 0 // they wait for the end of the pause
+		d.Unserved = 0
+		d.Refused = 0
+		d.Expired = 0
+		d.Capped = 0
 	}
 	switch {
 	case d.Expired > 0:
@@ -591,7 +599,11 @@ func decideExtension(now time.Time, s Settings, set Set, o Observed) Decision {
 func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	boundary, first, _ := s.window(set.BilledFrom, now)
 	if set.Pause != nil || set.TakeDown != "" || set.Broken != "" { // they wait for another generation
-		d.Waiting, d.Unserved, d.Refused, d.Expired, d.Capped = 0, 0, 0, 0, 0
+		d.Waiting = 0
+		d.Unserved = 0
+		d.Refused = 0
+		d.Expired = 0
+		d.Capped = 0
 	}
 	if set.TakeDown != "" {
 		d.Holds = 0

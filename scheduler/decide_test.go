@@ -10,11 +10,11 @@ import (
 
 // up is a set that is available on the clock basis with the default margin.
 func up(created string) Set {
-	return Set{Name: "main", Phase: Available, Generation: 1, Since: at(created), BilledFrom: at(created), Usable: at(created)}
+	return Set{Name: "main", Phase: Available, Since: at(created), Life: Life{Generation: 1, BilledFrom: at(created), Usable: at(created)}}
 }
 
 func in(p Phase, since string) Set {
-	return Set{Name: "main", Phase: p, Generation: 1, Since: at(since), BilledFrom: at(since)}
+	return Set{Name: "main", Phase: p, Since: at(since), Life: Life{Generation: 1, BilledFrom: at(since)}}
 }
 
 func TestDecide(t *testing.T) {
@@ -130,10 +130,7 @@ func anySituation(t *rapid.T) (time.Time, Settings, Set, Demand, Observed) {
 	s.Basis = rapid.SampledFrom([]Basis{Clock, Creation}).Draw(t, "basis")
 	created := at("00:00:00").Add(time.Duration(rapid.IntRange(0, 7200).Draw(t, "created")) * time.Second)
 	now := created.Add(time.Duration(rapid.IntRange(0, 3*3600).Draw(t, "age")) * time.Second)
-	set := Set{
-		Name: "main", Generation: 1, Since: created, BilledFrom: created, Usable: created.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "usable")) * time.Second),
-		Phase: rapid.SampledFrom([]Phase{Absent, Creating, Available, Draining, Deleting, Failed}).Draw(t, "phase"),
-	}
+	set := Set{Name: "main", Since: created, Phase: rapid.SampledFrom([]Phase{Absent, Creating, Available, Draining, Deleting, Failed}).Draw(t, "phase"), Life: Life{Generation: 1, BilledFrom: created, Usable: created.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "usable")) * time.Second)}}
 	n := func(name string) int { return rapid.IntRange(0, 2).Draw(t, name) }
 	d := Demand{Waiting: n("waiting"), Starting: n("starting"), Running: n("running"), Holds: n("holds")}
 	o := Observed{
@@ -260,7 +257,7 @@ func TestExpectedStart(t *testing.T) {
 		{"creating", in(Creating, "10:56:00"), "10:58:30"},
 		{"deleting in an hour that is paid", paid, "11:02:30"},
 	} {
-		if got := ExpectedStart(at("10:57:00"), s, tt.set, Run{Needs: []string{"logs"}}).Format("15:04:05"); got != tt.want {
+		if got := ExpectedStart(at("10:57:00"), s, tt.set, Run{Request: Request{Needs: []string{"logs"}}}).Format("15:04:05"); got != tt.want {
 			t.Errorf("%s: expected start %s, want %s", tt.name, got, tt.want)
 		}
 	}

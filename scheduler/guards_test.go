@@ -98,7 +98,7 @@ func TestAccountCountsEachPaidHourOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		basis := rapid.SampledFrom([]Basis{Clock, Creation}).Draw(t, "basis")
 		from := at("10:00:00").Add(time.Duration(rapid.IntRange(0, 3599).Draw(t, "from")) * time.Second)
-		set := Set{Phase: Available, BilledFrom: from, PerHour: rapid.IntRange(1, 6).Draw(t, "per hour")}
+		set := Set{Phase: Available, Life: Life{BilledFrom: from, PerHour: rapid.IntRange(1, 6).Draw(t, "per hour")}}
 		total := 0
 		now := from
 		for range rapid.IntRange(1, 20).Draw(t, "looks") {
@@ -117,14 +117,14 @@ func TestAccountCountsEachPaidHourOnce(t *testing.T) {
 func TestAHoldCountsNoLongerThanTheMaximumLifetime(t *testing.T) {
 	s := DefaultSettings()
 	s.MaxLifetime = 2 * time.Hour
-	long := Lease{Owner: "a", Since: at("10:00:00"), Expires: at("18:00:00")}
-	old := Lease{Owner: "b", Expires: at("18:00:00")} // of a time when nobody noted since when
+	long := Hold{Owner: "a", Since: at("10:00:00"), Expires: at("18:00:00")}
+	old := Hold{Owner: "b", Expires: at("18:00:00")} // of a time when nobody noted since when
 	for _, tt := range []struct {
-		name  string
-		now   string
-		lease Lease
-		s     Settings
-		want  int
+		name string
+		now  string
+		hold Hold
+		s    Settings
+		want int
 	}{
 		{"a second before it: it counts", "11:59:59", long, s, 1},
 		{"at it: it counts no longer", "12:00:00", long, s, 0},
@@ -132,7 +132,7 @@ func TestAHoldCountsNoLongerThanTheMaximumLifetime(t *testing.T) {
 		{"not known since when: until it expires", "17:59:59", old, s, 1},
 		{"expired", "18:00:00", old, s, 0},
 	} {
-		if got := DemandOf(nil, []Lease{tt.lease}, tt.s, Set{}, at(tt.now)).Holds; got != tt.want {
+		if got := DemandOf(nil, []Hold{tt.hold}, tt.s, Set{}, at(tt.now)).Holds; got != tt.want {
 			t.Errorf("%s: %d holds, want %d", tt.name, got, tt.want)
 		}
 	}

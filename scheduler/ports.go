@@ -22,7 +22,7 @@ var (
 	ErrTaken = errors.New("stack name taken")
 )
 
-// store keeps sets, runs and leases. Each method is one write or one read.
+// store keeps sets, runs and holds. Each method is one write or one read.
 type store interface {
 	// LoadSet returns the set, or one in phase absent with version 0.
 	LoadSet(ctx context.Context, name SetName) (Set, error)
@@ -30,8 +30,8 @@ type store interface {
 	// it with the new version. It returns ErrConflict otherwise.
 	SaveSet(ctx context.Context, set Set) (Set, error)
 	// Live returns the set's runs that are not finished, in order of arrival,
-	// and its leases.
-	Live(ctx context.Context, name SetName) ([]Run, []Lease, error)
+	// and its holds.
+	Live(ctx context.Context, name SetName) ([]Run, []Hold, error)
 	// Ended returns the runs whose end was recorded after an instant, in that order.
 	Ended(ctx context.Context, name SetName, after time.Time) ([]Run, error)
 	// Record writes a new run. If it is there already, that one comes back with
@@ -62,10 +62,10 @@ type stacks interface {
 	// Extend adds to the stack of a life of the set what p holds beside, by the nth try,
 	// and returns how many endpoints it will have and what an hour of it is billed as.
 	// What it has stays as it is. A change that is under way, or made already, is success.
-	Extend(ctx context.Context, set SetName, id StackID, of Life, try int, p Prepared) (endpoints, perHour int, err error)
+	Extend(ctx context.Context, set SetName, id StackID, of LifeID, try int, p Prepared) (endpoints, perHour int, err error)
 	// Create asks for the stack of a life of the set. Its existing already is success;
 	// another stack of that name is ErrTaken.
-	Create(ctx context.Context, set SetName, of Life, p Prepared) (StackID, error)
+	Create(ctx context.Context, set SetName, of LifeID, p Prepared) (StackID, error)
 	// Stack returns the state of the set's stack.
 	Stack(ctx context.Context, set SetName, id StackID) (StackSeen, error)
 	// Endpoints counts the set's own endpoints. They are known by the stack that made
@@ -90,9 +90,9 @@ type Wish struct {
 	AvoidZones []string
 }
 
-// Life names one life of a set among all that ever were: a number alone begins again
+// LifeID names one life of a set among all that ever were: a number alone begins again
 // when an installation is removed and made again.
-type Life struct {
+type LifeID struct {
 	Generation int
 	Since      time.Time
 }

@@ -54,9 +54,9 @@ type Look struct {
 }
 
 const (
-	// attendance is how long an attendant is believed to be at work; it renews
-	// its claim when half of it is over.
-	attendance = time.Minute
+	// leaseTime is how long a lease lasts; its holder renews it when half of it is
+	// over.
+	leaseTime = time.Minute
 	// maxSteps bounds the steps of one reconciliation, against a loop that makes
 	// no progress.
 	maxSteps = 2000
@@ -76,7 +76,7 @@ const (
 type view struct {
 	set      Set
 	runs     []Run
-	leases   []Lease
+	holds    []Hold
 	observed Observed
 	demand   Demand
 	decision Decision
@@ -99,7 +99,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Se
 		}
 		next, err := r.look(ctx, name, settings, look, step == 0, availableSince)
 		done := false
-		if errors.Is(err, errAttended) {
+		if errors.Is(err, errLeased) {
 			return next.set, nil
 		}
 		if err == nil {
@@ -129,8 +129,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Se
 	return v.set, fmt.Errorf("reconcile set %s: no end after %d steps", name, maxSteps)
 }
 
-// errAttended ends a look of a launcher at a set that another one attends.
-var errAttended = errors.New("attended by another invocation")
+// errLeased ends a look of a launcher at a set that another one has the lease of.
+var errLeased = errors.New("leased by another invocation")
 
 // look loads the set, observes what its phase makes worth observing, and decides.
 func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Look, first bool, since time.Time) (view, error) {
@@ -139,12 +139,12 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 	if v.set, err = r.ports.Store.LoadSet(ctx, name); err != nil {
 		return v, err
 	}
-	if r.side == Launcher && v.set.attendedByOther(r.me, r.ports.Clock.Now()) {
-		return v, errAttended // of a burst's many launchers one is enough to read what waits
+	if r.side == Launcher && v.set.leasedByOther(r.me, r.ports.Clock.Now()) {
+		return v, errLeased // of a burst's many launchers one is enough to read what waits
 	}
 	changing := v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed
 	if !changing || first {
-		if v.runs, v.leases, err = r.ports.Store.Live(ctx, name); err != nil {
+		if v.runs, v.holds, err = r.ports.Store.Live(ctx, name); err != nil {
 			return v, err
 		}
 	}
@@ -154,7 +154,7 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 			return v, err
 		}
 	}
-	if first && r.side == Reaper && !v.set.attendedByOther(r.me, r.ports.Clock.Now()) {
+	if first && r.side == Reaper && !v.set.leasedByOther(r.me, r.ports.Clock.Now()) {
 		if err := r.learn(ctx, s, &v); err != nil {
 			return v, err
 		}
@@ -167,7 +167,7 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 		v.observed.AvailableSince = earliest(since, now)
 	}
 	v.set.Billed = v.set.Billed || v.observed.Endpoints.Any()
-	v.demand = DemandOf(v.runs, v.leases, s, v.set, now)
+	v.demand = DemandOf(v.runs, v.holds, s, v.set, now)
 	v.decision = Decide(now, s, v.set, v.demand, v.observed)
 	r.ports.Journal.Decided(v.set, v.decision)
 	return v, nil
@@ -203,7 +203,11 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 		if err != nil {
 			return err
 		}
-		o.Stack, o.StackID, o.StackReason, o.NoCapacity, o.Lasts = seen.State, seen.ID, seen.Reason, seen.NoCapacity, seen.Lasts
+		o.Stack = seen.State
+		o.StackID = seen.ID
+		o.StackReason = seen.Reason
+		o.NoCapacity = seen.NoCapacity
+		o.Lasts = seen.Lasts
 		v.adopt(seen)
 	}
 	if stackMatters || thorough && v.set.Phase == Available {
@@ -288,10 +292,15 @@ func followed(run Run, found map[RunID]Task, now time.Time) (Run, bool) {
 	case ok && t.Stopped:
 		return run.Conclude(t, now), true
 	case ok && run.State == Starting: // its start was never recorded
-		run.State, run.TaskARN, run.StartedAt, run.Reason = Running, t.ARN, latest(t.StartedAt, run.StartingAt), "its task runs"
+		run.State = Running
+		run.TaskARN = t.ARN
+		run.StartedAt = latest(t.StartedAt, run.StartingAt)
+		run.Reason = "its task runs"
 		return run, true
 	case !ok && run.State == Running && now.Sub(run.StartedAt) > lostAfter:
-		run.State, run.Outcome, run.FinishedAt = Finished, Lost, now
+		run.State = Finished
+		run.Outcome = Lost
+		run.FinishedAt = now
 		run.Reason = "ECS no longer knows the task, and its end was never reported"
 		return run, true
 	}
@@ -335,7 +344,7 @@ func (r *Reconciler) explained(ctx context.Context, run Run, t Task) Task {
 // more to do with the set.
 func (r *Reconciler) step(ctx context.Context, s Settings, v *view, look Look) (done bool, err error) {
 	now := r.ports.Clock.Now()
-	if r.leftToAttendant(*v, now) {
+	if r.leftToHolder(*v, now) {
 		return true, nil // the set's own timer, its stack's events and the sweep stand by
 	}
 	if !r.may(*v) {
@@ -355,16 +364,16 @@ func (r *Reconciler) step(ctx context.Context, s Settings, v *view, look Look) (
 	return false, r.act(ctx, s, v)
 }
 
-// leftToAttendant says whether the next step is the business of an invocation
-// that attends the set already. No other one writes the set then: the attendant's
-// own writes would lose against it.
-func (r *Reconciler) leftToAttendant(v view, now time.Time) bool {
-	if !v.set.attendedByOther(r.me, now) {
+// leftToHolder reports whether the next step is left to the invocation that holds the
+// lease. No other one writes the set then: the holder's own writes would lose against
+// it.
+func (r *Reconciler) leftToHolder(v view, now time.Time) bool {
+	if !v.set.leasedByOther(r.me, now) {
 		return false
 	}
 	switch v.decision.Action {
 	case Stop, Drain, Reopen, Delete, Force, Sweep, Forget:
-		return false // what an attendant has not begun, or does not do
+		return false // what a holder has not begun, or does not do
 	}
 	return true
 }
@@ -380,7 +389,7 @@ func (r *Reconciler) may(v view) bool {
 
 // handOver asks the other side for what this side may not do.
 func (r *Reconciler) handOver(ctx context.Context, v *view) error {
-	if err := r.release(ctx, v); err != nil {
+	if err := r.unlease(ctx, v); err != nil {
 		return err
 	}
 	reason := string(v.decision.Action) + ": " + v.decision.Reason
@@ -392,7 +401,7 @@ func (r *Reconciler) handOver(ctx context.Context, v *view) error {
 
 // handOn asks for another invocation of this side because time is nearly up.
 func (r *Reconciler) handOn(ctx context.Context, v *view) error {
-	if err := r.release(ctx, v); err != nil {
+	if err := r.unlease(ctx, v); err != nil {
 		return err
 	}
 	reason := "goes on: " + v.decision.Reason
@@ -402,12 +411,12 @@ func (r *Reconciler) handOn(ctx context.Context, v *view) error {
 	return r.ports.Waker.Launcher(ctx, v.set.Name, reason)
 }
 
-// release gives up the attendance, if it is ours.
-func (r *Reconciler) release(ctx context.Context, v *view) (err error) {
-	if v.set.Attendant != r.me {
+// unlease gives up the lease, if it is ours.
+func (r *Reconciler) unlease(ctx context.Context, v *view) (err error) {
+	if v.set.LeaseHolder != r.me {
 		return nil
 	}
-	v.set.Attendant, v.set.AttendedUntil = "", time.Time{}
+	v.set.LeaseHolder, v.set.LeasedUntil = "", time.Time{}
 	v.set, err = r.ports.Store.SaveSet(ctx, v.set)
 	return err
 }
@@ -420,17 +429,17 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 		next = now.Add(pollEvery)
 	}
 	if !r.mine(v, next.Sub(now), look) || next.After(look.Until) {
-		if v.set.Attendant == r.me {
-			if err := r.release(ctx, v); err != nil {
+		if v.set.LeaseHolder == r.me {
+			if err := r.unlease(ctx, v); err != nil {
 				return false, err
 			}
-			if next.After(look.Until) && r.attends(v) {
+			if next.After(look.Until) && r.needsLease(v) {
 				return true, r.handOn(ctx, v)
 			}
 			return false, nil // a run may have been left to us before the release
 		}
 		if v.set.Extension != nil && !v.set.Timer.After(now) {
-			next = now.Add(attendance + timerLead) // the attendant, the stack's events and the sweep come first
+			next = now.Add(leaseTime + timerLead) // the holder, the stack's events and the sweep come first
 		}
 		if (v.set.Phase == Creating || v.set.Extension != nil) && v.set.Timer.After(now) {
 			return true, nil // its stack's events and its timer stand by
@@ -442,8 +451,8 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 		}
 		return true, r.setTimer(ctx, v, next)
 	}
-	if r.attends(v) {
-		if err := r.attend(ctx, v); err != nil {
+	if r.needsLease(v) {
+		if err := r.lease(ctx, v); err != nil {
 			return false, err
 		}
 	}
@@ -457,12 +466,12 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 	return false, r.ports.Clock.Sleep(ctx, pause)
 }
 
-// refusedLook is how long an attendant waits at most for runs that ECS refuses before
+// refusedLook is how long the holder waits at most for runs that ECS refuses before
 // it looks at the others.
 const refusedLook = 10 * time.Second
 
-// attends says whether waiting on the set is an attendant's work.
-func (r *Reconciler) attends(v *view) bool {
+// needsLease reports whether waiting on the set is work for the holder of the lease.
+func (r *Reconciler) needsLease(v *view) bool {
 	if r.side != Launcher {
 		return v.set.Phase == Deleting || v.set.Phase == Failed
 	}
@@ -476,8 +485,8 @@ func (r *Reconciler) mine(v *view, pause time.Duration, look Look) bool {
 	if pause <= 2*timerLead && r.dueWithin(v, pause) && (r.side == Launcher || look.Patience > 0) {
 		return true
 	}
-	if r.side == Launcher || r.attends(v) {
-		return r.attends(v)
+	if r.side == Launcher || r.needsLease(v) {
+		return r.needsLease(v)
 	}
 	return pause <= look.Patience && v.set.Phase != Creating && v.set.Extension == nil
 }
@@ -497,13 +506,13 @@ func jitter(d time.Duration, set Set, now time.Time) time.Duration {
 	return d + time.Duration(int(h.Sum32()%1001)-500)*2*time.Millisecond
 }
 
-// attend claims the set for this invocation, or renews the claim.
-func (r *Reconciler) attend(ctx context.Context, v *view) (err error) {
+// lease takes the lease for this invocation, or renews it.
+func (r *Reconciler) lease(ctx context.Context, v *view) (err error) {
 	now := r.ports.Clock.Now()
-	if v.set.Attendant == r.me && v.set.AttendedUntil.Sub(now) > attendance/2 {
+	if v.set.LeaseHolder == r.me && v.set.LeasedUntil.Sub(now) > leaseTime/2 {
 		return nil
 	}
-	v.set.Attendant, v.set.AttendedUntil = r.me, now.Add(attendance)
+	v.set.LeaseHolder, v.set.LeasedUntil = r.me, now.Add(leaseTime)
 	v.set, err = r.ports.Store.SaveSet(ctx, v.set)
 	return err
 }

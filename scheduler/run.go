@@ -64,19 +64,26 @@ const (
 // MaxAttempts is how often a run's task is started before the run is given up.
 const MaxAttempts = 3
 
-// Run is one execution of a job, asked for by one event.
+// Run is one execution of a job, asked for by one event. In its item the fields of the
+// three groups stand beside each other.
 type Run struct {
-	ID    RunID
-	Job   JobName
-	Set   SetName
+	ID  RunID
+	Job JobName
+	Set SetName
+	Request
+	Progress
+	End
+}
+
+// Request is what was asked for.
+type Request struct {
 	Event string
-	State RunState
-	// Attempt counts the starts, from 1; 0 while none was tried.
-	Attempt int
 	// Overrides is the task override as JSON in ECS's own shape; may be empty.
 	Overrides []byte
-	// Source is the event as it was received, for the dead-letter queue.
-	Source []byte
+	// Source is the event as it was received, for the dead-letter queue; SourceApart is
+	// true if it is kept beside the run, because it is large.
+	Source      []byte
+	SourceApart bool `json:",omitempty"`
 	// Cluster is the ECS cluster that the task runs in; empty in runs of the first
 	// version, whose job names it.
 	Cluster string
@@ -90,29 +97,39 @@ type Run struct {
 	// StartTimeout is how long ECS may refuse the task for the moment before the run is
 	// given up; 0 is DefaultStartTimeout.
 	StartTimeout time.Duration `json:",omitempty"`
+	// MaxDelay is how long the run may wait in addition to the raising and lowering of
+	// its set.
+	MaxDelay   time.Duration `json:",omitempty"`
+	ReceivedAt time.Time
+}
+
+// Progress is how far a run has come.
+type Progress struct {
+	State RunState
+	// Attempt counts the starts, from 1; 0 while none was tried.
+	Attempt int
 	// Refusals counts the starts that ECS refused for the moment, without a task having
-	// come of them. Untried says that nobody is known to have tried the present attempt,
-	// or that no task came of it: a run that waits makes the same one, and one that was
+	// come of them. Untried is true if nobody is known to have tried the present attempt,
+	// or no task came of it: a run that waits makes the same one, and one that was
 	// left starting has to find its endpoints.
 	Refusals int  `json:",omitempty"`
 	Untried  bool `json:",omitempty"`
-	// SourceApart says that the event is kept beside the run, because it is large.
-	SourceApart bool `json:",omitempty"`
-	// MaxDelay is how long the run may wait beside the raising and lowering of its set.
-	MaxDelay time.Duration `json:",omitempty"`
-
-	ReceivedAt time.Time
 	// StartingAt is when the intent of the present attempt was stored.
 	StartingAt time.Time
 	StartedAt  time.Time
 	// StopAsked is when the task was asked to stop for running too long.
-	StopAsked  time.Time
+	StopAsked time.Time
+	TaskARN   string
+	// Reason says in a sentence why the run is where it is.
+	Reason string
+}
+
+// End is how a run ended, or its last attempt.
+type End struct {
 	FinishedAt time.Time
 	// RecordedAt is when the end was written down.
 	RecordedAt time.Time `json:",omitzero"`
-
-	TaskARN string
-	Outcome Outcome
+	Outcome    Outcome
 	// Cause is, in a word, why the last attempt's task did not start or what it
 	// lost, Diagnosis the same in a sentence; both empty if it did neither.
 	Cause, Diagnosis string
@@ -121,8 +138,6 @@ type Run struct {
 	StopReason       string
 	LogGroup         string
 	LogStream        string
-	// Reason says in a sentence why the run is where it is.
-	Reason string
 }
 
 // askAgain is how long after a task was asked to stop it is asked again.
@@ -193,21 +208,21 @@ func ParseTaskGroup(group string) (id RunID, attempt int, ok bool) {
 	return RunID(name), int(n[0] - '0'), true
 }
 
-// Lease is a claim that keeps a set up beside its runs: a deployment or a hold
-// by hand.
-type Lease struct {
+// Hold is a claim that keeps a set up in addition to its runs: of a deployment, or by
+// hand.
+type Hold struct {
 	Owner, Reason string
 	// Since is when it was taken or renewed; zero if that is not known.
 	Since, Expires time.Time
 }
 
-// Until returns when the lease ends: when it expires, or when it has lasted for
+// Until returns when the hold ends: when it expires, or when it has lasted for
 // the set's maximum lifetime.
-func (l Lease) Until(s Settings) time.Time {
-	if end := l.Since.Add(s.MaxLifetime); s.MaxLifetime > 0 && !l.Since.IsZero() && end.Before(l.Expires) {
+func (h Hold) Until(s Settings) time.Time {
+	if end := h.Since.Add(s.MaxLifetime); s.MaxLifetime > 0 && !h.Since.IsZero() && end.Before(h.Expires) {
 		return end
 	}
-	return l.Expires
+	return h.Expires
 }
 
 // Task is an ECS task as far as a run's end depends on it.
@@ -247,7 +262,10 @@ type Explanation struct {
 // finished, or waiting for another attempt if the task could not start for want
 // of an endpoint that had not settled.
 func (r Run) Conclude(t Task, now time.Time) Run {
-	r.TaskARN, r.StopCode, r.StopReason, r.ExitCode = t.ARN, t.StopCode, t.StopReason, t.ExitCode
+	r.TaskARN = t.ARN
+	r.StopCode = t.StopCode
+	r.StopReason = t.StopReason
+	r.ExitCode = t.ExitCode
 	r.LogGroup, r.LogStream = t.LogGroup, t.LogStream
 	why, lasting := brief(t.StopReason), false
 	r.Cause, r.Diagnosis = "", ""

@@ -27,7 +27,7 @@ func TestNewRunID(t *testing.T) {
 }
 
 func TestPromise3ClientTokenNamesRunAndAttempt(t *testing.T) {
-	a := Run{ID: "j/a", Set: "main", Attempt: 1}
+	a := Run{ID: "j/a", Set: "main", Progress: Progress{Attempt: 1}}
 	b, again, other := a, a, a
 	b.Attempt, other.ID = 2, "j/b"
 	if a.ClientToken() != again.ClientToken() || a.ClientToken() == b.ClientToken() || a.ClientToken() == other.ClientToken() || len(a.ClientToken()) != 64 {
@@ -37,7 +37,7 @@ func TestPromise3ClientTokenNamesRunAndAttempt(t *testing.T) {
 
 func TestTaskGroupComesBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := Run{ID: RunID(rapid.StringMatching(`[a-z]{1,8}/[!-~]{1,40}`).Draw(t, "id")), Attempt: rapid.IntRange(1, MaxAttempts).Draw(t, "attempt")}
+		r := Run{ID: RunID(rapid.StringMatching(`[a-z]{1,8}/[!-~]{1,40}`).Draw(t, "id")), Progress: Progress{Attempt: rapid.IntRange(1, MaxAttempts).Draw(t, "attempt")}}
 		id, attempt, ok := ParseTaskGroup(r.TaskGroup())
 		if !ok || id != r.ID || attempt != r.Attempt {
 			t.Fatalf("ParseTaskGroup(%s) = %s, %d, %v", r.TaskGroup(), id, attempt, ok)
@@ -61,17 +61,17 @@ func TestConclude(t *testing.T) {
 		state   RunState
 		outcome Outcome
 	}{
-		{"exit code 0", Run{Attempt: 1}, Task{ExitCode: code(0)}, Finished, Succeeded},
-		{"exit code 1", Run{Attempt: 1}, Task{ExitCode: code(1)}, Finished, FailedRun},
-		{"could not start, first attempt: again", Run{Attempt: 1}, unsettled, Waiting, ""},
-		{"could not start, last attempt", Run{Attempt: MaxAttempts}, unsettled, Finished, FailedRun},
-		{"what another attempt would not change", Run{Attempt: 1}, Task{StopReason: "ResourceInitializationError: x", Explanation: &Explanation{Cause: "missing-endpoint", Text: "no logs endpoint", Lasting: true}}, Finished, FailedRun},
-		{"what may pass", Run{Attempt: 1}, Task{StopReason: "ResourceInitializationError: x", Explanation: &Explanation{Cause: "endpoint-not-ready", Text: "pending"}}, Waiting, ""},
-		{"image not pulled, said by the container", Run{Attempt: 2}, Task{Containers: []TaskContainer{{Reason: "CannotPullContainerError: i/o timeout"}}}, Waiting, ""},
-		{"stopped by a user", Run{Attempt: 1}, Task{StopCode: "UserInitiated", StopReason: "bye"}, Finished, FailedRun},
-		{"stopped for running too long", Run{Attempt: 1, StopAsked: now, MaxRuntime: time.Hour}, Task{StopCode: "UserInitiated", ExitCode: code(143)}, Finished, TimedOut},
-		{"ended by itself just before", Run{Attempt: 1, StopAsked: now, MaxRuntime: time.Hour}, Task{StopCode: "EssentialContainerExited", ExitCode: code(0)}, Finished, Succeeded},
-		{"the words in the reason of a task that ran do not count", Run{Attempt: 1}, Task{ExitCode: code(2), StopReason: "ResourceInitializationError"}, Finished, FailedRun},
+		{"exit code 0", Run{Progress: Progress{Attempt: 1}}, Task{ExitCode: code(0)}, Finished, Succeeded},
+		{"exit code 1", Run{Progress: Progress{Attempt: 1}}, Task{ExitCode: code(1)}, Finished, FailedRun},
+		{"could not start, first attempt: again", Run{Progress: Progress{Attempt: 1}}, unsettled, Waiting, ""},
+		{"could not start, last attempt", Run{Progress: Progress{Attempt: MaxAttempts}}, unsettled, Finished, FailedRun},
+		{"what another attempt would not change", Run{Progress: Progress{Attempt: 1}}, Task{StopReason: "ResourceInitializationError: x", Explanation: &Explanation{Cause: "missing-endpoint", Text: "no logs endpoint", Lasting: true}}, Finished, FailedRun},
+		{"what may pass", Run{Progress: Progress{Attempt: 1}}, Task{StopReason: "ResourceInitializationError: x", Explanation: &Explanation{Cause: "endpoint-not-ready", Text: "pending"}}, Waiting, ""},
+		{"image not pulled, said by the container", Run{Progress: Progress{Attempt: 2}}, Task{Containers: []TaskContainer{{Reason: "CannotPullContainerError: i/o timeout"}}}, Waiting, ""},
+		{"stopped by a user", Run{Progress: Progress{Attempt: 1}}, Task{StopCode: "UserInitiated", StopReason: "bye"}, Finished, FailedRun},
+		{"stopped for running too long", Run{Progress: Progress{Attempt: 1, StopAsked: now}, Request: Request{MaxRuntime: time.Hour}}, Task{StopCode: "UserInitiated", ExitCode: code(143)}, Finished, TimedOut},
+		{"ended by itself just before", Run{Progress: Progress{Attempt: 1, StopAsked: now}, Request: Request{MaxRuntime: time.Hour}}, Task{StopCode: "EssentialContainerExited", ExitCode: code(0)}, Finished, Succeeded},
+		{"the words in the reason of a task that ran do not count", Run{Progress: Progress{Attempt: 1}}, Task{ExitCode: code(2), StopReason: "ResourceInitializationError"}, Finished, FailedRun},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := tt.run.Conclude(tt.task, now)
@@ -85,14 +85,14 @@ func TestConclude(t *testing.T) {
 func TestDemandOf(t *testing.T) {
 	now := at("10:00:00")
 	d := DemandOf([]Run{
-		{State: Waiting},
-		{State: Starting, StartingAt: now.Add(-resumeAfter + time.Second)},
-		{State: Starting, StartingAt: now.Add(-resumeAfter)},
-		{State: Running, StartedAt: now.Add(-time.Hour), MaxRuntime: time.Hour},
-		{State: Running, StartedAt: now.Add(-time.Hour), MaxRuntime: 2 * time.Hour},
-		{State: Running, StartedAt: now},
-		{State: Finished},
-	}, []Lease{{Expires: now}, {Expires: now.Add(time.Second)}}, DefaultSettings(), Set{}, now)
+		{Progress: Progress{State: Waiting}},
+		{Progress: Progress{State: Starting, StartingAt: now.Add(-resumeAfter + time.Second)}},
+		{Progress: Progress{State: Starting, StartingAt: now.Add(-resumeAfter)}},
+		{Progress: Progress{State: Running, StartedAt: now.Add(-time.Hour)}, Request: Request{MaxRuntime: time.Hour}},
+		{Progress: Progress{State: Running, StartedAt: now.Add(-time.Hour)}, Request: Request{MaxRuntime: 2 * time.Hour}},
+		{Progress: Progress{State: Running, StartedAt: now}},
+		{Progress: Progress{State: Finished}},
+	}, []Hold{{Expires: now}, {Expires: now.Add(time.Second)}}, DefaultSettings(), Set{}, now)
 	want := Demand{Waiting: 1, Starting: 2, Resumable: 1, Running: 3, Holds: 1, HeldUntil: now.Add(time.Second), Overdue: 1, NextDeadline: now.Add(time.Hour)}
 	if d != want {
 		t.Errorf("DemandOf = %+v, want %+v", d, want)
@@ -102,14 +102,14 @@ func TestDemandOf(t *testing.T) {
 func TestIntendGivesUpWhereATaskMayHaveRun(t *testing.T) {
 	r := New(Launcher, "me", nil, Ports{})
 	began := at("10:00:00")
-	left := Run{State: Starting, Attempt: 1, StartingAt: began}
+	left := Run{Progress: Progress{State: Starting, Attempt: 1, StartingAt: began}}
 	if _, ok := r.intend(left, began.Add(tokenHolds)); !ok {
 		t.Error("a start whose token still holds was given up")
 	}
 	if got, ok := r.intend(left, began.Add(tokenHolds+time.Second)); ok || !strings.Contains(got.Reason, "may have run") {
 		t.Errorf("a start whose token may be forgotten was tried again: %+v", got)
 	}
-	if got, ok := r.intend(Run{State: Waiting, Attempt: MaxAttempts, Reason: "why"}, began); ok || !strings.Contains(got.Reason, "why") {
+	if got, ok := r.intend(Run{Progress: Progress{State: Waiting, Attempt: MaxAttempts, Reason: "why"}}, began); ok || !strings.Contains(got.Reason, "why") {
 		t.Errorf("a fourth attempt was begun: %+v", got)
 	}
 }

@@ -27,7 +27,8 @@ const (
 )
 
 // Set is the stored state of an endpoint set: one item with a version. The zero
-// value with a name is a set that never lived.
+// value with a name is a set that never lived. What changes together stands in a group
+// of its own; in the item the groups' fields stand beside each other.
 type Set struct {
 	Name SetName
 	// Version grows by one with each write; a write that names another version
@@ -36,51 +37,60 @@ type Set struct {
 	Phase   Phase
 	// Since is when the phase was entered.
 	Since time.Time
+	Life
+	Extending
+	Failing
+	Avoiding
+	Paid
+	Lease
+	// Timer is the instant that the set's one-time timer is set to; zero if none.
+	Timer time.Time
+	// TimerFailure is why the last timer could not be set; empty if it was.
+	TimerFailure string `json:",omitempty"`
+	// Pause is why nothing is created for the set; nil if nobody has paused it.
+	Pause *Pause
+	// TakeDown is why the set is deleted as soon as no task runs, without waiting for
+	// the end of its paid hour; empty if it is not. It ends with the generation.
+	TakeDown string
+	// Scheduled are the jobs' schedules, as far as they were taken note of.
+	Scheduled map[JobName]Noted `json:",omitempty"`
+	// Learned is what the set has learned from what it saw.
+	Learned Learned `json:",omitzero"`
+	// Decisions are the last decisions, oldest first, at most maxDecisions.
+	Decisions []Entry
+}
+
+// Life is the present generation of a set: one life of its stack, from CreateStack
+// until it is deleted.
+type Life struct {
 	// Generation counts the lives of the set's stack, from 1. Begun is when the present
 	// one was; zero in those of versions that did not record it.
 	Generation int
 	Begun      time.Time `json:",omitzero"`
 	StackID    StackID
-	// NoStack says that endpoints of others serve the whole set: this generation
+	// NoStack is true if endpoints of others serve the whole set: this generation
 	// has no stack and costs nothing.
 	NoStack bool
 	// Endpoints is how many endpoints of its own the set had when it was opened.
 	Endpoints int
+	// PerHour is how many endpoint-hours an hour of this generation is billed as.
+	PerHour int
 	// BilledFrom is when the generation's first endpoint was created, or at the
 	// latest when CreateStack was about to be called.
 	BilledFrom time.Time
+	// Billed is true once an endpoint of this generation was seen, so that its hours are
+	// paid. Counted is how many of them are counted already; see Paid.
+	Billed  bool `json:",omitempty"`
+	Counted int
 	// Usable is when the endpoints had settled: a task may start from then on.
 	Usable time.Time
-	// PaidUntil is the boundary up to which the last generation was paid. The
-	// next one is not created before it.
-	PaidUntil time.Time
 	// Services are what this generation serves, its own endpoints and those of others;
 	// empty in generations of versions that did not record it.
 	Services []string
-	// Zones are where this generation's endpoints are. AvoidZones had no room for
-	// endpoints when it was last tried; they are avoided until AvoidUntil.
-	Zones, AvoidZones []string
-	AvoidUntil        time.Time
-	// Extension is what is being added to the generation; nil if nothing is.
-	// Extensions counts those in a row that failed, ExtendAt is when the next may be
-	// tried, ExtendFailure why the last one failed.
-	Extension     *Extension
-	Extensions    int
-	ExtendAt      time.Time
-	ExtendFailure string
+	// Zones are where this generation's endpoints are.
+	Zones []string
 	// Deletions counts the deletions of this generation that failed.
 	Deletions int
-	// Failures counts the generations in a row that failed to come up, FailingSince is
-	// when the first of them did, Failure says why the last one did and FailureLasts
-	// that the next would for the same reason. RetryAt is when the next may be tried.
-	// GivenUp is how many had failed when waiting runs were given up last: a give-up
-	// does not make the next failure the first one.
-	Failures     int
-	FailingSince time.Time `json:",omitzero"`
-	Failure      string
-	FailureLasts bool `json:",omitempty"`
-	RetryAt      time.Time
-	GivenUp      int `json:",omitempty"`
 	// Broken is why an available set has to go although its hour is not over; empty if
 	// it has not. It drains first, as any other deletion does.
 	Broken string `json:",omitempty"`
@@ -89,41 +99,76 @@ type Set struct {
 	// UnknownUntil is until when tasks that ECS shows for the set, and that no run
 	// names, are taken to be there still.
 	UnknownUntil time.Time `json:",omitzero"`
-	// Billed says that an endpoint of this generation was seen, so that its hours are
-	// paid. Hours counts the paid hours of the set, whatever it had in them, and
-	// HoursSince is when the first of them began; zero before it.
-	Billed     bool      `json:",omitempty"`
+}
+
+// over returns what is remembered of a generation that is gone.
+func (l Life) over() Life {
+	l.StackID = ""
+	l.Services = nil
+	l.Refused = nil
+	l.Broken = ""
+	l.Usable = time.Time{}
+	l.BilledFrom = time.Time{}
+	l.Deletions = 0
+	return l
+}
+
+// Extending is what is being added to the present generation.
+type Extending struct {
+	// Extension is what is being added; nil if nothing is.
+	Extension *Extension
+	// Extensions counts those in a row that failed, ExtendAt is when the next may be
+	// tried, ExtendFailure why the last one failed.
+	Extensions    int
+	ExtendAt      time.Time
+	ExtendFailure string
+}
+
+// Failing is the memory of generations that did not come up.
+type Failing struct {
+	// Failures counts them in a row, FailingSince is when the first of them failed,
+	// Failure why the last one did; FailureLasts is true if the next would fail for the
+	// same reason.
+	Failures     int
+	FailingSince time.Time `json:",omitzero"`
+	Failure      string
+	FailureLasts bool `json:",omitempty"`
+	// RetryAt is when the next may be tried.
+	RetryAt time.Time
+	// GivenUp is how many had failed when waiting runs were given up last: a give-up
+	// does not make the next failure the first one.
+	GivenUp int `json:",omitempty"`
+}
+
+// Avoiding are zones that had no room for endpoints when they were last tried.
+type Avoiding struct {
+	AvoidZones []string
+	AvoidUntil time.Time
+}
+
+// Paid is what a set has paid for, over all its generations.
+type Paid struct {
+	// PaidUntil is the boundary up to which the last generation was paid. The
+	// next one is not created before it.
+	PaidUntil time.Time
+	// Hours counts the paid hours, whatever the set had in them, HoursSince is when the
+	// first of them began; zero before it.
 	Hours      int       `json:",omitempty"`
 	HoursSince time.Time `json:",omitzero"`
-	// Timer is the instant that the set's one-time timer is set to; zero if none.
-	Timer time.Time
-	// TimerFailure is why the last timer could not be set; empty if it was.
-	TimerFailure string `json:",omitempty"`
-	// Attendant is the invocation that waits on the set and starts its runs,
-	// until AttendedUntil; others leave that work to it.
-	Attendant     string
-	AttendedUntil time.Time
-	// Pause is why nothing is created for the set; nil if things go on.
-	Pause *Pause
-	// TakeDown is why the set goes as soon as no task runs, without waiting for
-	// the end of its paid hour; empty if it does not. It ends with the generation.
-	TakeDown string
-	// PerHour is how many endpoint-hours an hour of this generation is billed as.
-	PerHour int
-	// Counted is how many paid hours of this generation are counted already: in
-	// Day, a day in UTC as 2006-01-02, DayHours endpoint-hours, and TotalHours
-	// in all generations.
-	Counted, DayHours, TotalHours int
-	Day                           string
-	// CountedSince is when the count of TotalHours began; zero in sets that never
+	// DayHours counts endpoint-hours in Day, a day in UTC as 2006-01-02, TotalHours
+	// those in all generations since CountedSince; that is zero in a set that never
 	// changed.
-	CountedSince time.Time
-	// Scheduled are the jobs' schedules, as far as they were taken note of.
-	Scheduled map[JobName]Noted `json:",omitempty"`
-	// Learned is what the set has learned from what it saw.
-	Learned Learned `json:",omitzero"`
-	// Decisions are the last decisions, oldest first, at most maxDecisions.
-	Decisions []Entry
+	Day                  string
+	DayHours, TotalHours int
+	CountedSince         time.Time
+}
+
+// Lease is the exclusive claim of the one invocation that waits on the set and starts
+// its runs; others leave that work to it.
+type Lease struct {
+	// LeaseHolder is the invocation, "" if there is none, LeasedUntil when the claim ends.
+	LeaseHolder string
+	LeasedUntil time.Time
 }
 
 // Refusal is what ECS says of a job's tasks that it does not start for the moment.
@@ -151,7 +196,9 @@ func (r Refusal) refusedAgain(now time.Time, running int, reason string) Refusal
 		r.Since = now
 	}
 	r.Count++
-	r.Until, r.Running, r.Reason = now.Add(refusedPause(r.Count)), running, reason
+	r.Until = now.Add(refusedPause(r.Count))
+	r.Running = running
+	r.Reason = reason
 	return r
 }
 
@@ -263,7 +310,9 @@ func (s Set) account(b Basis, now time.Time) (Set, int) {
 // refund takes back the hours of a generation that never had an endpoint.
 func (s Set) refund() Set {
 	n := s.Counted * s.PerHour
-	s.DayHours, s.TotalHours, s.Hours = max(s.DayHours-n, 0), max(s.TotalHours-n, 0), max(s.Hours-s.Counted, 0)
+	s.DayHours = max(s.DayHours-n, 0)
+	s.TotalHours = max(s.TotalHours-n, 0)
+	s.Hours = max(s.Hours-s.Counted, 0)
 	return s
 }
 
@@ -340,25 +389,24 @@ func (s Set) enter(p Phase, now time.Time) Set {
 	s.Phase, s.Since = p, now
 	switch p {
 	case Creating:
-		s.Generation++
-		s.Begun, s.BilledFrom = now, now
-		s.StackID, s.Usable, s.Deletions, s.RetryAt = "", time.Time{}, 0, time.Time{}
-		s.NoStack, s.Endpoints, s.Counted, s.PerHour, s.Billed = false, 0, 0, 0, false
-		s.Refused, s.Broken, s.UnknownUntil = nil, "", time.Time{}
-		s.Services, s.Extension, s.Extensions, s.ExtendAt, s.ExtendFailure = nil, nil, 0, time.Time{}, ""
+		s.Life = Life{Generation: s.Generation + 1, Begun: now, BilledFrom: now}
+		s.Extending = Extending{}
+		s.RetryAt = time.Time{}
 	case Available:
-		s.Failures, s.Failure, s.FailingSince, s.FailureLasts, s.GivenUp, s.Broken = 0, "", time.Time{}, false, 0, ""
+		s.Failing = Failing{RetryAt: s.RetryAt}
+		s.Broken = ""
 	case Absent:
-		s.StackID, s.Usable, s.BilledFrom, s.Deletions = "", time.Time{}, time.Time{}, 0
-		s.Attendant, s.AttendedUntil, s.TakeDown = "", time.Time{}, ""
-		s.Services, s.Extension, s.Refused, s.Broken = nil, nil, nil, ""
+		s.Life = s.Life.over()
+		s.Extension = nil
+		s.Lease = Lease{}
+		s.TakeDown = ""
 	}
 	return s
 }
 
-// attendedByOther says whether somebody else than me attends the set at now.
-func (s Set) attendedByOther(me string, now time.Time) bool {
-	return s.Attendant != "" && s.Attendant != me && now.Before(s.AttendedUntil)
+// leasedByOther reports whether another invocation than me holds the lease at now.
+func (s Set) leasedByOther(me string, now time.Time) bool {
+	return s.LeaseHolder != "" && s.LeaseHolder != me && now.Before(s.LeasedUntil)
 }
 
 // Settings are the times that decisions about a set are made with.

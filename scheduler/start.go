@@ -16,23 +16,27 @@ import (
 // (RunTask 20 calls a second, bucket of 100 tasks refilled by 20 a second).
 const Wave = 20
 
-// startAll starts the runs that wait, in waves, as the set's attendant.
+// startAll starts the runs that wait, in waves, with the set's lease.
 func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
-	if err := r.attend(ctx, v); err != nil {
+	if err := r.lease(ctx, v); err != nil {
 		return err
 	}
-	// The runs that were left behind while the set was attended.
+	// The runs that were left behind while another held the lease.
 	runs, _, err := r.ports.Store.Live(ctx, v.set.Name)
 	if err != nil {
 		return err
 	}
 	var due []Run
 	now := r.ports.Clock.Now()
-	s, takes, busy := r.settings[v.set.Name].learned(v.set.Learned), v.set.Learned.RunTimes(), withTask(runs)
+	s := r.settings[v.set.Name].learned(v.set.Learned)
+	takes := v.set.Learned.RunTimes()
+	busy := withTask(runs)
 	room := s.room(runs)
 	for _, run := range inTurn(runs) {
-		held := v.set.Refused[run.Job].holds(busy, now)
-		if run.State == Waiting && v.set.Pause == nil && !held && v.set.Serves(run) && s.StartsNow(v.set, run.pending(takes), now) && room.take(run.Job) || run.resumable(v.set, now) {
+		open := run.State == Waiting && v.set.Pause == nil && v.set.Serves(run)
+		refused := v.set.Refused[run.Job].holds(busy, now)
+		startable := open && !refused && s.StartsNow(v.set, run.pending(takes), now) && room.take(run.Job)
+		if startable || run.resumable(v.set, now) {
 			due = append(due, run)
 		}
 	}
@@ -59,14 +63,14 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 				return err
 			}
 		}
-		if err := r.attend(ctx, v); err != nil {
+		if err := r.lease(ctx, v); err != nil {
 			return err
 		}
 	}
 	if len(v.set.Refused) > 0 {
-		return nil // the attendant waits for the next try
+		return nil // the holder waits for the next try
 	}
-	return r.release(ctx, v)
+	return r.unlease(ctx, v)
 }
 
 // inTurn puts runs into an order in which each job has its turn, so that a job with many
@@ -188,14 +192,21 @@ func (r *Reconciler) intend(run Run, now time.Time) (Run, bool) {
 		return run, true
 	}
 	if run.Untried { // no task came of the attempt, so it is the same one
-		run.State, run.StartingAt, run.Untried, run.Reason = Starting, now, false, "its task is being started"
+		run.State = Starting
+		run.StartingAt = now
+		run.Untried = false
+		run.Reason = "its task is being started"
 		return run, true
 	}
 	if run.Attempt >= MaxAttempts {
 		run.Reason = fmt.Sprintf("%d attempts to start failed, the last one because: %s", run.Attempt, run.Reason)
 		return run, false
 	}
-	run.State, run.Attempt, run.StartingAt, run.TaskARN, run.Reason = Starting, run.Attempt+1, now, "", "its task is being started"
+	run.State = Starting
+	run.Attempt = run.Attempt + 1
+	run.StartingAt = now
+	run.TaskARN = ""
+	run.Reason = "its task is being started"
 	return run, true
 }
 
@@ -246,12 +257,17 @@ func (r *Reconciler) startOnce(ctx context.Context, runs []*Run, patient bool) (
 		}
 		switch {
 		case err == nil:
-			run.State, run.StartedAt, run.Untried, run.Reason = Running, now, false, "its task runs"
+			run.State = Running
+			run.StartedAt = now
+			run.Untried = false
+			run.Reason = "its task runs"
 			changed = append(changed, *run)
 		case errors.Is(err, ErrTemporary) && (patient || !errors.Is(err, ErrNotStarted)):
 			again = append(again, run)
 		case errors.Is(err, ErrNotStarted):
-			run.State, run.Untried, run.Reason = Waiting, true, withHint(err)
+			run.State = Waiting
+			run.Untried = true
+			run.Reason = withHint(err)
 			run.Refusals++
 			changed = append(changed, *run)
 		case errors.Is(err, ErrRefused) || run.Attempt >= MaxAttempts:
@@ -360,12 +376,12 @@ func (r *Reconciler) submit(ctx context.Context, name SetName, runs []Run) ([]Ru
 	if !slices.ContainsFunc(out, func(run Run) bool { return run.State == Waiting || run.State == Starting }) {
 		return out, set, nil
 	}
-	if set.attendedByOther(r.me, now) && len(wait) > 0 { // it may have had its last look before they were left to it
+	if set.leasedByOther(r.me, now) && len(wait) > 0 { // it may have had its last look before they were left to it
 		if set, err = r.ports.Store.LoadSet(ctx, name); err != nil {
 			return out, set, err
 		}
 	}
-	if set.attendedByOther(r.me, r.ports.Clock.Now()) {
+	if set.leasedByOther(r.me, r.ports.Clock.Now()) {
 		return out, set, nil
 	}
 	return out, set, r.ports.Waker.Launcher(ctx, name, "runs wait")
@@ -397,7 +413,7 @@ func (r *Reconciler) prepare(ctx context.Context, name SetName, runs []Run, now 
 // nobody else is about to start runs.
 func (s Set) takes(run Run, me string, now time.Time) bool {
 	_, refused := s.Refused[run.Job]
-	return s.Phase == Available && !s.Usable.After(now) && s.Pause == nil && s.TakeDown == "" && !refused && !s.attendedByOther(me, now) && s.Serves(run)
+	return s.Phase == Available && !s.Usable.After(now) && s.Pause == nil && s.TakeDown == "" && !refused && !s.leasedByOther(me, now) && s.Serves(run)
 }
 
 // startSubmitted starts runs that were recorded as about to be started.
@@ -423,7 +439,9 @@ func (r *Reconciler) leaveWaiting(ctx context.Context, runs []*Run) error {
 	}
 	waiting := make([]Run, len(runs))
 	for i, run := range runs {
-		run.State, run.Untried, run.Reason = Waiting, true, waits
+		run.State = Waiting
+		run.Untried = true
+		run.Reason = waits
 		waiting[i] = *run
 	}
 	return r.advance(ctx, waiting)
@@ -440,7 +458,9 @@ const maxInline = 2 << 10
 // of each that is returned whether it was new, or still needs somebody to start it.
 func (r *Reconciler) record(ctx context.Context, runs []Run, now time.Time, waiting bool) (out []Run, fresh []bool, err error) {
 	for i, run := range runs {
-		run.State, run.Reason, run.SourceApart = Waiting, waits, len(run.Source) > maxInline
+		run.State = Waiting
+		run.Reason = waits
+		run.SourceApart = len(run.Source) > maxInline
 		if !waiting {
 			run, _ = r.intend(run, now)
 			run.Untried = true // the set has not been looked at

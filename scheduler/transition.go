@@ -30,8 +30,13 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 		return next
 	case Extended:
 		next := set
-		next.Services, next.Endpoints, next.Usable = set.Extension.Services, o.Endpoints.Available, latest(set.Usable, now.Add(s.Settle))
-		next.Extension, next.Extensions, next.ExtendAt, next.ExtendFailure = nil, 0, time.Time{}, ""
+		next.Services = set.Extension.Services
+		next.Endpoints = o.Endpoints.Available
+		next.Usable = latest(set.Usable, now.Add(s.Settle))
+		next.Extension = nil
+		next.Extensions = 0
+		next.ExtendAt = time.Time{}
+		next.ExtendFailure = ""
 		return next
 	case Withdraw:
 		next := set.withdraw(now, d.Reason)
@@ -56,7 +61,9 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 		if o.NoCapacity {
 			next = next.avoid(set.Zones, now)
 		}
-		next.Failure, next.Attendant, next.AttendedUntil = d.Reason, "", time.Time{}
+		next.Failure = d.Reason
+		next.LeaseHolder = ""
+		next.LeasedUntil = time.Time{}
 		next.FailureLasts = o.Lasts
 		return next
 	case Forget:

@@ -57,7 +57,7 @@ func TestStartsNow(t *testing.T) {
 		{"the hour is lost, and there is another", "10:58:01", "10:20:00", 4 * time.Hour, 59 * time.Minute, true},
 	} {
 		s := Settings{Basis: Clock, Raise: 150 * time.Second, Lower: 2 * time.Minute, Margin: 2 * time.Minute}
-		set := Set{Phase: Available, BilledFrom: at("10:00:00")}
+		set := Set{Phase: Available, Life: Life{BilledFrom: at("10:00:00")}}
 		if got := s.StartsNow(set, Pending{at(tt.asked), tt.delay, tt.takes}, at(tt.now)); got != tt.starts {
 			t.Errorf("%s: starts %t, want %t", tt.name, got, tt.starts)
 		}
@@ -67,8 +67,8 @@ func TestStartsNow(t *testing.T) {
 // TestDeferredRunsDoNotHoldASet: it goes at its boundary, and the next comes in time.
 func TestDeferredRunsDoNotHoldASet(t *testing.T) {
 	s := Settings{Basis: Clock, Raise: 150 * time.Second, Lower: 2 * time.Minute, Margin: 2 * time.Minute, MaxFailures: 5}
-	set := Set{Phase: Available, BilledFrom: at("10:00:00"), Learned: Learned{Runs: map[JobName]Times{"j": {2400, 2400, 2400, 2400, 2400}}}}
-	run := Run{Job: "j", State: Waiting, ReceivedAt: at("10:30:00"), MaxDelay: 90 * time.Minute}
+	set := Set{Phase: Available, Learned: Learned{Runs: map[JobName]Times{"j": {2400, 2400, 2400, 2400, 2400}}}, Life: Life{BilledFrom: at("10:00:00")}}
+	run := Run{Job: "j", Progress: Progress{State: Waiting}, Request: Request{ReceivedAt: at("10:30:00"), MaxDelay: 90 * time.Minute}}
 	d := DemandOf([]Run{run}, nil, s, set, at("10:58:00"))
 	if d.Waiting != 0 || d.Deferred != 1 || d.Live() {
 		t.Fatalf("demand %+v, want one run that is put off", d)
@@ -76,7 +76,7 @@ func TestDeferredRunsDoNotHoldASet(t *testing.T) {
 	if got := Decide(at("10:58:00"), s, set, d, Observed{}); got.Action != Drain {
 		t.Errorf("at the boundary: %+v, want drain", got)
 	}
-	set = Set{Phase: Absent, PaidUntil: at("11:00:00"), Learned: set.Learned}
+	set = Set{Phase: Absent, Learned: set.Learned, Paid: Paid{PaidUntil: at("11:00:00")}}
 	if got := Decide(at("11:30:00"), s, set, DemandOf([]Run{run}, nil, s, set, at("11:30:00")), Observed{}); got.Action != Wait || !got.Next.Equal(at("12:00:00")) {
 		t.Errorf("absent: %+v, want to wait until 12:00", got)
 	}

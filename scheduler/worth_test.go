@@ -45,7 +45,7 @@ func TestWorth(t *testing.T) {
 // idle, and on waits. keep says whether an idle set is kept at a boundary.
 func outcome(s Settings, gaps []time.Duration, keep func(set *Set, now time.Time) bool) (float64, Set) {
 	now := monday
-	set := Set{Phase: Available, BilledFrom: now}
+	set := Set{Phase: Available, Life: Life{BilledFrom: now}}
 	set = set.Arrived(s, now, true)
 	cost := 0.0
 	for _, gap := range gaps {
@@ -108,7 +108,7 @@ func TestLuckBounds(t *testing.T) {
 // TestMisledFollowsTheRule: an adversary who sends nothing while the set is up and a
 // run as soon as it is gone.
 func TestMisledFollowsTheRule(t *testing.T) {
-	now, set := monday, Set{Phase: Available, BilledFrom: monday}
+	now, set := monday, Set{Phase: Available, Life: Life{BilledFrom: monday}}
 	set = set.Arrived(priced, now, true)
 	for range 400 {
 		b := Boundary(priced.Basis, set.BilledFrom, now)

@@ -148,15 +148,13 @@ func placeholder(f *kong.Flag) string {
 // TestTablesFit80Columns holds the tables for people at 80 columns.
 func TestTablesFit80Columns(t *testing.T) {
 	now := time.Date(2026, 5, 14, 12, 30, 0, 0, time.UTC)
-	set := scheduler.Set{Name: "production", Phase: scheduler.Available, Since: now.Add(-27 * time.Minute), Generation: 12, BilledFrom: now.Add(-29 * time.Minute), Timer: now.Add(24 * time.Minute), PerHour: 5,
-		Day: "2026-05-14", DayHours: 25, TotalHours: 1250, Decisions: []scheduler.Entry{
-			{At: now.Add(-29 * time.Minute), Generation: 11, Phase: scheduler.Absent, Action: scheduler.Create, Reason: "2 runs wait and no endpoints are up"},
-			{At: now.Add(-27 * time.Minute), Generation: 12, Phase: scheduler.Creating, Action: scheduler.Open, Reason: "all 5 endpoints are available"},
-			{At: now, Generation: 12, Phase: scheduler.Available, Action: scheduler.Wait, Reason: "in use (2 running, 0 starting, 0 waiting, 1 held until 14:30:00) in paid hour 1, which ends at 13:00:00"},
-		}}
-	run := scheduler.Run{ID: "nightly-export/2026-05-14T12:00:00Z", Job: "nightly-export", Set: "production", State: scheduler.Finished, Outcome: scheduler.FailedRun, Attempt: 1,
-		ReceivedAt: now.Add(-29 * time.Minute), StartedAt: now.Add(-26 * time.Minute), FinishedAt: now.Add(-2 * time.Minute), Reason: "exit code 137: the container was stopped because it used more memory than its task definition gives it"}
-	state := install.SetState{Set: set, Leases: []scheduler.Lease{{Owner: "assumed-role/developer/jo", Reason: "looking at a failed export", Since: now, Expires: now.Add(2 * time.Hour)}}}
+	set := scheduler.Set{Name: "production", Phase: scheduler.Available, Since: now.Add(-27 * time.Minute), Timer: now.Add(24 * time.Minute), Decisions: []scheduler.Entry{
+		{At: now.Add(-29 * time.Minute), Generation: 11, Phase: scheduler.Absent, Action: scheduler.Create, Reason: "2 runs wait and no endpoints are up"},
+		{At: now.Add(-27 * time.Minute), Generation: 12, Phase: scheduler.Creating, Action: scheduler.Open, Reason: "all 5 endpoints are available"},
+		{At: now, Generation: 12, Phase: scheduler.Available, Action: scheduler.Wait, Reason: "in use (2 running, 0 starting, 0 waiting, 1 held until 14:30:00) in paid hour 1, which ends at 13:00:00"},
+	}, Life: scheduler.Life{Generation: 12, BilledFrom: now.Add(-29 * time.Minute), PerHour: 5}, Paid: scheduler.Paid{Day: "2026-05-14", DayHours: 25, TotalHours: 1250}}
+	run := scheduler.Run{ID: "nightly-export/2026-05-14T12:00:00Z", Job: "nightly-export", Set: "production", Progress: scheduler.Progress{State: scheduler.Finished, Attempt: 1, StartedAt: now.Add(-26 * time.Minute), Reason: "exit code 137: the container was stopped because it used more memory than its task definition gives it"}, End: scheduler.End{Outcome: scheduler.FailedRun, FinishedAt: now.Add(-2 * time.Minute)}, Request: scheduler.Request{ReceivedAt: now.Add(-29 * time.Minute)}}
+	state := install.SetState{Set: set, Holds: []scheduler.Hold{{Owner: "assumed-role/developer/jo", Reason: "looking at a failed export", Since: now, Expires: now.Add(2 * time.Hour)}}}
 	view := viewOfSet(state, scheduler.DefaultSettings(), now)
 	status := statusView{Name: "drawbridge", Account: "123456789012", Region: "us-east-1", Mode: "active", Now: now, Sets: []statusSet{view}}
 	why := whyView{statusSet: view, Runs: []runView{}, Decisions: set.Decisions}

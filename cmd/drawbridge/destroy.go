@@ -106,7 +106,7 @@ func (c *destroyCmd) look(ctx context.Context, ss *session, a *app.App) error {
 		if s.Idle() {
 			continue
 		}
-		text := fmt.Sprintf("set %s is %s with %s and %s", s.Set.Name, s.Set.Phase, count(len(s.Runs), "run"), count(len(s.Leases), "hold"))
+		text := fmt.Sprintf("set %s is %s with %s and %s", s.Set.Name, s.Set.Phase, count(len(s.Runs), "run"), count(len(s.Holds), "hold"))
 		up = append(up, text)
 		if c.Force {
 			ss.say("Will take down: %s.", text)

@@ -32,21 +32,21 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	now := ss.clock.Now()
-	lease := scheduler.Lease{Owner: ss.caller, Reason: c.Reason, Since: now, Expires: now.Add(c.For)}
+	claim := scheduler.Hold{Owner: ss.caller, Reason: c.Reason, Since: now, Expires: now.Add(c.For)}
 	if limit := a.Config.Settings()[host].MaxLifetime; limit > 0 && c.For > limit {
 		return &usageError{&hinted{fmt.Errorf("set %s is held for at most %s (maxLifetime)", host, limit), "ask for less, or raise sets.<name>.maxLifetime and deploy"}}
 	}
 	if c.DryRun {
-		ss.say("Would hold set %s until %s.", host, lease.Expires.UTC().Format("2006-01-02 15:04:05"))
+		ss.say("Would hold set %s until %s.", host, claim.Expires.UTC().Format("2006-01-02 15:04:05"))
 		return nil
 	}
-	if err := hold(ctx, ss, a, host, lease); err != nil {
+	if err := hold(ctx, ss, a, host, claim); err != nil {
 		return err
 	}
 	if err := a.Wake(ctx, scheduler.Launcher, host, "held by "+ss.caller); err != nil {
 		return err
 	}
-	ss.say("Set %s is held until %s. drawbridge release %s ends it.", host, lease.Expires.UTC().Format("2006-01-02 15:04:05"), c.Set)
+	ss.say("Set %s is held until %s. drawbridge release %s ends it.", host, claim.Expires.UTC().Format("2006-01-02 15:04:05"), c.Set)
 	if set, err := a.Store.LoadSet(ctx, host); err == nil && set.Pause != nil {
 		ss.say("It is %s: until drawbridge resume it is not raised, and one that is up is kept.", set.Pause)
 	}
@@ -54,7 +54,7 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 }
 
 // hold stores a hold. A set that is being taken down takes it once that is done.
-func hold(ctx context.Context, ss *session, a *app.App, set scheduler.SetName, l scheduler.Lease) error {
+func hold(ctx context.Context, ss *session, a *app.App, set scheduler.SetName, l scheduler.Hold) error {
 	for told := false; ; told = true {
 		err := a.Store.Hold(ctx, set, l)
 		if !errors.Is(err, scheduler.ErrConflict) {
@@ -97,7 +97,7 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	n := 0
-	for _, l := range st.Leases {
+	for _, l := range st.Holds {
 		if c.Mine && l.Owner != ss.caller {
 			continue
 		}

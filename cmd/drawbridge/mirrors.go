@@ -78,7 +78,11 @@ func viewMirror(ctx context.Context, state *mirror.Bucket, name string, r *confi
 func writeMirrors(w io.Writer, style output.Style, views []mirrorView) error {
 	t := output.NewRows(style, "REPOSITORY", "LAST RUN", "IN SYNC", "REFS", "LAG", "NOTE")
 	for _, v := range views {
-		last, lag, note, inSync, refs := "", "", "", "", ""
+		last := ""
+		lag := ""
+		note := ""
+		inSync := ""
+		refs := ""
 		if v.InSync != nil {
 			inSync, refs = v.InSync.Format("2006-01-02 15:04:05"), strconv.Itoa(v.Refs)
 		}

@@ -110,7 +110,9 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 		Job: c.Job, Parts: parts, Until: ss.clock.Now().Add(c.MaxTime), Tell: func(text string) { ss.say("%s", text) },
 	}
 	seen, refused, left, err := test.Do(ctx)
-	r.Ended, r.Refused, r.Left = ss.clock.Now(), refused, left
+	r.Ended = ss.clock.Now()
+	r.Refused = refused
+	r.Left = left
 	if err != nil {
 		r.Outcome = err.Error()
 	}
@@ -157,7 +159,7 @@ func absent(ctx context.Context, a *app.App, set scheduler.SetName) error {
 	case err != nil:
 		return err
 	case !state.Idle():
-		return &hinted{fmt.Errorf("set %s is %s with %d runs and %d holds", set, state.Set.Phase, len(state.Runs), len(state.Leases)), "wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then"}
+		return &hinted{fmt.Errorf("set %s is %s with %d runs and %d holds", set, state.Set.Phase, len(state.Runs), len(state.Holds)), "wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then"}
 	case state.Set.Pause != nil:
 		return &hinted{fmt.Errorf("set %s is %s", set, state.Set.Pause), "drawbridge resume"}
 	}

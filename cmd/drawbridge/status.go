@@ -108,7 +108,7 @@ type holdView struct {
 
 // viewOfSet sums up a set's state.
 func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) statusSet {
-	d := scheduler.DemandOf(s.Runs, s.Leases, settings, s.Set, now)
+	d := scheduler.DemandOf(s.Runs, s.Holds, settings, s.Set, now)
 	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting + d.Unserved + d.Deferred + d.Refused + d.Expired, Running: d.Running + d.Starting, Holds: []holdView{},
 		HoursTotal: s.Set.TotalHours, Failure: s.Set.Failure, TimerFailure: s.Set.TimerFailure}
 	for _, job := range keys(s.Set.Refused) {
@@ -136,7 +136,7 @@ func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) s
 	} else if s.Set.PaidUntil.After(now) {
 		v.PaidUntil = utc(s.Set.PaidUntil)
 	}
-	for _, l := range s.Leases {
+	for _, l := range s.Holds {
 		if until := l.Until(settings); until.After(now) {
 			v.Holds = append(v.Holds, holdView{l.Owner, l.Reason, until.UTC()})
 		}
@@ -315,7 +315,7 @@ func (c *whyCmd) Run(ctx context.Context, s streams) error {
 	}
 	now, settings := ss.clock.Now(), a.Config.Settings()[host]
 	if p := st.Set.Phase; p == scheduler.Absent || p == scheduler.Available {
-		v.Now = scheduler.Decide(now, settings, st.Set, scheduler.DemandOf(st.Runs, st.Leases, settings, st.Set, now), scheduler.Observed{}).Reason
+		v.Now = scheduler.Decide(now, settings, st.Set, scheduler.DemandOf(st.Runs, st.Holds, settings, st.Set, now), scheduler.Observed{}).Reason
 	}
 	if v.Decisions == nil {
 		v.Decisions = []scheduler.Entry{}

@@ -162,7 +162,11 @@ func (c *runCmd) runner(ctx context.Context, s streams, m *config.Mirror) (*mirr
 		o.UsePathStyle, o.DisableLogOutputChecksumValidationSkipped = codeCommitEndpoint() != "", true
 	})
 	limits := mirror.DefaultLimits
-	limits.Transfer, limits.Stall, limits.Attempts, limits.Pause, limits.Lock = c.Timeout, c.Stall, max(1, c.Attempts), c.Pause, c.Lock
+	limits.Transfer = c.Timeout
+	limits.Stall = c.Stall
+	limits.Attempts = max(1, c.Attempts)
+	limits.Pause = c.Pause
+	limits.Lock = c.Lock
 	return &mirror.Runner{
 		Config: m, Region: conf.Region, Endpoint: codeCommitEndpoint(), State: mirror.NewBucket(objects, bucket, prefix+"/"), S3: objects,
 		Secrets: secretsmanager.NewFromConfig(conf), CodeCommit: codecommit.NewFromConfig(conf), Program: program, Work: c.Work, Owner: owner(ctx),

@@ -54,7 +54,7 @@ func (o *observedStacks) Prepare(ctx context.Context, set scheduler.SetName, wis
 }
 
 // Extend notes that the stack would hold more now.
-func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ scheduler.StackID, _ scheduler.Life, _ int, p scheduler.Prepared) (endpoints, perHour int, err error) {
+func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ scheduler.StackID, _ scheduler.LifeID, _ int, p scheduler.Prepared) (endpoints, perHour int, err error) {
 	s, state, err := o.load(ctx, set)
 	if err != nil || state == scheduler.StackMissing || state == scheduler.StackDeleting {
 		return 0, 0, err
@@ -64,7 +64,7 @@ func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ sc
 }
 
 // Create notes that the stack would be created now.
-func (o *observedStacks) Create(ctx context.Context, set scheduler.SetName, of scheduler.Life, p scheduler.Prepared) (scheduler.StackID, error) {
+func (o *observedStacks) Create(ctx context.Context, set scheduler.SetName, of scheduler.LifeID, p scheduler.Prepared) (scheduler.StackID, error) {
 	id := fmt.Sprintf("observed:%s:%d", set, of.Generation)
 	old, state, err := o.load(ctx, set)
 	if err != nil || state != scheduler.StackMissing && old.ID == id {
@@ -141,7 +141,9 @@ func (o observedTasks) Describe(_ context.Context, runs []scheduler.Run) (map[sc
 		t := scheduler.Task{ARN: r.TaskARN, Group: r.TaskGroup(), StartedAt: from}
 		if end := from.Add(observedRuns); !o.clock.Now().Before(end) {
 			zero := 0
-			t.Stopped, t.StoppedAt, t.ExitCode = true, end, &zero
+			t.Stopped = true
+			t.StoppedAt = end
+			t.ExitCode = &zero
 		}
 		out[r.ID] = t
 	}

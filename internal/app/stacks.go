@@ -158,8 +158,8 @@ func summary(p endpoints.Plan) string {
 
 // Create asks for the stack. If one of that name is there it is taken for ours
 // when its tags say so.
-func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, of scheduler.Life, p scheduler.Prepared) (scheduler.StackID, error) {
-	id, err := s.stacks.Create(ctx, string(set), cfn.Life(of), p.Template)
+func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, of scheduler.LifeID, p scheduler.Prepared) (scheduler.StackID, error) {
+	id, err := s.stacks.Create(ctx, string(set), cfn.LifeID(of), p.Template)
 	if !errors.Is(err, cfn.ErrExists) {
 		return scheduler.StackID(id), awserr.Mark(err, "set %s", set)
 	}
@@ -176,8 +176,8 @@ func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, of schedu
 }
 
 // Extend changes the set's stack.
-func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, of scheduler.Life, try int, p scheduler.Prepared) (endpoints, perHour int, err error) {
-	endpoints, perHour, err = s.stacks.Extend(ctx, string(set), string(id), cfn.Life(of), try, p.Template)
+func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, of scheduler.LifeID, try int, p scheduler.Prepared) (endpoints, perHour int, err error) {
+	endpoints, perHour, err = s.stacks.Extend(ctx, string(set), string(id), cfn.LifeID(of), try, p.Template)
 	return endpoints, perHour, awserr.Mark(err, "set %s", set)
 }
 

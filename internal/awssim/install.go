@@ -233,7 +233,9 @@ func (s *Sim) putResource(st *cloudformation.Stack, logical string, spec templat
 	if e := s.ec2.Endpoint(r.Physical); e != nil {
 		e.Available, e.Stack = e.Created, ""
 	}
-	r.Status, st.Resources[logical], st.Handled[logical] = "CREATE_COMPLETE", r, true
+	r.Status = "CREATE_COMPLETE"
+	st.Resources[logical] = r
+	st.Handled[logical] = true
 	return nil
 }
 

@@ -225,6 +225,8 @@ func (j *Journal) Replay(s *Sim) (otherwise int, err error) {
 	s.Advance(j.last.Sub(s.Now()))
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.calls, j.status, j.whole = nil, nil, true
+	j.calls = nil
+	j.status = nil
+	j.whole = true
 	return otherwise, nil
 }

@@ -338,7 +338,9 @@ func (c *Config) Settings() map[scheduler.SetName]scheduler.Settings {
 	for name, s := range c.Sets {
 		v := scheduler.DefaultSettings()
 		v.Basis, v.Settle = c.Billing, time.Duration(*s.Settle)
-		v.MaxLifetime, v.HoursPerDay, v.FailOverBudget = time.Duration(s.MaxLifetime), s.HoursPerDay, s.OverBudget == FailRuns
+		v.MaxLifetime = time.Duration(s.MaxLifetime)
+		v.HoursPerDay = s.HoursPerDay
+		v.FailOverBudget = s.OverBudget == FailRuns
 		v.HoursPerHour = s.hoursPerHour()
 		if c.fixedMargin {
 			v = v.WithMargin(time.Duration(c.Margin))

@@ -104,7 +104,9 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, cod
 			return nil, err
 		}
 		key := functions.Key(name, zipped)
-		p.uploads[key], parameters[parameter], p.code[name] = zipped, key, zipped
+		p.uploads[key] = zipped
+		parameters[parameter] = key
+		p.code[name] = zipped
 	}
 	if err := i.changeSet(ctx, p, body, parameters); err != nil {
 		return nil, errors.Join(err, i.Discard(context.WithoutCancel(ctx), p))

@@ -222,10 +222,10 @@ jobs:
 				sim.AddSecurityGroup("sg-1", "vpc-0000000000000d0a0", "theirs")
 				if up {
 					state := store.New(i.Clients.DynamoDB, "drawbridge")
-					if _, err := state.SaveSet(t.Context(), scheduler.Set{Name: "main", Phase: scheduler.Available, Generation: 1, Services: []string{"ecr.api", "ecr.dkr", "logs", "s3", "secretsmanager"}}); err != nil {
+					if _, err := state.SaveSet(t.Context(), scheduler.Set{Name: "main", Phase: scheduler.Available, Life: scheduler.Life{Generation: 1, Services: []string{"ecr.api", "ecr.dkr", "logs", "s3", "secretsmanager"}}}); err != nil {
 						t.Fatal(err)
 					}
-					run := scheduler.Run{ID: "hello/a", Job: "hello", Set: "main", Event: "a", State: scheduler.Running, Attempt: 1, Cluster: "c"}
+					run := scheduler.Run{ID: "hello/a", Job: "hello", Set: "main", Request: scheduler.Request{Event: "a", Cluster: "c"}, Progress: scheduler.Progress{State: scheduler.Running, Attempt: 1}}
 					if _, err := state.Record(t.Context(), run); err != nil {
 						t.Fatal(err)
 					}

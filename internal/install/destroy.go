@@ -24,9 +24,9 @@ import (
 
 // SetState is a set with what holds it.
 type SetState struct {
-	Set    scheduler.Set
-	Runs   []scheduler.Run
-	Leases []scheduler.Lease
+	Set   scheduler.Set
+	Runs  []scheduler.Run
+	Holds []scheduler.Hold
 }
 
 // Idle says whether nothing of the set is up and nothing asks for it.
@@ -53,8 +53,8 @@ func State(ctx context.Context, a *app.App, name scheduler.SetName) (SetState, e
 	if err != nil {
 		return SetState{}, err
 	}
-	runs, leases, err := a.Store.Live(ctx, name)
-	return SetState{set, runs, leases}, err
+	runs, holds, err := a.Store.Live(ctx, name)
+	return SetState{set, runs, holds}, err
 }
 
 // changeTries is how often a set is changed anew because somebody else was faster.
@@ -187,7 +187,7 @@ func takeDown(ctx context.Context, a *app.App, s SetState, tell func(string)) er
 	if err != nil {
 		return err
 	}
-	for _, l := range s.Leases {
+	for _, l := range s.Holds {
 		tell(fmt.Sprintf("set %s: hold of %s ends (%s)", name, l.Owner, l.Reason))
 		if err := a.Store.Release(ctx, name, l.Owner); err != nil {
 			return err
@@ -242,7 +242,10 @@ func end(ctx context.Context, a *app.App, r scheduler.Run, tell func(string)) er
 }
 
 func giveUp(ctx context.Context, a *app.App, r scheduler.Run, reason string) error {
-	r.State, r.Outcome, r.FinishedAt, r.Reason = scheduler.Finished, scheduler.Lost, a.Clock.Now(), reason
+	r.State = scheduler.Finished
+	r.Outcome = scheduler.Lost
+	r.FinishedAt = a.Clock.Now()
+	r.Reason = reason
 	if err := a.Store.Advance(ctx, []scheduler.Run{r}, scheduler.Waiting, scheduler.Starting, scheduler.Running); err != nil && !errors.Is(err, scheduler.ErrConflict) {
 		return err
 	}

@@ -23,13 +23,13 @@ import (
 
 // live are the sets of an installation that are up or asked for.
 type live struct {
-	set    scheduler.Set
-	runs   []scheduler.Run
-	leases []scheduler.Lease
+	set   scheduler.Set
+	runs  []scheduler.Run
+	holds []scheduler.Hold
 }
 
 func (l live) String() string {
-	return fmt.Sprintf("is %s with %d runs and %d holds", l.set.Phase, len(l.runs), len(l.leases))
+	return fmt.Sprintf("is %s with %d runs and %d holds", l.set.Phase, len(l.runs), len(l.holds))
 }
 
 // busy returns the sets that are up or asked for, as they are deployed.
@@ -41,12 +41,12 @@ func (s *Stack) busy(ctx context.Context, i *Installer) ([]live, error) {
 		if err != nil {
 			return nil, err
 		}
-		runs, leases, err := state.Live(ctx, scheduler.SetName(name))
+		runs, holds, err := state.Live(ctx, scheduler.SetName(name))
 		if err != nil {
 			return nil, err
 		}
-		if set.Phase != scheduler.Absent || len(runs)+len(leases) > 0 {
-			out = append(out, live{set, runs, leases})
+		if set.Phase != scheduler.Absent || len(runs)+len(holds) > 0 {
+			out = append(out, live{set, runs, holds})
 		}
 	}
 	return out, nil
@@ -141,7 +141,10 @@ func (s *Stack) carryOver(ctx context.Context, i *Installer, next cfn.Base) erro
 				set.Pause, changed = pause, true
 			}
 			if next.Observe != s.Installed.Observe && set.TotalHours > 0 {
-				set.DayHours, set.TotalHours, set.CountedSince, changed = 0, 0, time.Time{}, true
+				set.DayHours = 0
+				set.TotalHours = 0
+				set.CountedSince = time.Time{}
+				changed = true
 			}
 			return changed
 		})

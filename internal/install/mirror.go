@@ -96,7 +96,9 @@ func (i *Installer) mirrorDigest(ctx context.Context, c *config.Config) (string,
 		if !tagged {
 			tag = "latest"
 		}
-		in.RegistryId, in.RepositoryName, in.ImageIds = &account, &repository, []ecrtypes.ImageIdentifier{{ImageTag: &tag}}
+		in.RegistryId = &account
+		in.RepositoryName = &repository
+		in.ImageIds = []ecrtypes.ImageIdentifier{{ImageTag: &tag}}
 	}
 	var newest ecrtypes.ImageDetail
 	for pages := ecr.NewDescribeImagesPaginator(i.ECR, in); pages.HasMorePages(); {

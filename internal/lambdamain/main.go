@@ -59,7 +59,9 @@ func (h *handler) prepare() (err error) {
 func newLogger(c clock.Clock) (*zap.Logger, error) {
 	config := zap.NewProductionConfig()
 	config.OutputPaths, config.ErrorOutputPaths = []string{"stdout"}, []string{"stderr"}
-	config.DisableStacktrace, config.DisableCaller, config.Sampling = true, true, nil
+	config.DisableStacktrace = true
+	config.DisableCaller = true
+	config.Sampling = nil
 	if level := os.Getenv("DRAWBRIDGE_LOG_LEVEL"); level != "" {
 		l, err := zap.ParseAtomicLevel(level)
 		if err != nil {

@@ -179,7 +179,7 @@ func newRun(name scheduler.JobName, job *config.Job, event string, payload []byt
 	if len(o) > maxOverrides {
 		return scheduler.Run{}, &rejected{fmt.Sprintf("job %s: the overrides have %d characters, and ECS takes at most %d", name, len(o), maxOverrides), "map what the container needs of the event under jobs." + string(name) + ".environment"}
 	}
-	return scheduler.Run{ID: id, Job: name, Set: job.Set, Event: event, Overrides: o, Source: payload, Cluster: job.Cluster, MaxRuntime: time.Duration(*job.MaxRuntime), MaxDelay: time.Duration(job.MaxDelay), StartTimeout: time.Duration(job.StartTimeout)}, nil
+	return scheduler.Run{ID: id, Job: name, Set: job.Set, Request: scheduler.Request{Event: event, Overrides: o, Source: payload, Cluster: job.Cluster, MaxRuntime: time.Duration(*job.MaxRuntime), MaxDelay: time.Duration(job.MaxDelay), StartTimeout: time.Duration(job.StartTimeout)}}, nil
 }
 
 // fromEvent returns the variables that hand an event to the container: those that

@@ -155,7 +155,10 @@ const partSize, partsAtOnce = 5 << 20, 1
 // upload writes a stream of any length.
 func (b *Bucket) upload(ctx context.Context, key string, body io.Reader) error {
 	m := transfermanager.New(b.api, func(o *transfermanager.Options) {
-		o.PartSizeBytes, o.MultipartUploadThreshold, o.Concurrency, o.FailTimeout = partSize, 2*partSize, partsAtOnce, 30*time.Second
+		o.PartSizeBytes = partSize
+		o.MultipartUploadThreshold = 2 * partSize
+		o.Concurrency = partsAtOnce
+		o.FailTimeout = 30 * time.Second
 	})
 	if _, err := m.UploadObject(ctx, &transfermanager.UploadObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key), Body: body}); err != nil {
 		return b.fail("upload", key, err)

@@ -280,7 +280,9 @@ func (p *pass) tell() error {
 	if !p.diff.Empty() {
 		p.rep.Status = Differs
 	}
-	p.rep.Created, p.rep.Updated, p.rep.Deleted = p.diff.Create, p.diff.Update, p.diff.Delete
+	p.rep.Created = p.diff.Create
+	p.rep.Updated = p.diff.Update
+	p.rep.Deleted = p.diff.Delete
 	return nil
 }
 
@@ -299,7 +301,9 @@ func (p *pass) bring(ctx context.Context) error {
 	if why := p.doubt(ctx, err); why != "" {
 		// The cache may lack what its manifest says it holds.
 		p.log.Warn("the cache is tried without", zap.String("why", why))
-		p.rep.Cache, p.rep.Diverged, store.skip = "rebuilt: "+why, nil, true
+		p.rep.Cache = "rebuilt: " + why
+		p.rep.Diverged = nil
+		store.skip = true
 		if err = errors.Join(os.RemoveAll(p.git.dir), os.Mkdir(p.git.dir, 0o700)); err == nil {
 			err = p.compare(ctx)
 		}
@@ -606,12 +610,16 @@ func (p *pass) pushAll(ctx context.Context) error {
 		first = false
 		var part pushed
 		part, err = p.git.push(ctx, p.target, p.diff, p.want, p.have, p.from.Default, p.c.Force)
-		out.done, out.forced, out.bytes = append(out.done, part.done...), append(out.forced, part.forced...), out.bytes+part.bytes
+		out.done = append(out.done, part.done...)
+		out.forced = append(out.forced, part.forced...)
+		out.bytes = out.bytes + part.bytes
 		out.diverged, out.rejected = part.diverged, part.rejected
 		return err
 	})
 	p.rep.Tries += tries
-	p.rep.Bytes.Pushed, p.rep.Forced, p.rep.Diverged = out.bytes, out.forced, out.diverged
+	p.rep.Bytes.Pushed = out.bytes
+	p.rep.Forced = out.forced
+	p.rep.Diverged = out.diverged
 	slices.Sort(out.done)
 	for _, name := range slices.Compact(out.done) {
 		switch _, had := p.have[name]; {
@@ -632,7 +640,9 @@ func (p *pass) pushAll(ctx context.Context) error {
 func (p *pass) writeArchive(ctx context.Context) error {
 	n, err := p.archive.write(ctx, p.git, p.want, p.from.Default, p.Now())
 	p.rep.Bytes.Pushed = n
-	p.rep.Created, p.rep.Updated, p.rep.Deleted = p.diff.Create, p.diff.Update, p.diff.Delete
+	p.rep.Created = p.diff.Create
+	p.rep.Updated = p.diff.Update
+	p.rep.Deleted = p.diff.Delete
 	if err != nil {
 		return fmt.Errorf("write the bundle: %w", err)
 	}

@@ -374,7 +374,7 @@ func TestFailuresBeforeARunDoNotGiveItUp(t *testing.T) {
 		time.Sleep(7 * time.Minute)
 		w.fault("deny", "cloudformation:TagResource", 0)
 		expires := time.Now().Add(2 * time.Hour)
-		if err := w.store().Hold(w.t.Context(), "main", scheduler.Lease{Owner: "me", Reason: "a test", Expires: expires}); err != nil {
+		if err := w.store().Hold(w.t.Context(), "main", scheduler.Hold{Owner: "me", Reason: "a test", Expires: expires}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(3 * time.Hour)

@@ -98,8 +98,8 @@ func TestAPauseOfAWarmSetStartsNothingAndLetsItGo(t *testing.T) {
 func TestAHoldRaisesASetAndKeepsItUntilItEnds(t *testing.T) {
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		a := w.operator()
-		lease := scheduler.Lease{Owner: "user/test", Reason: "debugging", Expires: time.Now().Add(150 * time.Minute)}
-		if err := a.Store.Hold(w.t.Context(), "main", lease); err != nil {
+		hold := scheduler.Hold{Owner: "user/test", Reason: "debugging", Expires: time.Now().Add(150 * time.Minute)}
+		if err := a.Store.Hold(w.t.Context(), "main", hold); err != nil {
 			t.Fatal(err)
 		}
 		if err := a.Wake(w.t.Context(), scheduler.Launcher, "main", "held"); err != nil {
@@ -124,7 +124,7 @@ func TestTheMaximumLifetimeEndsHoldsAndNoTask(t *testing.T) {
 	text := strings.Replace(oneJob, "    subnets: [subnet-1, subnet-2]", "    subnets: [subnet-1, subnet-2]\n    maxLifetime: 90m", 1)
 	inWorld(t, text, awssim.Options{}, func(w *world) {
 		now := time.Now()
-		if err := w.operator().Store.Hold(w.t.Context(), "main", scheduler.Lease{Owner: "user/test", Reason: "forgotten", Since: now, Expires: now.Add(48 * time.Hour)}); err != nil {
+		if err := w.operator().Store.Hold(w.t.Context(), "main", scheduler.Hold{Owner: "user/test", Reason: "forgotten", Since: now, Expires: now.Add(48 * time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
 		w.send(event("long", "SANDBOX_RUN_FOR=150m"))

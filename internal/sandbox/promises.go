@@ -50,7 +50,9 @@ func Periods(basis scheduler.Basis, l awssim.Ledger) ([]Period, int) {
 			p.Created = at
 		}
 		p.Failed = p.Failed || e.Available == nil
-		p.Available, p.Deleting, p.Deleted = latest(p.Available, unix(e.Available)), unix(e.Deleting), latest(p.Deleted, unix(e.Deleted))
+		p.Available = latest(p.Available, unix(e.Available))
+		p.Deleting = unix(e.Deleting)
+		p.Deleted = latest(p.Deleted, unix(e.Deleted))
 	}
 	sort.Slice(order, func(i, j int) bool { return byStack[order[i]].Created.Before(byStack[order[j]].Created) })
 	var out []Period

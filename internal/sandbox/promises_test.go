@@ -92,7 +92,7 @@ func TestPromise2NeverUnderATask(t *testing.T) {
 			}
 		})
 	})
-	t.Run("a lease by hand holds the set", func(t *testing.T) { holdsTheSet(t) })
+	t.Run("a hold by hand holds the set", func(t *testing.T) { holdsTheSet(t) })
 }
 
 func TestPromise3ExactlyOnce(t *testing.T) {

@@ -41,13 +41,13 @@ func holdsTheSet(t *testing.T) {
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		w.send(event("a"))
 		time.Sleep(10 * time.Minute)
-		if err := w.store().Hold(w.t.Context(), "main", scheduler.Lease{Owner: "me", Reason: "a test", Expires: time.Now().Add(90 * time.Minute)}); err != nil {
+		if err := w.store().Hold(w.t.Context(), "main", scheduler.Hold{Owner: "me", Reason: "a test", Expires: time.Now().Add(90 * time.Minute)}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(89 * time.Minute)
 		for _, e := range w.interfaces() {
 			if e.Deleting != nil {
-				t.Fatal("an endpoint was deleted under the lease")
+				t.Fatal("an endpoint was deleted under the hold")
 			}
 		}
 		time.Sleep(3 * time.Hour)

@@ -112,7 +112,7 @@ func TestAKilledSelftestIsCleanedUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		id, err := a.Stacks.Create(w.t.Context(), "selftest-standard", cfn.Life{Generation: 1, Since: time.Now()}, template)
+		id, err := a.Stacks.Create(w.t.Context(), "selftest-standard", cfn.LifeID{Generation: 1, Since: time.Now()}, template)
 		if err != nil {
 			t.Fatal(err)
 		}

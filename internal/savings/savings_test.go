@@ -16,7 +16,7 @@ func every(n int, gaps ...time.Duration) []scheduler.Run {
 	var out []scheduler.Run
 	at := begin
 	for i := range n {
-		out = append(out, scheduler.Run{ID: scheduler.RunID(fmt.Sprint("j/", i)), Job: "j", State: scheduler.Finished, Outcome: scheduler.Succeeded, ReceivedAt: at, StartedAt: at.Add(3 * time.Minute), FinishedAt: at.Add(8 * time.Minute)})
+		out = append(out, scheduler.Run{ID: scheduler.RunID(fmt.Sprint("j/", i)), Job: "j", Progress: scheduler.Progress{State: scheduler.Finished, StartedAt: at.Add(3 * time.Minute)}, End: scheduler.End{Outcome: scheduler.Succeeded, FinishedAt: at.Add(8 * time.Minute)}, Request: scheduler.Request{ReceivedAt: at}})
 		at = at.Add(gaps[i%len(gaps)])
 	}
 	return out

@@ -520,7 +520,9 @@ func (t *Test) endRun(ctx context.Context, set scheduler.SetName) error {
 		if err != nil || !known || run.State != scheduler.Waiting {
 			return err == nil, err
 		}
-		run.State, run.Outcome, run.FinishedAt = scheduler.Finished, scheduler.FailedRun, t.App.Clock.Now()
+		run.State = scheduler.Finished
+		run.Outcome = scheduler.FailedRun
+		run.FinishedAt = t.App.Clock.Now()
 		run.Reason = "the selftest ended before its task was started"
 		err = t.App.Store.Advance(ctx, []scheduler.Run{run}, scheduler.Waiting)
 		if errors.Is(err, scheduler.ErrConflict) {

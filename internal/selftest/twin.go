@@ -46,7 +46,9 @@ func Twin(ctx context.Context, text []byte, region string, job scheduler.JobName
 // Compare completes a report with what the two pieces of evidence tell.
 func (r *Report) Compare(seen, expected Evidence) {
 	r.Seen, r.Expected = seen, expected
-	r.Times, r.Questions, r.Differences = times(seen, expected), questions(seen), differences(seen, expected)
+	r.Times = times(seen, expected)
+	r.Questions = questions(seen)
+	r.Differences = differences(seen, expected)
 }
 
 // Learn returns the set with the times of an endpoint's creation and deletion as its

@@ -1,9 +1,9 @@
-// Package store keeps sets, runs and leases in one DynamoDB table.
+// Package store keeps sets, runs and holds in one DynamoDB table.
 //
 // The partition key set is a set's name. The sort key item is "set" for the set
 // itself, "run#ID" for a run, "event#ID" for the event of a run that is too large to
-// be read with it, and "lease#OWNER" for a lease. Runs that are not
-// finished, and leases, carry the attribute live, the sort key of the local
+// be read with it, and "hold#OWNER" for a hold. Runs that are not
+// finished, and holds, carry the attribute live, the sort key of the local
 // index of the same name: it is sparse and read consistently, so that one query
 // shows exactly what holds a set. Finished runs stand in the same index by when
 // their end was recorded, before all others, for what is learned from them.
@@ -60,7 +60,7 @@ const (
 	setItem     = "set"
 	runPrefix   = "run#"
 	eventPrefix = "event#"
-	leasePrefix = "lease#"
+	holdPrefix  = "hold#"
 	donePrefix  = "done#"
 	noteItem    = "note"
 )
@@ -153,7 +153,9 @@ func (s *Store) SaveSet(ctx context.Context, set scheduler.Set) (scheduler.Set, 
 		return set, fmt.Errorf("save set %s: %w", set.Name, err)
 	}
 	item := key(set.Name, setItem)
-	item[attrVersion], item[attrPhase], item[attrData] = number(set.Version), text(string(set.Phase)), data
+	item[attrVersion] = number(set.Version)
+	item[attrPhase] = text(string(set.Phase))
+	item[attrData] = data
 	if len(set.Services) > 0 {
 		item[attrServices] = &types.AttributeValueMemberSS{Value: set.Services}
 	}
@@ -271,27 +273,27 @@ const maxLive = 24 << 20
 // errEnough ends a query that has read enough.
 var errEnough = errors.New("enough was read")
 
-// Live returns the leases and the runs that are not finished, in order of arrival. Of
+// Live returns the holds and the runs that are not finished, in order of arrival. Of
 // more runs than an invocation has memory for it returns the first; the others are
 // seen when those have ended.
-func (s *Store) Live(ctx context.Context, name scheduler.SetName) (runs []scheduler.Run, leases []scheduler.Lease, err error) {
+func (s *Store) Live(ctx context.Context, name scheduler.SetName) (runs []scheduler.Run, holds []scheduler.Hold, err error) {
 	read := 0
-	err = s.query(ctx, name, aws.String(attrLive), "#key >= :lease", attrLive, map[string]string{":lease": leasePrefix}, func(item attributes) error {
+	err = s.query(ctx, name, aws.String(attrLive), "#key >= :hold", attrLive, map[string]string{":hold": holdPrefix}, func(item attributes) error {
 		if data, ok := item[attrData].(*types.AttributeValueMemberS); ok {
 			read += len(data.Value)
 		}
 		if read > maxLive && len(runs) > 0 {
 			return errEnough
 		}
-		if sk, ok := item[attrItem].(*types.AttributeValueMemberS); ok && strings.HasPrefix(sk.Value, leasePrefix) {
-			return collect(item, &leases)
+		if sk, ok := item[attrItem].(*types.AttributeValueMemberS); ok && strings.HasPrefix(sk.Value, holdPrefix) {
+			return collect(item, &holds)
 		}
 		return collect(item, &runs)
 	})
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
-	return runs, leases, awserr.Mark(err, "list what holds set %s", name)
+	return runs, holds, awserr.Mark(err, "list what holds set %s", name)
 }
 
 // sortable writes an instant so that texts are in the order of instants.
@@ -319,7 +321,10 @@ func runItem(r scheduler.Run) (attributes, error) {
 		return nil, fmt.Errorf("encode run %s: %w", r.ID, err)
 	}
 	item := key(r.Set, runPrefix+string(r.ID))
-	item[attrProgress], item[attrAttempt], item[attrRefusals], item[attrData] = text(string(r.State)), number(int64(r.Attempt)), number(int64(r.Refusals)), data
+	item[attrProgress] = text(string(r.State))
+	item[attrAttempt] = number(int64(r.Attempt))
+	item[attrRefusals] = number(int64(r.Refusals))
+	item[attrData] = data
 	if r.State == scheduler.Finished {
 		item[attrExpires] = number(r.FinishedAt.Add(keepFinished).Unix())
 		if !r.RecordedAt.IsZero() {
@@ -532,16 +537,18 @@ func (s *Store) Run(ctx context.Context, set scheduler.SetName, id scheduler.Run
 	return r, true, nil
 }
 
-// Hold stores a lease, or renews the owner's, unless the set is about to be
+// Hold stores a hold, or renews the owner's, unless the set is about to be
 // deleted: then it returns ErrConflict. Like the admission of a run it is judged
 // together with the phase, so that a deletion never misses it.
-func (s *Store) Hold(ctx context.Context, set scheduler.SetName, l scheduler.Lease) error {
+func (s *Store) Hold(ctx context.Context, set scheduler.SetName, l scheduler.Hold) error {
 	data, err := encode(l)
 	if err != nil {
 		return fmt.Errorf("hold set %s for %s: %w", set, l.Owner, err)
 	}
-	item := key(set, leasePrefix+l.Owner)
-	item[attrLive], item[attrData], item[attrExpires] = text(leasePrefix+l.Owner), data, number(l.Expires.Unix())
+	item := key(set, holdPrefix+l.Owner)
+	item[attrLive] = text(holdPrefix + l.Owner)
+	item[attrData] = data
+	item[attrExpires] = number(l.Expires.Unix())
 	err = s.transact(ctx, []types.TransactWriteItem{
 		{Put: &types.Put{TableName: &s.table, Item: item}},
 		{ConditionCheck: &types.ConditionCheck{
@@ -557,9 +564,9 @@ func (s *Store) Hold(ctx context.Context, set scheduler.SetName, l scheduler.Lea
 	return nil
 }
 
-// Release removes an owner's lease. One that is gone is success.
+// Release removes an owner's hold. One that is gone is success.
 func (s *Store) Release(ctx context.Context, set scheduler.SetName, owner string) error {
-	_, err := s.api.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &s.table, Key: key(set, leasePrefix+owner)})
+	_, err := s.api.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &s.table, Key: key(set, holdPrefix+owner)})
 	return awserr.Mark(err, "release set %s for %s", set, owner)
 }
 

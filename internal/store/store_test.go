@@ -46,7 +46,7 @@ func onEach(t *testing.T, test func(t *testing.T, s *Store)) {
 var noon = time.Date(2026, 5, 14, 12, 0, 0, 0, time.UTC)
 
 func run(id string, state scheduler.RunState, attempt int) scheduler.Run {
-	return scheduler.Run{ID: scheduler.RunID("j/" + id), Job: "j", Set: "main", Event: id, State: state, Attempt: attempt, ReceivedAt: noon}
+	return scheduler.Run{ID: scheduler.RunID("j/" + id), Job: "j", Set: "main", Request: scheduler.Request{Event: id, ReceivedAt: noon}, Progress: scheduler.Progress{State: state, Attempt: attempt}}
 }
 
 func must[T any](t *testing.T) func(T, error) T {
@@ -180,19 +180,19 @@ func TestDynamoDBLiveShowsWhatHoldsASet(t *testing.T) {
 		if err := s.Advance(ctx, []scheduler.Run{done}, scheduler.Waiting); err != nil {
 			t.Fatal(err)
 		}
-		lease := scheduler.Lease{Owner: "me", Reason: "why", Expires: noon}
-		if err := s.Hold(ctx, "main", lease); err != nil {
+		hold := scheduler.Hold{Owner: "me", Reason: "why", Expires: noon}
+		if err := s.Hold(ctx, "main", hold); err != nil {
 			t.Fatal(err)
 		}
-		runs, leases, err := s.Live(ctx, "main")
-		if err != nil || len(runs) != 2 || runs[0].ID != "j/z" || runs[1].ID != "j/a" || len(leases) != 1 || leases[0] != lease {
-			t.Errorf("live %+v, %+v, %v, want z, a and the lease", runs, leases, err)
+		runs, holds, err := s.Live(ctx, "main")
+		if err != nil || len(runs) != 2 || runs[0].ID != "j/z" || runs[1].ID != "j/a" || len(holds) != 1 || holds[0] != hold {
+			t.Errorf("live %+v, %+v, %v, want z, a and the hold", runs, holds, err)
 		}
 		if err := s.Release(ctx, "main", "me"); err != nil {
 			t.Fatal(err)
 		}
-		if _, leases, _ := s.Live(ctx, "main"); len(leases) != 0 {
-			t.Errorf("leases %v after the release", leases)
+		if _, holds, _ := s.Live(ctx, "main"); len(holds) != 0 {
+			t.Errorf("holds %v after the release", holds)
 		}
 		if runs, _, _ := s.Live(ctx, "other"); len(runs) != 0 {
 			t.Errorf("another set shows %v", runs)
@@ -204,12 +204,12 @@ func TestDynamoDBHoldIsRefusedWhileASetGoes(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		set := must[scheduler.Set](t)(s.SaveSet(ctx, scheduler.Set{Name: "main", Phase: scheduler.Draining}))
-		if err := s.Hold(ctx, "main", scheduler.Lease{Owner: "me", Expires: noon}); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Hold(ctx, "main", scheduler.Hold{Owner: "me", Expires: noon}); !errors.Is(err, scheduler.ErrConflict) {
 			t.Errorf("holding a draining set gave %v, want a conflict", err)
 		}
 		set.Phase = scheduler.Available
 		must[scheduler.Set](t)(s.SaveSet(ctx, set))
-		if err := s.Hold(ctx, "main", scheduler.Lease{Owner: "me", Expires: noon}); err != nil {
+		if err := s.Hold(ctx, "main", scheduler.Hold{Owner: "me", Expires: noon}); err != nil {
 			t.Errorf("holding an available set: %v", err)
 		}
 	})
@@ -300,9 +300,9 @@ func TestDynamoDBReadsTheFirstSchema(t *testing.T) {
 		if set.Phase != scheduler.Available || set.Generation != 3 || set.Pause != nil || set.TakeDown != "" || len(set.Decisions) != 1 {
 			t.Errorf("the set is read as %+v", set)
 		}
-		runs, leases, err := s.Live(ctx, "main")
-		if err != nil || len(runs) != 3 || len(leases) != 1 || !leases[0].Since.IsZero() {
-			t.Errorf("%d runs, %d leases, %v; want 3 and 1", len(runs), len(leases), err)
+		runs, holds, err := s.Live(ctx, "main")
+		if err != nil || len(runs) != 3 || len(holds) != 1 || !holds[0].Since.IsZero() {
+			t.Errorf("%d runs, %d holds, %v; want 3 and 1", len(runs), len(holds), err)
 		}
 		if all, err := s.Runs(ctx, "main"); err != nil || len(all) != 4 {
 			t.Errorf("%d runs in all, %v; want 4", len(all), err)

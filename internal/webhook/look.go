@@ -100,7 +100,9 @@ func (r *Receiver) list(ctx context.Context, repository *config.MirrorRepository
 		if err != nil {
 			return nil, err
 		}
-		options.CABundle, options.ClientCert, options.ClientKey = []byte(s.CA), []byte(s.ClientCertificate), []byte(s.ClientKey)
+		options.CABundle = []byte(s.CA)
+		options.ClientCert = []byte(s.ClientCertificate)
+		options.ClientKey = []byte(s.ClientKey)
 		if s.Password != "" {
 			options.Auth = &http.BasicAuth{Username: s.Username, Password: s.Password}
 		}

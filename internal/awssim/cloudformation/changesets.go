@@ -65,12 +65,21 @@ func (s *Service) startUpdate(st *Stack, p plannedUpdate) {
 	if p.in.RoleARN != "" {
 		st.role = p.in.RoleARN
 	}
-	st.previous, st.previousParams, st.previousBody = st.Template, st.Parameters, st.Body
-	st.Template, st.Parameters, st.Body, st.token, st.Capabilities = p.template, p.params, p.in.TemplateBody, p.in.ClientRequestToken, p.in.Capabilities
+	st.previous = st.Template
+	st.previousParams = st.Parameters
+	st.previousBody = st.Body
+	st.Template = p.template
+	st.Parameters = p.params
+	st.Body = p.in.TemplateBody
+	st.token = p.in.ClientRequestToken
+	st.Capabilities = p.in.Capabilities
 	st.updated, st.express = s.Clock.Now(), p.in.DeploymentConfig.Mode == "EXPRESS"
 	s.setStack(st, "UPDATE_IN_PROGRESS", "User Initiated")
 	st.operation++
-	st.failed, st.Wanted, st.Handled, st.replaced = nil, st.Template.Resources(st.Parameters), map[string]bool{}, map[string]*Resource{}
+	st.failed = nil
+	st.Wanted = st.Template.Resources(st.Parameters)
+	st.Handled = map[string]bool{}
+	st.replaced = map[string]*Resource{}
 	for name, r := range st.Resources {
 		if r.Status == "DELETE_COMPLETE" {
 			delete(st.Resources, name)
@@ -173,7 +182,9 @@ func (s *Service) finishUpdate(st *Stack) {
 // rollbackUpdate goes back to the template before.
 func (s *Service) rollbackUpdate(st *Stack, reason string) {
 	s.setStack(st, "UPDATE_ROLLBACK_IN_PROGRESS", reason)
-	st.Template, st.Parameters, st.Body = st.previous, st.previousParams, st.previousBody
+	st.Template = st.previous
+	st.Parameters = st.previousParams
+	st.Body = st.previousBody
 	st.Wanted = st.Template.Resources(st.Parameters)
 	left := 1
 	done := func(error) { // what cannot be removed stays, and the rollback is complete all the same
@@ -352,7 +363,9 @@ func (s *Service) changesOf(st *Stack, p plannedUpdate) []changeXML {
 		}
 		for _, k := range changed {
 			d := changeDetailXML{Evaluation: "Static", ChangeSource: "DirectModification"}
-			d.Target.Attribute, d.Target.Name, d.Target.RequiresRecreation = "Properties", k, "Never"
+			d.Target.Attribute = "Properties"
+			d.Target.Name = k
+			d.Target.RequiresRecreation = "Never"
 			if slices.Contains(r.Made().createOnly, k) {
 				d.Target.RequiresRecreation = "Always"
 			}
@@ -485,7 +498,12 @@ func (s *Service) executeChangeSet(_ *kernel.Call, in *struct {
 	cs.planned.in.ClientRequestToken = in.ClientRequestToken
 	if st.Status == "REVIEW_IN_PROGRESS" {
 		p := cs.planned
-		st.Template, st.Parameters, st.Body, st.token, st.Capabilities, st.Tags = p.template, p.params, p.in.TemplateBody, in.ClientRequestToken, p.in.Capabilities, p.in.Tags
+		st.Template = p.template
+		st.Parameters = p.params
+		st.Body = p.in.TemplateBody
+		st.token = in.ClientRequestToken
+		st.Capabilities = p.in.Capabilities
+		st.Tags = p.in.Tags
 		s.setStack(st, "CREATE_IN_PROGRESS", "User Initiated")
 		s.beginCreate(st)
 	} else {

@@ -118,7 +118,9 @@ func updateEndpointResource(s *Service, st *Stack, r *Resource) error {
 	if e == nil {
 		return kernel.Errorf("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '%s' does not exist", r.Physical)
 	}
-	e.Subnets, e.Groups, e.Tables = kernel.Texts(r.Properties, "SubnetIds"), kernel.Texts(r.Properties, "SecurityGroupIds"), kernel.Texts(r.Properties, "RouteTableIds")
+	e.Subnets = kernel.Texts(r.Properties, "SubnetIds")
+	e.Groups = kernel.Texts(r.Properties, "SecurityGroupIds")
+	e.Tables = kernel.Texts(r.Properties, "RouteTableIds")
 	s.EC2.Changed()
 	return s.retagEndpoint(st, r, e)
 }
@@ -320,7 +322,9 @@ func (s *Service) applyFunction(f *lambda.Function, r *Resource) error {
 	code, _ := r.Properties["Code"].(map[string]any)
 	bucket, key := kernel.Text(code, "S3Bucket"), kernel.Text(code, "S3Key")
 	if local, ok := s.Lambda.Local[f.Name]; ok && bucket == NoBucket { // installed with the sandbox, until a deployment replaces it
-		f.Handler, f.Bootstrap, f.Directory = local.Handler, local.Bootstrap, ""
+		f.Handler = local.Handler
+		f.Bootstrap = local.Bootstrap
+		f.Directory = ""
 		for k, v := range local.Environment {
 			f.Environment[k] = v
 		}

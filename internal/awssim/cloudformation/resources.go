@@ -148,7 +148,9 @@ func createGroupResource(s *Service, st *Stack, r *Resource, finish func(error))
 	}
 	s.EC2.Tags[g.ID] = StackTags(st, r)
 	r.Physical = g.ID
-	r.Attributes["GroupId"], r.Attributes["VpcId"], r.Attributes["Id"] = g.ID, vpc, g.ID
+	r.Attributes["GroupId"] = g.ID
+	r.Attributes["VpcId"] = vpc
+	r.Attributes["Id"] = g.ID
 	s.Clock.After(3*time.Second, func() { finish(nil) })
 	return nil
 }
@@ -312,7 +314,9 @@ func createQueueResource(s *Service, st *Stack, r *Resource, finish func(error))
 		return err
 	}
 	r.Physical = q.URL(s.SQS)
-	r.Attributes["Arn"], r.Attributes["QueueName"], r.Attributes["QueueUrl"] = q.ARN(s.SQS), name, q.URL(s.SQS)
+	r.Attributes["Arn"] = q.ARN(s.SQS)
+	r.Attributes["QueueName"] = name
+	r.Attributes["QueueUrl"] = q.URL(s.SQS)
 	s.Clock.After(stepTakes, func() { finish(nil) })
 	return nil
 }

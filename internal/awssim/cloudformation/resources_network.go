@@ -57,7 +57,10 @@ func createSubnetResource(s *Service, st *Stack, r *Resource, finish func(error)
 		return err
 	}
 	r.Physical = n.ID
-	r.Attributes["SubnetId"], r.Attributes["AvailabilityZone"], r.Attributes["VpcId"], r.Attributes["CidrBlock"] = n.ID, n.Zone, n.VPC, n.CIDR
+	r.Attributes["SubnetId"] = n.ID
+	r.Attributes["AvailabilityZone"] = n.Zone
+	r.Attributes["VpcId"] = n.VPC
+	r.Attributes["CidrBlock"] = n.CIDR
 	s.soon(finish)
 	return retagResource(s, st, r)
 }

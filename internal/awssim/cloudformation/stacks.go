@@ -291,7 +291,9 @@ func (s *Service) stackEvent(st *Stack, logical, physical, kind, status, reason 
 }
 
 func (s *Service) setResource(st *Stack, r *Resource, status, reason string) {
-	r.Status, r.reason, r.Updated = status, reason, s.Clock.Now()
+	r.Status = status
+	r.reason = reason
+	r.Updated = s.Clock.Now()
 	s.stackEvent(st, r.Logical, r.Physical, r.Kind, status, reason)
 }
 
@@ -677,7 +679,9 @@ type outputXML struct {
 func (st *Stack) shown(t time.Time) (status, reason string, ok bool) {
 	for _, h := range st.History {
 		if !h.At.After(t) {
-			status, reason, ok = h.Status, h.Reason, true
+			status = h.Status
+			reason = h.Reason
+			ok = true
 		}
 	}
 	return status, reason, ok

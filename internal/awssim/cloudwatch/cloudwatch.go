@@ -330,9 +330,13 @@ func (s *Service) putMetricAlarm(_ *kernel.Call, in *MetricAlarm) (*kernel.None,
 
 // AddAlarm adds an alarm, in place of one of that name.
 func (s *Service) AddAlarm(a *MetricAlarm) {
-	a.state, a.reason, a.since = "INSUFFICIENT_DATA", "Unchecked: Initial alarm creation", s.Clock.Now()
+	a.state = "INSUFFICIENT_DATA"
+	a.reason = "Unchecked: Initial alarm creation"
+	a.since = s.Clock.Now()
 	if old := s.alarm(a.AlarmName); old != nil {
-		a.state, a.reason, a.since = old.state, old.reason, old.since
+		a.state = old.state
+		a.reason = old.reason
+		a.since = old.since
 		s.RemoveAlarm(a.AlarmName)
 	}
 	s.alarms = append(s.alarms, a)

@@ -242,7 +242,9 @@ func (s *Service) putImage(_ *kernel.Call, in *struct {
 	}
 	r.Add(i, in.ImageTag)
 	out := &putImageReply{}
-	out.Image.RegistryID, out.Image.RepositoryName, out.Image.ImageID = s.Options.Account, r.name, imageID{i.Digest, in.ImageTag}
+	out.Image.RegistryID = s.Options.Account
+	out.Image.RepositoryName = r.name
+	out.Image.ImageID = imageID{i.Digest, in.ImageTag}
 	out.Image.Manifest, out.Image.MediaType = in.ImageManifest, in.ImageManifestMediaType
 	return out, nil
 }

@@ -409,7 +409,9 @@ func (s *Service) definitionJSON(d *taskDefinition) map[string]any {
 	for k, v := range d.raw {
 		out[k] = v
 	}
-	out["taskDefinitionArn"], out["revision"], out["status"] = d.ARN(s), d.Revision, d.Status
+	out["taskDefinitionArn"] = d.ARN(s)
+	out["revision"] = d.Revision
+	out["status"] = d.Status
 	out["compatibilities"] = []string{"EC2", "FARGATE"}
 	out["registeredAt"] = kernel.Stamp{Time: d.registered}
 	for _, k := range []string{"volumes", "placementConstraints"} {
@@ -738,7 +740,9 @@ func (s *Service) taskJSON(t *task, at time.Time) taskJSON {
 	}
 	if status == "STOPPED" || status == "DEPROVISIONING" || status == "STOPPING" || status == "DEACTIVATING" {
 		j.DesiredStatus = "STOPPED"
-		j.StoppingAt, j.StopCode, j.StoppedReason = kernel.StampOf(t.stopping), t.StopCode, t.StopReason
+		j.StoppingAt = kernel.StampOf(t.stopping)
+		j.StopCode = t.StopCode
+		j.StoppedReason = t.StopReason
 	}
 	if status == "STOPPED" {
 		j.StoppedAt = kernel.StampOf(t.Stopped)

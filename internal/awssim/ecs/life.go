@@ -132,7 +132,10 @@ func (s *Service) beginStop(t *task, code, reason, containerReason string, exit 
 		return
 	}
 	s.Clock.Cancel(t.next)
-	t.stopping, t.StopCode, t.StopReason, t.containerReason = s.Clock.Now(), code, reason, containerReason
+	t.stopping = s.Clock.Now()
+	t.StopCode = code
+	t.StopReason = reason
+	t.containerReason = containerReason
 	if t.code == nil {
 		t.code = exit
 	}

@@ -203,6 +203,8 @@ func (s *Kernel) Run(speed float64) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	s.Options.Speed = speed
-	s.Clock.base, s.Clock.realBase, s.Clock.Speed = s.Clock.now, time.Now(), speed
+	s.Clock.base = s.Clock.now
+	s.Clock.realBase = time.Now()
+	s.Clock.Speed = speed
 	go s.Clock.drive(s.Context)
 }

@@ -314,7 +314,9 @@ func (c *Call) encodeBody(out any, err error) reply {
 		for k, v := range raw.Header {
 			r.header.Set(k, v)
 		}
-		r.status, r.body, r.more = raw.Status, raw.Body, raw.More
+		r.status = raw.Status
+		r.body = raw.Body
+		r.more = raw.More
 		return r
 	}
 	var failure *APIError

@@ -25,7 +25,9 @@ func (s *Kernel) routeCBOR(c *Call, r *http.Request) *APIError {
 	if !ok {
 		return Errorf("UnknownOperationException", "").WithStatus(http.StatusNotFound)
 	}
-	c.API, c.Action, c.cbor = svc, parts[3], true
+	c.API = svc
+	c.Action = parts[3]
+	c.cbor = true
 	if len(c.Body) == 0 {
 		return nil
 	}

@@ -97,7 +97,9 @@ func New(k *kernel.Kernel, cloudwatch *cloudwatch.Service, iam *iam.Service, log
 	s := &Service{Kernel: k, cloudwatch: cloudwatch, iam: iam, logs: logs, sqs: sqs, open: map[string]*invocation{}, Local: map[string]Local{}, environments: map[string]*environment{}}
 	s.InProcess = s.invocationInProcess
 	s.AtEnd = append(s.AtEnd, s.closeFunctions)
-	s.Paths["/_runtime/"], s.Paths["/_sim/clock"], s.Paths[URLRoot] = s.serveRuntime, s.serveClock, s.serveFunctionURL
+	s.Paths["/_runtime/"] = s.serveRuntime
+	s.Paths["/_sim/clock"] = s.serveClock
+	s.Paths[URLRoot] = s.serveFunctionURL
 	k.Register(&kernel.API{Name: "lambda", Protocol: kernel.RESTJSON, Route: lambdaAction, Asks: s.lambdaQuestions, Ops: map[string]kernel.Operation{
 		"Invoke":                   s.invokeAPI,
 		"CreateFunction":           kernel.Op(s.createFunction),
@@ -292,7 +294,9 @@ func (s *Service) Load(f *Function, zipped []byte) error {
 		return kernel.Errorf("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload again. (%v)", err)
 	}
 	sum := sha256.Sum256(zipped)
-	f.Directory, f.Handler, f.sum = dir, nil, base64.StdEncoding.EncodeToString(sum[:])
+	f.Directory = dir
+	f.Handler = nil
+	f.sum = base64.StdEncoding.EncodeToString(sum[:])
 	f.Bootstrap, err = s.runnable(dir)
 	return err
 }
