@@ -22,7 +22,7 @@ func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
 	}
 	next := Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
 	if next.Phase == Creating && v.set.Phase != Creating {
-		next.LeaseHolder, next.LeasedUntil = r.me, next.Since.Add(leaseTime)
+		next.Lease = Lease{r.me, next.Since.Add(leaseTime)}
 	}
 	if next.Phase != v.set.Phase {
 		return r.save(ctx, v, next)
@@ -91,7 +91,7 @@ func (r *Reconciler) save(ctx context.Context, v *view, next Set) error {
 func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name, r.wish(v))
 	if err == nil && p.Nothing {
-		v.decision = Decision{Action: Open, Reason: "endpoints of others serve the whole set: " + p.Summary}
+		v.decision = Open.because("endpoints of others serve the whole set: %s", p.Summary)
 		next := Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
 		next.NoStack = true
 		next.Usable = next.Since
@@ -197,7 +197,7 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 	more := max(p.PerHour-v.set.PerHour, 0)
 	next.PerHour = p.PerHour
 	next.Extension = &Extension{Since: now, Services: union(v.set.Services, p.Services), Endpoints: p.Endpoints, Before: v.set.PerHour, Zones: p.Zones}
-	next.LeaseHolder, next.LeasedUntil = r.me, now.Add(leaseTime)
+	next.Lease = Lease{r.me, now.Add(leaseTime)}
 	if err := r.save(ctx, v, next); err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func withHint(err error) string {
 }
 
 func (r *Reconciler) fail(ctx context.Context, s Settings, v *view, reason string) error {
-	v.decision = Decision{Action: Fail, Reason: reason}
+	v.decision = Fail.because("%s", reason)
 	return r.save(ctx, v, Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed))
 }
 
@@ -309,8 +309,7 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 	next := v.set
 	next.GivenUp = v.set.Failures
 	next.Extensions = 0
-	next.LeaseHolder = ""
-	next.LeasedUntil = time.Time{}
+	next.Lease = Lease{}
 	return r.save(ctx, v, next)
 }
 

@@ -42,6 +42,16 @@ type Decision struct {
 	Next   time.Time
 }
 
+// because returns the decision to take the action now.
+func (a Action) because(format string, args ...any) Decision {
+	return Decision{Action: a, Reason: fmt.Sprintf(format, args...)}
+}
+
+// waitUntil returns the decision to do nothing before at.
+func waitUntil(at time.Time, format string, args ...any) Decision {
+	return Decision{Action: Wait, Reason: fmt.Sprintf(format, args...), Next: at}
+}
+
 // Demand sums up what asks for a set.
 type Demand struct {
 	// Waiting runs are to be started. Starting ones have an intent stored and
@@ -280,7 +290,7 @@ func Decide(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	s = s.learned(set.Learned)
 	next, prompt := s.due(set, now)
 	if !next.At.IsZero() && !next.At.After(now) {
-		return Decision{Ask, next.String(), time.Time{}}
+		return Ask.because("%s", next)
 	}
 	out := decide(now, s, set, d, o, prompt)
 	if !next.At.IsZero() && (out.Action == Wait || out.Action == Settled) {
@@ -310,36 +320,36 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 	switch o.Stack {
 	case StackUnknown, StackMissing, StackForeign:
 	case StackDeleting, StackRollingBack:
-		return Decision{Wait, "an earlier stack is " + string(o.Stack), now.Add(pollGoneEvery)}
+		return waitUntil(now.Add(pollGoneEvery), "an earlier stack is %v", o.Stack)
 	default:
-		return Decision{Delete, fmt.Sprintf("the stack is %s although the set is absent", o.Stack), time.Time{}}
+		return Delete.because("the stack is %s although the set is absent", o.Stack)
 	}
 	n := d.Unstarted() + d.Holds
 	if n == 0 {
 		return decideAhead(now, s, set, prompt)
 	}
 	if set.Pause != nil {
-		return Decision{Settled, fmt.Sprintf("%s; %s", set.Pause, asking(d)), time.Time{}}
+		return Settled.because("%s; %s", set.Pause, asking(d))
 	}
 	if set.hopeless(s, now) && d.Failed > 0 {
-		return Decision{GiveUp, fmt.Sprintf("%d generations in a row did not come up, the last one because: %s", set.Failures, set.Failure), time.Time{}}
+		return GiveUp.because("%d generations in a row did not come up, the last one because: %s", set.Failures, set.Failure)
 	}
 	if now.Before(set.RetryAt) {
-		return Decision{Wait, fmt.Sprintf("%s; the next try is at %s because the last generation failed: %s", asking(d), clockTime(set.RetryAt), set.Failure), set.RetryAt}
+		return waitUntil(set.RetryAt, "%s; the next try is at %s because the last generation failed: %s", asking(d), clockTime(set.RetryAt), set.Failure)
 	}
 	if now.Before(set.PaidUntil) {
-		return Decision{Wait, fmt.Sprintf("%s until the boundary at %s: a new set before it would pay for the same hour twice", asking(d), clockTime(set.PaidUntil)), set.PaidUntil}
+		return waitUntil(set.PaidUntil, "%s until the boundary at %s: a new set before it would pay for the same hour twice", asking(d), clockTime(set.PaidUntil))
 	}
 	if ok, next := set.affords(s.Basis, now); !ok {
-		return Decision{Wait, fmt.Sprintf("%s until %s: the generations that failed have paid for as many hours as endpoints that are always on, and one more", asking(d), clockTime(next)), next}
+		return waitUntil(next, "%s until %s: the generations that failed have paid for as many hours as endpoints that are always on, and one more", asking(d), clockTime(next))
 	}
 	if set.OverBudget(s, now) {
 		return overBudget(now, s, set, d)
 	}
 	if d.Holds == 0 && d.Unserved+d.Starting == 0 && !set.NoStack && now.Before(d.CreateAt) { // a set that costs nothing need not be shared
-		return Decision{Wait, asking(d) + " and " + s.whyLater(d.CreateAt), d.CreateAt}
+		return waitUntil(d.CreateAt, "%s and %s", asking(d), s.whyLater(d.CreateAt))
 	}
-	return Decision{Create, asking(d) + " and no endpoints are up", time.Time{}}
+	return Create.because("%s and no endpoints are up", asking(d))
 }
 
 // giveUpAfter is how long generations may fail, two at least, before the runs that
@@ -361,15 +371,15 @@ func (s Set) hopeless(limits Settings, now time.Time) bool {
 
 // decideAhead decides about a set that is absent and that nothing asks for.
 func decideAhead(now time.Time, s Settings, set Set, prompt Due) Decision {
-	nothing := Decision{Settled, "absent, and nothing asks for it", time.Time{}}
+	nothing := Settled.because("absent, and nothing asks for it")
 	_, afforded := set.affords(s.Basis, now)
 	if !prompt.At.IsZero() && set.Pause == nil && set.Failures < s.MaxFailures {
 		at := latest(s.raiseAt(prompt.At), set.PaidUntil, set.RetryAt, afforded)
 		if !at.After(now) && !set.OverBudget(s, now) {
-			return Decision{Create, "ahead: " + prompt.String(), time.Time{}}
+			return Create.because("ahead: %s", prompt)
 		}
 		if at.After(now) {
-			nothing = Decision{Wait, "absent, to be raised at " + clockTime(at) + ": " + prompt.String(), at}
+			nothing = waitUntil(at, "absent, to be raised at %s: %s", clockTime(at), prompt)
 		}
 	}
 	if s.WaitCost == 0 || s.HourCost == 0 || set.Pause != nil || set.Failures > 0 || set.OverBudget(s, now) {
@@ -382,11 +392,11 @@ func decideAhead(now time.Time, s Settings, set Set, prompt Due) Decision {
 	case nothing.Action == Wait && nothing.Next.Before(at):
 		return nothing
 	case why == "":
-		return Decision{Wait, "absent, and no run is likely enough until " + at.UTC().Format("01-02 15:04"), at}
+		return waitUntil(at, "absent, and no run is likely enough until %s", at.UTC().Format("01-02 15:04"))
 	case at.After(now):
-		return Decision{Wait, "absent, to be raised ahead at " + clockTime(at) + ": " + why, at}
+		return waitUntil(at, "absent, to be raised ahead at %s: %s", clockTime(at), why)
 	}
-	return Decision{Create, "ahead: " + why, time.Time{}}
+	return Create.because("ahead: %s", why)
 }
 
 // asking says what asks for a set that is absent.
@@ -405,10 +415,10 @@ func asking(d Demand) string {
 func overBudget(now time.Time, s Settings, set Set, d Demand) Decision {
 	why := fmt.Sprintf("%d of %d endpoint-hours of today are spent and an hour takes %d (hoursPerDay)", set.spent(now), s.HoursPerDay, s.HoursPerHour)
 	if s.FailOverBudget && d.Unstarted() > 0 {
-		return Decision{GiveUp, "over budget: " + why, time.Time{}}
+		return GiveUp.because("over budget: %s", why)
 	}
 	tomorrow := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
-	return Decision{Wait, asking(d) + " until tomorrow: " + why, tomorrow}
+	return waitUntil(tomorrow, "%s until tomorrow: %s", asking(d), why)
 }
 
 func decideCreating(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
@@ -416,26 +426,26 @@ func decideCreating(now time.Time, s Settings, set Set, d Demand, o Observed) De
 	switch o.Stack {
 	case StackMissing:
 		if late {
-			return Decision{Fail, fmt.Sprintf("no stack after %s", s.RaiseTimeout), time.Time{}}
+			return Fail.because("no stack after %s", s.RaiseTimeout)
 		}
-		return Decision{Create, "the generation was begun and has no stack yet", time.Time{}}
+		return Create.because("the generation was begun and has no stack yet")
 	case StackComplete:
 		if o.Endpoints.Failed > 0 {
-			return Decision{Fail, "an endpoint failed: " + o.Endpoints.FailureReason, time.Time{}}
+			return Fail.because("an endpoint failed: %s", o.Endpoints.FailureReason)
 		}
 		if o.Endpoints.Ready() {
-			return Decision{Open, fmt.Sprintf("all %d endpoints are available", o.Endpoints.Available), time.Time{}}
+			return Open.because("all %d endpoints are available", o.Endpoints.Available)
 		}
 	case StackBusy, StackUnknown:
 	case StackForeign:
-		return Decision{Fail, "the stack's name is taken by a stack without our owner tag; delete that stack, or choose another name: in the configuration", time.Time{}}
+		return Fail.because("the stack's name is taken by a stack without our owner tag; delete that stack, or choose another name: in the configuration")
 	default:
-		return Decision{Fail, fmt.Sprintf("the stack is %s: %s", o.Stack, brief(o.StackReason)), time.Time{}}
+		return Fail.because("the stack is %s: %s", o.Stack, brief(o.StackReason))
 	}
 	if late {
-		return Decision{Fail, fmt.Sprintf("not usable after %s", s.RaiseTimeout), time.Time{}}
+		return Fail.because("not usable after %s", s.RaiseTimeout)
 	}
-	return Decision{Wait, fmt.Sprintf("%d of %d endpoints are available", o.Endpoints.Available, o.Endpoints.Available+o.Endpoints.Pending), now.Add(pollEvery)}
+	return waitUntil(now.Add(pollEvery), "%d of %d endpoints are available", o.Endpoints.Available, o.Endpoints.Available+o.Endpoints.Pending)
 }
 
 // wakeUp is how much later than asked for a look may come.
@@ -446,11 +456,11 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 		return out
 	}
 	if d.Overdue > 0 {
-		return Decision{Stop, fmt.Sprintf("%d tasks have run longer than their maximum", d.Overdue), time.Time{}}
+		return Stop.because("%d tasks have run longer than their maximum", d.Overdue)
 	}
 	if set.TakeDown != "" {
 		if d.Running+d.Starting == 0 && set.Extension == nil {
-			return Decision{Drain, "to be taken down: " + set.TakeDown, time.Time{}}
+			return Drain.because("to be taken down: %s", set.TakeDown)
 		}
 		d.Resumable = 0 // nothing more is started
 		d.Unserved = 0
@@ -467,17 +477,17 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 	}
 	switch {
 	case d.Expired > 0:
-		return Decision{Abandon, fmt.Sprintf("ECS has refused %d runs for too long", d.Expired), time.Time{}}
+		return Abandon.because("ECS has refused %d runs for too long", d.Expired)
 	case d.Waiting+d.Resumable > 0 && now.Before(set.Usable):
-		return Decision{Wait, "the endpoints settle until " + clockTime(set.Usable), set.Usable}
+		return waitUntil(set.Usable, "the endpoints settle until %s", clockTime(set.Usable))
 	case d.Waiting+d.Resumable > 0:
-		return Decision{Start, fmt.Sprintf("%d runs wait", d.Waiting+d.Resumable), time.Time{}}
+		return Start.because("%d runs wait", d.Waiting+d.Resumable)
 	case set.Extension != nil:
 		return decideExtension(now, s, set, o)
 	case d.Unserved > 0:
 		return decideUnserved(now, s, set, d, o)
 	case d.Refused > 0:
-		return Decision{Wait, fmt.Sprintf("ECS refuses %d runs for the moment (%s); the next try is at %s", d.Refused, brief(d.RefusedFor), clockTime(d.RefusedUntil)), d.RefusedUntil}
+		return waitUntil(d.RefusedUntil, "ECS refuses %d runs for the moment (%s); the next try is at %s", d.Refused, brief(d.RefusedFor), clockTime(d.RefusedUntil))
 	case d.Live():
 		return decideInUse(now, s, set, d)
 	}
@@ -503,18 +513,18 @@ func broken(set Set, o Observed) string {
 // One that cannot serve drains first, so that a run which comes meanwhile is seen.
 func decideChanged(now time.Time, set Set, d Demand, o Observed) (Decision, bool) {
 	if o.Stack == StackMissing || o.Stack == StackForeign {
-		return Decision{Forget, "the stack is gone, deleted by somebody else", time.Time{}}, true
+		return Forget.because("the stack is gone, deleted by somebody else"), true
 	}
 	why := broken(set, o)
 	switch used := d.Running+d.Starting+d.Holds > 0; {
 	case why == "":
 		return Decision{}, false
 	case !used:
-		return Decision{Drain, why, time.Time{}}, true
+		return Drain.because("%s", why), true
 	case o.Stack == StackComplete:
 		return Decision{}, false // what is left serves those that run
 	}
-	return Decision{Wait, fmt.Sprintf("%s, and still in use (%s)", why, d), now.Add(time.Minute)}, true
+	return waitUntil(now.Add(time.Minute), "%s, and still in use (%s)", why, d), true
 }
 
 // decideInUse says when to look again at a set that something holds.
@@ -531,7 +541,7 @@ func decideInUse(now time.Time, s Settings, set Set, d Demand) Decision {
 		next = first.Add(PaidHour)
 	}
 	hour := PaidHours(s.Basis, set.BilledFrom, boundary)
-	return Decision{Wait, fmt.Sprintf("in use (%s) in paid hour %d, which ends at %s", d, hour, clockTime(boundary)), earliest(next, d.NextDeadline)}
+	return waitUntil(earliest(next, d.NextDeadline), "in use (%s) in paid hour %d, which ends at %s", d, hour, clockTime(boundary))
 }
 
 // decideIdle decides about a set that nothing holds: it stays until the end of its
@@ -545,41 +555,41 @@ func decideIdle(now time.Time, s Settings, set Set, d Demand, prompt Due) Decisi
 		if d.Deferred > 0 {
 			reason += fmt.Sprintf("; %d runs would not end before it and wait for the next set", d.Deferred)
 		}
-		return Decision{Wait, reason, first}
+		return waitUntil(first, "%s", reason)
 	}
 	if now.Before(set.UnknownUntil) {
-		return Decision{Wait, "ECS showed tasks of the set that no run names; again at " + clockTime(set.UnknownUntil), set.UnknownUntil}
+		return waitUntil(set.UnknownUntil, "ECS showed tasks of the set that no run names; again at %s", clockTime(set.UnknownUntil))
 	}
 	free := set.Pause == nil && !set.OverBudget(s, now) // to go on into another hour
 	if !prompt.At.IsZero() && free && s.raiseAt(prompt.At).Before(boundary) {
-		return Decision{Wait, fmt.Sprintf("idle, and kept over the end of paid hour %d at %s: %s", hour, clockTime(boundary), prompt), last.Add(time.Millisecond)}
+		return waitUntil(last.Add(time.Millisecond), "idle, and kept over the end of paid hour %d at %s: %s", hour, clockTime(boundary), prompt)
 	}
 	idle := fmt.Sprintf("idle at the end of paid hour %d, which ends at %s", hour, clockTime(boundary))
 	if s.WaitCost > 0 && s.HourCost > 0 && d.Deferred == 0 && !set.NoStack && free {
 		if set.Learned.Luck.KeptUntil.After(boundary) {
-			return Decision{Wait, fmt.Sprintf("idle, and kept until %s", clockTime(set.Learned.Luck.KeptUntil)), first.Add(PaidHour)}
+			return waitUntil(first.Add(PaidHour), "idle, and kept until %s", clockTime(set.Learned.Luck.KeptUntil))
 		}
 		keep, why := set.worth(s, now)
 		if keep {
-			return Decision{Keep, idle + "; kept for another: " + why, time.Time{}}
+			return Keep.because("%s; kept for another: %s", idle, why)
 		}
 		idle += "; " + why
 	}
-	return Decision{Drain, idle, time.Time{}}
+	return Drain.because("%s", idle)
 }
 
 // decideUnserved decides about runs that need more than the set has.
 func decideUnserved(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	switch {
 	case set.Extensions >= s.MaxFailures:
-		return Decision{GiveUp, fmt.Sprintf("the set could not be extended %d times in a row: %s", set.Extensions, set.ExtendFailure), time.Time{}}
+		return GiveUp.because("the set could not be extended %d times in a row: %s", set.Extensions, set.ExtendFailure)
 	case now.Before(set.ExtendAt):
-		return Decision{Wait, fmt.Sprintf("the set could not be extended (%s); again at %s", brief(set.ExtendFailure), clockTime(set.ExtendAt)), set.ExtendAt}
+		return waitUntil(set.ExtendAt, "the set could not be extended (%s); again at %s", brief(set.ExtendFailure), clockTime(set.ExtendAt))
 	}
 	if left := o.Endpoints.Deleting + o.Endpoints.Failed; set.Extensions > 0 && (left > 0 || o.Stack == StackBusy) {
-		return Decision{Wait, "what the last extension left behind is being deleted", now.Add(pollGoneEvery)}
+		return waitUntil(now.Add(pollGoneEvery), "what the last extension left behind is being deleted")
 	}
-	return Decision{Extend, fmt.Sprintf("%d runs need more than the set has", d.Unserved), time.Time{}}
+	return Extend.because("%d runs need more than the set has", d.Unserved)
 }
 
 // decideExtension decides about endpoints that are being added.
@@ -587,13 +597,13 @@ func decideExtension(now time.Time, s Settings, set Set, o Observed) Decision {
 	x := set.Extension
 	switch {
 	case o.Stack == StackRolledBack && o.Endpoints.Available < x.Endpoints:
-		return Decision{Withdraw, "the stack's update failed: " + brief(o.StackReason), time.Time{}}
+		return Withdraw.because("the stack's update failed: %s", brief(o.StackReason))
 	case o.Stack == StackComplete && o.Endpoints.Ready() && o.Endpoints.Available >= x.Endpoints:
-		return Decision{Extended, fmt.Sprintf("all %d endpoints are available", o.Endpoints.Available), time.Time{}}
+		return Extended.because("all %d endpoints are available", o.Endpoints.Available)
 	case now.Sub(x.Since) > s.RaiseTimeout:
-		return Decision{Withdraw, fmt.Sprintf("what was added is not usable after %s", s.RaiseTimeout), time.Time{}}
+		return Withdraw.because("what was added is not usable after %s", s.RaiseTimeout)
 	}
-	return Decision{Wait, fmt.Sprintf("endpoints are being added; %d of %d are available", o.Endpoints.Available, x.Endpoints), now.Add(pollEvery)}
+	return waitUntil(now.Add(pollEvery), "endpoints are being added; %d of %d are available", o.Endpoints.Available, x.Endpoints)
 }
 
 func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
@@ -610,17 +620,17 @@ func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) De
 	}
 	switch {
 	case set.Broken != "" && !d.Live() && o.Tasks == 0:
-		return Decision{Fail, set.Broken, time.Time{}}
+		return Fail.because("%s", set.Broken)
 	case set.TakeDown != "" && !d.Live() && o.Tasks == 0:
-		return Decision{Delete, "taken down: " + set.TakeDown, time.Time{}}
+		return Delete.because("taken down: %s", set.TakeDown)
 	case d.Live():
-		return Decision{Reopen, "a claim came while draining: " + d.String(), time.Time{}}
+		return Reopen.because("a claim came while draining: %s", d)
 	case o.Tasks > 0:
-		return Decision{Reopen, fmt.Sprintf("ECS still shows %d tasks of the set", o.Tasks), time.Time{}}
+		return Reopen.because("ECS still shows %d tasks of the set", o.Tasks)
 	case now.Before(first):
-		return Decision{Reopen, "too late to be gone by the boundary; the new hour is paid until " + clockTime(boundary), time.Time{}}
+		return Reopen.because("too late to be gone by the boundary; the new hour is paid until %s", clockTime(boundary))
 	}
-	return Decision{Delete, "idle, and ECS shows no task; gone before " + clockTime(boundary), time.Time{}}
+	return Delete.because("idle, and ECS shows no task; gone before %s", clockTime(boundary))
 }
 
 // maxDeletions is how often a deletion may fail before it is forced.
@@ -629,22 +639,22 @@ const maxDeletions = 2
 func decideGone(now time.Time, set Set, o Observed) Decision {
 	switch o.Stack {
 	case StackUnknown, StackDeleting, StackRollingBack:
-		return Decision{Wait, "the stack is " + string(o.Stack), now.Add(pollGoneEvery)}
+		return waitUntil(now.Add(pollGoneEvery), "the stack is %v", o.Stack)
 	case StackMissing, StackForeign:
 		if o.Endpoints.Left() > 0 {
-			return Decision{Sweep, fmt.Sprintf("the stack is gone and left %d endpoints behind", o.Endpoints.Left()), time.Time{}}
+			return Sweep.because("the stack is gone and left %d endpoints behind", o.Endpoints.Left())
 		}
 		if o.Endpoints.Deleting > 0 {
-			return Decision{Wait, fmt.Sprintf("%d endpoints are deleting", o.Endpoints.Deleting), now.Add(pollGoneEvery)}
+			return waitUntil(now.Add(pollGoneEvery), "%d endpoints are deleting", o.Endpoints.Deleting)
 		}
-		return Decision{Forget, "nothing of generation " + fmt.Sprint(set.Generation) + " is left", time.Time{}}
+		return Forget.because("nothing of generation %v is left", set.Generation)
 	case StackDeleteFailed:
 		if set.Deletions >= maxDeletions {
-			return Decision{Force, fmt.Sprintf("the deletion failed %d times: %s", set.Deletions, brief(o.StackReason)), time.Time{}}
+			return Force.because("the deletion failed %d times: %s", set.Deletions, brief(o.StackReason))
 		}
-		return Decision{Delete, fmt.Sprintf("the deletion failed (%s); again", brief(o.StackReason)), time.Time{}}
+		return Delete.because("the deletion failed (%s); again", brief(o.StackReason))
 	}
-	return Decision{Delete, "the stack is " + string(o.Stack) + " and must go", time.Time{}}
+	return Delete.because("the stack is %v and must go", o.Stack)
 }
 
 // retryAfter is the pause before the next generation after n failed in a row:

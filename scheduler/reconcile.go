@@ -416,7 +416,7 @@ func (r *Reconciler) unlease(ctx context.Context, v *view) (err error) {
 	if v.set.LeaseHolder != r.me {
 		return nil
 	}
-	v.set.LeaseHolder, v.set.LeasedUntil = "", time.Time{}
+	v.set.Lease = Lease{}
 	v.set, err = r.ports.Store.SaveSet(ctx, v.set)
 	return err
 }
@@ -512,7 +512,7 @@ func (r *Reconciler) lease(ctx context.Context, v *view) (err error) {
 	if v.set.LeaseHolder == r.me && v.set.LeasedUntil.Sub(now) > leaseTime/2 {
 		return nil
 	}
-	v.set.LeaseHolder, v.set.LeasedUntil = r.me, now.Add(leaseTime)
+	v.set.Lease = Lease{r.me, now.Add(leaseTime)}
 	v.set, err = r.ports.Store.SaveSet(ctx, v.set)
 	return err
 }

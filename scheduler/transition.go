@@ -62,8 +62,7 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 			next = next.avoid(set.Zones, now)
 		}
 		next.Failure = d.Reason
-		next.LeaseHolder = ""
-		next.LeasedUntil = time.Time{}
+		next.Lease = Lease{}
 		next.FailureLasts = o.Lasts
 		return next
 	case Forget:
