@@ -105,7 +105,7 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 	}
 	var id StackID
 	if err == nil {
-		id, err = r.ports.Stacks.Create(ctx, v.set.Name, v.set.life(), p)
+		id, err = r.ports.Stacks.Create(ctx, v.set.Name, lifeOf(v.set), p)
 	}
 	if errors.Is(err, ErrTemporary) {
 		return r.again(ctx, v, "create", err)
@@ -131,7 +131,7 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 const createStandBy = 15 * time.Minute
 
 // life names the present generation.
-func (s Set) life() LifeID {
+func lifeOf(s Set) LifeID {
 	since := s.Begun
 	if since.IsZero() { // begun by a version that did not record it
 		since = s.Since
@@ -173,7 +173,7 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 		next.BilledFrom = now
 		next.Counted = 0
 		next.Zones = p.Zones
-		next.StackID, err = r.ports.Stacks.Create(ctx, v.set.Name, v.set.life(), p)
+		next.StackID, err = r.ports.Stacks.Create(ctx, v.set.Name, lifeOf(v.set), p)
 	default:
 		if v.set.StackID == "" { // by a version that lost it
 			seen, err := r.ports.Stacks.Stack(ctx, v.set.Name, "")
@@ -185,7 +185,7 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 			}
 			next.StackID = v.set.StackID
 		}
-		p.Endpoints, p.PerHour, err = r.ports.Stacks.Extend(ctx, v.set.Name, v.set.StackID, v.set.life(), v.set.Extensions, p)
+		p.Endpoints, p.PerHour, err = r.ports.Stacks.Extend(ctx, v.set.Name, v.set.StackID, lifeOf(v.set), v.set.Extensions, p)
 	}
 	if errors.Is(err, ErrTemporary) {
 		return r.again(ctx, v, "extend", err)

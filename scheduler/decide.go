@@ -108,7 +108,7 @@ const resumeAfter = 2 * time.Minute
 // no longer than the maximum lifetime from when it was taken.
 func DemandOf(runs []Run, holds []Hold, s Settings, set Set, now time.Time) Demand {
 	var d Demand
-	s = s.learned(set.Learned)
+	s = s.WithLearned(set.Learned)
 	takes := set.Learned.RunTimes()
 	busy, room := withTask(runs), s.room(runs)
 	for _, r := range runs {
@@ -287,7 +287,7 @@ const (
 // alone; what has to be asked of AWS for it is decided in the new phase, again and
 // again until AWS shows it.
 func Decide(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
-	s = s.learned(set.Learned)
+	s = s.WithLearned(set.Learned)
 	next, prompt := s.due(set, now)
 	if !next.At.IsZero() && !next.At.After(now) {
 		return Ask.because("%s", next)

@@ -49,7 +49,7 @@ func (set Set) Learn(s Settings, now time.Time, live, ended []Run) (Set, bool) {
 	if len(arrived)+len(ran) == 0 {
 		return set, false
 	}
-	s = s.learned(set.Learned)
+	s = s.WithLearned(set.Learned)
 	slices.SortFunc(arrived, func(a, b Run) int { return a.ReceivedAt.Compare(b.ReceivedAt) })
 	for _, r := range arrived {
 		set = set.Arrived(s, r.ReceivedAt, r.StartedAt.IsZero() || r.StartedAt.Sub(r.ReceivedAt) > s.Settle+wakeUp)
@@ -68,12 +68,8 @@ const enoughTimes = 3
 const caution = 30 * time.Second
 
 // WithLearned returns the settings as decisions use them: with the times that the set
-// has learned.
-func (s Settings) WithLearned(l Learned) Settings { return s.learned(l) }
-
-// learned returns the settings with the times that the set has learned in place of
-// the presumed ones.
-func (s Settings) learned(l Learned) Settings {
+// has learned in place of the presumed ones.
+func (s Settings) WithLearned(l Learned) Settings {
 	if !s.Learns {
 		return s
 	}
@@ -174,7 +170,7 @@ func (l Learned) RunTimes() func(JobName) time.Duration {
 func (l Learned) Summary(s Settings) []string {
 	var out []string
 	if len(l.Raise) >= enoughTimes && len(l.Lower) >= enoughTimes {
-		t := s.learned(l)
+		t := s.WithLearned(l)
 		out = append(out, fmt.Sprintf("Creations take up to %s, deletions up to %s; a deletion begins %s before the end of a paid hour.", t.Raise.Round(time.Second), (t.Lower-caution).Round(time.Second), t.Margin.Round(time.Second)))
 	}
 	for _, j := range slices.Sorted(maps.Keys(l.Runs)) {

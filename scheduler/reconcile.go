@@ -244,7 +244,7 @@ func (v *view) adopt(seen StackSeen) {
 // The runs in v are then as they stand.
 func (r *Reconciler) followTasks(ctx context.Context, s Settings, v *view, thorough bool) error {
 	now := r.ports.Clock.Now()
-	_, first, _ := s.learned(v.set.Learned).window(v.set.BilledFrom, now)
+	_, first, _ := s.WithLearned(v.set.Learned).window(v.set.BilledFrom, now)
 	costly := thorough || !now.Before(first)
 	var asked []Run
 	for _, run := range v.runs {

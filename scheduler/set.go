@@ -515,7 +515,7 @@ func (s Settings) window(billedFrom, now time.Time) (boundary, first, last time.
 // ExpectedStart returns when run should start: an expectation, not a promise. others
 // are the runs that wait beside it, as far as they are known.
 func ExpectedStart(now time.Time, s Settings, set Set, run Run, others ...Run) time.Time {
-	s = s.learned(set.Learned)
+	s = s.WithLearned(set.Learned)
 	p := run.pending(set.Learned.RunTime)
 	create := s.firstCreateAt(set, p, others)
 	switch set.Phase {

@@ -28,7 +28,7 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 	}
 	var due []Run
 	now := r.ports.Clock.Now()
-	s := r.settings[v.set.Name].learned(v.set.Learned)
+	s := r.settings[v.set.Name].WithLearned(v.set.Learned)
 	takes := v.set.Learned.RunTimes()
 	busy := withTask(runs)
 	room := s.room(runs)
@@ -361,7 +361,7 @@ func (r *Reconciler) submit(ctx context.Context, name SetName, runs []Run) ([]Ru
 	for i := range out {
 		switch run := &out[i]; {
 		case !fresh[i]:
-		case run.State == Starting && set.takes(*run, r.me, now):
+		case run.State == Starting && takes(set, *run, r.me, now):
 			start = append(start, run)
 		case run.State == Starting:
 			wait = append(wait, run)
@@ -411,7 +411,7 @@ func (r *Reconciler) prepare(ctx context.Context, name SetName, runs []Run, now 
 
 // takes reports whether the set starts a new run at once: it is up and has settled, and
 // nobody else is about to start runs.
-func (s Set) takes(run Run, me string, now time.Time) bool {
+func takes(s Set, run Run, me string, now time.Time) bool {
 	_, refused := s.Refused[run.Job]
 	return s.Phase == Available && !s.Usable.After(now) && s.Pause == nil && s.TakeDown == "" && !refused && !s.leasedByOther(me, now) && s.Serves(run)
 }

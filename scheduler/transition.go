@@ -9,7 +9,7 @@ import (
 // any call to AWS: the phase that the action leads to. Actions that do not change
 // the phase return the set unchanged. It is pure.
 func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
-	s = s.learned(set.Learned)
+	s = s.WithLearned(set.Learned)
 	switch d.Action {
 	case Create:
 		if set.Phase != Creating {

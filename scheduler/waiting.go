@@ -112,7 +112,7 @@ func (d *Demand) Admit(s Settings, set Set, p Pending, now time.Time) {
 
 // WhyWaiting says in a sentence why a run that waits does not start at once.
 func WhyWaiting(now time.Time, s Settings, set Set, run Run, others ...Run) string {
-	s = s.learned(set.Learned)
+	s = s.WithLearned(set.Learned)
 	p := run.pending(set.Learned.RunTime)
 	switch set.Phase {
 	case Available, Draining:

@@ -112,17 +112,17 @@ func TestLearnedTimes(t *testing.T) {
 	}
 	s := DefaultSettings()
 	for n := range 12 {
-		if got := s.learned(l); n < enoughTimes && got.Margin != DefaultMargin {
+		if got := s.WithLearned(l); n < enoughTimes && got.Margin != DefaultMargin {
 			t.Errorf("after %d deletions the margin is %s", n, got.Margin)
 		}
 		l.Lower, l.Raise = l.Lower.add(100*time.Second), l.Raise.add(130*time.Second)
 	}
-	got := s.learned(l)
+	got := s.WithLearned(l)
 	if got.Lower != 130*time.Second || got.Margin != 250*time.Second || got.Raise != 130*time.Second {
 		t.Errorf("learned: lower %s, margin %s, raise %s; want 2m10s, 4m10s, 2m10s", got.Lower, got.Margin, got.Raise)
 	}
 	s.FixedMargin, s.Margin = true, 10*time.Minute
-	if got := s.learned(l); got.Margin != 10*time.Minute {
+	if got := s.WithLearned(l); got.Margin != 10*time.Minute {
 		t.Errorf("a margin that is given becomes %s", got.Margin)
 	}
 }

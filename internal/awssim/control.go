@@ -1,12 +1,13 @@
 package awssim
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
 	"net/http"
 	"sort"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // ServeControl answers the simulation's own paths.

@@ -4,6 +4,9 @@ package awssim
 // ledger counts only what clients do.
 
 import (
+	"encoding/json"
+	"fmt"
+
 	"drawbridge/internal/awssim/cloudformation"
 	"drawbridge/internal/awssim/dynamodb"
 	"drawbridge/internal/awssim/ec2"
@@ -12,8 +15,6 @@ import (
 	"drawbridge/internal/awssim/lambda"
 	"drawbridge/internal/awssim/s3"
 	"drawbridge/internal/awssim/template"
-	"encoding/json"
-	"fmt"
 )
 
 // Publish puts an event of any source on the default bus, as AWS services do, and

@@ -3,8 +3,6 @@ package awssim
 import (
 	"bufio"
 	"bytes"
-	"drawbridge/internal/awssim/kernel"
-	"drawbridge/internal/awssim/lambda"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +14,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/lambda"
 )
 
 // Journal keeps an account on disk: what came from outside, and when on the simulated

@@ -1,14 +1,15 @@
 package cloudformation
 
 import (
-	"drawbridge/internal/awssim/kernel"
-	"drawbridge/internal/awssim/template"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/template"
 )
 
 func (s *Service) updateStack(_ *kernel.Call, in *stackInput) (*stackIDXML, error) {

@@ -1,6 +1,12 @@
 package cloudformation
 
 import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
 	"drawbridge/internal/awssim/dynamodb"
 	"drawbridge/internal/awssim/ec2"
 	"drawbridge/internal/awssim/eventbridge"
@@ -10,11 +16,6 @@ import (
 	"drawbridge/internal/awssim/secretsmanager"
 	"drawbridge/internal/awssim/sqs"
 	"drawbridge/internal/eventpattern"
-	"encoding/json"
-	"fmt"
-	"slices"
-	"strings"
-	"time"
 )
 
 // kinds are the types of resource that the sandbox simulates. createOnly are the

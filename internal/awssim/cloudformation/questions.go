@@ -1,10 +1,11 @@
 package cloudformation
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"fmt"
 	"slices"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // stackQuestions returns what a call to CloudFormation asks.

@@ -1,17 +1,18 @@
 package cloudformation
 
 import (
-	"drawbridge/internal/awssim/ec2"
-	"drawbridge/internal/awssim/iam"
-	"drawbridge/internal/awssim/kernel"
-	"drawbridge/internal/awssim/logs"
-	"drawbridge/internal/awssim/sqs"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/ec2"
+	"drawbridge/internal/awssim/iam"
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/logs"
+	"drawbridge/internal/awssim/sqs"
 )
 
 // resourceKind is how a type of resource is made by a stack. create and remove

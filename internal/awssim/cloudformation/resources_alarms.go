@@ -2,9 +2,10 @@ package cloudformation
 
 import (
 	"cmp"
+	"encoding/json"
+
 	"drawbridge/internal/awssim/cloudwatch"
 	"drawbridge/internal/awssim/kernel"
-	"encoding/json"
 )
 
 // alarmOf reads the alarm of a template.

@@ -1,13 +1,14 @@
 package cloudformation
 
 import (
+	"encoding/json"
+	"slices"
+	"strings"
+
 	"drawbridge/internal/awssim/iam"
 	"drawbridge/internal/awssim/kernel"
 	"drawbridge/internal/awssim/lambda"
 	"drawbridge/internal/awssim/s3"
-	"encoding/json"
-	"slices"
-	"strings"
 )
 
 func createBucketResource(s *Service, st *Stack, r *Resource, finish func(error)) error {

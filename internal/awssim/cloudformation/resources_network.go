@@ -3,12 +3,13 @@ package cloudformation
 // Templates that make a network of their own, as the CDK's and Terraform users' do.
 
 import (
-	"drawbridge/internal/awssim/ec2"
-	"drawbridge/internal/awssim/iam"
-	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
 	"errors"
 	"strings"
+
+	"drawbridge/internal/awssim/ec2"
+	"drawbridge/internal/awssim/iam"
+	"drawbridge/internal/awssim/kernel"
 )
 
 // removal ends the deletion of a resource by the call that deletes it: what is gone

@@ -2,6 +2,14 @@
 package cloudformation
 
 import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
 	"drawbridge/internal/awssim/cloudwatch"
 	"drawbridge/internal/awssim/dynamodb"
 	"drawbridge/internal/awssim/ec2"
@@ -17,13 +25,6 @@ import (
 	"drawbridge/internal/awssim/secretsmanager"
 	"drawbridge/internal/awssim/sqs"
 	"drawbridge/internal/awssim/template"
-	"errors"
-	"fmt"
-	"regexp"
-	"slices"
-	"sort"
-	"strings"
-	"time"
 )
 
 // Services are those in which stacks make their resources.

@@ -1,12 +1,13 @@
 package cloudformation
 
 import (
-	"drawbridge/internal/awssim/ec2"
-	"drawbridge/internal/awssim/kernel"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/ec2"
+	"drawbridge/internal/awssim/kernel"
 )
 
 // The tags of an endpoint that a stack holds come in two ways: those of the

@@ -3,14 +3,15 @@ package cloudwatch
 
 import (
 	"cmp"
-	"drawbridge/internal/awssim/kernel"
-	"drawbridge/internal/awssim/sqs"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/sqs"
 )
 
 // Service is the simulated CloudWatch.

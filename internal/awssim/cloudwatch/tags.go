@@ -1,9 +1,10 @@
 package cloudwatch
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"net/http"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // alarmByARN returns an error that names what is not there.

@@ -3,10 +3,6 @@ package codecommit
 
 import (
 	"context"
-	"drawbridge/internal/awssim/iam"
-	"drawbridge/internal/awssim/kernel"
-	"drawbridge/internal/codecommit"
-	"drawbridge/internal/gitserver"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +10,11 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/iam"
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/codecommit"
+	"drawbridge/internal/gitserver"
 )
 
 // repositoryQuestions returns what a call to CodeCommit asks.

@@ -2,11 +2,12 @@
 package costexplorer
 
 import (
-	"drawbridge/internal/awssim/ec2"
-	"drawbridge/internal/awssim/kernel"
 	"fmt"
 	"slices"
 	"time"
+
+	"drawbridge/internal/awssim/ec2"
+	"drawbridge/internal/awssim/kernel"
 )
 
 // NewCostExplorer answers what endpoints were billed as by the hour. A fault, bill,

@@ -2,7 +2,6 @@
 package dynamodb
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +9,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // Service is the simulated DynamoDB.

@@ -1,7 +1,6 @@
 package dynamodb
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -11,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // attribute is a DynamoDB value: one type letter and its JSON value.

@@ -1,8 +1,9 @@
 package dynamodb
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // tableQuestions returns what a call to DynamoDB asks: one for each item of a transaction.

@@ -1,14 +1,15 @@
 package ec2
 
 import (
-	"drawbridge/endpoints"
-	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/endpoints"
+	"drawbridge/internal/awssim/kernel"
 )
 
 // gatewayTakes is how long a gateway endpoint takes to come or go.

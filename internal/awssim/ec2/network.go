@@ -3,12 +3,13 @@ package ec2
 
 import (
 	"cmp"
-	"drawbridge/endpoints"
-	"drawbridge/internal/awssim/kernel"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/endpoints"
+	"drawbridge/internal/awssim/kernel"
 )
 
 // Network is what is there: VPCs with subnets, route tables and security groups, and

@@ -1,8 +1,9 @@
 package ec2
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"slices"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 type prefixListXML struct {

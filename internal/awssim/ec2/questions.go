@@ -1,10 +1,11 @@
 package ec2
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"fmt"
 	"slices"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // ec2Questions returns what a call to EC2 asks.

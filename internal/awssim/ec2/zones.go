@@ -1,8 +1,9 @@
 package ec2
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // HostedZone is a private hosted zone of Route 53 with the VPC that it is tied to.

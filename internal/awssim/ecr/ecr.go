@@ -3,13 +3,14 @@ package ecr
 
 import (
 	"crypto/sha256"
-	"drawbridge/internal/awssim/kernel"
 	"encoding/hex"
 	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // imageRepository is a repository of ECR.

@@ -1,8 +1,9 @@
 package ecs
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // taskToken is the session token of every task.

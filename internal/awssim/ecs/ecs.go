@@ -2,17 +2,18 @@
 package ecs
 
 import (
-	"drawbridge/internal/awssim/cloudwatch"
-	"drawbridge/internal/awssim/ec2"
-	"drawbridge/internal/awssim/iam"
-	"drawbridge/internal/awssim/kernel"
-	"drawbridge/internal/awssim/logs"
 	"encoding/json"
 	"fmt"
 	"os/exec"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/cloudwatch"
+	"drawbridge/internal/awssim/ec2"
+	"drawbridge/internal/awssim/iam"
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/logs"
 )
 
 // Service is the simulated ECS on Fargate.

@@ -2,14 +2,15 @@ package ecs
 
 import (
 	"bytes"
-	"drawbridge/internal/awssim/ec2"
-	"drawbridge/internal/awssim/kernel"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/ec2"
+	"drawbridge/internal/awssim/kernel"
 )
 
 // The times of a Fargate task's life beside its run.

@@ -1,8 +1,9 @@
 package ecs
 
 import (
-	"drawbridge/internal/awssim/iam"
 	"time"
+
+	"drawbridge/internal/awssim/iam"
 )
 
 // linkTakes is how long a service-linked role that was just made cannot be assumed.

@@ -1,10 +1,11 @@
 package ecs
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // ecsQuestions returns what a call to ECS asks.

@@ -1,12 +1,13 @@
 package ecs
 
 import (
-	"drawbridge/internal/awssim/ec2"
-	"drawbridge/internal/awssim/kernel"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
+
+	"drawbridge/internal/awssim/ec2"
+	"drawbridge/internal/awssim/kernel"
 )
 
 // taskRefusals are the ways in which RunTask refuses for the moment, by the value

@@ -1,8 +1,9 @@
 package ecs
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // ecsTags is the same list with the small letters of ECS.

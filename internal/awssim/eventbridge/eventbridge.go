@@ -2,16 +2,17 @@
 package eventbridge
 
 import (
-	"drawbridge/internal/awssim/kernel"
-	"drawbridge/internal/awssim/lambda"
-	"drawbridge/internal/awssim/sqs"
-	"drawbridge/internal/eventpattern"
-	times "drawbridge/internal/schedule"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/lambda"
+	"drawbridge/internal/awssim/sqs"
+	"drawbridge/internal/eventpattern"
+	times "drawbridge/internal/schedule"
 )
 
 // Service is the simulated EventBridge.

@@ -1,11 +1,12 @@
 package iam
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // Allows answers questions that a role raises, and records them for the proof of

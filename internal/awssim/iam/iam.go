@@ -2,13 +2,14 @@
 package iam
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // The lengths that IAM takes, in characters without blanks.

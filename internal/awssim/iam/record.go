@@ -2,7 +2,6 @@ package iam
 
 import (
 	"crypto/sha256"
-	"drawbridge/internal/awssim/kernel"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"os"
 	"regexp"
 	"sync"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // CallsVariable is the environment variable that names a file which receives every

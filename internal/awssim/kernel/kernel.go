@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"drawbridge/endpoints"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -21,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"drawbridge/endpoints"
 )
 
 // Options are the terms of a simulation. The zero value is a clock that stands

@@ -7,11 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
-	"drawbridge/internal/awssim/cloudwatch"
-	"drawbridge/internal/awssim/iam"
-	"drawbridge/internal/awssim/kernel"
-	"drawbridge/internal/awssim/logs"
-	"drawbridge/internal/awssim/sqs"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -23,6 +18,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/cloudwatch"
+	"drawbridge/internal/awssim/iam"
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/logs"
+	"drawbridge/internal/awssim/sqs"
 )
 
 // Service is the simulated Lambda.

@@ -1,10 +1,11 @@
 package lambda
 
 import (
-	"drawbridge/internal/awssim/kernel"
-	"drawbridge/internal/awssim/sqs"
 	"encoding/json"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/sqs"
 )
 
 // mayPoll answers whether Lambda may read a mapping's queue with the function's

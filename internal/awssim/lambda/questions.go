@@ -1,8 +1,9 @@
 package lambda
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // lambdaQuestions returns what a call to Lambda asks.

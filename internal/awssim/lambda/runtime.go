@@ -2,8 +2,6 @@ package lambda
 
 import (
 	"bufio"
-	"drawbridge/internal/awssim/kernel"
-	"drawbridge/internal/clock"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +10,9 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/clock"
 )
 
 // environment is an execution environment: one process of a bootstrap binary,

@@ -2,11 +2,12 @@
 package logs
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // Service is the simulated CloudWatch Logs.

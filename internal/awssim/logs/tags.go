@@ -1,8 +1,9 @@
 package logs
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 type tagMap struct {

@@ -2,11 +2,12 @@
 package pricing
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // listedPrice is a product of the Price List: tiers by the unit at which they

@@ -2,11 +2,12 @@
 package route53
 
 import (
-	"drawbridge/internal/awssim/ec2"
-	"drawbridge/internal/awssim/kernel"
 	"encoding/xml"
 	"net/http"
 	"strings"
+
+	"drawbridge/internal/awssim/ec2"
+	"drawbridge/internal/awssim/kernel"
 )
 
 // zoneQuestions returns what a call to Route 53 asks.

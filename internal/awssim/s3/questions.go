@@ -1,9 +1,10 @@
 package s3
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"net/http"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // objectQuestions returns what a call to S3 asks of IAM.

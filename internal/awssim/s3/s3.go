@@ -4,7 +4,6 @@ package s3
 import (
 	"bytes"
 	"crypto/md5"
-	"drawbridge/internal/awssim/kernel"
 	"encoding/hex"
 	"encoding/xml"
 	"fmt"
@@ -13,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // Service is the simulated S3.

@@ -2,13 +2,14 @@ package s3
 
 import (
 	"crypto/md5"
-	"drawbridge/internal/awssim/kernel"
 	"encoding/hex"
 	"encoding/xml"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // s3Upload is a multipart upload that is not complete.

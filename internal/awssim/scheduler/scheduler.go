@@ -2,14 +2,15 @@
 package scheduler
 
 import (
-	"drawbridge/internal/awssim/eventbridge"
-	"drawbridge/internal/awssim/iam"
-	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/eventbridge"
+	"drawbridge/internal/awssim/iam"
+	"drawbridge/internal/awssim/kernel"
 )
 
 // scheduleQuestions returns what a call to EventBridge Scheduler asks.

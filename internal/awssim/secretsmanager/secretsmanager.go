@@ -2,9 +2,10 @@
 package secretsmanager
 
 import (
+	"time"
+
 	"drawbridge/internal/awssim/iam"
 	"drawbridge/internal/awssim/kernel"
-	"time"
 )
 
 // secretQuestions returns what a call to Secrets Manager asks.

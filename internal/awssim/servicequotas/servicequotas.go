@@ -2,9 +2,10 @@
 package servicequotas
 
 import (
+	"strings"
+
 	"drawbridge/internal/awssim/ecs"
 	"drawbridge/internal/awssim/kernel"
-	"strings"
 )
 
 // quotas are the quotas that the sandbox knows: service, code, name, value.

@@ -1,8 +1,9 @@
 package sqs
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"strings"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // queueQuestions returns what a call to SQS asks.

@@ -3,13 +3,14 @@ package sqs
 
 import (
 	"crypto/md5"
-	"drawbridge/internal/awssim/kernel"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // MappingTakes is how long an event source mapping takes to see a message.

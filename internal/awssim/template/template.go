@@ -1,7 +1,6 @@
 package template
 
 import (
-	"drawbridge/internal/awssim/kernel"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"drawbridge/internal/awssim/kernel"
 )
 
 // Parameter is a parameter of a stack as a call gives it.
