@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// at returns a time of 14 May 2026 in UTC.
-func at(clock string) time.Time {
+// At returns a time of 14 May 2026 in UTC.
+func At(clock string) time.Time {
 	t, err := time.Parse("2006-01-02 15:04:05", "2026-05-14 "+clock)
 	if err != nil {
 		panic(err)
@@ -34,7 +34,7 @@ func TestPaidHours(t *testing.T) {
 		{"backwards", Creation, "10:00:00", "09:00:00", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := PaidHours(tt.basis, at(tt.created), at(tt.deleted)); got != tt.want {
+			if got := PaidHours(tt.basis, At(tt.created), At(tt.deleted)); got != tt.want {
 				t.Errorf("PaidHours(%s, %s, %s) = %d, want %d", tt.basis, tt.created, tt.deleted, got, tt.want)
 			}
 		})
@@ -44,7 +44,7 @@ func TestPaidHours(t *testing.T) {
 func TestBoundaryIsWhereTheNextHourBegins(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		basis := rapid.SampledFrom([]Basis{Clock, Creation}).Draw(t, "basis")
-		created := at("00:00:00").Add(time.Duration(rapid.Int64Range(0, int64(48*time.Hour)).Draw(t, "created")))
+		created := At("00:00:00").Add(time.Duration(rapid.Int64Range(0, int64(48*time.Hour)).Draw(t, "created")))
 		now := created.Add(time.Duration(rapid.Int64Range(1, int64(48*time.Hour)).Draw(t, "now")))
 		b := Boundary(basis, created, now)
 		if !b.After(now) || b.Sub(now) > PaidHour {

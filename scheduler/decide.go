@@ -42,8 +42,8 @@ type Decision struct {
 	Next   time.Time
 }
 
-// because returns the decision to take the action now.
-func (a Action) because(format string, args ...any) Decision {
+// Because returns the decision to take the action now.
+func (a Action) Because(format string, args ...any) Decision {
 	return Decision{Action: a, Reason: fmt.Sprintf(format, args...)}
 }
 
@@ -95,14 +95,14 @@ func (d Demand) Unstarted() int {
 func (d Demand) String() string {
 	s := fmt.Sprintf("%d running, %d starting, %d waiting", d.Running, d.Starting, d.Waiting+d.Unserved+d.Refused+d.Expired+d.Capped)
 	if d.Holds > 0 {
-		s += fmt.Sprintf(", %d held until %s", d.Holds, clockTime(d.HeldUntil))
+		s += fmt.Sprintf(", %d held until %s", d.Holds, ClockTime(d.HeldUntil))
 	}
 	return s
 }
 
-// resumeAfter is how old the intent to start a task must be before somebody
+// ResumeAfter is how old the intent to start a task must be before somebody
 // else tries the same start again.
-const resumeAfter = 2 * time.Minute
+const ResumeAfter = 2 * time.Minute
 
 // DemandOf sums up what asks for a set at now. A hold counts until it expires, and
 // no longer than the maximum lifetime from when it was taken.
@@ -110,9 +110,9 @@ func DemandOf(runs []Run, holds []Hold, s Settings, set Set, now time.Time) Dema
 	var d Demand
 	s = s.WithLearned(set.Learned)
 	takes := set.Learned.RunTimes()
-	busy, room := withTask(runs), s.room(runs)
+	busy, room := WithTask(runs), s.Room(runs)
 	for _, r := range runs {
-		if set.failed(r) {
+		if set.WaitedForFailed(r) {
 			d.Failed++
 		}
 		switch r.State {
@@ -120,24 +120,24 @@ func DemandOf(runs []Run, holds []Hold, s Settings, set Set, now time.Time) Dema
 			refusal, refused := set.Refused[r.Job]
 			up := set.Phase == Available || set.Phase == Draining
 			switch {
-			case up && !room.has(r.Job) && s.StartsNow(set, r.pending(takes), now):
+			case up && !room.has(r.Job) && s.StartsNow(set, r.Pending(takes), now):
 				d.Capped++
 			case set.Phase == Available && !set.Serves(r):
 				d.Unserved++
-			case set.givenUp(r, now):
+			case set.RefusedTooLong(r, now):
 				d.Expired++
-			case refused && refusal.holds(busy, now):
+			case refused && refusal.Holds(busy, now):
 				d.Refused++
-				d.RefusedUntil, d.RefusedFor = earliest(d.RefusedUntil, refusal.Until), refusal.Reason
+				d.RefusedUntil, d.RefusedFor = Earliest(d.RefusedUntil, refusal.Until), refusal.Reason
 			default:
-				if up && s.StartsNow(set, r.pending(takes), now) {
-					room.take(r.Job)
+				if up && s.StartsNow(set, r.Pending(takes), now) {
+					room.Take(r.Job)
 				}
-				d.Admit(s, set, r.pending(takes), now)
+				d.Admit(s, set, r.Pending(takes), now)
 			}
 		case Starting:
 			switch {
-			case r.left(now) && set.Phase == Available && !r.resumable(set, now):
+			case r.left(now) && set.Phase == Available && !r.Resumable(set, now):
 				d.Unserved++
 				continue
 			case r.left(now):
@@ -150,7 +150,7 @@ func DemandOf(runs []Run, holds []Hold, s Settings, set Set, now time.Time) Dema
 				if !dl.After(now) {
 					d.Overdue++
 				} else {
-					d.NextDeadline = earliest(d.NextDeadline, dl)
+					d.NextDeadline = Earliest(d.NextDeadline, dl)
 				}
 			}
 		}
@@ -158,7 +158,7 @@ func DemandOf(runs []Run, holds []Hold, s Settings, set Set, now time.Time) Dema
 	for _, l := range holds {
 		if until := l.Until(s); until.After(now) {
 			d.Holds++
-			d.HeldUntil = latest(d.HeldUntil, until)
+			d.HeldUntil = Latest(d.HeldUntil, until)
 		}
 	}
 	return d
@@ -167,8 +167,8 @@ func DemandOf(runs []Run, holds []Hold, s Settings, set Set, now time.Time) Dema
 // room is how many more tasks of a job may run, of those that have a limit.
 type room map[JobName]int
 
-// room counts what the runs that have a task leave.
-func (s Settings) room(runs []Run) room {
+// Room counts what the runs that have a task leave.
+func (s Settings) Room(runs []Run) room {
 	if len(s.MaxConcurrent) == 0 {
 		return nil
 	}
@@ -187,8 +187,8 @@ func (m room) has(job JobName) bool {
 	return !limited || left > 0
 }
 
-// take takes the place of one task, and says whether there was one.
-func (m room) take(job JobName) bool {
+// Take takes the place of one task, and says whether there was one.
+func (m room) Take(job JobName) bool {
 	left, limited := m[job]
 	if limited && left > 0 {
 		m[job] = left - 1
@@ -196,13 +196,13 @@ func (m room) take(job JobName) bool {
 	return !limited || left > 0
 }
 
-// othersRun says whether another job than this one has a task.
-func othersRun(runs []Run, job JobName) bool {
+// OthersRun says whether another job than this one has a task.
+func OthersRun(runs []Run, job JobName) bool {
 	return slices.ContainsFunc(runs, func(r Run) bool { return r.Job != job && (r.State == Running || r.State == Starting) })
 }
 
-// withTask counts the runs that have a task, or may have one.
-func withTask(runs []Run) int {
+// WithTask counts the runs that have a task, or may have one.
+func WithTask(runs []Run) int {
 	n := 0
 	for _, r := range runs {
 		if r.State == Running || r.State == Starting {
@@ -278,7 +278,7 @@ func (e EndpointCount) Left() int { return e.Pending + e.Available + e.Failed }
 // pollEvery and pollGoneEvery are how long to wait between two looks at a stack
 // that comes up, and at one that goes, on which less depends.
 const (
-	pollEvery     = 3 * time.Second
+	PollEvery     = 3 * time.Second
 	pollGoneEvery = 5 * time.Second
 )
 
@@ -288,16 +288,16 @@ const (
 // again until AWS shows it.
 func Decide(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	s = s.WithLearned(set.Learned)
-	next, prompt := s.due(set, now)
+	next, prompt := s.NextDue(set, now)
 	if !next.At.IsZero() && !next.At.After(now) {
-		return Ask.because("%s", next)
+		return Ask.Because("%s", next)
 	}
 	out := decide(now, s, set, d, o, prompt)
 	if !next.At.IsZero() && (out.Action == Wait || out.Action == Settled) {
 		if out.Action == Settled {
 			out.Reason += "; " + next.String()
 		}
-		out.Action, out.Next = Wait, earliest(out.Next, next.At)
+		out.Action, out.Next = Wait, Earliest(out.Next, next.At)
 	}
 	return out
 }
@@ -322,26 +322,26 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 	case StackDeleting, StackRollingBack:
 		return waitUntil(now.Add(pollGoneEvery), "an earlier stack is %v", o.Stack)
 	default:
-		return Delete.because("the stack is %s although the set is absent", o.Stack)
+		return Delete.Because("the stack is %s although the set is absent", o.Stack)
 	}
 	n := d.Unstarted() + d.Holds
 	if n == 0 {
 		return decideAhead(now, s, set, prompt)
 	}
 	if set.Pause != nil {
-		return Settled.because("%s; %s", set.Pause, asking(d))
+		return Settled.Because("%s; %s", set.Pause, asking(d))
 	}
-	if set.hopeless(s, now) && d.Failed > 0 {
-		return GiveUp.because("%d generations in a row did not come up, the last one because: %s", set.Failures, set.Failure)
+	if set.Hopeless(s, now) && d.Failed > 0 {
+		return GiveUp.Because("%d generations in a row did not come up, the last one because: %s", set.Failures, set.Failure)
 	}
 	if now.Before(set.RetryAt) {
-		return waitUntil(set.RetryAt, "%s; the next try is at %s because the last generation failed: %s", asking(d), clockTime(set.RetryAt), set.Failure)
+		return waitUntil(set.RetryAt, "%s; the next try is at %s because the last generation failed: %s", asking(d), ClockTime(set.RetryAt), set.Failure)
 	}
 	if now.Before(set.PaidUntil) {
-		return waitUntil(set.PaidUntil, "%s until the boundary at %s: a new set before it would pay for the same hour twice", asking(d), clockTime(set.PaidUntil))
+		return waitUntil(set.PaidUntil, "%s until the boundary at %s: a new set before it would pay for the same hour twice", asking(d), ClockTime(set.PaidUntil))
 	}
 	if ok, next := set.affords(s.Basis, now); !ok {
-		return waitUntil(next, "%s until %s: the generations that failed have paid for as many hours as endpoints that are always on, and one more", asking(d), clockTime(next))
+		return waitUntil(next, "%s until %s: the generations that failed have paid for as many hours as endpoints that are always on, and one more", asking(d), ClockTime(next))
 	}
 	if set.OverBudget(s, now) {
 		return overBudget(now, s, set, d)
@@ -349,37 +349,37 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 	if d.Holds == 0 && d.Unserved+d.Starting == 0 && !set.NoStack && now.Before(d.CreateAt) { // a set that costs nothing need not be shared
 		return waitUntil(d.CreateAt, "%s and %s", asking(d), s.whyLater(d.CreateAt))
 	}
-	return Create.because("%s and no endpoints are up", asking(d))
+	return Create.Because("%s and no endpoints are up", asking(d))
 }
 
 // giveUpAfter is how long generations may fail, two at least, before the runs that
 // wait are given up.
 const giveUpAfter = time.Hour
 
-// failed reports whether a run waited for the last generation, which failed. What failed
+// WaitedForFailed reports whether a run waited for the last generation, which failed. What failed
 // before it came says nothing of it: the reason may be mended.
-func (s Set) failed(r Run) bool {
+func (s Set) WaitedForFailed(r Run) bool {
 	return s.Phase == Absent && s.Failures > 0 && (r.State == Waiting || r.State == Starting) && r.ReceivedAt.Before(s.Since)
 }
 
-// hopeless reports whether the runs that have waited in vain are to be given up: enough
+// Hopeless reports whether the runs that have waited in vain are to be given up: enough
 // generations have failed, the last of them after any that runs were given up for.
-func (s Set) hopeless(limits Settings, now time.Time) bool {
+func (s Set) Hopeless(limits Settings, now time.Time) bool {
 	long := s.Failures >= 2 && !s.FailingSince.IsZero() && now.Sub(s.FailingSince) >= giveUpAfter
 	return s.Failures > s.GivenUp && (s.Failures >= limits.MaxFailures || long)
 }
 
 // decideAhead decides about a set that is absent and that nothing asks for.
 func decideAhead(now time.Time, s Settings, set Set, prompt Due) Decision {
-	nothing := Settled.because("absent, and nothing asks for it")
+	nothing := Settled.Because("absent, and nothing asks for it")
 	_, afforded := set.affords(s.Basis, now)
 	if !prompt.At.IsZero() && set.Pause == nil && set.Failures < s.MaxFailures {
-		at := latest(s.raiseAt(prompt.At), set.PaidUntil, set.RetryAt, afforded)
+		at := Latest(s.raiseAt(prompt.At), set.PaidUntil, set.RetryAt, afforded)
 		if !at.After(now) && !set.OverBudget(s, now) {
-			return Create.because("ahead: %s", prompt)
+			return Create.Because("ahead: %s", prompt)
 		}
 		if at.After(now) {
-			nothing = waitUntil(at, "absent, to be raised at %s: %s", clockTime(at), prompt)
+			nothing = waitUntil(at, "absent, to be raised at %s: %s", ClockTime(at), prompt)
 		}
 	}
 	if s.WaitCost == 0 || s.HourCost == 0 || set.Pause != nil || set.Failures > 0 || set.OverBudget(s, now) {
@@ -394,16 +394,16 @@ func decideAhead(now time.Time, s Settings, set Set, prompt Due) Decision {
 	case why == "":
 		return waitUntil(at, "absent, and no run is likely enough until %s", at.UTC().Format("01-02 15:04"))
 	case at.After(now):
-		return waitUntil(at, "absent, to be raised ahead at %s: %s", clockTime(at), why)
+		return waitUntil(at, "absent, to be raised ahead at %s: %s", ClockTime(at), why)
 	}
-	return Create.because("ahead: %s", why)
+	return Create.Because("ahead: %s", why)
 }
 
 // asking says what asks for a set that is absent.
 func asking(d Demand) string {
 	switch n := d.Unstarted(); n {
 	case 0:
-		return "a hold asks for it until " + clockTime(d.HeldUntil)
+		return "a hold asks for it until " + ClockTime(d.HeldUntil)
 	case 1:
 		return "1 run waits"
 	default:
@@ -415,7 +415,7 @@ func asking(d Demand) string {
 func overBudget(now time.Time, s Settings, set Set, d Demand) Decision {
 	why := fmt.Sprintf("%d of %d endpoint-hours of today are spent and an hour takes %d (hoursPerDay)", set.spent(now), s.HoursPerDay, s.HoursPerHour)
 	if s.FailOverBudget && d.Unstarted() > 0 {
-		return GiveUp.because("over budget: %s", why)
+		return GiveUp.Because("over budget: %s", why)
 	}
 	tomorrow := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
 	return waitUntil(tomorrow, "%s until tomorrow: %s", asking(d), why)
@@ -426,26 +426,26 @@ func decideCreating(now time.Time, s Settings, set Set, d Demand, o Observed) De
 	switch o.Stack {
 	case StackMissing:
 		if late {
-			return Fail.because("no stack after %s", s.RaiseTimeout)
+			return Fail.Because("no stack after %s", s.RaiseTimeout)
 		}
-		return Create.because("the generation was begun and has no stack yet")
+		return Create.Because("the generation was begun and has no stack yet")
 	case StackComplete:
 		if o.Endpoints.Failed > 0 {
-			return Fail.because("an endpoint failed: %s", o.Endpoints.FailureReason)
+			return Fail.Because("an endpoint failed: %s", o.Endpoints.FailureReason)
 		}
 		if o.Endpoints.Ready() {
-			return Open.because("all %d endpoints are available", o.Endpoints.Available)
+			return Open.Because("all %d endpoints are available", o.Endpoints.Available)
 		}
 	case StackBusy, StackUnknown:
 	case StackForeign:
-		return Fail.because("the stack's name is taken by a stack without our owner tag; delete that stack, or choose another name: in the configuration")
+		return Fail.Because("the stack's name is taken by a stack without our owner tag; delete that stack, or choose another name: in the configuration")
 	default:
-		return Fail.because("the stack is %s: %s", o.Stack, brief(o.StackReason))
+		return Fail.Because("the stack is %s: %s", o.Stack, brief(o.StackReason))
 	}
 	if late {
-		return Fail.because("not usable after %s", s.RaiseTimeout)
+		return Fail.Because("not usable after %s", s.RaiseTimeout)
 	}
-	return waitUntil(now.Add(pollEvery), "%d of %d endpoints are available", o.Endpoints.Available, o.Endpoints.Available+o.Endpoints.Pending)
+	return waitUntil(now.Add(PollEvery), "%d of %d endpoints are available", o.Endpoints.Available, o.Endpoints.Available+o.Endpoints.Pending)
 }
 
 // wakeUp is how much later than asked for a look may come.
@@ -456,11 +456,11 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 		return out
 	}
 	if d.Overdue > 0 {
-		return Stop.because("%d tasks have run longer than their maximum", d.Overdue)
+		return Stop.Because("%d tasks have run longer than their maximum", d.Overdue)
 	}
 	if set.TakeDown != "" {
 		if d.Running+d.Starting == 0 && set.Extension == nil {
-			return Drain.because("to be taken down: %s", set.TakeDown)
+			return Drain.Because("to be taken down: %s", set.TakeDown)
 		}
 		d.Resumable = 0 // nothing more is started
 		d.Unserved = 0
@@ -477,17 +477,17 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 	}
 	switch {
 	case d.Expired > 0:
-		return Abandon.because("ECS has refused %d runs for too long", d.Expired)
+		return Abandon.Because("ECS has refused %d runs for too long", d.Expired)
 	case d.Waiting+d.Resumable > 0 && now.Before(set.Usable):
-		return waitUntil(set.Usable, "the endpoints settle until %s", clockTime(set.Usable))
+		return waitUntil(set.Usable, "the endpoints settle until %s", ClockTime(set.Usable))
 	case d.Waiting+d.Resumable > 0:
-		return Start.because("%d runs wait", d.Waiting+d.Resumable)
+		return Start.Because("%d runs wait", d.Waiting+d.Resumable)
 	case set.Extension != nil:
 		return decideExtension(now, s, set, o)
 	case d.Unserved > 0:
 		return decideUnserved(now, s, set, d, o)
 	case d.Refused > 0:
-		return waitUntil(d.RefusedUntil, "ECS refuses %d runs for the moment (%s); the next try is at %s", d.Refused, brief(d.RefusedFor), clockTime(d.RefusedUntil))
+		return waitUntil(d.RefusedUntil, "ECS refuses %d runs for the moment (%s); the next try is at %s", d.Refused, brief(d.RefusedFor), ClockTime(d.RefusedUntil))
 	case d.Live():
 		return decideInUse(now, s, set, d)
 	}
@@ -513,14 +513,14 @@ func broken(set Set, o Observed) string {
 // One that cannot serve drains first, so that a run which comes meanwhile is seen.
 func decideChanged(now time.Time, set Set, d Demand, o Observed) (Decision, bool) {
 	if o.Stack == StackMissing || o.Stack == StackForeign {
-		return Forget.because("the stack is gone, deleted by somebody else"), true
+		return Forget.Because("the stack is gone, deleted by somebody else"), true
 	}
 	why := broken(set, o)
 	switch used := d.Running+d.Starting+d.Holds > 0; {
 	case why == "":
 		return Decision{}, false
 	case !used:
-		return Drain.because("%s", why), true
+		return Drain.Because("%s", why), true
 	case o.Stack == StackComplete:
 		return Decision{}, false // what is left serves those that run
 	}
@@ -529,7 +529,7 @@ func decideChanged(now time.Time, set Set, d Demand, o Observed) (Decision, bool
 
 // decideInUse says when to look again at a set that something holds.
 func decideInUse(now time.Time, s Settings, set Set, d Demand) Decision {
-	boundary, first, last := s.window(set.BilledFrom, now)
+	boundary, first, last := s.Window(set.BilledFrom, now)
 	next := first
 	if !now.Before(first) {
 		next = last.Add(-wakeUp) // one more look before the hour is lost
@@ -541,55 +541,55 @@ func decideInUse(now time.Time, s Settings, set Set, d Demand) Decision {
 		next = first.Add(PaidHour)
 	}
 	hour := PaidHours(s.Basis, set.BilledFrom, boundary)
-	return waitUntil(earliest(next, d.NextDeadline), "in use (%s) in paid hour %d, which ends at %s", d, hour, clockTime(boundary))
+	return waitUntil(Earliest(next, d.NextDeadline), "in use (%s) in paid hour %d, which ends at %s", d, hour, ClockTime(boundary))
 }
 
 // decideIdle decides about a set that nothing holds: it stays until the end of its
 // paid hour, and longer for a scheduled run that it could not be raised in time for
 // again, or if that is worth the hour.
 func decideIdle(now time.Time, s Settings, set Set, d Demand, prompt Due) Decision {
-	boundary, first, last := s.window(set.BilledFrom, now)
+	boundary, first, last := s.Window(set.BilledFrom, now)
 	hour := PaidHours(s.Basis, set.BilledFrom, boundary)
 	if now.Before(first) {
-		reason := fmt.Sprintf("idle, and paid hour %d lasts until %s", hour, clockTime(boundary))
+		reason := fmt.Sprintf("idle, and paid hour %d lasts until %s", hour, ClockTime(boundary))
 		if d.Deferred > 0 {
 			reason += fmt.Sprintf("; %d runs would not end before it and wait for the next set", d.Deferred)
 		}
 		return waitUntil(first, "%s", reason)
 	}
 	if now.Before(set.UnknownUntil) {
-		return waitUntil(set.UnknownUntil, "ECS showed tasks of the set that no run names; again at %s", clockTime(set.UnknownUntil))
+		return waitUntil(set.UnknownUntil, "ECS showed tasks of the set that no run names; again at %s", ClockTime(set.UnknownUntil))
 	}
 	free := set.Pause == nil && !set.OverBudget(s, now) // to go on into another hour
 	if !prompt.At.IsZero() && free && s.raiseAt(prompt.At).Before(boundary) {
-		return waitUntil(last.Add(time.Millisecond), "idle, and kept over the end of paid hour %d at %s: %s", hour, clockTime(boundary), prompt)
+		return waitUntil(last.Add(time.Millisecond), "idle, and kept over the end of paid hour %d at %s: %s", hour, ClockTime(boundary), prompt)
 	}
-	idle := fmt.Sprintf("idle at the end of paid hour %d, which ends at %s", hour, clockTime(boundary))
+	idle := fmt.Sprintf("idle at the end of paid hour %d, which ends at %s", hour, ClockTime(boundary))
 	if s.WaitCost > 0 && s.HourCost > 0 && d.Deferred == 0 && !set.NoStack && free {
 		if set.Learned.Luck.KeptUntil.After(boundary) {
-			return waitUntil(first.Add(PaidHour), "idle, and kept until %s", clockTime(set.Learned.Luck.KeptUntil))
+			return waitUntil(first.Add(PaidHour), "idle, and kept until %s", ClockTime(set.Learned.Luck.KeptUntil))
 		}
 		keep, why := set.worth(s, now)
 		if keep {
-			return Keep.because("%s; kept for another: %s", idle, why)
+			return Keep.Because("%s; kept for another: %s", idle, why)
 		}
 		idle += "; " + why
 	}
-	return Drain.because("%s", idle)
+	return Drain.Because("%s", idle)
 }
 
 // decideUnserved decides about runs that need more than the set has.
 func decideUnserved(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	switch {
 	case set.Extensions >= s.MaxFailures:
-		return GiveUp.because("the set could not be extended %d times in a row: %s", set.Extensions, set.ExtendFailure)
+		return GiveUp.Because("the set could not be extended %d times in a row: %s", set.Extensions, set.ExtendFailure)
 	case now.Before(set.ExtendAt):
-		return waitUntil(set.ExtendAt, "the set could not be extended (%s); again at %s", brief(set.ExtendFailure), clockTime(set.ExtendAt))
+		return waitUntil(set.ExtendAt, "the set could not be extended (%s); again at %s", brief(set.ExtendFailure), ClockTime(set.ExtendAt))
 	}
 	if left := o.Endpoints.Deleting + o.Endpoints.Failed; set.Extensions > 0 && (left > 0 || o.Stack == StackBusy) {
 		return waitUntil(now.Add(pollGoneEvery), "what the last extension left behind is being deleted")
 	}
-	return Extend.because("%d runs need more than the set has", d.Unserved)
+	return Extend.Because("%d runs need more than the set has", d.Unserved)
 }
 
 // decideExtension decides about endpoints that are being added.
@@ -597,17 +597,17 @@ func decideExtension(now time.Time, s Settings, set Set, o Observed) Decision {
 	x := set.Extension
 	switch {
 	case o.Stack == StackRolledBack && o.Endpoints.Available < x.Endpoints:
-		return Withdraw.because("the stack's update failed: %s", brief(o.StackReason))
+		return Withdraw.Because("the stack's update failed: %s", brief(o.StackReason))
 	case o.Stack == StackComplete && o.Endpoints.Ready() && o.Endpoints.Available >= x.Endpoints:
-		return Extended.because("all %d endpoints are available", o.Endpoints.Available)
+		return Extended.Because("all %d endpoints are available", o.Endpoints.Available)
 	case now.Sub(x.Since) > s.RaiseTimeout:
-		return Withdraw.because("what was added is not usable after %s", s.RaiseTimeout)
+		return Withdraw.Because("what was added is not usable after %s", s.RaiseTimeout)
 	}
-	return waitUntil(now.Add(pollEvery), "endpoints are being added; %d of %d are available", o.Endpoints.Available, x.Endpoints)
+	return waitUntil(now.Add(PollEvery), "endpoints are being added; %d of %d are available", o.Endpoints.Available, x.Endpoints)
 }
 
 func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
-	boundary, first, _ := s.window(set.BilledFrom, now)
+	boundary, first, _ := s.Window(set.BilledFrom, now)
 	if set.Pause != nil || set.TakeDown != "" || set.Broken != "" { // they wait for another generation
 		d.Waiting = 0
 		d.Unserved = 0
@@ -620,21 +620,21 @@ func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) De
 	}
 	switch {
 	case set.Broken != "" && !d.Live() && o.Tasks == 0:
-		return Fail.because("%s", set.Broken)
+		return Fail.Because("%s", set.Broken)
 	case set.TakeDown != "" && !d.Live() && o.Tasks == 0:
-		return Delete.because("taken down: %s", set.TakeDown)
+		return Delete.Because("taken down: %s", set.TakeDown)
 	case d.Live():
-		return Reopen.because("a claim came while draining: %s", d)
+		return Reopen.Because("a claim came while draining: %s", d)
 	case o.Tasks > 0:
-		return Reopen.because("ECS still shows %d tasks of the set", o.Tasks)
+		return Reopen.Because("ECS still shows %d tasks of the set", o.Tasks)
 	case now.Before(first):
-		return Reopen.because("too late to be gone by the boundary; the new hour is paid until %s", clockTime(boundary))
+		return Reopen.Because("too late to be gone by the boundary; the new hour is paid until %s", ClockTime(boundary))
 	}
-	return Delete.because("idle, and ECS shows no task; gone before %s", clockTime(boundary))
+	return Delete.Because("idle, and ECS shows no task; gone before %s", ClockTime(boundary))
 }
 
-// maxDeletions is how often a deletion may fail before it is forced.
-const maxDeletions = 2
+// MaxDeletions is how often a deletion may fail before it is forced.
+const MaxDeletions = 2
 
 func decideGone(now time.Time, set Set, o Observed) Decision {
 	switch o.Stack {
@@ -642,19 +642,19 @@ func decideGone(now time.Time, set Set, o Observed) Decision {
 		return waitUntil(now.Add(pollGoneEvery), "the stack is %v", o.Stack)
 	case StackMissing, StackForeign:
 		if o.Endpoints.Left() > 0 {
-			return Sweep.because("the stack is gone and left %d endpoints behind", o.Endpoints.Left())
+			return Sweep.Because("the stack is gone and left %d endpoints behind", o.Endpoints.Left())
 		}
 		if o.Endpoints.Deleting > 0 {
 			return waitUntil(now.Add(pollGoneEvery), "%d endpoints are deleting", o.Endpoints.Deleting)
 		}
-		return Forget.because("nothing of generation %v is left", set.Generation)
+		return Forget.Because("nothing of generation %v is left", set.Generation)
 	case StackDeleteFailed:
-		if set.Deletions >= maxDeletions {
-			return Force.because("the deletion failed %d times: %s", set.Deletions, brief(o.StackReason))
+		if set.Deletions >= MaxDeletions {
+			return Force.Because("the deletion failed %d times: %s", set.Deletions, brief(o.StackReason))
 		}
-		return Delete.because("the deletion failed (%s); again", brief(o.StackReason))
+		return Delete.Because("the deletion failed (%s); again", brief(o.StackReason))
 	}
-	return Delete.because("the stack is %v and must go", o.Stack)
+	return Delete.Because("the stack is %v and must go", o.Stack)
 }
 
 // retryAfter is the pause before the next generation after n failed in a row:
@@ -664,4 +664,4 @@ func retryAfter(n int) time.Duration {
 	return min(30*time.Second<<min(max(n-1, 0), 10), 15*time.Minute)
 }
 
-func clockTime(t time.Time) string { return t.UTC().Format("15:04:05") }
+func ClockTime(t time.Time) string { return t.UTC().Format("15:04:05") }

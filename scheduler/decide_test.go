@@ -10,26 +10,26 @@ import (
 
 // up is a set that is available on the clock basis with the default margin.
 func up(created string) Set {
-	return Set{Name: "main", Phase: Available, Since: at(created), Life: Life{Generation: 1, BilledFrom: at(created), Usable: at(created)}}
+	return Set{Name: "main", Phase: Available, Since: At(created), Life: Life{Generation: 1, BilledFrom: At(created), Usable: At(created)}}
 }
 
 func in(p Phase, since string) Set {
-	return Set{Name: "main", Phase: p, Since: at(since), Life: Life{Generation: 1, BilledFrom: at(since)}}
+	return Set{Name: "main", Phase: p, Since: At(since), Life: Life{Generation: 1, BilledFrom: At(since)}}
 }
 
 func TestDecide(t *testing.T) {
 	s := DefaultSettings()
 	ready := EndpointCount{Available: 5}
 	settling := up("10:00:00")
-	settling.Usable = at("10:05:00")
+	settling.Usable = At("10:05:00")
 	early := in(Absent, "10:56:00")
-	early.PaidUntil = at("11:00:00")
+	early.PaidUntil = At("11:00:00")
 	failing := in(Absent, "10:00:00")
-	failing.Failures, failing.Failure, failing.RetryAt = 2, "no room", at("10:01:00")
+	failing.Failures, failing.Failure, failing.RetryAt = 2, "no room", At("10:01:00")
 	hopeless := failing
 	hopeless.Failures = s.MaxFailures
 	twice := in(Deleting, "10:56:00")
-	twice.Deletions = maxDeletions
+	twice.Deletions = MaxDeletions
 
 	for _, tt := range []struct {
 		name   string
@@ -81,7 +81,7 @@ func TestDecide(t *testing.T) {
 		{"in use at that look: pay another hour", "10:56:45", up("10:00:00"), Demand{Running: 1}, Observed{}, Wait, "11:55:00"},
 		{"in use at the last moment: pay another hour", "10:57:00", up("10:00:00"), Demand{Running: 1}, Observed{}, Wait, "11:55:00"},
 		{"held: keep", "10:55:00", up("10:00:00"), Demand{Holds: 1}, Observed{}, Wait, "10:56:45"},
-		{"a task will have run too long before that: look then", "10:10:00", up("10:00:00"), Demand{Running: 1, NextDeadline: at("10:20:00")}, Observed{}, Wait, "10:20:00"},
+		{"a task will have run too long before that: look then", "10:10:00", up("10:00:00"), Demand{Running: 1, NextDeadline: At("10:20:00")}, Observed{}, Wait, "10:20:00"},
 		{"a task has run too long: stop it", "10:20:00", up("10:00:00"), Demand{Running: 1, Overdue: 1}, Observed{}, Stop, ""},
 		{"the stack was deleted by somebody: forget it", "10:20:00", up("10:00:00"), Demand{}, Observed{Stack: StackMissing}, Forget, ""},
 		{"the stack is being deleted by somebody: drain first", "10:20:00", up("10:00:00"), Demand{}, Observed{Stack: StackDeleting}, Drain, ""},
@@ -103,7 +103,7 @@ func TestDecide(t *testing.T) {
 		{"failed and somebody else has the name: forget", "10:56:00", in(Failed, "10:56:00"), Demand{}, Observed{Stack: StackForeign}, Forget, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := Decide(at(tt.now), s, tt.set, tt.demand, tt.seen)
+			d := Decide(At(tt.now), s, tt.set, tt.demand, tt.seen)
 			next := ""
 			if !d.Next.IsZero() {
 				next = d.Next.Format("15:04:05")
@@ -128,7 +128,7 @@ func draining(created string) Set {
 func anySituation(t *rapid.T) (time.Time, Settings, Set, Demand, Observed) {
 	s := DefaultSettings()
 	s.Basis = rapid.SampledFrom([]Basis{Clock, Creation}).Draw(t, "basis")
-	created := at("00:00:00").Add(time.Duration(rapid.IntRange(0, 7200).Draw(t, "created")) * time.Second)
+	created := At("00:00:00").Add(time.Duration(rapid.IntRange(0, 7200).Draw(t, "created")) * time.Second)
 	now := created.Add(time.Duration(rapid.IntRange(0, 3*3600).Draw(t, "age")) * time.Second)
 	set := Set{Name: "main", Since: created, Phase: rapid.SampledFrom([]Phase{Absent, Creating, Available, Draining, Deleting, Failed}).Draw(t, "phase"), Life: Life{Generation: 1, BilledFrom: created, Usable: created.Add(time.Duration(rapid.IntRange(0, 300).Draw(t, "usable")) * time.Second)}}
 	n := func(name string) int { return rapid.IntRange(0, 2).Draw(t, name) }
@@ -215,14 +215,14 @@ func TestDecidingAgainChangesNothing(t *testing.T) {
 
 func TestNextKeepsTheNextGenerationOutOfThePaidHour(t *testing.T) {
 	s := DefaultSettings()
-	set := Next(at("10:56:00"), s, draining("10:00:00"), Decision{Action: Delete}, Observed{})
-	set = Next(at("10:58:00"), s, set, Decision{Action: Forget}, Observed{})
-	if set.Phase != Absent || !set.PaidUntil.Equal(at("11:00:00")) {
+	set := Next(At("10:56:00"), s, draining("10:00:00"), Decision{Action: Delete}, Observed{})
+	set = Next(At("10:58:00"), s, set, Decision{Action: Forget}, Observed{})
+	if set.Phase != Absent || !set.PaidUntil.Equal(At("11:00:00")) {
 		t.Errorf("set %+v, want absent and paid until 11:00:00", set)
 	}
-	failed := Next(at("10:02:00"), s, in(Creating, "10:00:00"), Decision{Action: Fail, Reason: "why"}, Observed{})
-	failed = Next(at("10:03:00"), s, failed, Decision{Action: Forget}, Observed{})
-	if failed.Failures != 1 || !failed.RetryAt.Equal(at("10:03:30")) || failed.Failure != "why" {
+	failed := Next(At("10:02:00"), s, in(Creating, "10:00:00"), Decision{Action: Fail, Reason: "why"}, Observed{})
+	failed = Next(At("10:03:00"), s, failed, Decision{Action: Forget}, Observed{})
+	if failed.Failures != 1 || !failed.RetryAt.Equal(At("10:03:30")) || failed.Failure != "why" {
 		t.Errorf("set %+v, want one failure and the next try in half a minute", failed)
 	}
 	if got := retryAfter(50); got != 15*time.Minute {
@@ -233,7 +233,7 @@ func TestNextKeepsTheNextGenerationOutOfThePaidHour(t *testing.T) {
 func TestDecisionRecordIsBounded(t *testing.T) {
 	var s Set
 	for i := range 100 {
-		s = s.remember(Entry{Generation: i})
+		s = s.Remember(Entry{Generation: i})
 	}
 	if len(s.Decisions) != maxDecisions || s.Decisions[0].Generation != 100-maxDecisions {
 		t.Errorf("%d decisions, the first of generation %d", len(s.Decisions), s.Decisions[0].Generation)
@@ -243,7 +243,7 @@ func TestDecisionRecordIsBounded(t *testing.T) {
 func TestExpectedStart(t *testing.T) {
 	s := DefaultSettings()
 	paid := in(Deleting, "10:56:00")
-	paid.PaidUntil = at("11:00:00")
+	paid.PaidUntil = At("11:00:00")
 	serving := up("10:00:00")
 	serving.Services = []string{"logs"}
 	for _, tt := range []struct {
@@ -257,7 +257,7 @@ func TestExpectedStart(t *testing.T) {
 		{"creating", in(Creating, "10:56:00"), "10:58:30"},
 		{"deleting in an hour that is paid", paid, "11:02:30"},
 	} {
-		if got := ExpectedStart(at("10:57:00"), s, tt.set, Run{Request: Request{Needs: []string{"logs"}}}).Format("15:04:05"); got != tt.want {
+		if got := ExpectedStart(At("10:57:00"), s, tt.set, Run{Request: Request{Needs: []string{"logs"}}}).Format("15:04:05"); got != tt.want {
 			t.Errorf("%s: expected start %s, want %s", tt.name, got, tt.want)
 		}
 	}

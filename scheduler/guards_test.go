@@ -15,7 +15,7 @@ func TestDecideWithPausesGuardsAndTakeDowns(t *testing.T) {
 	failing := limited
 	failing.FailOverBudget = true
 	paused := func(s Set) Set {
-		s.Pause = &Pause{At: at("09:00:00"), By: "user/a", Reason: "lunch"}
+		s.Pause = &Pause{At: At("09:00:00"), By: "user/a", Reason: "lunch"}
 		return s
 	}
 	doomed := func(s Set) Set {
@@ -24,12 +24,12 @@ func TestDecideWithPausesGuardsAndTakeDowns(t *testing.T) {
 	}
 	spent := func(n int) Set {
 		s := in(Absent, "09:00:00")
-		s.Day, s.DayHours = dayOf(at("10:00:00")), n
+		s.Day, s.DayHours = dayOf(At("10:00:00")), n
 		return s
 	}
 	yesterday := spent(10)
-	yesterday.Day = dayOf(at("10:00:00").Add(-24 * time.Hour))
-	held := Demand{Holds: 1, HeldUntil: at("12:00:00")}
+	yesterday.Day = dayOf(At("10:00:00").Add(-24 * time.Hour))
+	held := Demand{Holds: 1, HeldUntil: At("12:00:00")}
 
 	for _, tt := range []struct {
 		name   string
@@ -61,7 +61,7 @@ func TestDecideWithPausesGuardsAndTakeDowns(t *testing.T) {
 		{"yesterday's hours do not count", "10:00:00", limited, yesterday, Demand{Waiting: 1}, Observed{}, Create, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d := Decide(at(tt.now), tt.s, tt.set, tt.demand, tt.seen)
+			d := Decide(At(tt.now), tt.s, tt.set, tt.demand, tt.seen)
 			if d.Action != tt.want || !strings.Contains(d.Reason, tt.reason) {
 				t.Errorf("Decide(%s) = %s (%s), want %s (... %s ...)", tt.now, d.Action, d.Reason, tt.want, tt.reason)
 			}
@@ -97,14 +97,14 @@ func TestPromise2DecideDeletesNothingUnderATaskWhateverIsSwitched(t *testing.T) 
 func TestAccountCountsEachPaidHourOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		basis := rapid.SampledFrom([]Basis{Clock, Creation}).Draw(t, "basis")
-		from := at("10:00:00").Add(time.Duration(rapid.IntRange(0, 3599).Draw(t, "from")) * time.Second)
+		from := At("10:00:00").Add(time.Duration(rapid.IntRange(0, 3599).Draw(t, "from")) * time.Second)
 		set := Set{Phase: Available, Life: Life{BilledFrom: from, PerHour: rapid.IntRange(1, 6).Draw(t, "per hour")}}
 		total := 0
 		now := from
 		for range rapid.IntRange(1, 20).Draw(t, "looks") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 7200).Draw(t, "later")) * time.Second)
 			var n int
-			set, n = set.account(basis, now)
+			set, n = set.CountHours(basis, now)
 			total += n
 		}
 		want := PaidHours(basis, from, now.Add(time.Nanosecond)) * set.PerHour
@@ -117,8 +117,8 @@ func TestAccountCountsEachPaidHourOnce(t *testing.T) {
 func TestAHoldCountsNoLongerThanTheMaximumLifetime(t *testing.T) {
 	s := DefaultSettings()
 	s.MaxLifetime = 2 * time.Hour
-	long := Hold{Owner: "a", Since: at("10:00:00"), Expires: at("18:00:00")}
-	old := Hold{Owner: "b", Expires: at("18:00:00")} // of a time when nobody noted since when
+	long := Hold{Owner: "a", Since: At("10:00:00"), Expires: At("18:00:00")}
+	old := Hold{Owner: "b", Expires: At("18:00:00")} // of a time when nobody noted since when
 	for _, tt := range []struct {
 		name string
 		now  string
@@ -132,7 +132,7 @@ func TestAHoldCountsNoLongerThanTheMaximumLifetime(t *testing.T) {
 		{"not known since when: until it expires", "17:59:59", old, s, 1},
 		{"expired", "18:00:00", old, s, 0},
 	} {
-		if got := DemandOf(nil, []Hold{tt.hold}, tt.s, Set{}, at(tt.now)).Holds; got != tt.want {
+		if got := DemandOf(nil, []Hold{tt.hold}, tt.s, Set{}, At(tt.now)).Holds; got != tt.want {
 			t.Errorf("%s: %d holds, want %d", tt.name, got, tt.want)
 		}
 	}
@@ -142,7 +142,7 @@ func TestTakeDownEndsWithTheGeneration(t *testing.T) {
 	set := up("10:00:00")
 	set.TakeDown = "drawbridge destroy"
 	set.Phase = Deleting
-	if next := Next(at("10:30:00"), DefaultSettings(), set, Decision{Action: Forget}, Observed{}); next.TakeDown != "" || next.Phase != Absent {
+	if next := Next(At("10:30:00"), DefaultSettings(), set, Decision{Action: Forget}, Observed{}); next.TakeDown != "" || next.Phase != Absent {
 		t.Errorf("after the deletion the set is %s, to be taken down %q", next.Phase, next.TakeDown)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"drawbridge/scheduler/forecast"
 )
 
 // Learned is what a set has learned from what it saw: how long creations,
@@ -20,8 +22,8 @@ type Learned struct {
 	Raise, Lower Times             `json:",omitempty"`
 	Runs         map[JobName]Times `json:",omitempty"`
 	// History is when runs arrived, Luck what following it has cost.
-	History History `json:",omitzero"`
-	Luck    Luck    `json:",omitzero"`
+	History forecast.History `json:",omitzero"`
+	Luck    Luck             `json:",omitzero"`
 }
 
 // settled is how old what is learned has to be: by then all that is older is

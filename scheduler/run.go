@@ -170,17 +170,17 @@ func (r Run) ClientToken() string {
 // left reports whether the start of a run was left behind: it is old enough for
 // somebody else to try it again.
 func (r Run) left(now time.Time) bool {
-	return r.State == Starting && now.Sub(r.StartingAt) >= resumeAfter
+	return r.State == Starting && now.Sub(r.StartingAt) >= ResumeAfter
 }
 
-// resumable reports whether a start that was left behind can be tried again: one that
+// Resumable reports whether a start that was left behind can be tried again: one that
 // nobody is known to have tried needs its endpoints, as a run that waits does.
-func (r Run) resumable(set Set, now time.Time) bool {
+func (r Run) Resumable(set Set, now time.Time) bool {
 	return r.left(now) && (!r.Untried || set.Serves(r))
 }
 
-// startTimeout returns how long ECS may refuse the run's task.
-func (r Run) startTimeout() time.Duration {
+// RefusalTimeout returns how long ECS may refuse the run's task.
+func (r Run) RefusalTimeout() time.Duration {
 	if r.StartTimeout > 0 {
 		return r.StartTimeout
 	}

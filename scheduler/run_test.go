@@ -52,7 +52,7 @@ func TestTaskGroupComesBack(t *testing.T) {
 
 func TestConclude(t *testing.T) {
 	code := func(n int) *int { return &n }
-	now := at("10:00:00")
+	now := At("10:00:00")
 	unsettled := Task{StopCode: "TaskFailedToStart", StopReason: "ResourceInitializationError: unable to pull secrets or registry auth"}
 	for _, tt := range []struct {
 		name    string
@@ -83,11 +83,11 @@ func TestConclude(t *testing.T) {
 }
 
 func TestDemandOf(t *testing.T) {
-	now := at("10:00:00")
+	now := At("10:00:00")
 	d := DemandOf([]Run{
 		{Progress: Progress{State: Waiting}},
-		{Progress: Progress{State: Starting, StartingAt: now.Add(-resumeAfter + time.Second)}},
-		{Progress: Progress{State: Starting, StartingAt: now.Add(-resumeAfter)}},
+		{Progress: Progress{State: Starting, StartingAt: now.Add(-ResumeAfter + time.Second)}},
+		{Progress: Progress{State: Starting, StartingAt: now.Add(-ResumeAfter)}},
 		{Progress: Progress{State: Running, StartedAt: now.Add(-time.Hour)}, Request: Request{MaxRuntime: time.Hour}},
 		{Progress: Progress{State: Running, StartedAt: now.Add(-time.Hour)}, Request: Request{MaxRuntime: 2 * time.Hour}},
 		{Progress: Progress{State: Running, StartedAt: now}},
@@ -96,20 +96,5 @@ func TestDemandOf(t *testing.T) {
 	want := Demand{Waiting: 1, Starting: 2, Resumable: 1, Running: 3, Holds: 1, HeldUntil: now.Add(time.Second), Overdue: 1, NextDeadline: now.Add(time.Hour)}
 	if d != want {
 		t.Errorf("DemandOf = %+v, want %+v", d, want)
-	}
-}
-
-func TestIntendGivesUpWhereATaskMayHaveRun(t *testing.T) {
-	r := New(Launcher, "me", nil, Ports{})
-	began := at("10:00:00")
-	left := Run{Progress: Progress{State: Starting, Attempt: 1, StartingAt: began}}
-	if _, ok := r.intend(left, began.Add(tokenHolds)); !ok {
-		t.Error("a start whose token still holds was given up")
-	}
-	if got, ok := r.intend(left, began.Add(tokenHolds+time.Second)); ok || !strings.Contains(got.Reason, "may have run") {
-		t.Errorf("a start whose token may be forgotten was tried again: %+v", got)
-	}
-	if got, ok := r.intend(Run{Progress: Progress{State: Waiting, Attempt: MaxAttempts, Reason: "why"}}, began); ok || !strings.Contains(got.Reason, "why") {
-		t.Errorf("a fourth attempt was begun: %+v", got)
 	}
 }

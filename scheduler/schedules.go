@@ -38,16 +38,16 @@ func (d Due) Event() string { return "schedule-" + d.At.UTC().Format("20060102T1
 // there before.
 const tooLate = time.Hour
 
-// due returns the next time of each schedule that has not been asked for yet: the
+// NextDue returns the next time of each schedule that has not been asked for yet: the
 // earliest of them, and the earliest of those that may not wait; zero if there is
 // none.
-func (s Settings) due(set Set, now time.Time) (next, prompt Due) {
+func (s Settings) NextDue(set Set, now time.Time) (next, prompt Due) {
 	for _, x := range s.Schedules {
 		seen, ok := set.Scheduled[x.Job]
 		if !ok || seen.Is != x.Times.String() { // nobody has taken note of it yet
 			continue
 		}
-		after := latest(seen.Last, now.Add(-tooLate))
+		after := Latest(seen.Last, now.Add(-tooLate))
 		at := x.Times.Next(after)
 		if !at.After(after) {
 			continue
@@ -62,9 +62,9 @@ func (s Settings) due(set Set, now time.Time) (next, prompt Due) {
 	return next, prompt
 }
 
-// noted returns the set with every schedule taken note of at now, and whether any was
+// NoteSchedules returns the set with every schedule taken note of at now, and whether any was
 // new.
-func (set Set) noted(s Settings, now time.Time) (Set, bool) {
+func (set Set) NoteSchedules(s Settings, now time.Time) (Set, bool) {
 	fresh := len(s.Schedules) != len(set.Scheduled)
 	seen := map[JobName]Noted{}
 	for _, x := range s.Schedules {

@@ -6,6 +6,13 @@ import (
 	"time"
 )
 
+// Union returns what is in either list, each once, in order.
+func Union(a, b []string) []string {
+	out := append(slices.Clone(a), b...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // SetName names an endpoint set within an installation.
 type SetName string
 
@@ -184,14 +191,14 @@ type Refusal struct {
 	Reason  string `json:"reason"`
 }
 
-// holds reports whether the job's runs wait for the next try, while so many runs of
+// Holds reports whether the job's runs wait for the next try, while so many runs of
 // the set have a task.
-func (r Refusal) holds(running int, now time.Time) bool {
+func (r Refusal) Holds(running int, now time.Time) bool {
 	return now.Before(r.Until) && running >= r.Running
 }
 
-// refusedAgain returns the refusal after another one at now.
-func (r Refusal) refusedAgain(now time.Time, running int, reason string) Refusal {
+// RefusedAgain returns the refusal after another one at now.
+func (r Refusal) RefusedAgain(now time.Time, running int, reason string) Refusal {
 	if r.Count == 0 {
 		r.Since = now
 	}
@@ -210,8 +217,8 @@ func refusedPause(n int) time.Duration { return min(5*time.Second<<min(n-1, 10),
 // usable, before the run is given up.
 const DefaultStartTimeout = 30 * time.Minute
 
-// begunAt returns the refusal as one that began at an instant.
-func (r Refusal) begunAt(at time.Time) Refusal {
+// BegunAt returns the refusal as one that began at an instant.
+func (r Refusal) BegunAt(at time.Time) Refusal {
 	r.Since = at
 	return r
 }
@@ -220,17 +227,17 @@ func (r Refusal) begunAt(at time.Time) Refusal {
 // or capacity, beyond its own timeout.
 const longestRefusal = 24 * time.Hour
 
-// givenUp says whether ECS has refused a run for too long. While other jobs have tasks
+// RefusedTooLong says whether ECS has refused a run for too long. While other jobs have tasks
 // they may hold what it lacks: that time counts up to a day.
-func (s Set) givenUp(r Run, now time.Time) bool {
+func (s Set) RefusedTooLong(r Run, now time.Time) bool {
 	_, refused := s.Refused[r.Job]
-	return refused && (!now.Before(s.refusedSince(r).Add(r.startTimeout())) || !now.Before(latest(r.ReceivedAt, s.Usable).Add(longestRefusal)))
+	return refused && (!now.Before(s.RefusedSince(r).Add(r.RefusalTimeout())) || !now.Before(Latest(r.ReceivedAt, s.Usable).Add(longestRefusal)))
 }
 
-// refusedSince returns when a run whose job ECS refuses began to be refused: not
+// RefusedSince returns when a run whose job ECS refuses began to be refused: not
 // before the set was usable.
-func (s Set) refusedSince(r Run) time.Time {
-	return latest(r.ReceivedAt, s.Usable, s.Refused[r.Job].Since)
+func (s Set) RefusedSince(r Run) time.Time {
+	return Latest(r.ReceivedAt, s.Usable, s.Refused[r.Job].Since)
 }
 
 // Extension is an addition of endpoints to a set that is up.
@@ -254,7 +261,7 @@ func (s Set) avoid(zones []string, now time.Time) Set {
 	if !now.Before(s.AvoidUntil) {
 		s.AvoidZones = nil
 	}
-	s.AvoidZones, s.AvoidUntil = union(s.AvoidZones, zones), now.Add(avoidFor)
+	s.AvoidZones, s.AvoidUntil = Union(s.AvoidZones, zones), now.Add(avoidFor)
 	return s
 }
 
@@ -282,9 +289,9 @@ func (p Pause) String() string {
 // dayOf returns the day of t in UTC.
 func dayOf(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
-// account counts the paid hours that have begun by now and are not counted yet,
+// CountHours counts the paid hours that have begun by now and are not counted yet,
 // and returns how many endpoint-hours they are.
-func (s Set) account(b Basis, now time.Time) (Set, int) {
+func (s Set) CountHours(b Basis, now time.Time) (Set, int) {
 	if day := dayOf(now); s.Day != day {
 		s.Day, s.DayHours = day, 0
 	}
@@ -307,8 +314,8 @@ func (s Set) account(b Basis, now time.Time) (Set, int) {
 	return s, n
 }
 
-// refund takes back the hours of a generation that never had an endpoint.
-func (s Set) refund() Set {
+// Refund takes back the hours of a generation that never had an endpoint.
+func (s Set) Refund() Set {
 	n := s.Counted * s.PerHour
 	s.DayHours = max(s.DayHours-n, 0)
 	s.TotalHours = max(s.TotalHours-n, 0)
@@ -359,8 +366,8 @@ const (
 	maxReasons   = 2500 // characters of all reasons together
 )
 
-// remember adds an entry, unless it says the same as the one before.
-func (s Set) remember(e Entry) Set {
+// Remember adds an entry, unless it says the same as the one before.
+func (s Set) Remember(e Entry) Set {
 	if n := len(s.Decisions); n > 0 {
 		last := s.Decisions[n-1]
 		if last.At = e.At; last == e {
@@ -404,8 +411,8 @@ func (s Set) enter(p Phase, now time.Time) Set {
 	return s
 }
 
-// leasedByOther reports whether another invocation than me holds the lease at now.
-func (s Set) leasedByOther(me string, now time.Time) bool {
+// LeasedByOther reports whether another invocation than me holds the lease at now.
+func (s Set) LeasedByOther(me string, now time.Time) bool {
 	return s.LeaseHolder != "" && s.LeaseHolder != me && now.Before(s.LeasedUntil)
 }
 
@@ -500,9 +507,9 @@ func (s Settings) withMargin(margin time.Duration) Settings {
 	return s
 }
 
-// window returns the boundary that a deletion at now or later would have to
+// Window returns the boundary that a deletion at now or later would have to
 // meet, and the first and last instant at which it may begin.
-func (s Settings) window(billedFrom, now time.Time) (boundary, first, last time.Time) {
+func (s Settings) Window(billedFrom, now time.Time) (boundary, first, last time.Time) {
 	boundary = Boundary(s.Basis, billedFrom, now)
 	lower := min(s.Lower, s.Margin)
 	if last = boundary.Add(-lower); now.After(last) {
@@ -516,26 +523,26 @@ func (s Settings) window(billedFrom, now time.Time) (boundary, first, last time.
 // are the runs that wait beside it, as far as they are known.
 func ExpectedStart(now time.Time, s Settings, set Set, run Run, others ...Run) time.Time {
 	s = s.WithLearned(set.Learned)
-	p := run.pending(set.Learned.RunTime)
+	p := run.Pending(set.Learned.RunTime)
 	create := s.firstCreateAt(set, p, others)
 	switch set.Phase {
 	case Available, Draining:
 		if !set.Serves(run) {
-			return latest(now, set.ExtendAt).Add(s.Raise)
+			return Latest(now, set.ExtendAt).Add(s.Raise)
 		}
 		if s.StartsNow(set, p, now) {
-			return latest(now, set.Usable, set.Refused[run.Job].Until)
+			return Latest(now, set.Usable, set.Refused[run.Job].Until)
 		}
-		return latest(Boundary(s.Basis, set.BilledFrom, now), create).Add(s.Raise)
+		return Latest(Boundary(s.Basis, set.BilledFrom, now), create).Add(s.Raise)
 	case Creating:
-		return latest(now, set.Since.Add(s.Raise))
+		return Latest(now, set.Since.Add(s.Raise))
 	case Deleting, Failed:
-		return latest(now, set.PaidUntil, set.Since.Add(s.Lower), create).Add(s.Raise)
+		return Latest(now, set.PaidUntil, set.Since.Add(s.Lower), create).Add(s.Raise)
 	}
-	return latest(now, set.PaidUntil, set.RetryAt, create).Add(s.Raise)
+	return Latest(now, set.PaidUntil, set.RetryAt, create).Add(s.Raise)
 }
 
-func latest(ts ...time.Time) time.Time {
+func Latest(ts ...time.Time) time.Time {
 	var out time.Time
 	for _, t := range ts {
 		if t.After(out) {
@@ -545,8 +552,8 @@ func latest(ts ...time.Time) time.Time {
 	return out
 }
 
-// earliest returns the earliest of ts that is not zero, or zero.
-func earliest(ts ...time.Time) time.Time {
+// Earliest returns the earliest of ts that is not zero, or zero.
+func Earliest(ts ...time.Time) time.Time {
 	var out time.Time
 	for _, t := range ts {
 		if !t.IsZero() && (out.IsZero() || t.Before(out)) {

@@ -19,27 +19,27 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 		return opened(now, s, set, o)
 	case Ask:
 		next := set
-		due, _ := s.due(set, now)
+		due, _ := s.NextDue(set, now)
 		next.Scheduled = maps.Clone(set.Scheduled)
 		next.Scheduled[due.Job] = Noted{set.Scheduled[due.Job].Is, due.At}
 		return next
 	case Keep:
 		next := set
-		boundary, _, _ := s.window(set.BilledFrom, now)
+		boundary, _, _ := s.Window(set.BilledFrom, now)
 		next.Learned.Luck.KeptUntil = boundary.Add(PaidHour)
 		return next
 	case Extended:
 		next := set
 		next.Services = set.Extension.Services
 		next.Endpoints = o.Endpoints.Available
-		next.Usable = latest(set.Usable, now.Add(s.Settle))
+		next.Usable = Latest(set.Usable, now.Add(s.Settle))
 		next.Extension = nil
 		next.Extensions = 0
 		next.ExtendAt = time.Time{}
 		next.ExtendFailure = ""
 		return next
 	case Withdraw:
-		next := set.withdraw(now, d.Reason)
+		next := set.Withdraw(now, d.Reason)
 		if o.NoCapacity {
 			next = next.avoid(set.Extension.Zones, now)
 		}
@@ -74,7 +74,7 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 // opened is the set whose endpoints are all available.
 func opened(now time.Time, s Settings, set Set, o Observed) Set {
 	next := set.enter(Available, now)
-	next.Usable = latest(o.AvailableSince, set.Since).Add(s.Settle)
+	next.Usable = Latest(o.AvailableSince, set.Since).Add(s.Settle)
 	if !set.NoStack {
 		next.Learned.Raise = set.Learned.Raise.add(next.Usable.Sub(set.Since))
 	}
@@ -85,9 +85,9 @@ func opened(now time.Time, s Settings, set Set, o Observed) Set {
 	return next
 }
 
-// withdraw notes that an extension failed. The next waits a little longer each
+// Withdraw notes that an extension failed. The next waits a little longer each
 // time.
-func (s Set) withdraw(now time.Time, why string) Set {
+func (s Set) Withdraw(now time.Time, why string) Set {
 	if s.Extension != nil {
 		s.PerHour, s.Extension = s.Extension.Before, nil
 	}
@@ -128,7 +128,7 @@ func forget(now time.Time, s Settings, set Set) Set {
 	next := set.enter(Absent, now)
 	paid := Boundary(s.Basis, set.BilledFrom, now.Add(-seenGone))
 	if set.Phase == Deleting && !set.NoStack {
-		next.PaidUntil = latest(set.PaidUntil, paid)
+		next.PaidUntil = Latest(set.PaidUntil, paid)
 		if set.Deletions == 0 {
 			next.Learned.Lower = set.Learned.Lower.add(now.Sub(set.Since))
 		}
@@ -141,7 +141,7 @@ func forget(now time.Time, s Settings, set Set) Set {
 		next.RetryAt = now.Add(retryAfter(next.Failures))
 		next.PaidUntil = time.Time{}
 		if set.FailureLasts && set.Billed {
-			next.RetryAt = latest(next.RetryAt, paid)
+			next.RetryAt = Latest(next.RetryAt, paid)
 		}
 	}
 	return next

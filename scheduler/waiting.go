@@ -14,8 +14,8 @@ type Pending struct {
 	MaxDelay, Takes time.Duration
 }
 
-// pending returns the run as one that waits.
-func (r Run) pending(takes func(JobName) time.Duration) Pending {
+// Pending returns the run as one that waits.
+func (r Run) Pending(takes func(JobName) time.Duration) Pending {
 	return Pending{Asked: r.ReceivedAt, MaxDelay: r.MaxDelay, Takes: takes(r.Job)}
 }
 
@@ -47,7 +47,7 @@ func (s Settings) latest(p Pending) time.Time {
 	if s.Basis == Creation && p.MaxDelay == 0 {
 		return p.Asked
 	}
-	return latest(p.Asked, earliest(p.StartBy(s).Add(-s.Raise-s.Late), s.patience(p)))
+	return Latest(p.Asked, Earliest(p.StartBy(s).Add(-s.Raise-s.Late), s.patience(p)))
 }
 
 // patience is until when waiting may be worth its price: it can save one hour of the
@@ -65,7 +65,7 @@ func (s Settings) firstCreateAt(set Set, p Pending, others []Run) time.Time {
 	takes := set.Learned.RunTimes()
 	for _, r := range others {
 		if r.State == Waiting {
-			at = earliest(at, s.CreateAt(r.pending(takes)))
+			at = Earliest(at, s.CreateAt(r.Pending(takes)))
 		}
 	}
 	return at
@@ -76,7 +76,7 @@ func (s Settings) firstCreateAt(set Set, p Pending, others []Run) time.Time {
 // the next one, or if it takes so long that the hours that are paid already save
 // one.
 func (s Settings) StartsNow(set Set, p Pending, now time.Time) bool {
-	boundary, first, _ := s.window(set.BilledFrom, now)
+	boundary, first, _ := s.Window(set.BilledFrom, now)
 	left := first.Sub(now)
 	if set.NoStack || p.Takes <= left || s.latest(p).Before(boundary) {
 		return true
@@ -113,15 +113,15 @@ func (d *Demand) Admit(s Settings, set Set, p Pending, now time.Time) {
 // WhyWaiting says in a sentence why a run that waits does not start at once.
 func WhyWaiting(now time.Time, s Settings, set Set, run Run, others ...Run) string {
 	s = s.WithLearned(set.Learned)
-	p := run.pending(set.Learned.RunTime)
+	p := run.Pending(set.Learned.RunTime)
 	switch set.Phase {
 	case Available, Draining:
-		if limit := s.MaxConcurrent[run.Job]; !s.room(others).has(run.Job) {
+		if limit := s.MaxConcurrent[run.Job]; !s.Room(others).has(run.Job) {
 			return fmt.Sprintf("waits until one of the tasks of %s has ended, of which %d may run at a time (maxConcurrent)", run.Job, limit)
 		}
 		if set.Serves(run) && !s.StartsNow(set, p, now) {
-			boundary, _, _ := s.window(set.BilledFrom, now)
-			return fmt.Sprintf("would hardly end before the paid hour does at %s (runs of %s take up to %s), and may wait for the next set", clockTime(boundary), run.Job, p.Takes.Round(time.Second))
+			boundary, _, _ := s.Window(set.BilledFrom, now)
+			return fmt.Sprintf("would hardly end before the paid hour does at %s (runs of %s take up to %s), and may wait for the next set", ClockTime(boundary), run.Job, p.Takes.Round(time.Second))
 		}
 	case Absent, Deleting:
 		if at := s.firstCreateAt(set, p, others); at.After(now) && at.After(set.PaidUntil) {
@@ -134,7 +134,7 @@ func WhyWaiting(now time.Time, s Settings, set Set, run Run, others ...Run) stri
 // whyLater says why a run that waits is put off.
 func (s Settings) whyLater(at time.Time) string {
 	if s.Basis == Clock {
-		return fmt.Sprintf("may wait until %s, when an hour begins that is used whole", clockTime(at))
+		return fmt.Sprintf("may wait until %s, when an hour begins that is used whole", ClockTime(at))
 	}
-	return fmt.Sprintf("may wait until %s: an hour bought later covers more of what is still to come", clockTime(at))
+	return fmt.Sprintf("may wait until %s: an hour bought later covers more of what is still to come", ClockTime(at))
 }

@@ -25,13 +25,13 @@ func TestCreateAt(t *testing.T) {
 		{"at the beginning of an hour", Clock, "10:00:00", 10 * time.Minute, "10:00:00"},
 	} {
 		s := Settings{Basis: tt.basis, Raise: 150 * time.Second, Lower: 2 * time.Minute, Margin: 2 * time.Minute}
-		p := Pending{Asked: at(tt.asked), MaxDelay: tt.delay}
+		p := Pending{Asked: At(tt.asked), MaxDelay: tt.delay}
 		got := s.CreateAt(p)
-		if !got.Equal(at(tt.want)) {
-			t.Errorf("%s: %s, want %s", tt.name, clockTime(got), tt.want)
+		if !got.Equal(At(tt.want)) {
+			t.Errorf("%s: %s, want %s", tt.name, ClockTime(got), tt.want)
 		}
 		if got.Add(s.Raise).After(p.StartBy(s)) {
-			t.Errorf("%s: usable at %s, to start by %s", tt.name, clockTime(got.Add(s.Raise)), clockTime(p.StartBy(s)))
+			t.Errorf("%s: usable at %s, to start by %s", tt.name, ClockTime(got.Add(s.Raise)), ClockTime(p.StartBy(s)))
 		}
 	}
 }
@@ -57,8 +57,8 @@ func TestStartsNow(t *testing.T) {
 		{"the hour is lost, and there is another", "10:58:01", "10:20:00", 4 * time.Hour, 59 * time.Minute, true},
 	} {
 		s := Settings{Basis: Clock, Raise: 150 * time.Second, Lower: 2 * time.Minute, Margin: 2 * time.Minute}
-		set := Set{Phase: Available, Life: Life{BilledFrom: at("10:00:00")}}
-		if got := s.StartsNow(set, Pending{at(tt.asked), tt.delay, tt.takes}, at(tt.now)); got != tt.starts {
+		set := Set{Phase: Available, Life: Life{BilledFrom: At("10:00:00")}}
+		if got := s.StartsNow(set, Pending{At(tt.asked), tt.delay, tt.takes}, At(tt.now)); got != tt.starts {
 			t.Errorf("%s: starts %t, want %t", tt.name, got, tt.starts)
 		}
 	}
@@ -67,24 +67,24 @@ func TestStartsNow(t *testing.T) {
 // TestDeferredRunsDoNotHoldASet: it goes at its boundary, and the next comes in time.
 func TestDeferredRunsDoNotHoldASet(t *testing.T) {
 	s := Settings{Basis: Clock, Raise: 150 * time.Second, Lower: 2 * time.Minute, Margin: 2 * time.Minute, MaxFailures: 5}
-	set := Set{Phase: Available, Learned: Learned{Runs: map[JobName]Times{"j": {2400, 2400, 2400, 2400, 2400}}}, Life: Life{BilledFrom: at("10:00:00")}}
-	run := Run{Job: "j", Progress: Progress{State: Waiting}, Request: Request{ReceivedAt: at("10:30:00"), MaxDelay: 90 * time.Minute}}
-	d := DemandOf([]Run{run}, nil, s, set, at("10:58:00"))
+	set := Set{Phase: Available, Learned: Learned{Runs: map[JobName]Times{"j": {2400, 2400, 2400, 2400, 2400}}}, Life: Life{BilledFrom: At("10:00:00")}}
+	run := Run{Job: "j", Progress: Progress{State: Waiting}, Request: Request{ReceivedAt: At("10:30:00"), MaxDelay: 90 * time.Minute}}
+	d := DemandOf([]Run{run}, nil, s, set, At("10:58:00"))
 	if d.Waiting != 0 || d.Deferred != 1 || d.Live() {
 		t.Fatalf("demand %+v, want one run that is put off", d)
 	}
-	if got := Decide(at("10:58:00"), s, set, d, Observed{}); got.Action != Drain {
+	if got := Decide(At("10:58:00"), s, set, d, Observed{}); got.Action != Drain {
 		t.Errorf("at the boundary: %+v, want drain", got)
 	}
-	set = Set{Phase: Absent, Learned: set.Learned, Paid: Paid{PaidUntil: at("11:00:00")}}
-	if got := Decide(at("11:30:00"), s, set, DemandOf([]Run{run}, nil, s, set, at("11:30:00")), Observed{}); got.Action != Wait || !got.Next.Equal(at("12:00:00")) {
+	set = Set{Phase: Absent, Learned: set.Learned, Paid: Paid{PaidUntil: At("11:00:00")}}
+	if got := Decide(At("11:30:00"), s, set, DemandOf([]Run{run}, nil, s, set, At("11:30:00")), Observed{}); got.Action != Wait || !got.Next.Equal(At("12:00:00")) {
 		t.Errorf("absent: %+v, want to wait until 12:00", got)
 	}
-	if got := Decide(at("12:00:00"), s, set, DemandOf([]Run{run}, nil, s, set, at("12:00:00")), Observed{}); got.Action != Create {
+	if got := Decide(At("12:00:00"), s, set, DemandOf([]Run{run}, nil, s, set, At("12:00:00")), Observed{}); got.Action != Create {
 		t.Errorf("at noon: %+v, want create", got)
 	}
-	if got := ExpectedStart(at("11:30:00"), s, set, run); !got.Equal(at("12:02:30")) {
-		t.Errorf("expected start %s, want 12:02:30", clockTime(got))
+	if got := ExpectedStart(At("11:30:00"), s, set, run); !got.Equal(At("12:02:30")) {
+		t.Errorf("expected start %s, want 12:02:30", ClockTime(got))
 	}
 }
 

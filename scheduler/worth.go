@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// With a price on waiting (Settings.WaitCost) an idle set is kept, and an absent one
-// raised ahead, for the hours in which a run is so likely that its wait is expected
-// to cost more than the hour.
-
 // Luck weighs what following the history has cost against a rule that needs none:
 // keep an idle set until it has cost as much as a wait, then delete it. However the
 // runs come, that rule costs at most twice what any other would.
@@ -108,17 +104,17 @@ func (set Set) ahead(s Settings, now time.Time) (time.Time, string) {
 	if h.First == 0 || s.coldStart() <= s.HourCost || set.misled(s, now) { // then no chance is worth it
 		return time.Time{}, ""
 	}
-	h = h.at(now)
-	at := set.nextHour(s, latest(now, set.PaidUntil, set.RetryAt))
+	h = h.At(now)
+	at := set.nextHour(s, Latest(now, set.PaidUntil, set.RetryAt))
 	for range aheadHours {
 		begin := at
 		if s.Basis == Creation { // what of the hour the set covers begins when it is usable
 			begin = at.Add(s.Raise)
 		}
-		chance := h.chance(float64(begin.UnixNano()) / 1e9)
+		chance := h.ChanceAt(float64(begin.UnixNano()) / 1e9)
 		if expected := chance * s.coldStart(); expected > s.HourCost {
 			return at, fmt.Sprintf("a run comes between %s and %s with a chance of %.0f %%, so its wait is expected to cost %.3f USD; the hour costs %.3f",
-				clockTime(at), clockTime(at.Add(PaidHour)), 100*chance, expected, s.HourCost)
+				ClockTime(at), ClockTime(at.Add(PaidHour)), 100*chance, expected, s.HourCost)
 		}
 		at = at.Add(PaidHour)
 	}
@@ -134,7 +130,7 @@ func (set Set) nextHour(s Settings, from time.Time) time.Time {
 		begun = set.PaidUntil.Add(from.Sub(set.PaidUntil).Truncate(PaidHour))
 	}
 	if set.PaidUntil.After(from) || from.Sub(begun) > PaidHour/10 {
-		begun = latest(set.PaidUntil, begun.Add(PaidHour))
+		begun = Latest(set.PaidUntil, begun.Add(PaidHour))
 	}
 	return begun
 }

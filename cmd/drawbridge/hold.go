@@ -9,6 +9,7 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/install"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 type holdCmd struct {
@@ -43,7 +44,7 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	if err := hold(ctx, ss, a, host, claim); err != nil {
 		return err
 	}
-	if err := a.Wake(ctx, scheduler.Launcher, host, "held by "+ss.caller); err != nil {
+	if err := a.Wake(ctx, reconcile.Launcher, host, "held by "+ss.caller); err != nil {
 		return err
 	}
 	ss.say("Set %s is held until %s. drawbridge release %s ends it.", host, claim.Expires.UTC().Format("2006-01-02 15:04:05"), c.Set)
@@ -57,7 +58,7 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 func hold(ctx context.Context, ss *session, a *app.App, set scheduler.SetName, l scheduler.Hold) error {
 	for told := false; ; told = true {
 		err := a.Store.Hold(ctx, set, l)
-		if !errors.Is(err, scheduler.ErrConflict) {
+		if !errors.Is(err, reconcile.ErrConflict) {
 			return err
 		}
 		if !told {
@@ -119,7 +120,7 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 	if c.DryRun {
 		return nil
 	}
-	return a.Wake(ctx, scheduler.Reaper, host, "released by "+ss.caller)
+	return a.Wake(ctx, reconcile.Reaper, host, "released by "+ss.caller)
 }
 
 type pauseCmd struct {
@@ -135,7 +136,7 @@ func (c *pauseCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	pause := &scheduler.Pause{At: ss.clock.Now(), By: ss.caller, Reason: c.Reason}
-	n, err := ss.changeAll(ctx, c.DryRun, "Would pause set %s.", scheduler.Reaper, func(set *scheduler.Set) bool {
+	n, err := ss.changeAll(ctx, c.DryRun, "Would pause set %s.", reconcile.Reaper, func(set *scheduler.Set) bool {
 		if set.Pause != nil {
 			return false
 		}
@@ -164,7 +165,7 @@ func (c *resumeCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	n, err := ss.changeAll(ctx, c.DryRun, "Would resume set %s.", scheduler.Launcher, func(set *scheduler.Set) bool {
+	n, err := ss.changeAll(ctx, c.DryRun, "Would resume set %s.", reconcile.Launcher, func(set *scheduler.Set) bool {
 		if set.Pause == nil {
 			return false
 		}
@@ -184,7 +185,7 @@ func (c *resumeCmd) Run(ctx context.Context, s streams) error {
 
 // changeAll changes every set that change changes, and wakes a side for each. It
 // returns how many there were.
-func (s *session) changeAll(ctx context.Context, dry bool, would string, side scheduler.Side, change func(*scheduler.Set) bool) (int, error) {
+func (s *session) changeAll(ctx context.Context, dry bool, would string, side reconcile.Side, change func(*scheduler.Set) bool) (int, error) {
 	a, err := s.installed(ctx)
 	if err != nil {
 		return 0, err

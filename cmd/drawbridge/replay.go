@@ -18,6 +18,7 @@ import (
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/output"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 type replayCmd struct {
@@ -194,7 +195,7 @@ func (c *replayCmd) put(ctx context.Context, ss *session, a *app.App, l letterVi
 		return false, nil
 	}
 	if l.wake != "" { // nothing was asked for: the set is looked at once more
-		if err := a.Wake(ctx, scheduler.Launcher, l.wake, "drawbridge replay"); err != nil {
+		if err := a.Wake(ctx, reconcile.Launcher, l.wake, "drawbridge replay"); err != nil {
 			return false, err
 		}
 		return true, c.remove(ctx, ss, a, l)
@@ -204,7 +205,7 @@ func (c *replayCmd) put(ctx context.Context, ss *session, a *app.App, l letterVi
 		if err == nil {
 			err = a.Store.Forget(ctx, r)
 		}
-		if errors.Is(err, scheduler.ErrConflict) {
+		if errors.Is(err, reconcile.ErrConflict) {
 			ss.say("%s is %s again and stays as it is; its letter is removed.", l.Run, r.State)
 			return false, c.remove(ctx, ss, a, l)
 		}

@@ -33,6 +33,7 @@ import (
 	"drawbridge/internal/timers"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // Place is where an installation lies.
@@ -118,7 +119,7 @@ type App struct {
 	Tasks   *ecstasks.Tasks
 	Stacks  *cfn.Stacks
 	Metrics *Metrics
-	ports   scheduler.Ports
+	ports   reconcile.Ports
 	made    *setStacks
 	queue   *deadLetters
 	clients Clients
@@ -141,7 +142,7 @@ func New(c *config.Config, at Place, clients Clients, ck clock.Clock, log *zap.L
 	network := vpc.New(clients.EC2, clients.Route53, at.Region, at.Account)
 	made := &setStacks{c, at.Region, a.Stacks, network, a.Tasks, ck}
 	a.made = made
-	a.ports = scheduler.Ports{
+	a.ports = reconcile.Ports{
 		Store: a.Store, Stacks: made, Tasks: a.Tasks, Waker: &waker{clients.Lambda, n}, DeadLetters: a.queue, Clock: ck,
 		Needs: &needs{c, a.Tasks}, Explainer: &explainer{c, at.Region, network, a.Tasks},
 		Timers: timers.New(clients.Scheduler, n.ScheduleGroup, at.ARN("lambda", "function:"+n.Reaper), at.ARN("iam", "role/"+n.TimerRole)),
@@ -160,10 +161,10 @@ func QueueURL(at Place, name string) string {
 
 // Reconciler returns a Reconciler that acts with side's rights; me names the
 // invocation.
-func (a *App) Reconciler(side scheduler.Side, me string) *scheduler.Reconciler {
+func (a *App) Reconciler(side reconcile.Side, me string) *reconcile.Reconciler {
 	ports := a.ports
 	ports.Journal = &journal{a.Log.With(zap.String("side", string(side)), zap.String("invocation", me)), a.Metrics}
-	return scheduler.New(side, me, a.Config.Settings(), ports)
+	return reconcile.New(side, me, a.Config.Settings(), ports)
 }
 
 // settled is how old an endpoint is before it is asked whose it is: until then the stack
@@ -193,8 +194,8 @@ func (a *App) EndSelftest(ctx context.Context, set string) error {
 }
 
 // Wake asks a function to look at a set.
-func (a *App) Wake(ctx context.Context, side scheduler.Side, set scheduler.SetName, reason string) error {
-	if side == scheduler.Reaper {
+func (a *App) Wake(ctx context.Context, side reconcile.Side, set scheduler.SetName, reason string) error {
+	if side == reconcile.Reaper {
 		return a.ports.Waker.Reaper(ctx, set, reason)
 	}
 	return a.ports.Waker.Launcher(ctx, set, reason)
@@ -240,7 +241,7 @@ func (a *App) Locate(ctx context.Context) error {
 		return awserr.Mark(err, "describe stack %s", a.Names.Stack)
 	}
 	if len(out.Stacks) == 0 || len(out.Stacks[0].Outputs) == 0 {
-		return fmt.Errorf("describe stack %s: %w: it has no outputs yet", a.Names.Stack, scheduler.ErrTemporary)
+		return fmt.Errorf("describe stack %s: %w: it has no outputs yet", a.Names.Stack, reconcile.ErrTemporary)
 	}
 	outputs := map[string]string{}
 	for _, o := range out.Stacks[0].Outputs {

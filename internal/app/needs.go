@@ -7,6 +7,7 @@ import (
 	"drawbridge/internal/config"
 	"drawbridge/internal/ecstasks"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // needs tells what jobs reach, in sets whose services follow from their jobs.
@@ -22,7 +23,7 @@ func (n *needs) Of(ctx context.Context, set scheduler.SetName, job scheduler.Job
 		return nil, "", nil
 	}
 	r, definition, err := n.tasks.Requirements(ctx, job)
-	if errors.Is(err, scheduler.ErrTemporary) {
+	if errors.Is(err, reconcile.ErrTemporary) {
 		return nil, "", err
 	}
 	for _, id := range r.IDs() {

@@ -15,6 +15,7 @@ import (
 	"drawbridge/internal/ecstasks"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // setStacks makes the stacks of sets: it plans with package endpoints, writes
@@ -34,7 +35,7 @@ func (s *setStacks) tags(set scheduler.SetName) []vpc.Tag {
 }
 
 // Prepare reads the VPC, plans the endpoints and writes the template.
-func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish scheduler.Wish) (scheduler.Prepared, error) {
+func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish reconcile.Wish) (reconcile.Prepared, error) {
 	c := s.config.Sets[set]
 	more := make([]endpoints.ServiceID, len(wish.Needs))
 	for i, n := range wish.Needs {
@@ -42,32 +43,32 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish sch
 	}
 	services, err := s.tasks.Services(ctx, set, more...)
 	if err != nil {
-		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
+		return reconcile.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
 	ours, err := s.held(ctx, set, "")
 	if err != nil {
-		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
+		return reconcile.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
 	v, err := s.vpc.Inspect(ctx, c.Subnets, services, ours)
 	if err != nil {
-		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
+		return reconcile.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
 	if s.config.Mode == config.Observe { // what stands there today is what would be saved
 		v.Endpoints = slices.DeleteFunc(v.Endpoints, func(e endpoints.Endpoint) bool { return e.Type == endpoints.Interface })
 	}
 	plan, err := endpoints.Make(endpoints.Request{Region: s.region, Services: services, Zones: c.Zones, Gateway: c.S3Gateway, Avoid: wish.AvoidZones}, v)
 	if err != nil {
-		return scheduler.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
+		return reconcile.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
 	if err := s.heldByOther(ctx, v, set); err != nil {
-		return scheduler.Prepared{}, err
+		return reconcile.Prepared{}, err
 	}
 	var served []string
 	for _, svc := range services {
 		served = append(served, string(svc.ID))
 	}
 	if len(plan.Create) == 0 {
-		return scheduler.Prepared{Nothing: true, Summary: summary(plan), Services: served}, nil
+		return reconcile.Prepared{Nothing: true, Summary: summary(plan), Services: served}, nil
 	}
 	spec := cfn.Spec{Owner: s.config.Name, Set: string(set), Region: s.region, VPC: v.ID, Services: plan.Create, SecurityGroups: c.EndpointSecurityGroups, RouteTables: plan.RouteTables}
 	spec.Subnets = subnetIDs(plan.Subnets)
@@ -82,7 +83,7 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish sch
 		zones = append(zones, n.Zone)
 	}
 	template, err := cfn.Template(spec)
-	return scheduler.Prepared{Template: template, Summary: summary(plan), PerHour: plan.PerHour(), Services: served, Endpoints: len(plan.Create), Zones: zones}, err
+	return reconcile.Prepared{Template: template, Summary: summary(plan), PerHour: plan.PerHour(), Services: served, Endpoints: len(plan.Create), Zones: zones}, err
 }
 
 // held returns the ids of the endpoints that a set's stack holds, or held before it
@@ -158,7 +159,7 @@ func summary(p endpoints.Plan) string {
 
 // Create asks for the stack. If one of that name is there it is taken for ours
 // when its tags say so.
-func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, of scheduler.LifeID, p scheduler.Prepared) (scheduler.StackID, error) {
+func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, of reconcile.LifeID, p reconcile.Prepared) (scheduler.StackID, error) {
 	id, err := s.stacks.Create(ctx, string(set), cfn.LifeID(of), p.Template)
 	if !errors.Is(err, cfn.ErrExists) {
 		return scheduler.StackID(id), awserr.Mark(err, "set %s", set)
@@ -168,15 +169,15 @@ func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, of schedu
 	case derr != nil:
 		return "", awserr.Mark(derr, "set %s", set)
 	case st.State == cfn.Foreign:
-		return "", &takenError{fmt.Errorf("set %s: %w: %w", set, scheduler.ErrTaken, err), s.stacks.Name(string(set))}
+		return "", &takenError{fmt.Errorf("set %s: %w: %w", set, reconcile.ErrTaken, err), s.stacks.Name(string(set))}
 	case st.State == cfn.Missing || st.Generation != of.Generation:
-		return "", fmt.Errorf("set %s: the stack of an earlier generation is not gone yet: %w: %w", set, scheduler.ErrTemporary, err)
+		return "", fmt.Errorf("set %s: the stack of an earlier generation is not gone yet: %w: %w", set, reconcile.ErrTemporary, err)
 	}
 	return scheduler.StackID(st.ID), nil
 }
 
 // Extend changes the set's stack.
-func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, of scheduler.LifeID, try int, p scheduler.Prepared) (endpoints, perHour int, err error) {
+func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, of reconcile.LifeID, try int, p reconcile.Prepared) (endpoints, perHour int, err error) {
 	endpoints, perHour, err = s.stacks.Extend(ctx, string(set), string(id), cfn.LifeID(of), try, p.Template)
 	return endpoints, perHour, awserr.Mark(err, "set %s", set)
 }
@@ -194,12 +195,12 @@ func (e *takenError) Hint() string {
 }
 
 // Stack returns the state of the set's stack.
-func (s *setStacks) Stack(ctx context.Context, set scheduler.SetName, id scheduler.StackID) (scheduler.StackSeen, error) {
+func (s *setStacks) Stack(ctx context.Context, set scheduler.SetName, id scheduler.StackID) (reconcile.StackSeen, error) {
 	st, err := s.stacks.Describe(ctx, string(set), string(id))
 	if err != nil {
-		return scheduler.StackSeen{}, awserr.Mark(err, "set %s", set)
+		return reconcile.StackSeen{}, awserr.Mark(err, "set %s", set)
 	}
-	return scheduler.StackSeen{
+	return reconcile.StackSeen{
 		State: scheduler.StackState(st.State), ID: scheduler.StackID(st.ID), Generation: st.Generation, Reason: st.Reason, NoCapacity: cfn.IsCapacity(st.Reason), Lasts: cfn.Lasts(st.Reason),
 	}, nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 
-	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // throttles are the codes by which services say that a call came too soon.
@@ -63,7 +63,7 @@ func Brief(err error) string {
 	return text
 }
 
-// Mark wraps a failed call: with scheduler.ErrTemporary if it may succeed later.
+// Mark wraps a failed call: with reconcile.ErrTemporary if it may succeed later.
 // The action and its ids begin the text.
 func Mark(err error, format string, args ...any) error {
 	if err == nil {
@@ -71,7 +71,7 @@ func Mark(err error, format string, args ...any) error {
 	}
 	what := fmt.Sprintf(format, args...)
 	if Temporary(err) {
-		return fmt.Errorf("%s: %w: %w", what, scheduler.ErrTemporary, err)
+		return fmt.Errorf("%s: %w: %w", what, reconcile.ErrTemporary, err)
 	}
 	return &callError{what, err}
 }

@@ -13,6 +13,7 @@ import (
 
 	"drawbridge/endpoints"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // DefinitionJSON returns a task definition as aws ecs describe-task-definition
@@ -30,7 +31,7 @@ func (t *Tasks) Requirements(ctx context.Context, name scheduler.JobName) (r end
 		return r, "", fmt.Errorf("find out what job %s needs: it is no longer in the configuration", name)
 	}
 	d, err := t.definition(ctx, job.TaskDefinition)
-	if err != nil && job.Made() && !errors.Is(err, scheduler.ErrTemporary) { // before the first deployment
+	if err != nil && job.Made() && !errors.Is(err, reconcile.ErrTemporary) { // before the first deployment
 		r, err = endpoints.Workload{Hints: job.Services}.Requirements()
 		return r, "", err
 	}
@@ -60,7 +61,7 @@ func (t *Tasks) Services(ctx context.Context, set scheduler.SetName, more ...end
 			continue
 		}
 		r, _, err := t.Requirements(ctx, name)
-		if errors.Is(err, scheduler.ErrTemporary) {
+		if errors.Is(err, reconcile.ErrTemporary) {
 			return nil, err
 		}
 		if err != nil {

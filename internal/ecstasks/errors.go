@@ -12,6 +12,7 @@ import (
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // class is what a refusal of RunTask means for the run.
@@ -93,9 +94,9 @@ func (e *refusedError) Error() string {
 
 func (e *refusedError) Unwrap() []error {
 	if e.row.class == passing {
-		return []error{scheduler.ErrNotStarted, e.cause}
+		return []error{reconcile.ErrNotStarted, e.cause}
 	}
-	return []error{scheduler.ErrRefused, e.cause}
+	return []error{reconcile.ErrRefused, e.cause}
 }
 
 // Hint returns the remedy; none if there is none to tell.
@@ -128,7 +129,7 @@ func (t *Tasks) refused(run scheduler.Run, job *config.Job, err error) (string, 
 	}
 	row := known(err.Error())
 	if awserr.Throttled(err) { // too soon, and no task: the same call may be made again at once
-		return "", fmt.Errorf("run task of %s: %w: %w: %s", run.ID, scheduler.ErrTemporary, scheduler.ErrNotStarted, awserr.Brief(err))
+		return "", fmt.Errorf("run task of %s: %w: %w: %s", run.ID, reconcile.ErrTemporary, reconcile.ErrNotStarted, awserr.Brief(err))
 	}
 	if awserr.Temporary(err) {
 		return "", awserr.Mark(err, "run task of %s", run.ID)

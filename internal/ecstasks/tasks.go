@@ -18,6 +18,7 @@ import (
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // ecsAPI is the part of *ecs.Client that Tasks calls.
@@ -73,7 +74,7 @@ const startTakes = time.Minute
 func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
 	job := t.config.Jobs[run.Job]
 	if job == nil {
-		return "", fmt.Errorf("run task of %s: %w: job %s is no longer in the configuration", run.ID, scheduler.ErrRefused, run.Job)
+		return "", fmt.Errorf("run task of %s: %w: job %s is no longer in the configuration", run.ID, reconcile.ErrRefused, run.Job)
 	}
 	subnets := job.Subnets
 	if n := len(subnets); n > 1 && run.Refusals > 0 {
@@ -88,7 +89,7 @@ func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
 	}
 	var err error
 	if in.Overrides, err = recorded(run, job); err != nil {
-		return "", fmt.Errorf("run task of %s: %w: %w", run.ID, scheduler.ErrRefused, err)
+		return "", fmt.Errorf("run task of %s: %w: %w", run.ID, reconcile.ErrRefused, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTakes)
 	defer cancel()

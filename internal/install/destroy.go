@@ -20,6 +20,7 @@ import (
 	"drawbridge/internal/config"
 	"drawbridge/internal/store"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // SetState is a set with what holds it.
@@ -75,14 +76,14 @@ func updateSet(ctx context.Context, state *store.Store, ck clock.Clock, name sch
 		if err != nil || !change(&set) {
 			return err
 		}
-		if _, err = state.SaveSet(ctx, set); !errors.Is(err, scheduler.ErrConflict) {
+		if _, err = state.SaveSet(ctx, set); !errors.Is(err, reconcile.ErrConflict) {
 			return err
 		}
 		if err := ck.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("change set %s: %w, %d times", name, scheduler.ErrConflict, changeTries)
+	return fmt.Errorf("change set %s: %w, %d times", name, reconcile.ErrConflict, changeTries)
 }
 
 // destroyReason is the reason of pauses and take-downs before a removal.
@@ -96,7 +97,7 @@ func Close(ctx context.Context, a *app.App, by string) (reopen func(context.Cont
 		var errs []error
 		for _, name := range closed {
 			errs = append(errs, UpdateSet(ctx, a, name, func(s *scheduler.Set) { s.Pause = nil }))
-			errs = append(errs, a.Wake(ctx, scheduler.Launcher, name, "not destroyed after all"))
+			errs = append(errs, a.Wake(ctx, reconcile.Launcher, name, "not destroyed after all"))
 		}
 		return errors.Join(errs...)
 	}
@@ -166,7 +167,7 @@ func wakeAll(ctx context.Context, a *app.App, tell func(string)) error {
 			continue
 		}
 		tell(fmt.Sprintf("set %s is %s, tasks: %d", s.Set.Name, s.Set.Phase, holding(s.Runs)))
-		if err := a.Wake(ctx, scheduler.Reaper, s.Set.Name, destroyReason); err != nil {
+		if err := a.Wake(ctx, reconcile.Reaper, s.Set.Name, destroyReason); err != nil {
 			return err
 		}
 	}
@@ -234,7 +235,7 @@ func end(ctx context.Context, a *app.App, r scheduler.Run, tell func(string)) er
 	}
 	if r.State == scheduler.Running { // remembered, so that it is asked for once
 		r.StopAsked, r.Reason = a.Clock.Now(), "stopped by "+destroyReason
-		if err := a.Store.Advance(ctx, []scheduler.Run{r}, scheduler.Running); err != nil && !errors.Is(err, scheduler.ErrConflict) {
+		if err := a.Store.Advance(ctx, []scheduler.Run{r}, scheduler.Running); err != nil && !errors.Is(err, reconcile.ErrConflict) {
 			return err
 		}
 	}
@@ -246,7 +247,7 @@ func giveUp(ctx context.Context, a *app.App, r scheduler.Run, reason string) err
 	r.Outcome = scheduler.Lost
 	r.FinishedAt = a.Clock.Now()
 	r.Reason = reason
-	if err := a.Store.Advance(ctx, []scheduler.Run{r}, scheduler.Waiting, scheduler.Starting, scheduler.Running); err != nil && !errors.Is(err, scheduler.ErrConflict) {
+	if err := a.Store.Advance(ctx, []scheduler.Run{r}, scheduler.Waiting, scheduler.Starting, scheduler.Running); err != nil && !errors.Is(err, reconcile.ErrConflict) {
 		return err
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 
 	"drawbridge/internal/app"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // Launcher handles the events of one launcher function.
@@ -83,7 +84,7 @@ func (l *Launcher) Handle(ctx context.Context, payload []byte, id string, until 
 // and counted, and the next one, at the latest the sweep's, goes on. So it is not
 // reported as a failed invocation, which would end in the dead-letter queue.
 func (l *Launcher) look(ctx context.Context, set scheduler.SetName, id string, until time.Time) error {
-	_, err := l.app.Reconciler(scheduler.Launcher, id).Reconcile(ctx, set, scheduler.Look{Until: until})
+	_, err := l.app.Reconciler(reconcile.Launcher, id).Reconcile(ctx, set, reconcile.Look{Until: until})
 	if ctx.Err() != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func (l *Launcher) look(ctx context.Context, set scheduler.SetName, id string, u
 func (l *Launcher) direct(ctx context.Context, runs []scheduler.Run, id string) (any, error) {
 	var answers []Answer
 	for _, run := range runs {
-		recorded, set, err := l.app.Reconciler(scheduler.Launcher, id).Submit(ctx, run.Set, []scheduler.Run{run})
+		recorded, set, err := l.app.Reconciler(reconcile.Launcher, id).Submit(ctx, run.Set, []scheduler.Run{run})
 		if err != nil {
 			return nil, err
 		}
@@ -158,7 +159,7 @@ func (l *Launcher) batch(ctx context.Context, in events.SQSEvent, id string) eve
 		}
 	}
 	for _, set := range order {
-		_, _, err := l.app.Reconciler(scheduler.Launcher, id).Submit(ctx, set, bySet[set])
+		_, _, err := l.app.Reconciler(reconcile.Launcher, id).Submit(ctx, set, bySet[set])
 		if err == nil {
 			continue
 		}

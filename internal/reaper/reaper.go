@@ -17,6 +17,7 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/ecstasks"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // Reaper handles the events of one reaper function.
@@ -50,7 +51,7 @@ func (r *Reaper) Handle(ctx context.Context, payload []byte, id string, until ti
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return nil, fmt.Errorf("event is not a JSON object: %w", err)
 	}
-	look := scheduler.Look{Until: until, Patience: patience}
+	look := reconcile.Look{Until: until, Patience: patience}
 	if e.Source != "" && e.Account != r.app.Place.Account {
 		r.app.Log.Warn("an event of another account is ignored", zap.String("account", e.Account), zap.String("source", e.Source))
 		return nil, nil
@@ -70,14 +71,14 @@ func (r *Reaper) Handle(ctx context.Context, payload []byte, id string, until ti
 	return nil, fmt.Errorf("event is neither a timer, a sweep, a task's nor a stack's: %.200s", payload)
 }
 
-func (r *Reaper) look(ctx context.Context, set scheduler.SetName, id string, look scheduler.Look) error {
-	_, err := r.app.Reconciler(scheduler.Reaper, id).Reconcile(ctx, set, look)
+func (r *Reaper) look(ctx context.Context, set scheduler.SetName, id string, look reconcile.Look) error {
+	_, err := r.app.Reconciler(reconcile.Reaper, id).Reconcile(ctx, set, look)
 	return err
 }
 
 // sweep looks at every set, one after the other. One that fails does not keep the
 // others from being looked at.
-func (r *Reaper) sweep(ctx context.Context, id string, look scheduler.Look) error {
+func (r *Reaper) sweep(ctx context.Context, id string, look reconcile.Look) error {
 	var names []scheduler.SetName
 	for name := range r.app.Config.Sets {
 		names = append(names, name)
@@ -89,7 +90,7 @@ func (r *Reaper) sweep(ctx context.Context, id string, look scheduler.Look) erro
 	var errs []error
 	settings := r.app.Config.Settings()
 	for _, name := range names {
-		set, err := r.app.Reconciler(scheduler.Reaper, id).Reconcile(ctx, name, look)
+		set, err := r.app.Reconciler(reconcile.Reaper, id).Reconcile(ctx, name, look)
 		errs = append(errs, err)
 		if err == nil {
 			r.app.Metrics.Swept(set, settings[name], SweepEvery)
@@ -155,11 +156,11 @@ func (r *Reaper) task(ctx context.Context, detail json.RawMessage, id string) er
 		t.Containers = append(t.Containers, scheduler.TaskContainer{Name: c.Name, Reason: c.Reason, ExitCode: c.ExitCode})
 	}
 	r.app.Tasks.Locate(ctx, &t)
-	_, err := r.app.Reconciler(scheduler.Reaper, id).TaskStopped(ctx, set, t)
+	_, err := r.app.Reconciler(reconcile.Reaper, id).TaskStopped(ctx, set, t)
 	return err
 }
 
-func (r *Reaper) stack(ctx context.Context, detail json.RawMessage, id string, look scheduler.Look) error {
+func (r *Reaper) stack(ctx context.Context, detail json.RawMessage, id string, look reconcile.Look) error {
 	var d struct {
 		StackID string `json:"stack-id"`
 	}

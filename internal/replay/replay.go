@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/forecast"
 )
 
 // Options are the terms of a replay. Raise and lower times are exact: a creation
@@ -127,7 +128,7 @@ func (p *player) advance() bool {
 		p.arrived++
 	}
 	if p.arrived == len(p.trace) { // the trace is over: its last period ends at its boundary
-		p.set.Learned.History, p.set.Learned.Luck = scheduler.History{}, scheduler.Luck{}
+		p.set.Learned.History, p.set.Learned.Luck = forecast.History{}, scheduler.Luck{}
 	}
 	return true
 }

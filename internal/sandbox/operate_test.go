@@ -12,6 +12,7 @@ import (
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/install"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // operator is what the command line is in a world: an installation with nobody's
@@ -33,7 +34,7 @@ func (w *world) pause(on bool) {
 		}
 	})
 	if err == nil {
-		err = a.Wake(w.t.Context(), scheduler.Launcher, "main", "test")
+		err = a.Wake(w.t.Context(), reconcile.Launcher, "main", "test")
 	}
 	if err != nil {
 		w.t.Fatal(err)
@@ -102,7 +103,7 @@ func TestAHoldRaisesASetAndKeepsItUntilItEnds(t *testing.T) {
 		if err := a.Store.Hold(w.t.Context(), "main", hold); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Wake(w.t.Context(), scheduler.Launcher, "main", "held"); err != nil {
+		if err := a.Wake(w.t.Context(), reconcile.Launcher, "main", "held"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * time.Minute)

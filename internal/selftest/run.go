@@ -23,6 +23,7 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/awserr"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // The parts of a selftest: an endpoint by each mode of CloudFormation, and a run of a
@@ -148,7 +149,7 @@ func (t *Test) until(ctx context.Context, what string, seen func() (bool, error)
 		done, err := seen()
 		t.evidence.Looks = max(t.evidence.Looks, t.App.Clock.Now().Sub(last).Seconds())
 		switch {
-		case done || err != nil && !awserr.Temporary(err) && !errors.Is(err, scheduler.ErrTemporary):
+		case done || err != nil && !awserr.Temporary(err) && !errors.Is(err, reconcile.ErrTemporary):
 			return err
 		case !t.App.Clock.Now().Before(t.Until):
 			return fmt.Errorf("%s: %w", what, errLate)
@@ -525,7 +526,7 @@ func (t *Test) endRun(ctx context.Context, set scheduler.SetName) error {
 		run.FinishedAt = t.App.Clock.Now()
 		run.Reason = "the selftest ended before its task was started"
 		err = t.App.Store.Advance(ctx, []scheduler.Run{run}, scheduler.Waiting)
-		if errors.Is(err, scheduler.ErrConflict) {
+		if errors.Is(err, reconcile.ErrConflict) {
 			return false, nil // it has gone on
 		}
 		return err == nil, err
@@ -630,10 +631,10 @@ func (t *Test) takeDown(ctx context.Context, set scheduler.SetName) error {
 			t.texts = append(t.texts, s.Failure)
 		}
 		s.TakeDown = "drawbridge selftest"
-		if _, err := a.Store.SaveSet(ctx, s); err != nil && !errors.Is(err, scheduler.ErrConflict) {
+		if _, err := a.Store.SaveSet(ctx, s); err != nil && !errors.Is(err, reconcile.ErrConflict) {
 			return false, err
 		}
-		return false, a.Wake(ctx, scheduler.Reaper, set, "taken down by drawbridge selftest")
+		return false, a.Wake(ctx, reconcile.Reaper, set, "taken down by drawbridge selftest")
 	})
 }
 

@@ -26,6 +26,7 @@ import (
 
 	"drawbridge/internal/awserr"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // dynamoAPI is the part of *dynamodb.Client that Store calls.
@@ -185,9 +186,9 @@ func conflictOr(err error, format string, args ...any) error {
 	var cancelled *types.TransactionCanceledException
 	switch {
 	case errors.As(err, &failed), errors.As(err, &cancelled) && !met(cancelled):
-		return fmt.Errorf(format+": %w", append(args, scheduler.ErrConflict)...)
+		return fmt.Errorf(format+": %w", append(args, reconcile.ErrConflict)...)
 	case cancelled != nil:
-		return fmt.Errorf(format+": %w: %w", append(args, scheduler.ErrTemporary, err)...)
+		return fmt.Errorf(format+": %w: %w", append(args, reconcile.ErrTemporary, err)...)
 	}
 	return awserr.Mark(err, format, args...)
 }
@@ -402,7 +403,7 @@ func (s *Store) Record(ctx context.Context, r scheduler.Run) (scheduler.Run, err
 	if err := dataOf(old, &known); err != nil {
 		return r, fmt.Errorf("record run %s: %w", r.ID, err)
 	}
-	return known, fmt.Errorf("record run %s: %w", r.ID, scheduler.ErrConflict)
+	return known, fmt.Errorf("record run %s: %w", r.ID, reconcile.ErrConflict)
 }
 
 // RecordAll writes new runs if all are new.
@@ -604,7 +605,7 @@ func (s *Store) Runs(ctx context.Context, set scheduler.SetName) (runs []schedul
 // that its event counts as new. Any other run stays, with ErrConflict.
 func (s *Store) Forget(ctx context.Context, r scheduler.Run) error {
 	if r.Outcome != scheduler.DeadLettered {
-		return fmt.Errorf("forget run %s: %w: it is %s %s", r.ID, scheduler.ErrConflict, r.State, r.Outcome)
+		return fmt.Errorf("forget run %s: %w: it is %s %s", r.ID, reconcile.ErrConflict, r.State, r.Outcome)
 	}
 	_, err := s.api.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 		TableName: &s.table, Key: key(r.Set, runPrefix+string(r.ID)),

@@ -19,6 +19,7 @@ import (
 
 	"drawbridge/internal/awssim"
 	"drawbridge/scheduler"
+	"drawbridge/scheduler/reconcile"
 )
 
 // onEach runs test on the simulated DynamoDB, and on AWS's DynamoDB Local if the
@@ -68,7 +69,7 @@ func TestDynamoDBSetIsWrittenByCompareAndSwap(t *testing.T) {
 		}
 		set.Phase, set.Usable, set.Failure = scheduler.Available, noon, "ünïcode"
 		first := must[scheduler.Set](t)(s.SaveSet(ctx, set))
-		if _, err := s.SaveSet(ctx, set); !errors.Is(err, scheduler.ErrConflict) {
+		if _, err := s.SaveSet(ctx, set); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("writing from an old version gave %v, want a conflict", err)
 		}
 		if diff := cmp.Diff(first, must[scheduler.Set](t)(s.LoadSet(ctx, "main"))); diff != "" {
@@ -89,10 +90,10 @@ func TestDynamoDBRunIsRecordedOnce(t *testing.T) {
 		again := first
 		again.Event = "another"
 		known, err := s.Record(ctx, again)
-		if !errors.Is(err, scheduler.ErrConflict) || known.Event != "a" {
+		if !errors.Is(err, reconcile.ErrConflict) || known.Event != "a" {
 			t.Errorf("recording again gave %+v, %v, want the first and a conflict", known, err)
 		}
-		if err := s.RecordAll(ctx, []scheduler.Run{run("b", scheduler.Waiting, 0), run("a", scheduler.Waiting, 0)}); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.RecordAll(ctx, []scheduler.Run{run("b", scheduler.Waiting, 0), run("a", scheduler.Waiting, 0)}); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("recording one that is known among others gave %v", err)
 		}
 		if _, ok, _ := s.Run(ctx, "main", "j/b"); ok {
@@ -123,7 +124,7 @@ func TestDynamoDBKeepsLargeEventsApart(t *testing.T) {
 		}
 		a := large("a")
 		must[scheduler.Run](t)(s.Record(ctx, a))
-		if known, err := s.Record(ctx, a); !errors.Is(err, scheduler.ErrConflict) || known.ID != a.ID || known.Source != nil {
+		if known, err := s.Record(ctx, a); !errors.Is(err, reconcile.ErrConflict) || known.ID != a.ID || known.Source != nil {
 			t.Errorf("recording it again gave %s with %d bytes, %v; want the record without the event, and a conflict", known.ID, len(known.Source), err)
 		}
 		if err := s.RecordAll(ctx, []scheduler.Run{large("b"), large("c")}); err != nil {
@@ -204,7 +205,7 @@ func TestDynamoDBHoldIsRefusedWhileASetGoes(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()
 		set := must[scheduler.Set](t)(s.SaveSet(ctx, scheduler.Set{Name: "main", Phase: scheduler.Draining}))
-		if err := s.Hold(ctx, "main", scheduler.Hold{Owner: "me", Expires: noon}); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Hold(ctx, "main", scheduler.Hold{Owner: "me", Expires: noon}); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("holding a draining set gave %v, want a conflict", err)
 		}
 		set.Phase = scheduler.Available
@@ -223,7 +224,7 @@ func TestDynamoDBBeginAndAdvanceAreConditional(t *testing.T) {
 		begin := func(attempt int) error {
 			return s.Begin(ctx, "main", []scheduler.Run{run("a", scheduler.Starting, attempt)}, true)
 		}
-		if err := begin(2); !errors.Is(err, scheduler.ErrConflict) {
+		if err := begin(2); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("beginning attempt 2 of a run without attempts gave %v", err)
 		}
 		if err := begin(1); err != nil {
@@ -232,10 +233,10 @@ func TestDynamoDBBeginAndAdvanceAreConditional(t *testing.T) {
 		if err := begin(1); err != nil {
 			t.Errorf("resuming attempt 1: %v", err)
 		}
-		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 2)}, scheduler.Starting); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 2)}, scheduler.Starting); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("advancing another attempt gave %v", err)
 		}
-		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 1)}, scheduler.Waiting); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 1)}, scheduler.Waiting); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("advancing a run from a state that it is not in gave %v", err)
 		}
 		again := run("a", scheduler.Waiting, 1) // ECS refused it, and its attempt is made again
@@ -243,10 +244,10 @@ func TestDynamoDBBeginAndAdvanceAreConditional(t *testing.T) {
 		if err := s.Advance(ctx, []scheduler.Run{again}, scheduler.Starting); err != nil {
 			t.Fatal(err)
 		}
-		if err := begin(1); !errors.Is(err, scheduler.ErrConflict) {
+		if err := begin(1); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("resuming a start that was refused meanwhile gave %v", err)
 		}
-		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 1)}, scheduler.Starting); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 1)}, scheduler.Starting); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("a late answer to the refused start gave %v", err)
 		}
 		again.State, again.Untried = scheduler.Starting, false
@@ -258,13 +259,13 @@ func TestDynamoDBBeginAndAdvanceAreConditional(t *testing.T) {
 		if err := s.Advance(ctx, []scheduler.Run{finished}, scheduler.Starting, scheduler.Running); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 1)}, scheduler.Starting); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Advance(ctx, []scheduler.Run{run("a", scheduler.Running, 1)}, scheduler.Starting); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("advancing a finished run gave %v", err)
 		}
 		set.Phase = scheduler.Draining
 		must[scheduler.Set](t)(s.SaveSet(ctx, set))
 		must[scheduler.Run](t)(s.Record(ctx, run("b", scheduler.Waiting, 0)))
-		if err := s.Begin(ctx, "main", []scheduler.Run{run("b", scheduler.Starting, 1)}, true); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Begin(ctx, "main", []scheduler.Run{run("b", scheduler.Starting, 1)}, true); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("beginning on a draining set gave %v", err)
 		}
 	})
@@ -313,7 +314,7 @@ func TestDynamoDBReadsTheFirstSchema(t *testing.T) {
 		set.Pause = &scheduler.Pause{At: noon, By: "user/a"}
 		set = must[scheduler.Set](t)(s.SaveSet(ctx, set))
 		must[scheduler.Run](t)(s.Record(ctx, run("kept", scheduler.Waiting, 0)))
-		if err := s.Begin(ctx, "main", []scheduler.Run{run("kept", scheduler.Starting, 1)}, true); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Begin(ctx, "main", []scheduler.Run{run("kept", scheduler.Starting, 1)}, true); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("a paused set answers %v, want that it is closed", err)
 		}
 		set.Pause = nil
@@ -349,7 +350,7 @@ func TestDynamoDBForgetsDeadLettersAlone(t *testing.T) {
 		if err := s.Forget(ctx, dead); err != nil {
 			t.Errorf("forgetting what is gone: %v", err)
 		}
-		if err := s.Forget(ctx, done); !errors.Is(err, scheduler.ErrConflict) {
+		if err := s.Forget(ctx, done); !errors.Is(err, reconcile.ErrConflict) {
 			t.Errorf("forgetting a run that has succeeded gave %v, want a conflict", err)
 		}
 		if _, ok, err := s.Run(ctx, "main", "j/dead"); ok || err != nil {

@@ -1,4 +1,4 @@
-package scheduler
+package reconcile
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"drawbridge/scheduler"
 )
 
 // Wave is how many tasks are started at once, and how many in a second.
@@ -26,17 +28,17 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 	if err != nil {
 		return err
 	}
-	var due []Run
+	var due []scheduler.Run
 	now := r.ports.Clock.Now()
 	s := r.settings[v.set.Name].WithLearned(v.set.Learned)
 	takes := v.set.Learned.RunTimes()
-	busy := withTask(runs)
-	room := s.room(runs)
+	busy := scheduler.WithTask(runs)
+	room := s.Room(runs)
 	for _, run := range inTurn(runs) {
-		open := run.State == Waiting && v.set.Pause == nil && v.set.Serves(run)
-		refused := v.set.Refused[run.Job].holds(busy, now)
-		startable := open && !refused && s.StartsNow(v.set, run.pending(takes), now) && room.take(run.Job)
-		if startable || run.resumable(v.set, now) {
+		open := run.State == scheduler.Waiting && v.set.Pause == nil && v.set.Serves(run)
+		refused := v.set.Refused[run.Job].Holds(busy, now)
+		startable := open && !refused && s.StartsNow(v.set, run.Pending(takes), now) && room.Take(run.Job)
+		if startable || run.Resumable(v.set, now) {
 			due = append(due, run)
 		}
 	}
@@ -48,13 +50,13 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 		}
 		due = due[n:]
 		if refused := r.noteRefusals(v, runs, begun, busy); len(refused) > 0 { // what holds for one run of a job holds for the others
-			due = slices.DeleteFunc(due, func(run Run) bool { return run.State == Waiting && refused[run.Job] })
+			due = slices.DeleteFunc(due, func(run scheduler.Run) bool { return run.State == scheduler.Waiting && refused[run.Job] })
 			if v.set, err = r.ports.Store.SaveSet(ctx, v.set); err != nil {
 				return err
 			}
 		}
 		for _, run := range begun {
-			if run.State == Running {
+			if run.State == scheduler.Running {
 				busy++
 			}
 		}
@@ -75,8 +77,8 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 
 // inTurn puts runs into an order in which each job has its turn, so that a job with many
 // does not keep the others waiting. Within a job they stay as they are.
-func inTurn(runs []Run) []Run {
-	turn := map[JobName]int{}
+func inTurn(runs []scheduler.Run) []scheduler.Run {
+	turn := map[scheduler.JobName]int{}
 	at := make([]int, len(runs))
 	order := make([]int, len(runs))
 	for i, r := range runs {
@@ -84,7 +86,7 @@ func inTurn(runs []Run) []Run {
 		turn[r.Job]++
 	}
 	slices.SortStableFunc(order, func(x, y int) int { return at[x] - at[y] })
-	out := make([]Run, len(runs))
+	out := make([]scheduler.Run, len(runs))
 	for i, j := range order {
 		out[i] = runs[j]
 	}
@@ -96,7 +98,7 @@ func inTurn(runs []Run) []Run {
 const maxWave = 3 << 20
 
 // waveOf returns how many of the runs are started at once.
-func waveOf(runs []Run) int {
+func waveOf(runs []scheduler.Run) int {
 	n, size := 0, 0
 	for n < min(Wave, len(runs)) {
 		if size += len(runs[n].Source)*4/3 + len(runs[n].Overrides)*4/3; n > 0 && size > maxWave {
@@ -110,23 +112,23 @@ func waveOf(runs []Run) int {
 // noteRefusals takes down what ECS said of a wave's runs, by job, and returns the jobs
 // that it refuses for the moment. busy is how many of the set's runs have a task without
 // the wave.
-func (r *Reconciler) noteRefusals(v *view, runs, wave []Run, busy int) map[JobName]bool {
+func (r *Reconciler) noteRefusals(v *view, runs, wave []scheduler.Run, busy int) map[scheduler.JobName]bool {
 	now := r.ports.Clock.Now()
-	started, refused := map[JobName]bool{}, map[JobName]bool{}
-	why := map[JobName]string{}
+	started, refused := map[scheduler.JobName]bool{}, map[scheduler.JobName]bool{}
+	why := map[scheduler.JobName]string{}
 	for _, run := range wave {
 		switch {
-		case run.State == Running:
+		case run.State == scheduler.Running:
 			started[run.Job] = true
 			busy++
-		case run.State == Waiting && run.Untried:
+		case run.State == scheduler.Waiting && run.Untried:
 			refused[run.Job], why[run.Job] = true, run.Reason
 		}
 	}
 	if len(refused) == 0 && len(v.set.Refused) == 0 {
 		return nil
 	}
-	next := map[JobName]Refusal{}
+	next := map[scheduler.JobName]scheduler.Refusal{}
 	maps.Copy(next, v.set.Refused)
 	changed := refused
 	for job := range started {
@@ -137,9 +139,9 @@ func (r *Reconciler) noteRefusals(v *view, runs, wave []Run, busy int) map[JobNa
 	}
 	for job := range refused {
 		if refused[job] {
-			next[job] = next[job].refusedAgain(now, busy, why[job])
-			if othersRun(runs, job) || othersRun(wave, job) { // they may hold what it lacks
-				next[job] = next[job].begunAt(now)
+			next[job] = next[job].RefusedAgain(now, busy, why[job])
+			if scheduler.OthersRun(runs, job) || scheduler.OthersRun(wave, job) { // they may hold what it lacks
+				next[job] = next[job].BegunAt(now)
 			}
 		}
 	}
@@ -149,9 +151,9 @@ func (r *Reconciler) noteRefusals(v *view, runs, wave []Run, busy int) map[JobNa
 
 // wave stores the intent to start runs, starts them and records their tasks. It
 // returns the runs whose start was tried, as they stand then.
-func (r *Reconciler) wave(ctx context.Context, set SetName, runs []Run) ([]Run, error) {
+func (r *Reconciler) wave(ctx context.Context, set scheduler.SetName, runs []scheduler.Run) ([]scheduler.Run, error) {
 	now := r.ports.Clock.Now()
-	begun := make([]Run, 0, len(runs))
+	begun := make([]scheduler.Run, 0, len(runs))
 	fresh := false
 	for _, run := range runs {
 		next, ok := r.intend(run, now)
@@ -161,7 +163,7 @@ func (r *Reconciler) wave(ctx context.Context, set SetName, runs []Run) ([]Run, 
 			}
 			continue
 		}
-		fresh = fresh || run.State == Waiting
+		fresh = fresh || run.State == scheduler.Waiting
 		begun = append(begun, next)
 	}
 	if len(begun) == 0 {
@@ -182,27 +184,27 @@ const tokenHolds = 50 * time.Minute
 
 // intend returns the run with the intent of its next start, or false and the
 // reason if it must not be started.
-func (r *Reconciler) intend(run Run, now time.Time) (Run, bool) {
-	if run.State == Starting { // left behind: the same attempt, so the same token
+func (r *Reconciler) intend(run scheduler.Run, now time.Time) (scheduler.Run, bool) {
+	if run.State == scheduler.Starting { // left behind: the same attempt, so the same token
 		if now.Sub(run.StartingAt) > tokenHolds {
-			run.Reason = fmt.Sprintf("attempt %d was begun at %s and never recorded; its task may have run, so it is not started again", run.Attempt, clockTime(run.StartingAt))
+			run.Reason = fmt.Sprintf("attempt %d was begun at %s and never recorded; its task may have run, so it is not started again", run.Attempt, scheduler.ClockTime(run.StartingAt))
 			return run, false
 		}
 		run.Untried = false
 		return run, true
 	}
 	if run.Untried { // no task came of the attempt, so it is the same one
-		run.State = Starting
+		run.State = scheduler.Starting
 		run.StartingAt = now
 		run.Untried = false
 		run.Reason = "its task is being started"
 		return run, true
 	}
-	if run.Attempt >= MaxAttempts {
+	if run.Attempt >= scheduler.MaxAttempts {
 		run.Reason = fmt.Sprintf("%d attempts to start failed, the last one because: %s", run.Attempt, run.Reason)
 		return run, false
 	}
-	run.State = Starting
+	run.State = scheduler.Starting
 	run.Attempt = run.Attempt + 1
 	run.StartingAt = now
 	run.TaskARN = ""
@@ -218,8 +220,8 @@ const startTries = 30
 // records what came of it. What fails for the moment is tried again with the same
 // token; what is left in the end stays starting, for somebody else to resume. The
 // runs in the slice are then as they stand.
-func (r *Reconciler) startBegun(ctx context.Context, runs []Run, patient bool) error {
-	left := make([]*Run, len(runs))
+func (r *Reconciler) startBegun(ctx context.Context, runs []scheduler.Run, patient bool) error {
+	left := make([]*scheduler.Run, len(runs))
 	for i := range runs {
 		left[i] = &runs[i]
 	}
@@ -241,7 +243,7 @@ func (r *Reconciler) startBegun(ctx context.Context, runs []Run, patient bool) e
 // startOnce starts the tasks of runs and records those that have one, or that ECS
 // refused. It returns the runs that are to be tried again: those that may have a task,
 // and, if it is patient, those whose start came too soon.
-func (r *Reconciler) startOnce(ctx context.Context, runs []*Run, patient bool) (again []*Run, err error) {
+func (r *Reconciler) startOnce(ctx context.Context, runs []*scheduler.Run, patient bool) (again []*scheduler.Run, err error) {
 	errs := make([]error, len(runs))
 	var wg sync.WaitGroup
 	for i, run := range runs {
@@ -249,7 +251,7 @@ func (r *Reconciler) startOnce(ctx context.Context, runs []*Run, patient bool) (
 	}
 	wg.Wait()
 	now := r.ports.Clock.Now()
-	var changed []Run
+	var changed []scheduler.Run
 	for i, run := range runs {
 		err := errs[i]
 		if err != nil {
@@ -257,7 +259,7 @@ func (r *Reconciler) startOnce(ctx context.Context, runs []*Run, patient bool) (
 		}
 		switch {
 		case err == nil:
-			run.State = Running
+			run.State = scheduler.Running
 			run.StartedAt = now
 			run.Untried = false
 			run.Reason = "its task runs"
@@ -265,17 +267,17 @@ func (r *Reconciler) startOnce(ctx context.Context, runs []*Run, patient bool) (
 		case errors.Is(err, ErrTemporary) && (patient || !errors.Is(err, ErrNotStarted)):
 			again = append(again, run)
 		case errors.Is(err, ErrNotStarted):
-			run.State = Waiting
+			run.State = scheduler.Waiting
 			run.Untried = true
 			run.Reason = withHint(err)
 			run.Refusals++
 			changed = append(changed, *run)
-		case errors.Is(err, ErrRefused) || run.Attempt >= MaxAttempts:
+		case errors.Is(err, ErrRefused) || run.Attempt >= scheduler.MaxAttempts:
 			if *run, err = r.bury(ctx, *run, withHint(err)); err != nil && !errors.Is(err, ErrConflict) {
 				return nil, err
 			}
 		default:
-			run.State, run.Reason = Waiting, withHint(err)
+			run.State, run.Reason = scheduler.Waiting, withHint(err)
 			changed = append(changed, *run)
 		}
 	}
@@ -284,11 +286,11 @@ func (r *Reconciler) startOnce(ctx context.Context, runs []*Run, patient bool) (
 
 // advance writes runs. If one of them has gone on already, by the event of its
 // task, the others do not miss their record for it.
-func (r *Reconciler) advance(ctx context.Context, runs []Run) error {
+func (r *Reconciler) advance(ctx context.Context, runs []scheduler.Run) error {
 	if len(runs) == 0 {
 		return nil
 	}
-	err := r.ports.Store.Advance(ctx, runs, Starting)
+	err := r.ports.Store.Advance(ctx, runs, scheduler.Starting)
 	if len(runs) == 1 && errors.Is(err, ErrConflict) {
 		return nil
 	}
@@ -296,7 +298,7 @@ func (r *Reconciler) advance(ctx context.Context, runs []Run) error {
 		return err
 	}
 	for _, run := range runs {
-		if err := r.ports.Store.Advance(ctx, []Run{run}, Starting); err != nil && !errors.Is(err, ErrConflict) {
+		if err := r.ports.Store.Advance(ctx, []scheduler.Run{run}, scheduler.Starting); err != nil && !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
@@ -307,9 +309,9 @@ func (r *Reconciler) advance(ctx context.Context, runs []Run) error {
 // the set is up. It returns the runs as they are recorded, those known before
 // included, and the set's phase with the expected start. Runs that have to wait
 // are left to a launcher that it wakes.
-func (r *Reconciler) Submit(ctx context.Context, name SetName, runs []Run) ([]Run, Set, error) {
-	var out []Run
-	var set Set
+func (r *Reconciler) Submit(ctx context.Context, name scheduler.SetName, runs []scheduler.Run) ([]scheduler.Run, scheduler.Set, error) {
+	var out []scheduler.Run
+	var set scheduler.Set
 	for len(runs) > 0 {
 		n := submitOf(runs)
 		part, seen, err := r.submit(ctx, name, runs[:n])
@@ -326,7 +328,7 @@ func (r *Reconciler) Submit(ctx context.Context, name SetName, runs []Run) ([]Ru
 const submitted = 25
 
 // submitOf returns how many of the runs are recorded at once.
-func submitOf(runs []Run) int {
+func submitOf(runs []scheduler.Run) int {
 	n, size := 0, 0
 	for n < min(submitted, len(runs)) {
 		if size += len(runs[n].Source) + len(runs[n].Overrides)*4/3; n > 0 && size > maxWave {
@@ -342,28 +344,28 @@ func submitOf(runs []Run) int {
 // They are written before the set is read, as about to be started. So a deletion, which
 // is announced before it looks for runs, either sees them or is seen by them: the two
 // need no transaction, in which a burst of events would meet on the set's item.
-func (r *Reconciler) submit(ctx context.Context, name SetName, runs []Run) ([]Run, Set, error) {
+func (r *Reconciler) submit(ctx context.Context, name scheduler.SetName, runs []scheduler.Run) ([]scheduler.Run, scheduler.Set, error) {
 	now := r.ports.Clock.Now()
 	if err := r.prepare(ctx, name, runs, now); err != nil {
-		return nil, Set{}, err
+		return nil, scheduler.Set{}, err
 	}
 	limits := r.settings[name].MaxConcurrent
-	mayWait := slices.ContainsFunc(runs, func(r Run) bool { return r.MaxDelay > 0 || limits[r.Job] > 0 }) // decided about with the set at hand
+	mayWait := slices.ContainsFunc(runs, func(r scheduler.Run) bool { return r.MaxDelay > 0 || limits[r.Job] > 0 }) // decided about with the set at hand
 	out, fresh, err := r.record(ctx, runs, now, mayWait)
 	if err != nil {
-		return out, Set{}, err
+		return out, scheduler.Set{}, err
 	}
 	set, err := r.ports.Store.LoadSet(ctx, name)
 	if err != nil {
 		return out, set, err
 	}
-	var start, wait []*Run
+	var start, wait []*scheduler.Run
 	for i := range out {
 		switch run := &out[i]; {
 		case !fresh[i]:
-		case run.State == Starting && takes(set, *run, r.me, now):
+		case run.State == scheduler.Starting && takes(set, *run, r.me, now):
 			start = append(start, run)
-		case run.State == Starting:
+		case run.State == scheduler.Starting:
 			wait = append(wait, run)
 		}
 	}
@@ -373,27 +375,27 @@ func (r *Reconciler) submit(ctx context.Context, name SetName, runs []Run) ([]Ru
 	if err := r.leaveWaiting(ctx, wait); err != nil {
 		return out, set, err
 	}
-	if !slices.ContainsFunc(out, func(run Run) bool { return run.State == Waiting || run.State == Starting }) {
+	if !slices.ContainsFunc(out, func(run scheduler.Run) bool { return run.State == scheduler.Waiting || run.State == scheduler.Starting }) {
 		return out, set, nil
 	}
-	if set.leasedByOther(r.me, now) && len(wait) > 0 { // it may have had its last look before they were left to it
+	if set.LeasedByOther(r.me, now) && len(wait) > 0 { // it may have had its last look before they were left to it
 		if set, err = r.ports.Store.LoadSet(ctx, name); err != nil {
 			return out, set, err
 		}
 	}
-	if set.leasedByOther(r.me, r.ports.Clock.Now()) {
+	if set.LeasedByOther(r.me, r.ports.Clock.Now()) {
 		return out, set, nil
 	}
 	return out, set, r.ports.Waker.Launcher(ctx, name, "runs wait")
 }
 
 // prepare fills in what runs need.
-func (r *Reconciler) prepare(ctx context.Context, name SetName, runs []Run, now time.Time) error {
+func (r *Reconciler) prepare(ctx context.Context, name scheduler.SetName, runs []scheduler.Run, now time.Time) error {
 	type needed struct {
 		services   []string
 		definition string
 	}
-	known := map[JobName]needed{}
+	known := map[scheduler.JobName]needed{}
 	for i := range runs {
 		runs[i].Set, runs[i].ReceivedAt = name, now
 		n, ok := known[runs[i].Job]
@@ -411,17 +413,17 @@ func (r *Reconciler) prepare(ctx context.Context, name SetName, runs []Run, now 
 
 // takes reports whether the set starts a new run at once: it is up and has settled, and
 // nobody else is about to start runs.
-func takes(s Set, run Run, me string, now time.Time) bool {
+func takes(s scheduler.Set, run scheduler.Run, me string, now time.Time) bool {
 	_, refused := s.Refused[run.Job]
-	return s.Phase == Available && !s.Usable.After(now) && s.Pause == nil && s.TakeDown == "" && !refused && !s.leasedByOther(me, now) && s.Serves(run)
+	return s.Phase == scheduler.Available && !s.Usable.After(now) && s.Pause == nil && s.TakeDown == "" && !refused && !s.LeasedByOther(me, now) && s.Serves(run)
 }
 
 // startSubmitted starts runs that were recorded as about to be started.
-func (r *Reconciler) startSubmitted(ctx context.Context, runs []*Run) error {
+func (r *Reconciler) startSubmitted(ctx context.Context, runs []*scheduler.Run) error {
 	if len(runs) == 0 {
 		return nil
 	}
-	begun := make([]Run, len(runs))
+	begun := make([]scheduler.Run, len(runs))
 	for i, run := range runs {
 		begun[i] = *run
 	}
@@ -433,13 +435,13 @@ func (r *Reconciler) startSubmitted(ctx context.Context, runs []*Run) error {
 }
 
 // leaveWaiting takes the intent to start runs back: their set is not up.
-func (r *Reconciler) leaveWaiting(ctx context.Context, runs []*Run) error {
+func (r *Reconciler) leaveWaiting(ctx context.Context, runs []*scheduler.Run) error {
 	if len(runs) == 0 {
 		return nil
 	}
-	waiting := make([]Run, len(runs))
+	waiting := make([]scheduler.Run, len(runs))
 	for i, run := range runs {
-		run.State = Waiting
+		run.State = scheduler.Waiting
 		run.Untried = true
 		run.Reason = waits
 		waiting[i] = *run
@@ -456,9 +458,9 @@ const maxInline = 2 << 10
 
 // record writes down runs, each once: as about to be started, or as waiting. fresh says
 // of each that is returned whether it was new, or still needs somebody to start it.
-func (r *Reconciler) record(ctx context.Context, runs []Run, now time.Time, waiting bool) (out []Run, fresh []bool, err error) {
+func (r *Reconciler) record(ctx context.Context, runs []scheduler.Run, now time.Time, waiting bool) (out []scheduler.Run, fresh []bool, err error) {
 	for i, run := range runs {
-		run.State = Waiting
+		run.State = scheduler.Waiting
 		run.Reason = waits
 		run.SourceApart = len(run.Source) > maxInline
 		if !waiting {
@@ -491,17 +493,17 @@ func (r *Reconciler) record(ctx context.Context, runs []Run, now time.Time, wait
 // or of an attempt that is over, changes nothing. A name is no proof: what ends a run is
 // the task that is recorded for it, or, while none is, what ECS itself shows of it. It
 // says whether the run has to be started again.
-func (r *Reconciler) TaskStopped(ctx context.Context, set SetName, t Task) (retry bool, err error) {
-	id, attempt, ok := ParseTaskGroup(t.Group)
+func (r *Reconciler) TaskStopped(ctx context.Context, set scheduler.SetName, t scheduler.Task) (retry bool, err error) {
+	id, attempt, ok := scheduler.ParseTaskGroup(t.Group)
 	if !ok {
 		return false, nil
 	}
 	run, ok, err := r.ports.Store.Run(ctx, set, id)
-	if err != nil || !ok || run.State == Finished || run.Attempt != attempt || run.State == Waiting {
+	if err != nil || !ok || run.State == scheduler.Finished || run.Attempt != attempt || run.State == scheduler.Waiting {
 		return false, err
 	}
 	if run.TaskARN == "" {
-		found, err := r.ports.Tasks.Describe(ctx, []Run{run})
+		found, err := r.ports.Tasks.Describe(ctx, []scheduler.Run{run})
 		if err != nil {
 			return false, err
 		}
@@ -514,15 +516,15 @@ func (r *Reconciler) TaskStopped(ctx context.Context, set SetName, t Task) (retr
 	}
 	after := run.Conclude(r.explained(ctx, run, t), r.ports.Clock.Now())
 	if after.StartedAt.IsZero() {
-		after.StartedAt = latest(t.StartedAt, after.StartingAt)
+		after.StartedAt = scheduler.Latest(t.StartedAt, after.StartingAt)
 	}
-	if err := r.conclude(ctx, after, Starting, Running); err != nil {
+	if err := r.conclude(ctx, after, scheduler.Starting, scheduler.Running); err != nil {
 		if errors.Is(err, ErrConflict) {
 			return false, nil
 		}
 		return false, err
 	}
-	if after.State == Waiting {
+	if after.State == scheduler.Waiting {
 		return true, r.ports.Waker.Launcher(ctx, set, after.Reason)
 	}
 	if r.settings[set].MaxConcurrent[run.Job] > 0 {

@@ -1,4 +1,7 @@
-package scheduler
+// Package forecast says how likely an arrival is in an hour to come, by a logistic
+// forecast over what was seen, and bounds what may be lost by following it: never much
+// more than by the break-even rule of ski rental. It is pure.
+package forecast
 
 import (
 	"math"
@@ -89,11 +92,11 @@ func (h *History) Chance(now, at time.Time) float64 {
 	if h.First == 0 {
 		return 0
 	}
-	k := h.at(now)
-	return k.chance(float64(at.UnixNano()) / 1e9)
+	k := h.At(now)
+	return k.ChanceAt(float64(at.UnixNano()) / 1e9)
 }
 
-func (h *History) chance(t float64) float64 {
+func (h *History) ChanceAt(t float64) float64 {
 	x := h.signsAt(t, float32(logit(gapChance(&h.Gaps, t-h.Last))))
 	return sigmoid(h.sum(&x))
 }
@@ -106,9 +109,9 @@ func (h *History) sum(x *[signs]float64) float64 {
 	return s
 }
 
-// at returns the history as it is at now. Nothing is learned from it: weights follow
+// At returns the history as it is at now. Nothing is learned from it: weights follow
 // hours when the next arrival closes them.
-func (h History) at(now time.Time) History {
+func (h History) At(now time.Time) History {
 	return h.skip(hourOf(float64(now.UnixNano()) / 1e9))
 }
 

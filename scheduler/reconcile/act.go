@@ -1,4 +1,4 @@
-package scheduler
+package reconcile
 
 import (
 	"context"
@@ -6,62 +6,64 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"drawbridge/scheduler"
 )
 
 // act carries out a decision that changes the set. Where the stored phase
 // changes too, the write comes first and AWS is called in a later step, from
 // what is stored then: a crash in between leaves a phase whose decision is to
 // make the same call.
-func (r *Reconciler) act(ctx context.Context, s Settings, v *view) error {
-	if v.decision.Action == Forget && v.set.Deletions >= maxDeletions {
+func (r *Reconciler) act(ctx context.Context, s scheduler.Settings, v *view) error {
+	if v.decision.Action == scheduler.Forget && v.set.Deletions >= scheduler.MaxDeletions {
 		// A forced deletion leaves behind what it could not delete; by now nothing
 		// holds on to it any more.
 		if err := r.ports.Stacks.Sweep(ctx, v.set.Name, v.set.StackID); err != nil {
 			return r.again(ctx, v, "sweep", err)
 		}
 	}
-	next := Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
-	if next.Phase == Creating && v.set.Phase != Creating {
-		next.Lease = Lease{r.me, next.Since.Add(leaseTime)}
+	next := scheduler.Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
+	if next.Phase == scheduler.Creating && v.set.Phase != scheduler.Creating {
+		next.Lease = scheduler.Lease{LeaseHolder: r.me, LeasedUntil: next.Since.Add(leaseTime)}
 	}
 	if next.Phase != v.set.Phase {
 		return r.save(ctx, v, next)
 	}
 	switch v.decision.Action {
-	case Extended, Withdraw, Keep:
+	case scheduler.Extended, scheduler.Withdraw, scheduler.Keep:
 		return r.save(ctx, v, next)
-	case Ask:
-		due, _ := s.due(v.set, r.ports.Clock.Now())
+	case scheduler.Ask:
+		due, _ := s.NextDue(v.set, r.ports.Clock.Now())
 		if err := r.ports.Waker.Event(ctx, due.Job, due.Event()); err != nil {
 			return r.again(ctx, v, "ask for the scheduled run", err)
 		}
 		return r.save(ctx, v, next)
-	case Extend:
+	case scheduler.Extend:
 		return r.extend(ctx, v)
-	case Create:
+	case scheduler.Create:
 		return r.create(ctx, s, v)
-	case Delete, Force:
+	case scheduler.Delete, scheduler.Force:
 		return r.delete(ctx, v)
-	case Sweep:
+	case scheduler.Sweep:
 		if err := r.ports.Stacks.Sweep(ctx, v.set.Name, v.set.StackID); err != nil {
 			return r.again(ctx, v, "sweep", err)
 		}
-		return r.ports.Clock.Sleep(ctx, pollEvery)
-	case GiveUp:
+		return r.ports.Clock.Sleep(ctx, scheduler.PollEvery)
+	case scheduler.GiveUp:
 		return r.giveUp(ctx, v)
-	case Abandon:
+	case scheduler.Abandon:
 		return r.abandon(ctx, v)
-	case Stop:
+	case scheduler.Stop:
 		return r.stopOverdue(ctx, v)
 	}
 	return fmt.Errorf("reconcile set %s: no way to %s", v.set.Name, v.decision.Action)
 }
 
-func (r *Reconciler) save(ctx context.Context, v *view, next Set) error {
+func (r *Reconciler) save(ctx context.Context, v *view, next scheduler.Set) error {
 	basis := r.settings[next.Name].Basis
-	counted, hours := v.set.account(basis, r.ports.Clock.Now())
-	if next.Phase == Absent && v.set.Phase == Failed && !v.set.Billed {
-		counted, hours = counted.refund(), 0
+	counted, hours := v.set.CountHours(basis, r.ports.Clock.Now())
+	if next.Phase == scheduler.Absent && v.set.Phase == scheduler.Failed && !v.set.Billed {
+		counted, hours = counted.Refund(), 0
 	}
 	next.Day = counted.Day
 	next.DayHours = counted.DayHours
@@ -72,7 +74,7 @@ func (r *Reconciler) save(ctx context.Context, v *view, next Set) error {
 		next.Counted = counted.Counted
 	}
 	before := v.set
-	saved, err := r.ports.Store.SaveSet(ctx, next.remember(r.entry(*v)))
+	saved, err := r.ports.Store.SaveSet(ctx, next.Remember(r.entry(*v)))
 	if err != nil {
 		return err
 	}
@@ -88,11 +90,11 @@ func (r *Reconciler) save(ctx context.Context, v *view, next Set) error {
 
 // create plans and asks for the stack. What cannot be planned, or is refused,
 // fails the generation with the reason; a temporary failure is tried again.
-func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
+func (r *Reconciler) create(ctx context.Context, s scheduler.Settings, v *view) error {
 	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name, r.wish(v))
 	if err == nil && p.Nothing {
-		v.decision = Open.because("endpoints of others serve the whole set: %s", p.Summary)
-		next := Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
+		v.decision = scheduler.Open.Because("endpoints of others serve the whole set: %s", p.Summary)
+		next := scheduler.Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed)
 		next.NoStack = true
 		next.Usable = next.Since
 		next.Services = p.Services
@@ -103,7 +105,7 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 			return err
 		}
 	}
-	var id StackID
+	var id scheduler.StackID
 	if err == nil {
 		id, err = r.ports.Stacks.Create(ctx, v.set.Name, lifeOf(v.set), p)
 	}
@@ -115,7 +117,7 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 		return r.fail(ctx, s, v, withHint(err))
 	}
 	if v.set.StackID == id {
-		return r.ports.Clock.Sleep(ctx, pollEvery) // it is there, and a read does not show it yet
+		return r.ports.Clock.Sleep(ctx, scheduler.PollEvery) // it is there, and a read does not show it yet
 	}
 	next := v.set
 	next.StackID = id
@@ -131,7 +133,7 @@ func (r *Reconciler) create(ctx context.Context, s Settings, v *view) error {
 const createStandBy = 15 * time.Minute
 
 // life names the present generation.
-func lifeOf(s Set) LifeID {
+func lifeOf(s scheduler.Set) LifeID {
 	since := s.Begun
 	if since.IsZero() { // begun by a version that did not record it
 		since = s.Since
@@ -166,7 +168,7 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 	switch {
 	case err != nil:
 	case p.Nothing && v.set.NoStack:
-		next.Services = union(v.set.Services, p.Services)
+		next.Services = scheduler.Union(v.set.Services, p.Services)
 		return r.save(ctx, v, next)
 	case v.set.NoStack: // the first endpoint of its own
 		next.NoStack = false
@@ -181,7 +183,7 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 				return err
 			}
 			if v.adopt(seen); v.set.StackID == "" {
-				return r.save(ctx, v, v.set.withdraw(now, "the set's stack is not known"))
+				return r.save(ctx, v, v.set.Withdraw(now, "the set's stack is not known"))
 			}
 			next.StackID = v.set.StackID
 		}
@@ -192,12 +194,12 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 	}
 	if err != nil {
 		r.ports.Journal.Failed(v.set.Name, "extend", err)
-		return r.save(ctx, v, v.set.withdraw(now, withHint(err)))
+		return r.save(ctx, v, v.set.Withdraw(now, withHint(err)))
 	}
 	more := max(p.PerHour-v.set.PerHour, 0)
 	next.PerHour = p.PerHour
-	next.Extension = &Extension{Since: now, Services: union(v.set.Services, p.Services), Endpoints: p.Endpoints, Before: v.set.PerHour, Zones: p.Zones}
-	next.Lease = Lease{r.me, now.Add(leaseTime)}
+	next.Extension = &scheduler.Extension{Since: now, Services: scheduler.Union(v.set.Services, p.Services), Endpoints: p.Endpoints, Before: v.set.PerHour, Zones: p.Zones}
+	next.Lease = scheduler.Lease{LeaseHolder: r.me, LeasedUntil: now.Add(leaseTime)}
 	if err := r.save(ctx, v, next); err != nil {
 		return err
 	}
@@ -231,21 +233,14 @@ func (r *Reconciler) wish(v *view) Wish {
 }
 
 // needsOf returns what runs that wait need, each service once.
-func needsOf(runs []Run) []string {
+func needsOf(runs []scheduler.Run) []string {
 	var out []string
 	for _, r := range runs {
-		if r.State == Waiting || r.State == Starting {
+		if r.State == scheduler.Waiting || r.State == scheduler.Starting {
 			out = append(out, r.Needs...)
 		}
 	}
-	return union(out, nil)
-}
-
-// union returns what is in either list, each once, in order.
-func union(a, b []string) []string {
-	out := append(slices.Clone(a), b...)
-	slices.Sort(out)
-	return slices.Compact(out)
+	return scheduler.Union(out, nil)
 }
 
 // again reports a temporary failure and pauses before the next look.
@@ -254,7 +249,7 @@ func (r *Reconciler) again(ctx context.Context, v *view, effect string, err erro
 	if !errors.Is(err, ErrTemporary) {
 		return err
 	}
-	return r.ports.Clock.Sleep(ctx, pollEvery)
+	return r.ports.Clock.Sleep(ctx, scheduler.PollEvery)
 }
 
 // withHint returns the error's text with its remedy.
@@ -266,13 +261,13 @@ func withHint(err error) string {
 	return err.Error()
 }
 
-func (r *Reconciler) fail(ctx context.Context, s Settings, v *view, reason string) error {
-	v.decision = Fail.because("%s", reason)
-	return r.save(ctx, v, Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed))
+func (r *Reconciler) fail(ctx context.Context, s scheduler.Settings, v *view, reason string) error {
+	v.decision = scheduler.Fail.Because("%s", reason)
+	return r.save(ctx, v, scheduler.Next(r.ports.Clock.Now(), s, v.set, v.decision, v.observed))
 }
 
 func (r *Reconciler) delete(ctx context.Context, v *view) error {
-	if v.observed.Stack == StackDeleteFailed {
+	if v.observed.Stack == scheduler.StackDeleteFailed {
 		next := v.set
 		next.Deletions++
 		if err := r.save(ctx, v, next); err != nil {
@@ -280,10 +275,10 @@ func (r *Reconciler) delete(ctx context.Context, v *view) error {
 		}
 	}
 	id := v.observed.StackID
-	if err := r.ports.Stacks.Delete(ctx, v.set.Name, id, v.decision.Action == Force); err != nil {
+	if err := r.ports.Stacks.Delete(ctx, v.set.Name, id, v.decision.Action == scheduler.Force); err != nil {
 		return r.again(ctx, v, "delete", err)
 	}
-	return r.ports.Clock.Sleep(ctx, pollEvery)
+	return r.ports.Clock.Sleep(ctx, scheduler.PollEvery)
 }
 
 // giveUp sends the waiting runs to the dead-letter queue, but for those that came after
@@ -293,13 +288,13 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 	if err := r.lease(ctx, v); err != nil { // so that no second one sends them too
 		return err
 	}
-	up := v.set.Phase == Available // then only those that it cannot serve
-	hopeless := !up && v.set.hopeless(r.settings[v.set.Name], r.ports.Clock.Now())
+	up := v.set.Phase == scheduler.Available // then only those that it cannot serve
+	hopeless := !up && v.set.Hopeless(r.settings[v.set.Name], r.ports.Clock.Now())
 	for _, run := range v.runs {
-		if hopeless && !v.set.failed(run) {
+		if hopeless && !v.set.WaitedForFailed(run) {
 			continue
 		}
-		if run.State != Waiting && run.State != Starting || up && (run.State == Starting || v.set.Serves(run)) {
+		if run.State != scheduler.Waiting && run.State != scheduler.Starting || up && (run.State == scheduler.Starting || v.set.Serves(run)) {
 			continue
 		}
 		if _, err := r.bury(ctx, run, v.decision.Reason); err != nil && !errors.Is(err, ErrConflict) {
@@ -309,7 +304,7 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 	next := v.set
 	next.GivenUp = v.set.Failures
 	next.Extensions = 0
-	next.Lease = Lease{}
+	next.Lease = scheduler.Lease{}
 	return r.save(ctx, v, next)
 }
 
@@ -321,11 +316,11 @@ func (r *Reconciler) abandon(ctx context.Context, v *view) error {
 	now := r.ports.Clock.Now()
 	for _, run := range v.runs {
 		refusal := v.set.Refused[run.Job]
-		since := v.set.refusedSince(run)
-		if run.State != Waiting || !v.set.givenUp(run, now) {
+		since := v.set.RefusedSince(run)
+		if run.State != scheduler.Waiting || !v.set.RefusedTooLong(run, now) {
 			continue
 		}
-		reason := fmt.Sprintf("ECS has refused its task since %s, for longer than the startTimeout of %s: %s", clockTime(since), run.startTimeout(), refusal.Reason)
+		reason := fmt.Sprintf("ECS has refused its task since %s, for longer than the startTimeout of %s: %s", scheduler.ClockTime(since), run.RefusalTimeout(), refusal.Reason)
 		if _, err := r.bury(ctx, run, reason); err != nil && !errors.Is(err, ErrConflict) {
 			return err
 		}
@@ -334,7 +329,7 @@ func (r *Reconciler) abandon(ctx context.Context, v *view) error {
 }
 
 // bury ends a run in the dead-letter queue with the reason.
-func (r *Reconciler) bury(ctx context.Context, run Run, reason string) (Run, error) {
+func (r *Reconciler) bury(ctx context.Context, run scheduler.Run, reason string) (scheduler.Run, error) {
 	run.Reason = reason
 	if run.SourceApart && len(run.Source) == 0 {
 		source, err := r.ports.Store.Source(ctx, run)
@@ -347,8 +342,8 @@ func (r *Reconciler) bury(ctx context.Context, run Run, reason string) (Run, err
 		return run, err
 	}
 	from := run.State
-	run.State = Finished
-	run.Outcome = DeadLettered
+	run.State = scheduler.Finished
+	run.Outcome = scheduler.DeadLettered
 	run.FinishedAt = r.ports.Clock.Now()
 	return run, r.conclude(ctx, run, from)
 }
@@ -363,7 +358,7 @@ func (r *Reconciler) stopOverdue(ctx context.Context, v *view) error {
 			continue
 		}
 		run.StopAsked, run.Reason = now, fmt.Sprintf("ran longer than its maximum of %s", run.MaxRuntime)
-		err := r.ports.Store.Advance(ctx, []Run{run}, Running)
+		err := r.ports.Store.Advance(ctx, []scheduler.Run{run}, scheduler.Running)
 		if errors.Is(err, ErrConflict) {
 			continue // it has ended by itself
 		}

@@ -1,4 +1,10 @@
-package scheduler
+// Package reconcile carries the decisions of package scheduler out.
+//
+// A Reconciler loads a set, observes AWS, decides, acts by one call through one of the
+// interfaces in ports.go, writes back by compare-and-swap, and does so again until
+// nothing is left to do. Any step may crash; whoever comes next goes on from what is
+// stored and what AWS shows.
+package reconcile
 
 import (
 	"context"
@@ -7,6 +13,8 @@ import (
 	"hash/fnv"
 	"slices"
 	"time"
+
+	"drawbridge/scheduler"
 )
 
 // Side says with whose rights a Reconciler acts.
@@ -19,9 +27,9 @@ const (
 	Reaper   Side = "reaper"
 )
 
-var allowed = map[Side][]Action{
-	Launcher: {Wait, Settled, Create, Open, Start, Abandon, Ask, Keep, Extend, Extended, Withdraw, Reopen, Fail},
-	Reaper:   {Wait, Settled, Open, Stop, Abandon, Ask, Keep, Extended, Withdraw, Drain, Reopen, Delete, Force, Sweep, GiveUp, Forget, Fail},
+var allowed = map[Side][]scheduler.Action{
+	Launcher: {scheduler.Wait, scheduler.Settled, scheduler.Create, scheduler.Open, scheduler.Start, scheduler.Abandon, scheduler.Ask, scheduler.Keep, scheduler.Extend, scheduler.Extended, scheduler.Withdraw, scheduler.Reopen, scheduler.Fail},
+	Reaper:   {scheduler.Wait, scheduler.Settled, scheduler.Open, scheduler.Stop, scheduler.Abandon, scheduler.Ask, scheduler.Keep, scheduler.Extended, scheduler.Withdraw, scheduler.Drain, scheduler.Reopen, scheduler.Delete, scheduler.Force, scheduler.Sweep, scheduler.GiveUp, scheduler.Forget, scheduler.Fail},
 }
 
 // Reconciler drives sets towards what their runs ask for.
@@ -29,12 +37,12 @@ type Reconciler struct {
 	ports    Ports
 	side     Side
 	me       string
-	settings map[SetName]Settings
+	settings map[scheduler.SetName]scheduler.Settings
 }
 
 // New returns a Reconciler that acts with side's rights. me names this
 // invocation among all others; settings holds every set of the installation.
-func New(side Side, me string, settings map[SetName]Settings, ports Ports) *Reconciler {
+func New(side Side, me string, settings map[scheduler.SetName]scheduler.Settings, ports Ports) *Reconciler {
 	return &Reconciler{ports: ports, side: side, me: me, settings: settings}
 }
 
@@ -74,21 +82,21 @@ const (
 
 // view is what one step of the loop sees.
 type view struct {
-	set      Set
-	runs     []Run
-	holds    []Hold
-	observed Observed
-	demand   Demand
-	decision Decision
+	set      scheduler.Set
+	runs     []scheduler.Run
+	holds    []scheduler.Hold
+	observed scheduler.Observed
+	demand   scheduler.Demand
+	decision scheduler.Decision
 }
 
 // Reconcile looks at a set, decides, acts and looks again until nothing is left
 // to do or look.Until is near. It returns the set as it last stood. It is safe
 // to call at any time, any number of times, from any number of places.
-func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Set, error) {
+func (r *Reconciler) Reconcile(ctx context.Context, name scheduler.SetName, look Look) (scheduler.Set, error) {
 	settings, ok := r.settings[name]
 	if !ok {
-		return Set{}, fmt.Errorf("reconcile set %s: no such set in the configuration", name)
+		return scheduler.Set{}, fmt.Errorf("reconcile set %s: no such set in the configuration", name)
 	}
 	var v view
 	var availableSince time.Time
@@ -110,14 +118,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Se
 		switch {
 		case errors.Is(err, ErrConflict): // somebody else acted: look at what it is now
 			if conflicts++; conflicts > maxConflicts {
-				if err := r.ports.Clock.Sleep(ctx, pollEvery); err != nil {
+				if err := r.ports.Clock.Sleep(ctx, scheduler.PollEvery); err != nil {
 					return v.set, err
 				}
 			}
 		case errors.Is(err, ErrTemporary) && failures < maxFailures && r.ports.Clock.Now().Before(look.Until):
 			failures++
 			r.ports.Journal.Failed(name, "look or act", err)
-			if err := r.ports.Clock.Sleep(ctx, pollEvery); err != nil {
+			if err := r.ports.Clock.Sleep(ctx, scheduler.PollEvery); err != nil {
 				return v.set, err
 			}
 		case done || err != nil:
@@ -133,16 +141,16 @@ func (r *Reconciler) Reconcile(ctx context.Context, name SetName, look Look) (Se
 var errLeased = errors.New("leased by another invocation")
 
 // look loads the set, observes what its phase makes worth observing, and decides.
-func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Look, first bool, since time.Time) (view, error) {
+func (r *Reconciler) look(ctx context.Context, name scheduler.SetName, s scheduler.Settings, look Look, first bool, since time.Time) (view, error) {
 	var v view
 	var err error
 	if v.set, err = r.ports.Store.LoadSet(ctx, name); err != nil {
 		return v, err
 	}
-	if r.side == Launcher && v.set.leasedByOther(r.me, r.ports.Clock.Now()) {
+	if r.side == Launcher && v.set.LeasedByOther(r.me, r.ports.Clock.Now()) {
 		return v, errLeased // of a burst's many launchers one is enough to read what waits
 	}
-	changing := v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed
+	changing := v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Deleting || v.set.Phase == scheduler.Failed
 	if !changing || first {
 		if v.runs, v.holds, err = r.ports.Store.Live(ctx, name); err != nil {
 			return v, err
@@ -154,7 +162,7 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 			return v, err
 		}
 	}
-	if first && r.side == Reaper && !v.set.leasedByOther(r.me, r.ports.Clock.Now()) {
+	if first && r.side == Reaper && !v.set.LeasedByOther(r.me, r.ports.Clock.Now()) {
 		if err := r.learn(ctx, s, &v); err != nil {
 			return v, err
 		}
@@ -164,24 +172,24 @@ func (r *Reconciler) look(ctx context.Context, name SetName, s Settings, look Lo
 	}
 	now := r.ports.Clock.Now()
 	if v.observed.Endpoints.Ready() {
-		v.observed.AvailableSince = earliest(since, now)
+		v.observed.AvailableSince = scheduler.Earliest(since, now)
 	}
 	v.set.Billed = v.set.Billed || v.observed.Endpoints.Any()
-	v.demand = DemandOf(v.runs, v.holds, s, v.set, now)
-	v.decision = Decide(now, s, v.set, v.demand, v.observed)
+	v.demand = scheduler.DemandOf(v.runs, v.holds, s, v.set, now)
+	v.decision = scheduler.Decide(now, s, v.set, v.demand, v.observed)
 	r.ports.Journal.Decided(v.set, v.decision)
 	return v, nil
 }
 
 // learn takes in what became of runs since it was last looked at.
-func (r *Reconciler) learn(ctx context.Context, s Settings, v *view) error {
+func (r *Reconciler) learn(ctx context.Context, s scheduler.Settings, v *view) error {
 	ended, err := r.ports.Store.Ended(ctx, v.set.Name, v.set.Learned.Until)
 	if err != nil {
 		return err
 	}
 	now := r.ports.Clock.Now()
 	learned, ok := v.set.Learn(s, now, v.runs, ended)
-	learned, noted := learned.noted(s, now)
+	learned, noted := learned.NoteSchedules(s, now)
 	if !ok && !noted {
 		return nil
 	}
@@ -193,9 +201,9 @@ func (r *Reconciler) learn(ctx context.Context, s Settings, v *view) error {
 func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error {
 	name, o := v.set.Name, &v.observed
 	var err error
-	stackMatters := v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed || v.set.Extension != nil ||
-		v.set.Phase == Available && v.set.Extensions > 0 // what the extension left behind has to go first
-	if v.set.NoStack && v.set.Phase == Available {
+	stackMatters := v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Deleting || v.set.Phase == scheduler.Failed || v.set.Extension != nil ||
+		v.set.Phase == scheduler.Available && v.set.Extensions > 0 // what the extension left behind has to go first
+	if v.set.NoStack && v.set.Phase == scheduler.Available {
 		return nil
 	}
 	if stackMatters || thorough {
@@ -210,19 +218,19 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 		o.Lasts = seen.Lasts
 		v.adopt(seen)
 	}
-	if stackMatters || thorough && v.set.Phase == Available {
+	if stackMatters || thorough && v.set.Phase == scheduler.Available {
 		switch o.Stack {
-		case StackBusy, StackDeleting: // what it holds is asked when it has come to rest
+		case scheduler.StackBusy, scheduler.StackDeleting: // what it holds is asked when it has come to rest
 			o.Endpoints, err = r.ports.Stacks.Coming(ctx, name)
 		default:
-			o.Endpoints, err = r.ports.Stacks.Endpoints(ctx, name, v.set.StackID, o.Stack == StackMissing || o.Stack == StackForeign)
+			o.Endpoints, err = r.ports.Stacks.Endpoints(ctx, name, v.set.StackID, o.Stack == scheduler.StackMissing || o.Stack == scheduler.StackForeign)
 		}
 		if err != nil {
 			return err
 		}
 		o.NoCapacity = o.NoCapacity || o.Endpoints.NoCapacity
 	}
-	if v.set.Phase == Draining && r.side == Reaper {
+	if v.set.Phase == scheduler.Draining && r.side == Reaper {
 		if o.Tasks, err = r.ports.Tasks.Active(ctx, name); err != nil {
 			return err
 		}
@@ -233,7 +241,7 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 // adopt takes over the id of the generation's stack if nobody could store it: the
 // answer of the call that made it came late, or was lost.
 func (v *view) adopt(seen StackSeen) {
-	if v.set.StackID == "" && seen.ID != "" && seen.Generation == v.set.Generation && seen.State != StackMissing && seen.State != StackForeign {
+	if v.set.StackID == "" && seen.ID != "" && seen.Generation == v.set.Generation && seen.State != scheduler.StackMissing && seen.State != scheduler.StackForeign {
 		v.set.StackID = seen.ID
 	}
 }
@@ -242,13 +250,13 @@ func (v *view) adopt(seen StackSeen) {
 // an hour or keep a run for ever: at the end of a paid hour, while draining, and
 // when the look is thorough. Starts that were left behind are looked up always.
 // The runs in v are then as they stand.
-func (r *Reconciler) followTasks(ctx context.Context, s Settings, v *view, thorough bool) error {
+func (r *Reconciler) followTasks(ctx context.Context, s scheduler.Settings, v *view, thorough bool) error {
 	now := r.ports.Clock.Now()
-	_, first, _ := s.WithLearned(v.set.Learned).window(v.set.BilledFrom, now)
+	_, first, _ := s.WithLearned(v.set.Learned).Window(v.set.BilledFrom, now)
 	costly := thorough || !now.Before(first)
-	var asked []Run
+	var asked []scheduler.Run
 	for _, run := range v.runs {
-		if costly && run.State == Running || run.State == Starting && now.Sub(run.StartingAt) >= resumeAfter {
+		if costly && run.State == scheduler.Running || run.State == scheduler.Starting && now.Sub(run.StartingAt) >= scheduler.ResumeAfter {
 			asked = append(asked, run)
 		}
 	}
@@ -272,8 +280,8 @@ func (r *Reconciler) followTasks(ctx context.Context, s Settings, v *view, thoro
 		} else if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(v.runs, func(x Run) bool { return x.ID == run.ID })
-		if v.runs[i] = after; after.State == Finished {
+		i := slices.IndexFunc(v.runs, func(x scheduler.Run) bool { return x.ID == run.ID })
+		if v.runs[i] = after; after.State == scheduler.Finished {
 			v.runs = slices.Delete(v.runs, i, i+1)
 		}
 	}
@@ -286,20 +294,20 @@ func (r *Reconciler) followTasks(ctx context.Context, s Settings, v *view, thoro
 const lostAfter = 5 * time.Minute
 
 // followed returns the run as ECS shows its task, and whether it has changed.
-func followed(run Run, found map[RunID]Task, now time.Time) (Run, bool) {
+func followed(run scheduler.Run, found map[scheduler.RunID]scheduler.Task, now time.Time) (scheduler.Run, bool) {
 	t, ok := found[run.ID]
 	switch {
 	case ok && t.Stopped:
 		return run.Conclude(t, now), true
-	case ok && run.State == Starting: // its start was never recorded
-		run.State = Running
+	case ok && run.State == scheduler.Starting: // its start was never recorded
+		run.State = scheduler.Running
 		run.TaskARN = t.ARN
-		run.StartedAt = latest(t.StartedAt, run.StartingAt)
+		run.StartedAt = scheduler.Latest(t.StartedAt, run.StartingAt)
 		run.Reason = "its task runs"
 		return run, true
-	case !ok && run.State == Running && now.Sub(run.StartedAt) > lostAfter:
-		run.State = Finished
-		run.Outcome = Lost
+	case !ok && run.State == scheduler.Running && now.Sub(run.StartedAt) > lostAfter:
+		run.State = scheduler.Finished
+		run.Outcome = scheduler.Lost
 		run.FinishedAt = now
 		run.Reason = "ECS no longer knows the task, and its end was never reported"
 		return run, true
@@ -309,17 +317,17 @@ func followed(run Run, found map[RunID]Task, now time.Time) (Run, bool) {
 
 // conclude writes the run after its task has stopped and tells the journal. from are
 // the states that it may be stored in.
-func (r *Reconciler) conclude(ctx context.Context, run Run, from ...RunState) error {
-	if run.State == Finished {
+func (r *Reconciler) conclude(ctx context.Context, run scheduler.Run, from ...scheduler.RunState) error {
+	if run.State == scheduler.Finished {
 		run.RecordedAt = r.ports.Clock.Now()
 	}
-	if err := r.ports.Store.Advance(ctx, []Run{run}, from...); err != nil {
+	if err := r.ports.Store.Advance(ctx, []scheduler.Run{run}, from...); err != nil {
 		return err
 	}
-	if run.Cause != "" && run.State != Running {
+	if run.Cause != "" && run.State != scheduler.Running {
 		r.ports.Journal.Explained(run)
 	}
-	if run.State == Finished {
+	if run.State == scheduler.Finished {
 		r.ports.Journal.Ended(run)
 	}
 	return nil
@@ -327,7 +335,7 @@ func (r *Reconciler) conclude(ctx context.Context, run Run, from ...RunState) er
 
 // explained returns a stopped task with its explanation. One that cannot be had is
 // done without: the task's own words are kept.
-func (r *Reconciler) explained(ctx context.Context, run Run, t Task) Task {
+func (r *Reconciler) explained(ctx context.Context, run scheduler.Run, t scheduler.Task) scheduler.Task {
 	if !run.StopAsked.IsZero() {
 		return t
 	}
@@ -342,7 +350,7 @@ func (r *Reconciler) explained(ctx context.Context, run Run, t Task) Task {
 
 // step carries out one decision. done means that this invocation has nothing
 // more to do with the set.
-func (r *Reconciler) step(ctx context.Context, s Settings, v *view, look Look) (done bool, err error) {
+func (r *Reconciler) step(ctx context.Context, s scheduler.Settings, v *view, look Look) (done bool, err error) {
 	now := r.ports.Clock.Now()
 	if r.leftToHolder(*v, now) {
 		return true, nil // the set's own timer, its stack's events and the sweep stand by
@@ -350,15 +358,15 @@ func (r *Reconciler) step(ctx context.Context, s Settings, v *view, look Look) (
 	if !r.may(*v) {
 		return true, r.handOver(ctx, v)
 	}
-	if !now.Before(look.Until) && v.decision.Action != Settled && v.decision.Action != Wait {
+	if !now.Before(look.Until) && v.decision.Action != scheduler.Settled && v.decision.Action != scheduler.Wait {
 		return true, r.handOn(ctx, v)
 	}
 	switch v.decision.Action {
-	case Wait:
+	case scheduler.Wait:
 		return r.wait(ctx, v, look)
-	case Settled:
+	case scheduler.Settled:
 		return true, nil
-	case Start:
+	case scheduler.Start:
 		return false, r.startAll(ctx, v, look)
 	}
 	return false, r.act(ctx, s, v)
@@ -368,11 +376,11 @@ func (r *Reconciler) step(ctx context.Context, s Settings, v *view, look Look) (
 // lease. No other one writes the set then: the holder's own writes would lose against
 // it.
 func (r *Reconciler) leftToHolder(v view, now time.Time) bool {
-	if !v.set.leasedByOther(r.me, now) {
+	if !v.set.LeasedByOther(r.me, now) {
 		return false
 	}
 	switch v.decision.Action {
-	case Stop, Drain, Reopen, Delete, Force, Sweep, Forget:
+	case scheduler.Stop, scheduler.Drain, scheduler.Reopen, scheduler.Delete, scheduler.Force, scheduler.Sweep, scheduler.Forget:
 		return false // what a holder has not begun, or does not do
 	}
 	return true
@@ -381,8 +389,8 @@ func (r *Reconciler) leftToHolder(v view, now time.Time) bool {
 // may reports whether this side does what was decided. Only the reaper sees the tasks of
 // a set that drains: the launcher reopens such a set, and does not end it.
 func (r *Reconciler) may(v view) bool {
-	if r.side == Launcher && v.set.Phase == Draining {
-		return v.decision.Action == Reopen
+	if r.side == Launcher && v.set.Phase == scheduler.Draining {
+		return v.decision.Action == scheduler.Reopen
 	}
 	return slices.Contains(allowed[r.side], v.decision.Action)
 }
@@ -416,7 +424,7 @@ func (r *Reconciler) unlease(ctx context.Context, v *view) (err error) {
 	if v.set.LeaseHolder != r.me {
 		return nil
 	}
-	v.set.Lease = Lease{}
+	v.set.Lease = scheduler.Lease{}
 	v.set, err = r.ports.Store.SaveSet(ctx, v.set)
 	return err
 }
@@ -426,7 +434,7 @@ func (r *Reconciler) unlease(ctx context.Context, v *view) (err error) {
 func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, err error) {
 	now, next := r.ports.Clock.Now(), v.decision.Next
 	if !next.After(now) {
-		next = now.Add(pollEvery)
+		next = now.Add(scheduler.PollEvery)
 	}
 	if !r.mine(v, next.Sub(now), look) || next.After(look.Until) {
 		if v.set.LeaseHolder == r.me {
@@ -441,11 +449,11 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 		if v.set.Extension != nil && !v.set.Timer.After(now) {
 			next = now.Add(leaseTime + timerLead) // the holder, the stack's events and the sweep come first
 		}
-		if (v.set.Phase == Creating || v.set.Extension != nil) && v.set.Timer.After(now) {
+		if (v.set.Phase == scheduler.Creating || v.set.Extension != nil) && v.set.Timer.After(now) {
 			return true, nil // its stack's events and its timer stand by
 		}
 		if r.side == Reaper && next.Sub(now) <= look.HandOver {
-			if err := r.ports.Waker.Reaper(ctx, v.set.Name, "to be there at "+clockTime(next)+": "+v.decision.Reason); err != nil {
+			if err := r.ports.Waker.Reaper(ctx, v.set.Name, "to be there at "+scheduler.ClockTime(next)+": "+v.decision.Reason); err != nil {
 				r.ports.Journal.Failed(v.set.Name, "hand over", err) // the timer stands by
 			}
 		}
@@ -460,7 +468,7 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 	if v.demand.Refused > 0 {
 		pause = min(pause, refusedLook) // another run may come, or one may end and make room
 	}
-	if v.set.Phase == Creating || v.set.Phase == Deleting || v.set.Phase == Failed || v.set.Extension != nil {
+	if v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Deleting || v.set.Phase == scheduler.Failed || v.set.Extension != nil {
 		pause = jitter(pause, v.set, now)
 	}
 	return false, r.ports.Clock.Sleep(ctx, pause)
@@ -473,9 +481,9 @@ const refusedLook = 10 * time.Second
 // needsLease reports whether waiting on the set is work for the holder of the lease.
 func (r *Reconciler) needsLease(v *view) bool {
 	if r.side != Launcher {
-		return v.set.Phase == Deleting || v.set.Phase == Failed
+		return v.set.Phase == scheduler.Deleting || v.set.Phase == scheduler.Failed
 	}
-	return v.set.Phase == Creating || v.set.Phase == Available && (v.set.Usable.After(r.ports.Clock.Now()) || v.set.Extension != nil || v.demand.Refused > 0)
+	return v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Available && (v.set.Usable.After(r.ports.Clock.Now()) || v.set.Extension != nil || v.demand.Refused > 0)
 }
 
 // mine says whether this invocation waits itself: a launcher for its endpoints,
@@ -488,19 +496,19 @@ func (r *Reconciler) mine(v *view, pause time.Duration, look Look) bool {
 	if r.side == Launcher || r.needsLease(v) {
 		return r.needsLease(v)
 	}
-	return pause <= look.Patience && v.set.Phase != Creating && v.set.Extension == nil
+	return pause <= look.Patience && v.set.Phase != scheduler.Creating && v.set.Extension == nil
 }
 
 // dueWithin says whether a scheduled time comes when the pause ends.
 func (r *Reconciler) dueWithin(v *view, pause time.Duration) bool {
 	now := r.ports.Clock.Now()
-	next, _ := r.settings[v.set.Name].due(v.set, now)
-	return v.set.Phase == Available && !next.At.IsZero() && !next.At.After(now.Add(pause))
+	next, _ := r.settings[v.set.Name].NextDue(v.set, now)
+	return v.set.Phase == scheduler.Available && !next.At.IsZero() && !next.At.After(now.Add(pause))
 }
 
 // jitter moves a pause by up to a second either way, the same for the same set
 // and instant, so that pollers of several sets do not fall into step.
-func jitter(d time.Duration, set Set, now time.Time) time.Duration {
+func jitter(d time.Duration, set scheduler.Set, now time.Time) time.Duration {
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%s %d %d", set.Name, set.Generation, now.UnixMilli())
 	return d + time.Duration(int(h.Sum32()%1001)-500)*2*time.Millisecond
@@ -512,7 +520,7 @@ func (r *Reconciler) lease(ctx context.Context, v *view) (err error) {
 	if v.set.LeaseHolder == r.me && v.set.LeasedUntil.Sub(now) > leaseTime/2 {
 		return nil
 	}
-	v.set.Lease = Lease{r.me, now.Add(leaseTime)}
+	v.set.Lease = scheduler.Lease{LeaseHolder: r.me, LeasedUntil: now.Add(leaseTime)}
 	v.set, err = r.ports.Store.SaveSet(ctx, v.set)
 	return err
 }
@@ -556,6 +564,6 @@ func (r *Reconciler) setTimer(ctx context.Context, v *view, at time.Time) error 
 	return r.save(ctx, v, next)
 }
 
-func (r *Reconciler) entry(v view) Entry {
-	return Entry{At: r.ports.Clock.Now(), Generation: v.set.Generation, Phase: v.set.Phase, Action: v.decision.Action, Reason: v.decision.Reason}
+func (r *Reconciler) entry(v view) scheduler.Entry {
+	return scheduler.Entry{At: r.ports.Clock.Now(), Generation: v.set.Generation, Phase: v.set.Phase, Action: v.decision.Action, Reason: v.decision.Reason}
 }
