@@ -664,4 +664,5 @@ func retryAfter(n int) time.Duration {
 	return min(30*time.Second<<min(max(n-1, 0), 10), 15*time.Minute)
 }
 
+// ClockTime writes an instant as reasons do: the time of day in UTC.
 func ClockTime(t time.Time) string { return t.UTC().Format("15:04:05") }

@@ -403,7 +403,7 @@ func (s Set) enter(p Phase, now time.Time) Set {
 		s.Failing = Failing{RetryAt: s.RetryAt}
 		s.Broken = ""
 	case Absent:
-		s.Life = s.Life.over()
+		s.Life = s.over()
 		s.Extension = nil
 		s.Lease = Lease{}
 		s.TakeDown = ""
@@ -542,6 +542,7 @@ func ExpectedStart(now time.Time, s Settings, set Set, run Run, others ...Run) t
 	return Latest(now, set.PaidUntil, set.RetryAt, create).Add(s.Raise)
 }
 
+// Latest returns the latest of ts, or zero.
 func Latest(ts ...time.Time) time.Time {
 	var out time.Time
 	for _, t := range ts {

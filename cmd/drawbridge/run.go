@@ -24,15 +24,27 @@ const (
 	exitInterrupted = 130
 )
 
-// cli is the command line: one field a verb.
+// cli is the command line: one field a verb, in the groups of its help.
 type cli struct {
+	installVerbs `embed:""`
+	operateVerbs `embed:""`
+	planVerbs    `embed:""`
+	tryVerbs     `embed:""`
+	otherVerbs   `embed:""`
+}
+
+// installVerbs install an installation and look after it.
+type installVerbs struct {
 	Init     initCmd     `cmd:"" group:"install" help:"Write a configuration from a VPC, its subnets and task definitions."`
 	Doctor   doctorCmd   `cmd:"" group:"install" help:"Look at everything that an installation and its jobs need."`
 	Selftest selftestCmd `cmd:"" group:"install" help:"Find out, for a few cents, whether AWS does what Drawbridge expects of it."`
 	Plan     planCmd     `cmd:"" group:"install" help:"Show what deploy would change, and what the endpoints cost."`
 	Deploy   deployCmd   `cmd:"" group:"install" help:"Install, or bring an installation up to date."`
 	Destroy  destroyCmd  `cmd:"" group:"install" help:"Remove an installation."`
+}
 
+// operateVerbs run jobs and show how things stand.
+type operateVerbs struct {
 	Run     runCmd     `cmd:"" group:"operate" help:"Run a job."`
 	Status  statusCmd  `cmd:"" group:"operate" help:"Show how the sets stand."`
 	Why     whyCmd     `cmd:"" group:"operate" help:"Show the last decisions about a set, what holds it, and when it is looked at next."`
@@ -44,17 +56,26 @@ type cli struct {
 	Pause   pauseCmd   `cmd:"" group:"operate" help:"Create and start nothing any more; what is up is still taken down."`
 	Resume  resumeCmd  `cmd:"" group:"operate" help:"End a pause."`
 	Replay  replayCmd  `cmd:"" group:"operate" help:"Put dead letters back into the queue."`
+}
 
+// planVerbs work things out.
+type planVerbs struct {
 	Estimate  estimateCmd  `cmd:"" group:"plan" help:"Compare what ways of reaching AWS from a private subnet cost in a month."`
 	Endpoints endpointsCmd `cmd:"" group:"plan" help:"Work out which endpoints a workload needs, and why."`
 	Calibrate calibrateCmd `cmd:"" group:"plan" help:"Find out from the bill where paid hours begin."`
 	Savings   savingsCmd   `cmd:"" group:"plan" help:"Say what the recorded runs would have cost otherwise."`
 	Prices    pricesCmd    `cmd:"" group:"plan" help:"Show what endpoints and their substitutes cost, or read it from the AWS Price List."`
+}
 
+// tryVerbs need no AWS account.
+type tryVerbs struct {
 	Demo     demoCmd     `cmd:"" group:"try" help:"Replay a day of real arrivals against a simulated AWS, and show what it costs."`
 	Simulate simulateCmd `cmd:"" group:"try" help:"Replay arrivals through the scheduler's decisions in virtual time."`
 	Sandbox  sandboxCmd  `cmd:"" group:"try" help:"Serve a simulated AWS on one port."`
+}
 
+// otherVerbs are about the command line itself.
+type otherVerbs struct {
 	Completion kongcompletion.Completion `cmd:"" group:"other" help:"Print what a shell needs to complete this command."`
 	Version    versionCmd                `cmd:"" group:"other" help:"Print the version."`
 }

@@ -54,6 +54,18 @@ type statusSet struct {
 	Starts  *time.Time `json:"nextStart,omitempty"`
 	Running int        `json:"running"`
 	Holds   []holdView `json:"holds"`
+	moneyView
+	Paused string `json:"paused,omitempty"`
+	placeView
+	Failure string `json:"failure,omitempty"`
+	// Refused are the jobs whose tasks ECS does not start for the moment.
+	Refused []refusalView `json:"refused,omitempty"`
+	// TimerFailure is why the set's timer could not be set.
+	TimerFailure string `json:"timerFailure,omitempty"`
+}
+
+// moneyView is what a set has cost.
+type moneyView struct {
 	// HoursToday and HoursTotal are paid endpoint-hours.
 	HoursToday int `json:"endpointHoursToday"`
 	HoursTotal int `json:"endpointHoursTotal"`
@@ -61,7 +73,10 @@ type statusSet struct {
 	// CountedSince, as the configuration says.
 	AlwaysOn     int        `json:"endpointHoursAlwaysOn"`
 	CountedSince *time.Time `json:"countedSince"`
-	Paused       string     `json:"paused,omitempty"`
+}
+
+// placeView is what a set serves, and where.
+type placeView struct {
 	// Services are what the set serves while it is up, Zones where its own
 	// endpoints stand, Adding what is being added to it.
 	Services []string `json:"services,omitempty"`
@@ -70,11 +85,6 @@ type statusSet struct {
 	// Avoided are zones that had no room, until AvoidedUntil.
 	Avoided      []string   `json:"avoidedZones,omitempty"`
 	AvoidedUntil *time.Time `json:"avoidedUntil,omitempty"`
-	Failure      string     `json:"failure,omitempty"`
-	// Refused are the jobs whose tasks ECS does not start for the moment.
-	Refused []refusalView `json:"refused,omitempty"`
-	// TimerFailure is why the set's timer could not be set.
-	TimerFailure string `json:"timerFailure,omitempty"`
 }
 
 // refusalView is what ECS says of a job whose tasks it does not start for the moment.
@@ -109,8 +119,7 @@ type holdView struct {
 // viewOfSet sums up a set's state.
 func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) statusSet {
 	d := scheduler.DemandOf(s.Runs, s.Holds, settings, s.Set, now)
-	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting + d.Unserved + d.Deferred + d.Refused + d.Expired, Running: d.Running + d.Starting, Holds: []holdView{},
-		HoursTotal: s.Set.TotalHours, Failure: s.Set.Failure, TimerFailure: s.Set.TimerFailure}
+	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting + d.Unserved + d.Deferred + d.Refused + d.Expired, Running: d.Running + d.Starting, Holds: []holdView{}, Failure: s.Set.Failure, TimerFailure: s.Set.TimerFailure, moneyView: moneyView{HoursTotal: s.Set.TotalHours}}
 	for _, job := range keys(s.Set.Refused) {
 		if x := refusalOf(s.Set, scheduler.JobName(job)); x != nil {
 			v.Refused = append(v.Refused, *x)

@@ -158,7 +158,7 @@ func (s *Sim) Ledger() Ledger {
 	}
 	l.Resources = s.tagged()
 	for _, e := range s.ec2.Endpoints {
-		l.Endpoints = append(l.Endpoints, LedgerEndpoint{e.ID, e.API, strings.ToLower(e.Kind), e.VPC, append([]string{}, e.Subnets...), e.Stack,
+		l.Endpoints = append(l.Endpoints, LedgerEndpoint{e.ID, e.Service, strings.ToLower(e.Kind), e.VPC, append([]string{}, e.Subnets...), e.Stack,
 			epochOf(e.Created), epochOf(e.AvailableAt(s.Clock.Now())), epochOf(e.Deleting), epochOf(e.DeletedAt(s.Clock.Now()))})
 	}
 	for _, t := range s.ecs.Tasks {

@@ -80,7 +80,7 @@ func (s *Sim) AddSecurityGroup(id, vpc, name string, from ...string) {
 func (s *Sim) AddEndpoint(service, kind, vpc string, subnets, groups, routeTables []string) (string, error) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
-	e, err := s.ec2.AddEndpoint(ec2.EndpointSpec{API: service, Kind: kind, VPC: vpc, Subnets: subnets, Groups: groups, Tables: routeTables})
+	e, err := s.ec2.AddEndpoint(ec2.EndpointSpec{Service: service, Kind: kind, VPC: vpc, Subnets: subnets, Groups: groups, Tables: routeTables})
 	if err != nil {
 		return "", err
 	}
@@ -189,8 +189,7 @@ func (s *Sim) PutStack(name string, body []byte, parameters, tags map[string]str
 	if err != nil {
 		return fmt.Errorf("put stack %s: %w", name, err)
 	}
-	st := &cloudformation.Stack{Name: name, ID: s.ARN("cloudformation", "stack/"+name+"/"+s.UUID("stack")), OnFailure: "ROLLBACK", Before: true, Created: s.Clock.Now(), Template: t, Body: string(body),
-		Resources: map[string]*cloudformation.Resource{}, Handled: map[string]bool{}, Capabilities: []string{"CAPABILITY_NAMED_IAM"}}
+	st := &cloudformation.Stack{Name: name, ID: s.ARN("cloudformation", "stack/"+name+"/"+s.UUID("stack")), Before: true, Created: s.Clock.Now(), Template: t, Body: string(body), Resources: map[string]*cloudformation.Resource{}, Capabilities: []string{"CAPABILITY_NAMED_IAM"}, Operation: cloudformation.Operation{OnFailure: "ROLLBACK", Handled: map[string]bool{}}}
 	var given []template.Parameter
 	for _, k := range kernel.SortedKeys(parameters) {
 		given = append(given, template.Parameter{ParameterKey: k, ParameterValue: parameters[k]})

@@ -33,20 +33,32 @@ type pass struct {
 	log     *zap.Logger
 	rep     *Report
 	noted   sync.Mutex // over the report's steps
+	sides
+	compared
+}
 
-	source, target *remote // target is nil for an archive
-	archive        *archive
-	bundle         string // ETag of the source's bundle
-	prune          bool
+// sides are what a run mirrors from and to.
+type sides struct {
+	source  *remote
+	target  *remote // target is nil for an archive
+	archive *archive
+	bundle  string // ETag of the source's bundle
+	prune   bool
+}
+
+// compared is what a run has found out.
+type compared struct {
 	// last is the record of the last success, lastTag its ETag.
 	last    Record
 	lastTag string
 	// kept is why refs that are gone from the source were not deleted, nil if they were.
-	kept       error
-	from, to   Listing
-	want, have Refs
-	held       Refs // of want, those whose objects the repository has
-	diff       Difference
+	kept error
+	from Listing
+	to   Listing
+	want Refs
+	have Refs
+	held Refs // of want, those whose objects the repository has
+	diff Difference
 }
 
 // run compares, and brings over what differs.

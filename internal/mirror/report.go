@@ -34,16 +34,7 @@ type Report struct {
 	Seconds    float64   `json:"seconds"`
 	// Steps are the seconds that each step took; the cache is saved while it pushes.
 	Steps map[string]float64 `json:"steps,omitempty"`
-	// Refs is how many refs are mirrored.
-	Refs     int      `json:"refs"`
-	Created  []string `json:"created,omitempty"`
-	Updated  []string `json:"updated,omitempty"`
-	Deleted  []string `json:"deleted,omitempty"`
-	Forced   []string `json:"forced,omitempty"`
-	Diverged []string `json:"diverged,omitempty"`
-	// Kept is how many refs the target has that the source has not, where they are not
-	// pruned.
-	Kept int `json:"kept,omitempty"`
+	Changes
 	// LagSeconds is how long the oldest of the changes had been there before it was
 	// mirrored; 0 where nothing was, or in the first run.
 	LagSeconds float64 `json:"lagSeconds"`
@@ -58,6 +49,20 @@ type Report struct {
 	Cache string `json:"cache,omitempty"`
 	Error string `json:"error,omitempty"`
 	Hint  string `json:"hint,omitempty"`
+}
+
+// Changes are what a run has changed in the target.
+type Changes struct {
+	// Refs is how many refs are mirrored.
+	Refs     int      `json:"refs"`
+	Created  []string `json:"created,omitempty"`
+	Updated  []string `json:"updated,omitempty"`
+	Deleted  []string `json:"deleted,omitempty"`
+	Forced   []string `json:"forced,omitempty"`
+	Diverged []string `json:"diverged,omitempty"`
+	// Kept is how many refs the target has that the source has not, where they are not
+	// pruned.
+	Kept int `json:"kept,omitempty"`
 }
 
 // Bytes are what went over the network, as far as it is counted.

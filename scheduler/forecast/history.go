@@ -96,6 +96,8 @@ func (h *History) Chance(now, at time.Time) float64 {
 	return k.ChanceAt(float64(at.UnixNano()) / 1e9)
 }
 
+// ChanceAt returns the chance of an arrival in the hour from t on, in seconds since
+// 1970; see Chance.
 func (h *History) ChanceAt(t float64) float64 {
 	x := h.signsAt(t, float32(logit(gapChance(&h.Gaps, t-h.Last))))
 	return sigmoid(h.sum(&x))

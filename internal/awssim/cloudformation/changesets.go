@@ -282,8 +282,7 @@ func (s *Service) createChangeSet(c *kernel.Call, in *changeSetInput) (*changeSe
 		}
 		cs.planned = plannedUpdate{&in.stackInput, t, params, false}
 		if st == nil {
-			st = &Stack{Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")), role: in.RoleARN, OnFailure: "ROLLBACK", Created: s.Clock.Now(),
-				Tags: in.Tags, Template: &template.Template{}, Parameters: map[string]string{}, Resources: map[string]*Resource{}}
+			st = &Stack{Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")), role: in.RoleARN, Created: s.Clock.Now(), Tags: in.Tags, Template: &template.Template{}, Parameters: map[string]string{}, Resources: map[string]*Resource{}, Operation: Operation{OnFailure: "ROLLBACK"}}
 			s.Stacks = append(s.Stacks, st)
 			s.setStack(st, "REVIEW_IN_PROGRESS", "User Initiated")
 		}

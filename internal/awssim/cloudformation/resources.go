@@ -89,7 +89,7 @@ func createEndpointResource(s *Service, st *Stack, r *Resource, finish func(erro
 		policy = string(b)
 	}
 	spec := ec2.EndpointSpec{
-		API: kernel.Text(r.Properties, "ServiceName"), Kind: kernel.Text(r.Properties, "VpcEndpointType"), VPC: kernel.Text(r.Properties, "VpcId"), Stack: st.Name, Policy: policy,
+		Service: kernel.Text(r.Properties, "ServiceName"), Kind: kernel.Text(r.Properties, "VpcEndpointType"), VPC: kernel.Text(r.Properties, "VpcId"), Stack: st.Name, Policy: policy,
 		Subnets: kernel.Texts(r.Properties, "SubnetIds"), Groups: kernel.Texts(r.Properties, "SecurityGroupIds"), Tables: kernel.Texts(r.Properties, "RouteTableIds"), PrivateDNS: &private, Tags: s.bornWith(st, r),
 	}
 	if denied := s.deniedCreation(st, spec); denied != nil {

@@ -5,6 +5,7 @@ import (
 	"drawbridge/internal/awssim/template"
 )
 
+// Scope is what the functions of a stack's template see.
 func (s *Service) Scope(st *Stack) *template.Scope {
 	return &template.Scope{
 		Parameters: st.Parameters,

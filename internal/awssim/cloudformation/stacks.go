@@ -56,31 +56,43 @@ type Service struct {
 
 // Stack is one life of a stack; a deleted stack stays to be asked for by id.
 type Stack struct {
-	Name, ID, Status, reason  string
-	role, OnFailure, token    string
-	Created, updated, Deleted time.Time
-	Tags                      []kernel.Tag
-	Template                  *template.Template
-	Body                      string
-	Parameters                map[string]string
-	Capabilities              []string
-	timeout                   time.Duration
-	timer                     *kernel.Due
-	protected                 bool
-	Resources                 map[string]*Resource
-	events                    []stackEvent
-	History                   []kernel.StatusAt
-	failed                    []string // logical ids of what failed in the present operation
-	operation                 int      // counts operations, so that late callbacks of older ones do nothing
-	Wanted                    map[string]template.ResourceSpec
-	previous                  *template.Template
-	previousParams            map[string]string
-	previousBody              string
-	Handled                   map[string]bool      // resources that this operation has looked at
-	replaced                  map[string]*Resource // what an update has put others in the place of
-	changeSets                []*changeSet
-	Before                    bool // there before the simulation began
-	express                   bool // the present operation does not wait for what it began
+	Name   string
+	ID     string
+	Status string
+	reason string
+	role   string
+	Operation
+	Created      time.Time
+	updated      time.Time
+	Deleted      time.Time
+	Tags         []kernel.Tag
+	Template     *template.Template
+	Body         string
+	Parameters   map[string]string
+	Capabilities []string
+	protected    bool
+	Resources    map[string]*Resource
+	events       []stackEvent
+	History      []kernel.StatusAt
+	changeSets   []*changeSet
+	Before       bool // there before the simulation began
+}
+
+// Operation is what the stack is at work on, or was last.
+type Operation struct {
+	OnFailure      string
+	token          string
+	timeout        time.Duration
+	timer          *kernel.Due
+	failed         []string // logical ids of what failed in the present operation
+	operation      int      // counts operations, so that late callbacks of older ones do nothing
+	Wanted         map[string]template.ResourceSpec
+	previous       *template.Template
+	previousParams map[string]string
+	previousBody   string
+	Handled        map[string]bool      // resources that this operation has looked at
+	replaced       map[string]*Resource // what an update has put others in the place of
+	express        bool                 // the present operation does not wait for what it began
 }
 
 // Resource is one resource of a stack.
@@ -121,7 +133,7 @@ func New(k *kernel.Kernel, on Services) *Service {
 	return s
 }
 
-// live returns the stack of that name or id that is not deleted, or nil.
+// StackLive returns the stack of that name or id that is not deleted, or nil.
 func (s *Service) StackLive(name string) *Stack {
 	return kernel.Find(s.Stacks, func(st *Stack) bool { return (st.Name == name || st.ID == name) && st.Status != "DELETE_COMPLETE" })
 }
@@ -177,12 +189,7 @@ func (s *Service) createStack(_ *kernel.Call, in *stackInput) (*stackIDXML, erro
 	if err := s.useToken(in.ClientRequestToken); err != nil {
 		return nil, err
 	}
-	st := &Stack{
-		Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")), role: in.RoleARN, OnFailure: in.OnFailure,
-		token: in.ClientRequestToken, Created: s.Clock.Now(), Tags: in.Tags, Template: t, Body: in.TemplateBody, Parameters: params, Capabilities: in.Capabilities,
-		express: in.DeploymentConfig.Mode == "EXPRESS",
-		timeout: time.Duration(in.TimeoutInMinutes) * time.Minute, protected: in.EnableTerminationProtection, Resources: map[string]*Resource{},
-	}
+	st := &Stack{Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")), role: in.RoleARN, Created: s.Clock.Now(), Tags: in.Tags, Template: t, Body: in.TemplateBody, Parameters: params, Capabilities: in.Capabilities, protected: in.EnableTerminationProtection, Resources: map[string]*Resource{}, Operation: Operation{OnFailure: in.OnFailure, token: in.ClientRequestToken, express: in.DeploymentConfig.Mode == "EXPRESS", timeout: time.Duration(in.TimeoutInMinutes) * time.Minute}}
 	if st.OnFailure == "" {
 		st.OnFailure = "ROLLBACK"
 	}

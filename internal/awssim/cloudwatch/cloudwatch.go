@@ -38,18 +38,32 @@ type dimension struct{ Name, Value string }
 // MetricAlarm has the members of PutMetricAlarm that are simulated; the API's field
 // names are CloudFormation's property names.
 type MetricAlarm struct {
-	AlarmName, AlarmDescription                      string
-	Namespace, MetricName, Statistic                 string
-	Dimensions                                       []dimension
-	Period, EvaluationPeriods, DatapointsToAlarm     int
-	Threshold                                        float64
-	ComparisonOperator, TreatMissingData, Unit       string
-	ActionsEnabled                                   *bool
-	AlarmActions, OKActions, InsufficientDataActions []string
-	Tags                                             kernel.TagList `json:",omitempty"`
+	AlarmName               string
+	AlarmDescription        string
+	Namespace               string
+	MetricName              string
+	Statistic               string
+	Dimensions              []dimension
+	Period                  int
+	EvaluationPeriods       int
+	DatapointsToAlarm       int
+	Threshold               float64
+	ComparisonOperator      string
+	TreatMissingData        string
+	Unit                    string
+	ActionsEnabled          *bool
+	AlarmActions            []string
+	OKActions               []string
+	InsufficientDataActions []string
+	Tags                    kernel.TagList `json:",omitempty"`
+	alarmState
+}
 
-	state, reason string
-	since         time.Time
+// alarmState is how an alarm stands.
+type alarmState struct {
+	state  string
+	reason string
+	since  time.Time
 }
 
 // New puts the service into an account.

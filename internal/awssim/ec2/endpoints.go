@@ -25,10 +25,10 @@ func (s *Network) Endpoint(id string) *Endpoint {
 
 // EndpointSpec is what an endpoint is created from, by a call or by a stack.
 type EndpointSpec struct {
-	API, Kind, VPC, Stack, Policy, token string
-	Subnets, Groups, Tables              []string
-	PrivateDNS                           *bool
-	Tags                                 []Tag
+	Service, Kind, VPC, Stack, Policy, token string
+	Subnets, Groups, Tables                  []string
+	PrivateDNS                               *bool
+	Tags                                     []Tag
 }
 
 // AddEndpoint creates an endpoint, or refuses as EC2 does.
@@ -42,11 +42,7 @@ func (s *Service) AddEndpoint(in EndpointSpec) (*Endpoint, error) {
 	if err := s.checkEndpoint(in); err != nil {
 		return nil, err
 	}
-	e := &Endpoint{
-		ID: "vpce-" + s.NewID("vpce", 17), API: in.API, Kind: in.Kind, VPC: in.VPC, Stack: in.Stack, Subnets: in.Subnets, Groups: in.Groups,
-		Tables: in.Tables, PrivateDNS: in.Kind == "Interface" && (in.PrivateDNS == nil || *in.PrivateDNS), policy: in.Policy,
-		Created: s.Clock.Now(), Tags: in.Tags, clientToken: in.token,
-	}
+	e := &Endpoint{ID: "vpce-" + s.NewID("vpce", 17), Service: in.Service, Kind: in.Kind, VPC: in.VPC, Stack: in.Stack, Subnets: in.Subnets, Groups: in.Groups, Tables: in.Tables, PrivateDNS: in.Kind == "Interface" && (in.PrivateDNS == nil || *in.PrivateDNS), policy: in.Policy, Tags: in.Tags, clientToken: in.token, Life: Life{Created: s.Clock.Now()}}
 	if e.Kind == "Interface" && len(e.Groups) == 0 {
 		e.Groups = []string{kernel.Find(s.Groups, func(g *SecurityGroup) bool { return g.VPC == in.VPC && g.Name == "default" }).ID}
 	}
@@ -74,7 +70,7 @@ func (s *Service) growEndpoint(e *Endpoint) {
 		}
 	}
 	which, on := s.FaultOn("fail-create")
-	if s.zoneFull(e) || on && (which == "" && e.Kind == "Interface" || which != "" && strings.HasSuffix(e.API, "."+which)) {
+	if s.zoneFull(e) || on && (which == "" && e.Kind == "Interface" || which != "" && strings.HasSuffix(e.Service, "."+which)) {
 		e.creation = s.Clock.After(failAfter, func() {
 			e.failed, e.Failure = true, "The endpoint could not be created for want of capacity in the zone"
 			runAll(e.OnFailed)
@@ -93,9 +89,9 @@ func runAll(fs []func()) {
 }
 
 func (s *Service) checkEndpoint(in EndpointSpec) error {
-	zones, ok := s.offered[in.API]
+	zones, ok := s.offered[in.Service]
 	if !ok {
-		return kernel.Errorf("InvalidServiceName", "The Vpc Endpoint Service '%s' does not exist", in.API)
+		return kernel.Errorf("InvalidServiceName", "The Vpc Endpoint Service '%s' does not exist", in.Service)
 	}
 	v := s.VPC(in.VPC)
 	if v == nil {
@@ -120,7 +116,7 @@ func (s *Service) checkEndpoint(in EndpointSpec) error {
 		case seen[n.Zone]:
 			return kernel.Errorf("DuplicateSubnetsInSameZone", "Found another VPC endpoint subnet in the availability zone of %s. VPC endpoint subnets should be in different availability zones supported by the VPC endpoint service.", id)
 		case !slices.Contains(zones, n.Zone):
-			return kernel.Errorf("InvalidParameter", "The VPC endpoint service %s does not support the availability zone of the subnet: %s.", in.API, id)
+			return kernel.Errorf("InvalidParameter", "The VPC endpoint service %s does not support the availability zone of the subnet: %s.", in.Service, id)
 		}
 		seen[n.Zone] = true
 	}
@@ -153,8 +149,8 @@ func (s *Service) checkGateway(in EndpointSpec) error {
 			return kernel.Errorf("InvalidRouteTableId.NotFound", "The routeTable ID '%s' does not exist", id)
 		}
 		for _, e := range s.Endpoints {
-			if e.API == in.API && slices.Contains(e.Tables, id) && e.State(s.Clock.Now()) != "" {
-				return kernel.Errorf("RouteAlreadyExists", "route table %s already has a route with destination-prefix-list-id %s", id, s.PrefixList(in.API))
+			if e.Service == in.Service && slices.Contains(e.Tables, id) && e.State(s.Clock.Now()) != "" {
+				return kernel.Errorf("RouteAlreadyExists", "route table %s already has a route with destination-prefix-list-id %s", id, s.PrefixList(in.Service))
 			}
 		}
 	}
@@ -165,12 +161,12 @@ func (s *Service) checkPrivateDNS(in EndpointSpec, v *vpc) error {
 	if !v.DNSSupport || !v.DNSHostnames {
 		return kernel.Errorf("InvalidParameter", "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for %s", v.ID)
 	}
-	if s.zoneOf(in.API, in.VPC) != nil {
-		return kernel.Errorf("InvalidParameter", "private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s", s.PrivateDNSName(in.API), in.VPC)
+	if s.zoneOf(in.Service, in.VPC) != nil {
+		return kernel.Errorf("InvalidParameter", "private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s", s.PrivateDNSName(in.Service), in.VPC)
 	}
 	for _, e := range s.Endpoints {
-		if e.VPC == in.VPC && e.API == in.API && e.PrivateDNS && e.State(s.Clock.Now()) != "" {
-			return kernel.Errorf("InvalidParameter", "private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s", s.PrivateDNSName(in.API), in.VPC)
+		if e.VPC == in.VPC && e.Service == in.Service && e.PrivateDNS && e.State(s.Clock.Now()) != "" {
+			return kernel.Errorf("InvalidParameter", "private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s", s.PrivateDNSName(in.Service), in.VPC)
 		}
 	}
 	return nil
@@ -229,7 +225,7 @@ func (s *Service) Serving(service string, sub *Subnet, groups []string, t time.T
 		return &Endpoint{}
 	}
 	for _, e := range s.Endpoints {
-		if e.API != service || e.VPC != sub.VPC || e.State(t) != "available" || !s.letsOut(groups, e) {
+		if e.Service != service || e.VPC != sub.VPC || e.State(t) != "available" || !s.letsOut(groups, e) {
 			continue
 		}
 		if e.Kind == "Gateway" {
@@ -279,7 +275,7 @@ func (s *Service) letsOut(taskGroups []string, e *Endpoint) bool {
 		}
 		for _, p := range g.Egress {
 			if e.Kind == "Gateway" {
-				if p.PrefixList == s.PrefixList(e.API) || p.httpsTo(nil, "0.0.0.0/0") {
+				if p.PrefixList == s.PrefixList(e.Service) || p.httpsTo(nil, "0.0.0.0/0") {
 					return true
 				}
 				continue
@@ -400,7 +396,7 @@ type endpointXML struct {
 
 func (s *Service) endpointXML(e *Endpoint, state string) endpointXML {
 	x := endpointXML{
-		ID: e.ID, Type: e.Kind, VpcID: e.VPC, Service: e.API, State: state, Policy: e.policy, Tables: texts{e.Tables}, Subnets: texts{e.Subnets},
+		ID: e.ID, Type: e.Kind, VpcID: e.VPC, Service: e.Service, State: state, Policy: e.policy, Tables: texts{e.Tables}, Subnets: texts{e.Subnets},
 		PrivateDNS: e.PrivateDNS, Managed: e.RequesterManaged, Created: kernel.Stamp{Time: e.Created}, Tags: kernel.Items[Tag]{Item: e.Tags}, OwnerID: s.Options.Account, ServiceReg: s.Options.Region,
 	}
 	if x.Policy == "" {
@@ -414,8 +410,8 @@ func (s *Service) endpointXML(e *Endpoint, state string) endpointXML {
 		for _, n := range e.Subnets {
 			x.Interfaces.Item = append(x.Interfaces.Item, interfaceID(s, e, n))
 		}
-		x.DNS.Item = append(x.DNS.Item, dnsXML{e.ID + "-" + s.Digest(e.ID, 8) + "." + strings.TrimPrefix(e.API, "com.amazonaws.") + ".vpce.amazonaws.com", "Z7HUB22UULQXV"})
-		if name := s.PrivateDNSName(e.API); e.PrivateDNS && name != "" {
+		x.DNS.Item = append(x.DNS.Item, dnsXML{e.ID + "-" + s.Digest(e.ID, 8) + "." + strings.TrimPrefix(e.Service, "com.amazonaws.") + ".vpce.amazonaws.com", "Z7HUB22UULQXV"})
+		if name := s.PrivateDNSName(e.Service); e.PrivateDNS && name != "" {
 			x.DNS.Item = append(x.DNS.Item, dnsXML{name, "Z" + strings.ToUpper(s.Digest("zone"+name, 13))})
 		}
 	}
@@ -450,7 +446,7 @@ func (s *Service) createVpcEndpoint(_ *kernel.Call, in *struct {
 		return nil, kernel.Errorf("InvalidPolicyDocument", "The policy document is not valid JSON")
 	}
 	e, err := s.AddEndpoint(EndpointSpec{
-		API: in.ServiceName, Kind: in.VpcEndpointType, VPC: in.VpcID, Policy: in.PolicyDocument, token: in.ClientToken, Subnets: in.SubnetID,
+		Service: in.ServiceName, Kind: in.VpcEndpointType, VPC: in.VpcID, Policy: in.PolicyDocument, token: in.ClientToken, Subnets: in.SubnetID,
 		Groups: in.SecurityGroupID, Tables: in.RouteTableID, PrivateDNS: in.PrivateDNSEnabled, Tags: tagsOf(in.TagSpecification),
 	})
 	if err != nil {
@@ -481,7 +477,7 @@ func (s *Service) describeVpcEndpoints(_ *kernel.Call, in *struct {
 	for _, e := range s.Endpoints {
 		state := e.State(t)
 		ok, err := matches(in.Filter, e.Tags, map[string][]string{
-			"vpc-id": {e.VPC}, "vpc-endpoint-id": {e.ID}, "service-name": {e.API}, "vpc-endpoint-state": {state}, "vpc-endpoint-type": {e.Kind},
+			"vpc-id": {e.VPC}, "vpc-endpoint-id": {e.ID}, "service-name": {e.Service}, "vpc-endpoint-state": {state}, "vpc-endpoint-type": {e.Kind},
 		})
 		if err != nil {
 			return nil, err

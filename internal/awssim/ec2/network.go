@@ -82,20 +82,37 @@ type Tag struct {
 
 // Endpoint keeps its whole life; its state at an instant follows from it.
 type Endpoint struct {
-	ID, API, Kind, VPC, Stack        string
-	Subnets, Groups, Tables          []string
-	PrivateDNS                       bool
-	policy                           string
-	Created, Available, Deleting     time.Time
-	deleted                          time.Time // planned while deleting
-	failed                           bool
-	Failure                          string
-	RequesterManaged                 bool
-	pendingForever, deletingForEver  bool
-	Tags                             []Tag
-	clientToken                      string
-	creation, removal                *kernel.Due
-	OnAvailable, OnDeleted, OnFailed []func()
+	ID         string
+	Service    string
+	Kind       string
+	VPC        string
+	Stack      string
+	Subnets    []string
+	Groups     []string
+	Tables     []string
+	PrivateDNS bool
+	policy     string
+	Life
+	RequesterManaged bool
+	Tags             []Tag
+	clientToken      string
+}
+
+// Life is what has become of an endpoint, and what is planned for it.
+type Life struct {
+	Created         time.Time
+	Available       time.Time
+	Deleting        time.Time
+	deleted         time.Time // planned while deleting
+	failed          bool
+	Failure         string
+	pendingForever  bool
+	deletingForEver bool
+	creation        *kernel.Due
+	removal         *kernel.Due
+	OnAvailable     []func()
+	OnDeleted       []func()
+	OnFailed        []func()
 }
 
 // AvailableAt returns when the endpoint became available; zero if it is not, at now.
@@ -590,7 +607,7 @@ func (s *Network) tableXML(t *RouteTable) tableXML {
 	}
 	for _, e := range s.Endpoints {
 		if e.Kind == "Gateway" && slices.Contains(e.Tables, t.ID) && e.State(s.Clock.Now()) == "available" {
-			x.Routes.Item = append(x.Routes.Item, routeXML{PrefixList: s.PrefixList(e.API), Gateway: e.ID, State: "active", Origin: "CreateRoute"})
+			x.Routes.Item = append(x.Routes.Item, routeXML{PrefixList: s.PrefixList(e.Service), Gateway: e.ID, State: "active", Origin: "CreateRoute"})
 		}
 	}
 	if t.main {

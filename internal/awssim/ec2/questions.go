@@ -28,7 +28,7 @@ func (s *Service) ec2Questions(c *kernel.Call) []kernel.Question {
 
 // DeleteEndpointQuestion asks whether an endpoint may be deleted.
 func (s *Service) DeleteEndpointQuestion(e *Endpoint) kernel.Question {
-	q := kernel.May("ec2:DeleteVpcEndpoints", s.ARN("ec2", "vpc-endpoint/"+e.ID), "ec2:VpceServiceName", e.API)
+	q := kernel.May("ec2:DeleteVpcEndpoints", s.ARN("ec2", "vpc-endpoint/"+e.ID), "ec2:VpceServiceName", e.Service)
 	for _, t := range s.Tags[e.ID] {
 		q.Context["aws:ResourceTag/"+t.Key] = t.Value
 	}
@@ -52,7 +52,7 @@ func EndpointReads() []kernel.Question {
 // Source: the dependent actions of ec2:CreateVpcEndpoint in the Service
 // Authorization Reference.
 func (s *Service) CreateEndpointQuestions(in EndpointSpec) []kernel.Question {
-	born := kernel.May("ec2:CreateVpcEndpoint", s.ARN("ec2", "vpc-endpoint/vpce-00000000000000000"), "ec2:VpceServiceName", in.API)
+	born := kernel.May("ec2:CreateVpcEndpoint", s.ARN("ec2", "vpc-endpoint/vpce-00000000000000000"), "ec2:VpceServiceName", in.Service)
 	endpoint := born.Resource
 	keys := requestTags(born.Context, in.Tags)
 	qs := append(EndpointReads(), born, kernel.May("ec2:CreateVpcEndpoint", s.ARN("ec2", "vpc/"+in.VPC), "ec2:VpcID", in.VPC))
@@ -67,7 +67,7 @@ func (s *Service) CreateEndpointQuestions(in EndpointSpec) []kernel.Question {
 		}
 	}
 	if in.PrivateDNS != nil && *in.PrivateDNS {
-		qs = append(qs, kernel.May("route53:AssociateVPCWithHostedZone", s.Partition()+"route53:::hostedzone/Z0"+strings.ToUpper(s.Digest(in.API, 12)), "route53:VPCs", "VPCId="+in.VPC+",VPCRegion="+s.Options.Region))
+		qs = append(qs, kernel.May("route53:AssociateVPCWithHostedZone", s.Partition()+"route53:::hostedzone/Z0"+strings.ToUpper(s.Digest(in.Service, 12)), "route53:VPCs", "VPCId="+in.VPC+",VPCRegion="+s.Options.Region))
 	}
 	return qs
 }

@@ -107,21 +107,37 @@ type ecsTag struct {
 
 // task is one task, with its whole life.
 type task struct {
-	ARN, id, cluster, StartedBy, ClientToken, Group string
-	Definition                                      *taskDefinition
-	overrides                                       taskOverride
-	subnet                                          *ec2.Subnet
-	groups                                          []string
-	publicIP                                        bool
-	tags                                            []ecsTag
-	status                                          string
-	Created, pulling, Started, stopping, Stopped    time.Time
-	StopCode, StopReason, containerReason           string
-	code                                            *int
-	version                                         int
-	HadEndpoints                                    bool
-	history                                         []kernel.StatusAt
-	next                                            *kernel.Due
+	ARN         string
+	id          string
+	cluster     string
+	StartedBy   string
+	ClientToken string
+	Group       string
+	Definition  *taskDefinition
+	overrides   taskOverride
+	subnet      *ec2.Subnet
+	groups      []string
+	publicIP    bool
+	tags        []ecsTag
+	life
+}
+
+// life is what has become of a task.
+type life struct {
+	status          string
+	Created         time.Time
+	pulling         time.Time
+	Started         time.Time
+	stopping        time.Time
+	Stopped         time.Time
+	StopCode        string
+	StopReason      string
+	containerReason string
+	code            *int
+	version         int
+	HadEndpoints    bool
+	history         []kernel.StatusAt
+	next            *kernel.Due
 }
 
 // New puts the service into an account.
@@ -691,26 +707,19 @@ type containerJSON struct {
 }
 
 type taskJSON struct {
-	TaskArn              string           `json:"taskArn"`
-	ClusterArn           string           `json:"clusterArn"`
-	TaskDefinitionArn    string           `json:"taskDefinitionArn"`
-	Group                string           `json:"group"`
-	StartedBy            string           `json:"startedBy,omitempty"`
-	LaunchType           string           `json:"launchType"`
-	PlatformVersion      string           `json:"platformVersion"`
-	AvailabilityZone     string           `json:"availabilityZone"`
-	LastStatus           string           `json:"lastStatus"`
-	DesiredStatus        string           `json:"desiredStatus"`
-	CPU                  string           `json:"cpu,omitempty"`
-	Memory               string           `json:"memory,omitempty"`
-	CreatedAt            *kernel.Stamp    `json:"createdAt,omitempty"`
-	PullStartedAt        *kernel.Stamp    `json:"pullStartedAt,omitempty"`
-	PullStoppedAt        *kernel.Stamp    `json:"pullStoppedAt,omitempty"`
-	StartedAt            *kernel.Stamp    `json:"startedAt,omitempty"`
-	StoppingAt           *kernel.Stamp    `json:"stoppingAt,omitempty"`
-	StoppedAt            *kernel.Stamp    `json:"stoppedAt,omitempty"`
-	StopCode             string           `json:"stopCode,omitempty"`
-	StoppedReason        string           `json:"stoppedReason,omitempty"`
+	TaskArn           string `json:"taskArn"`
+	ClusterArn        string `json:"clusterArn"`
+	TaskDefinitionArn string `json:"taskDefinitionArn"`
+	Group             string `json:"group"`
+	StartedBy         string `json:"startedBy,omitempty"`
+	LaunchType        string `json:"launchType"`
+	PlatformVersion   string `json:"platformVersion"`
+	AvailabilityZone  string `json:"availabilityZone"`
+	LastStatus        string `json:"lastStatus"`
+	DesiredStatus     string `json:"desiredStatus"`
+	CPU               string `json:"cpu,omitempty"`
+	Memory            string `json:"memory,omitempty"`
+	taskTimesJSON
 	Version              int              `json:"version"`
 	Overrides            taskOverride     `json:"overrides"`
 	Containers           []containerJSON  `json:"containers"`
@@ -719,14 +728,21 @@ type taskJSON struct {
 	EnableExecuteCommand bool             `json:"enableExecuteCommand"`
 }
 
+// taskTimesJSON is the part of a task that tells of its life.
+type taskTimesJSON struct {
+	CreatedAt     *kernel.Stamp `json:"createdAt,omitempty"`
+	PullStartedAt *kernel.Stamp `json:"pullStartedAt,omitempty"`
+	PullStoppedAt *kernel.Stamp `json:"pullStoppedAt,omitempty"`
+	StartedAt     *kernel.Stamp `json:"startedAt,omitempty"`
+	StoppingAt    *kernel.Stamp `json:"stoppingAt,omitempty"`
+	StoppedAt     *kernel.Stamp `json:"stoppedAt,omitempty"`
+	StopCode      string        `json:"stopCode,omitempty"`
+	StoppedReason string        `json:"stoppedReason,omitempty"`
+}
+
 func (s *Service) taskJSON(t *task, at time.Time) taskJSON {
 	status := t.statusAt(at)
-	j := taskJSON{
-		TaskArn: t.ARN, ClusterArn: s.ClusterARN(t.cluster), TaskDefinitionArn: t.Definition.ARN(s), Group: t.Group, StartedBy: t.StartedBy, LaunchType: "FARGATE",
-		PlatformVersion: "1.4.0", AvailabilityZone: t.subnet.Zone, LastStatus: status, DesiredStatus: "RUNNING", Version: t.version, Overrides: t.overrides,
-		CreatedAt: kernel.StampOf(t.Created), Tags: t.tags, Attachments: []attachmentJSON{},
-		CPU: textOr(t.Definition.raw["cpu"]), Memory: textOr(t.Definition.raw["memory"]),
-	}
+	j := taskJSON{TaskArn: t.ARN, ClusterArn: s.ClusterARN(t.cluster), TaskDefinitionArn: t.Definition.ARN(s), Group: t.Group, StartedBy: t.StartedBy, LaunchType: "FARGATE", PlatformVersion: "1.4.0", AvailabilityZone: t.subnet.Zone, LastStatus: status, DesiredStatus: "RUNNING", Version: t.version, Overrides: t.overrides, Tags: t.tags, Attachments: []attachmentJSON{}, CPU: textOr(t.Definition.raw["cpu"]), Memory: textOr(t.Definition.raw["memory"]), taskTimesJSON: taskTimesJSON{CreatedAt: kernel.StampOf(t.Created)}}
 	if j.Overrides.ContainerOverrides == nil {
 		j.Overrides.ContainerOverrides = []containerOverride{}
 	}

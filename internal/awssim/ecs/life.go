@@ -30,11 +30,7 @@ func (s *Service) addTask(in *runTaskInput, cluster string, d *taskDefinition, s
 		id = s.Digest(fmt.Sprintf("task %s %s %d %d", cluster, in.ClientToken, n, s.Clock.Now().UnixMilli()), 32)
 	}
 	c := in.NetworkConfiguration.AwsvpcConfiguration
-	t := &task{
-		ARN: s.ARN("ecs", "task/"+cluster+"/"+id), id: id, cluster: cluster, StartedBy: in.StartedBy, ClientToken: in.ClientToken, Group: in.Group,
-		Definition: d, overrides: in.Overrides, subnet: sub, groups: c.SecurityGroups, publicIP: c.AssignPublicIP == "ENABLED", tags: in.Tags, Created: s.Clock.Now(),
-		HadEndpoints: true, // until it turns out otherwise
-	}
+	t := &task{ARN: s.ARN("ecs", "task/"+cluster+"/"+id), id: id, cluster: cluster, StartedBy: in.StartedBy, ClientToken: in.ClientToken, Group: in.Group, Definition: d, overrides: in.Overrides, subnet: sub, groups: c.SecurityGroups, publicIP: c.AssignPublicIP == "ENABLED", tags: in.Tags, life: life{Created: s.Clock.Now(), HadEndpoints: true}}
 	if t.Group == "" {
 		t.Group = "family:" + d.Family
 	}

@@ -15,7 +15,10 @@ import (
 // The lengths that IAM takes, in characters without blanks.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-const MaxInlinePolicies, MaxManagedPolicy = 10240, 6144
+const (
+	MaxInlinePolicies = 10240
+	MaxManagedPolicy  = 6144
+)
 
 // maxAttached is how many managed policies a role may have.
 //

@@ -81,6 +81,7 @@ func (s *Kernel) CallTo(service, action string, body []byte) *Call {
 // protocol is how a service speaks.
 type protocol int
 
+// The protocols that AWS's services speak.
 const (
 	JSON10 protocol = iota
 	JSON11
@@ -271,11 +272,13 @@ type Members[T any] struct {
 // Stamp is an instant: epoch seconds in JSON, ISO 8601 in XML.
 type Stamp struct{ time.Time }
 
+// MarshalJSON writes seconds since 1970.
 func (s Stamp) MarshalJSON() ([]byte, error) {
 	f := math.Round(float64(s.UnixMicro())/1e3) / 1e3
 	return strconv.AppendFloat(nil, f, 'f', -1, 64), nil
 }
 
+// MarshalText writes ISO 8601, for XML.
 func (s Stamp) MarshalText() ([]byte, error) {
 	return []byte(s.UTC().Format("2006-01-02T15:04:05.000Z")), nil
 }

@@ -776,7 +776,7 @@ func (f *Function) principal() *kernel.Principal {
 // Pause lets the invocation that ctx belongs to sleep for d of simulated time.
 func (s *Service) Pause(ctx context.Context, d time.Duration) error {
 	if inv, ok := ctx.Value(invocationKey{}).(*invocation); ok {
-		return s.Kernel.Sleep(ctx, inv, d)
+		return s.Sleep(ctx, inv, d)
 	}
-	return s.Kernel.Sleep(ctx, nil, d)
+	return s.Sleep(ctx, nil, d)
 }

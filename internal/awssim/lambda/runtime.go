@@ -237,7 +237,7 @@ func (s *Service) serveClock(w http.ResponseWriter, r *http.Request) {
 			work = e.current
 		}
 		s.Mu.Unlock()
-		if s.Kernel.Sleep(r.Context(), work, time.Duration(in.Nanoseconds)) == nil {
+		if s.Sleep(r.Context(), work, time.Duration(in.Nanoseconds)) == nil {
 			kernel.Answer(w, http.StatusOK, map[string]any{"now": s.Now().UnixNano()})
 		}
 	default:

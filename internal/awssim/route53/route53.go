@@ -71,7 +71,7 @@ func (s *Service) listHostedZonesByVPC(c *kernel.Call) (any, error) {
 	}
 	for _, e := range s.ec2.Endpoints { // the zones that EC2 keeps for endpoints
 		if e.PrivateDNS && e.VPC == q.Get("vpcid") && e.State(s.Clock.Now()) != "" {
-			x := hostedZoneSummary{ID: "Z" + strings.ToUpper(s.Digest("zone"+e.API, 13)), Name: strings.TrimPrefix(s.ec2.PrivateDNSName(e.API), "*.") + "."}
+			x := hostedZoneSummary{ID: "Z" + strings.ToUpper(s.Digest("zone"+e.Service, 13)), Name: strings.TrimPrefix(s.ec2.PrivateDNSName(e.Service), "*.") + "."}
 			x.Owner.Service = "vpce.amazonaws.com"
 			out.Zones = append(out.Zones, x)
 		}

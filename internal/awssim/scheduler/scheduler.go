@@ -175,7 +175,7 @@ func (s *Service) NewSchedule(name string, in *ScheduleInput) (*schedule, error)
 	return x, nil
 }
 
-// plan plans the next firing: within the minute that the schedule names.
+// PlanSchedule plans the next firing: within the minute that the schedule names.
 func (s *Service) PlanSchedule(x *schedule) {
 	s.Clock.Cancel(x.next)
 	due, ok := s.eventbridge.DueIn(x.expression, x.timezone)

@@ -1,3 +1,5 @@
+// Package template reads templates of CloudFormation, refuses what CloudFormation
+// refuses at the call, and evaluates their functions. It knows no stack.
 package template
 
 import (
@@ -337,6 +339,7 @@ func (t *Template) Bind(given []Parameter) (map[string]string, error) {
 	return out, nil
 }
 
+// NoEcho reports whether a parameter's value is not to be shown.
 func (t *Template) NoEcho(name string) bool { return t.Parameters[name].NoEcho }
 
 // Capability returns what the template requires to be acknowledged, or "".
