@@ -853,7 +853,8 @@ def moto():
 def dynamodb_local():
     port, folder = free_port(), os.path.join(ROOT, "tools", "dynamodb-local")
     command = ["java", f"-Djava.library.path={folder}", "-cp", os.path.join(folder, "*"), "com.amazonaws.services.dynamodbv2.local.main.ServerRunner", "-inMemory", "-port", str(port)]
-    with process(command, ready_http(f"http://127.0.0.1:{port}")) as endpoint:
+    # It writes a file of its own where it runs.
+    with tempfile.TemporaryDirectory() as work, process(command, ready_http(f"http://127.0.0.1:{port}"), cwd=work) as endpoint:
         p = subprocess.run(["go", "test", "-count=1", "-run", "DynamoDB", "-v", "./internal/store", "./internal/awssim/dynamodb"], cwd=ROOT, env=dict(ENV, DRAWBRIDGE_DYNAMODB_LOCAL=endpoint), capture_output=True, text=True)
         check(p.returncode == 0, f"the store on DynamoDB Local:\n{p.stdout[-4000:]}{p.stderr[-2000:]}")
         check(all(f"--- PASS: {name}/" in p.stdout or f"--- PASS: {name} " in p.stdout for name in ("TestDynamoDBRunIsRecordedOnce", "TestDynamoDBAnswersAsDynamoDBLocalDoes")) and p.stdout.count("--- PASS") > 30 and "on_DynamoDB_Local" in p.stdout, f"both packages must have run on DynamoDB Local:\n{p.stdout[-2000:]}")
