@@ -146,7 +146,7 @@ func TestScheduled(t *testing.T) {
 			t.Errorf("Scheduled(%s, %s) begins at %s, want %s", tt.expression, tt.zone, first, tt.first)
 		}
 	}
-	for _, bad := range []string{"", "every day", "cron(1 2 3)", "rate(0 hours)", "rate(2 fortnights)", "61 * * * *", "cron(0 6 L * ? *)", "cron(0 6 ? * 2#1 *)", "cron(0 6 * * ? never)"} {
+	for _, bad := range []string{"", "every day", "cron(1 2 3)", "rate(0 hours)", "rate(2 fortnights)", "61 * * * *", "cron(0 6 L-3 * ? *)", "cron(0 6 ? * 2#6 *)", "cron(0 6 * * ? never)"} {
 		if _, _, err := Scheduled(bad, "UTC", time.Minute); err == nil || !strings.Contains(err.Error(), bad) {
 			t.Errorf("Scheduled(%q) = %v, want an error that names it", bad, err)
 		}
