@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/goccy/go-yaml"
@@ -83,7 +84,7 @@ func (c *endpointsCmd) Run(ctx context.Context, s streams) error {
 // definition returns a task definition as JSON: a file's, or that of AWS.
 func (c *endpointsCmd) definition(ctx context.Context, s streams, given string) ([]byte, error) {
 	text, err := readDocument(given)
-	if !errors.Is(err, fs.ErrNotExist) || strings.ContainsAny(given, ".") && !strings.HasPrefix(given, "arn:") {
+	if !errors.Is(err, fs.ErrNotExist) || strings.ContainsAny(given, ".") && !arn.IsARN(given) {
 		return text, err
 	}
 	ss, err := c.connect(ctx, s, "")

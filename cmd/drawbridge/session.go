@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -163,14 +164,14 @@ func (s *session) identify(ctx context.Context) error {
 		return err
 	}
 	s.place = app.Place{Region: s.aws.Region, Account: aws.ToString(id.Account)}
-	s.caller = shortARN(aws.ToString(id.Arn))
+	s.caller = aws.ToString(id.Arn)
+	if caller, err := arn.Parse(s.caller); err == nil {
+		s.caller = caller.Resource
+	}
 	s.clients = app.NewClients(s.aws)
 	s.install = install.New(s.aws, s.place, s.clients, s.clock)
 	return nil
 }
-
-// shortARN returns what of a caller's ARN tells who it is.
-func shortARN(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] }
 
 func (f connectFlags) logger(w io.Writer) (*zap.Logger, error) {
 	level, err := zapcore.ParseLevel(f.LogLevel)

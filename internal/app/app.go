@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -41,11 +42,13 @@ type Place struct{ Region, Account string }
 
 // ARN returns the ARN of a resource of the installation.
 func (p Place) ARN(service, resource string) string {
-	region := p.Region
-	if service == "iam" {
-		region = ""
+	a := arn.ARN{
+		Partition: endpoints.Partition(p.Region), Service: service, Region: p.Region, AccountID: p.Account, Resource: resource,
 	}
-	return "arn:" + endpoints.Partition(p.Region) + ":" + service + ":" + region + ":" + p.Account + ":" + resource
+	if service == "iam" {
+		a.Region = ""
+	}
+	return a.String()
 }
 
 // DNSSuffix returns the domain that the Region's service hosts end in.
@@ -53,11 +56,11 @@ func (p Place) DNSSuffix() string { return endpoints.DNSSuffix(p.Region) }
 
 // PlaceOf reads the place from the ARN of a function that runs there.
 func PlaceOf(functionARN string) (Place, error) {
-	parts := strings.Split(functionARN, ":")
-	if len(parts) < 7 || parts[2] != "lambda" {
+	a, err := arn.Parse(functionARN)
+	if err != nil || a.Service != "lambda" || !strings.HasPrefix(a.Resource, "function:") {
 		return Place{}, fmt.Errorf("find the account: %q is not the ARN of a function", functionARN)
 	}
-	return Place{Region: parts[3], Account: parts[4]}, nil
+	return Place{Region: a.Region, Account: a.AccountID}, nil
 }
 
 // Clients are the AWS clients that an App needs.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 
@@ -112,10 +113,19 @@ func missing(text string) string {
 	if m == nil {
 		return "the caller lacks the right that the message names; docs/permissions.md lists what each role needs"
 	}
-	who := m[1][strings.LastIndex(m[1], ":")+1:]
-	if role, ok := strings.CutPrefix(who, "assumed-role/"); ok {
-		who, _, _ = strings.Cut(role, "/")
-		who = "role " + who
+	return Caller(m[1]) + " lacks " + m[2] + "; docs/permissions.md lists what each role needs, and drawbridge deploy sets the roles of the installation right"
+}
+
+// Caller returns who the ARN of a caller is, without account and session: "role NAME"
+// of a role, "user/NAME" of a user.
+func Caller(text string) string {
+	a, err := arn.Parse(text)
+	if err != nil {
+		return text
 	}
-	return who + " lacks " + m[2] + "; docs/permissions.md lists what each role needs, and drawbridge deploy sets the roles of the installation right"
+	if role, ok := strings.CutPrefix(a.Resource, "assumed-role/"); ok {
+		role, _, _ = strings.Cut(role, "/")
+		return "role " + role
+	}
+	return a.Resource
 }

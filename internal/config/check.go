@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
 	"drawbridge/cfn"
 	"drawbridge/endpoints"
 	"drawbridge/internal/eventpattern"
@@ -133,10 +135,10 @@ func (k *checker) installation(c *Config) {
 	if c.ReservedConcurrency < 0 || c.ReservedConcurrency == 1 {
 		k.add("reservedConcurrency", "write 0 to reserve nothing, or at least 2: one invocation waits for endpoints while another takes events", "%d", c.ReservedConcurrency)
 	}
-	if c.PermissionsBoundary != "" && !isARN(c.PermissionsBoundary, ":policy/") {
+	if c.PermissionsBoundary != "" && !isARN(c.PermissionsBoundary, "iam", "policy/") {
 		k.add("permissionsBoundary", "write the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/boundary", "%q is not one", c.PermissionsBoundary)
 	}
-	if c.AlarmTopic != "" && !isARN(c.AlarmTopic, ":sns:") {
+	if c.AlarmTopic != "" && !isARN(c.AlarmTopic, "sns", "") {
 		k.add("alarmTopic", "write the ARN of an SNS topic", "%q is not one", c.AlarmTopic)
 	}
 	if c.PaidHoursAlarm < 0 {
@@ -144,8 +146,10 @@ func (k *checker) installation(c *Config) {
 	}
 }
 
-func isARN(text, of string) bool {
-	return strings.HasPrefix(text, "arn:") && strings.Contains(text, of)
+// isARN reports whether a text is the ARN of a service's resource of a kind.
+func isARN(text, service, kind string) bool {
+	a, err := arn.Parse(text)
+	return err == nil && a.Service == service && strings.HasPrefix(a.Resource, kind)
 }
 
 // guards checks the limits of a set.

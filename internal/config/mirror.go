@@ -513,7 +513,7 @@ func (k *checker) secret(where, arn string, required bool) {
 	switch {
 	case arn == "" && required:
 		k.add(where, "name the ARN of a secret in Secrets Manager", "no secret")
-	case arn != "" && !isARN(arn, ":secretsmanager:"):
+	case arn != "" && !isARN(arn, "secretsmanager", "secret:"):
 		k.add(where, "write the secret's ARN; the secret itself stays in Secrets Manager", "this is no ARN of a secret")
 	}
 }

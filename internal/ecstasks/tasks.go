@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
@@ -135,9 +136,10 @@ func (t *Tasks) clusterOf(r scheduler.Run) string {
 	if r.Cluster != "" {
 		return r.Cluster
 	}
-	if _, rest, ok := strings.Cut(r.TaskARN, ":task/"); ok && strings.Count(rest, "/") == 1 {
-		cluster, _, _ := strings.Cut(rest, "/")
-		return cluster
+	if a, err := arn.Parse(r.TaskARN); err == nil {
+		if parts := strings.Split(a.Resource, "/"); len(parts) == 3 { // task/CLUSTER/ID
+			return parts[1]
+		}
 	}
 	if j := t.config.Jobs[r.Job]; j != nil {
 		return j.Cluster

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -53,8 +54,8 @@ func (i *Installer) lockBucket(ctx context.Context, name string) error {
 		Rules: []types.ServerSideEncryptionRule{{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: types.ServerSideEncryptionAes256}}}}}); err != nil {
 		return awserr.Mark(err, "encrypt bucket %s", name)
 	}
-	arn := "arn:" + endpoints.Partition(i.Place.Region) + ":s3:::" + name
-	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Sid":"OnlyEncrypted","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":[%q,%q],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`, arn, arn+"/*")
+	bucket := arn.ARN{Partition: endpoints.Partition(i.Place.Region), Service: "s3", Resource: name}.String()
+	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Sid":"OnlyEncrypted","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":[%q,%q],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`, bucket, bucket+"/*")
 	_, err := i.S3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Policy: &policy})
 	return awserr.Mark(err, "set the policy of bucket %s", name)
 }

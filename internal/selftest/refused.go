@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"drawbridge/cfn"
+	"drawbridge/internal/awserr"
 )
 
 // denial is how AWS names who may not do what to which resource.
@@ -44,7 +45,7 @@ func refusals(texts []string) []Refusal {
 			if resource == "" {
 				resource = "*"
 			}
-			who := nameOf(m[1])
+			who := awserr.Caller(m[1])
 			add(who+" "+m[2], Refusal{Action: m[2], Who: who, Text: brief(text), Remedy: remedy(text, who, m[2], resource)})
 			continue
 		}
@@ -60,16 +61,6 @@ func refusals(texts []string) []Refusal {
 	}
 	slices.SortStableFunc(out, func(a, b Refusal) int { return strings.Compare(a.Who+a.Action, b.Who+b.Action) })
 	return out
-}
-
-// nameOf returns who an ARN is, without account and session.
-func nameOf(arn string) string {
-	who := arn[strings.LastIndex(arn, ":")+1:]
-	if role, ok := strings.CutPrefix(who, "assumed-role/"); ok {
-		role, _, _ = strings.Cut(role, "/")
-		return "role " + role
-	}
-	return who
 }
 
 // changing are parts of a resource's ARN that are others the next time.
