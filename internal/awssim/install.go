@@ -204,7 +204,7 @@ func (s *Sim) PutStack(name string, body []byte, parameters, tags map[string]str
 	for left := len(st.Wanted); left > 0; {
 		before := left
 		for _, logical := range kernel.SortedKeys(st.Wanted) {
-			if spec := st.Wanted[logical]; st.Resources[logical] == nil && s.cloudformation.DependenciesDone(st, spec) {
+			if spec := st.Wanted[logical]; st.Resources[logical] == nil && st.DependenciesDone(spec) {
 				if err := s.putResource(st, logical, spec); err != nil {
 					return fmt.Errorf("put stack %s: %s: %w", name, logical, err)
 				}

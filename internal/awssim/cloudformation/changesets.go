@@ -91,7 +91,7 @@ func (s *Service) startUpdate(st *Stack, p plannedUpdate) {
 
 // differences returns the properties in which a resource would change, and
 // whether one of them replaces it.
-func (s *Service) differences(r *Resource, after map[string]any) (changed []string, replaces bool) {
+func (r *Resource) differences(after map[string]any) (changed []string, replaces bool) {
 	for _, k := range unionKeys(r.Properties, after) {
 		if !reflect.DeepEqual(r.Properties[k], after[k]) {
 			changed = append(changed, k)
@@ -115,7 +115,7 @@ func (s *Service) updateResource(st *Stack, name string, spec template.ResourceS
 	v, err := st.Template.Evaluate(spec.Properties, s.Scope(st))
 	after, _ := v.(map[string]any)
 	if err == nil {
-		changed, replaces := s.differences(r, after)
+		changed, replaces := r.differences(after)
 		switch {
 		case len(changed) == 0:
 			return
@@ -264,7 +264,7 @@ func (s *Service) createChangeSet(c *kernel.Call, in *changeSetInput) (*changeSe
 	if in.ChangeSetType == "" {
 		in.ChangeSetType = "UPDATE"
 	}
-	if err := s.checkStackName(in.StackName); err != nil && !strings.HasPrefix(in.StackName, "arn:") {
+	if err := checkStackName(in.StackName); err != nil && !strings.HasPrefix(in.StackName, "arn:") {
 		return nil, err
 	}
 	st := s.StackLive(in.StackName)
@@ -353,7 +353,7 @@ func (s *Service) changesOf(st *Stack, p plannedUpdate) []changeXML {
 		if err != nil {
 			after = spec.Properties // it refers to what is not there yet
 		}
-		changed, replaces := s.differences(r, after)
+		changed, replaces := r.differences(after)
 		if len(changed) == 0 {
 			continue
 		}

@@ -128,7 +128,7 @@ func New(k *kernel.Kernel, on Services) *Service {
 		"ListChangeSets":         kernel.Op(s.listChangeSets),
 
 		"UpdateTerminationProtection": kernel.Op(s.updateTerminationProtection),
-		"ValidateTemplate":            kernel.Op(s.validateTemplate),
+		"ValidateTemplate":            kernel.Op(validateTemplate),
 	}})
 	return s
 }
@@ -179,7 +179,7 @@ func (s *Service) createStack(_ *kernel.Call, in *stackInput) (*stackIDXML, erro
 	if in.DisableRollback && in.OnFailure != "" {
 		return nil, template.Invalid("You must specify only one of: OnFailure, DisableRollback")
 	}
-	if err := s.checkStackName(in.StackName); err != nil {
+	if err := checkStackName(in.StackName); err != nil {
 		return nil, err
 	}
 	t, params, err := s.checkStack(in)
@@ -207,7 +207,7 @@ var (
 	requestTokens = regexp.MustCompile(`^[a-zA-Z0-9][-a-zA-Z0-9]*$`)
 )
 
-func (s *Service) checkStackName(name string) error {
+func checkStackName(name string) error {
 	if !stackNames.MatchString(name) {
 		return template.Invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*", name)
 	}
@@ -343,7 +343,7 @@ func (s *Service) createReady(st *Stack) {
 			spec := st.Wanted[name]
 			r := st.Resources[name]
 			there := r != nil && r.Status != "DELETE_COMPLETE"
-			if (!there || !st.Handled[name]) && s.DependenciesDone(st, spec) {
+			if (!there || !st.Handled[name]) && st.DependenciesDone(spec) {
 				progress = true
 				if there {
 					s.updateResource(st, name, spec)
@@ -370,7 +370,7 @@ func (s *Service) finishCreate(st *Stack) {
 }
 
 // DependenciesDone reports whether all is there that a resource depends on.
-func (s *Service) DependenciesDone(st *Stack, spec template.ResourceSpec) bool {
+func (st *Stack) DependenciesDone(spec template.ResourceSpec) bool {
 	for _, d := range spec.DependsOn {
 		if r := st.Resources[d]; r == nil || !st.Handled[d] || r.Status != "CREATE_COMPLETE" && r.Status != "UPDATE_COMPLETE" {
 			return false
@@ -482,12 +482,12 @@ func (s *Service) deleteReady(st *Stack) {
 			continue
 		}
 		waiting = true
-		if !s.hasDependants(st, name) {
+		if !st.hasDependants(name) {
 			s.deleteResource(st, r)
 		}
 	}
 	switch {
-	case waiting && (!left || !s.allBlocked(st)):
+	case waiting && (!left || !st.allBlocked()):
 	case left || waiting:
 		s.later(st, 0, func() { s.failDelete(st) })
 	default:
@@ -497,12 +497,12 @@ func (s *Service) deleteReady(st *Stack) {
 
 // allBlocked says whether everything that is left hangs on something that could
 // not be deleted.
-func (s *Service) allBlocked(st *Stack) bool {
+func (st *Stack) allBlocked() bool {
 	for _, r := range st.Resources {
 		if r.Status == "DELETE_IN_PROGRESS" {
 			return false
 		}
-		if r.Status != "DELETE_COMPLETE" && r.Status != "DELETE_SKIPPED" && r.Status != "DELETE_FAILED" && !s.hasDependants(st, r.Logical) {
+		if r.Status != "DELETE_COMPLETE" && r.Status != "DELETE_SKIPPED" && r.Status != "DELETE_FAILED" && !st.hasDependants(r.Logical) {
 			return false
 		}
 	}
@@ -515,7 +515,7 @@ func reversed(in []string) []string {
 }
 
 // hasDependants says whether something that is still there depends on name.
-func (s *Service) hasDependants(st *Stack, name string) bool {
+func (st *Stack) hasDependants(name string) bool {
 	for _, r := range st.Resources {
 		if r.Status == "DELETE_COMPLETE" || r.Status == "DELETE_SKIPPED" {
 			continue
@@ -619,7 +619,7 @@ func (s *Service) deleteStack(_ *kernel.Call, in *struct {
 	}
 	if in.DeletionMode == "FORCE_DELETE_STACK" {
 		for _, r := range st.Resources { // what hangs on the skipped ones stays as well
-			if r.Status != "DELETE_COMPLETE" && r.Status != "DELETE_SKIPPED" && s.dependsOnSkipped(st, r.Logical) {
+			if r.Status != "DELETE_COMPLETE" && r.Status != "DELETE_SKIPPED" && st.dependsOnSkipped(r.Logical) {
 				s.setResource(st, r, "DELETE_SKIPPED", "")
 			}
 		}
@@ -631,7 +631,7 @@ func (s *Service) deleteStack(_ *kernel.Call, in *struct {
 	return &kernel.None{}, nil
 }
 
-func (s *Service) dependsOnSkipped(st *Stack, name string) bool {
+func (st *Stack) dependsOnSkipped(name string) bool {
 	for _, r := range st.Resources {
 		if r.Status == "DELETE_SKIPPED" && slices.Contains(st.Wanted[r.Logical].DependsOn, name) {
 			return true
@@ -885,7 +885,7 @@ type templateParameterXML struct {
 	Description  string `xml:",omitempty"`
 }
 
-func (s *Service) validateTemplate(_ *kernel.Call, in *struct{ TemplateBody, TemplateURL string }) (*struct {
+func validateTemplate(_ *kernel.Call, in *struct{ TemplateBody, TemplateURL string }) (*struct {
 	Parameters   kernel.Members[templateParameterXML]
 	Description  string `xml:",omitempty"`
 	Capabilities kernel.Members[string]

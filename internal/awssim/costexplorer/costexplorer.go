@@ -10,9 +10,8 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// NewCostExplorer answers what endpoints were billed as by the hour. A fault, bill,
-// says on which basis.
-// Service is the simulated Cost Explorer.
+// Service is the simulated Cost Explorer. It answers what endpoints were billed as by
+// the hour; the fault bill says on which basis.
 type Service struct {
 	*kernel.Kernel
 	ec2 *ec2.Service

@@ -32,7 +32,7 @@ type Due struct {
 	run   func()
 }
 
-func newEngine(mu *sync.Mutex, speed float64, start time.Time) *Clock {
+func newClock(mu *sync.Mutex, speed float64, start time.Time) *Clock {
 	return &Clock{mu: mu, Speed: speed, now: start, base: start, realBase: time.Now(), settled: sync.NewCond(mu), changed: make(chan struct{}, 1)}
 }
 

@@ -110,7 +110,7 @@ func New(o Options) *Kernel {
 		Calls: map[string]int{}, services: map[string]*API{}, targets: map[string]*API{}, ids: map[string]int{},
 		chances: map[string]int{}, faults: map[string]fault{},
 	}
-	s.Clock = newEngine(&s.Mu, o.Speed, o.Start)
+	s.Clock = newClock(&s.Mu, o.Speed, o.Start)
 	s.Context, s.stop = context.WithCancel(context.Background())
 	if o.Speed != 0 {
 		go s.Clock.drive(s.Context)

@@ -290,7 +290,7 @@ func (s *Service) getAccountSettings(_ *kernel.Call, _ *kernel.None) (*struct {
 
 // Load gives a function the code of a zip.
 func (s *Service) Load(f *Function, zipped []byte) error {
-	dir, err := s.unzip(zipped)
+	dir, err := unzip(zipped)
 	if err != nil {
 		return kernel.Errorf("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload again. (%v)", err)
 	}
@@ -345,7 +345,7 @@ const maxHops = 16
 const maxUnzipped = 250 << 20
 
 // unzip unpacks a function's zip into a new folder.
-func (s *Service) unzip(zipped []byte) (dir string, err error) {
+func unzip(zipped []byte) (dir string, err error) {
 	r, err := zip.NewReader(bytes.NewReader(zipped), int64(len(zipped)))
 	if err != nil {
 		return "", err

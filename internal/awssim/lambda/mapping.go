@@ -47,7 +47,7 @@ func (s *Service) poll(m *Mapping) {
 		}
 		s.invoke(m.function, body, func(r invokeResult) {
 			m.active--
-			s.settleBatch(m, batch, r)
+			m.settleBatch(batch, r)
 			s.poll(m)
 		})
 		if s.Clock.Speed == 0 {
@@ -74,7 +74,7 @@ func (s *Service) records(q *sqs.Queue, batch []*sqs.Message) []map[string]any {
 
 // settleBatch deletes the messages that the function has done. The others are
 // seen again when their visibility time-out ends.
-func (s *Service) settleBatch(m *Mapping, batch []*sqs.Message, r invokeResult) {
+func (m *Mapping) settleBatch(batch []*sqs.Message, r invokeResult) {
 	if r.outcome != "ok" {
 		return
 	}
