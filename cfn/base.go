@@ -204,12 +204,15 @@ func (b Base) JSON() ([]byte, error) {
 	b.addAlarms(r)
 	if b.Mirror != nil {
 		if len(b.Mirror.Settings) > maxSettings {
-			return nil, fmt.Errorf("the mirror's repositories take %d bytes of the task definition, which has room for %d: use fewer or shorter entries", len(b.Mirror.Settings), maxSettings)
+			return nil, fmt.Errorf("the mirror's repositories take %d bytes of the task definition, which has room "+
+				"for %d: use fewer or shorter entries", len(b.Mirror.Settings), maxSettings)
 		}
 		b.addMirror(r)
 	}
 	if len(r) > maxResources {
-		return nil, fmt.Errorf("the base stack would hold %d resources, and CloudFormation takes %d: name endpointSecurityGroups of the sets and securityGroups of the jobs, of which the stack makes one each otherwise, or split the sets over several installations", len(r), maxResources)
+		return nil, fmt.Errorf("the base stack would hold %d resources, and CloudFormation takes %d: name "+
+			"endpointSecurityGroups of the sets and securityGroups of the jobs, of which the stack makes one each "+
+			"otherwise, or split the sets over several installations", len(r), maxResources)
 	}
 	text := func(description, def string, more ...any) object {
 		p := object{"Type": "String", "Description": description}
@@ -230,11 +233,12 @@ func (b Base) JSON() ([]byte, error) {
 	}
 	t := object{
 		"AWSTemplateFormatVersion": "2010-09-09",
-		"Description":              fmt.Sprintf("Drawbridge installation %s: everything but the endpoints, which come and go in stacks of their own", b.Name),
-		"Parameters":               parameters,
-		"Conditions":               object{"HasBoundary": has(ParameterBoundary), "HasAlarmTopic": has(ParameterAlarmTopic)},
-		"Resources":                r,
-		"Outputs":                  b.outputs(),
+		"Description": fmt.Sprintf("Drawbridge installation %s: everything but the endpoints, which "+
+			"come and go in stacks of their own", b.Name),
+		"Parameters": parameters,
+		"Conditions": object{"HasBoundary": has(ParameterBoundary), "HasAlarmTopic": has(ParameterAlarmTopic)},
+		"Resources":  r,
+		"Outputs":    b.outputs(),
 	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
@@ -277,17 +281,28 @@ func (b Base) outputs() object {
 		out[name] = object{"Description": "What the functions know of this stack", "Value": sub(part)}
 	}
 	if b.Mirror != nil {
-		out["MirrorBucket"] = object{"Description": "The mirror's bucket; bundles go into " + MirrorInbox + "/", "Value": ref("MirrorBucket")}
+		out["MirrorBucket"] = object{
+			"Description": "The mirror's bucket; bundles go into " + MirrorInbox + "/", "Value": ref("MirrorBucket"),
+		}
 		if b.Mirror.Image == "" {
-			out["MirrorImages"] = object{"Description": "Where the mirror's image goes; its tags stay as they are", "Value": att("MirrorImages", "RepositoryUri")}
+			out["MirrorImages"] = object{
+				"Description": "Where the mirror's image goes; its tags stay as they are",
+				"Value":       att("MirrorImages", "RepositoryUri"),
+			}
 		}
 	}
 	if b.receives() {
-		out["WebhookURL"] = object{"Description": "Where git servers report pushes, with the repository's name behind it", "Value": att("WebhookURL", "FunctionUrl")}
+		out["WebhookURL"] = object{
+			"Description": "Where git servers report pushes, with the repository's name behind it",
+			"Value":       att("WebhookURL", "FunctionUrl"),
+		}
 	}
 	for _, s := range b.Sets {
 		if s.MakeTaskGroup {
-			out[taskGroupID(s.Name)] = object{"Description": "The security group of tasks of set " + s.Name, "Value": att(taskGroupID(s.Name), "GroupId")}
+			out[taskGroupID(s.Name)] = object{
+				"Description": "The security group of tasks of set " + s.Name,
+				"Value":       att(taskGroupID(s.Name), "GroupId"),
+			}
 		}
 	}
 	return out
@@ -317,11 +332,14 @@ func (b Base) addStore(r object) {
 	attribute := func(name string) object { return object{"AttributeName": name, "AttributeType": "S"} }
 	key := func(name, kind string) object { return object{"AttributeName": name, "KeyType": kind} }
 	table := resource("AWS::DynamoDB::Table", object{
-		"TableName":                        b.names.Table,
-		"BillingMode":                      "PAY_PER_REQUEST",
-		"AttributeDefinitions":             []any{attribute("set"), attribute("item"), attribute("live")},
-		"KeySchema":                        []any{key("set", "HASH"), key("item", "RANGE")},
-		"LocalSecondaryIndexes":            []any{object{"IndexName": "live", "KeySchema": []any{key("set", "HASH"), key("live", "RANGE")}, "Projection": object{"ProjectionType": "ALL"}}},
+		"TableName":            b.names.Table,
+		"BillingMode":          "PAY_PER_REQUEST",
+		"AttributeDefinitions": []any{attribute("set"), attribute("item"), attribute("live")},
+		"KeySchema":            []any{key("set", "HASH"), key("item", "RANGE")},
+		"LocalSecondaryIndexes": []any{object{
+			"IndexName": "live", "KeySchema": []any{key("set", "HASH"), key("live", "RANGE")},
+			"Projection": object{"ProjectionType": "ALL"},
+		}},
 		"TimeToLiveSpecification":          object{"AttributeName": "expires", "Enabled": true},
 		"PointInTimeRecoverySpecification": object{"PointInTimeRecoveryEnabled": true},
 		"SSESpecification":                 b.tableEncryption(),
@@ -340,10 +358,14 @@ func (b Base) addStore(r object) {
 		return q
 	}
 	r["DeadLetters"] = queue(b.names.DeadLetters, object{"MessageRetentionPeriod": deadLetterDays * 24 * 3600})
-	r["Events"] = queue(b.names.Events, object{"VisibilityTimeout": FunctionSeconds, "MessageRetentionPeriod": 4 * 24 * 3600,
-		"RedrivePolicy": object{"deadLetterTargetArn": att("DeadLetters", "Arn"), "maxReceiveCount": maxReceives}})
+	r["Events"] = queue(b.names.Events,
+		object{"VisibilityTimeout": FunctionSeconds, "MessageRetentionPeriod": 4 * 24 * 3600,
+			"RedrivePolicy": object{"deadLetterTargetArn": att("DeadLetters", "Arn"), "maxReceiveCount": maxReceives}})
 	tls := func(queue string) object {
-		return object{"Sid": "OnlyEncrypted", "Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": att(queue, "Arn"), "Condition": object{"Bool": object{"aws:SecureTransport": "false"}}}
+		return object{
+			"Sid": "OnlyEncrypted", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
+			"Resource": att(queue, "Arn"), "Condition": object{"Bool": object{"aws:SecureTransport": "false"}},
+		}
 	}
 	events := []any{tls("Events")}
 	if rules := b.jobRules(); len(rules) > 0 {
@@ -351,11 +373,21 @@ func (b Base) addStore(r object) {
 		for _, rule := range rules {
 			sources = append(sources, att(rule.id, "Arn"))
 		}
-		events = append(events, object{"Sid": "JobEvents", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": att("Events", "Arn"),
-			"Condition": object{"ArnEquals": object{"aws:SourceArn": sources}, "StringEqualsIfExists": object{"aws:SourceAccount": ref("AWS::AccountId")}}})
+		events = append(events,
+			object{"Sid": "JobEvents", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"},
+				"Action": "sqs:SendMessage", "Resource": att("Events", "Arn"),
+				"Condition": object{
+					"ArnEquals":            object{"aws:SourceArn": sources},
+					"StringEqualsIfExists": object{"aws:SourceAccount": ref("AWS::AccountId")},
+				}})
 	}
-	r["EventsPolicy"] = resource("AWS::SQS::QueuePolicy", object{"Queues": []any{ref("Events")}, "PolicyDocument": object{"Version": "2012-10-17", "Statement": events}})
-	r["DeadLettersPolicy"] = resource("AWS::SQS::QueuePolicy", object{"Queues": []any{ref("DeadLetters")}, "PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{tls("DeadLetters")}}})
+	r["EventsPolicy"] = resource("AWS::SQS::QueuePolicy", object{
+		"Queues": []any{ref("Events")}, "PolicyDocument": object{"Version": "2012-10-17", "Statement": events},
+	})
+	r["DeadLettersPolicy"] = resource("AWS::SQS::QueuePolicy", object{
+		"Queues":         []any{ref("DeadLetters")},
+		"PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{tls("DeadLetters")}},
+	})
 	r["Timers"] = resource("AWS::Scheduler::ScheduleGroup", object{"Name": b.names.ScheduleGroup})
 	if b.ECSCluster != "" {
 		r["Cluster"] = resource("AWS::ECS::Cluster", object{"ClusterName": b.ECSCluster})
@@ -367,7 +399,10 @@ func (b Base) addRoles(r object) error {
 	// which has to be one of their caller's own account in any case.
 	ifTold := object{"StringEqualsIfExists": object{"aws:SourceAccount": ref("AWS::AccountId")}}
 	// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
-	ofTasks := object{"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")}, "ArnLike": object{"aws:SourceArn": sub(arn("ecs", "*"))}}
+	ofTasks := object{
+		"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")},
+		"ArnLike":      object{"aws:SourceArn": sub(arn("ecs", "*"))},
+	}
 	for _, x := range []struct {
 		id, name, service string
 		role              Role
@@ -379,7 +414,13 @@ func (b Base) addRoles(r object) error {
 		{"MirrorRole", b.names.MirrorRole, "ecs-tasks", MirrorRole, ofTasks},
 		{"MirrorExecutionRole", b.names.MirrorExecutionRole, "ecs-tasks", MirrorExecutionRole, ofTasks},
 		{"WebhookRole", b.names.WebhookRole, "lambda", WebhookRole, ifTold},
-		{"TimerRole", b.names.TimerRole, "scheduler", TimerRole, object{"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")}, "ArnEquals": object{"aws:SourceArn": sub(arn("scheduler", "schedule-group/"+b.names.ScheduleGroup))}}},
+		{
+			"TimerRole", b.names.TimerRole, "scheduler", TimerRole,
+			object{
+				"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")},
+				"ArnEquals":    object{"aws:SourceArn": sub(arn("scheduler", "schedule-group/"+b.names.ScheduleGroup))},
+			},
+		},
 	} {
 		policies, err := b.policiesOf(x.role)
 		if err != nil {
@@ -388,7 +429,9 @@ func (b Base) addRoles(r object) error {
 		if policies == nil {
 			continue // it has nothing to do
 		}
-		trust := object{"Effect": "Allow", "Principal": object{"Service": x.service + ".amazonaws.com"}, "Action": "sts:AssumeRole"}
+		trust := object{
+			"Effect": "Allow", "Principal": object{"Service": x.service + ".amazonaws.com"}, "Action": "sts:AssumeRole",
+		}
 		if x.condition != nil {
 			trust["Condition"] = x.condition
 		}
@@ -417,11 +460,20 @@ func (b Base) addRoles(r object) error {
 
 func (b Base) addFunctions(r object) {
 	functions := []struct{ id, name, role, code, logs, what string }{
-		{"Launcher", b.names.Launcher, "LauncherRole", ParameterLauncherCode, "LauncherLogs", "job events in, endpoints up, Fargate tasks started"},
-		{"Reaper", b.names.Reaper, "ReaperRole", ParameterReaperCode, "ReaperLogs", "tasks followed to their end, idle endpoints taken down"},
+		{
+			"Launcher", b.names.Launcher, "LauncherRole", ParameterLauncherCode, "LauncherLogs",
+			"job events in, endpoints up, Fargate tasks started",
+		},
+		{
+			"Reaper", b.names.Reaper, "ReaperRole", ParameterReaperCode, "ReaperLogs",
+			"tasks followed to their end, idle endpoints taken down",
+		},
 	}
 	if b.receives() {
-		functions = append(functions, struct{ id, name, role, code, logs, what string }{"Webhook", b.names.Webhook, "WebhookRole", ParameterWebhookCode, "WebhookLogs", "pushes in, events of job mirror out"})
+		functions = append(functions, struct{ id, name, role, code, logs, what string }{
+			"Webhook", b.names.Webhook, "WebhookRole", ParameterWebhookCode, "WebhookLogs",
+			"pushes in, events of job mirror out",
+		})
 	}
 	for _, x := range functions {
 		r[x.logs] = b.logGroup("/aws/lambda/" + x.name)
@@ -448,14 +500,17 @@ func (b Base) addFunctions(r object) {
 		r[x.id] = f
 	}
 	r["LauncherEvents"] = resource("AWS::Lambda::EventSourceMapping", object{
-		"EventSourceArn": att("Events", "Arn"), "FunctionName": ref("Launcher"), "BatchSize": batchSize, "FunctionResponseTypes": []any{"ReportBatchItemFailures"},
-		"ScalingConfig": object{"MaximumConcurrency": batchConcurrency},
+		"EventSourceArn": att("Events", "Arn"), "FunctionName": ref("Launcher"), "BatchSize": batchSize,
+		"FunctionResponseTypes": []any{"ReportBatchItemFailures"},
+		"ScalingConfig":         object{"MaximumConcurrency": batchConcurrency},
 	})
 	r["LauncherFailures"] = resource("AWS::Lambda::EventInvokeConfig", object{
 		"FunctionName": ref("Launcher"), "Qualifier": "$LATEST", "MaximumRetryAttempts": 2,
 		"DestinationConfig": object{"OnFailure": object{"Destination": att("DeadLetters", "Arn")}},
 	})
-	r["ReaperFailures"] = resource("AWS::Lambda::EventInvokeConfig", object{"FunctionName": ref("Reaper"), "Qualifier": "$LATEST", "MaximumRetryAttempts": 2})
+	r["ReaperFailures"] = resource("AWS::Lambda::EventInvokeConfig", object{
+		"FunctionName": ref("Reaper"), "Qualifier": "$LATEST", "MaximumRetryAttempts": 2,
+	})
 }
 
 // receives says whether there is a webhook function.
@@ -517,7 +572,11 @@ func (b Base) jobRules() []rule {
 	var out []rule
 	for _, j := range b.Jobs {
 		for i, p := range j.Patterns {
-			out = append(out, rule{id: fmt.Sprintf("Job%sPattern%d", logical(j.Name), i), name: fmt.Sprintf("%s-job-%s-%d", b.Name, j.Name, i), description: "events that start job " + j.Name, pattern: p, target: "Events"})
+			out = append(out, rule{
+				id:   fmt.Sprintf("Job%sPattern%d", logical(j.Name), i),
+				name: fmt.Sprintf("%s-job-%s-%d", b.Name, j.Name, i), description: "events that start job " + j.Name,
+				pattern: p, target: "Events",
+			})
 		}
 	}
 	return out
@@ -532,13 +591,22 @@ func (b Base) reaperRules() []rule {
 		return text
 	}
 	return []rule{
-		{id: "TaskStopped", name: b.names.Reaper + "-tasks", description: "tasks of ours that have stopped", target: "Reaper",
+		{id: "TaskStopped", name: b.names.Reaper + "-tasks", description: "tasks of ours that have stopped",
+			target: "Reaper",
 			pattern: pattern(object{"source": []string{"aws.ecs"}, "detail-type": []string{"ECS Task State Change"},
-				"detail": object{"lastStatus": []string{"STOPPED"}, "startedBy": []any{object{"prefix": b.Name + "/"}}}})},
-		{id: "StackChanged", name: b.names.Reaper + "-stacks", description: "endpoint stacks of ours that have changed", target: "Reaper",
-			pattern: pattern(object{"source": []string{"aws.cloudformation"}, "detail-type": []string{"CloudFormation Stack Status Change"},
-				"detail": object{"stack-id": []any{object{"wildcard": "*:stack/" + b.Name + "-set-*"}}}})},
-		{id: "Sweep", name: b.names.Reaper + "-sweep", description: "the look at every set that makes up for whatever was lost", target: "Reaper", rate: fmt.Sprintf("rate(%d minutes)", b.SweepMinutes)},
+				"detail": object{
+					"lastStatus": []string{"STOPPED"}, "startedBy": []any{object{"prefix": b.Name + "/"}},
+				}})},
+		{id: "StackChanged", name: b.names.Reaper + "-stacks", description: "endpoint stacks of ours that have changed",
+			target: "Reaper",
+			pattern: pattern(object{"source": []string{"aws.cloudformation"},
+				"detail-type": []string{"CloudFormation Stack Status Change"},
+				"detail":      object{"stack-id": []any{object{"wildcard": "*:stack/" + b.Name + "-set-*"}}}})},
+		{
+			id: "Sweep", name: b.names.Reaper + "-sweep",
+			description: "the look at every set that makes up for whatever was lost", target: "Reaper",
+			rate: fmt.Sprintf("rate(%d minutes)", b.SweepMinutes),
+		},
 	}
 }
 
@@ -555,7 +623,10 @@ func ofThisAccount(pattern json.RawMessage) any {
 
 func (b Base) addRules(r object) {
 	for _, x := range append(b.reaperRules(), b.jobRules()...) {
-		p := object{"Name": x.name, "Description": "Drawbridge " + b.Name + ": " + x.description, "State": "ENABLED", "Targets": []any{object{"Id": "target", "Arn": att(x.target, "Arn")}}}
+		p := object{
+			"Name": x.name, "Description": "Drawbridge " + b.Name + ": " + x.description, "State": "ENABLED",
+			"Targets": []any{object{"Id": "target", "Arn": att(x.target, "Arn")}},
+		}
 		if x.rate != "" {
 			p["ScheduleExpression"] = x.rate
 		} else {
@@ -564,7 +635,8 @@ func (b Base) addRules(r object) {
 		r[x.id] = resource("AWS::Events::Rule", p)
 		if x.target == "Reaper" {
 			r[x.id+"Permission"] = resource("AWS::Lambda::Permission", object{
-				"FunctionName": ref("Reaper"), "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com", "SourceArn": att(x.id, "Arn"),
+				"FunctionName": ref("Reaper"), "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com",
+				"SourceArn": att(x.id, "Arn"),
 			})
 		}
 	}
@@ -591,15 +663,18 @@ func endpointGroupID(set string) string { return "EndpointSecurityGroup" + logic
 // adopted; nothing in.
 func (b Base) addTaskGroup(r object, s BaseSet) {
 	r[taskGroupID(s.Name)] = resource("AWS::EC2::SecurityGroup", object{
-		"GroupDescription": "Drawbridge set " + s.Name + ": tasks", "VpcId": s.VPC, "SecurityGroupEgress": taskEgress(s),
-		"Tags": b.tags(s.Name + "-tasks"),
+		"GroupDescription": "Drawbridge set " + s.Name + ": tasks", "VpcId": s.VPC,
+		"SecurityGroupEgress": taskEgress(s),
+		"Tags":                b.tags(s.Name + "-tasks"),
 	})
 }
 
 // taskEgress lets tasks out to S3 and to the endpoints in the VPC.
 func taskEgress(s BaseSet) []any {
 	out := func(key, value, what string) object {
-		return object{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, key: value, "Description": "HTTPS to " + what}
+		return object{
+			"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, key: value, "Description": "HTTPS to " + what,
+		}
 	}
 	egress := []any{out("DestinationPrefixListId", s.S3PrefixList, "S3 through its gateway")}
 	for _, block := range sorted(s.CIDRs) {
@@ -617,7 +692,10 @@ func (b Base) addSet(r object, s BaseSet) {
 	if len(s.EndpointGroups) == 0 {
 		var in []any
 		from := func(group any, what string) {
-			in = append(in, object{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "SourceSecurityGroupId": group, "Description": "HTTPS from " + what})
+			in = append(in, object{
+				"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "SourceSecurityGroupId": group,
+				"Description": "HTTPS from " + what,
+			})
 		}
 		for _, g := range sorted(s.TaskGroups) {
 			from(g, "the tasks in "+g)
@@ -632,8 +710,10 @@ func (b Base) addSet(r object, s BaseSet) {
 			"GroupDescription": "Drawbridge set " + s.Name + ": endpoints",
 			"VpcId":            s.VPC,
 			// Without an egress rule of its own a group lets everything out.
-			"SecurityGroupEgress": []any{object{"IpProtocol": "-1", "CidrIp": "127.0.0.1/32", "Description": "nothing goes out"}},
-			"Tags":                b.tags(s.Name + "-endpoints"),
+			"SecurityGroupEgress": []any{object{
+				"IpProtocol": "-1", "CidrIp": "127.0.0.1/32", "Description": "nothing goes out",
+			}},
+			"Tags": b.tags(s.Name + "-endpoints"),
 		}
 		if len(in) > 0 { // a set without jobs has no tasks to let in
 			group["SecurityGroupIngress"] = in

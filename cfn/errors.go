@@ -19,7 +19,8 @@ var (
 // has no code of its own for it.
 func IsMissing(err error) bool {
 	var api smithy.APIError
-	return errors.As(err, &api) && api.ErrorCode() == "ValidationError" && strings.Contains(api.ErrorMessage(), "does not exist")
+	return errors.As(err, &api) && api.ErrorCode() == "ValidationError" &&
+		strings.Contains(api.ErrorMessage(), "does not exist")
 }
 
 // isExisting says whether the error reports a stack, or a request, that was
@@ -36,7 +37,8 @@ func isUnderWay(err error) bool {
 	var token *types.TokenAlreadyExistsException
 	var api smithy.APIError
 	return errors.As(err, &token) || errors.As(err, &api) && api.ErrorCode() == "ValidationError" &&
-		(strings.Contains(api.ErrorMessage(), "No updates are to be performed") || strings.Contains(api.ErrorMessage(), "UPDATE_IN_PROGRESS"))
+		(strings.Contains(api.ErrorMessage(), "No updates are to be performed") ||
+			strings.Contains(api.ErrorMessage(), "UPDATE_IN_PROGRESS"))
 }
 
 // notForced says whether the error reports that a stack is not in the one state
@@ -58,13 +60,24 @@ var remedies = []struct {
 	text, remedy string
 	lasts        bool
 }{
-	{"conflicting DNS domain", "another endpoint or a private hosted zone in the VPC holds this name; remove it, or leave the service out of the set", true},
+	{
+		"conflicting DNS domain",
+		"another endpoint or a private hosted zone in the VPC holds this name; remove it, or leave the service out " +
+			"of the set", true,
+	},
 	{"enableDnsSupport", "turn on DNS support and DNS host names of the VPC", true},
 	{"does not support the availability zone", "put the set's subnets in a zone that offers the service", true},
 	{"Service '", "leave the service out of the set: the Region does not offer it", true},
 	{"already has a route", "the route table has this gateway already; set s3Gateway: permanent", true},
-	{"UnauthorizedTaggingOperation", "give the CloudFormation service role the right to tag endpoints; drawbridge deploy does", true},
-	{"not authorized", "give the CloudFormation service role the missing action; drawbridge deploy sets the roles of the installation right", true},
+	{
+		"UnauthorizedTaggingOperation",
+		"give the CloudFormation service role the right to tag endpoints; drawbridge deploy does", true,
+	},
+	{
+		"not authorized",
+		"give the CloudFormation service role the missing action; drawbridge deploy sets the roles of the " +
+			"installation right", true,
+	},
 	{"exceeded the specified timeout", "look at the stack's events; the next generation tries again", false},
 	{"InsufficientFreeAddresses", "free addresses in the subnet, or add a subnet in another zone", false},
 	{"LimitExceeded", "raise the quota of interface endpoints a VPC", true},
@@ -92,7 +105,8 @@ var denial = regexp.MustCompile(`(?s)^(\w+: ).*assumed-role/([^/]+)/\S+ is not a
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 var forbidding = regexp.MustCompile(`with an explicit deny in an? ([\w -]*policy|permissions boundary)[^.;(]*` +
-	`|because no (service control policy|resource control policy|permissions boundary|session policy|VPC endpoint policy) allows[^.;(]*`)
+	`|because no (service control policy|resource control policy|permissions boundary|session policy|VPC endpoint ` +
+	`policy) allows[^.;(]*`)
 
 // Forbidden returns the part of a denial that says which other policy than the caller's
 // own stands against it, and the kind of that policy; "" if none does. No statement that
@@ -110,9 +124,11 @@ func Forbidden(reason string) (clause, policy string) {
 func Explain(reason string) string {
 	if m := denial.FindStringSubmatch(reason); m != nil {
 		if by, _ := Forbidden(reason); by != "" {
-			return m[1] + "role " + m[2] + " is not authorized to perform: " + m[3] + " " + by + "; no right of the role changes that"
+			return m[1] + "role " + m[2] + " is not authorized to perform: " + m[3] + " " + by +
+				"; no right of the role changes that"
 		}
-		return m[1] + "role " + m[2] + " lacks " + m[3] + ": not authorized; drawbridge deploy sets the roles of the installation right"
+		return m[1] + "role " + m[2] + " lacks " + m[3] +
+			": not authorized; drawbridge deploy sets the roles of the installation right"
 	}
 	for _, r := range remedies {
 		if strings.Contains(reason, r.text) {

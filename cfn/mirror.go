@@ -116,8 +116,13 @@ func (b Base) addMirror(r object) {
 	}
 	if m.Image == "" {
 		repository := resource("AWS::ECR::Repository", object{
-			"RepositoryName": b.Name + "-mirror", "ImageScanningConfiguration": object{"ScanOnPush": true}, "ImageTagMutability": "IMMUTABLE", "EmptyOnDelete": true,
-			"LifecyclePolicy": object{"LifecyclePolicyText": `{"rules":[{"rulePriority":1,"description":"keep the newest images","selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":50},"action":{"type":"expire"}}]}`},
+			"RepositoryName": b.Name + "-mirror", "ImageScanningConfiguration": object{"ScanOnPush": true},
+			"ImageTagMutability": "IMMUTABLE", "EmptyOnDelete": true,
+			"LifecyclePolicy": object{
+				"LifecyclePolicyText": `{"rules":[{"rulePriority":1,"description":"keep the newest images",` +
+					`"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":50},` +
+					`"action":{"type":"expire"}}]}`,
+			},
 		})
 		r["MirrorImages"] = repository
 		image = sub("${MirrorImages.RepositoryUri}" + version)
@@ -125,13 +130,24 @@ func (b Base) addMirror(r object) {
 	r["MirrorLogs"] = b.logGroup(b.mirrorLogs())
 	variable := func(name string, value any) object { return object{"Name": name, "Value": value} }
 	definition := object{
-		"Family": b.names.MirrorDefinition, "NetworkMode": "awsvpc", "RequiresCompatibilities": []any{"FARGATE"}, "Cpu": fmt.Sprint(m.CPU), "Memory": fmt.Sprint(m.Memory),
+		"Family": b.names.MirrorDefinition, "NetworkMode": "awsvpc", "RequiresCompatibilities": []any{"FARGATE"},
+		"Cpu": fmt.Sprint(m.CPU), "Memory": fmt.Sprint(m.Memory),
 		"TaskRoleArn": att("MirrorRole", "Arn"), "ExecutionRoleArn": att("MirrorExecutionRole", "Arn"),
 		"RuntimePlatform": object{"OperatingSystemFamily": "LINUX", "CpuArchitecture": strings.ToUpper(m.Architecture)},
 		"ContainerDefinitions": []any{object{
-			"Name": "mirror", "Image": image, "Essential": true, "StopTimeout": 30, "LinuxParameters": object{"InitProcessEnabled": true, "Capabilities": object{"Drop": []any{"ALL"}}},
-			"Environment":      []any{variable(NameVariable, b.Name), variable(MirrorVariable, m.Settings), variable(MirrorStateVariable, sub("s3://"+b.mirrorBucket()+"/"+MirrorStateFolder))},
-			"LogConfiguration": object{"LogDriver": "awslogs", "Options": object{"awslogs-group": ref("MirrorLogs"), "awslogs-region": ref("AWS::Region"), "awslogs-stream-prefix": "mirror"}},
+			"Name": "mirror", "Image": image, "Essential": true, "StopTimeout": 30,
+			"LinuxParameters": object{"InitProcessEnabled": true, "Capabilities": object{"Drop": []any{"ALL"}}},
+			"Environment": []any{
+				variable(NameVariable, b.Name), variable(MirrorVariable, m.Settings),
+				variable(MirrorStateVariable, sub("s3://"+b.mirrorBucket()+"/"+MirrorStateFolder)),
+			},
+			"LogConfiguration": object{
+				"LogDriver": "awslogs",
+				"Options": object{
+					"awslogs-group": ref("MirrorLogs"), "awslogs-region": ref("AWS::Region"),
+					"awslogs-stream-prefix": "mirror",
+				},
+			},
 		}},
 	}
 	if m.Disk > 0 {
@@ -140,11 +156,18 @@ func (b Base) addMirror(r object) {
 	r["MirrorTaskDefinition"] = resource("AWS::ECS::TaskDefinition", definition)
 	b.addMirrorGroup(r)
 	for _, x := range m.Repositories {
-		p := b.alarm(alarm{id: "StaleMirror" + logical(x.Name), description: fmt.Sprintf("repository %s was not mirrored for %d hours; the runs of job mirror show why", x.Name, m.StaleHours), statistic: "Sum", period: 3600, periods: m.StaleHours, above: 1, missing: "breaching"})
+		p := b.alarm(alarm{
+			id: "StaleMirror" + logical(x.Name),
+			description: fmt.Sprintf("repository %s was not mirrored for %d hours; the runs of job mirror show why",
+				x.Name, m.StaleHours), statistic: "Sum", period: 3600, periods: m.StaleHours, above: 1,
+			missing: "breaching",
+		})
 		p["AlarmName"], p["ComparisonOperator"] = b.Name+"-stale-mirror-"+x.Name, "LessThanThreshold"
 		p["Namespace"] = Namespace
 		p["MetricName"] = "MirrorInSync"
-		p["Dimensions"] = []any{object{"Name": "Installation", "Value": b.Name}, object{"Name": "Repository", "Value": x.Name}}
+		p["Dimensions"] = []any{
+			object{"Name": "Installation", "Value": b.Name}, object{"Name": "Repository", "Value": x.Name},
+		}
 		r["StaleMirror"+logical(x.Name)+"Alarm"] = resource("AWS::CloudWatch::Alarm", p)
 	}
 	if m.Receives {
@@ -162,11 +185,17 @@ func (b Base) addMirrorBucket(r object) {
 		return rule
 	}
 	bucket := resource("AWS::S3::Bucket", object{
-		"BucketName":                     sub(b.mirrorBucket()),
-		"BucketEncryption":               object{"ServerSideEncryptionConfiguration": []any{object{"ServerSideEncryptionByDefault": object{"SSEAlgorithm": "AES256"}}}},
-		"PublicAccessBlockConfiguration": object{"BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true},
-		"OwnershipControls":              object{"Rules": []any{object{"ObjectOwnership": "BucketOwnerEnforced"}}},
-		"NotificationConfiguration":      object{"EventBridgeConfiguration": object{"EventBridgeEnabled": true}},
+		"BucketName": sub(b.mirrorBucket()),
+		"BucketEncryption": object{
+			"ServerSideEncryptionConfiguration": []any{
+				object{"ServerSideEncryptionByDefault": object{"SSEAlgorithm": "AES256"}},
+			},
+		},
+		"PublicAccessBlockConfiguration": object{
+			"BlockPublicAcls": true, "BlockPublicPolicy": true, "IgnorePublicAcls": true, "RestrictPublicBuckets": true,
+		},
+		"OwnershipControls":         object{"Rules": []any{object{"ObjectOwnership": "BucketOwnerEnforced"}}},
+		"NotificationConfiguration": object{"EventBridgeConfiguration": object{"EventBridgeEnabled": true}},
 		"LifecycleConfiguration": object{"Rules": []any{
 			expire("seen", object{"Prefix": MirrorSeenFolder + "/", "ExpirationInDays": 1}),
 			expire("uploads", object{"AbortIncompleteMultipartUpload": object{"DaysAfterInitiation": 1}}),
@@ -174,9 +203,14 @@ func (b Base) addMirrorBucket(r object) {
 	})
 	bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"] = "Delete", "Retain"
 	r["MirrorBucket"] = bucket
-	r["MirrorBucketPolicy"] = resource("AWS::S3::BucketPolicy", object{"Bucket": ref("MirrorBucket"), "PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{
-		object{"Sid": "OnlyEncrypted", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": []any{att("MirrorBucket", "Arn"), sub("${MirrorBucket.Arn}/*")}, "Condition": object{"Bool": object{"aws:SecureTransport": "false"}}},
-	}}})
+	r["MirrorBucketPolicy"] = resource("AWS::S3::BucketPolicy",
+		object{"Bucket": ref("MirrorBucket"), "PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{
+			object{
+				"Sid": "OnlyEncrypted", "Effect": "Deny", "Principal": "*", "Action": "s3:*",
+				"Resource":  []any{att("MirrorBucket", "Arn"), sub("${MirrorBucket.Arn}/*")},
+				"Condition": object{"Bool": object{"aws:SecureTransport": "false"}},
+			},
+		}}})
 }
 
 const mirrorGroupID = "MirrorSecurityGroup"
@@ -192,7 +226,9 @@ func (b Base) addMirrorGroup(r object) {
 	egress := taskEgress(s)
 	for _, block := range sorted(b.Mirror.Networks) {
 		for _, port := range b.Mirror.Ports {
-			egress = append(egress, object{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "CidrIp": block, "Description": "git servers"})
+			egress = append(egress, object{
+				"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "CidrIp": block, "Description": "git servers",
+			})
 		}
 	}
 	r[mirrorGroupID] = resource("AWS::EC2::SecurityGroup", object{
@@ -211,22 +247,35 @@ func (b Base) addWebhook(r object) {
 		maps.Copy(p, more)
 		return resource("AWS::Lambda::Permission", p)
 	}
-	flood := b.alarm(alarm{id: "WebhookFlood", description: fmt.Sprintf("the webhook's address got more than %d requests in five minutes; mirror.webhookSources bounds who is answered", webhookFlood), statistic: "Sum", period: 300, periods: 1, above: webhookFlood, missing: "notBreaching"})
+	flood := b.alarm(alarm{
+		id: "WebhookFlood",
+		description: fmt.Sprintf("the webhook's address got more than %d requests in five minutes; "+
+			"mirror.webhookSources bounds who is answered", webhookFlood), statistic: "Sum", period: 300, periods: 1,
+		above: webhookFlood, missing: "notBreaching",
+	})
 	flood["Namespace"] = "AWS/Lambda"
 	flood["MetricName"] = "Invocations"
 	flood["Dimensions"] = []any{object{"Name": "FunctionName", "Value": ref("Webhook")}}
 	r["WebhookFloodAlarm"] = resource("AWS::CloudWatch::Alarm", flood)
 	r["WebhookURL"] = resource("AWS::Lambda::Url", object{"TargetFunctionArn": ref("Webhook"), "AuthType": "NONE"})
-	r["WebhookURLPermission"] = invoked(object{"Action": "lambda:InvokeFunctionUrl", "Principal": "*", "FunctionUrlAuthType": "NONE"})
+	r["WebhookURLPermission"] = invoked(object{
+		"Action": "lambda:InvokeFunctionUrl", "Principal": "*", "FunctionUrlAuthType": "NONE",
+	})
 	r["WebhookInvokePermission"] = invoked(object{"Principal": "*", "InvokedViaFunctionUrl": true})
 	if b.Mirror.CheckMinutes > 0 {
 		unit := "minutes"
 		if b.Mirror.CheckMinutes == 1 {
 			unit = "minute"
 		}
-		r["WebhookCheck"] = resource("AWS::Events::Rule", object{"Name": b.names.Webhook + "-check", "Description": "Drawbridge " + b.Name + ": the look at sources from outside the VPC", "State": "ENABLED",
-			"ScheduleExpression": fmt.Sprintf("rate(%d %s)", b.Mirror.CheckMinutes, unit), "Targets": []any{object{"Id": "target", "Arn": att("Webhook", "Arn")}}})
-		r["WebhookCheckPermission"] = invoked(object{"Principal": "events.amazonaws.com", "SourceArn": att("WebhookCheck", "Arn")})
+		r["WebhookCheck"] = resource("AWS::Events::Rule",
+			object{"Name": b.names.Webhook + "-check",
+				"Description":        "Drawbridge " + b.Name + ": the look at sources from outside the VPC",
+				"State":              "ENABLED",
+				"ScheduleExpression": fmt.Sprintf("rate(%d %s)", b.Mirror.CheckMinutes, unit),
+				"Targets":            []any{object{"Id": "target", "Arn": att("Webhook", "Arn")}}})
+		r["WebhookCheckPermission"] = invoked(object{
+			"Principal": "events.amazonaws.com", "SourceArn": att("WebhookCheck", "Arn"),
+		})
 	}
 }
 
@@ -261,11 +310,29 @@ func (b Base) mirrorStatements() []Statement {
 		}
 	}
 	out := []Statement{
-		{Role: MirrorExecutionRole, Sid: "LogInToECR", Actions: []string{"ecr:GetAuthorizationToken"}, Resources: []string{"*"}, Why: "Fargate logs in to the registry; ECR knows no resources for it"},
-		{Role: MirrorExecutionRole, Sid: "PullImage", Actions: []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, Resources: []string{b.mirrorImages()}, Why: "Fargate pulls the mirror's image"},
-		{Role: MirrorExecutionRole, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resources: []string{arn("logs", "log-group:"+b.mirrorLogs()+":*")}, Why: "the task's log, its metrics among it"},
-		{Role: MirrorRole, Sid: "State", Actions: []string{"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, Resources: []string{state + "/" + MirrorStateFolder + "/*"}, Why: "caches, records and locks of the repositories"},
-		{Role: MirrorRole, Sid: "ListState", Actions: []string{"s3:ListBucket"}, Resources: []string{state}, Why: "packs that no cache names are found; and without it S3 does not say that an object is missing"},
+		{
+			Role: MirrorExecutionRole, Sid: "LogInToECR", Actions: []string{"ecr:GetAuthorizationToken"},
+			Resources: []string{"*"}, Why: "Fargate logs in to the registry; ECR knows no resources for it",
+		},
+		{
+			Role: MirrorExecutionRole, Sid: "PullImage",
+			Actions:   []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"},
+			Resources: []string{b.mirrorImages()}, Why: "Fargate pulls the mirror's image",
+		},
+		{
+			Role: MirrorExecutionRole, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
+			Resources: []string{arn("logs", "log-group:"+b.mirrorLogs()+":*")},
+			Why:       "the task's log, its metrics among it",
+		},
+		{
+			Role: MirrorRole, Sid: "State", Actions: []string{"s3:DeleteObject", "s3:GetObject", "s3:PutObject"},
+			Resources: []string{state + "/" + MirrorStateFolder + "/*"},
+			Why:       "caches, records and locks of the repositories",
+		},
+		{
+			Role: MirrorRole, Sid: "ListState", Actions: []string{"s3:ListBucket"}, Resources: []string{state},
+			Why: "packs that no cache names are found; and without it S3 does not say that an object is missing",
+		},
 	}
 	add := func(ids []string, s Statement) {
 		if len(ids) > 0 {
@@ -273,13 +340,32 @@ func (b Base) mirrorStatements() []Statement {
 			out = append(out, s)
 		}
 	}
-	add(replicas, Statement{Role: MirrorRole, Sid: "Replicas", Actions: []string{"codecommit:GitPull", "codecommit:GitPush"}, Why: "the replicas' refs are compared, and pushed to"})
-	add(pulled, Statement{Role: MirrorRole, Sid: "Sources", Actions: []string{"codecommit:GitPull"}, Why: "sources in CodeCommit"})
-	add(created, Statement{Role: MirrorRole, Sid: "CreateReplicas", Actions: []string{"codecommit:CreateRepository"}, Why: "replicas with create: true are made if they are missing"})
-	add(secrets, Statement{Role: MirrorRole, Sid: "Secrets", Actions: []string{"secretsmanager:GetSecretValue"}, Why: "the credentials of sources and targets, read anew in each run"})
-	add(reads, Statement{Role: MirrorRole, Sid: "ReadBundles", Actions: []string{"s3:GetObject"}, Why: "bundles that are sources"})
-	add(writes, Statement{Role: MirrorRole, Sid: "Archives", Actions: []string{"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, Why: "bundles that are kept, and objects of LFS"})
-	add(lists, Statement{Role: MirrorRole, Sid: "ListBuckets", Actions: []string{"s3:ListBucket"}, Why: "the oldest bundles are found; and without it S3 does not say that an object is missing"})
+	add(replicas, Statement{
+		Role: MirrorRole, Sid: "Replicas", Actions: []string{"codecommit:GitPull", "codecommit:GitPush"},
+		Why: "the replicas' refs are compared, and pushed to",
+	})
+	add(pulled, Statement{
+		Role: MirrorRole, Sid: "Sources", Actions: []string{"codecommit:GitPull"}, Why: "sources in CodeCommit",
+	})
+	add(created, Statement{
+		Role: MirrorRole, Sid: "CreateReplicas", Actions: []string{"codecommit:CreateRepository"},
+		Why: "replicas with create: true are made if they are missing",
+	})
+	add(secrets, Statement{
+		Role: MirrorRole, Sid: "Secrets", Actions: []string{"secretsmanager:GetSecretValue"},
+		Why: "the credentials of sources and targets, read anew in each run",
+	})
+	add(reads, Statement{
+		Role: MirrorRole, Sid: "ReadBundles", Actions: []string{"s3:GetObject"}, Why: "bundles that are sources",
+	})
+	add(writes, Statement{
+		Role: MirrorRole, Sid: "Archives", Actions: []string{"s3:DeleteObject", "s3:GetObject", "s3:PutObject"},
+		Why: "bundles that are kept, and objects of LFS",
+	})
+	add(lists, Statement{
+		Role: MirrorRole, Sid: "ListBuckets", Actions: []string{"s3:ListBucket"},
+		Why: "the oldest bundles are found; and without it S3 does not say that an object is missing",
+	})
 	out = append(out, b.mirrorKeys(secrets, reads, writes)...)
 	if m.Receives {
 		out = append(out, b.webhookStatements()...)
@@ -300,7 +386,8 @@ func (b Base) mirrorKeys(secrets, reads, writes []string) []Statement {
 	}
 	if len(writes) > 0 {
 		why := "archives in a bucket under a customer-managed key"
-		out = append(out, b.decryptObjects("EncryptArchives", []string{"kms:Decrypt", "kms:GenerateDataKey"}, writes, why)...)
+		out = append(out,
+			b.decryptObjects("EncryptArchives", []string{"kms:Decrypt", "kms:GenerateDataKey"}, writes, why)...)
 	}
 	return out
 }
@@ -311,7 +398,10 @@ func (b Base) mirrorKeys(secrets, reads, writes []string) []Statement {
 //
 // Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
 func (b Base) decryptSecrets(role Role, secrets []string) []Statement {
-	return b.decrypt(Statement{Role: role, Sid: "DecryptSecrets", Actions: []string{"kms:Decrypt"}, Why: "these secrets where they are under a customer-managed key, and nothing else under it"},
+	return b.decrypt(Statement{
+		Role: role, Sid: "DecryptSecrets", Actions: []string{"kms:Decrypt"},
+		Why: "these secrets where they are under a customer-managed key, and nothing else under it",
+	},
 		"secretsmanager", "kms:EncryptionContext:SecretARN", secrets)
 }
 
@@ -325,7 +415,8 @@ func (b Base) decryptObjects(sid string, actions, objects []string, why string) 
 		bucket, _, _ := strings.Cut(strings.TrimPrefix(o, bucketARN("")), "/")
 		contexts = append(contexts, bucketARN(bucket))
 	}
-	return b.decrypt(Statement{Role: MirrorRole, Sid: sid, Actions: actions, Why: why}, "s3", "kms:EncryptionContext:aws:s3:arn", contexts)
+	return b.decrypt(Statement{Role: MirrorRole, Sid: sid, Actions: actions, Why: why}, "s3",
+		"kms:EncryptionContext:aws:s3:arn", contexts)
 }
 
 // decrypted is how many encryption contexts a statement names, so that it has room in a
@@ -368,12 +459,26 @@ func (b Base) webhookStatements() []Statement {
 	bucket := bucketARN(b.mirrorBucket())
 	state := bucket + "/" + MirrorStateFolder + "/*/"
 	out := []Statement{
-		{Role: WebhookRole, Sid: "Records", Actions: []string{"s3:GetObject"}, Resources: []string{state + "lock.json", state + "record.json", state + "report.json"},
-			Why: "what a replica last held, and whether a run is at work, is compared with what is reported"},
-		{Role: WebhookRole, Sid: "Seen", Actions: []string{"s3:GetObject", "s3:PutObject"}, Resources: []string{bucket + "/" + MirrorSeenFolder + "/*"}, Why: "a report counts once"},
-		{Role: WebhookRole, Sid: "ListState", Actions: []string{"s3:ListBucket"}, Resources: []string{bucket}, Why: "without it S3 does not say that an object is missing"},
-		{Role: WebhookRole, Sid: "Ask", Actions: []string{"sqs:SendMessage"}, Resources: []string{arn("sqs", b.names.Events)}, Why: "a push becomes an event of job mirror"},
-		{Role: WebhookRole, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resources: []string{arn("logs", "log-group:/aws/lambda/"+b.names.Webhook+":*")}, Why: "the function's log; the group itself belongs to the base stack"},
+		{Role: WebhookRole, Sid: "Records", Actions: []string{"s3:GetObject"},
+			Resources: []string{state + "lock.json", state + "record.json", state + "report.json"},
+			Why:       "what a replica last held, and whether a run is at work, is compared with what is reported"},
+		{
+			Role: WebhookRole, Sid: "Seen", Actions: []string{"s3:GetObject", "s3:PutObject"},
+			Resources: []string{bucket + "/" + MirrorSeenFolder + "/*"}, Why: "a report counts once",
+		},
+		{
+			Role: WebhookRole, Sid: "ListState", Actions: []string{"s3:ListBucket"}, Resources: []string{bucket},
+			Why: "without it S3 does not say that an object is missing",
+		},
+		{
+			Role: WebhookRole, Sid: "Ask", Actions: []string{"sqs:SendMessage"},
+			Resources: []string{arn("sqs", b.names.Events)}, Why: "a push becomes an event of job mirror",
+		},
+		{
+			Role: WebhookRole, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
+			Resources: []string{arn("logs", "log-group:/aws/lambda/"+b.names.Webhook+":*")},
+			Why:       "the function's log; the group itself belongs to the base stack",
+		},
 	}
 	var secrets []string
 	for _, x := range b.Mirror.Repositories {
@@ -381,8 +486,10 @@ func (b Base) webhookStatements() []Statement {
 	}
 	if len(secrets) > 0 {
 		out = append(out, b.decryptSecrets(WebhookRole, secrets)...)
-		out = append(out, Statement{Role: WebhookRole, Sid: "Secrets", Actions: []string{"secretsmanager:GetSecretValue"}, Resources: sorted(secrets),
-			Why: "the webhooks' secrets, and the credentials of sources that are looked at from outside"})
+		out = append(out,
+			Statement{Role: WebhookRole, Sid: "Secrets", Actions: []string{"secretsmanager:GetSecretValue"},
+				Resources: sorted(secrets),
+				Why:       "the webhooks' secrets, and the credentials of sources that are looked at from outside"})
 	}
 	return out
 }

@@ -41,18 +41,39 @@ type alarm struct {
 func (b Base) addAlarms(r object) {
 	alarms := []alarm{
 		{"FailedRuns", MetricRunsFailed, "a run failed; drawbridge runs shows why", "Sum", 300, 1, 0, "notBreaching"},
-		{"FailedSets", MetricSetsFailed, "endpoints did not come up; drawbridge why SET shows the reason", "Sum", 300, 1, 0, "notBreaching"},
-		{"EndpointsOfNoStack", MetricStrangers, "an endpoint carries the owner tag and no stack of a configured set holds it: it is billed and left alone; drawbridge doctor names it", "Maximum", 900, 1, 0, "notBreaching"},
-		{"SilentSweep", MetricSweeps, "the sweep has not come by for 15 minutes: the reaper does not run", "Sum", 900, 1, 0, "breaching"},
+		{
+			"FailedSets", MetricSetsFailed, "endpoints did not come up; drawbridge why SET shows the reason", "Sum",
+			300, 1, 0, "notBreaching",
+		},
+		{
+			"EndpointsOfNoStack", MetricStrangers,
+			"an endpoint carries the owner tag and no stack of a configured set holds it: it is billed and left " +
+				"alone; drawbridge doctor names it", "Maximum", 900, 1, 0, "notBreaching",
+		},
+		{
+			"SilentSweep", MetricSweeps, "the sweep has not come by for 15 minutes: the reaper does not run", "Sum",
+			900, 1, 0, "breaching",
+		},
 	}
 	if slices.ContainsFunc(b.Sets, func(s BaseSet) bool { return s.HasMaximum }) {
-		alarms = append(alarms, alarm{"OldSets", MetricSetOverAge, "a set is up longer than its maxLifetime; drawbridge why SET shows what holds it", "Maximum", 300, 1, 0, "notBreaching"})
+		alarms = append(alarms, alarm{
+			"OldSets", MetricSetOverAge,
+			"a set is up longer than its maxLifetime; drawbridge why SET shows what holds it", "Maximum", 300, 1, 0,
+			"notBreaching",
+		})
 	}
 	if slices.ContainsFunc(b.Sets, func(s BaseSet) bool { return s.HasBudget }) {
-		alarms = append(alarms, alarm{"OverBudget", MetricOverBudget, "a set has spent its hoursPerDay; runs wait or fail, as overBudget says", "Maximum", 300, 1, 0, "notBreaching"})
+		alarms = append(alarms, alarm{
+			"OverBudget", MetricOverBudget, "a set has spent its hoursPerDay; runs wait or fail, as overBudget says",
+			"Maximum", 300, 1, 0, "notBreaching",
+		})
 	}
 	if b.PaidHoursPerDay > 0 {
-		alarms = append(alarms, alarm{"PaidHours", MetricPaidHours, fmt.Sprintf("more than %d endpoint-hours were paid in a day", b.PaidHoursPerDay), "Sum", 86400, 1, b.PaidHoursPerDay, "notBreaching"})
+		alarms = append(alarms, alarm{
+			"PaidHours", MetricPaidHours,
+			fmt.Sprintf("more than %d endpoint-hours were paid in a day", b.PaidHoursPerDay), "Sum", 86400, 1,
+			b.PaidHoursPerDay, "notBreaching",
+		})
 	}
 	for _, a := range alarms {
 		p := b.alarm(a)
@@ -64,19 +85,26 @@ func (b Base) addAlarms(r object) {
 		}
 		r[a.id+"Alarm"] = resource("AWS::CloudWatch::Alarm", p)
 	}
-	dead := b.alarm(alarm{id: "DeadLetters", description: "an event could not be done; drawbridge replay shows it with its reason", statistic: "Maximum", period: 300, periods: 1, missing: "notBreaching"})
+	dead := b.alarm(alarm{
+		id: "DeadLetters", description: "an event could not be done; drawbridge replay shows it with its reason",
+		statistic: "Maximum", period: 300, periods: 1, missing: "notBreaching",
+	})
 	dead["Namespace"] = "AWS/SQS"
 	dead["MetricName"] = "ApproximateNumberOfMessagesVisible"
 	dead["Dimensions"] = []any{object{"Name": "QueueName", "Value": att("DeadLetters", "QueueName")}}
 	r["DeadLettersAlarm"] = resource("AWS::CloudWatch::Alarm", dead)
-	r["Dashboard"] = resource("AWS::CloudWatch::Dashboard", object{"DashboardName": b.names.Dashboard, "DashboardBody": sub(b.dashboard())})
+	r["Dashboard"] = resource("AWS::CloudWatch::Dashboard", object{
+		"DashboardName": b.names.Dashboard, "DashboardBody": sub(b.dashboard()),
+	})
 }
 
 func (b Base) alarm(a alarm) object {
 	return object{
 		"AlarmName": b.Name + "-" + kebab(a.id), "AlarmDescription": "Drawbridge " + b.Name + ": " + a.description,
-		"Statistic": a.statistic, "Period": a.period, "EvaluationPeriods": a.periods, "Threshold": a.above, "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": a.missing,
-		"AlarmActions": []any{optional("HasAlarmTopic", ParameterAlarmTopic)}, "OKActions": []any{optional("HasAlarmTopic", ParameterAlarmTopic)},
+		"Statistic": a.statistic, "Period": a.period, "EvaluationPeriods": a.periods, "Threshold": a.above,
+		"ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": a.missing,
+		"AlarmActions": []any{optional("HasAlarmTopic", ParameterAlarmTopic)},
+		"OKActions":    []any{optional("HasAlarmTopic", ParameterAlarmTopic)},
 	}
 }
 
@@ -110,19 +138,27 @@ func (b Base) dashboard() string {
 	y := 0
 	var widgets []any
 	add := func(title string, period int, view string, metrics ...any) {
-		widgets = append(widgets, object{"type": "metric", "x": 12 * (len(widgets) % 2), "y": y, "width": 12, "height": 6, "properties": object{
-			"title": title, "region": b.Region, "period": period, "view": view, "stacked": false, "metrics": metrics,
-		}})
+		widgets = append(widgets,
+			object{"type": "metric", "x": 12 * (len(widgets) % 2), "y": y, "width": 12, "height": 6,
+				"properties": object{
+					"title": title, "region": b.Region, "period": period, "view": view, "stacked": false,
+					"metrics": metrics,
+				}})
 		if len(widgets)%2 == 0 {
 			y += 6
 		}
 	}
-	add("Endpoint-hours a day", 86400, "timeSeries", metric(MetricPaidHours, "Sum", "paid", ""), metric(MetricUsedHours, "Sum", "used by tasks", ""),
-		hidden(MetricAlwaysOnHours, "always"), hidden(MetricPaidHours, "paid"), []any{object{"expression": "always - FILL(paid, 0)", "label": "avoided", "id": "avoided"}})
-	add("Runs", 3600, "timeSeries", metric(MetricRunsEnded, "Sum", "ended", ""), metric(MetricRunsFailed, "Sum", "failed", ""))
+	add("Endpoint-hours a day", 86400, "timeSeries", metric(MetricPaidHours, "Sum", "paid", ""),
+		metric(MetricUsedHours, "Sum", "used by tasks", ""),
+		hidden(MetricAlwaysOnHours, "always"), hidden(MetricPaidHours, "paid"),
+		[]any{object{"expression": "always - FILL(paid, 0)", "label": "avoided", "id": "avoided"}})
+	add("Runs", 3600, "timeSeries", metric(MetricRunsEnded, "Sum", "ended", ""),
+		metric(MetricRunsFailed, "Sum", "failed", ""))
 	add("Tasks that did not start or lost something, by cause", 3600, "timeSeries", []any{object{
-		"expression": fmt.Sprintf(`SEARCH('{%s,Installation,Cause} MetricName="%s" Installation="%s"', 'Sum', 3600)`, Namespace, MetricTasksInTrouble, b.Name), "id": "causes"}})
-	add("Wait for the task, seconds", 3600, "timeSeries", metric(MetricRunWait, "p50", "median", ""), metric(MetricRunWait, "p90", "p90", ""), metric(MetricRunWait, "Maximum", "longest", ""))
+		"expression": fmt.Sprintf(`SEARCH('{%s,Installation,Cause} MetricName="%s" Installation="%s"', 'Sum', 3600)`,
+			Namespace, MetricTasksInTrouble, b.Name), "id": "causes"}})
+	add("Wait for the task, seconds", 3600, "timeSeries", metric(MetricRunWait, "p50", "median", ""),
+		metric(MetricRunWait, "p90", "p90", ""), metric(MetricRunWait, "Maximum", "longest", ""))
 	var up []any
 	for _, s := range b.Sets {
 		up = append(up, metric(MetricSetPhase, "Maximum", s.Name, s.Name))

@@ -25,9 +25,13 @@ type Names struct {
 // account has one installation of a name a Region, so they carry the Region.
 func NamesOf(name, region string) Names {
 	return Names{
-		Stack: name, Table: name, Events: name + "-events", DeadLetters: name + "-dead-letters", Launcher: name + "-launcher", Reaper: name + "-reaper", ScheduleGroup: name,
-		StackRole: name + "-cloudformation-" + region, TimerRole: name + "-scheduler-" + region, LauncherRole: name + "-launcher-" + region, ReaperRole: name + "-reaper-" + region,
-		Dashboard: name, Webhook: name + "-webhook", MirrorDefinition: name + "-mirror", MirrorRole: name + "-mirror-" + region, MirrorExecutionRole: name + "-mirror-execution-" + region, WebhookRole: name + "-webhook-" + region,
+		Stack: name, Table: name, Events: name + "-events", DeadLetters: name + "-dead-letters",
+		Launcher: name + "-launcher", Reaper: name + "-reaper", ScheduleGroup: name,
+		StackRole: name + "-cloudformation-" + region, TimerRole: name + "-scheduler-" + region,
+		LauncherRole: name + "-launcher-" + region, ReaperRole: name + "-reaper-" + region,
+		Dashboard: name, Webhook: name + "-webhook", MirrorDefinition: name + "-mirror",
+		MirrorRole: name + "-mirror-" + region, MirrorExecutionRole: name + "-mirror-execution-" + region,
+		WebhookRole: name + "-webhook-" + region,
 	}
 }
 

@@ -47,8 +47,10 @@ func (b Base) Permissions() []Statement {
 	out = append(out, b.serviceRole()...)
 	out = append(out, b.mirrorStatements()...)
 	out = append(out, b.keyStatements()...)
-	out = append(out, Statement{Role: TimerRole, Sid: "WakeReaper", Actions: []string{"lambda:InvokeFunction"}, Resources: []string{b.function(b.names.Reaper)},
-		Why: "a set's timer invokes the reaper"})
+	out = append(out,
+		Statement{Role: TimerRole, Sid: "WakeReaper", Actions: []string{"lambda:InvokeFunction"},
+			Resources: []string{b.function(b.names.Reaper)},
+			Why:       "a set's timer invokes the reaper"})
 	if b.Observe {
 		out = slices.DeleteFunc(out, func(s Statement) bool { return s.Acts })
 	}
@@ -74,7 +76,10 @@ func (b Base) keyStatements() []Statement {
 	}
 	why := "what lies in the table and in the queues is under the installation's own key"
 	use := func(role Role, services ...string) Statement {
-		return Statement{Role: role, Sid: "UseKey", Actions: []string{"kms:Decrypt", "kms:GenerateDataKey"}, Resources: []string{b.KMSKey}, Condition: via(services...), Why: why}
+		return Statement{
+			Role: role, Sid: "UseKey", Actions: []string{"kms:Decrypt", "kms:GenerateDataKey"},
+			Resources: []string{b.KMSKey}, Condition: via(services...), Why: why,
+		}
 	}
 	out := []Statement{use(LauncherRole, "dynamodb", "sqs"), use(ReaperRole, "dynamodb", "sqs")}
 	if b.receives() {
@@ -84,7 +89,9 @@ func (b Base) keyStatements() []Statement {
 }
 
 func roleOrder(r Role) int {
-	return slices.Index([]Role{LauncherRole, ReaperRole, ServiceRole, TimerRole, MirrorRole, MirrorExecutionRole, WebhookRole}, r)
+	return slices.Index([]Role{
+		LauncherRole, ReaperRole, ServiceRole, TimerRole, MirrorRole, MirrorExecutionRole, WebhookRole,
+	}, r)
 }
 
 func arn(service, resource string) string {
@@ -159,55 +166,83 @@ func (b Base) shared(role Role) []Statement {
 	return []Statement{
 		{Role: role, Sid: "Store", Actions: store, Resources: []string{arn("dynamodb", "table/"+b.names.Table)},
 			Why: "sets, runs and holds are read and written, each write under a condition"},
-		{Role: role, Sid: "StoreIndex", Actions: []string{"dynamodb:Query"}, Resources: []string{arn("dynamodb", "table/"+b.names.Table+"/index/live")},
-			Why: "what holds a set is one query of the table's index"},
-		{Role: role, Sid: "ReadInstallation", Actions: []string{"cloudformation:DescribeStacks"}, Resources: []string{arn("cloudformation", "stack/"+b.names.Stack+"/*")},
-			Why: "the base stack's outputs name the sets' VPCs and security groups"},
-		{Role: role, Sid: "ReadStacks", Actions: []string{"cloudformation:DescribeStackEvents", "cloudformation:DescribeStackResources", "cloudformation:DescribeStacks"}, Resources: stacks,
+		{Role: role, Sid: "StoreIndex", Actions: []string{"dynamodb:Query"},
+			Resources: []string{arn("dynamodb", "table/"+b.names.Table+"/index/live")},
+			Why:       "what holds a set is one query of the table's index"},
+		{Role: role, Sid: "ReadInstallation", Actions: []string{"cloudformation:DescribeStacks"},
+			Resources: []string{arn("cloudformation", "stack/"+b.names.Stack+"/*")},
+			Why:       "the base stack's outputs name the sets' VPCs and security groups"},
+		{Role: role, Sid: "ReadStacks",
+			Actions: []string{
+				"cloudformation:DescribeStackEvents", "cloudformation:DescribeStackResources",
+				"cloudformation:DescribeStacks",
+			}, Resources: stacks,
 			Why: "whether a set's stack is there, what it holds, and why it failed"},
 		{Role: role, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeVpcEndpoints"}, Resources: []string{"*"},
 			Why: "whether the endpoints are available, and whose they are; EC2 knows no resources for reads"},
-		{Role: role, Sid: "ReadHostedZones", Actions: []string{"ec2:DescribeVpcs", "route53:ListHostedZonesByVPC"}, Resources: []string{"*"},
-			Why: "a private hosted zone may answer for a service's name in the VPC; Route 53 asks EC2 for the VPC, and knows no resources for this read"},
-		{Role: role, Sid: "Wake", Actions: []string{"lambda:InvokeFunction"}, Resources: []string{b.function(b.names.Launcher), b.function(b.names.Reaper)},
-			Why: "each side wakes the other for what it may not do itself, and a successor when its time is up"},
-		{Role: role, Sid: "SetTimer", Actions: []string{"scheduler:CreateSchedule", "scheduler:DeleteSchedule"}, Resources: []string{arn("scheduler", "schedule/"+b.names.ScheduleGroup+"/*")},
-			Why: "the one timer of each set"},
-		{Role: role, Sid: "PassTimerRole", Actions: []string{"iam:PassRole"}, Resources: []string{roleARN(b.names.TimerRole)}, Condition: equals("iam:PassedToService", "scheduler.amazonaws.com"),
-			Why: "the timer invokes the reaper with this role"},
-		{Role: role, Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"}, Resources: []string{arn("sqs", b.names.DeadLetters)},
-			Why: "what can never become a run, or never ran, is put aside with its reason"},
-		{Role: role, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resources: []string{arn("logs", "log-group:/aws/lambda/"+function+":*")},
-			Why: "the log of " + logs + "; the group itself belongs to the base stack"},
+		{Role: role, Sid: "ReadHostedZones", Actions: []string{"ec2:DescribeVpcs", "route53:ListHostedZonesByVPC"},
+			Resources: []string{"*"},
+			Why: "a private hosted zone may answer for a service's name in the VPC; Route 53 asks EC2 for the " +
+				"VPC, and knows no resources for this read"},
+		{Role: role, Sid: "Wake", Actions: []string{"lambda:InvokeFunction"},
+			Resources: []string{b.function(b.names.Launcher), b.function(b.names.Reaper)},
+			Why:       "each side wakes the other for what it may not do itself, and a successor when its time is up"},
+		{Role: role, Sid: "SetTimer", Actions: []string{"scheduler:CreateSchedule", "scheduler:DeleteSchedule"},
+			Resources: []string{arn("scheduler", "schedule/"+b.names.ScheduleGroup+"/*")},
+			Why:       "the one timer of each set"},
+		{Role: role, Sid: "PassTimerRole", Actions: []string{"iam:PassRole"},
+			Resources: []string{roleARN(b.names.TimerRole)},
+			Condition: equals("iam:PassedToService", "scheduler.amazonaws.com"),
+			Why:       "the timer invokes the reaper with this role"},
+		{Role: role, Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"},
+			Resources: []string{arn("sqs", b.names.DeadLetters)},
+			Why:       "what can never become a run, or never ran, is put aside with its reason"},
+		{Role: role, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
+			Resources: []string{arn("logs", "log-group:/aws/lambda/"+function+":*")},
+			Why:       "the log of " + logs + "; the group itself belongs to the base stack"},
 	}
 }
 
 func (b Base) launcher() []Statement {
 	out := []Statement{
-		{Role: LauncherRole, Sid: "ReceiveEvents", Actions: []string{"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}, Resources: []string{arn("sqs", b.names.Events)},
+		{Role: LauncherRole, Sid: "ReceiveEvents",
+			Actions: []string{
+				"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
+			}, Resources: []string{arn("sqs", b.names.Events)},
 			Why: "Lambda reads the events queue with the function's role"},
-		{Role: LauncherRole, Sid: "ReadNetwork", Actions: []string{"ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpointServices"}, Resources: []string{"*"},
-			Why: "where endpoints can go is planned before each creation; EC2 knows no resources for these reads"},
+		{Role: LauncherRole, Sid: "ReadNetwork",
+			Actions:   []string{"ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpointServices"},
+			Resources: []string{"*"},
+			Why:       "where endpoints can go is planned before each creation; these reads allow only *"},
 		{Role: LauncherRole, Sid: "ReadVPCs", Actions: []string{"ec2:DescribeVpcAttribute"}, Resources: b.vpcs(),
 			Why: "private DNS needs both DNS attributes of the VPC"},
-		{Role: LauncherRole, Sid: "CreateSetStack", Actions: []string{"cloudformation:CreateStack"}, Resources: b.setStacks(),
+		{Role: LauncherRole, Sid: "CreateSetStack", Actions: []string{"cloudformation:CreateStack"},
+			Resources: b.setStacks(),
 			Condition: b.ofEndpoints(), Acts: true,
 			Why: "endpoints come up as one stack, made with the service role and no other"},
-		{Role: LauncherRole, Sid: "TagSetStack", Actions: []string{"cloudformation:TagResource"}, Resources: b.setStacks(),
+		{Role: LauncherRole, Sid: "TagSetStack", Actions: []string{"cloudformation:TagResource"},
+			Resources: b.setStacks(),
 			Condition: equals("cloudformation:CreateAction", "CreateStack"), Acts: true,
 			Why: "the stack is born with its tags, which CloudFormation authorises apart from its creation"},
-		{Role: LauncherRole, Sid: "PassServiceRole", Actions: []string{"iam:PassRole"}, Resources: []string{roleARN(b.names.StackRole)}, Condition: equals("iam:PassedToService", "cloudformation.amazonaws.com"), Acts: true,
+		{Role: LauncherRole, Sid: "PassServiceRole", Actions: []string{"iam:PassRole"},
+			Resources: []string{roleARN(b.names.StackRole)},
+			Condition: equals("iam:PassedToService", "cloudformation.amazonaws.com"), Acts: true,
 			Why: "CloudFormation makes and removes the endpoints with this role"},
 	}
 	if slices.ContainsFunc(b.Sets, func(s BaseSet) bool { return s.Auto }) {
 		out = append(out,
-			Statement{Role: LauncherRole, Sid: "ReadTaskDefinitions", Actions: []string{"ecs:DescribeTaskDefinition"}, Resources: []string{"*"},
-				Why: "with services: auto, what a job needs follows from its newest task definition; ECS knows no resources for this read"},
-			Statement{Role: LauncherRole, Sid: "ReadSetTemplate", Actions: []string{"cloudformation:GetTemplate"}, Resources: b.setStacks(),
-				Why: "what a set has stays as it is when something is added to it", Acts: true},
-			Statement{Role: LauncherRole, Sid: "ExtendSetStack", Actions: []string{"cloudformation:UpdateStack"}, Resources: b.setStacks(),
+			Statement{Role: LauncherRole, Sid: "ReadTaskDefinitions", Actions: []string{"ecs:DescribeTaskDefinition"},
+				Resources: []string{"*"},
+				Why: "with services: auto, what a job needs follows from its newest task definition; ECS " +
+					"knows no resources for this read"},
+			Statement{Role: LauncherRole, Sid: "ReadSetTemplate", Actions: []string{"cloudformation:GetTemplate"},
+				Resources: b.setStacks(),
+				Why:       "what a set has stays as it is when something is added to it", Acts: true},
+			Statement{Role: LauncherRole, Sid: "ExtendSetStack", Actions: []string{"cloudformation:UpdateStack"},
+				Resources: b.setStacks(),
 				Condition: b.ofEndpoints(), Acts: true,
-				Why: "with services: auto, a job that needs more than the set that is up has adds an endpoint to its stack, with the service role and no other"})
+				Why: "with services: auto, a job that needs more than the set that is up has adds an endpoint to " +
+					"its stack, with the service role and no other"})
 	}
 	var definitions, clusters, roles []string
 	for _, j := range b.Jobs {
@@ -216,13 +251,21 @@ func (b Base) launcher() []Statement {
 		roles = append(roles, j.Roles...)
 	}
 	if len(definitions) > 0 {
-		out = append(out, Statement{Role: LauncherRole, Sid: "RunTasks", Actions: []string{"ecs:RunTask"}, Resources: sorted(definitions), Acts: true,
-			Condition: map[string]map[string]any{"ArnEquals": {"ecs:cluster": oneOrMore(sorted(clusters))}, "StringNotEquals": {"ecs:enable-execute-command": "true"}},
-			Why:       "the jobs' tasks, in the jobs' clusters, and nobody can open a shell in them"})
+		out = append(out,
+			Statement{Role: LauncherRole, Sid: "RunTasks", Actions: []string{"ecs:RunTask"},
+				Resources: sorted(definitions), Acts: true,
+				Condition: map[string]map[string]any{
+					"ArnEquals":       {"ecs:cluster": oneOrMore(sorted(clusters))},
+					"StringNotEquals": {"ecs:enable-execute-command": "true"},
+				},
+				Why: "the jobs' tasks, in the jobs' clusters, and nobody can open a shell in them"})
 	}
 	if len(roles) > 0 {
-		out = append(out, Statement{Role: LauncherRole, Sid: "PassTaskRoles", Actions: []string{"iam:PassRole"}, Resources: sorted(roles), Acts: true,
-			Condition: equals("iam:PassedToService", "ecs-tasks.amazonaws.com"), Why: "the roles that the jobs' task definitions name"})
+		out = append(out,
+			Statement{Role: LauncherRole, Sid: "PassTaskRoles", Actions: []string{"iam:PassRole"},
+				Resources: sorted(roles), Acts: true,
+				Condition: equals("iam:PassedToService", "ecs-tasks.amazonaws.com"),
+				Why:       "the roles that the jobs' task definitions name"})
 	}
 	return out
 }
@@ -267,21 +310,31 @@ func (b Base) reaper() []Statement {
 		inClusters, tasks = nil, []string{arn("ecs", "task/*")}
 	}
 	return []Statement{
-		{Role: ReaperRole, Sid: "DeleteSetStack", Actions: []string{"cloudformation:DeleteStack"}, Resources: b.setStacks(selftestSets...), Acts: true,
-			Why: "an idle set goes at the end of its paid hour; CloudFormation uses the role that the stack was made with"},
-		{Role: ReaperRole, Sid: "SweepEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
+		{Role: ReaperRole, Sid: "DeleteSetStack", Actions: []string{"cloudformation:DeleteStack"},
+			Resources: b.setStacks(selftestSets...), Acts: true,
+			Why: "an idle set goes at the end of its paid hour; CloudFormation uses the role that the stack was " +
+				"made with"},
+		{Role: ReaperRole, Sid: "SweepEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"},
+			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
 			Condition: b.ofService(equals("aws:ResourceTag/"+OwnerTag, b.Name)),
-			Why:       "endpoints of ours that a failed deletion left outside of any stack; EC2 knows no condition on their VPC, which the reaper looks at itself"},
-		{Role: ReaperRole, Sid: "ListTasks", Actions: []string{"ecs:ListTasks"}, Resources: []string{"*"}, Condition: inClusters,
-			Why: "no stack is deleted under a task; ECS knows the cluster alone for this read"},
-		{Role: ReaperRole, Sid: "ReadTasks", Actions: []string{"ecs:DescribeTasks"}, Resources: tasks, Condition: inClusters,
-			Why: "the end of a task is seen even if its event was lost"},
-		{Role: ReaperRole, Sid: "StopTasks", Actions: []string{"ecs:StopTask"}, Resources: tasks, Condition: inClusters, Acts: true,
-			Why: "a task that runs longer than its job's maxRuntime is stopped"},
-		{Role: ReaperRole, Sid: "ReadTaskDefinitions", Actions: []string{"ecs:DescribeTaskDefinition"}, Resources: []string{"*"},
-			Why: "where a task's log lies, and what it needed; ECS knows no resources for this read"},
-		{Role: ReaperRole, Sid: "ReadNetwork", Actions: []string{"ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets"}, Resources: []string{"*"},
-			Why: "why a task could not start is read off what surrounds it; EC2 knows no resources for these reads"},
+			Why: "endpoints of ours that a failed deletion left outside of any stack; EC2 knows no condition " +
+				"on their VPC, which the reaper looks at itself"},
+		{Role: ReaperRole, Sid: "ListTasks", Actions: []string{"ecs:ListTasks"}, Resources: []string{"*"},
+			Condition: inClusters,
+			Why:       "no stack is deleted under a task; ECS knows the cluster alone for this read"},
+		{Role: ReaperRole, Sid: "ReadTasks", Actions: []string{"ecs:DescribeTasks"}, Resources: tasks,
+			Condition: inClusters,
+			Why:       "the end of a task is seen even if its event was lost"},
+		{Role: ReaperRole, Sid: "StopTasks", Actions: []string{"ecs:StopTask"}, Resources: tasks, Condition: inClusters,
+			Acts: true,
+			Why:  "a task that runs longer than its job's maxRuntime is stopped"},
+		{Role: ReaperRole, Sid: "ReadTaskDefinitions", Actions: []string{"ecs:DescribeTaskDefinition"},
+			Resources: []string{"*"},
+			Why:       "where a task's log lies, and what it needed; ECS knows no resources for this read"},
+		{Role: ReaperRole, Sid: "ReadNetwork",
+			Actions:   []string{"ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets"},
+			Resources: []string{"*"},
+			Why:       "why a task could not start is read off what surrounds it; these reads allow only *"},
 		{Role: ReaperRole, Sid: "ReadVPCs", Actions: []string{"ec2:DescribeVpcAttribute"}, Resources: b.vpcs(),
 			Why: "an endpoint answers by its service's name only if both DNS attributes of the VPC are on"},
 	}
@@ -313,29 +366,47 @@ func (b Base) serviceRole() []Statement {
 	}
 	zoneVPCs = sorted(zoneVPCs)
 	out := []Statement{
-		{Role: ServiceRole, Sid: "CreateEndpoints", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("ec2:VpceServiceName", services...), Acts: true,
-			Why: "endpoints of the sets' services; CloudFormation may give them their tags in a call of its own, so the request need not carry them"},
-		{Role: ServiceRole, Sid: "CreateEndpointsIn", Actions: []string{"ec2:CreateVpcEndpoint"}, Resources: sorted(append(append(append(vpcs, subnets...), groups...), tables...)), Acts: true,
+		{Role: ServiceRole, Sid: "CreateEndpoints", Actions: []string{"ec2:CreateVpcEndpoint"},
+			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("ec2:VpceServiceName", services...),
+			Acts: true,
+			Why: "endpoints of the sets' services; CloudFormation may give them their tags in a call of its own, " +
+				"so the request need not carry them"},
+		{Role: ServiceRole, Sid: "CreateEndpointsIn", Actions: []string{"ec2:CreateVpcEndpoint"},
+			Resources: sorted(append(append(append(vpcs, subnets...), groups...), tables...)), Acts: true,
 			Why: "only in the sets' VPCs and subnets, behind the sets' security groups"},
-		{Role: ServiceRole, Sid: "TagEndpoints", Actions: []string{"ec2:CreateTags"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
-			Condition: map[string]map[string]any{"StringEqualsIfExists": {"aws:RequestTag/" + OwnerTag: b.Name, ours: b.Name}},
-			Why:       "tags at birth and after it: of endpoints that are ours or nobody's yet, and never another owner's tag"},
-		{Role: ServiceRole, Sid: "UntagEndpoints", Actions: []string{"ec2:DeleteTags"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals(ours, b.Name), Acts: true,
+		{Role: ServiceRole, Sid: "TagEndpoints", Actions: []string{"ec2:CreateTags"},
+			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
+			Condition: map[string]map[string]any{"StringEqualsIfExists": {
+				"aws:RequestTag/" + OwnerTag: b.Name, ours: b.Name,
+			}},
+			Why: "tags at birth and later: of endpoints that are ours or nobody's yet, never another owner's tag"},
+		{Role: ServiceRole, Sid: "UntagEndpoints", Actions: []string{"ec2:DeleteTags"},
+			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals(ours, b.Name), Acts: true,
 			Why: "CloudFormation takes a tag away that an update leaves out"},
-		{Role: ServiceRole, Sid: "DeleteEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: b.ofService(equals(ours, b.Name)), Acts: true,
+		{Role: ServiceRole, Sid: "DeleteEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"},
+			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: b.ofService(equals(ours, b.Name)), Acts: true,
 			Why: "endpoints of the sets' services that carry the owner tag"},
-		{Role: ServiceRole, Sid: "DeleteUntagged", Actions: []string{"ec2:DeleteVpcEndpoints"}, Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
+		{Role: ServiceRole, Sid: "DeleteUntagged", Actions: []string{"ec2:DeleteVpcEndpoints"},
+			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
 			Condition: b.ofService(map[string]map[string]any{"Null": {ours: "true"}}),
-			Why:       "a creation that is undone before its endpoint was tagged; CloudFormation deletes what its stack holds, and nothing else"},
-		{Role: ServiceRole, Sid: "ReadEndpoints", Actions: []string{"ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints", "ec2:DescribeVpcs"}, Resources: []string{"*"}, Acts: true,
-			Why: "CloudFormation waits until an endpoint is available, or gone, and looks up what it names; EC2 knows no resources for reads"},
+			Why: "a creation that is undone before its endpoint was tagged; CloudFormation deletes what its " +
+				"stack holds, and nothing else"},
+		{Role: ServiceRole, Sid: "ReadEndpoints",
+			Actions: []string{
+				"ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints", "ec2:DescribeVpcs",
+			}, Resources: []string{"*"}, Acts: true,
+			Why: "CloudFormation waits until an endpoint is available, or gone, and looks up what it names; EC2 " +
+				"knows no resources for reads"},
 	}
 	zones := map[string]map[string]any{"ForAllValues:StringEquals": {"route53:VPCs": oneOrMore(zoneVPCs)}}
 	if len(zoneVPCs) > maxNamedVPCs {
 		zones = map[string]map[string]any{"ForAllValues:StringLike": {"route53:VPCs": "VPCId=*,VPCRegion=" + b.Region}}
 	}
-	out = append(out, Statement{Role: ServiceRole, Sid: "PrivateDNS", Actions: []string{"route53:AssociateVPCWithHostedZone"}, Resources: []string{"arn:${AWS::Partition}:route53:::hostedzone/*"}, Acts: true, Condition: zones,
-		Why: "EC2 ties the service's own hosted zone to the VPC, one of the sets', when an endpoint has private DNS; the zone belongs to AWS and has no name in advance"})
+	out = append(out,
+		Statement{Role: ServiceRole, Sid: "PrivateDNS", Actions: []string{"route53:AssociateVPCWithHostedZone"},
+			Resources: []string{"arn:${AWS::Partition}:route53:::hostedzone/*"}, Acts: true, Condition: zones,
+			Why: "EC2 ties the service's own hosted zone to the VPC, one of the sets', when an endpoint has private " +
+				"DNS; the zone belongs to AWS and has no name in advance"})
 	return out
 }
 
@@ -393,7 +464,10 @@ func (b Base) policyOf(role Role) object {
 		if s.Role != role {
 			continue
 		}
-		st := object{"Sid": s.Sid, "Effect": "Allow", "Action": slices.Sorted(slices.Values(s.Actions)), "Resource": subs(s.Resources)}
+		st := object{
+			"Sid": s.Sid, "Effect": "Allow", "Action": slices.Sorted(slices.Values(s.Actions)),
+			"Resource": subs(s.Resources),
+		}
 		if s.Condition != nil {
 			condition := object{}
 			for op, keys := range s.Condition {

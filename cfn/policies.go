@@ -43,7 +43,8 @@ func (b Base) policiesOf(role Role) ([]object, error) {
 			var head object
 			if head, rest = split(rest, part, room); head == nil {
 				if len(current) == 0 {
-					return nil, fmt.Errorf("the %s role's statement %v is longer than a policy may be", role, rest["Sid"])
+					return nil, fmt.Errorf("the %s role's statement %v is longer than a policy may be", role,
+						rest["Sid"])
 				}
 				out, current = append(out, policy(current)), nil
 				continue
@@ -54,7 +55,8 @@ func (b Base) policiesOf(role Role) ([]object, error) {
 	}
 	out = append(out, policy(current))
 	if len(out) > managedPolicies {
-		return nil, fmt.Errorf("the %s role would need %d policies, and may have %d: split the repositories, jobs or sets over several installations", role, len(out), managedPolicies)
+		return nil, fmt.Errorf("the %s role would need %d policies, and may have %d: split the repositories, jobs "+
+			"or sets over several installations", role, len(out), managedPolicies)
 	}
 	return out, nil
 }

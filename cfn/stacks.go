@@ -17,13 +17,20 @@ import (
 
 // stackAPI is the part of *cloudformation.Client that Stacks calls.
 type stackAPI interface {
-	CreateStack(context.Context, *cloudformation.CreateStackInput, ...func(*cloudformation.Options)) (*cloudformation.CreateStackOutput, error)
-	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
-	DescribeStackResources(context.Context, *cloudformation.DescribeStackResourcesInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStackResourcesOutput, error)
-	DescribeStackEvents(context.Context, *cloudformation.DescribeStackEventsInput, ...func(*cloudformation.Options)) (*cloudformation.DescribeStackEventsOutput, error)
-	GetTemplate(context.Context, *cloudformation.GetTemplateInput, ...func(*cloudformation.Options)) (*cloudformation.GetTemplateOutput, error)
-	UpdateStack(context.Context, *cloudformation.UpdateStackInput, ...func(*cloudformation.Options)) (*cloudformation.UpdateStackOutput, error)
-	DeleteStack(context.Context, *cloudformation.DeleteStackInput, ...func(*cloudformation.Options)) (*cloudformation.DeleteStackOutput, error)
+	CreateStack(context.Context, *cloudformation.CreateStackInput,
+		...func(*cloudformation.Options)) (*cloudformation.CreateStackOutput, error)
+	DescribeStacks(context.Context, *cloudformation.DescribeStacksInput,
+		...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error)
+	DescribeStackResources(context.Context, *cloudformation.DescribeStackResourcesInput,
+		...func(*cloudformation.Options)) (*cloudformation.DescribeStackResourcesOutput, error)
+	DescribeStackEvents(context.Context, *cloudformation.DescribeStackEventsInput,
+		...func(*cloudformation.Options)) (*cloudformation.DescribeStackEventsOutput, error)
+	GetTemplate(context.Context, *cloudformation.GetTemplateInput,
+		...func(*cloudformation.Options)) (*cloudformation.GetTemplateOutput, error)
+	UpdateStack(context.Context, *cloudformation.UpdateStackInput,
+		...func(*cloudformation.Options)) (*cloudformation.UpdateStackOutput, error)
+	DeleteStack(context.Context, *cloudformation.DeleteStackInput,
+		...func(*cloudformation.Options)) (*cloudformation.DeleteStackOutput, error)
 }
 
 var _ stackAPI = (*cloudformation.Client)(nil)
@@ -102,7 +109,8 @@ func (s *Stacks) Create(ctx context.Context, set string, of LifeID, template []b
 // CloudFormation does not touch them. It returns how many endpoints the stack will
 // have, and how many endpoint-hours an hour of it is billed as. A change that is
 // under way, or that is made already, is success.
-func (s *Stacks) Extend(ctx context.Context, set, id string, of LifeID, try int, template []byte) (endpoints, perHour int, err error) {
+func (s *Stacks) Extend(ctx context.Context, set, id string, of LifeID, try int,
+	template []byte) (endpoints, perHour int, err error) {
 	live, err := s.api.GetTemplate(ctx, &cloudformation.GetTemplateInput{StackName: aws.String(id)})
 	if err != nil {
 		return 0, 0, fmt.Errorf("get the template of stack %s: %w", s.Name(set), err)
@@ -128,7 +136,9 @@ func (s *Stacks) Extend(ctx context.Context, set, id string, of LifeID, try int,
 // Endpoints returns the ids of the endpoints that a stack holds, by the stack's name
 // or id; none for a stack that is not there.
 func (s *Stacks) Endpoints(ctx context.Context, stack string) ([]string, error) {
-	out, err := s.api.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: aws.String(stack)})
+	out, err := s.api.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{
+		StackName: aws.String(stack),
+	})
 	if err != nil {
 		if IsMissing(err) {
 			return nil, nil
@@ -167,7 +177,10 @@ func (s *Stacks) Describe(ctx context.Context, set, id string) (Stack, error) {
 		return Stack{}, fmt.Errorf("describe stack %s: %w", name, err)
 	}
 	st := out.Stacks[0]
-	v := Stack{ID: aws.ToString(st.StackId), Status: string(st.StackStatus), Reason: aws.ToString(st.StackStatusReason), State: StateOf(string(st.StackStatus))}
+	v := Stack{
+		ID: aws.ToString(st.StackId), Status: string(st.StackStatus), Reason: aws.ToString(st.StackStatusReason),
+		State: StateOf(string(st.StackStatus)),
+	}
 	v.Generation, _ = strconv.Atoi(tagValue(st.Tags, GenerationTag)) // 0 for a stack without the tag
 	if tagValue(st.Tags, OwnerTag) != s.owner || tagValue(st.Tags, SetTag) != set {
 		if v.State != Missing {
@@ -200,15 +213,18 @@ func (s *Stacks) cause(ctx context.Context, st Stack) string {
 	}
 	events := out.StackEvents // newest first
 	for i, e := range events {
-		if st.State == RolledBack && aws.ToString(e.PhysicalResourceId) == st.ID && e.ResourceStatus == types.ResourceStatusUpdateInProgress {
+		if st.State == RolledBack && aws.ToString(e.PhysicalResourceId) == st.ID &&
+			e.ResourceStatus == types.ResourceStatusUpdateInProgress {
 			events = events[:i] // the last update alone
 			break
 		}
 	}
 	for _, e := range slices.Backward(events) {
 		reason := aws.ToString(e.ResourceStatusReason)
-		failed := e.ResourceStatus == types.ResourceStatusCreateFailed || e.ResourceStatus == types.ResourceStatusDeleteFailed && st.State == DeleteFailed
-		if failed && reason != "" && !strings.Contains(reason, "cancelled") && aws.ToString(e.PhysicalResourceId) != st.ID {
+		failed := e.ResourceStatus == types.ResourceStatusCreateFailed ||
+			e.ResourceStatus == types.ResourceStatusDeleteFailed && st.State == DeleteFailed
+		if failed && reason != "" && !strings.Contains(reason, "cancelled") &&
+			aws.ToString(e.PhysicalResourceId) != st.ID {
 			return Explain(aws.ToString(e.LogicalResourceId) + ": " + reason)
 		}
 	}

@@ -60,8 +60,9 @@ func Template(s Spec) ([]byte, error) {
 	}
 	t := object{
 		"AWSTemplateFormatVersion": "2010-09-09",
-		"Description":              fmt.Sprintf("VPC endpoints of the Drawbridge set %s; created and deleted on demand", s.Set),
-		"Resources":                resources,
+		"Description": fmt.Sprintf("VPC endpoints of the Drawbridge set %s; created and deleted on demand",
+			s.Set),
+		"Resources": resources,
 	}
 	b, err := json.MarshalIndent(t, "", "  ")
 	if err != nil {

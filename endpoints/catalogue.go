@@ -52,7 +52,10 @@ var catalogue = []Service{
 	{"codebuild", Interface, "codebuild.REGION.amazonaws.com", true, "calls to the CodeBuild API"},
 	{"codecommit", Interface, "codecommit.REGION.amazonaws.com", true, "calls to the CodeCommit API"},
 	{"codedeploy", Interface, "codedeploy.REGION.amazonaws.com", true, "CodeDeploy deployments and lifecycle hooks"},
-	{"codedeploy-commands-secure", Interface, "codedeploy-commands-secure.REGION.amazonaws.com", true, "CodeDeploy agents on EC2 and on premises"},
+	{
+		"codedeploy-commands-secure", Interface, "codedeploy-commands-secure.REGION.amazonaws.com", true,
+		"CodeDeploy agents on EC2 and on premises",
+	},
 	{"codepipeline", Interface, "codepipeline.REGION.amazonaws.com", true, "calls to the CodePipeline API"},
 	{"dynamodb", Gateway, "", true, "DynamoDB tables"},
 	{"ec2", Interface, "ec2.REGION.amazonaws.com", true, "the EC2 API"},
@@ -62,7 +65,10 @@ var catalogue = []Service{
 	{"ecs", Interface, "ecs.REGION.amazonaws.com", true, "the ECS API; ECS tasks on EC2"},
 	{"ecs-agent", Interface, "ecs-a.REGION.amazonaws.com", false, "the ECS agent on EC2"},
 	{"ecs-telemetry", Interface, "ecs-t.REGION.amazonaws.com", false, "the ECS agent on EC2"},
-	{"elasticfilesystem", Interface, "elasticfilesystem.REGION.amazonaws.com", true, "the EFS API and EFS with IAM authorisation"},
+	{
+		"elasticfilesystem", Interface, "elasticfilesystem.REGION.amazonaws.com", true,
+		"the EFS API and EFS with IAM authorisation",
+	},
 	{"elasticloadbalancing", Interface, "elasticloadbalancing.REGION.amazonaws.com", true, "load balancers"},
 	{"events", Interface, "events.REGION.amazonaws.com", true, "EventBridge"},
 	{"git-codecommit", Interface, "git-codecommit.REGION.amazonaws.com", true, "git over HTTPS to CodeCommit"},
@@ -100,7 +106,9 @@ func Default() []ServiceID {
 
 // Lookup returns the catalogue's entry for id. The error names the nearest ids.
 func Lookup(id ServiceID) (Service, error) {
-	i, ok := slices.BinarySearchFunc(catalogue, id, func(s Service, id ServiceID) int { return strings.Compare(string(s.ID), string(id)) })
+	i, ok := slices.BinarySearchFunc(catalogue, id, func(s Service, id ServiceID) int {
+		return strings.Compare(string(s.ID), string(id))
+	})
 	if !ok {
 		return Service{}, &UnknownServiceError{ID: id}
 	}
@@ -134,8 +142,10 @@ var prefixed = map[string]struct {
 	services []ServiceID
 }{
 	"aws-cn": {"cn.com.amazonaws.", []ServiceID{
-		"athena", "autoscaling", "batch", "cloudformation", "codedeploy-commands-secure", "ec2", "ecr.api", "ecr.dkr", "elasticfilesystem", "kinesis-streams",
-		"lambda", "monitoring", "rds", "redshift-data", "sagemaker.api", "sagemaker.runtime", "sqs", "states", "sts", "xray",
+		"athena", "autoscaling", "batch", "cloudformation", "codedeploy-commands-secure", "ec2", "ecr.api", "ecr.dkr",
+		"elasticfilesystem", "kinesis-streams",
+		"lambda", "monitoring", "rds", "redshift-data", "sagemaker.api", "sagemaker.runtime", "sqs", "states", "sts",
+		"xray",
 	}},
 	"aws-eusc": {"eu.amazonaws.", []ServiceID{"ecr.api", "ecr.dkr"}},
 }
@@ -209,7 +219,8 @@ func (e *noBillingError) Error() string {
 
 // Hint says where they are instead.
 func (e *noBillingError) Hint() string {
-	return "its bill is that of the account in the partition aws which it is linked to: ask there; the price goes into endpointPrice"
+	return "its bill is that of the account in the partition aws which it is linked to: ask there; the price goes " +
+		"into endpointPrice"
 }
 
 // UnknownServiceError reports a service that the catalogue does not hold.

@@ -85,10 +85,17 @@ func LostLogs(s Scene) (Diagnosis, bool) {
 			if err != nil || s.serving(service) {
 				continue
 			}
-			return Diagnosis{Cause: LogsLost, Service: id, What: "container " + x.Name + " lost its log", Why: fmt.Sprintf("FireLens could not reach %s: set %s has no endpoint of it", id, s.Set), Remedy: add(id)}, true
+			return Diagnosis{
+				Cause: LogsLost, Service: id, What: "container " + x.Name + " lost its log",
+				Why:    fmt.Sprintf("FireLens could not reach %s: set %s has no endpoint of it", id, s.Set),
+				Remedy: add(id),
+			}, true
 		}
 		for _, u := range c.unreachable {
-			return Diagnosis{Cause: LogsLost, What: "container " + x.Name + " lost its log", Why: strings.TrimPrefix(u.What, "container "+x.Name+": "), Remedy: u.Remedy}, true
+			return Diagnosis{
+				Cause: LogsLost, What: "container " + x.Name + " lost its log",
+				Why: strings.TrimPrefix(u.What, "container "+x.Name+": "), Remedy: u.Remedy,
+			}, true
 		}
 	}
 	return Diagnosis{}, false
@@ -100,14 +107,17 @@ func add(id ServiceID) string {
 
 // serving says whether an endpoint serves the service by its usual name.
 func (s Scene) serving(service Service) bool {
-	return slices.ContainsFunc(s.of(service), func(e Endpoint) bool { return e.State == "available" && (e.Type == Gateway || e.PrivateDNS) })
+	return slices.ContainsFunc(s.of(service), func(e Endpoint) bool {
+		return e.State == "available" && (e.Type == Gateway || e.PrivateDNS)
+	})
 }
 
 // of returns the endpoints of a service that are not deleted.
 func (s Scene) of(service Service) []Endpoint {
 	var out []Endpoint
 	for _, e := range s.VPC.Endpoints {
-		if e.Service == service.Name(s.Region) && e.Type == service.Type && e.State != "deleted" && e.State != "deleting" {
+		if e.Service == service.Name(s.Region) && e.Type == service.Type && e.State != "deleted" &&
+			e.State != "deleting" {
 			out = append(out, e)
 		}
 	}
@@ -127,19 +137,22 @@ func (s Scene) unreached(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 		return d
 	}
 	if out := s.wayOut(); out != "" {
-		d.Why, d.Remedy = fmt.Sprintf("its subnets have a way out, %s, that did not carry it", out), "look at that gateway, at network ACLs and at the task's security groups"
+		d.Why, d.Remedy = fmt.Sprintf("its subnets have a way out, %s, that did not carry it",
+			out), "look at that gateway, at network ACLs and at the task's security groups"
 		return d
 	}
 	service, err := Lookup(symptom.Service)
 	if err != nil {
-		d.Why, d.Remedy = "the text does not say what: "+brief(symptom.Text), "drawbridge doctor looks at everything a job needs"
+		d.Why, d.Remedy = "the text does not say what: "+
+			brief(symptom.Text), "drawbridge doctor looks at everything a job needs"
 		return d
 	}
 	if e, ok := s.nearest(service); ok {
 		return s.through(d, service, e)
 	}
 	if z, ok := s.VPC.zoneOf(service, s.Region); ok {
-		d.Cause, d.Why = HostedZoneAnswers, fmt.Sprintf("private hosted zone %s of account %s answers for %s in %s, and what it names did not answer", z.ID, z.Account, z.Name, s.VPC.ID)
+		d.Cause, d.Why = HostedZoneAnswers, fmt.Sprintf("private hosted zone %s of account %s answers for %s in %s, "+
+			"and what it names did not answer", z.ID, z.Account, z.Name, s.VPC.ID)
 		d.Remedy = "look at its records, and at the way to the endpoint that they name"
 		return d
 	}
@@ -147,7 +160,8 @@ func (s Scene) unreached(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	switch {
 	case service.Type == Gateway:
 		d.Why = fmt.Sprintf("%s has no %s gateway endpoint", s.VPC.ID, service.ID)
-		d.Remedy = fmt.Sprintf("drawbridge deploy makes it, where %s is among the set's services; it is free", service.ID)
+		d.Remedy = fmt.Sprintf("drawbridge deploy makes it, where %s is among the set's services; it is free",
+			service.ID)
 		d.Lasting = true
 	case slices.Contains(s.Services, service.ID):
 		d.Cause = EndpointGone
@@ -188,7 +202,8 @@ func (s Scene) through(d Diagnosis, service Service, e Endpoint) Diagnosis {
 	case e.Type == Gateway && len(subnets) > 0:
 		d.Cause, d.Lasting = MissingRoute, true
 		d.Why = fmt.Sprintf("gateway endpoint %s is not on the route table of %s", e.ID, strings.Join(subnets, ", "))
-		d.Remedy = "aws ec2 modify-vpc-endpoint --vpc-endpoint-id " + e.ID + " --add-route-table-ids " + strings.Join(slices.Compact(tables), " ")
+		d.Remedy = "aws ec2 modify-vpc-endpoint --vpc-endpoint-id " + e.ID + " --add-route-table-ids " +
+			strings.Join(slices.Compact(tables), " ")
 	case e.Type != Gateway && !s.VPC.DNSSupport, e.Type != Gateway && !s.VPC.DNSHostnames:
 		d.Cause, d.Lasting = DNSOff, true
 		err := Check(s.VPC)
@@ -198,7 +213,8 @@ func (s Scene) through(d Diagnosis, service Service, e Endpoint) Diagnosis {
 		}
 	case e.Type != Gateway && !e.PrivateDNS:
 		d.Cause, d.Lasting = PrivateDNSOff, true
-		d.Why, d.Remedy = fmt.Sprintf("endpoint %s of %s has private DNS off, and set %s has none of its own", e.ID, service.ID, s.Set), add(service.ID)
+		d.Why, d.Remedy = fmt.Sprintf("endpoint %s of %s has private DNS off, and set %s has none of its own", e.ID,
+			service.ID, s.Set), add(service.ID)
 	case s.closedOut(e):
 		d.Cause, d.Lasting = TaskClosed, true
 		d.Why = fmt.Sprintf("the task's security groups (%s) let no HTTPS out to endpoint %s", task, e.ID)
@@ -208,12 +224,15 @@ func (s Scene) through(d Diagnosis, service Service, e Endpoint) Diagnosis {
 		}
 	case e.Type != Gateway && s.closedIn(e):
 		d.Cause, d.Lasting = EndpointClosed, true
-		d.Why = fmt.Sprintf("the security groups (%s) of endpoint %s let no HTTPS in from the task (%s)", strings.Join(e.SecurityGroups, ", "), e.ID, task)
+		d.Why = fmt.Sprintf("the security groups (%s) of endpoint %s let no HTTPS in from the task (%s)",
+			strings.Join(e.SecurityGroups, ", "), e.ID, task)
 		d.Remedy = "allow TCP 443 in from " + task
 	default:
 		d.Cause = EndpointNotReady
-		d.Why = fmt.Sprintf("endpoint %s of %s is available, and route tables and security groups let it through", e.ID, service.ID)
-		d.Remedy = "it may not have settled, so raise the set's settle time; otherwise look at the network ACLs of its subnets"
+		d.Why = fmt.Sprintf("endpoint %s of %s is available, and route tables and security groups let it through", e.ID,
+			service.ID)
+		d.Remedy = "it may not have settled, so raise the set's settle time; otherwise look at the network ACLs of " +
+			"its subnets"
 	}
 	return d
 }
@@ -247,7 +266,8 @@ func (s Scene) never(symptom Symptom, v victim) (Unreachable, bool) {
 
 // actions are what a task's start calls of each service.
 var actions = map[ServiceID]string{
-	"ecr.api": "ecr:GetAuthorizationToken", "ecr.dkr": "ecr:BatchGetImage", "s3": "s3:GetObject", "logs": "logs:CreateLogStream",
+	"ecr.api": "ecr:GetAuthorizationToken", "ecr.dkr": "ecr:BatchGetImage", "s3": "s3:GetObject",
+	"logs":           "logs:CreateLogStream",
 	"secretsmanager": "secretsmanager:GetSecretValue", "ssm": "ssm:GetParameters",
 }
 
@@ -262,7 +282,8 @@ func (s Scene) denied(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	case strings.Contains(symptom.Text, "Access to KMS"):
 		action = "kms:Decrypt"
 	case strings.Contains(symptom.Text, "unable to assume the role"):
-		d.Why, d.Remedy = "ECS may not assume the task's role", "let ecs-tasks.amazonaws.com assume it in its trust policy"
+		d.Why = "ECS may not assume the task's role"
+		d.Remedy = "let ecs-tasks.amazonaws.com assume it in its trust policy"
 		return d
 	}
 	if service, err := Lookup(symptom.Service); err == nil && action != "kms:Decrypt" {
@@ -272,9 +293,11 @@ func (s Scene) denied(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 			resource = "arn:" + Partition(s.Region) + ":s3:::prod-" + s.Region + "-starport-layer-bucket/layer"
 		}
 		for _, e := range s.of(service) {
-			if strings.Contains(symptom.Text, "VPC endpoint policy") || policyForbids(e.Policy, action, resource, layers) {
+			if strings.Contains(symptom.Text, "VPC endpoint policy") ||
+				policyForbids(e.Policy, action, resource, layers) {
 				d.Cause = EndpointPolicy
-				d.Why, d.Remedy = fmt.Sprintf("the policy of endpoint %s does not allow %s", e.ID, action), "allow it there"
+				d.Why, d.Remedy = fmt.Sprintf("the policy of endpoint %s does not allow %s", e.ID,
+					action), "allow it there"
 				if resource != "" {
 					d.Remedy = "allow it there on " + resource
 				}
@@ -304,20 +327,25 @@ func known(s Symptom) (why, remedy string, lasting bool) {
 	case NotFound:
 		switch s.Service {
 		case "logs":
-			return "the log group does not exist", "create it, or set awslogs-create-group and let the execution role create it", true
+			return "the log group does not exist", "create it, or set awslogs-create-group and let the execution " +
+				"role create it", true
 		case "secretsmanager":
-			return "it does not exist, or has no value", "check its ARN, with the six characters that end it, and its staging label", true
+			return "it does not exist, or has no value", "check its ARN, with the six characters that end it, and " +
+				"its staging label", true
 		case "ssm":
-			return "a parameter of that name does not exist: " + text, "check the names; one that begins with a slash is written with it", true
+			return "a parameter of that name does not exist: " +
+				text, "check the names; one that begins with a slash is written with it", true
 		}
 		return "it does not exist: " + text, "check repository and tag", true
 	case Misconfigured:
 		if strings.Contains(s.Text, "json key") || strings.Contains(s.Text, "looking for beginning of value") {
-			return "the secret has no such JSON key: " + text, "write the key into the secret, or take the key out of valueFrom", true
+			return "the secret has no such JSON key: " +
+				text, "write the key into the secret, or take the key out of valueFrom", true
 		}
 		return text, "mend the task definition", true
 	case WrongPlatform:
-		return "the image was not built for the task's CPU architecture", "build it for both, or set runtimePlatform.cpuArchitecture", true
+		return "the image was not built for the task's CPU architecture", "build it for both, or set " +
+			"runtimePlatform.cpuArchitecture", true
 	case RateLimited:
 		return "the registry limits how often it is asked", "push the image to a private ECR repository", false
 	case OutOfMemory:
@@ -327,7 +355,9 @@ func known(s Symptom) (why, remedy string, lasting bool) {
 	case NoCapacity:
 		return text, "it is tried again; free addresses in the subnet, or raise the quota, if it lasts", false
 	case Mount:
-		return "its file system could not be mounted: " + text, "let NFS (TCP 2049) in to a mount target in the task's zone, and check the file system's id and access point", false
+		remedy := "let NFS (TCP 2049) in to a mount target in the task's zone, " +
+			"and check the file system's id and access point"
+		return "its file system could not be mounted: " + text, remedy, false
 	case Interrupted:
 		return "AWS took the task back: " + text, "it is not a fault of the job", false
 	case StoppedByHand:
@@ -392,7 +422,8 @@ func victimOf(s Symptom, definition []byte) victim {
 		}
 	}
 	for _, v := range all {
-		if v.arn != "" && strings.Contains(s.Text, v.arn) || v.kind == "image" && namesImage(s.Text, v.name) || v.kind == "log" && strings.Contains(s.Text, v.name) {
+		if v.arn != "" && strings.Contains(s.Text, v.arn) || v.kind == "image" && namesImage(s.Text, v.name) ||
+			v.kind == "log" && strings.Contains(s.Text, v.name) {
 			return v
 		}
 	}
@@ -423,7 +454,8 @@ func victimsIn(x container, s Symptom) []victim {
 		}
 	case s.Service == "logs" && x.Log != nil && x.Log.Driver == "awslogs":
 		out = append(out, victim{x.Name, "log", x.Log.Options["awslogs-group"], ""})
-	case s.Service == "s3" || strings.HasPrefix(string(s.Service), "ecr.") || s.Service == "" && strings.Contains(s.Text, "CannotPull"):
+	case s.Service == "s3" || strings.HasPrefix(string(s.Service), "ecr.") ||
+		s.Service == "" && strings.Contains(s.Text, "CannotPull"):
 		out = append(out, victim{x.Name, "image", x.Image, ""})
 	}
 	return out

@@ -151,7 +151,9 @@ func (c *collector) clusters(text []byte) error {
 		return err
 	}
 	if len(outer.Clusters) == 0 {
-		return &PlanError{"read clusters: there are none", "give what aws ecs describe-clusters --include CONFIGURATIONS prints"}
+		return &PlanError{
+			"read clusters: there are none", "give what aws ecs describe-clusters --include CONFIGURATIONS prints",
+		}
 	}
 	for _, x := range outer.Clusters {
 		exec := x.Configuration.Exec
@@ -246,7 +248,9 @@ func (c *collector) done() Requirements {
 //
 // Source: "Amazon ECS interface VPC endpoints",
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/vpc-endpoints.html
-var lateRegions = []string{"ca-west-1", "ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ap-east-2", "mx-central-1"}
+var lateRegions = []string{
+	"ca-west-1", "ap-southeast-5", "ap-southeast-6", "ap-southeast-7", "ap-east-2", "mx-central-1",
+}
 
 type taskDefinition struct {
 	ARN                  string      `json:"taskDefinitionArn"`
@@ -318,7 +322,9 @@ func (c *collector) taskDefinition(text []byte) error {
 		return err
 	}
 	if len(d.Containers) == 0 {
-		return &PlanError{"read task definition: it has no containerDefinitions", "give what aws ecs describe-task-definition prints"}
+		return &PlanError{
+			"read task definition: it has no containerDefinitions", "give what aws ecs describe-task-definition prints",
+		}
 	}
 	c.region = cmp.Or(regionOf(d.ARN), c.base, firstRegion(d))
 	for _, v := range d.Volumes {
@@ -399,22 +405,29 @@ func (c *collector) image(x container) {
 	host, path, _ := strings.Cut(x.Image, "/")
 	m := ecrHost.FindStringSubmatch(host)
 	if m == nil && ecrOnAWS.MatchString(host) {
-		c.cannot("name the image by its host "+ecrOnAWS.ReplaceAllString(host, "$1.dkr.ecr.$3.")+DNSSuffix(ecrOnAWS.ReplaceAllString(host, "$3")), "%s: image %s: the endpoints of ECR answer no dual-stack host", of, x.Image)
+		c.cannot("name the image by its host "+ecrOnAWS.ReplaceAllString(host, "$1.dkr.ecr.$3.")+
+			DNSSuffix(ecrOnAWS.ReplaceAllString(host, "$3")),
+			"%s: image %s: the endpoints of ECR answer no dual-stack host", of, x.Image)
 		return
 	}
 	if m == nil {
-		c.cannot("push it to a private ECR repository in "+c.here()+" and name it there", "%s: image %s: %s has no endpoint", of, x.Image, registryOf(x.Image))
+		c.cannot("push it to a private ECR repository in "+c.here()+" and name it there",
+			"%s: image %s: %s has no endpoint", of, x.Image, registryOf(x.Image))
 		return
 	}
 	switch {
 	case m[2] != "":
-		c.cannot("name the image by its host "+ecrHost.ReplaceAllString(host, "$1.dkr.ecr.$3.amazonaws.com$4"), "%s: image %s: the endpoints of ECR answer no FIPS host", of, x.Image)
+		c.cannot("name the image by its host "+ecrHost.ReplaceAllString(host, "$1.dkr.ecr.$3.amazonaws.com$4"),
+			"%s: image %s: the endpoints of ECR answer no FIPS host", of, x.Image)
 		return
 	case c.region != "" && m[3] != c.region:
-		c.cannot("replicate the repository to "+c.region+" and name it there", "%s: image %s lies in %s, the task runs in %s", of, x.Image, m[3], c.region)
+		c.cannot("replicate the repository to "+c.region+" and name it there",
+			"%s: image %s lies in %s, the task runs in %s", of, x.Image, m[3], c.region)
 		return
 	case cacheRoot.MatchString(path):
-		c.cannot("pull it once from where there is a way out, or push it to a repository whose name begins otherwise", "%s: image %s: if %s is a pull-through cache, as its name says: the first pull through a cache needs a way out", of, x.Image, cacheRoot.FindString(path))
+		c.cannot("pull it once from where there is a way out, or push it to a repository whose name begins otherwise",
+			"%s: image %s: if %s is a pull-through cache, as its name says: the first pull through a cache needs a "+
+				"way out", of, x.Image, cacheRoot.FindString(path))
 	}
 	for _, id := range []ServiceID{"ecr.api", "ecr.dkr", "s3"} {
 		c.need(id, "%s: image %s", of, x.Image)
@@ -431,7 +444,8 @@ func (c *collector) here() string {
 // registryOf names the registry of an image.
 func registryOf(image string) string {
 	host, _, ok := strings.Cut(image, "/")
-	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" || host == "docker.io" || host == "registry-1.docker.io" {
+	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" || host == "docker.io" ||
+		host == "registry-1.docker.io" {
 		return "Docker Hub"
 	}
 	if host == "public.ecr.aws" {
@@ -453,7 +467,8 @@ func (c *collector) log(x container) {
 	switch l.Driver {
 	case "awslogs":
 		if r := l.Options["awslogs-region"]; r != "" && c.region != "" && r != c.region {
-			c.cannot("log to a group in "+c.region, "container %s: log group %s lies in %s, the task runs in %s", x.Name, l.Options["awslogs-group"], r, c.region)
+			c.cannot("log to a group in "+c.region, "container %s: log group %s lies in %s, the task runs in %s",
+				x.Name, l.Options["awslogs-group"], r, c.region)
 			return
 		}
 		c.need("logs", "container %s: awslogs to %s", x.Name, l.Options["awslogs-group"])
@@ -461,13 +476,16 @@ func (c *collector) log(x container) {
 	case "awsfirelens":
 		c.fireLens(x)
 	case "splunk":
-		c.cannot("log by awslogs, or by FireLens to an AWS service", "container %s: the log goes to Splunk at %s", x.Name, l.Options["splunk-url"])
+		c.cannot("log by awslogs, or by FireLens to an AWS service", "container %s: the log goes to Splunk at %s",
+			x.Name, l.Options["splunk-url"])
 	}
 }
 
 // fireLensTo maps FireLens's outputs to the services that they write to.
 var fireLensTo = map[string]ServiceID{
-	"cloudwatch": "logs", "cloudwatch_logs": "logs", "firehose": "kinesis-firehose", "kinesis_firehose": "kinesis-firehose", "kinesis": "kinesis-streams", "kinesis_streams": "kinesis-streams", "s3": "s3",
+	"cloudwatch": "logs", "cloudwatch_logs": "logs", "firehose": "kinesis-firehose",
+	"kinesis_firehose": "kinesis-firehose", "kinesis": "kinesis-streams", "kinesis_streams": "kinesis-streams",
+	"s3": "s3",
 }
 
 func (c *collector) fireLens(x container) {
@@ -483,9 +501,11 @@ func (c *collector) fireLens(x container) {
 	case !ok && inVPC(options["host"]):
 		return
 	case !ok:
-		c.cannot("send the log to CloudWatch Logs, Firehose, Kinesis or S3, or to a host inside the VPC", "container %s: FireLens sends the log by %s to %s", x.Name, out, options["host"])
+		c.cannot("send the log to CloudWatch Logs, Firehose, Kinesis or S3, or to a host inside the VPC",
+			"container %s: FireLens sends the log by %s to %s", x.Name, out, options["host"])
 	case options["region"] != "" && c.region != "" && options["region"] != c.region:
-		c.cannot("send it to "+c.region, "container %s: FireLens sends the log to %s, the task runs in %s", x.Name, options["region"], c.region)
+		c.cannot("send it to "+c.region, "container %s: FireLens sends the log to %s, the task runs in %s", x.Name,
+			options["region"], c.region)
 	default:
 		c.need(id, "container %s: FireLens to %s", x.Name, out)
 	}
@@ -549,11 +569,13 @@ func (c *collector) secrets(of string, list []secret) {
 func (c *collector) secret(of string, id ServiceID, s secret) {
 	kind := map[ServiceID]string{"ssm": "parameter", "secretsmanager": "secret"}[id]
 	if r := regionOf(s.ValueFrom); r != "" && c.region != "" && r != c.region {
-		c.cannot("replicate it to "+c.region, "%s: %s %s lies in %s, the task runs in %s", of, kind, s.ValueFrom, r, c.region)
+		c.cannot("replicate it to "+c.region, "%s: %s %s lies in %s, the task runs in %s", of, kind, s.ValueFrom, r,
+			c.region)
 		return
 	}
 	c.need(id, "%s: %s %s", of, kind, s.Name)
-	c.spare(id, "read the value from an environment file in S3, whose gateway is free, if the bucket is as safe a place for it")
+	c.spare(id, "read the value from an environment file in S3, whose gateway is free, if the bucket is as safe a "+
+		"place for it")
 }
 
 // sidecars are well-known images and what they call.

@@ -50,7 +50,10 @@ func (c *collector) deployments(appSpecs, functions [][]byte) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(named)) {
 		if !seen[name] {
-			c.unseen = append(c.unseen, "lifecycle hook "+name+": if it runs in the VPC, it needs codedeploy; give what aws lambda get-function-configuration prints by --hook-function")
+			c.unseen = append(c.unseen,
+				"lifecycle hook "+name+
+					": if it runs in the VPC, it needs codedeploy; give what aws lambda get-function-configuration "+
+					"prints by --hook-function")
 		}
 	}
 	return nil
@@ -77,7 +80,9 @@ func hookFunction(text []byte) (lambdaFunction, error) {
 		return f.lambdaFunction, nil
 	}
 	if f.Outer.FunctionName == "" {
-		return lambdaFunction{}, &PlanError{"read hook function: it has no FunctionName", "give what " + command + " prints"}
+		return lambdaFunction{}, &PlanError{
+			"read hook function: it has no FunctionName", "give what " + command + " prints",
+		}
 	}
 	return f.Outer, nil
 }
@@ -92,7 +97,9 @@ func appSpecKind(text []byte) (kind string, hooks []string, err error) {
 		Resources []map[string]struct{ Type string }
 	}
 	if json.Unmarshal(text, &spec) != nil {
-		return "", nil, &PlanError{"read AppSpec: it does not have the form of one", "give the AppSpec of the deployment, in JSON or YAML"}
+		return "", nil, &PlanError{
+			"read AppSpec: it does not have the form of one", "give the AppSpec of the deployment, in JSON or YAML",
+		}
 	}
 	var named []map[string]string
 	if json.Unmarshal(spec.Hooks, &named) == nil {
@@ -114,7 +121,10 @@ func appSpecKind(text []byte) (kind string, hooks []string, err error) {
 	if spec.OS != "" || len(spec.Files) > 0 {
 		return "server", nil, nil
 	}
-	return "", nil, &PlanError{"read AppSpec: it names neither os and files nor Resources of Lambda or ECS", "give the AppSpec of the deployment, in JSON or YAML"}
+	return "", nil, &PlanError{
+		"read AppSpec: it names neither os and files nor Resources of Lambda or ECS",
+		"give the AppSpec of the deployment, in JSON or YAML",
+	}
 }
 
 // functionName returns the name in a function's ARN, without its qualifier, or the
@@ -194,7 +204,9 @@ func (c *collector) projects(text []byte) error {
 		return decode(text, "CodeBuild projects", command, &outer)
 	}
 	if len(list) == 0 {
-		return &PlanError{"read CodeBuild projects: there are none", "give what aws codebuild batch-get-projects prints"}
+		return &PlanError{
+			"read CodeBuild projects: there are none", "give what aws codebuild batch-get-projects prints",
+		}
 	}
 	for _, p := range list {
 		if p.VPC.ID != "" {
@@ -225,7 +237,8 @@ func (c *collector) project(p project) {
 		switch s.Type {
 		case "CODECOMMIT":
 			if m := codeCommitHost.FindStringSubmatch(s.Location); m != nil && c.region != "" && m[1] != c.region {
-				c.cannot("mirror the repository to "+c.region, "%s: source %s lies in %s, the build runs in %s", of, s.Location, m[1], c.region)
+				c.cannot("mirror the repository to "+c.region, "%s: source %s lies in %s, the build runs in %s", of,
+					s.Location, m[1], c.region)
 				continue
 			}
 			c.need("git-codecommit", "%s: source %s", of, s.Location)
@@ -233,7 +246,8 @@ func (c *collector) project(p project) {
 			c.need("s3", "%s: source in S3", of)
 		case "", "NO_SOURCE":
 		default:
-			c.cannot("take the source by CodePipeline, which hands it over in S3", "%s: source %s at %s", of, s.Type, s.Location)
+			c.cannot("take the source by CodePipeline, which hands it over in S3", "%s: source %s at %s", of, s.Type,
+				s.Location)
 		}
 	}
 	for _, v := range p.Environment.EnvironmentVariables {
@@ -349,7 +363,10 @@ func (c *collector) action(of string, a pipelineAction, inside map[string]bool) 
 	c.invoked[name] = true
 	switch runs, known := inside[name]; {
 	case !known:
-		c.unseen = append(c.unseen, of+": if function "+name+" runs in the VPC, it needs codepipeline; give what aws lambda get-function-configuration prints by --hook-function")
+		c.unseen = append(c.unseen,
+			of+": if function "+name+
+				" runs in the VPC, it needs codepipeline; give what aws lambda get-function-configuration prints by "+
+				"--hook-function")
 	case runs:
 		c.need("codepipeline", "%s: function %s runs in the VPC and reports its result", of, name)
 		c.spare("codepipeline", "take function "+name+" out of the VPC")

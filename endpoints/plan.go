@@ -202,14 +202,16 @@ func Make(r Request, vpc VPC) (Plan, error) {
 		case foreign != nil:
 			p.Adopt = append(p.Adopt, *foreign)
 		case s.Type == Gateway && r.Gateway != GatewaySet:
-			return Plan{}, refuse("create a gateway endpoint for "+name+" on the route tables "+strings.Join(RouteTables(vpc.Subnets), ", ")+
+			return Plan{}, refuse("create a gateway endpoint for "+name+" on the route tables "+
+				strings.Join(RouteTables(vpc.Subnets), ", ")+
 				", or set s3Gateway: set", "no permanent %s gateway endpoint in %s", s.ID, vpc.ID)
 		default:
 			p.Create = append(p.Create, s)
 		}
 	}
 	if vpc.SharedBy != "" && len(p.Create) > 0 {
-		return Plan{}, refuse("install Drawbridge in account "+vpc.SharedBy+", or have it make endpoints for "+names(p.Create)+" there",
+		return Plan{}, refuse("install Drawbridge in account "+vpc.SharedBy+", or have it make endpoints for "+
+			names(p.Create)+" there",
 			"the subnets in %s are shared by account %s: only it can make endpoints there", vpc.ID, vpc.SharedBy)
 	}
 	if err := p.place(r, vpc); err != nil {
@@ -226,7 +228,8 @@ func Check(vpc VPC) error {
 	}
 	for _, s := range vpc.Subnets {
 		if s.VPC != vpc.ID {
-			return refuse("use subnets of one VPC in a set, and one set a VPC", "subnet %s is in %s, subnet %s in %s", vpc.Subnets[0].ID, vpc.Subnets[0].VPC, s.ID, s.VPC)
+			return refuse("use subnets of one VPC in a set, and one set a VPC", "subnet %s is in %s, subnet %s in %s",
+				vpc.Subnets[0].ID, vpc.Subnets[0].VPC, s.ID, s.VPC)
 		}
 	}
 	for _, a := range []struct {
@@ -234,7 +237,8 @@ func Check(vpc VPC) error {
 		name string
 	}{{vpc.DNSSupport, "enableDnsSupport"}, {vpc.DNSHostnames, "enableDnsHostnames"}} {
 		if !a.on {
-			return refuse("turn it on: aws ec2 modify-vpc-attribute --vpc-id "+vpc.ID+" --"+kebab(a.name)+" '{\"Value\":true}'",
+			return refuse("turn it on: aws ec2 modify-vpc-attribute --vpc-id "+vpc.ID+" --"+kebab(a.name)+
+				" '{\"Value\":true}'",
 				"%s has %s off, private DNS needs it", vpc.ID, a.name)
 		}
 	}
@@ -279,14 +283,18 @@ func adoptable(s Service, region string, vpc VPC) (*Adopted, []Skipped, error) {
 		case s.Type == Interface && !e.PrivateDNS:
 			skip(e, "its private DNS is off: it answers by its own name alone, and ours can stand beside it")
 		case e.State != "available":
-			return nil, nil, refuse("wait until "+e.ID+" is available or deleted, or leave "+string(s.ID)+" out of the set's services",
+			return nil, nil, refuse("wait until "+e.ID+" is available or deleted, or leave "+string(s.ID)+
+				" out of the set's services",
 				"private DNS name %s in %s is taken by %s, which is %s and not ours", s.ID, vpc.ID, e.ID, e.State)
 		default:
 			return &Adopted{s.ID, e.ID, whose(e)}, skipped, nil
 		}
 	}
 	if z, ok := vpc.zoneOf(s, region); ok {
-		return &Adopted{s.ID, z.ID, fmt.Sprintf("the private hosted zone of account %s answers for %s here, and an endpoint with private DNS could not stand beside it", z.Account, z.Name)}, skipped, nil
+		return &Adopted{
+			s.ID, z.ID, fmt.Sprintf("the private hosted zone of account %s answers for %s here, and an endpoint "+
+				"with private DNS could not stand beside it", z.Account, z.Name),
+		}, skipped, nil
 	}
 	return nil, skipped, nil
 }
@@ -341,7 +349,8 @@ func (p *Plan) place(r Request, vpc VPC) error {
 	subnets := onePerZone(vpc.Subnets, interfaces(p.Create))
 	want := max(r.Zones, 1)
 	if len(subnets) < want {
-		return refuse("add a subnet in another zone, or lower sets.<name>.zones", "the set's subnets lie in %d zones, zones: %d is asked for", len(subnets), want)
+		return refuse("add a subnet in another zone, or lower sets.<name>.zones",
+			"the set's subnets lie in %d zones, zones: %d is asked for", len(subnets), want)
 	}
 	lacks := func(n Subnet) []string { return lacking(r.Region, p.Create, vpc, n.Zone) }
 	slices.SortStableFunc(subnets, func(a, b Subnet) int {
@@ -362,7 +371,8 @@ func (p *Plan) place(r Request, vpc VPC) error {
 			own = []Subnet{subnets[i]}
 		}
 		if len(own) == 0 {
-			return refuse("add a subnet in one of the zones "+strings.Join(vpc.Offered[s.Name(r.Region)], ", ")+", or leave "+string(s.ID)+" out",
+			return refuse("add a subnet in one of the zones "+strings.Join(vpc.Offered[s.Name(r.Region)], ", ")+
+				", or leave "+string(s.ID)+" out",
 				"service %s is offered in none of the zones of the set's subnets", s.ID)
 		}
 		if p.Elsewhere == nil {

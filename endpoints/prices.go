@@ -49,7 +49,10 @@ func KnownPrices() PriceTable {
 		region, source, read string
 		Prices
 	}{
-		{"us-east-1", list + "USE1-VpcEndpoint-Hours" + seen + "; NAT gateway: a published bill", "2026-10", Prices{Endpoint: 0.010, NAT: 0.045, NATData: 0.045}},
+		{
+			"us-east-1", list + "USE1-VpcEndpoint-Hours" + seen + "; NAT gateway: a published bill", "2026-10",
+			Prices{Endpoint: 0.010, NAT: 0.045, NATData: 0.045},
+		},
 		{"us-west-2", list + "USW2-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.010}},
 		{"eu-west-1", "derived from two published bills, EU-VpcEndpoint-Hours", "2026-10", Prices{Endpoint: 0.011}},
 		{"eu-west-2", list + "EUW2-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.011}},
@@ -58,7 +61,10 @@ func KnownPrices() PriceTable {
 		{"ap-south-1", list + "APS3-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.013}},
 		{"ap-southeast-1", list + "APS1-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.013}},
 		{"ap-southeast-5", list + "APS7-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.0117}},
-		{"ap-northeast-1", list + "APN1-VpcEndpoint-Hours, APN1-NatGateway-Hours" + seen, "2026-09", Prices{Endpoint: 0.014, NAT: 0.062, NATData: 0.062}},
+		{
+			"ap-northeast-1", list + "APN1-VpcEndpoint-Hours, APN1-NatGateway-Hours" + seen, "2026-09",
+			Prices{Endpoint: 0.014, NAT: 0.062, NATData: 0.062},
+		},
 	} {
 		k.IPv4, k.Data = publicIPv4, endpointData
 		out[k.region] = RegionPrices{k.Prices, k.source, k.read}

@@ -52,7 +52,9 @@ func (s Scene) Presumed() Scene {
 		return s
 	}
 	for _, svc := range services {
-		s.VPC.Endpoints = append(s.VPC.Endpoints, Endpoint{Service: svc.Name(s.Region), Type: svc.Type, State: "available", PrivateDNS: true})
+		s.VPC.Endpoints = append(s.VPC.Endpoints, Endpoint{
+			Service: svc.Name(s.Region), Type: svc.Type, State: "available", PrivateDNS: true,
+		})
 	}
 	return s
 }
@@ -70,7 +72,9 @@ func lets(rules []Rule, groups, networks []string, lists bool) bool {
 		if !r.hasPort() {
 			continue
 		}
-		if lists && len(r.PrefixLists) > 0 || slices.ContainsFunc(r.Groups, func(g string) bool { return slices.Contains(groups, g) }) {
+		if lists && len(r.PrefixLists) > 0 || slices.ContainsFunc(r.Groups, func(g string) bool {
+			return slices.Contains(groups, g)
+		}) {
 			return true
 		}
 		for _, network := range networks {
@@ -157,7 +161,8 @@ func (s Scene) closedOut(e Endpoint) bool {
 // endpoint does not reach.
 func (s Scene) unrouted(gateway Endpoint) (subnets, tables []string) {
 	for _, n := range s.VPC.Subnets {
-		if slices.Contains(s.Subnets, n.ID) && n.RouteTable != "" && !slices.Contains(gateway.RouteTables, n.RouteTable) {
+		if slices.Contains(s.Subnets, n.ID) && n.RouteTable != "" &&
+			!slices.Contains(gateway.RouteTables, n.RouteTable) {
 			subnets, tables = append(subnets, n.ID), append(tables, n.RouteTable)
 		}
 	}
@@ -200,7 +205,8 @@ func policyForbids(document, action, resource string, foreign bool) bool {
 	allowed := false
 	for _, st := range policy.Statement {
 		acts := matchesAny(st.Action, action) || len(st.NotAction) > 0 && !matchesAny(st.NotAction, action)
-		on := resource == "" || matchesAny(st.Resource, resource) || len(st.NotResource) > 0 && !matchesAny(st.NotResource, resource)
+		on := resource == "" || matchesAny(st.Resource, resource) ||
+			len(st.NotResource) > 0 && !matchesAny(st.NotResource, resource)
 		if !acts || !on {
 			continue
 		}

@@ -77,15 +77,27 @@ var readings = []reading{
 	rule(RateLimited, `toomanyrequests|429 Too Many|pull rate limit`),
 	rule(NoSpace, `no space left`),
 	rule(OutOfMemory, `OutOfMemory|OOM-killed`),
-	rule(NoCapacity, `capacity is unavailable|InsufficientFreeAddresses|network interface provisioning|^RESOURCE:|reached the limit on the number of`),
+	rule(NoCapacity,
+		`capacity is unavailable|InsufficientFreeAddresses|network interface provisioning|^RESOURCE:|reached the `+
+			`limit on the number of`),
 	rule(Mount, `EFS utils|mount\.nfs4`),
 	rule(Interrupted, `spot (task|instance) was interrupted`),
-	rule(Misconfigured, `MissingEndpoint|awslogs driver arguments|did not contain json key|looking for beginning of value|executable file not found`),
-	rule(Denied, `AccessDenied|not authorized to perform|Access to KMS is not allowed|unable to assume the role|TagPolicyViolation|403 Forbidden|StatusCode: 403|fetch anonymous token`),
-	rule(Unreached, `connection issue between|i/o timeout|context deadline exceeded|Client\.Timeout|request canceled|RequestError: send request failed|signal: killed|no such host|DockerTimeoutError|context canceled`),
-	rule(NotFound, `ResourceNotFound|not found|does not exist|invalid ssm parameters|can't find the specified secret|manifest unknown|pull access denied`),
+	rule(Misconfigured,
+		`MissingEndpoint|awslogs driver arguments|did not contain json key|looking for beginning of value|`+
+			`executable file not found`),
+	rule(Denied,
+		`AccessDenied|not authorized to perform|Access to KMS is not allowed|unable to assume the role|`+
+			`TagPolicyViolation|403 Forbidden|StatusCode: 403|fetch anonymous token`),
+	rule(Unreached,
+		`connection issue between|i/o timeout|context deadline exceeded|Client\.Timeout|request canceled|`+
+			`RequestError: send request failed|signal: killed|no such host|DockerTimeoutError|context canceled`),
+	rule(NotFound,
+		`ResourceNotFound|not found|does not exist|invalid ssm parameters|can't find the specified secret|manifest `+
+			`unknown|pull access denied`),
 	// Cut off or bare texts, after all that say more.
-	rule(Unreached, `service call has been retried \d+ time|failed to do request: (Get|Head)|asm fetching secret|starport-layer-bucket`),
+	rule(Unreached,
+		`service call has been retried \d+ time|failed to do request: (Get|Head)|asm fetching secret|`+
+			`starport-layer-bucket`),
 }
 
 // asked are the services by what the texts say of them, tried in order.
@@ -93,11 +105,18 @@ var asked = []struct {
 	service ServiceID
 	text    *regexp.Regexp
 }{
-	{"s3", regexp.MustCompile(`(?i)env files|starport-layer-bucket|httpReadSeeker: failed open: failed to do request: Get "?(https://)?\d{12}\.dkr\.ecr\.|connection issue between the task and the registry. .*httpReadSeeker`)},
+	{
+		"s3", regexp.MustCompile(`(?i)env files|starport-layer-bucket|httpReadSeeker: failed open: failed to do ` +
+			`request: Get "?(https://)?\d{12}\.dkr\.ecr\.|connection issue between the task and the registry. ` +
+			`.*httpReadSeeker`),
+	},
 	{"logs", regexp.MustCompile(`(?i)logger args|logging driver|cloudwatch log|https://logs\.|DockerTimeoutError`)},
 	{"secretsmanager", regexp.MustCompile(`(?i)from asm|asm fetching|secrets manager|secretsmanager`)},
 	{"ssm", regexp.MustCompile(`(?i)from ssm|ssm parameter|ssm:GetParameters|Systems Manager`)},
-	{"ecr.api", regexp.MustCompile(`(?i)ecr registry auth|registry auth from Amazon ECR|https://api\.ecr\.|ecr:GetAuthorizationToken`)},
+	{
+		"ecr.api", regexp.MustCompile(`(?i)ecr registry auth|registry auth from Amazon ECR|https://api\.ecr\.|` +
+			`ecr:GetAuthorizationToken`),
+	},
 	{"ecr.dkr", regexp.MustCompile(`\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws`)},
 }
 

@@ -93,7 +93,8 @@ func (d Demand) Unstarted() int {
 }
 
 func (d Demand) String() string {
-	s := fmt.Sprintf("%d running, %d starting, %d waiting", d.Running, d.Starting, d.Waiting+d.Unserved+d.Refused+d.Expired+d.Capped)
+	s := fmt.Sprintf("%d running, %d starting, %d waiting", d.Running, d.Starting,
+		d.Waiting+d.Unserved+d.Refused+d.Expired+d.Capped)
 	if d.Holds > 0 {
 		s += fmt.Sprintf(", %d held until %s", d.Holds, ClockTime(d.HeldUntil))
 	}
@@ -198,7 +199,9 @@ func (m room) Take(job JobName) bool {
 
 // OthersRun says whether another job than this one has a task.
 func OthersRun(runs []Run, job JobName) bool {
-	return slices.ContainsFunc(runs, func(r Run) bool { return r.Job != job && (r.State == Running || r.State == Starting) })
+	return slices.ContainsFunc(runs, func(r Run) bool {
+		return r.Job != job && (r.State == Running || r.State == Starting)
+	})
 }
 
 // WithTask counts the runs that have a task, or may have one.
@@ -332,21 +335,28 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 		return Settled.Because("%s; %s", set.Pause, asking(d))
 	}
 	if set.Hopeless(s, now) && d.Failed > 0 {
-		return GiveUp.Because("%d generations in a row did not come up, the last one because: %s", set.Failures, set.Failure)
+		return GiveUp.Because("%d generations in a row did not come up, the last one because: %s", set.Failures,
+			set.Failure)
 	}
 	if now.Before(set.RetryAt) {
-		return waitUntil(set.RetryAt, "%s; the next try is at %s because the last generation failed: %s", asking(d), ClockTime(set.RetryAt), set.Failure)
+		return waitUntil(set.RetryAt, "%s; the next try is at %s because the last generation failed: %s", asking(d),
+			ClockTime(set.RetryAt), set.Failure)
 	}
 	if now.Before(set.PaidUntil) {
-		return waitUntil(set.PaidUntil, "%s until the boundary at %s: a new set before it would pay for the same hour twice", asking(d), ClockTime(set.PaidUntil))
+		return waitUntil(set.PaidUntil,
+			"%s until the boundary at %s: a new set before it would pay for the same hour twice", asking(d),
+			ClockTime(set.PaidUntil))
 	}
 	if ok, next := set.affords(s.Basis, now); !ok {
-		return waitUntil(next, "%s until %s: the generations that failed have paid for as many hours as endpoints that are always on, and one more", asking(d), ClockTime(next))
+		return waitUntil(next,
+			"%s until %s: the generations that failed have paid for as many hours as endpoints that are always on, "+
+				"and one more", asking(d), ClockTime(next))
 	}
 	if set.OverBudget(s, now) {
 		return overBudget(now, s, set, d)
 	}
-	if d.Holds == 0 && d.Unserved+d.Starting == 0 && !set.NoStack && now.Before(d.CreateAt) { // a set that costs nothing need not be shared
+	// a set that costs nothing need not be shared
+	if d.Holds == 0 && d.Unserved+d.Starting == 0 && !set.NoStack && now.Before(d.CreateAt) {
 		return waitUntil(d.CreateAt, "%s and %s", asking(d), s.whyLater(d.CreateAt))
 	}
 	return Create.Because("%s and no endpoints are up", asking(d))
@@ -359,7 +369,8 @@ const giveUpAfter = time.Hour
 // WaitedForFailed reports whether a run waited for the last generation, which failed. What failed
 // before it came says nothing of it: the reason may be mended.
 func (s Set) WaitedForFailed(r Run) bool {
-	return s.Phase == Absent && s.Failures > 0 && (r.State == Waiting || r.State == Starting) && r.ReceivedAt.Before(s.Since)
+	return s.Phase == Absent && s.Failures > 0 && (r.State == Waiting || r.State == Starting) &&
+		r.ReceivedAt.Before(s.Since)
 }
 
 // Hopeless reports whether the runs that have waited in vain are to be given up: enough
@@ -413,7 +424,8 @@ func asking(d Demand) string {
 
 // overBudget decides what becomes of demand that the day's budget does not allow.
 func overBudget(now time.Time, s Settings, set Set, d Demand) Decision {
-	why := fmt.Sprintf("%d of %d endpoint-hours of today are spent and an hour takes %d (hoursPerDay)", set.spent(now), s.HoursPerDay, s.HoursPerHour)
+	why := fmt.Sprintf("%d of %d endpoint-hours of today are spent and an hour takes %d (hoursPerDay)", set.spent(now),
+		s.HoursPerDay, s.HoursPerHour)
 	if s.FailOverBudget && d.Unstarted() > 0 {
 		return GiveUp.Because("over budget: %s", why)
 	}
@@ -438,14 +450,16 @@ func decideCreating(now time.Time, s Settings, set Set, d Demand, o Observed) De
 		}
 	case StackBusy, StackUnknown:
 	case StackForeign:
-		return Fail.Because("the stack's name is taken by a stack without our owner tag; delete that stack, or choose another name: in the configuration")
+		return Fail.Because("the stack's name is taken by a stack without our owner tag; delete that stack, or " +
+			"choose another name: in the configuration")
 	default:
 		return Fail.Because("the stack is %s: %s", o.Stack, brief(o.StackReason))
 	}
 	if late {
 		return Fail.Because("not usable after %s", s.RaiseTimeout)
 	}
-	return waitUntil(now.Add(PollEvery), "%d of %d endpoints are available", o.Endpoints.Available, o.Endpoints.Available+o.Endpoints.Pending)
+	return waitUntil(now.Add(PollEvery), "%d of %d endpoints are available", o.Endpoints.Available,
+		o.Endpoints.Available+o.Endpoints.Pending)
 }
 
 // wakeUp is how much later than asked for a look may come.
@@ -487,7 +501,8 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 	case d.Unserved > 0:
 		return decideUnserved(now, s, set, d, o)
 	case d.Refused > 0:
-		return waitUntil(d.RefusedUntil, "ECS refuses %d runs for the moment (%s); the next try is at %s", d.Refused, brief(d.RefusedFor), ClockTime(d.RefusedUntil))
+		return waitUntil(d.RefusedUntil, "ECS refuses %d runs for the moment (%s); the next try is at %s", d.Refused,
+			brief(d.RefusedFor), ClockTime(d.RefusedUntil))
 	case d.Live():
 		return decideInUse(now, s, set, d)
 	}
@@ -541,7 +556,8 @@ func decideInUse(now time.Time, s Settings, set Set, d Demand) Decision {
 		next = first.Add(PaidHour)
 	}
 	hour := PaidHours(s.Basis, set.BilledFrom, boundary)
-	return waitUntil(Earliest(next, d.NextDeadline), "in use (%s) in paid hour %d, which ends at %s", d, hour, ClockTime(boundary))
+	return waitUntil(Earliest(next, d.NextDeadline), "in use (%s) in paid hour %d, which ends at %s", d, hour,
+		ClockTime(boundary))
 }
 
 // decideIdle decides about a set that nothing holds: it stays until the end of its
@@ -558,11 +574,13 @@ func decideIdle(now time.Time, s Settings, set Set, d Demand, prompt Due) Decisi
 		return waitUntil(first, "%s", reason)
 	}
 	if now.Before(set.UnknownUntil) {
-		return waitUntil(set.UnknownUntil, "ECS showed tasks of the set that no run names; again at %s", ClockTime(set.UnknownUntil))
+		return waitUntil(set.UnknownUntil, "ECS showed tasks of the set that no run names; again at %s",
+			ClockTime(set.UnknownUntil))
 	}
 	free := set.Pause == nil && !set.OverBudget(s, now) // to go on into another hour
 	if !prompt.At.IsZero() && free && s.raiseAt(prompt.At).Before(boundary) {
-		return waitUntil(last.Add(time.Millisecond), "idle, and kept over the end of paid hour %d at %s: %s", hour, ClockTime(boundary), prompt)
+		return waitUntil(last.Add(time.Millisecond), "idle, and kept over the end of paid hour %d at %s: %s", hour,
+			ClockTime(boundary), prompt)
 	}
 	idle := fmt.Sprintf("idle at the end of paid hour %d, which ends at %s", hour, ClockTime(boundary))
 	if s.WaitCost > 0 && s.HourCost > 0 && d.Deferred == 0 && !set.NoStack && free {
@@ -584,7 +602,8 @@ func decideUnserved(now time.Time, s Settings, set Set, d Demand, o Observed) De
 	case set.Extensions >= s.MaxFailures:
 		return GiveUp.Because("the set could not be extended %d times in a row: %s", set.Extensions, set.ExtendFailure)
 	case now.Before(set.ExtendAt):
-		return waitUntil(set.ExtendAt, "the set could not be extended (%s); again at %s", brief(set.ExtendFailure), ClockTime(set.ExtendAt))
+		return waitUntil(set.ExtendAt, "the set could not be extended (%s); again at %s", brief(set.ExtendFailure),
+			ClockTime(set.ExtendAt))
 	}
 	if left := o.Endpoints.Deleting + o.Endpoints.Failed; set.Extensions > 0 && (left > 0 || o.Stack == StackBusy) {
 		return waitUntil(now.Add(pollGoneEvery), "what the last extension left behind is being deleted")
@@ -603,7 +622,8 @@ func decideExtension(now time.Time, s Settings, set Set, o Observed) Decision {
 	case now.Sub(x.Since) > s.RaiseTimeout:
 		return Withdraw.Because("what was added is not usable after %s", s.RaiseTimeout)
 	}
-	return waitUntil(now.Add(PollEvery), "endpoints are being added; %d of %d are available", o.Endpoints.Available, x.Endpoints)
+	return waitUntil(now.Add(PollEvery), "endpoints are being added; %d of %d are available", o.Endpoints.Available,
+		x.Endpoints)
 }
 
 func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {

@@ -44,7 +44,8 @@ func (set Set) Learn(s Settings, now time.Time, live, ended []Run) (Set, bool) {
 		}
 	}
 	for _, r := range ended {
-		if fresh(r.RecordedAt) && r.Outcome != DeadLettered && r.Outcome != Lost && !r.StartedAt.IsZero() && r.FinishedAt.After(r.StartedAt) {
+		if fresh(r.RecordedAt) && r.Outcome != DeadLettered && r.Outcome != Lost && !r.StartedAt.IsZero() &&
+			r.FinishedAt.After(r.StartedAt) {
 			ran = append(ran, r)
 		}
 	}
@@ -173,10 +174,14 @@ func (l Learned) Summary(s Settings) []string {
 	var out []string
 	if len(l.Raise) >= enoughTimes && len(l.Lower) >= enoughTimes {
 		t := s.WithLearned(l)
-		out = append(out, fmt.Sprintf("Creations take up to %s, deletions up to %s; a deletion begins %s before the end of a paid hour.", t.Raise.Round(time.Second), (t.Lower-caution).Round(time.Second), t.Margin.Round(time.Second)))
+		raise, lower := t.Raise.Round(time.Second), (t.Lower - caution).Round(time.Second)
+		out = append(out, fmt.Sprintf("Creations take up to %s, deletions up to %s; "+
+			"a deletion begins %s before the end of a paid hour.", raise, lower, t.Margin.Round(time.Second)))
 	}
 	for _, j := range slices.Sorted(maps.Keys(l.Runs)) {
-		out = append(out, fmt.Sprintf("Runs of %s take up to %s, by the last %d.", j, l.RunTime(j).Round(time.Second), len(l.Runs[j])))
+		out = append(out,
+			fmt.Sprintf("Runs of %s take up to %s, by the last %d.", j, l.RunTime(j).Round(time.Second),
+				len(l.Runs[j])))
 	}
 	return out
 }

@@ -25,11 +25,13 @@ func NewRunID(job JobName, event string) (RunID, error) {
 		return "", fmt.Errorf("run of job %s: the event has no id", job)
 	}
 	if len(event) > MaxEventID {
-		return "", fmt.Errorf("run of job %s: the event id has %d bytes, at most %d are allowed", job, len(event), MaxEventID)
+		return "", fmt.Errorf("run of job %s: the event id has %d bytes, at most %d are allowed", job, len(event),
+			MaxEventID)
 	}
 	for i := range len(event) {
 		if event[i] < '!' || event[i] > '~' {
-			return "", fmt.Errorf("run of job %s: the event id %q holds a character that is not printable ASCII", job, event)
+			return "", fmt.Errorf("run of job %s: the event id %q holds a character that is not printable ASCII", job,
+				event)
 		}
 	}
 	return RunID(string(job) + "/" + event), nil

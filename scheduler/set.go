@@ -231,7 +231,9 @@ const longestRefusal = 24 * time.Hour
 // they may hold what it lacks: that time counts up to a day.
 func (s Set) RefusedTooLong(r Run, now time.Time) bool {
 	_, refused := s.Refused[r.Job]
-	return refused && (!now.Before(s.RefusedSince(r).Add(r.RefusalTimeout())) || !now.Before(Latest(r.ReceivedAt, s.Usable).Add(longestRefusal)))
+	return refused &&
+		(!now.Before(s.RefusedSince(r).Add(r.RefusalTimeout())) ||
+			!now.Before(Latest(r.ReceivedAt, s.Usable).Add(longestRefusal)))
 }
 
 // RefusedSince returns when a run whose job ECS refuses began to be refused: not
@@ -373,7 +375,8 @@ func (s Set) Remember(e Entry) Set {
 		if last.At = e.At; last == e {
 			return s
 		}
-		if last.Phase == Absent && e.Phase == Absent && last.Action == Wait && e.Action == Wait { // what is expected of the next hours changes with each
+		// what is expected of the next hours changes with each
+		if last.Phase == Absent && e.Phase == Absent && last.Action == Wait && e.Action == Wait {
 			s.Decisions = append(slices.Clone(s.Decisions[:n-1]), e)
 			return s
 		}

@@ -117,11 +117,13 @@ func WhyWaiting(now time.Time, s Settings, set Set, run Run, others ...Run) stri
 	switch set.Phase {
 	case Available, Draining:
 		if limit := s.MaxConcurrent[run.Job]; !s.Room(others).has(run.Job) {
-			return fmt.Sprintf("waits until one of the tasks of %s has ended, of which %d may run at a time (maxConcurrent)", run.Job, limit)
+			return fmt.Sprintf("waits until one of the tasks of %s has ended, of which %d may run at a time "+
+				"(maxConcurrent)", run.Job, limit)
 		}
 		if set.Serves(run) && !s.StartsNow(set, p, now) {
 			boundary, _, _ := s.Window(set.BilledFrom, now)
-			return fmt.Sprintf("would hardly end before the paid hour does at %s (runs of %s take up to %s), and may wait for the next set", ClockTime(boundary), run.Job, p.Takes.Round(time.Second))
+			return fmt.Sprintf("would hardly end before the paid hour does at %s (runs of %s take up to %s), and "+
+				"may wait for the next set", ClockTime(boundary), run.Job, p.Takes.Round(time.Second))
 		}
 	case Absent, Deleting:
 		if at := s.firstCreateAt(set, p, others); at.After(now) && at.After(set.PaidUntil) {

@@ -64,10 +64,12 @@ func (set Set) Arrived(s Settings, at time.Time, waited bool) Set {
 	l := &set.Learned
 	if s.WaitCost > 0 && s.HourCost > 0 && l.History.First != 0 {
 		spent := float64(l.Luck.Kept+set.idleHours(s, at)) * s.HourCost
-		if waited && at.Sub(l.lastArrival()) > s.Raise+s.Lower { // one that comes while the set is raised for another costs no more
+		// one that comes while the set is raised for another costs no more
+		if waited && at.Sub(l.lastArrival()) > s.Raise+s.Lower {
 			spent += s.coldStart()
 		}
-		l.Luck.Regret = math.Round(1e6*max(l.Luck.Regret+spent-grace*s.rule(at.Sub(l.lastArrival()).Hours(), true), 0)) / 1e6
+		l.Luck.Regret = math.Round(1e6*max(l.Luck.Regret+spent-grace*s.rule(at.Sub(l.lastArrival()).Hours(), true),
+			0)) / 1e6
 	}
 	l.Luck.Kept = 0
 	l.History = l.History.Saw(at)
@@ -86,12 +88,15 @@ func (set Set) misled(s Settings, now time.Time) bool {
 // worth says whether another hour of an idle set is worth its price, and why.
 func (set Set) worth(s Settings, now time.Time) (bool, string) {
 	if set.misled(s, now) {
-		idle, most := max(now.Sub(set.Learned.lastArrival())-PaidHour, 0), time.Duration(s.coldStart()/s.HourCost*float64(PaidHour))
-		return idle < most, fmt.Sprintf("the history has misled; an idle set is kept for %s at most, which costs as much as a wait", most.Round(time.Minute))
+		idle, most := max(now.Sub(set.Learned.lastArrival())-PaidHour,
+			0), time.Duration(s.coldStart()/s.HourCost*float64(PaidHour))
+		return idle < most, fmt.Sprintf("the history has misled; an idle set is kept for %s at most, which costs as "+
+			"much as a wait", most.Round(time.Minute))
 	}
 	chance := set.Learned.History.Chance(now, now)
 	expected := chance * s.coldStart()
-	return expected > s.HourCost, fmt.Sprintf("a run comes within the hour with a chance of %.0f %%, so its wait is expected to cost %.3f USD; the hour costs %.3f", 100*chance, expected, s.HourCost)
+	return expected > s.HourCost, fmt.Sprintf("a run comes within the hour with a chance of %.0f %%, so its wait is "+
+		"expected to cost %.3f USD; the hour costs %.3f", 100*chance, expected, s.HourCost)
 }
 
 // aheadHours is how far a set that is absent looks ahead at once.
@@ -113,7 +118,8 @@ func (set Set) ahead(s Settings, now time.Time) (time.Time, string) {
 		}
 		chance := h.ChanceAt(float64(begin.UnixNano()) / 1e9)
 		if expected := chance * s.coldStart(); expected > s.HourCost {
-			return at, fmt.Sprintf("a run comes between %s and %s with a chance of %.0f %%, so its wait is expected to cost %.3f USD; the hour costs %.3f",
+			return at, fmt.Sprintf("a run comes between %s and %s with a chance of %.0f %%, so its wait is expected "+
+				"to cost %.3f USD; the hour costs %.3f",
 				ClockTime(at), ClockTime(at.Add(PaidHour)), 100*chance, expected, s.HourCost)
 		}
 		at = at.Add(PaidHour)

@@ -34,7 +34,11 @@ type calibrateCmd struct {
 
 // Help is the longer text of --help; kong calls it.
 func (calibrateCmd) Help() string {
-	return "AWS does not document whether an endpoint's paid hours are clock hours or count from its creation. The bill shows it: this compares hourly data of Cost Explorer with when the sets' endpoints were there, and that of drawbridge selftest --parts billing. It needs hourly data in Cost Explorer, which an account turns on in its settings and which shows a day or two later, ce:GetCostAndUsage (a cent a request) and cloudformation:ListStacks."
+	return "AWS does not document whether an endpoint's paid hours are clock hours or count from its creation. The " +
+		"bill shows it: this compares hourly data of Cost Explorer with when the sets' endpoints were there, and " +
+		"that of drawbridge selftest --parts billing. It needs hourly data in Cost Explorer, which an account turns " +
+		"on in its settings and which shows a day or two later, ce:GetCostAndUsage (a cent a request) and " +
+		"cloudformation:ListStacks."
 }
 
 // calibration is where the experiment is kept: no set can have this name.
@@ -43,7 +47,10 @@ const calibration scheduler.SetName = "~calibration"
 // Run reads the bill beside the ledger.
 func (c *calibrateCmd) Run(ctx context.Context, s streams) error {
 	if len(c.Gone) > 0 {
-		return &usageError{&hinted{fmt.Errorf("calibrate takes no %s", c.Gone[0]), "drawbridge selftest --parts billing makes the experiment, drawbridge calibrate reads the bill"}}
+		return &usageError{&hinted{
+			fmt.Errorf("calibrate takes no %s", c.Gone[0]),
+			"drawbridge selftest --parts billing makes the experiment, drawbridge calibrate reads the bill",
+		}}
 	}
 	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
@@ -58,7 +65,9 @@ func (c *calibrateCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	f := calibrate.Infer(lives, usage)
-	return ss.print(f, func(w io.Writer, style output.Style) error { return writeFinding(w, style, f, a.Config.Billing) })
+	return ss.print(f, func(w io.Writer, style output.Style) error {
+		return writeFinding(w, style, f, a.Config.Billing)
+	})
 }
 
 // lives are the times in which endpoints of ours were there and are gone: those of
@@ -87,7 +96,9 @@ func (s *session) lives(ctx context.Context, a *app.App) ([]calibrate.Life, erro
 		}
 		for _, st := range page.StackSummaries {
 			if n := units[aws.ToString(st.StackName)]; n > 0 && st.DeletionTime != nil && st.CreationTime != nil {
-				out = append(out, calibrate.Life{What: aws.ToString(st.StackName), Created: *st.CreationTime, Deleted: *st.DeletionTime, Units: n})
+				out = append(out, calibrate.Life{
+					What: aws.ToString(st.StackName), Created: *st.CreationTime, Deleted: *st.DeletionTime, Units: n,
+				})
 			}
 		}
 		if in.NextToken = page.NextToken; aws.ToString(in.NextToken) == "" {
@@ -113,15 +124,23 @@ func (s *session) billed(ctx context.Context) ([]calibrate.Usage, error) {
 		return cetypes.Expression{Dimensions: &cetypes.DimensionValues{Key: key, Values: []string{value}}}
 	}
 	in := &costexplorer.GetCostAndUsageInput{
-		TimePeriod: &cetypes.DateInterval{Start: aws.String(now.AddDate(0, 0, -billedDays).Format(layout)), End: aws.String(now.Add(-unfilledHours * time.Hour).Format(layout))}, Granularity: cetypes.GranularityHourly, Metrics: []string{"UsageQuantity"},
-		Filter:  &cetypes.Expression{And: []cetypes.Expression{only(cetypes.DimensionService, "Amazon Virtual Private Cloud"), only(cetypes.DimensionRegion, s.place.Region)}},
+		TimePeriod: &cetypes.DateInterval{
+			Start: aws.String(now.AddDate(0, 0, -billedDays).Format(layout)),
+			End:   aws.String(now.Add(-unfilledHours * time.Hour).Format(layout)),
+		}, Granularity: cetypes.GranularityHourly, Metrics: []string{"UsageQuantity"},
+		Filter: &cetypes.Expression{And: []cetypes.Expression{only(cetypes.DimensionService,
+			"Amazon Virtual Private Cloud"), only(cetypes.DimensionRegion, s.place.Region)}},
 		GroupBy: []cetypes.GroupDefinition{{Type: cetypes.GroupDefinitionTypeDimension, Key: aws.String("USAGE_TYPE")}},
 	}
 	var out []calibrate.Usage
 	for {
 		page, err := api.GetCostAndUsage(ctx, in)
 		if err != nil {
-			return nil, &hinted{awserr.Mark(err, "read hourly usage from Cost Explorer"), "turn hourly data on in the settings of Cost Explorer, and come back in two days; the caller needs ce:GetCostAndUsage"}
+			return nil, &hinted{
+				awserr.Mark(err, "read hourly usage from Cost Explorer"),
+				"turn hourly data on in the settings of Cost Explorer, and come back in two days; the caller needs " +
+					"ce:GetCostAndUsage",
+			}
 		}
 		for _, r := range page.ResultsByTime {
 			hour, err := time.Parse(layout, aws.ToString(r.TimePeriod.Start))
@@ -150,7 +169,10 @@ func (s *session) billed(ctx context.Context) ([]calibrate.Usage, error) {
 func writeFinding(w io.Writer, style output.Style, f calibrate.Finding, configured scheduler.Basis) error {
 	text := "The bill does not tell yet: " + f.Reason + "."
 	if f.Basis != "" {
-		text = fmt.Sprintf("Paid hours are counted by %s: %s.", map[scheduler.Basis]string{scheduler.Clock: "the clock", scheduler.Creation: "the time since creation"}[f.Basis], f.Reason)
+		text = fmt.Sprintf("Paid hours are counted by %s: %s.",
+			map[scheduler.Basis]string{
+				scheduler.Clock: "the clock", scheduler.Creation: "the time since creation",
+			}[f.Basis], f.Reason)
 	}
 	if err := style.Println(w, "%s", text); err != nil {
 		return err
@@ -159,13 +181,16 @@ func writeFinding(w io.Writer, style output.Style, f calibrate.Finding, configur
 		fmt.Fprintln(w)
 		t := output.NewRows(style, "HOUR (UTC)", "BILLED", "CLOCK", "CREATION")
 		for _, l := range f.Lines {
-			t.Add(l.Hour.Format("2006-01-02 15:04"), fmt.Sprintf("%g", l.Billed), fmt.Sprint(l.Clock), fmt.Sprint(l.Creation))
+			t.Add(l.Hour.Format("2006-01-02 15:04"), fmt.Sprintf("%g", l.Billed), fmt.Sprint(l.Clock),
+				fmt.Sprint(l.Creation))
 		}
 		if err := t.Write(w); err != nil {
 			return err
 		}
 		fmt.Fprintln(w)
-		if err := style.Println(w, "Endpoint-hours above the %g of other endpoints, over %s; CLOCK and CREATION are what either basis would show.", f.Background, count(f.Lives, "time")); err != nil {
+		if err := style.Println(w,
+			"Endpoint-hours above the %g of other endpoints, over %s; CLOCK and CREATION are what either basis "+
+				"would show.", f.Background, count(f.Lives, "time")); err != nil {
 			return err
 		}
 	}
@@ -175,7 +200,8 @@ func writeFinding(w io.Writer, style output.Style, f calibrate.Finding, configur
 	case configured:
 		return style.Println(w, "The configuration says the same: billing: %s.", configured)
 	}
-	return style.Println(w, "The configuration says billing: %s. Change it to billing: %s and deploy.", configured, f.Basis)
+	return style.Println(w, "The configuration says billing: %s. Change it to billing: %s and deploy.", configured,
+		f.Basis)
 }
 
 // billingExperiment makes an endpoint that lives over a full hour, for the bill to
@@ -187,10 +213,14 @@ func (ss *session) billingExperiment(ctx context.Context, a *app.App, f changeFl
 		return err
 	}
 	if known && !e.Deleted.IsZero() && !e.Tells() && !again {
-		return &hinted{fmt.Errorf("endpoint %s was there from %s to %s: that is as many hours on both bases", e.Endpoint, e.Created.UTC().Format("2006-01-02 15:04"), e.Deleted.UTC().Format("15:04")), "make the experiment again by --again, without an interruption"}
+		return &hinted{fmt.Errorf("endpoint %s was there from %s to %s: that is as many hours on both bases",
+			e.Endpoint, e.Created.UTC().Format("2006-01-02 15:04"), e.Deleted.UTC().Format("15:04")),
+			"make the experiment again by --again, without an interruption"}
 	}
 	if known && !e.Deleted.IsZero() && !again {
-		ss.say("Endpoint %s was there from %s to %s. The bill shows it a day or two later: drawbridge calibrate reads it. --again makes another.", e.Endpoint, e.Created.UTC().Format("2006-01-02 15:04"), e.Deleted.UTC().Format("15:04"))
+		ss.say("Endpoint %s was there from %s to %s. The bill shows it a day or two later: drawbridge calibrate "+
+			"reads it. --again makes another.", e.Endpoint, e.Created.UTC().Format("2006-01-02 15:04"),
+			e.Deleted.UTC().Format("15:04"))
 		return nil
 	}
 	if known && e.Endpoint == "" { // begun, and interrupted before the endpoint's id was known
@@ -221,8 +251,10 @@ func (ss *session) beginExperiment(ctx context.Context, a *app.App, f changeFlag
 	}
 	e.Service, e.Subnet = svc.Name(ss.place.Region), set.Subnets[0]
 	begin, end := calibrate.Begin(ss.clock.Now())
-	ss.say("1. At %s UTC: create an interface endpoint for %s in %s, with private DNS off.", begin.Format("15:04"), e.Service, e.Subnet)
-	ss.say("2. At %s UTC: delete it. It costs one endpoint-hour, or two if hours are those of the clock.", end.Format("15:04"))
+	ss.say("1. At %s UTC: create an interface endpoint for %s in %s, with private DNS off.", begin.Format("15:04"),
+		e.Service, e.Subnet)
+	ss.say("2. At %s UTC: delete it. It costs one endpoint-hour, or two if hours are those of the clock.",
+		end.Format("15:04"))
 	ss.say("3. A day or two later: drawbridge calibrate reads what was billed.")
 	if f.DryRun {
 		return e, nil
@@ -236,7 +268,8 @@ func (ss *session) beginExperiment(ctx context.Context, a *app.App, f changeFlag
 		return e, awserr.Mark(err, "describe subnet %s", e.Subnet)
 	}
 	if wait := begin.Sub(ss.clock.Now()); wait > 0 {
-		ss.say("Waiting until %s. Nothing is there yet: Ctrl-C ends it, and the same command begins again.", begin.Format("15:04"))
+		ss.say("Waiting until %s. Nothing is there yet: Ctrl-C ends it, and the same command begins again.",
+			begin.Format("15:04"))
 		if err := ss.clock.Sleep(ctx, wait); err != nil {
 			return e, err
 		}
@@ -245,9 +278,17 @@ func (ss *session) beginExperiment(ctx context.Context, a *app.App, f changeFlag
 		return e, err
 	}
 	out, err := ss.clients.EC2.CreateVpcEndpoint(ctx, &ec2.CreateVpcEndpointInput{
-		VpcId: subnets.Subnets[0].VpcId, ServiceName: aws.String(e.Service), VpcEndpointType: ec2types.VpcEndpointTypeInterface, SubnetIds: []string{e.Subnet}, PrivateDnsEnabled: aws.Bool(false),
+		VpcId: subnets.Subnets[0].VpcId, ServiceName: aws.String(e.Service),
+		VpcEndpointType: ec2types.VpcEndpointTypeInterface, SubnetIds: []string{e.Subnet},
+		PrivateDnsEnabled: aws.Bool(false),
 		ClientToken:       aws.String("drawbridge-calibrate-" + begin.Format("200601021504")),
-		TagSpecifications: []ec2types.TagSpecification{{ResourceType: ec2types.ResourceTypeVpcEndpoint, Tags: []ec2types.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(a.Config.Name)}, {Key: aws.String("Name"), Value: aws.String(experimentName(a))}}}},
+		TagSpecifications: []ec2types.TagSpecification{{
+			ResourceType: ec2types.ResourceTypeVpcEndpoint,
+			Tags: []ec2types.Tag{
+				{Key: aws.String(cfn.OwnerTag), Value: aws.String(a.Config.Name)},
+				{Key: aws.String("Name"), Value: aws.String(experimentName(a))},
+			},
+		}},
 	})
 	if err != nil {
 		return e, awserr.Mark(err, "create the experiment's endpoint")
@@ -259,9 +300,14 @@ func (ss *session) beginExperiment(ctx context.Context, a *app.App, f changeFlag
 
 // endExperiment waits for the minute, deletes the endpoint and sees it go.
 func (s *session) endExperiment(ctx context.Context, a *app.App, e calibrate.Experiment) error {
-	left := &hinted{fmt.Errorf("endpoint %s is still there, and is billed by the hour", e.Endpoint), "drawbridge selftest --parts billing deletes it at " + e.End().Format("15:04") + ", or at once when that is over"}
+	left := &hinted{
+		fmt.Errorf("endpoint %s is still there, and is billed by the hour", e.Endpoint),
+		"drawbridge selftest --parts billing deletes it at " + e.End().Format("15:04") +
+			", or at once when that is over",
+	}
 	if wait := e.End().Sub(s.clock.Now()); wait > 0 {
-		s.say("Waiting until %s to delete it. If this is interrupted, the same command goes on.", e.End().Format("15:04"))
+		s.say("Waiting until %s to delete it. If this is interrupted, the same command goes on.",
+			e.End().Format("15:04"))
 		if err := s.clock.Sleep(ctx, wait); err != nil {
 			return left
 		}
@@ -271,7 +317,9 @@ func (s *session) endExperiment(ctx context.Context, a *app.App, e calibrate.Exp
 		return awserr.Mark(err, "delete endpoint %s", e.Endpoint)
 	}
 	for {
-		out, err := s.clients.EC2.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{{Name: aws.String("vpc-endpoint-id"), Values: []string{e.Endpoint}}}})
+		out, err := s.clients.EC2.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{
+			Filters: []ec2types.Filter{{Name: aws.String("vpc-endpoint-id"), Values: []string{e.Endpoint}}},
+		})
 		if err != nil {
 			return awserr.Mark(err, "describe endpoint %s", e.Endpoint)
 		}
@@ -286,7 +334,8 @@ func (s *session) endExperiment(ctx context.Context, a *app.App, e calibrate.Exp
 	if err := a.Store.SaveNote(ctx, calibration, e); err != nil {
 		return err
 	}
-	s.say("Endpoint %s was gone at %s. The bill shows it a day or two later: drawbridge calibrate reads it.", e.Endpoint, e.Deleted.UTC().Format("15:04:05"))
+	s.say("Endpoint %s was gone at %s. The bill shows it a day or two later: drawbridge calibrate reads it.",
+		e.Endpoint, e.Deleted.UTC().Format("15:04:05"))
 	return nil
 }
 
@@ -311,9 +360,11 @@ func (s *session) dropExperiment(ctx context.Context, a *app.App) error {
 
 // findExperiment looks for the endpoint by its name. Without one the experiment has
 // not begun.
-func (s *session) findExperiment(ctx context.Context, a *app.App, e calibrate.Experiment) (calibrate.Experiment, error) {
+func (s *session) findExperiment(ctx context.Context, a *app.App,
+	e calibrate.Experiment) (calibrate.Experiment, error) {
 	out, err := s.clients.EC2.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{
-		{Name: aws.String("tag:Name"), Values: []string{experimentName(a)}}, {Name: aws.String("tag:" + cfn.OwnerTag), Values: []string{a.Config.Name}},
+		{Name: aws.String("tag:Name"), Values: []string{experimentName(a)}},
+		{Name: aws.String("tag:" + cfn.OwnerTag), Values: []string{a.Config.Name}},
 	}})
 	if err != nil {
 		return e, awserr.Mark(err, "look for the experiment's endpoint")

@@ -48,7 +48,9 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "\nThe day took %.1f s. See drawbridge sandbox --help for the simulated AWS, examples/hello for a first job.\n", time.Since(began).Seconds())
+	fmt.Fprintf(s.err,
+		"\nThe day took %.1f s. See drawbridge sandbox --help for the simulated AWS, examples/hello for a first job.\n",
+		time.Since(began).Seconds())
 	if !r.Kept() {
 		return exitCode(exitFailed)
 	}

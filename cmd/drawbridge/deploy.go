@@ -17,7 +17,7 @@ import (
 
 type planCmd struct {
 	awsFlags
-	Functions string `help:"Folder with launcher/bootstrap, reaper/bootstrap and webhook/bootstrap, in place of the functions that this program holds." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
+	Functions string `help:"Folder with NAME/bootstrap of each function to deploy." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
 	Template  bool   `help:"Print the base stack's template instead."`
 }
 
@@ -55,7 +55,7 @@ func (c *planCmd) Run(ctx context.Context, s streams) error {
 type deployCmd struct {
 	awsFlags
 	changeFlags
-	Functions string `help:"Folder with launcher/bootstrap, reaper/bootstrap and webhook/bootstrap, in place of the functions that this program holds." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
+	Functions string `help:"Folder with NAME/bootstrap of each function to deploy." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
 }
 
 // Run plans, asks, and carries the plan out.
@@ -120,9 +120,11 @@ func (s *session) tellMirror(ctx context.Context, digest string) {
 	}
 	if images := stack.Outputs["MirrorImages"]; images != "" {
 		if digest != "" {
-			s.say("The mirror runs the image %s@%s; an image that is pushed later runs after the next deployment.", images, digest)
+			s.say("The mirror runs the image %s@%s; an image that is pushed later runs after the next deployment.",
+				images, digest)
 		} else {
-			s.say("The mirror's image is not there yet: push it to %s and deploy again; examples/mirror/README.md says how.", images)
+			s.say("The mirror's image is not there yet: push it to %s and deploy again; examples/mirror/README.md "+
+				"says how.", images)
 		}
 	}
 	if stack.Outputs["WebhookURL"] != "" {
@@ -137,7 +139,8 @@ func (s *session) plan(ctx context.Context, folder string) (*install.Plan, error
 		return nil, err
 	}
 	if elsewhere != "" {
-		s.say("WARNING: the functions come from %s, not from this program (--functions, DRAWBRIDGE_FUNCTIONS, or a program that was built without them). They will act with the installation's roles.", elsewhere)
+		s.say("WARNING: the functions come from %s, not from this program (--functions, DRAWBRIDGE_FUNCTIONS, or a "+
+			"program that was built without them). They will act with the installation's roles.", elsewhere)
 	}
 	return s.install.Plan(ctx, s.config, s.text, code)
 }
@@ -154,7 +157,8 @@ func (s *session) tellLive(ctx context.Context) {
 	}
 	for _, st := range states {
 		if !st.Idle() {
-			s.say("Set %s is %s: changes of its services, subnets and zones take effect with its next generation.", st.Set.Name, st.Set.Phase)
+			s.say("Set %s is %s: changes of its services, subnets and zones take effect with its next generation.",
+				st.Set.Name, st.Set.Phase)
 		}
 	}
 }
@@ -195,7 +199,10 @@ func (s *session) printPlan(p *install.Plan) error {
 	price, known := table.In(s.place.Region)
 	for _, name := range slices.Sorted(maps.Keys(p.Survey.Plans)) {
 		plan := p.Survey.Plans[name]
-		set := setView{Name: string(name), VPC: plan.VPC.ID, Zones: plan.Zones, Create: []string{}, Adopt: map[string]string{}, EndpointHours: plan.PerHour}
+		set := setView{
+			Name: string(name), VPC: plan.VPC.ID, Zones: plan.Zones, Create: []string{}, Adopt: map[string]string{},
+			EndpointHours: plan.PerHour,
+		}
 		for _, svc := range plan.Create {
 			set.Create = append(set.Create, string(svc.ID))
 		}
@@ -235,10 +242,12 @@ func (v planView) write(w io.Writer, style output.Style, price float64) error {
 		if note != "" {
 			note = "  " + note
 		}
-		fmt.Fprintf(w, "%s\n", style.Paint(sign, fmt.Sprintf("  %s %-28s %s%s", sign, strings.TrimPrefix(c.Type, "AWS::"), c.ID, note)))
+		fmt.Fprintf(w, "%s\n",
+			style.Paint(sign, fmt.Sprintf("  %s %-28s %s%s", sign, strings.TrimPrefix(c.Type, "AWS::"), c.ID, note)))
 	}
 	if len(v.Changes) > 0 {
-		fmt.Fprintf(w, "\n%d to add, %d to change, %d to remove. None of it costs by the hour.\n", count["add"], count["modify"], count["remove"])
+		fmt.Fprintf(w, "\n%d to add, %d to change, %d to remove. None of it costs by the hour.\n", count["add"],
+			count["modify"], count["remove"])
 	} else {
 		fmt.Fprintln(w, "  no changes")
 	}
@@ -257,10 +266,13 @@ func (v planView) write(w io.Writer, style output.Style, price float64) error {
 			}
 		}
 		if set.USDPerHour == nil {
-			fmt.Fprintf(w, "  price        %d endpoint-hours an hour; the price in %s is not known here (drawbridge prices refresh)\n", set.EndpointHours, v.Region)
+			fmt.Fprintf(w,
+				"  price        %d endpoint-hours an hour; the price in %s is not known here (drawbridge prices "+
+					"refresh)\n", set.EndpointHours, v.Region)
 			continue
 		}
-		fmt.Fprintf(w, "  price        %d x $%.4g = $%.3f each started hour; always on it would be $%.2f a month\n", set.EndpointHours, price, *set.USDPerHour, *set.USDPerMonth)
+		fmt.Fprintf(w, "  price        %d x $%.4g = $%.3f each started hour; always on it would be $%.2f a month\n",
+			set.EndpointHours, price, *set.USDPerHour, *set.USDPerMonth)
 	}
 	return nil
 }

@@ -22,7 +22,9 @@ type destroyCmd struct {
 
 // Help is the longer text of --help; kong calls it.
 func (destroyCmd) Help() string {
-	return "Removes the base stack with everything in it and the bucket of the code. What is not ours stays: VPC, subnets, endpoints of others, clusters, task definitions, images, tasks' log groups.\n\nExit code 3: there was nothing to remove."
+	return "Removes the base stack with everything in it and the bucket of the code. What is not ours stays: VPC, " +
+		"subnets, endpoints of others, clusters, task definitions, images, tasks' log groups.\n\nExit code 3: there " +
+		"was nothing to remove."
 }
 
 // Run removes the installation.
@@ -38,10 +40,13 @@ func (c *destroyCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.DryRun {
-		ss.say("Would remove stack %s and bucket %s in %s of account %s.", ss.config.Name, ss.install.Bucket(ss.config.Name), ss.place.Region, ss.place.Account)
+		ss.say("Would remove stack %s and bucket %s in %s of account %s.", ss.config.Name,
+			ss.install.Bucket(ss.config.Name), ss.place.Region, ss.place.Account)
 		return nil
 	}
-	if err := ss.confirm(ctx, c.changeFlags, fmt.Sprintf("Remove installation %s from %s of account %s, with the record of every run?", ss.config.Name, ss.place.Region, ss.place.Account)); err != nil {
+	if err := ss.confirm(ctx, c.changeFlags,
+		fmt.Sprintf("Remove installation %s from %s of account %s, with the record of every run?", ss.config.Name,
+			ss.place.Region, ss.place.Account)); err != nil {
 		return err
 	}
 	if err := ss.dropExperiment(ctx, a); err != nil {
@@ -49,7 +54,8 @@ func (c *destroyCmd) Run(ctx context.Context, s streams) error {
 	}
 	if c.Force {
 		if err := install.TakeDown(ctx, a, ss.caller, func(text string) { ss.say("%s", text) }); err != nil {
-			return ss.goesOn(ctx, err, "the sets that are marked go down all the same; drawbridge destroy --force goes on")
+			return ss.goesOn(ctx, err,
+				"the sets that are marked go down all the same; drawbridge destroy --force goes on")
 		}
 		return c.remove(ctx, ss)
 	}
@@ -88,10 +94,13 @@ func (c *destroyCmd) remove(ctx context.Context, ss *session) error {
 		return err
 	}
 	if !found {
-		ss.say("Nothing to remove: %s is not installed in %s of account %s.", ss.config.Name, ss.place.Region, ss.place.Account)
+		ss.say("Nothing to remove: %s is not installed in %s of account %s.", ss.config.Name, ss.place.Region,
+			ss.place.Account)
 		return exitCode(exitNothing)
 	}
-	ss.say("%s is removed. Kept, because it is not ours: VPCs, subnets, endpoints of others, task definitions, images, the tasks' log groups, clusters that the configuration only names; and CloudWatch's metrics, which end by themselves after 15 months.", ss.config.Name)
+	ss.say("%s is removed. Kept, because it is not ours: VPCs, subnets, endpoints of others, task definitions, "+
+		"images, the tasks' log groups, clusters that the configuration only names; and CloudWatch's metrics, which "+
+		"end by themselves after 15 months.", ss.config.Name)
 	return nil
 }
 
@@ -106,7 +115,8 @@ func (c *destroyCmd) look(ctx context.Context, ss *session, a *app.App) error {
 		if s.Idle() {
 			continue
 		}
-		text := fmt.Sprintf("set %s is %s with %s and %s", s.Set.Name, s.Set.Phase, count(len(s.Runs), "run"), count(len(s.Holds), "hold"))
+		text := fmt.Sprintf("set %s is %s with %s and %s", s.Set.Name, s.Set.Phase, count(len(s.Runs), "run"),
+			count(len(s.Holds), "hold"))
 		up = append(up, text)
 		if c.Force {
 			ss.say("Will take down: %s.", text)
@@ -128,15 +138,23 @@ func (c *destroyCmd) look(ctx context.Context, ss *session, a *app.App) error {
 		}
 	}
 	if len(up) > 0 && !c.Force {
-		return &hinted{fmt.Errorf("destroy %s: %s", ss.config.Name, joinAnd(up)), "wait until they are absent (drawbridge status; drawbridge pause keeps new runs away), or use --force, which stops tasks and gives up what waits"}
+		return &hinted{
+			fmt.Errorf("destroy %s: %s", ss.config.Name, joinAnd(up)),
+			"wait until they are absent (drawbridge status; drawbridge pause keeps new runs away), or use --force, " +
+				"which stops tasks and gives up what waits",
+		}
 	}
 	return nil
 }
 
 // waiting returns about how many messages a queue holds.
 func (s *session) waiting(ctx context.Context, queue string) (int, error) {
-	out, err := s.clients.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(app.QueueURL(s.place, queue)),
-		AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible}})
+	out, err := s.clients.SQS.GetQueueAttributes(ctx,
+		&sqs.GetQueueAttributesInput{QueueUrl: aws.String(app.QueueURL(s.place, queue)),
+			AttributeNames: []types.QueueAttributeName{
+				types.QueueAttributeNameApproximateNumberOfMessages,
+				types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
+			}})
 	if err != nil {
 		return 0, awserr.Mark(err, "look into queue %s", queue)
 	}

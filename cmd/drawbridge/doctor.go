@@ -28,7 +28,9 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	if err := ss.print(findings, func(w io.Writer, style output.Style) error { return c.write(w, style, findings) }); err != nil {
+	if err := ss.print(findings, func(w io.Writer, style output.Style) error {
+		return c.write(w, style, findings)
+	}); err != nil {
 		return err
 	}
 	if doctor.Worst(findings) == doctor.Failed {
@@ -54,7 +56,8 @@ func (c *doctorCmd) write(w io.Writer, style output.Style, findings []doctor.Fin
 			last = f.Subject
 		}
 		lines := output.Wrap(f.Found, max(width-32, 24))
-		fmt.Fprintf(w, "  %s  %-18s  %s\n", style.Paint(string(f.Result), fmt.Sprintf("%-7s", f.Result)), f.Check, strings.Join(lines, "\n"+strings.Repeat(" ", 31)))
+		fmt.Fprintf(w, "  %s  %-18s  %s\n", style.Paint(string(f.Result), fmt.Sprintf("%-7s", f.Result)), f.Check,
+			strings.Join(lines, "\n"+strings.Repeat(" ", 31)))
 		if f.Result != doctor.OK || c.All {
 			c.more(w, width, "why", f.Why)
 		}
@@ -62,10 +65,12 @@ func (c *doctorCmd) write(w io.Writer, style output.Style, findings []doctor.Fin
 			c.more(w, width, "remedy", f.Remedy)
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%d checks: %d ok, %d warnings, %d failed\n", len(findings), count[doctor.OK], count[doctor.Warning], count[doctor.Failed])
+	_, err := fmt.Fprintf(w, "\n%d checks: %d ok, %d warnings, %d failed\n", len(findings), count[doctor.OK],
+		count[doctor.Warning], count[doctor.Failed])
 	return err
 }
 
 func (c *doctorCmd) more(w io.Writer, width int, head, text string) {
-	fmt.Fprintf(w, "%31s%s\n", head+": ", strings.Join(output.Wrap(text, max(width-32, 24)), "\n"+strings.Repeat(" ", 31)))
+	fmt.Fprintf(w, "%31s%s\n", head+": ",
+		strings.Join(output.Wrap(text, max(width-32, 24)), "\n"+strings.Repeat(" ", 31)))
 }

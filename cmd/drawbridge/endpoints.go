@@ -24,12 +24,12 @@ import (
 
 type endpointsCmd struct {
 	awsFlags
-	TaskDefinition []string              `name:"task-definition" help:"What aws ecs describe-task-definition prints, as a file; or a family or ARN, which is read from AWS. May be given several times." placeholder:"FILE"`
+	TaskDefinition []string              `help:"File of aws ecs describe-task-definition, a family or an ARN." placeholder:"FILE"`
 	AppSpec        []string              `name:"appspec" help:"AppSpec of a CodeDeploy deployment, in JSON or YAML." type:"existingfile" placeholder:"FILE"`
-	HookFunction   []string              `name:"hook-function" help:"What aws lambda get-function-configuration prints of a lifecycle hook." type:"existingfile" placeholder:"FILE"`
-	Codebuild      []string              `name:"codebuild" help:"What aws codebuild batch-get-projects prints." type:"existingfile" placeholder:"FILE"`
-	Codepipeline   []string              `name:"codepipeline" help:"What aws codepipeline get-pipeline prints." type:"existingfile" placeholder:"FILE"`
-	Cluster        []string              `name:"cluster" help:"What aws ecs describe-clusters --include CONFIGURATIONS prints: how ECS Exec is encrypted and logged." type:"existingfile" placeholder:"FILE"`
+	HookFunction   []string              `help:"File of a hook's aws lambda get-function-configuration." type:"existingfile" placeholder:"FILE"`
+	Codebuild      []string              `help:"What aws codebuild batch-get-projects prints." type:"existingfile" placeholder:"FILE"`
+	Codepipeline   []string              `help:"What aws codepipeline get-pipeline prints." type:"existingfile" placeholder:"FILE"`
+	Cluster        []string              `help:"File of aws ecs describe-clusters (--include CONFIGURATIONS)." type:"existingfile" placeholder:"FILE"`
 	Exec           bool                  `help:"ECS Exec is used."`
 	Mirror         bool                  `help:"A git mirror to CodeCommit runs."`
 	MirrorCreates  bool                  `help:"The mirror creates repositories that are missing."`
@@ -39,14 +39,22 @@ type endpointsCmd struct {
 
 // Help is the longer text of --help; kong calls it.
 func (endpointsCmd) Help() string {
-	return "Needs no credentials unless a task definition is read from AWS. Exit code 1: something is unreachable; everything is printed all the same."
+	return "Needs no credentials unless a task definition is read from AWS. Exit code 1: something is unreachable; " +
+		"everything is printed all the same."
 }
 
 // Run works out the endpoints that a workload needs, and why.
 func (c *endpointsCmd) Run(ctx context.Context, s streams) error {
-	w := endpoints.Workload{Region: c.Region, Exec: c.Exec, Mirror: c.Mirror, MirrorCreates: c.MirrorCreates, MirrorAssumes: c.MirrorAssumes, Hints: c.Hint}
-	if len(c.TaskDefinition)+len(c.AppSpec)+len(c.HookFunction)+len(c.Codebuild)+len(c.Codepipeline)+len(c.Hint) == 0 && !c.Exec && !c.Mirror && !c.MirrorCreates && !c.MirrorAssumes {
-		return &usageError{&hinted{errors.New("nothing to look at"), "name a --task-definition, an --appspec, a --hook-function or a --codebuild file"}}
+	w := endpoints.Workload{
+		Region: c.Region, Exec: c.Exec, Mirror: c.Mirror, MirrorCreates: c.MirrorCreates,
+		MirrorAssumes: c.MirrorAssumes, Hints: c.Hint,
+	}
+	if len(c.TaskDefinition)+len(c.AppSpec)+len(c.HookFunction)+len(c.Codebuild)+len(c.Codepipeline)+len(c.Hint) == 0 &&
+		!c.Exec && !c.Mirror && !c.MirrorCreates && !c.MirrorAssumes {
+		return &usageError{&hinted{
+			errors.New("nothing to look at"),
+			"name a --task-definition, an --appspec, a --hook-function or a --codebuild file",
+		}}
 	}
 	for _, given := range c.TaskDefinition {
 		text, err := c.definition(ctx, s, given)
@@ -58,7 +66,10 @@ func (c *endpointsCmd) Run(ctx context.Context, s streams) error {
 	for _, in := range []struct {
 		paths []string
 		into  *[][]byte
-	}{{c.AppSpec, &w.AppSpecs}, {c.HookFunction, &w.HookFunctions}, {c.Codebuild, &w.Projects}, {c.Codepipeline, &w.Pipelines}, {c.Cluster, &w.Clusters}} {
+	}{
+		{c.AppSpec, &w.AppSpecs}, {c.HookFunction, &w.HookFunctions}, {c.Codebuild, &w.Projects},
+		{c.Codepipeline, &w.Pipelines}, {c.Cluster, &w.Clusters},
+	} {
 		for _, path := range in.paths {
 			text, err := readDocument(path)
 			if err != nil {
@@ -72,7 +83,9 @@ func (c *endpointsCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	ss := &session{streams: s, flags: c.awsFlags}
-	if err := ss.print(r, func(w io.Writer, style output.Style) error { return writeRequirements(w, style, r) }); err != nil {
+	if err := ss.print(r, func(w io.Writer, style output.Style) error {
+		return writeRequirements(w, style, r)
+	}); err != nil {
 		return err
 	}
 	if len(r.Unreachable) > 0 {
@@ -91,9 +104,14 @@ func (c *endpointsCmd) definition(ctx context.Context, s streams, given string) 
 	if err != nil {
 		return nil, err
 	}
-	out, err := ss.clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(given), Include: []ecstypes.TaskDefinitionField{ecstypes.TaskDefinitionFieldTags}})
+	out, err := ss.clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
+		TaskDefinition: aws.String(given), Include: []ecstypes.TaskDefinitionField{ecstypes.TaskDefinitionFieldTags},
+	})
 	if err != nil {
-		return nil, &hinted{awserr.Mark(err, "describe task definition %s", given), "aws ecs list-task-definition-families lists the families"}
+		return nil, &hinted{
+			awserr.Mark(err, "describe task definition %s", given),
+			"aws ecs list-task-definition-families lists the families",
+		}
 	}
 	return ecstasks.DefinitionJSON(out)
 }
@@ -109,7 +127,9 @@ func readDocument(path string) ([]byte, error) {
 	}
 	out, err := yaml.YAMLToJSON(text)
 	if err != nil {
-		return nil, &hinted{fmt.Errorf("read %s: %s", path, yaml.FormatError(err, false, false)), "it is neither JSON nor YAML"}
+		return nil, &hinted{
+			fmt.Errorf("read %s: %s", path, yaml.FormatError(err, false, false)), "it is neither JSON nor YAML",
+		}
 	}
 	return out, nil
 }

@@ -19,25 +19,26 @@ import (
 )
 
 type estimateCmd struct {
-	Trace          string                `help:"Arrivals: CSV with the header arrival_epoch_s,duration_s. Its length in time stands for every month." type:"existingfile" placeholder:"FILE"`
+	Trace          string                `help:"CSV of arrivals (arrival_epoch_s,duration_s), scaled to a month." type:"existingfile" placeholder:"FILE"`
 	Cron           string                `help:"Schedule of the job: five fields, or AWS's cron(...) and rate(...)." placeholder:"EXPRESSION"`
 	Timezone       string                `help:"Time zone of --cron." default:"UTC" placeholder:"ZONE"`
 	JobsPerDay     float64               `help:"Number of jobs a day, at random times." placeholder:"N"`
 	Lasting        time.Duration         `help:"How long a job runs, with --cron and --jobs-per-day." default:"5m" placeholder:"DURATION"`
 	Services       []endpoints.ServiceID `help:"Services that the jobs reach. Default: ${services}." placeholder:"SERVICE"`
-	TaskDefinition string                `name:"task-definition" help:"Work the services out from this, as aws ecs describe-task-definition prints it." type:"existingfile" placeholder:"FILE"`
+	TaskDefinition string                `help:"aws ecs describe-task-definition, for the services." type:"existingfile" placeholder:"FILE"`
 	Zones          int                   `help:"Number of zones that hold each endpoint." default:"1"`
-	Region         string                `help:"Region, for its prices. Default: the task definition's, else us-east-1." env:"AWS_REGION,AWS_DEFAULT_REGION" placeholder:"REGION"`
+	Region         string                `help:"Region of the prices. Default: the task definition's." env:"AWS_REGION,AWS_DEFAULT_REGION" placeholder:"REGION"`
 	Billing        string                `help:"Where paid hours begin: ${enum}." enum:"clock,creation" default:"clock"`
 	Raise          time.Duration         `help:"How long a creation takes." default:"150s"`
 	Lower          time.Duration         `help:"How long a deletion takes." default:"120s"`
-	Data           float64               `help:"Gigabytes that a job moves beside its image, whose layers come by the free S3 gateway." default:"0" placeholder:"GB"`
+	Data           float64               `help:"Gigabytes that a job moves, image layers not counted." default:"0" placeholder:"GB"`
 	Output         output.Format         `short:"o" help:"Output: ${enum}." enum:"table,json,yaml" default:"table" env:"DRAWBRIDGE_OUTPUT"`
 }
 
 // Help is the longer text of --help; kong calls it.
 func (estimateCmd) Help() string {
-	return "Needs no credentials. Give one of --trace, --cron and --jobs-per-day. Drawbridge is simulated on the arrivals, by the code that decides in AWS, with what its own parts cost."
+	return "Needs no credentials. Give one of --trace, --cron and --jobs-per-day. Drawbridge is simulated on the " +
+		"arrivals, by the code that decides in AWS, with what its own parts cost."
 }
 
 // Run compares what ways of reaching AWS cost.
@@ -51,7 +52,9 @@ func (c *estimateCmd) Run(_ context.Context, s streams) error {
 		return err
 	}
 	width, _ := terminalWidth(s.out)
-	return output.Write(s.out, c.Output, r, func(w io.Writer) error { return writeEstimate(w, output.Style{Width: width}, in, r) })
+	return output.Write(s.out, c.Output, r, func(w io.Writer) error {
+		return writeEstimate(w, output.Style{Width: width}, in, r)
+	})
 }
 
 func (c *estimateCmd) input() (estimate.Input, error) {
@@ -64,7 +67,10 @@ func (c *estimateCmd) input() (estimate.Input, error) {
 	}
 	switch {
 	case given != 1:
-		return in, &usageError{&hinted{errors.New("how often jobs run is not said, or said twice"), "give one of --trace FILE, --cron EXPRESSION and --jobs-per-day N"}}
+		return in, &usageError{&hinted{
+			errors.New("how often jobs run is not said, or said twice"),
+			"give one of --trace FILE, --cron EXPRESSION and --jobs-per-day N",
+		}}
 	}
 	for _, n := range []struct {
 		flag string
@@ -123,7 +129,8 @@ func (c *estimateCmd) services(in *estimate.Input) error {
 		}
 		region := endpoints.DefinitionRegion(text)
 		if c.Region != "" && region != "" && region != c.Region {
-			return &usageError{&hinted{fmt.Errorf("task definition %s is of %s, and %s is asked for", c.TaskDefinition, region, c.Region), "leave --region and AWS_REGION out"}}
+			return &usageError{&hinted{fmt.Errorf("task definition %s is of %s, and %s is asked for", c.TaskDefinition,
+				region, c.Region), "leave --region and AWS_REGION out"}}
 		}
 		c.Region = cmp.Or(c.Region, region)
 		r, err := endpoints.Workload{Region: c.Region, TaskDefinitions: [][]byte{text}}.Requirements()
@@ -146,7 +153,8 @@ func (c *estimateCmd) services(in *estimate.Input) error {
 }
 
 func writeEstimate(w io.Writer, style output.Style, in estimate.Input, r estimate.Report) error {
-	fmt.Fprintf(w, "%.0f jobs a month in %s, %s in %s, %s basis:\n\n", r.JobsPerMonth, r.Region, count(len(in.Services), "interface endpoint"), count(in.Zones, "zone"), in.Basis)
+	fmt.Fprintf(w, "%.0f jobs a month in %s, %s in %s, %s basis:\n\n", r.JobsPerMonth, r.Region,
+		count(len(in.Services), "interface endpoint"), count(in.Zones, "zone"), in.Basis)
 	t := output.NewRows(style, "OPTION", "USD A MONTH", " ", "REACHES, AND WHAT IS AGAINST IT")
 	most := 0.0
 	for _, o := range r.Options {
@@ -191,12 +199,18 @@ func writeEstimate(w io.Writer, style output.Style, in estimate.Input, r estimat
 
 // estimateLines are the sentences below the table.
 func estimateLines(r estimate.Report) []string {
-	lines := []string{fmt.Sprintf("With Drawbridge a job waits %.0f s for its start on the mean, and %.0f of %d hours of the month are paid.", r.MeanWait, r.Paid, endpoints.HoursPerMonth)}
+	lines := []string{
+		fmt.Sprintf("With Drawbridge a job waits %.0f s for its start on the mean, and %.0f of %d hours of the "+
+			"month are paid.", r.MeanWait, r.Paid, endpoints.HoursPerMonth),
+	}
 	if r.BreakEven != nil {
-		lines = append(lines, fmt.Sprintf("Break-even: from %.0f paid hours on, leaving the endpoints up is cheaper.", *r.BreakEven))
+		lines = append(lines,
+			fmt.Sprintf("Break-even: from %.0f paid hours on, leaving the endpoints up is cheaper.", *r.BreakEven))
 	}
 	o := r.Own
-	lines = append(lines, fmt.Sprintf("Of its own Drawbridge uses Lambda for %.2f, DynamoDB for %.2f, EventBridge Scheduler for %.2f and SQS for %.2f USD, which its sum holds; and CloudWatch for %.2f USD where the free tier is used up.",
-		o.Lambda, o.DynamoDB, o.Scheduler, o.SQS, o.CloudWatch))
+	lines = append(lines,
+		fmt.Sprintf("Of its own Drawbridge uses Lambda for %.2f, DynamoDB for %.2f, EventBridge Scheduler for %.2f "+
+			"and SQS for %.2f USD, which its sum holds; and CloudWatch for %.2f USD where the free tier is used up.",
+			o.Lambda, o.DynamoDB, o.Scheduler, o.SQS, o.CloudWatch))
 	return append(lines, "", r.Recommendation)
 }

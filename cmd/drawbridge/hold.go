@@ -26,7 +26,9 @@ const maxHold = 7 * 24 * time.Hour
 // Run holds a set and wakes the launcher, which raises it.
 func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	if c.For < time.Minute || c.For > maxHold {
-		return &usageError{&hinted{fmt.Errorf("hold for %s: not a useful time", c.For), fmt.Sprintf("write 1m to %s", maxHold)}}
+		return &usageError{&hinted{
+			fmt.Errorf("hold for %s: not a useful time", c.For), fmt.Sprintf("write 1m to %s", maxHold),
+		}}
 	}
 	ss, a, host, err := openSet(ctx, c.connectFlags, s, c.Set)
 	if err != nil {
@@ -35,7 +37,10 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	now := ss.clock.Now()
 	claim := scheduler.Hold{Owner: ss.caller, Reason: c.Reason, Since: now, Expires: now.Add(c.For)}
 	if limit := a.Config.Settings()[host].MaxLifetime; limit > 0 && c.For > limit {
-		return &usageError{&hinted{fmt.Errorf("set %s is held for at most %s (maxLifetime)", host, limit), "ask for less, or raise sets.<name>.maxLifetime and deploy"}}
+		return &usageError{&hinted{
+			fmt.Errorf("set %s is held for at most %s (maxLifetime)", host, limit),
+			"ask for less, or raise sets.<name>.maxLifetime and deploy",
+		}}
 	}
 	if c.DryRun {
 		ss.say("Would hold set %s until %s.", host, claim.Expires.UTC().Format("2006-01-02 15:04:05"))
@@ -47,7 +52,8 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	if err := a.Wake(ctx, reconcile.Launcher, host, "held by "+ss.caller); err != nil {
 		return err
 	}
-	ss.say("Set %s is held until %s. drawbridge release %s ends it.", host, claim.Expires.UTC().Format("2006-01-02 15:04:05"), c.Set)
+	ss.say("Set %s is held until %s. drawbridge release %s ends it.", host,
+		claim.Expires.UTC().Format("2006-01-02 15:04:05"), c.Set)
 	if set, err := a.Store.LoadSet(ctx, host); err == nil && set.Pause != nil {
 		ss.say("It is %s: until drawbridge resume it is not raised, and one that is up is kept.", set.Pause)
 	}
@@ -71,7 +77,8 @@ func hold(ctx context.Context, ss *session, a *app.App, set scheduler.SetName, l
 }
 
 // openSet opens a session and finds the set that a name stands for.
-func openSet(ctx context.Context, f connectFlags, s streams, name scheduler.SetName) (*session, *app.App, scheduler.SetName, error) {
+func openSet(ctx context.Context, f connectFlags, s streams,
+	name scheduler.SetName) (*session, *app.App, scheduler.SetName, error) {
 	ss, a, err := openInstalled(ctx, s, f.open)
 	if err != nil {
 		return nil, nil, "", err
@@ -150,7 +157,8 @@ func (c *pauseCmd) Run(ctx context.Context, s streams) error {
 		ss.say("%s is paused already.", ss.config.Name)
 		return exitCode(exitNothing)
 	}
-	ss.say("%s is paused: events are kept, nothing is created or started, and what is up is still taken down. drawbridge resume ends it.", ss.config.Name)
+	ss.say("%s is paused: events are kept, nothing is created or started, and what is up is still taken down. "+
+		"drawbridge resume ends it.", ss.config.Name)
 	return nil
 }
 
@@ -185,7 +193,8 @@ func (c *resumeCmd) Run(ctx context.Context, s streams) error {
 
 // changeAll changes every set that change changes, and wakes a side for each. It
 // returns how many there were.
-func (s *session) changeAll(ctx context.Context, dry bool, would string, side reconcile.Side, change func(*scheduler.Set) bool) (int, error) {
+func (s *session) changeAll(ctx context.Context, dry bool, would string, side reconcile.Side,
+	change func(*scheduler.Set) bool) (int, error) {
 	a, err := s.installed(ctx)
 	if err != nil {
 		return 0, err
@@ -204,7 +213,9 @@ func (s *session) changeAll(ctx context.Context, dry bool, would string, side re
 			s.say(would, name)
 			continue
 		}
-		if err := install.UpdateSet(ctx, a, scheduler.SetName(name), func(set *scheduler.Set) { change(set) }); err != nil {
+		if err := install.UpdateSet(ctx, a, scheduler.SetName(name), func(set *scheduler.Set) {
+			change(set)
+		}); err != nil {
 			return n, err
 		}
 		if err := a.Wake(ctx, side, scheduler.SetName(name), "by "+s.caller); err != nil {

@@ -26,7 +26,7 @@ import (
 type initCmd struct {
 	connectFlags
 	dryRunFlag
-	VPC             string   `name:"vpc" help:"VPC that the jobs run in. Its subnets without a way out are taken." placeholder:"VPC"`
+	VPC             string   `help:"VPC that the jobs run in. Its subnets without a way out are taken." placeholder:"VPC"`
 	Subnets         []string `help:"Subnets that the jobs run in, in place of those of --vpc." placeholder:"SUBNET"`
 	TaskDefinitions []string `name:"task-definition" help:"Task definition of a job. May be given several times." required:"" placeholder:"FAMILY"`
 	Cluster         string   `help:"ECS cluster of the jobs. Without it deploy makes one." placeholder:"NAME"`
@@ -41,7 +41,9 @@ func (initCmd) Help() string {
 // Run reads the network and the task definitions and writes the configuration.
 func (c *initCmd) Run(ctx context.Context, s streams) error {
 	if c.VPC == "" && len(c.Subnets) == 0 {
-		return &usageError{&hinted{errors.New("neither a VPC nor subnets"), "name --vpc or --subnets; aws ec2 describe-vpcs lists the VPCs"}}
+		return &usageError{&hinted{
+			errors.New("neither a VPC nor subnets"), "name --vpc or --subnets; aws ec2 describe-vpcs lists the VPCs",
+		}}
 	}
 	ss, err := c.connect(ctx, s, "")
 	if err != nil {
@@ -70,7 +72,9 @@ func (c *initCmd) Run(ctx context.Context, s streams) error {
 	}
 	f, err := os.OpenFile(c.Config, mode, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return &hinted{fmt.Errorf("%s is there already", c.Config), "name another file by --config, or write over it with --force"}
+		return &hinted{
+			fmt.Errorf("%s is there already", c.Config), "name another file by --config, or write over it with --force",
+		}
 	}
 	if err != nil {
 		return err
@@ -81,7 +85,8 @@ func (c *initCmd) Run(ctx context.Context, s streams) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	ss.say("Wrote %s: %d subnets of %s, %d jobs. Next: drawbridge doctor, then drawbridge deploy.", c.Config, len(draft.subnets), draft.vpc, len(draft.jobs))
+	ss.say("Wrote %s: %d subnets of %s, %d jobs. Next: drawbridge doctor, then drawbridge deploy.", c.Config,
+		len(draft.subnets), draft.vpc, len(draft.jobs))
 	return nil
 }
 
@@ -112,7 +117,8 @@ func (c *initCmd) network(ctx context.Context, ss *session, d *draft) error {
 			d.vpc = aws.ToString(n.VpcId)
 		}
 		if aws.ToString(n.VpcId) != d.vpc {
-			return &hinted{fmt.Errorf("%s is in %s, other subnets in %s", aws.ToString(n.SubnetId), aws.ToString(n.VpcId), d.vpc), "a set's subnets lie in one VPC: write a set for each"}
+			return &hinted{fmt.Errorf("%s is in %s, other subnets in %s", aws.ToString(n.SubnetId),
+				aws.ToString(n.VpcId), d.vpc), "a set's subnets lie in one VPC: write a set for each"}
 		}
 	}
 	open, err := openTables(ctx, ss, d.vpc)
@@ -140,14 +146,17 @@ func openTables(ctx context.Context, ss *session, vpc string) (func(subnet strin
 	if vpc == "" {
 		return none, nil
 	}
-	out, err := ss.clients.EC2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc}}}})
+	out, err := ss.clients.EC2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{
+		Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc}}},
+	})
 	if err != nil {
 		return none, awserr.Mark(err, "describe the route tables of %s", vpc)
 	}
 	own, mainOpen := map[string]bool{}, false
 	for _, t := range out.RouteTables {
 		leadsOut := slices.ContainsFunc(t.Routes, func(r types.Route) bool {
-			return aws.ToString(r.DestinationCidrBlock) == "0.0.0.0/0" && (r.NatGatewayId != nil || strings.HasPrefix(aws.ToString(r.GatewayId), "igw-"))
+			return aws.ToString(r.DestinationCidrBlock) == "0.0.0.0/0" &&
+				(r.NatGatewayId != nil || strings.HasPrefix(aws.ToString(r.GatewayId), "igw-"))
 		})
 		for _, a := range t.Associations {
 			if a.SubnetId != nil {
@@ -168,9 +177,14 @@ func openTables(ctx context.Context, ss *session, vpc string) (func(subnet strin
 
 // definition adds a job for a task definition, and what it reaches.
 func (c *initCmd) definition(ctx context.Context, ss *session, d *draft, given string) error {
-	out, err := ss.clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: &given, Include: []ecstypes.TaskDefinitionField{ecstypes.TaskDefinitionFieldTags}})
+	out, err := ss.clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
+		TaskDefinition: &given, Include: []ecstypes.TaskDefinitionField{ecstypes.TaskDefinitionFieldTags},
+	})
 	if err != nil {
-		return &hinted{awserr.Mark(err, "describe task definition %s", given), "aws ecs list-task-definition-families lists the families"}
+		return &hinted{
+			awserr.Mark(err, "describe task definition %s", given),
+			"aws ecs list-task-definition-families lists the families",
+		}
 	}
 	def := out.TaskDefinition
 	family := install.Family(given)

@@ -40,7 +40,9 @@ func (c *mirrorsCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if ss.config.Mirror == nil {
-		return &hinted{&config.Error{Path: ss.config.Path(), Problems: []config.Problem{{Where: "mirror", What: "nothing is mirrored"}}}, "add a mirror with its repositories; docs/mirror.md shows one"}
+		return &hinted{&config.Error{
+			Path: ss.config.Path(), Problems: []config.Problem{{Where: "mirror", What: "nothing is mirrored"}},
+		}, "add a mirror with its repositories; docs/mirror.md shows one"}
 	}
 	if _, err := ss.installed(ctx); err != nil {
 		return err
@@ -49,7 +51,8 @@ func (c *mirrorsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	state := mirror.NewBucket(ss.install.S3, cfn.MirrorBucket(ss.config.Name, ss.place.Account, ss.place.Region), cfn.MirrorStateFolder+"/")
+	state := mirror.NewBucket(ss.install.S3, cfn.MirrorBucket(ss.config.Name, ss.place.Account, ss.place.Region),
+		cfn.MirrorStateFolder+"/")
 	views := []mirrorView{}
 	for _, name := range slices.Sorted(maps.Keys(ss.config.Mirror.Repositories)) {
 		v, err := viewMirror(ctx, state, name, ss.config.Mirror.Repositories[name], stack.Outputs["WebhookURL"])
@@ -61,7 +64,8 @@ func (c *mirrorsCmd) Run(ctx context.Context, s streams) error {
 	return ss.print(views, func(w io.Writer, style output.Style) error { return writeMirrors(w, style, views) })
 }
 
-func viewMirror(ctx context.Context, state *mirror.Bucket, name string, r *config.MirrorRepository, webhook string) (mirrorView, error) {
+func viewMirror(ctx context.Context, state *mirror.Bucket, name string, r *config.MirrorRepository,
+	webhook string) (mirrorView, error) {
 	v := mirrorView{Repository: name, Source: r.Source.URL + r.Source.Bundle, Target: mirror.TargetName(r.Target)}
 	if r.Webhook != nil && webhook != "" {
 		v.Webhook = webhook + name

@@ -19,13 +19,14 @@ import (
 )
 
 type pricesCmd struct {
-	List    pricesListCmd    `cmd:"" default:"withargs" help:"Show the prices that plan and estimate reckon with, with source and date."`
+	List    pricesListCmd    `cmd:"" default:"withargs" help:"Show the prices that plan and estimate use, with their sources."`
 	Refresh pricesRefreshCmd `cmd:"" help:"Read the prices from the AWS Price List, and show what changed."`
 }
 
 // Help is the longer text of --help; kong calls it.
 func (pricesCmd) Help() string {
-	return "Prices that were read are kept in the user's cache directory, as ~/.cache/drawbridge/prices.json, and used in place of the table that is built in."
+	return "Prices that were read are kept in the user's cache directory, as ~/.cache/drawbridge/prices.json, and " +
+		"used in place of the table that is built in."
 }
 
 type pricesListCmd struct {
@@ -64,11 +65,16 @@ func (c *pricesListCmd) Run(s streams) error {
 		}
 	}
 	width, _ := terminalWidth(s.out)
-	if err := output.Write(s.out, c.Output, v, func(w io.Writer) error { return v.write(w, output.Style{Width: width}) }); err != nil {
+	if err := output.Write(s.out, c.Output, v, func(w io.Writer) error {
+		return v.write(w, output.Style{Width: width})
+	}); err != nil {
 		return err
 	}
 	if len(v.Unknown) > 0 {
-		return &hinted{fmt.Errorf("the price of endpoints in %s is not known", strings.Join(v.Unknown, ", ")), "drawbridge prices refresh reads it from the AWS Price List"}
+		return &hinted{
+			fmt.Errorf("the price of endpoints in %s is not known", strings.Join(v.Unknown, ", ")),
+			"drawbridge prices refresh reads it from the AWS Price List",
+		}
 	}
 	return nil
 }
@@ -92,7 +98,9 @@ func (v pricesView) write(w io.Writer, style output.Style) error {
 		return err
 	}
 	fmt.Fprintln(w)
-	if err := style.Println(w, "USD for an hour, an endpoint's in each of its zones, and for a gigabyte of data. A dash is not known. Gateway endpoints cost nothing."); err != nil {
+	if err := style.Println(w,
+		"USD for an hour, an endpoint's in each of its zones, and for a gigabyte of data. A dash is not known. "+
+			"Gateway endpoints cost nothing."); err != nil {
 		return err
 	}
 	for _, from := range sources {
@@ -163,7 +171,9 @@ func (c *pricesRefreshCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	read, err := prices.Read(ctx, pricing.NewFromConfig(session.aws, func(o *pricing.Options) { o.Region = from }), c.Regions)
+	read, err := prices.Read(ctx, pricing.NewFromConfig(session.aws, func(o *pricing.Options) {
+		o.Region = from
+	}), c.Regions)
 	if err != nil {
 		return err
 	}
@@ -194,7 +204,8 @@ func (c *pricesRefreshCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if len(v.Unlisted) > 0 {
-		return &hinted{fmt.Errorf("the Price List has no price of an interface endpoint for %s", strings.Join(v.Unlisted, ", ")), "check the Region's name"}
+		return &hinted{fmt.Errorf("the Price List has no price of an interface endpoint for %s",
+			strings.Join(v.Unlisted, ", ")), "check the Region's name"}
 	}
 	return nil
 }
@@ -247,7 +258,8 @@ func (v refreshView) write(w io.Writer, style output.Style) error {
 		}
 		fmt.Fprintln(w)
 	}
-	text := fmt.Sprintf("Read the prices of %s: %s.", count(len(v.Read), "Region"), cmp.Or(changed(len(v.Changes)), "nothing changed"))
+	text := fmt.Sprintf("Read the prices of %s: %s.", count(len(v.Read), "Region"),
+		cmp.Or(changed(len(v.Changes)), "nothing changed"))
 	switch {
 	case v.File != "":
 		text += " Kept in " + v.File

@@ -29,7 +29,8 @@ type replayCmd struct {
 
 // Help is the longer text of --help; kong calls it.
 func (replayCmd) Help() string {
-	return "A letter whose event has become another run meanwhile is only shown.\n\nExit code 3: there are no dead letters."
+	return "A letter whose event has become another run meanwhile is only shown.\n\nExit code 3: there are no dead " +
+		"letters."
 }
 
 // letterView is a dead letter as it is shown.
@@ -91,7 +92,8 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 		ss.say("Would put %d events back into %s.", len(letters), a.Names.Events)
 		return nil
 	}
-	if err := ss.confirm(ctx, c.changeFlags, fmt.Sprintf("Put %d events back into %s?", len(letters), a.Names.Events)); err != nil {
+	if err := ss.confirm(ctx, c.changeFlags,
+		fmt.Sprintf("Put %d events back into %s?", len(letters), a.Names.Events)); err != nil {
 		return err
 	}
 	total := len(letters)
@@ -115,8 +117,12 @@ func (c *replayCmd) receive(ctx context.Context, ss *session, a *app.App) ([]let
 	letters := []letterView{}
 	url := aws.String(app.QueueURL(ss.place, a.Names.DeadLetters))
 	for empty := 0; len(letters) < c.Limit && empty < 3; {
-		out, err := ss.clients.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: url, MaxNumberOfMessages: int32(min(10, c.Limit-len(letters))), VisibilityTimeout: int32(hidden.Seconds()), WaitTimeSeconds: 1,
-			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameSentTimestamp}})
+		out, err := ss.clients.SQS.ReceiveMessage(ctx,
+			&sqs.ReceiveMessageInput{QueueUrl: url, MaxNumberOfMessages: int32(min(10, c.Limit-len(letters))),
+				VisibilityTimeout: int32(hidden.Seconds()), WaitTimeSeconds: 1,
+				MessageSystemAttributeNames: []types.MessageSystemAttributeName{
+					types.MessageSystemAttributeNameSentTimestamp,
+				}})
 		if err != nil {
 			return letters, awserr.Mark(err, "read the dead letters")
 		}
@@ -154,7 +160,10 @@ func readLetter(body string) letterView {
 		Event json.RawMessage `json:"event"` // as it came, to the byte
 	}
 	if json.Unmarshal([]byte(body), &own) == nil && own.Reason != "" && len(own.Event) > 0 {
-		return letterView{At: own.At, Run: scheduler.RunID(own.Run), Reason: own.Reason, Hint: own.Hint, Event: eventText(own.Event), missing: own.EventBytes}
+		return letterView{
+			At: own.At, Run: scheduler.RunID(own.Run), Reason: own.Reason, Hint: own.Hint, Event: eventText(own.Event),
+			missing: own.EventBytes,
+		}
 	}
 	var record struct {
 		RequestPayload  json.RawMessage `json:"requestPayload"`
@@ -167,7 +176,10 @@ func readLetter(body string) letterView {
 		Timestamp string `json:"timestamp"`
 	}
 	if json.Unmarshal([]byte(body), &record) == nil && len(record.RequestPayload) > 0 {
-		l := letterView{At: record.Timestamp, Reason: "the launcher failed three times: " + record.ResponsePayload.ErrorMessage, Event: string(record.RequestPayload), id: record.RequestContext.RequestID}
+		l := letterView{
+			At: record.Timestamp, Reason: "the launcher failed three times: " + record.ResponsePayload.ErrorMessage,
+			Event: string(record.RequestPayload), id: record.RequestContext.RequestID,
+		}
 		var wake struct{ Set scheduler.SetName }
 		if json.Unmarshal(record.RequestPayload, &wake) == nil {
 			l.wake = wake.Set
@@ -191,7 +203,8 @@ func eventText(event json.RawMessage) string {
 // letter. If that is interrupted the letter is still there.
 func (c *replayCmd) put(ctx context.Context, ss *session, a *app.App, l letterView) (bool, error) {
 	if l.missing > 0 {
-		ss.say("The event of %s, %d bytes, was not kept (keepEvents): whoever sent it has to send it again. Its letter stays.", cmp.Or(string(l.Run), "a letter"), l.missing)
+		ss.say("The event of %s, %d bytes, was not kept (keepEvents): whoever sent it has to send it again. Its "+
+			"letter stays.", cmp.Or(string(l.Run), "a letter"), l.missing)
 		return false, nil
 	}
 	if l.wake != "" { // nothing was asked for: the set is looked at once more
@@ -214,7 +227,9 @@ func (c *replayCmd) put(ctx context.Context, ss *session, a *app.App, l letterVi
 			return false, err
 		}
 	}
-	if _, err := ss.clients.SQS.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(app.QueueURL(ss.place, a.Names.Events)), MessageBody: aws.String(withID(l))}); err != nil {
+	if _, err := ss.clients.SQS.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: aws.String(app.QueueURL(ss.place, a.Names.Events)), MessageBody: aws.String(withID(l)),
+	}); err != nil {
 		return false, awserr.Mark(err, "put an event back")
 	}
 	return true, c.remove(ctx, ss, a, l)
@@ -245,14 +260,19 @@ func withID(l letterView) string {
 }
 
 func (c *replayCmd) remove(ctx context.Context, ss *session, a *app.App, l letterView) error {
-	_, err := ss.clients.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: aws.String(app.QueueURL(ss.place, a.Names.DeadLetters)), ReceiptHandle: &l.receipt})
+	_, err := ss.clients.SQS.DeleteMessage(ctx, &sqs.DeleteMessageInput{
+		QueueUrl: aws.String(app.QueueURL(ss.place, a.Names.DeadLetters)), ReceiptHandle: &l.receipt,
+	})
 	return awserr.Mark(err, "remove a dead letter")
 }
 
 // giveBack lets the letters that are left be seen by others again at once.
 func (c *replayCmd) giveBack(ctx context.Context, ss *session, a *app.App, letters *[]letterView) {
 	for _, l := range *letters {
-		_, err := ss.clients.SQS.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: aws.String(app.QueueURL(ss.place, a.Names.DeadLetters)), ReceiptHandle: &l.receipt, VisibilityTimeout: 0})
+		_, err := ss.clients.SQS.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+			QueueUrl: aws.String(app.QueueURL(ss.place, a.Names.DeadLetters)), ReceiptHandle: &l.receipt,
+			VisibilityTimeout: 0,
+		})
 		if err != nil {
 			ss.say("the letters are seen again in %s: %v", hidden, err)
 			return

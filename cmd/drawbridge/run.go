@@ -26,62 +26,65 @@ const (
 
 // cli is the command line: one field a verb, in the groups of its help.
 type cli struct {
-	installVerbs `embed:""`
-	operateVerbs `embed:""`
-	planVerbs    `embed:""`
-	tryVerbs     `embed:""`
-	otherVerbs   `embed:""`
+	installVerbs `embed:"" group:"install"`
+	operateVerbs `embed:"" group:"operate"`
+	planVerbs    `embed:"" group:"plan"`
+	tryVerbs     `embed:"" group:"try"`
+	otherVerbs   `embed:"" group:"other"`
 }
 
 // installVerbs install an installation and look after it.
 type installVerbs struct {
-	Init     initCmd     `cmd:"" group:"install" help:"Write a configuration from a VPC, its subnets and task definitions."`
-	Doctor   doctorCmd   `cmd:"" group:"install" help:"Look at everything that an installation and its jobs need."`
-	Selftest selftestCmd `cmd:"" group:"install" help:"Find out, for a few cents, whether AWS does what Drawbridge expects of it."`
-	Plan     planCmd     `cmd:"" group:"install" help:"Show what deploy would change, and what the endpoints cost."`
-	Deploy   deployCmd   `cmd:"" group:"install" help:"Install, or bring an installation up to date."`
-	Destroy  destroyCmd  `cmd:"" group:"install" help:"Remove an installation."`
+	Init     initCmd     `cmd:"" help:"Write a configuration from a VPC, its subnets and task definitions."`
+	Doctor   doctorCmd   `cmd:"" help:"Look at everything that an installation and its jobs need."`
+	Selftest selftestCmd `cmd:"" help:"Find out, for a few cents, whether AWS does what Drawbridge expects of it."`
+	Plan     planCmd     `cmd:"" help:"Show what deploy would change, and what the endpoints cost."`
+	Deploy   deployCmd   `cmd:"" help:"Install, or bring an installation up to date."`
+	Destroy  destroyCmd  `cmd:"" help:"Remove an installation."`
 }
 
 // operateVerbs run jobs and show how things stand.
 type operateVerbs struct {
-	Run     runCmd     `cmd:"" group:"operate" help:"Run a job."`
-	Status  statusCmd  `cmd:"" group:"operate" help:"Show how the sets stand."`
-	Why     whyCmd     `cmd:"" group:"operate" help:"Show the last decisions about a set, what holds it, and when it is looked at next."`
-	Runs    runsCmd    `cmd:"" group:"operate" help:"List runs."`
-	Mirrors mirrorsCmd `cmd:"" group:"operate" help:"List mirrored repositories: when each was last in sync, and what its last run did."`
-	Logs    logsCmd    `cmd:"" group:"operate" help:"Show what a run has logged."`
-	Hold    holdCmd    `cmd:"" group:"operate" help:"Keep a set up for some time; raise it if it is not."`
-	Release releaseCmd `cmd:"" group:"operate" help:"End the holds of a set."`
-	Pause   pauseCmd   `cmd:"" group:"operate" help:"Create and start nothing any more; what is up is still taken down."`
-	Resume  resumeCmd  `cmd:"" group:"operate" help:"End a pause."`
-	Replay  replayCmd  `cmd:"" group:"operate" help:"Put dead letters back into the queue."`
+	Run     runCmd     `cmd:"" help:"Run a job."`
+	Status  statusCmd  `cmd:"" help:"Show how the sets stand."`
+	Why     whyCmd     `cmd:"" help:"Show the last decisions about a set, what holds it, and when it is looked at next."`
+	Runs    runsCmd    `cmd:"" help:"List runs."`
+	Mirrors mirrorsCmd `cmd:"" help:"List mirrored repositories: when each was last in sync, and what its last run did."`
+	Logs    logsCmd    `cmd:"" help:"Show what a run has logged."`
+	Hold    holdCmd    `cmd:"" help:"Keep a set up for some time; raise it if it is not."`
+	Release releaseCmd `cmd:"" help:"End the holds of a set."`
+	Pause   pauseCmd   `cmd:"" help:"Create and start nothing any more; what is up is still taken down."`
+	Resume  resumeCmd  `cmd:"" help:"End a pause."`
+	Replay  replayCmd  `cmd:"" help:"Put dead letters back into the queue."`
 }
 
 // planVerbs work things out.
 type planVerbs struct {
-	Estimate  estimateCmd  `cmd:"" group:"plan" help:"Compare what ways of reaching AWS from a private subnet cost in a month."`
-	Endpoints endpointsCmd `cmd:"" group:"plan" help:"Work out which endpoints a workload needs, and why."`
-	Calibrate calibrateCmd `cmd:"" group:"plan" help:"Find out from the bill where paid hours begin."`
-	Savings   savingsCmd   `cmd:"" group:"plan" help:"Say what the recorded runs would have cost otherwise."`
-	Prices    pricesCmd    `cmd:"" group:"plan" help:"Show what endpoints and their substitutes cost, or read it from the AWS Price List."`
+	Estimate  estimateCmd  `cmd:"" help:"Compare what ways of reaching AWS from a private subnet cost in a month."`
+	Endpoints endpointsCmd `cmd:"" help:"Work out which endpoints a workload needs, and why."`
+	Calibrate calibrateCmd `cmd:"" help:"Find out from the bill where paid hours begin."`
+	Savings   savingsCmd   `cmd:"" help:"Say what the recorded runs would have cost otherwise."`
+	Prices    pricesCmd    `cmd:"" help:"Show what endpoints and their substitutes cost, or read it from the AWS Price List."`
 }
 
 // tryVerbs need no AWS account.
 type tryVerbs struct {
-	Demo     demoCmd     `cmd:"" group:"try" help:"Replay a day of real arrivals against a simulated AWS, and show what it costs."`
-	Simulate simulateCmd `cmd:"" group:"try" help:"Replay arrivals through the scheduler's decisions in virtual time."`
-	Sandbox  sandboxCmd  `cmd:"" group:"try" help:"Serve a simulated AWS on one port."`
+	Demo     demoCmd     `cmd:"" help:"Replay a day of real arrivals against a simulated AWS, and show what it costs."`
+	Simulate simulateCmd `cmd:"" help:"Replay arrivals through the scheduler's decisions in virtual time."`
+	Sandbox  sandboxCmd  `cmd:"" help:"Serve a simulated AWS on one port."`
 }
 
 // otherVerbs are about the command line itself.
 type otherVerbs struct {
-	Completion kongcompletion.Completion `cmd:"" group:"other" help:"Print what a shell needs to complete this command."`
-	Version    versionCmd                `cmd:"" group:"other" help:"Print the version."`
+	Completion kongcompletion.Completion `cmd:"" help:"Print what a shell needs to complete this command."`
+	Version    versionCmd                `cmd:"" help:"Print the version."`
 }
 
 // groups are the titles of the verbs' groups in the help.
-var groups = []kong.Group{{Key: "install", Title: "Install"}, {Key: "operate", Title: "Operate"}, {Key: "plan", Title: "Work out"}, {Key: "try", Title: "Try without AWS"}, {Key: "other", Title: "Other"}}
+var groups = []kong.Group{
+	{Key: "install", Title: "Install"}, {Key: "operate", Title: "Operate"}, {Key: "plan", Title: "Work out"},
+	{Key: "try", Title: "Try without AWS"}, {Key: "other", Title: "Other"},
+}
 
 // streams are what a verb reads and writes: data to out, everything else to err.
 type streams struct {
@@ -109,7 +112,7 @@ func newParser(c *cli, ctx context.Context, s streams, more ...kong.Option) (*ko
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
 		kong.ExplicitGroups(groups),
-		kong.Vars{"services": joinIDs(endpoints.Default())},
+		kong.Vars{"services": joinIDs(endpoints.Default()), "selftest_parts": selftestParts},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 	}, more...)...)
 }
@@ -127,7 +130,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
 	exited := -1
 	stdout, stderr = output.NewClean(stdout), output.NewClean(stderr)
-	parser, err := newParser(&c, ctx, streams{os.Stdin, stdout, stderr}, kong.Exit(func(code int) { exited = code; panic(exitCode(code)) }))
+	exit := func(code int) { exited = code; panic(exitCode(code)) }
+	parser, err := newParser(&c, ctx, streams{os.Stdin, stdout, stderr}, kong.Exit(exit))
 	if err != nil {
 		fmt.Fprintln(stderr, "drawbridge:", err)
 		return exitFailed
@@ -149,7 +153,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case exited >= 0:
 		return exited
 	case err != nil:
-		fmt.Fprintf(stderr, "drawbridge: %v\nhint: drawbridge --help shows the verbs, drawbridge VERB --help the flags of one\n", err)
+		fmt.Fprintf(stderr,
+			"drawbridge: %v\nhint: drawbridge --help shows the verbs, drawbridge VERB --help the flags of one\n", err)
 		return exitUsage
 	}
 	return report(ctx, result, stderr)

@@ -28,13 +28,14 @@ type runCmd struct {
 	Job  scheduler.JobName `arg:"" help:"Job of the configuration."`
 	Args []string          `arg:"" optional:"" passthrough:"" help:"Command of the container, after --. The job has to allow it: overrides: [command]."`
 	Wait bool              `short:"w" help:"Wait until the run has ended, and exit with its container's exit code."`
-	Env  map[string]string `short:"e" help:"Variable of the container. The job has to allow it: overrides: [environment]." placeholder:"NAME=VALUE" mapsep:"none"`
-	ID   string            `name:"id" help:"Identity of the run; the same again is the same run. Default: a new one." placeholder:"TEXT"`
+	Env  map[string]string `short:"e" help:"Variable of the container, if the job allows it (overrides)." placeholder:"NAME=VALUE" mapsep:"none"`
+	ID   string            `help:"Identity of the run; the same ID is the same run. Default: new." placeholder:"TEXT"`
 }
 
 // Help is the longer text of --help; kong calls it.
 func (runCmd) Help() string {
-	return "With --wait the exit code is the container's own; 1 if the run failed otherwise. Interrupting the wait does not stop the run."
+	return "With --wait the exit code is the container's own; 1 if the run failed otherwise. Interrupting the wait " +
+		"does not stop the run."
 }
 
 // Run asks the launcher for a run and, if asked to, waits for its end.
@@ -45,7 +46,10 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 	}
 	job := a.Config.Jobs[c.Job]
 	if job == nil {
-		return &hinted{fmt.Errorf("there is no job %s in %s", c.Job, c.Config), "use one of " + strings.Join(keys(a.Config.Jobs), ", ")}
+		return &hinted{
+			fmt.Errorf("there is no job %s in %s", c.Job, c.Config),
+			"use one of " + strings.Join(keys(a.Config.Jobs), ", "),
+		}
 	}
 	payload, err := c.payload(job.Container)
 	if err != nil {
@@ -146,7 +150,8 @@ func (c *runCmd) wait(ctx context.Context, ss *session, a *app.App, id scheduler
 			return fmt.Errorf("run %s is no longer recorded", id)
 		}
 		if err != nil {
-			return ss.goesOn(ctx, err, "the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
+			return ss.goesOn(ctx, err,
+				"the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
 		}
 		if text := c.progress(ctx, a, r); text != last {
 			last = text
@@ -156,7 +161,8 @@ func (c *runCmd) wait(ctx context.Context, ss *session, a *app.App, id scheduler
 			return c.end(ss, r)
 		}
 		if err := ss.clock.Sleep(ctx, pollRun); err != nil {
-			return ss.goesOn(ctx, err, "the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
+			return ss.goesOn(ctx, err,
+				"the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
 		}
 	}
 }

@@ -23,7 +23,7 @@ type runsCmd struct {
 	Set    scheduler.SetName `help:"Only runs of this set." placeholder:"SET"`
 	Job    scheduler.JobName `help:"Only runs of this job." placeholder:"JOB"`
 	Failed bool              `help:"Only runs that did not succeed."`
-	Limit  int               `short:"n" help:"At most so many, the newest; 0 shows all that are kept (90 days)." default:"20"`
+	Limit  int               `short:"n" help:"The newest N; 0 shows all that are kept (90 days)." default:"20"`
 }
 
 // runView is a run as it is shown.
@@ -51,7 +51,11 @@ type runView struct {
 }
 
 func viewOf(r scheduler.Run) runView {
-	v := runView{ID: r.ID, Job: r.Job, Set: r.Set, State: r.State, Outcome: r.Outcome, Attempt: r.Attempt, Received: r.ReceivedAt.UTC(), ExitCode: r.ExitCode, Task: r.TaskARN, Reason: r.Reason, Cause: r.Cause, Diagnosis: r.Diagnosis}
+	v := runView{
+		ID: r.ID, Job: r.Job, Set: r.Set, State: r.State, Outcome: r.Outcome, Attempt: r.Attempt,
+		Received: r.ReceivedAt.UTC(), ExitCode: r.ExitCode, Task: r.TaskARN, Reason: r.Reason, Cause: r.Cause,
+		Diagnosis: r.Diagnosis,
+	}
 	if !r.StartedAt.IsZero() {
 		v.Started = utc(r.StartedAt)
 		v.Waited = r.StartedAt.Sub(r.ReceivedAt).Round(time.Second).String()
@@ -100,7 +104,8 @@ func (c *runsCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 		for _, r := range runs {
-			if c.Job != "" && r.Job != c.Job || c.Failed && (r.State != scheduler.Finished || r.Outcome == scheduler.Succeeded) {
+			if c.Job != "" && r.Job != c.Job ||
+				c.Failed && (r.State != scheduler.Finished || r.Outcome == scheduler.Succeeded) {
 				continue
 			}
 			views = append(views, viewOf(r))
@@ -133,7 +138,10 @@ func writeRuns(w io.Writer, style output.Style, views []runView) error {
 func hostOf(a *app.App, name scheduler.SetName) (scheduler.SetName, error) {
 	host, ok := a.Config.Host(name)
 	if !ok {
-		return "", &hinted{fmt.Errorf("there is no set %s in %s", name, a.Config.Path()), "use one of " + strings.Join(keys(a.Config.Members()), ", ")}
+		return "", &hinted{
+			fmt.Errorf("there is no set %s in %s", name, a.Config.Path()),
+			"use one of " + strings.Join(keys(a.Config.Members()), ", "),
+		}
 	}
 	return host, nil
 }
@@ -181,16 +189,21 @@ func findRun(ctx context.Context, a *app.App, id scheduler.RunID) (scheduler.Run
 			return r, err
 		}
 	}
-	return scheduler.Run{}, &hinted{fmt.Errorf("there is no run %s", id), "drawbridge runs lists them; a run is written JOB/ID"}
+	return scheduler.Run{}, &hinted{
+		fmt.Errorf("there is no run %s", id), "drawbridge runs lists them; a run is written JOB/ID",
+	}
 }
 
 // copy writes what the log holds beyond token and returns the next one.
-func (c *logsCmd) copy(ctx context.Context, a *app.App, api *cloudwatchlogs.Client, r scheduler.Run, token *string, w io.Writer) (*string, error) {
+func (c *logsCmd) copy(ctx context.Context, a *app.App, api *cloudwatchlogs.Client, r scheduler.Run, token *string,
+	w io.Writer) (*string, error) {
 	if r.TaskARN == "" {
 		if c.Follow && r.State != scheduler.Finished {
 			return token, nil
 		}
-		return nil, &hinted{fmt.Errorf("run %s has no task: %s", r.ID, r.Reason), "drawbridge runs shows when it has one"}
+		return nil, &hinted{
+			fmt.Errorf("run %s has no task: %s", r.ID, r.Reason), "drawbridge runs shows when it has one",
+		}
 	}
 	if r.LogStream == "" {
 		t := scheduler.Task{ARN: r.TaskARN}
@@ -201,10 +214,15 @@ func (c *logsCmd) copy(ctx context.Context, a *app.App, api *cloudwatchlogs.Clie
 		r.LogGroup, r.LogStream = t.LogGroup, t.LogStream
 	}
 	if r.LogStream == "" {
-		return nil, &hinted{fmt.Errorf("run %s logs nowhere that is known", r.ID), "give the container of its task definition the awslogs driver with a stream prefix"}
+		return nil, &hinted{
+			fmt.Errorf("run %s logs nowhere that is known", r.ID),
+			"give the container of its task definition the awslogs driver with a stream prefix",
+		}
 	}
 	for {
-		out, err := api.GetLogEvents(ctx, &cloudwatchlogs.GetLogEventsInput{LogGroupName: &r.LogGroup, LogStreamName: &r.LogStream, StartFromHead: aws.Bool(true), NextToken: token})
+		out, err := api.GetLogEvents(ctx, &cloudwatchlogs.GetLogEventsInput{
+			LogGroupName: &r.LogGroup, LogStreamName: &r.LogStream, StartFromHead: aws.Bool(true), NextToken: token,
+		})
 		if err != nil && awserr.Code(err) == "ResourceNotFoundException" && strings.Contains(err.Error(), "stream") {
 			return token, nil // nothing was logged yet
 		}

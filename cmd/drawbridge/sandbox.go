@@ -33,12 +33,12 @@ type sandboxCmd struct {
 
 	NewAccount bool `help:"An account that never used ECS: its service-linked role is not there yet."`
 
-	AccessKey []string `help:"Access key that the account knows; any other is refused. Without one, any key serves. May be given several times." placeholder:"ID" sep:"none"`
+	AccessKey []string `help:"Access key to accept, in place of any. Repeatable." placeholder:"ID" sep:"none"`
 
 	Start   time.Time `help:"First instant of the clock, as 2026-05-14T09:00:00Z. Default: now." placeholder:"TIME"`
-	Install bool      `help:"Install Drawbridge beside what the configuration names. Without it the account is ready for drawbridge deploy." default:"true" negatable:""`
+	Install bool      `help:"Install Drawbridge too." default:"true" negatable:""`
 
-	State string `help:"File that keeps the account over a restart: it is read at the start, and what comes from outside is added to it." type:"path" placeholder:"FILE"`
+	State string `help:"File that keeps the account over a restart." type:"path" placeholder:"FILE"`
 
 	local    map[string]string // the functions' binaries for this machine, once needed
 	cleanups []func()
@@ -48,7 +48,8 @@ type sandboxCmd struct {
 // Help is the longer text of --help; kong calls it.
 func (sandboxCmd) Help() string {
 	var b strings.Builder
-	b.WriteString("Set AWS_ENDPOINT_URL to the printed endpoint, and SDKs, the AWS CLI and the Lambda binaries work.\n\nFaults:\n\n")
+	b.WriteString("Set AWS_ENDPOINT_URL to the printed endpoint, and SDKs, the AWS CLI and the Lambda binaries " +
+		"work.\n\nFaults:\n\n")
 	for _, f := range awssim.FaultHelp {
 		name := f.Name
 		if f.Value != "" {
@@ -88,7 +89,9 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) (failure error) {
 	if journal != nil {
 		handler = journal.Handler(sim)
 	}
-	server := &http.Server{Handler: handler, ErrorLog: log.New(s.err, "drawbridge: ", 0), ReadHeaderTimeout: time.Minute}
+	server := &http.Server{
+		Handler: handler, ErrorLog: log.New(s.err, "drawbridge: ", 0), ReadHeaderTimeout: time.Minute,
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	defer server.Close()
@@ -103,7 +106,8 @@ func (c *sandboxCmd) Run(ctx context.Context, s streams) (failure error) {
 		}
 		defer func() { failure = errors.Join(failure, journal.Close(sim.Now())) }()
 	}
-	if err := json.NewEncoder(s.out).Encode(map[string]string{"endpoint": "http://" + listener.Addr().String()}); err != nil {
+	if err := json.NewEncoder(s.out).Encode(map[string]string{"endpoint": "http://" +
+		listener.Addr().String()}); err != nil {
 		return err
 	}
 	if c.foreign != "" {
@@ -126,11 +130,14 @@ func (c *sandboxCmd) listen(ctx context.Context, s streams) (net.Listener, error
 	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
 		if !a.IP.IsUnspecified() {
 			return nil, &hinted{
-				errors.Join(fmt.Errorf("listen on %s: functions follow a sandbox on 127.0.0.1 alone", a), listener.Close()),
-				fmt.Sprintf("listen on 127.0.0.1:%d, or on 0.0.0.0:%d to be reached from elsewhere too", a.Port, a.Port),
+				errors.Join(fmt.Errorf("listen on %s: functions follow a sandbox on 127.0.0.1 alone", a),
+					listener.Close()),
+				fmt.Sprintf("listen on 127.0.0.1:%d, or on 0.0.0.0:%d to be reached from elsewhere too", a.Port,
+					a.Port),
 			}
 		}
-		fmt.Fprintf(s.err, "drawbridge: %s is reached from other machines: whoever reaches it may run programs here, as you\n", a)
+		fmt.Fprintf(s.err,
+			"drawbridge: %s is reached from other machines: whoever reaches it may run programs here, as you\n", a)
 	}
 	return listener, nil
 }
@@ -142,8 +149,10 @@ func (c *sandboxCmd) journal(o *awssim.Options) (*awssim.Journal, error) {
 		o.Start = time.Now()
 	}
 	terms := map[string]string{
-		"--region": c.Region, "--seed": fmt.Sprint(c.Seed), "--raise": c.Raise.String(), "--lower": c.Lower.String(), "--new-account": fmt.Sprint(c.NewAccount),
-		"--install": fmt.Sprint(c.Install), "--fault": strings.Join(c.Fault, " "), "--image": strings.Join(c.Image, " "), "--config": "",
+		"--region": c.Region, "--seed": fmt.Sprint(c.Seed), "--raise": c.Raise.String(), "--lower": c.Lower.String(),
+		"--new-account": fmt.Sprint(c.NewAccount),
+		"--install":     fmt.Sprint(c.Install), "--fault": strings.Join(c.Fault, " "),
+		"--image": strings.Join(c.Image, " "), "--config": "",
 	}
 	if c.Config != "" {
 		text, err := os.ReadFile(c.Config)
@@ -167,14 +176,19 @@ func (c *sandboxCmd) restore(s streams, sim *awssim.Sim, journal *awssim.Journal
 		return err
 	}
 	if otherwise > 0 {
-		fmt.Fprintf(s.err, "drawbridge: %d calls of %s were answered otherwise than they were; the account is not quite the one that it was\n", otherwise, c.State)
+		fmt.Fprintf(s.err,
+			"drawbridge: %d calls of %s were answered otherwise than they were; the account is not quite the one "+
+				"that it was\n", otherwise, c.State)
 	}
 	sim.Run(c.Speed)
 	return nil
 }
 
 func (c *sandboxCmd) options() (awssim.Options, error) {
-	o := awssim.Options{Speed: c.Speed, Start: c.Start, Raise: c.Raise, Lower: c.Lower, Seed: c.Seed, Region: c.Region, NewAccount: c.NewAccount, AccessKeys: c.AccessKey, Images: map[string]string{}}
+	o := awssim.Options{
+		Speed: c.Speed, Start: c.Start, Raise: c.Raise, Lower: c.Lower, Seed: c.Seed, Region: c.Region,
+		NewAccount: c.NewAccount, AccessKeys: c.AccessKey, Images: map[string]string{},
+	}
 	if c.Speed < 0 {
 		return o, errors.New("--speed cannot be negative")
 	}
@@ -246,7 +260,10 @@ func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func
 	if err := c.findFunctions(ctx); err != nil {
 		return nil, err
 	}
-	if err := sandbox.Install(sim, cfg, sandbox.Functions{LauncherBootstrap: c.local["launcher"], ReaperBootstrap: c.local["reaper"], WebhookBootstrap: c.local["webhook"], ConfigPath: path}); err != nil {
+	if err := sandbox.Install(sim, cfg, sandbox.Functions{
+		LauncherBootstrap: c.local["launcher"], ReaperBootstrap: c.local["reaper"],
+		WebhookBootstrap: c.local["webhook"], ConfigPath: path,
+	}); err != nil {
 		cleanup()
 		return nil, err
 	}

@@ -23,7 +23,8 @@ type savingsCmd struct {
 
 // Help is the longer text of --help; kong calls it.
 func (savingsCmd) Help() string {
-	return "The recorded runs (90 days) are replayed through the decisions that are in use now, with other settings. Nothing is changed."
+	return "The recorded runs (90 days) are replayed through the decisions that are in use now, with other " +
+		"settings. Nothing is changed."
 }
 
 // Run says what the recorded history would have cost otherwise.
@@ -63,7 +64,11 @@ func (s *session) savings(ctx context.Context, a *app.App, name scheduler.SetNam
 	}
 	known, _ := table.In(s.place.Region)
 	settings := a.Config.Settings()[name]
-	in := savings.Input{Set: name, Runs: runs, Settings: settings, Learned: set.Learned, Now: s.clock.Now(), EndpointHours: cmp.Or(set.PerHour, settings.HoursPerHour), Price: cmp.Or(a.Config.EndpointPrice, known.Endpoint)}
+	in := savings.Input{
+		Set: name, Runs: runs, Settings: settings, Learned: set.Learned, Now: s.clock.Now(),
+		EndpointHours: cmp.Or(set.PerHour, settings.HoursPerHour),
+		Price:         cmp.Or(a.Config.EndpointPrice, known.Endpoint),
+	}
 	seen := map[endpoints.ServiceID]bool{}
 	for _, job := range slices.Sorted(maps.Keys(a.Config.Jobs)) {
 		if host, err := hostOf(a, a.Config.Jobs[job].Set); err != nil || host != name {
@@ -90,7 +95,8 @@ func writeSavings(w io.Writer, style output.Style, reports []savings.Report) err
 		}
 		head := fmt.Sprintf("Set %s: no run is recorded yet.", r.Set)
 		if r.Runs > 0 {
-			head = fmt.Sprintf("Set %s, %s from %s to %s:", r.Set, count(r.Runs, "run"), r.From.Format("2006-01-02 15:04"), r.Until.Format("2006-01-02 15:04"))
+			head = fmt.Sprintf("Set %s, %s from %s to %s:", r.Set, count(r.Runs, "run"),
+				r.From.Format("2006-01-02 15:04"), r.Until.Format("2006-01-02 15:04"))
 		}
 		fmt.Fprintln(w, head)
 		if r.Runs == 0 {

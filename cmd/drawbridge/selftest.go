@@ -22,11 +22,15 @@ import (
 	"drawbridge/scheduler"
 )
 
+// selftestParts tells in the help what each part of the selftest is.
+const selftestParts = "modes is an endpoint by each mode of CloudFormation, run is a run of the job, " +
+	"billing is an endpoint that lives over a full hour, which the bill shows two days later."
+
 type selftestCmd struct {
 	awsFlags
 	changeFlags
-	Job     scheduler.JobName `help:"Job whose task is run, as an event would. Default: the only one." placeholder:"NAME"`
-	Parts   []string          `help:"What to try: ${enum}. modes is an endpoint by each mode of CloudFormation, run is a run of the job, billing is an endpoint that lives over a full hour, which the bill shows two days later." enum:"modes,run,billing" default:"modes,run" placeholder:"PART"`
+	Job     scheduler.JobName `help:"Job whose task is run. Default: the only one." placeholder:"NAME"`
+	Parts   []string          `help:"What to try: ${enum}. ${selftest_parts}" enum:"modes,run,billing" default:"modes,run" placeholder:"PART"`
 	MaxCost float64           `help:"Begin nothing that may cost more, in USD." default:"0.25" placeholder:"USD"`
 	MaxTime time.Duration     `help:"Give up and clean up after this time." default:"90m"`
 	Report  string            `help:"File that the evidence is written to. Default: drawbridge-selftest-TIME.json." type:"path" placeholder:"FILE"`
@@ -38,7 +42,12 @@ type selftestCmd struct {
 
 // Help is the longer text of --help; kong calls it.
 func (selftestCmd) Help() string {
-	return "It needs an installation whose set is absent, and runs the job for real: name one that may run at any time. Whatever happens, it deletes what it has made and takes the set down. With --dry-run it says what it would do and cost.\n\nIt reports what AWS refused, with the statement to add; how long things took, beside the simulated AWS; which open questions it could settle; and in what the account did otherwise than the simulation. The report's file holds names, ARNs, times, and which members answers had: no other values.\n\nExit code 0: all went as it should. 1: something was refused, or failed, or is left."
+	return "It needs an installation whose set is absent, and runs the job for real: name one that may run at any " +
+		"time. Whatever happens, it deletes what it has made and takes the set down. With --dry-run it says what it " +
+		"would do and cost.\n\nIt reports what AWS refused, with the statement to add; how long things took, beside " +
+		"the simulated AWS; which open questions it could settle; and in what the account did otherwise than the " +
+		"simulation. The report's file holds names, ARNs, times, and which members answers had: no other " +
+		"values.\n\nExit code 0: all went as it should. 1: something was refused, or failed, or is left."
 }
 
 // Run makes the experiments.
@@ -81,7 +90,10 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 	}
 	job := a.Config.Jobs[c.Job]
 	if job == nil {
-		return &hinted{fmt.Errorf("there is no job %q in %s", c.Job, c.Config), "name one that may run at any time by --job: " + strings.Join(keys(a.Config.Jobs), ", ")}
+		return &hinted{
+			fmt.Errorf("there is no job %q in %s", c.Job, c.Config),
+			"name one that may run at any time by --job: " + strings.Join(keys(a.Config.Jobs), ", "),
+		}
 	}
 	if err := c.announce(ctx, ss, a, parts); err != nil || c.DryRun {
 		return err
@@ -98,7 +110,10 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 		return &hinted{fmt.Errorf("write the evidence: %w", err), "name another file by --report"}
 	}
 	defer func() { _ = file.Close() }() // what was written is checked
-	r := &selftest.Report{Version: version(), Account: ss.place.Account, Region: ss.place.Region, Began: began, Refused: []selftest.Refusal{}}
+	r := &selftest.Report{
+		Version: version(), Account: ss.place.Account, Region: ss.place.Region, Began: began,
+		Refused: []selftest.Refusal{},
+	}
 	expected, err := selftest.Twin(ctx, ss.text, ss.place.Region, c.Job, parts)
 	if err != nil {
 		return fmt.Errorf("try it in the simulation: %w", err)
@@ -106,7 +121,8 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 	recorder := selftest.NewRecorder()
 	watched := recorder.Watch(ss.aws)
 	test := &selftest.Test{
-		App: app.New(a.Config, ss.place, app.NewClients(watched), ss.clock, ss.log, app.NewMetrics(io.Discard, a.Config, ss.clock)), AWS: watched, Recorder: recorder,
+		App: app.New(a.Config, ss.place, app.NewClients(watched), ss.clock, ss.log,
+			app.NewMetrics(io.Discard, a.Config, ss.clock)), AWS: watched, Recorder: recorder,
 		Job: c.Job, Parts: parts, Until: ss.clock.Now().Add(c.MaxTime), Tell: func(text string) { ss.say("%s", text) },
 	}
 	seen, refused, left, err := test.Do(ctx)
@@ -140,15 +156,18 @@ func (c *selftestCmd) announce(ctx context.Context, ss *session, a *app.App, par
 	}
 	hours := 0
 	if slices.Contains(parts, selftest.Modes) {
-		ss.say("1. Create and delete a stack of one endpoint in one zone by CloudFormation's mode standard, and another by express.")
+		ss.say("1. Create and delete a stack of one endpoint in one zone by CloudFormation's mode standard, and " +
+			"another by express.")
 		hours += 2
 	}
 	if slices.Contains(parts, selftest.Run) {
 		n := a.Config.Settings()[set].HoursPerHour
-		ss.say("2. Run job %s by the installation's own functions: its set %s comes up with %d endpoint-hours an hour, and is taken down as soon as the task has ended.", c.Job, set, n)
+		ss.say("2. Run job %s by the installation's own functions: its set %s comes up with %d endpoint-hours an "+
+			"hour, and is taken down as soon as the task has ended.", c.Job, set, n)
 		hours += n
 	}
-	ss.say("It takes about half an hour, and %d endpoint-hours if none of them ends meanwhile. What it has made goes again, whatever happens.", hours)
+	ss.say("It takes about half an hour, and %d endpoint-hours if none of them ends meanwhile. What it has made "+
+		"goes again, whatever happens.", hours)
 	return c.bounded(ss, selftest.Most(parts, a.Config.Settings()[set].HoursPerHour, c.MaxTime), 0)
 }
 
@@ -159,7 +178,9 @@ func absent(ctx context.Context, a *app.App, set scheduler.SetName) error {
 	case err != nil:
 		return err
 	case !state.Idle():
-		return &hinted{fmt.Errorf("set %s is %s with %d runs and %d holds", set, state.Set.Phase, len(state.Runs), len(state.Holds)), "wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then"}
+		return &hinted{fmt.Errorf("set %s is %s with %d runs and %d holds", set, state.Set.Phase, len(state.Runs),
+			len(state.Holds)),
+			"wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then"}
 	case state.Set.Pause != nil:
 		return &hinted{fmt.Errorf("set %s is %s", set, state.Set.Pause), "drawbridge resume"}
 	}
@@ -177,10 +198,14 @@ func (c *selftestCmd) bounded(ss *session, hours int, takes time.Duration) error
 	if known {
 		ss.say("At most it is %d endpoint-hours, $%.2f.", hours, cost)
 	} else {
-		ss.say("At most it is %d endpoint-hours, $%.2f at the dearest price that is known here; that of %s is not (drawbridge prices refresh).", hours, cost, ss.place.Region)
+		ss.say("At most it is %d endpoint-hours, $%.2f at the dearest price that is known here; that of %s is not "+
+			"(drawbridge prices refresh).", hours, cost, ss.place.Region)
 	}
 	if cost > c.MaxCost {
-		return &hinted{fmt.Errorf("it may cost $%.2f, and --max-cost is $%.2f", cost, c.MaxCost), "raise --max-cost, lower --max-time, or leave a part out by --parts"}
+		return &hinted{
+			fmt.Errorf("it may cost $%.2f, and --max-cost is $%.2f", cost, c.MaxCost),
+			"raise --max-cost, lower --max-time, or leave a part out by --parts",
+		}
 	}
 	return nil
 }
@@ -233,7 +258,8 @@ func (c *selftestCmd) finish(ss *session, r *selftest.Report, file *os.File) err
 }
 
 func writeSelftest(w io.Writer, style output.Style, r *selftest.Report) error {
-	fmt.Fprintf(w, "Selftest in %s of account %s, %s to %s UTC\n\n", r.Region, r.Account, r.Began.UTC().Format("2006-01-02 15:04"), r.Ended.UTC().Format("15:04"))
+	fmt.Fprintf(w, "Selftest in %s of account %s, %s to %s UTC\n\n", r.Region, r.Account,
+		r.Began.UTC().Format("2006-01-02 15:04"), r.Ended.UTC().Format("15:04"))
 	if r.Outcome == "" {
 		fmt.Fprintln(w, "Everything that was tried came to its end.")
 	} else if err := style.Println(w, "It did not come to its end: %s", r.Outcome); err != nil {
@@ -283,7 +309,8 @@ func writeSelftest(w io.Writer, style output.Style, r *selftest.Report) error {
 		fmt.Fprintln(w, "  nothing")
 	}
 	for _, d := range r.Differences {
-		if err := style.Println(w, "  %s of %s: %s", d.Kind, d.Where, strings.TrimSpace(d.Seen+"; simulated: "+d.Expected)); err != nil {
+		if err := style.Println(w, "  %s of %s: %s", d.Kind, d.Where,
+			strings.TrimSpace(d.Seen+"; simulated: "+d.Expected)); err != nil {
 			return err
 		}
 	}

@@ -45,7 +45,7 @@ type connectFlags struct {
 	AssumeRoleARN string        `help:"Role to act as." name:"assume-role-arn" env:"DRAWBRIDGE_ASSUME_ROLE_ARN" placeholder:"ARN"`
 	Timeout       time.Duration `help:"Give up after this time; 0 never. What goes on in AWS is not stopped by it." default:"0" env:"DRAWBRIDGE_TIMEOUT"`
 	LogLevel      string        `help:"What to log to standard error: ${enum}." enum:"debug,info,warn,error" default:"error" env:"DRAWBRIDGE_LOG_LEVEL"`
-	NoColor       bool          `help:"No colours. NO_COLOR in the environment does the same." env:"DRAWBRIDGE_NO_COLOR"`
+	NoColor       bool          `help:"No colours; as NO_COLOR in the environment." env:"DRAWBRIDGE_NO_COLOR"`
 }
 
 // dryRunFlag is the flag of verbs that change something.
@@ -117,9 +117,12 @@ func (e *hinted) Hint() string { return e.hint }
 // connect reaches AWS, in the given Region unless a flag names one.
 func (f connectFlags) connect(ctx context.Context, s streams, region string) (*session, error) {
 	if region != "" && f.Region != "" && region != f.Region {
-		return nil, &hinted{fmt.Errorf("the configuration %s is for Region %s, and %s is asked for", f.Config, region, f.Region), "leave --region and AWS_REGION out, or use another configuration"}
+		return nil, &hinted{fmt.Errorf("the configuration %s is for Region %s, and %s is asked for", f.Config, region,
+			f.Region), "leave --region and AWS_REGION out, or use another configuration"}
 	}
-	options := []func(*awsconfig.LoadOptions) error{awsconfig.WithSharedConfigProfile(f.Profile), awsconfig.WithLogger(logging.Nop{})}
+	options := []func(*awsconfig.LoadOptions) error{
+		awsconfig.WithSharedConfigProfile(f.Profile), awsconfig.WithLogger(logging.Nop{}),
+	}
 	if f.Region != "" {
 		region = f.Region
 	}
@@ -128,23 +131,34 @@ func (f connectFlags) connect(ctx context.Context, s streams, region string) (*s
 	}
 	c, err := awsconfig.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return nil, &hinted{fmt.Errorf("read the AWS configuration: %w", err), "aws configure list-profiles shows the profiles there are"}
+		return nil, &hinted{
+			fmt.Errorf("read the AWS configuration: %w", err),
+			"aws configure list-profiles shows the profiles there are",
+		}
 	}
 	if c.Region == "" {
-		return nil, &hinted{errors.New("no Region"), "name one by --region, AWS_REGION, region: in " + f.Config + " or in the profile"}
+		return nil, &hinted{
+			errors.New("no Region"), "name one by --region, AWS_REGION, region: in " + f.Config + " or in the profile",
+		}
 	}
 	awsconf.Encrypted(&c)
 	if f.EndpointURL != "" {
 		c.BaseEndpoint = aws.String(f.EndpointURL)
 	}
 	if f.AssumeRoleARN != "" {
-		c.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(c), f.AssumeRoleARN, func(o *stscreds.AssumeRoleOptions) { o.RoleSessionName = "drawbridge" }))
+		c.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(c), f.AssumeRoleARN,
+			func(o *stscreds.AssumeRoleOptions) {
+				o.RoleSessionName = "drawbridge"
+			}))
 	}
 	log, err := f.logger(s.err)
 	if err != nil {
 		return nil, err
 	}
-	out := &session{streams: s, flags: awsFlags{connectFlags: f, Output: output.Table}, aws: c, clock: clock.For(ctx, f.EndpointURL), log: log}
+	out := &session{
+		streams: s, flags: awsFlags{connectFlags: f, Output: output.Table}, aws: c,
+		clock: clock.For(ctx, f.EndpointURL), log: log,
+	}
 	return out, out.identify(ctx)
 }
 
@@ -153,7 +167,10 @@ func (s *session) identify(ctx context.Context) error {
 	id, err := sts.NewFromConfig(s.aws).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil && ctx.Err() == nil {
 		if _, cerr := s.aws.Credentials.Retrieve(ctx); cerr != nil {
-			return &hinted{fmt.Errorf("no AWS credentials: %w", cerr), "sign in, as with aws sso login or aws configure, or choose a profile by --profile"}
+			return &hinted{
+				fmt.Errorf("no AWS credentials: %w", cerr),
+				"sign in, as with aws sso login or aws configure, or choose a profile by --profile",
+			}
 		}
 		if awserr.Temporary(err) {
 			return &hinted{fmt.Errorf("reach AWS: %w", err), "check the network, --endpoint-url and AWS_ENDPOINT_URL"}
@@ -178,7 +195,8 @@ func (f connectFlags) logger(w io.Writer) (*zap.Logger, error) {
 	if err != nil {
 		return nil, err
 	}
-	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig()), zapcore.AddSync(w), level)), nil
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig()), zapcore.AddSync(w),
+		level)), nil
 }
 
 // installed returns the base stack and the installation as it sees itself. The
@@ -190,7 +208,10 @@ func (s *session) installed(ctx context.Context) (*app.App, error) {
 		if errors.As(err, &h) {
 			return nil, err
 		}
-		return nil, &hinted{&notInstalledError{s.config.Name, s.place}, "drawbridge deploy installs it; drawbridge doctor looks at what it needs first"}
+		return nil, &hinted{
+			&notInstalledError{s.config.Name, s.place},
+			"drawbridge deploy installs it; drawbridge doctor looks at what it needs first",
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -201,7 +222,8 @@ func (s *session) installed(ctx context.Context) (*app.App, error) {
 }
 
 // openInstalled opens a session and returns the installation with it.
-func openInstalled(ctx context.Context, s streams, open func(context.Context, streams) (*session, error)) (*session, *app.App, error) {
+func openInstalled(ctx context.Context, s streams,
+	open func(context.Context, streams) (*session, error)) (*session, *app.App, error) {
 	ss, err := open(ctx, s)
 	if err != nil {
 		return nil, nil, err
@@ -237,7 +259,9 @@ func (s *session) style() output.Style {
 	if !terminal {
 		return output.Style{}
 	}
-	return output.Style{Width: width, Color: !s.flags.NoColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
+	return output.Style{
+		Width: width, Color: !s.flags.NoColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+	}
 }
 
 // say writes a line of progress.
@@ -249,7 +273,10 @@ func (s *session) confirm(ctx context.Context, f changeFlags, question string) e
 		return nil
 	}
 	if in, ok := s.in.(*os.File); !ok || !term.IsTerminal(int(in.Fd())) {
-		return &usageError{&hinted{errors.New("nobody is there to confirm it"), "--yes goes on without asking, --dry-run shows what would be done"}}
+		return &usageError{&hinted{
+			errors.New("nobody is there to confirm it"),
+			"--yes goes on without asking, --dry-run shows what would be done",
+		}}
 	}
 	fmt.Fprintf(s.err, "%s [y/N] ", question)
 	answer := make(chan string, 1)

@@ -17,7 +17,7 @@ import (
 const policyName = "boundary"
 
 type simulateCmd struct {
-	Trace    []string      `help:"Trace file: CSV with the header arrival_epoch_s,duration_s. May be given several times." required:"" placeholder:"FILE.csv" sep:"none"`
+	Trace    []string      `help:"CSV of arrivals (arrival_epoch_s,duration_s). Repeatable." required:"" placeholder:"FILE.csv" sep:"none"`
 	Billing  string        `help:"Where paid hours begin: ${enum}." enum:"clock,creation" default:"clock"`
 	Raise    time.Duration `help:"How long a creation takes." default:"150s"`
 	Lower    time.Duration `help:"How long a deletion takes." default:"120s"`
@@ -64,7 +64,8 @@ func (c *simulateCmd) Validate() error {
 	case c.Raise < 0 || c.Lower < 0 || c.MaxDelay < 0:
 		return fmt.Errorf("--raise, --lower and --max-delay cannot be negative")
 	case c.Lower >= time.Hour:
-		return fmt.Errorf("--lower %s: a deletion that takes an hour or more never ends within the hour that is paid", c.Lower)
+		return fmt.Errorf("--lower %s: a deletion that takes an hour or more never ends within the hour that is paid",
+			c.Lower)
 	case math.IsNaN(c.WaitCost) || math.IsNaN(c.Price) || c.WaitCost > 1e9 || c.Price > 1e9:
 		return fmt.Errorf("--wait-cost and --price are USD, at most 1e9")
 	case c.WaitCost < 0 || c.Price < 0 || c.Services < 0 || c.Zones < 0:
@@ -79,7 +80,10 @@ func (c *simulateCmd) Run(s streams) error {
 	if err != nil {
 		return err
 	}
-	options := replay.Options{Basis: basis, Raise: c.Raise, Lower: c.Lower, MaxDelay: c.MaxDelay, WaitCost: c.WaitCost, HourCost: float64(c.Services*c.Zones) * c.Price}
+	options := replay.Options{
+		Basis: basis, Raise: c.Raise, Lower: c.Lower, MaxDelay: c.MaxDelay, WaitCost: c.WaitCost,
+		HourCost: float64(c.Services*c.Zones) * c.Price,
+	}
 	all := make([]simulated, 0, len(c.Trace))
 	for _, path := range c.Trace {
 		t, err := replay.ReadFile(path)
@@ -116,7 +120,9 @@ func (c *simulateCmd) describe(name string, basis scheduler.Basis, r replay.Resu
 		CostUSD: float64(r.Hours*c.Services*c.Zones)*c.Price + c.WaitCost*r.Waited.Hours(),
 	}
 	for i, p := range r.Periods {
-		v.Periods[i] = simulatedPeriod{replay.Epoch(p.Created), replay.Epoch(p.Available), replay.Epoch(p.Deleting), replay.Epoch(p.Deleted)}
+		v.Periods[i] = simulatedPeriod{
+			replay.Epoch(p.Created), replay.Epoch(p.Available), replay.Epoch(p.Deleting), replay.Epoch(p.Deleted),
+		}
 	}
 	for i, j := range r.Jobs {
 		v.Jobs[i] = simulatedJob{replay.Epoch(j.Arrived), replay.Epoch(j.Started), replay.Epoch(j.Finished)}
@@ -125,12 +131,14 @@ func (c *simulateCmd) describe(name string, basis scheduler.Basis, r replay.Resu
 }
 
 func writeSimulated(w io.Writer, all []simulated) error {
-	if _, err := fmt.Fprintf(w, "%-24s %6s %6s %9s %9s  %s\n", "TRACE", "JOBS", "HOURS", "USD", "MEAN WAIT", "ALWAYS ON, BY AGE, IDLE 15 MIN"); err != nil {
+	if _, err := fmt.Fprintf(w, "%-24s %6s %6s %9s %9s  %s\n", "TRACE", "JOBS", "HOURS", "USD", "MEAN WAIT",
+		"ALWAYS ON, BY AGE, IDLE 15 MIN"); err != nil {
 		return err
 	}
 	for _, v := range all {
 		mean := (v.waited / time.Duration(len(v.Jobs))).Round(time.Second)
-		if _, err := fmt.Fprintf(w, "%-24s %6d %6d %9.2f %9s  %d, %d, %d\n", v.Trace, len(v.Jobs), v.Hours, v.CostUSD, mean, v.others[0], v.others[1], v.others[2]); err != nil {
+		if _, err := fmt.Fprintf(w, "%-24s %6d %6d %9.2f %9s  %d, %d, %d\n", v.Trace, len(v.Jobs), v.Hours, v.CostUSD,
+			mean, v.others[0], v.others[1], v.others[2]); err != nil {
 			return err
 		}
 	}

@@ -97,7 +97,8 @@ type refusalView struct {
 
 // String says it in a sentence without its full stop.
 func (r refusalView) String() string {
-	return fmt.Sprintf("ECS has not started job %s since %s: %s; the next try is at %s", r.Job, clockTime(r.Since), strings.TrimRight(r.Reason, "."), clockTime(r.NextTry))
+	return fmt.Sprintf("ECS has not started job %s since %s: %s; the next try is at %s", r.Job, clockTime(r.Since),
+		strings.TrimRight(r.Reason, "."), clockTime(r.NextTry))
 }
 
 // refusalOf returns what ECS says of a job, or nil.
@@ -119,7 +120,12 @@ type holdView struct {
 // viewOfSet sums up a set's state.
 func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) statusSet {
 	d := scheduler.DemandOf(s.Runs, s.Holds, settings, s.Set, now)
-	v := statusSet{Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation, Waiting: d.Waiting + d.Unserved + d.Deferred + d.Refused + d.Expired, Running: d.Running + d.Starting, Holds: []holdView{}, Failure: s.Set.Failure, TimerFailure: s.Set.TimerFailure, moneyView: moneyView{HoursTotal: s.Set.TotalHours}}
+	v := statusSet{
+		Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation,
+		Waiting: d.Waiting + d.Unserved + d.Deferred + d.Refused + d.Expired, Running: d.Running + d.Starting,
+		Holds: []holdView{}, Failure: s.Set.Failure, TimerFailure: s.Set.TimerFailure,
+		moneyView: moneyView{HoursTotal: s.Set.TotalHours},
+	}
 	for _, job := range keys(s.Set.Refused) {
 		if x := refusalOf(s.Set, scheduler.JobName(job)); x != nil {
 			v.Refused = append(v.Refused, *x)
@@ -130,7 +136,8 @@ func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) s
 		v.AlwaysOn = scheduler.PaidHours(settings.Basis, since, now) * settings.HoursPerHour
 	}
 	for _, r := range s.Runs {
-		if start := scheduler.ExpectedStart(now, settings, s.Set, r, s.Runs...); r.State == scheduler.Waiting && s.Set.Pause == nil && (v.Starts == nil || start.Before(*v.Starts)) {
+		if start := scheduler.ExpectedStart(now, settings, s.Set, r, s.Runs...); r.State == scheduler.Waiting &&
+			s.Set.Pause == nil && (v.Starts == nil || start.Before(*v.Starts)) {
 			v.Starts = utc(start.Truncate(time.Second))
 		}
 	}
@@ -153,7 +160,9 @@ func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) s
 	if s.Set.Phase != scheduler.Absent {
 		v.Services, v.Zones = s.Set.Services, s.Set.Zones
 		if x := s.Set.Extension; x != nil {
-			v.Adding = slices.DeleteFunc(slices.Clone(x.Services), func(id string) bool { return slices.Contains(s.Set.Services, id) })
+			v.Adding = slices.DeleteFunc(slices.Clone(x.Services), func(id string) bool {
+				return slices.Contains(s.Set.Services, id)
+			})
 		}
 	}
 	if len(s.Set.AvoidZones) > 0 && s.Set.AvoidUntil.After(now) {
@@ -196,7 +205,10 @@ func (c *statusCmd) view(ctx context.Context, ss *session, a *app.App) (statusVi
 	if err != nil {
 		return statusView{}, err
 	}
-	v := statusView{Name: a.Config.Name, Account: ss.place.Account, Region: ss.place.Region, Mode: a.Config.Mode, Now: ss.clock.Now().UTC().Truncate(time.Second)}
+	v := statusView{
+		Name: a.Config.Name, Account: ss.place.Account, Region: ss.place.Region, Mode: a.Config.Mode,
+		Now: ss.clock.Now().UTC().Truncate(time.Second),
+	}
 	settings := a.Config.Settings()
 	for _, s := range states {
 		v.Sets = append(v.Sets, viewOfSet(s, settings[s.Set.Name], v.Now))
@@ -225,7 +237,8 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 				held = h.Until
 			}
 		}
-		t.Add(string(s.Name), string(s.Phase), short(s.Since), short(s.PaidUntil), fmt.Sprint(s.Running), fmt.Sprint(s.Waiting), short(&held), short(s.Next), fmt.Sprint(s.HoursToday))
+		t.Add(string(s.Name), string(s.Phase), short(s.Since), short(s.PaidUntil), fmt.Sprint(s.Running),
+			fmt.Sprint(s.Waiting), short(&held), short(s.Next), fmt.Sprint(s.HoursToday))
 		total, always = total+s.HoursTotal, always+s.AlwaysOn
 	}
 	if err := t.Write(w); err != nil {
@@ -236,7 +249,8 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 	}
 	for _, s := range v.Sets {
 		if s.Waiting > 0 && s.Starts != nil {
-			fmt.Fprintf(w, "\nSet %s: the first of the runs that wait starts at %s; drawbridge why %s says why.\n", s.Name, clockTime(*s.Starts), s.Name)
+			fmt.Fprintf(w, "\nSet %s: the first of the runs that wait starts at %s; drawbridge why %s says why.\n",
+				s.Name, clockTime(*s.Starts), s.Name)
 		}
 		if s.Paused != "" {
 			fmt.Fprintf(w, "\nSet %s is %s; drawbridge resume ends it.\n", s.Name, s.Paused)
@@ -263,7 +277,9 @@ func (s statusSet) writeTroubles(w io.Writer, style output.Style) error {
 		said = append(said, fmt.Sprintf("Set %s: %s.", s.Name, x))
 	}
 	if s.TimerFailure != "" {
-		said = append(said, fmt.Sprintf("Set %s could not set its timer, and the reaper looks at it by its schedule alone: %s", s.Name, s.TimerFailure))
+		said = append(said,
+			fmt.Sprintf("Set %s could not set its timer, and the reaper looks at it by its schedule alone: %s", s.Name,
+				s.TimerFailure))
 	}
 	if s.Failure != "" && s.Phase != scheduler.Available {
 		said = append(said, fmt.Sprintf("Set %s failed: %s", s.Name, s.Failure))
@@ -318,13 +334,17 @@ func (c *whyCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	v := whyView{statusSet: viewOfSet(st, a.Config.Settings()[host], ss.clock.Now()), Runs: []runView{}, Decisions: st.Set.Decisions}
+	v := whyView{
+		statusSet: viewOfSet(st, a.Config.Settings()[host], ss.clock.Now()), Runs: []runView{},
+		Decisions: st.Set.Decisions,
+	}
 	if host != c.Set {
 		v.LivesAs = host
 	}
 	now, settings := ss.clock.Now(), a.Config.Settings()[host]
 	if p := st.Set.Phase; p == scheduler.Absent || p == scheduler.Available {
-		v.Now = scheduler.Decide(now, settings, st.Set, scheduler.DemandOf(st.Runs, st.Holds, settings, st.Set, now), scheduler.Observed{}).Reason
+		v.Now = scheduler.Decide(now, settings, st.Set, scheduler.DemandOf(st.Runs, st.Holds, settings, st.Set, now),
+			scheduler.Observed{}).Reason
 	}
 	if v.Decisions == nil {
 		v.Decisions = []scheduler.Entry{}
@@ -355,7 +375,8 @@ func (v whyView) write(w io.Writer, style output.Style) error {
 	fmt.Fprintln(w)
 	t := output.NewRows(style, "AT", "GEN", "PHASE", "ACTION", "REASON")
 	for _, d := range v.Decisions {
-		t.Add(d.At.UTC().Format("01-02 15:04:05"), fmt.Sprint(d.Generation), string(d.Phase), string(d.Action), d.Reason)
+		t.Add(d.At.UTC().Format("01-02 15:04:05"), fmt.Sprint(d.Generation), string(d.Phase), string(d.Action),
+			d.Reason)
 	}
 	if t.Len() == 0 {
 		_, err := fmt.Fprintln(w, "No decisions yet.")
@@ -433,7 +454,9 @@ func (v whyView) state() []string {
 		lines = append(lines, text+".")
 	}
 	if v.AvoidedUntil != nil {
-		lines = append(lines, fmt.Sprintf("%s had no room for endpoints and is avoided until %s.", strings.Join(v.Avoided, ", "), v.AvoidedUntil.Format("2006-01-02 15:04")))
+		lines = append(lines,
+			fmt.Sprintf("%s had no room for endpoints and is avoided until %s.", strings.Join(v.Avoided, ", "),
+				v.AvoidedUntil.Format("2006-01-02 15:04")))
 	}
 	return lines
 }

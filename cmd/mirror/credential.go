@@ -19,9 +19,9 @@ import (
 )
 
 type credentialCmd struct {
-	CodeCommit codeCommitCredentialCmd `cmd:"" name:"codecommit" help:"For CodeCommit: a user name and password made of AWS credentials. git config credential.helper '!mirror credential codecommit', and credential.UseHttpPath true."`
+	CodeCommit codeCommitCredentialCmd `cmd:"" name:"codecommit" help:"For CodeCommit, from AWS credentials; set credential.UseHttpPath true."`
 	Static     staticCredentialCmd     `cmd:"" help:"For one host: what DRAWBRIDGE_GIT_HOST, DRAWBRIDGE_GIT_USERNAME and DRAWBRIDGE_GIT_PASSWORD hold."`
-	URL        urlCredentialCmd        `cmd:"" help:"Print the address of a repository in CodeCommit with a user name and password that hold for 15 minutes, for programs that know no credential helper."`
+	URL        urlCredentialCmd        `cmd:"" help:"Print an address in CodeCommit with its password."`
 }
 
 // question is what git asks a credential helper.
@@ -64,7 +64,8 @@ func (c *codeCommitCredentialCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.out, "username=%s\npassword=%s\n", codecommit.Username(creds), codecommit.Password(creds, region, q["host"], "/"+strings.TrimPrefix(q["path"], "/"), time.Now()))
+	fmt.Fprintf(s.out, "username=%s\npassword=%s\n", codecommit.Username(creds),
+		codecommit.Password(creds, region, q["host"], "/"+strings.TrimPrefix(q["path"], "/"), time.Now()))
 	return nil
 }
 
@@ -126,7 +127,8 @@ func (c *staticCredentialCmd) Run(s streams) error {
 	if err != nil || q["host"] != os.Getenv(mirror.HostVariable) {
 		return err // another host, after a redirection say, is told nothing
 	}
-	fmt.Fprintf(s.out, "username=%s\npassword=%s\n", os.Getenv(mirror.UsernameVariable), os.Getenv(mirror.PasswordVariable))
+	fmt.Fprintf(s.out, "username=%s\npassword=%s\n", os.Getenv(mirror.UsernameVariable),
+		os.Getenv(mirror.PasswordVariable))
 	return nil
 }
 
@@ -141,7 +143,8 @@ func (c *urlCredentialCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	out, err := codecommit.WithCredentials(codecommit.URL(codeCommitEndpoint(), c.Region, c.Repository), creds, c.Region, time.Now())
+	out, err := codecommit.WithCredentials(codecommit.URL(codeCommitEndpoint(), c.Region, c.Repository), creds,
+		c.Region, time.Now())
 	if err == nil {
 		fmt.Fprintln(s.out, out)
 	}

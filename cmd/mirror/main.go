@@ -43,8 +43,12 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	defer stop()
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c, kong.Name("mirror"), kong.Writers(s.out, s.err), kong.Exit(func(n int) { exited = n }), kong.UsageOnError(),
-		kong.Description("Makes replicas of git repositories in AWS CodeCommit, in other git repositories, or as bundles in S3.\n\nExit codes: 0 all replicas hold what their sources hold, 1 some do not, 2 usage or configuration, 3 a dry run found differences, 130 interrupted."))
+	parser, err := kong.New(&c, kong.Name("mirror"), kong.Writers(s.out, s.err), kong.Exit(func(n int) {
+		exited = n
+	}), kong.UsageOnError(),
+		kong.Description("Makes replicas of git repositories in AWS CodeCommit, in other git repositories, or as "+
+			"bundles in S3.\n\nExit codes: 0 all replicas hold what their sources hold, 1 some do not, 2 usage or "+
+			"configuration, 3 a dry run found differences, 130 interrupted."))
 	if err != nil {
 		return fail(s, err)
 	}

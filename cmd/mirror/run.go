@@ -27,18 +27,18 @@ import (
 )
 
 type runCmd struct {
-	Repositories []string      `arg:"" optional:"" help:"Names of repositories. Default: those of DRAWBRIDGE_MIRROR_REPOSITORIES or of the event in DRAWBRIDGE_EVENT, else all."`
+	Repositories []string      `arg:"" optional:"" help:"Names of repositories. Default: those that the environment names, else all."`
 	Config       string        `help:"File with the mirror's part of the configuration: parallel and repositories." type:"path" placeholder:"FILE"`
 	Settings     string        `help:"The same as a text." env:"DRAWBRIDGE_MIRROR" placeholder:"TEXT" hidden:""`
 	State        string        `help:"s3://BUCKET/PREFIX for caches, records and locks." env:"DRAWBRIDGE_MIRROR_STATE" required:"" placeholder:"PLACE"`
-	Installation string        `help:"Name of the installation, for metrics." env:"DRAWBRIDGE_NAME" default:"drawbridge"`
+	Installation string        `help:"Installation, for metrics." env:"DRAWBRIDGE_NAME" default:"drawbridge"`
 	Work         string        `help:"Folder to work in. Default: the system's for temporary files." env:"DRAWBRIDGE_MIRROR_WORK" placeholder:"FOLDER"`
 	DryRun       bool          `help:"Say what differs, and change nothing."`
 	Report       string        `help:"File for the report, beside standard output." type:"path" placeholder:"FILE"`
 	Timeout      time.Duration `help:"How long one fetch or push may take." default:"3h"`
 	Stall        time.Duration `help:"How long a fetch or push may show no sign of life." default:"10m"`
 	Attempts     int           `help:"How often what fails for the moment is tried." default:"5"`
-	Pause        time.Duration `help:"The pause before the second attempt; it doubles from then on." default:"2s" hidden:""`
+	Pause        time.Duration `help:"The pause before the second attempt; it doubles." default:"2s" hidden:""`
 	Lock         time.Duration `help:"How long the lock of a run that was killed holds." default:"1m" hidden:""`
 }
 
@@ -115,7 +115,10 @@ func (c *runCmd) names(m *config.Mirror) (names []string, reported bool, err err
 	}
 	for _, n := range names {
 		if m.Repositories[n] == nil {
-			return nil, false, &exitError{exitUsage, fmt.Sprintf("there is no repository %q; name some of: %s", n, strings.Join(slices.Sorted(maps.Keys(m.Repositories)), ", "))}
+			return nil, false, &exitError{
+				exitUsage, fmt.Sprintf("there is no repository %q; name some of: %s", n,
+					strings.Join(slices.Sorted(maps.Keys(m.Repositories)), ", ")),
+			}
 		}
 	}
 	slices.Sort(names)
@@ -135,7 +138,8 @@ func bundlesOf(m *config.Mirror, event string) []string {
 	}
 	var out []string
 	for name, r := range m.Repositories {
-		if bucket, key, ok := config.S3Place(r.Source.Bundle); ok && bucket == e.Detail.Bucket.Name && key == e.Detail.Object.Key {
+		if bucket, key, ok := config.S3Place(r.Source.Bundle); ok && bucket == e.Detail.Bucket.Name &&
+			key == e.Detail.Object.Key {
 			out = append(out, name)
 		}
 	}
@@ -168,8 +172,10 @@ func (c *runCmd) runner(ctx context.Context, s streams, m *config.Mirror) (*mirr
 	limits.Pause = c.Pause
 	limits.Lock = c.Lock
 	return &mirror.Runner{
-		Config: m, Region: conf.Region, Endpoint: codeCommitEndpoint(), State: mirror.NewBucket(objects, bucket, prefix+"/"), S3: objects,
-		Secrets: secretsmanager.NewFromConfig(conf), CodeCommit: codecommit.NewFromConfig(conf), Program: program, Work: c.Work, Owner: owner(ctx),
+		Config: m, Region: conf.Region, Endpoint: codeCommitEndpoint(),
+		State: mirror.NewBucket(objects, bucket, prefix+"/"), S3: objects,
+		Secrets: secretsmanager.NewFromConfig(conf), CodeCommit: codecommit.NewFromConfig(conf), Program: program,
+		Work: c.Work, Owner: owner(ctx),
 		Limits: limits, DryRun: c.DryRun, Log: newLog(s), Now: time.Now,
 	}, nil
 }
@@ -208,7 +214,8 @@ func owner(ctx context.Context) string {
 func newLog(s streams) *zap.Logger {
 	encoder := zap.NewProductionEncoderConfig()
 	encoder.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(zapcore.AddSync(s.out)), zap.InfoLevel))
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(zapcore.AddSync(s.out)),
+		zap.InfoLevel))
 }
 
 func (c *runCmd) report(s streams, reports []mirror.Report) error {
@@ -238,9 +245,14 @@ func (c *runCmd) report(s streams, reports []mirror.Report) error {
 	}
 	var problems []error
 	if failed > 0 {
-		problems = append(problems, &exitError{exitFailed, fmt.Sprintf("%d of %d repositories are not mirrored; the report says why", failed, len(reports))})
+		problems = append(problems, &exitError{
+			exitFailed, fmt.Sprintf("%d of %d repositories are not mirrored; the report says why", failed,
+				len(reports)),
+		})
 	} else if differs > 0 {
-		problems = append(problems, &exitError{exitDiffers, fmt.Sprintf("%d of %d repositories differ", differs, len(reports))})
+		problems = append(problems, &exitError{
+			exitDiffers, fmt.Sprintf("%d of %d repositories differ", differs, len(reports)),
+		})
 	}
 	return errors.Join(problems...)
 }

@@ -43,7 +43,8 @@ type Place struct{ Region, Account string }
 // ARN returns the ARN of a resource of the installation.
 func (p Place) ARN(service, resource string) string {
 	a := arn.ARN{
-		Partition: endpoints.Partition(p.Region), Service: service, Region: p.Region, AccountID: p.Account, Resource: resource,
+		Partition: endpoints.Partition(p.Region), Service: service, Region: p.Region, AccountID: p.Account,
+		Resource: resource,
 	}
 	if service == "iam" {
 		a.Region = ""
@@ -78,8 +79,10 @@ type Clients struct {
 // NewClients builds the clients from one configuration.
 func NewClients(c aws.Config) Clients {
 	return Clients{
-		CloudFormation: cloudformation.NewFromConfig(c), DynamoDB: dynamodb.NewFromConfig(c), EC2: ec2.NewFromConfig(c), ECS: ecs.NewFromConfig(c),
-		Lambda: lambda.NewFromConfig(c), Route53: route53.NewFromConfig(c), Scheduler: awsscheduler.NewFromConfig(c), SQS: sqs.NewFromConfig(c),
+		CloudFormation: cloudformation.NewFromConfig(c), DynamoDB: dynamodb.NewFromConfig(c), EC2: ec2.NewFromConfig(c),
+		ECS:    ecs.NewFromConfig(c),
+		Lambda: lambda.NewFromConfig(c), Route53: route53.NewFromConfig(c), Scheduler: awsscheduler.NewFromConfig(c),
+		SQS: sqs.NewFromConfig(c),
 	}
 }
 
@@ -92,10 +95,12 @@ func NewClients(c aws.Config) Clients {
 func LambdaAWS() aws.Config {
 	c := aws.Config{
 		Region: os.Getenv("AWS_REGION"),
-		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials,
+			error) {
 			return aws.Credentials{
-				AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
-				Source: "environment",
+				AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"),
+				SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
+				Source:       "environment",
 			}, nil
 		})),
 	}
@@ -148,7 +153,8 @@ func New(c *config.Config, at Place, clients Clients, ck clock.Clock, log *zap.L
 	a.ports = reconcile.Ports{
 		Store: a.Store, Stacks: made, Tasks: a.Tasks, Waker: &waker{clients.Lambda, n}, DeadLetters: a.queue, Clock: ck,
 		Needs: &needs{c, a.Tasks}, Explainer: &explainer{c, at.Region, network, a.Tasks},
-		Timers: timers.New(clients.Scheduler, n.ScheduleGroup, at.ARN("lambda", "function:"+n.Reaper), at.ARN("iam", "role/"+n.TimerRole)),
+		Timers: timers.New(clients.Scheduler, n.ScheduleGroup, at.ARN("lambda", "function:"+n.Reaper),
+			at.ARN("iam", "role/"+n.TimerRole)),
 	}
 	if c.Mode == config.Observe {
 		a.ports.Stacks, a.ports.Tasks = &observedStacks{made, a.Store, ck}, observedTasks{ck}
@@ -192,7 +198,8 @@ func (a *App) EndSelftest(ctx context.Context, set string) error {
 	if err != nil || st.State == cfn.Missing || st.State == cfn.Foreign || st.State == cfn.Deleting {
 		return awserr.Mark(err, "selftest")
 	}
-	a.Log.Warn("a selftest left its stack behind; it is deleted", zap.String("stack", st.ID), zap.String("status", st.Status))
+	a.Log.Warn("a selftest left its stack behind; it is deleted", zap.String("stack", st.ID),
+		zap.String("status", st.Status))
 	return awserr.Mark(a.Stacks.Delete(ctx, set, st.ID, st.State == cfn.DeleteFailed, a.Clock.Now()), "selftest")
 }
 
@@ -208,7 +215,8 @@ func (a *App) Wake(ctx context.Context, side reconcile.Side, set scheduler.SetNa
 // long as a function may take.
 func (a *App) Delay(ctx context.Context, receipt string, d time.Duration) error {
 	_, err := a.clients.SQS.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-		QueueUrl: aws.String(QueueURL(a.Place, a.Names.Events)), ReceiptHandle: aws.String(receipt), VisibilityTimeout: int32(d / time.Second),
+		QueueUrl: aws.String(QueueURL(a.Place, a.Names.Events)), ReceiptHandle: aws.String(receipt),
+		VisibilityTimeout: int32(d / time.Second),
 	})
 	return awserr.Mark(err, "delay a message of %s", a.Names.Events)
 }
@@ -239,7 +247,9 @@ func LambdaConfig() (*config.Config, error) {
 // groups that it made. A stack that is still being made has nothing to tell yet, which
 // is temporary.
 func (a *App) Locate(ctx context.Context) error {
-	out, err := a.clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(a.Names.Stack)})
+	out, err := a.clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{
+		StackName: aws.String(a.Names.Stack),
+	})
 	if err != nil {
 		return awserr.Mark(err, "describe stack %s", a.Names.Stack)
 	}

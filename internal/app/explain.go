@@ -44,7 +44,8 @@ func (x *explainer) Explain(ctx context.Context, run scheduler.Run, t scheduler.
 }
 
 // whileItRan explains what a task that ran has lost.
-func (x *explainer) whileItRan(ctx context.Context, run scheduler.Run, stopped endpoints.Stopped, scene endpoints.Scene) (*scheduler.Explanation, error) {
+func (x *explainer) whileItRan(ctx context.Context, run scheduler.Run, stopped endpoints.Stopped,
+	scene endpoints.Scene) (*scheduler.Explanation, error) {
 	if endpoints.Read(stopped).Trouble == endpoints.OutOfMemory {
 		return explanation(endpoints.Diagnose(stopped, scene)), nil
 	}
@@ -80,7 +81,9 @@ func explanation(d endpoints.Diagnosis) *scheduler.Explanation {
 func stoppedOf(t scheduler.Task) endpoints.Stopped {
 	out := endpoints.Stopped{Code: t.StopCode, Reason: t.StopReason}
 	for _, c := range t.Containers {
-		out.Containers = append(out.Containers, endpoints.StoppedContainer{Name: c.Name, Reason: c.Reason, ExitCode: c.ExitCode})
+		out.Containers = append(out.Containers, endpoints.StoppedContainer{
+			Name: c.Name, Reason: c.Reason, ExitCode: c.ExitCode,
+		})
 	}
 	return out
 }

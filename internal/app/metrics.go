@@ -43,12 +43,14 @@ func (m *Metrics) emit(set scheduler.SetName, dimensions [][]string, metrics ...
 }
 
 // emitWith writes one line with the values of further dimensions.
-func (m *Metrics) emitWith(set scheduler.SetName, values map[string]string, dimensions [][]string, metrics ...emf.Metric) {
+func (m *Metrics) emitWith(set scheduler.SetName, values map[string]string, dimensions [][]string,
+	metrics ...emf.Metric) {
 	members := map[string]string{"Installation": m.config.Name, "Set": string(set)}
 	maps.Copy(members, values)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_ = emf.Write(m.out, m.clock.Now(), cfn.Namespace, dimensions, members, metrics...) // a metric that cannot be written must not fail the run
+	// a metric that cannot be written must not fail the run
+	_ = emf.Write(m.out, m.clock.Now(), cfn.Namespace, dimensions, members, metrics...)
 }
 
 // Entered counts that a set has entered another phase.
@@ -62,7 +64,8 @@ func (m *Metrics) Entered(before, after scheduler.Set, d scheduler.Decision) {
 		}
 	case scheduler.Absent:
 		if before.Phase == scheduler.Deleting {
-			m.write(after.Name, metric("SetsDeleted", "Count", 1), metric("LowerTime", "Seconds", m.clock.Now().Sub(before.Since).Seconds()))
+			m.write(after.Name, metric("SetsDeleted", "Count", 1),
+				metric("LowerTime", "Seconds", m.clock.Now().Sub(before.Since).Seconds()))
 		}
 	case scheduler.Failed:
 		m.write(after.Name, metric(cfn.MetricSetsFailed, "Count", 1))
@@ -84,7 +87,8 @@ func (m *Metrics) Swept(set scheduler.Set, s scheduler.Settings, every time.Dura
 	if set.Phase != scheduler.Absent && s.MaxLifetime > 0 && m.clock.Now().After(set.BilledFrom.Add(s.MaxLifetime)) {
 		old = 1
 	}
-	m.write(set.Name, metric(cfn.MetricSweeps, "Count", 1), metric(cfn.MetricSetOverAge, "Count", old), metric(cfn.MetricOverBudget, "Count", over),
+	m.write(set.Name, metric(cfn.MetricSweeps, "Count", 1), metric(cfn.MetricSetOverAge, "Count", old),
+		metric(cfn.MetricOverBudget, "Count", over),
 		metric(cfn.MetricAlwaysOnHours, "Count", every.Hours()*float64(s.HoursPerHour)))
 	m.emit(set.Name, [][]string{{"Installation", "Set"}}, metric(cfn.MetricSetPhase, "None", phases[set.Phase]))
 }
@@ -95,7 +99,10 @@ func (m *Metrics) Strangers(n int) {
 }
 
 // phases are a set's phases as numbers, for the dashboard, which names them.
-var phases = map[scheduler.Phase]float64{scheduler.Absent: 0, scheduler.Creating: 1, scheduler.Available: 2, scheduler.Draining: 3, scheduler.Deleting: 3, scheduler.Failed: 4}
+var phases = map[scheduler.Phase]float64{
+	scheduler.Absent: 0, scheduler.Creating: 1, scheduler.Available: 2, scheduler.Draining: 3, scheduler.Deleting: 3,
+	scheduler.Failed: 4,
+}
 
 // LookFailed counts a look at a set that ended in an error.
 func (m *Metrics) LookFailed(set scheduler.SetName) {
@@ -104,7 +111,8 @@ func (m *Metrics) LookFailed(set scheduler.SetName) {
 
 // Explained counts a task that did not start, or lost something, by its cause.
 func (m *Metrics) Explained(run scheduler.Run) {
-	m.emitWith(run.Set, map[string]string{"Cause": run.Cause}, [][]string{{"Installation"}, {"Installation", "Cause"}}, metric(cfn.MetricTasksInTrouble, "Count", 1))
+	m.emitWith(run.Set, map[string]string{"Cause": run.Cause}, [][]string{{"Installation"}, {"Installation", "Cause"}},
+		metric(cfn.MetricTasksInTrouble, "Count", 1))
 }
 
 // Ended counts a run that has ended.

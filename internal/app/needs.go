@@ -18,7 +18,8 @@ type needs struct {
 
 // Of reads the job's task definition as it is now. One that cannot be read needs
 // nothing: starting its task will say what is wrong with it.
-func (n *needs) Of(ctx context.Context, set scheduler.SetName, job scheduler.JobName) (services []string, definition string, err error) {
+func (n *needs) Of(ctx context.Context, set scheduler.SetName,
+	job scheduler.JobName) (services []string, definition string, err error) {
 	if s := n.config.Sets[set]; s == nil || !s.Auto() {
 		return nil, "", nil
 	}

@@ -50,12 +50,14 @@ func (o *observedStacks) load(ctx context.Context, set scheduler.SetName) (obser
 }
 
 // Prepare plans as if it were in earnest.
-func (o *observedStacks) Prepare(ctx context.Context, set scheduler.SetName, wish reconcile.Wish) (reconcile.Prepared, error) {
+func (o *observedStacks) Prepare(ctx context.Context, set scheduler.SetName,
+	wish reconcile.Wish) (reconcile.Prepared, error) {
 	return o.real.Prepare(ctx, set, wish)
 }
 
 // Extend notes that the stack would hold more now.
-func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ scheduler.StackID, _ reconcile.LifeID, _ int, p reconcile.Prepared) (endpoints, perHour int, err error) {
+func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ scheduler.StackID, _ reconcile.LifeID,
+	_ int, p reconcile.Prepared) (endpoints, perHour int, err error) {
 	s, state, err := o.load(ctx, set)
 	if err != nil || state == scheduler.StackMissing || state == scheduler.StackDeleting {
 		return 0, 0, err
@@ -65,23 +67,28 @@ func (o *observedStacks) Extend(ctx context.Context, set scheduler.SetName, _ sc
 }
 
 // Create notes that the stack would be created now.
-func (o *observedStacks) Create(ctx context.Context, set scheduler.SetName, of reconcile.LifeID, p reconcile.Prepared) (scheduler.StackID, error) {
+func (o *observedStacks) Create(ctx context.Context, set scheduler.SetName, of reconcile.LifeID,
+	p reconcile.Prepared) (scheduler.StackID, error) {
 	id := fmt.Sprintf("observed:%s:%d", set, of.Generation)
 	old, state, err := o.load(ctx, set)
 	if err != nil || state != scheduler.StackMissing && old.ID == id {
 		return scheduler.StackID(id), err
 	}
-	return scheduler.StackID(id), o.store.SaveNote(ctx, set, observed{ID: id, Generation: of.Generation, Created: o.clock.Now(), Endpoints: p.Endpoints})
+	return scheduler.StackID(id), o.store.SaveNote(ctx, set, observed{
+		ID: id, Generation: of.Generation, Created: o.clock.Now(), Endpoints: p.Endpoints,
+	})
 }
 
 // Stack returns the state that the stack would be in.
-func (o *observedStacks) Stack(ctx context.Context, set scheduler.SetName, _ scheduler.StackID) (reconcile.StackSeen, error) {
+func (o *observedStacks) Stack(ctx context.Context, set scheduler.SetName,
+	_ scheduler.StackID) (reconcile.StackSeen, error) {
 	s, state, err := o.load(ctx, set)
 	return reconcile.StackSeen{State: state, ID: scheduler.StackID(s.ID), Generation: s.Generation}, err
 }
 
 // Endpoints counts the endpoints that would be there.
-func (o *observedStacks) Endpoints(ctx context.Context, set scheduler.SetName, _ scheduler.StackID, _ bool) (scheduler.EndpointCount, error) {
+func (o *observedStacks) Endpoints(ctx context.Context, set scheduler.SetName, _ scheduler.StackID,
+	_ bool) (scheduler.EndpointCount, error) {
 	return o.Coming(ctx, set)
 }
 

@@ -55,7 +55,9 @@ func (w *waker) invoke(ctx context.Context, function string, event map[string]st
 	if err != nil {
 		return fmt.Errorf("wake %s: %w", function, err)
 	}
-	_, err = w.api.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(function), InvocationType: types.InvocationTypeEvent, Payload: payload})
+	_, err = w.api.Invoke(ctx, &lambda.InvokeInput{
+		FunctionName: aws.String(function), InvocationType: types.InvocationTypeEvent, Payload: payload,
+	})
 	return awserr.Mark(err, "wake %s with %s", function, payload)
 }
 
@@ -103,7 +105,9 @@ func Kept(event []byte, limit int) []byte {
 
 // Send puts a run's event on the queue.
 func (d *deadLetters) Send(ctx context.Context, run scheduler.Run) error {
-	return d.send(ctx, Letter{Reason: run.Reason, Run: string(run.ID), Event: eventOf(run.Source), EventBytes: missing(run.Source)})
+	return d.send(ctx, Letter{
+		Reason: run.Reason, Run: string(run.ID), Event: eventOf(run.Source), EventBytes: missing(run.Source),
+	})
 }
 
 func (d *deadLetters) bury(ctx context.Context, event []byte, reason, hint string) error {
@@ -149,7 +153,9 @@ func (d *deadLetters) send(ctx context.Context, l Letter) error {
 	if err != nil {
 		return fmt.Errorf("write dead letter: %w", err)
 	}
-	_, err = d.api.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(d.url), MessageBody: aws.String(strings.TrimSpace(body.String()))})
+	_, err = d.api.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: aws.String(d.url), MessageBody: aws.String(strings.TrimSpace(body.String())),
+	})
 	return awserr.Mark(err, "send dead letter")
 }
 
@@ -170,7 +176,8 @@ type journal struct {
 // Decided logs a decision; waiting is for debugging alone.
 func (j *journal) Decided(set scheduler.Set, d scheduler.Decision) {
 	fields := []zap.Field{
-		zap.String("set", string(set.Name)), zap.Int("generation", set.Generation), zap.String("phase", string(set.Phase)),
+		zap.String("set", string(set.Name)), zap.Int("generation", set.Generation),
+		zap.String("phase", string(set.Phase)),
 		zap.String("action", string(d.Action)), zap.String("reason", d.Reason),
 	}
 	if !d.Next.IsZero() {
@@ -190,21 +197,25 @@ func (j *journal) Entered(before, after scheduler.Set, d scheduler.Decision) {
 
 // Paid logs endpoint-hours that have begun.
 func (j *journal) Paid(set scheduler.Set, endpointHours int) {
-	j.log.Info("paid", zap.String("set", string(set.Name)), zap.Int("generation", set.Generation), zap.Int("endpointHours", endpointHours),
+	j.log.Info("paid", zap.String("set", string(set.Name)), zap.Int("generation", set.Generation),
+		zap.Int("endpointHours", endpointHours),
 		zap.Int("today", set.DayHours), zap.Int("total", set.TotalHours))
 	j.metrics.Paid(set.Name, endpointHours)
 }
 
 // Explained logs why a task did not start, or what it lost.
 func (j *journal) Explained(run scheduler.Run) {
-	j.log.Warn("task explained", zap.String("run", string(run.ID)), zap.String("set", string(run.Set)), zap.Int("attempt", run.Attempt), zap.String("task", run.TaskARN),
-		zap.String("cause", run.Cause), zap.String("diagnosis", run.Diagnosis), zap.String("stopCode", run.StopCode), zap.String("stopReason", run.StopReason))
+	j.log.Warn("task explained", zap.String("run", string(run.ID)), zap.String("set", string(run.Set)),
+		zap.Int("attempt", run.Attempt), zap.String("task", run.TaskARN),
+		zap.String("cause", run.Cause), zap.String("diagnosis", run.Diagnosis), zap.String("stopCode", run.StopCode),
+		zap.String("stopReason", run.StopReason))
 	j.metrics.Explained(run)
 }
 
 // Ended logs the end of a run.
 func (j *journal) Ended(run scheduler.Run) {
-	j.log.Info("run ended", zap.String("run", string(run.ID)), zap.String("set", string(run.Set)), zap.String("outcome", string(run.Outcome)),
+	j.log.Info("run ended", zap.String("run", string(run.ID)), zap.String("set", string(run.Set)),
+		zap.String("outcome", string(run.Outcome)),
 		zap.Int("attempt", run.Attempt), zap.String("task", run.TaskARN), zap.String("reason", run.Reason))
 	j.metrics.Ended(run)
 }

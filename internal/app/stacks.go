@@ -35,7 +35,8 @@ func (s *setStacks) tags(set scheduler.SetName) []vpc.Tag {
 }
 
 // Prepare reads the VPC, plans the endpoints and writes the template.
-func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish reconcile.Wish) (reconcile.Prepared, error) {
+func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName,
+	wish reconcile.Wish) (reconcile.Prepared, error) {
 	c := s.config.Sets[set]
 	more := make([]endpoints.ServiceID, len(wish.Needs))
 	for i, n := range wish.Needs {
@@ -54,9 +55,13 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish rec
 		return reconcile.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
 	if s.config.Mode == config.Observe { // what stands there today is what would be saved
-		v.Endpoints = slices.DeleteFunc(v.Endpoints, func(e endpoints.Endpoint) bool { return e.Type == endpoints.Interface })
+		v.Endpoints = slices.DeleteFunc(v.Endpoints, func(e endpoints.Endpoint) bool {
+			return e.Type == endpoints.Interface
+		})
 	}
-	plan, err := endpoints.Make(endpoints.Request{Region: s.region, Services: services, Zones: c.Zones, Gateway: c.S3Gateway, Avoid: wish.AvoidZones}, v)
+	plan, err := endpoints.Make(endpoints.Request{
+		Region: s.region, Services: services, Zones: c.Zones, Gateway: c.S3Gateway, Avoid: wish.AvoidZones,
+	}, v)
 	if err != nil {
 		return reconcile.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
@@ -70,7 +75,10 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish rec
 	if len(plan.Create) == 0 {
 		return reconcile.Prepared{Nothing: true, Summary: summary(plan), Services: served}, nil
 	}
-	spec := cfn.Spec{Owner: s.config.Name, Set: string(set), Region: s.region, VPC: v.ID, Services: plan.Create, SecurityGroups: c.EndpointSecurityGroups, RouteTables: plan.RouteTables}
+	spec := cfn.Spec{
+		Owner: s.config.Name, Set: string(set), Region: s.region, VPC: v.ID, Services: plan.Create,
+		SecurityGroups: c.EndpointSecurityGroups, RouteTables: plan.RouteTables,
+	}
 	spec.Subnets = subnetIDs(plan.Subnets)
 	for id, subnets := range plan.Elsewhere {
 		if spec.Elsewhere == nil {
@@ -83,7 +91,10 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName, wish rec
 		zones = append(zones, n.Zone)
 	}
 	template, err := cfn.Template(spec)
-	return reconcile.Prepared{Template: template, Summary: summary(plan), PerHour: plan.PerHour(), Services: served, Endpoints: len(plan.Create), Zones: zones}, err
+	return reconcile.Prepared{
+		Template: template, Summary: summary(plan), PerHour: plan.PerHour(), Services: served,
+		Endpoints: len(plan.Create), Zones: zones,
+	}, err
 }
 
 // held returns the ids of the endpoints that a set's stack holds, or held before it
@@ -115,7 +126,8 @@ func subnetIDs(subnets []endpoints.Subnet) []string {
 func (s *setStacks) heldByOther(ctx context.Context, v endpoints.VPC, set scheduler.SetName) error {
 	for _, e := range v.Endpoints {
 		other := scheduler.SetName(e.Tags[cfn.SetTag])
-		if e.Tags[cfn.OwnerTag] != s.config.Name || other == "" || other == set || e.State == "deleted" || s.config.Sets[other] == nil {
+		if e.Tags[cfn.OwnerTag] != s.config.Name || other == "" || other == set || e.State == "deleted" ||
+			s.config.Sets[other] == nil {
 			continue
 		}
 		ids, err := s.held(ctx, other, "")
@@ -159,7 +171,8 @@ func summary(p endpoints.Plan) string {
 
 // Create asks for the stack. If one of that name is there it is taken for ours
 // when its tags say so.
-func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, of reconcile.LifeID, p reconcile.Prepared) (scheduler.StackID, error) {
+func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, of reconcile.LifeID,
+	p reconcile.Prepared) (scheduler.StackID, error) {
 	id, err := s.stacks.Create(ctx, string(set), cfn.LifeID(of), p.Template)
 	if !errors.Is(err, cfn.ErrExists) {
 		return scheduler.StackID(id), awserr.Mark(err, "set %s", set)
@@ -171,13 +184,15 @@ func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, of reconc
 	case st.State == cfn.Foreign:
 		return "", &takenError{fmt.Errorf("set %s: %w: %w", set, reconcile.ErrTaken, err), s.stacks.Name(string(set))}
 	case st.State == cfn.Missing || st.Generation != of.Generation:
-		return "", fmt.Errorf("set %s: the stack of an earlier generation is not gone yet: %w: %w", set, reconcile.ErrTemporary, err)
+		return "", fmt.Errorf("set %s: the stack of an earlier generation is not gone yet: %w: %w", set,
+			reconcile.ErrTemporary, err)
 	}
 	return scheduler.StackID(st.ID), nil
 }
 
 // Extend changes the set's stack.
-func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, of reconcile.LifeID, try int, p reconcile.Prepared) (endpoints, perHour int, err error) {
+func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, of reconcile.LifeID,
+	try int, p reconcile.Prepared) (endpoints, perHour int, err error) {
 	endpoints, perHour, err = s.stacks.Extend(ctx, string(set), string(id), cfn.LifeID(of), try, p.Template)
 	return endpoints, perHour, awserr.Mark(err, "set %s", set)
 }
@@ -191,22 +206,26 @@ type takenError struct {
 func (e *takenError) Unwrap() error { return e.error }
 
 func (e *takenError) Hint() string {
-	return "stack " + e.name + " does not carry our owner tag and is left alone; delete it, or choose another name: in the configuration"
+	return "stack " + e.name +
+		" does not carry our owner tag and is left alone; delete it, or choose another name: in the configuration"
 }
 
 // Stack returns the state of the set's stack.
-func (s *setStacks) Stack(ctx context.Context, set scheduler.SetName, id scheduler.StackID) (reconcile.StackSeen, error) {
+func (s *setStacks) Stack(ctx context.Context, set scheduler.SetName,
+	id scheduler.StackID) (reconcile.StackSeen, error) {
 	st, err := s.stacks.Describe(ctx, string(set), string(id))
 	if err != nil {
 		return reconcile.StackSeen{}, awserr.Mark(err, "set %s", set)
 	}
 	return reconcile.StackSeen{
-		State: scheduler.StackState(st.State), ID: scheduler.StackID(st.ID), Generation: st.Generation, Reason: st.Reason, NoCapacity: cfn.IsCapacity(st.Reason), Lasts: cfn.Lasts(st.Reason),
+		State: scheduler.StackState(st.State), ID: scheduler.StackID(st.ID), Generation: st.Generation,
+		Reason: st.Reason, NoCapacity: cfn.IsCapacity(st.Reason), Lasts: cfn.Lasts(st.Reason),
 	}, nil
 }
 
 // Endpoints counts the set's own endpoints, by the id of the stack that made them.
-func (s *setStacks) Endpoints(ctx context.Context, set scheduler.SetName, id scheduler.StackID, gone bool) (scheduler.EndpointCount, error) {
+func (s *setStacks) Endpoints(ctx context.Context, set scheduler.SetName, id scheduler.StackID,
+	gone bool) (scheduler.EndpointCount, error) {
 	if id == "" {
 		return scheduler.EndpointCount{}, nil
 	}

@@ -22,18 +22,22 @@ func (e *PlainError) Error() string {
 
 // Hint returns the remedy.
 func (e *PlainError) Hint() string {
-	return "use an https endpoint, or a sandbox on this machine (through an SSH tunnel, say); look at AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE> and endpoint_url in the profile"
+	return "use an https endpoint, or a sandbox on this machine (through an SSH tunnel, say); look at " +
+		"AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE> and endpoint_url in the profile"
 }
 
 // Encrypted has every client of a configuration refuse to call an endpoint by plain http
 // that does not lie on this machine, wherever the endpoint was named.
 func Encrypted(c *aws.Config) {
 	c.APIOptions = append(c.APIOptions, func(stack *middleware.Stack) error {
-		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("Encrypted", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-			if r, ok := in.Request.(*smithyhttp.Request); ok && r.URL.Scheme == "http" && !clock.Loopback(r.URL.String()) {
-				return middleware.FinalizeOutput{}, middleware.Metadata{}, &PlainError{r.URL.Host}
-			}
-			return next.HandleFinalize(ctx, in)
-		}), middleware.After)
+		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("Encrypted",
+			func(ctx context.Context, in middleware.FinalizeInput,
+				next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+				if r, ok := in.Request.(*smithyhttp.Request); ok && r.URL.Scheme == "http" &&
+					!clock.Loopback(r.URL.String()) {
+					return middleware.FinalizeOutput{}, middleware.Metadata{}, &PlainError{r.URL.Host}
+				}
+				return next.HandleFinalize(ctx, in)
+			}), middleware.After)
 	})
 }

@@ -18,7 +18,10 @@ import (
 )
 
 // throttles are the codes by which services say that a call came too soon.
-var throttles = []string{"Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException", "ProvisionedThroughputExceededException", "RequestThrottled", "SlowDown", "TransactionConflictException"}
+var throttles = []string{
+	"Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException",
+	"ProvisionedThroughputExceededException", "RequestThrottled", "SlowDown", "TransactionConflictException",
+}
 
 // Temporary says whether the same call may succeed later: throttling, a failure
 // of the server, a connection that broke.
@@ -28,10 +31,12 @@ func Temporary(err error) bool {
 	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
-		return slices.Contains(throttles, api.ErrorCode()) || api.ErrorFault() == smithy.FaultServer || strings.HasPrefix(api.ErrorCode(), "Internal") || strings.HasPrefix(api.ErrorCode(), "Service")
+		return slices.Contains(throttles, api.ErrorCode()) || api.ErrorFault() == smithy.FaultServer ||
+			strings.HasPrefix(api.ErrorCode(), "Internal") || strings.HasPrefix(api.ErrorCode(), "Service")
 	}
 	var timeout net.Error
-	return errors.As(err, &timeout) || retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err).Bool() || strings.Contains(err.Error(), "EOF")
+	return errors.As(err, &timeout) || retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err).Bool() ||
+		strings.Contains(err.Error(), "EOF")
 }
 
 // Throttled reports whether a call came too soon, and had no effect.
@@ -113,7 +118,8 @@ func missing(text string) string {
 	if m == nil {
 		return "the caller lacks the right that the message names; docs/permissions.md lists what each role needs"
 	}
-	return Caller(m[1]) + " lacks " + m[2] + "; docs/permissions.md lists what each role needs, and drawbridge deploy sets the roles of the installation right"
+	return Caller(m[1]) + " lacks " + m[2] +
+		"; docs/permissions.md lists what each role needs, and drawbridge deploy sets the installation's roles right"
 }
 
 // Caller returns who the ARN of a caller is, without account and session: "role NAME"

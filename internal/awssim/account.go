@@ -39,7 +39,8 @@ func (s *Sim) tagged() []LedgerResource {
 		}
 		add("AWS::CloudFormation::Stack", st.ID, own)
 		for _, name := range kernel.SortedKeys(st.Resources) {
-			if r := st.Resources[name]; r.Physical != "" && r.Status != "DELETE_COMPLETE" && r.Status != "DELETE_SKIPPED" {
+			if r := st.Resources[name]; r.Physical != "" && r.Status != "DELETE_COMPLETE" &&
+				r.Status != "DELETE_SKIPPED" {
 				add(r.Kind, r.Physical, cloudformation.StackTags(st, r))
 			}
 		}

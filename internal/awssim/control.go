@@ -20,7 +20,9 @@ func (s *Sim) ServeControl(w http.ResponseWriter, r *http.Request) {
 			kernel.Answer(w, http.StatusBadRequest, map[string]any{"error": `want {"seconds": N}, N not negative`})
 			return
 		}
-		kernel.Answer(w, http.StatusOK, map[string]any{"now": kernel.Epoch(s.Advance(time.Duration(in.Seconds * float64(time.Second))))})
+		kernel.Answer(w, http.StatusOK, map[string]any{
+			"now": kernel.Epoch(s.Advance(time.Duration(in.Seconds * float64(time.Second)))),
+		})
 	case path == "fault" && r.Method == http.MethodPost:
 		var in struct {
 			Name  string
@@ -41,7 +43,9 @@ func (s *Sim) ServeControl(w http.ResponseWriter, r *http.Request) {
 	case path == "ledger":
 		kernel.Answer(w, http.StatusOK, s.Ledger())
 	default:
-		kernel.Answer(w, http.StatusNotFound, map[string]any{"error": "no such path; there are advance, fault, ledger and clock"})
+		kernel.Answer(w, http.StatusNotFound, map[string]any{
+			"error": "no such path; there are advance, fault, ledger and clock",
+		})
 	}
 }
 
@@ -158,12 +162,16 @@ func (s *Sim) Ledger() Ledger {
 	}
 	l.Resources = s.tagged()
 	for _, e := range s.ec2.Endpoints {
-		l.Endpoints = append(l.Endpoints, LedgerEndpoint{e.ID, e.Service, strings.ToLower(e.Kind), e.VPC, append([]string{}, e.Subnets...), e.Stack,
-			epochOf(e.Created), epochOf(e.AvailableAt(s.Clock.Now())), epochOf(e.Deleting), epochOf(e.DeletedAt(s.Clock.Now()))})
+		l.Endpoints = append(l.Endpoints,
+			LedgerEndpoint{e.ID, e.Service, strings.ToLower(e.Kind), e.VPC, append([]string{}, e.Subnets...), e.Stack,
+				epochOf(e.Created), epochOf(e.AvailableAt(s.Clock.Now())), epochOf(e.Deleting),
+				epochOf(e.DeletedAt(s.Clock.Now()))})
 	}
 	for _, t := range s.ecs.Tasks {
-		l.Tasks = append(l.Tasks, LedgerTask{t.ARN, t.Definition.ARN(s.ecs), t.StartedBy, t.ClientToken, t.Group, t.Environment(),
-			epochOf(t.Created), epochOf(t.Started), epochOf(t.Stopped), orNull(t.StopCode), orNull(t.StopReason), t.ExitCode(), t.HadEndpoints})
+		l.Tasks = append(l.Tasks,
+			LedgerTask{t.ARN, t.Definition.ARN(s.ecs), t.StartedBy, t.ClientToken, t.Group, t.Environment(),
+				epochOf(t.Created), epochOf(t.Started), epochOf(t.Stopped), orNull(t.StopCode), orNull(t.StopReason),
+				t.ExitCode(), t.HadEndpoints})
 	}
 	for _, st := range s.cloudformation.Stacks {
 		if st.Before {
@@ -172,7 +180,9 @@ func (s *Sim) Ledger() Ledger {
 		l.Stacks = append(l.Stacks, LedgerStack{st.Name, st.ID, st.Status, epochOf(st.Created), epochOf(st.Deleted)})
 	}
 	for _, i := range s.lambda.Invocations {
-		l.Invocations = append(l.Invocations, LedgerInvocation{i.Function.Name, i.ID, epochOf(i.Started), epochOf(i.Ended), orNull(i.Outcome)})
+		l.Invocations = append(l.Invocations, LedgerInvocation{
+			i.Function.Name, i.ID, epochOf(i.Started), epochOf(i.Ended), orNull(i.Outcome),
+		})
 	}
 	for _, q := range s.sqs.DeadLetterQueues() {
 		for _, m := range q.Messages {

@@ -32,7 +32,9 @@ func (s *Sim) AddVPC(id, cidr string) (routeTableID string) {
 	defer s.Mu.Unlock()
 	v := s.ec2.AddVPC(id, cidr)
 	v.DNSHostnames = true
-	t := &ec2.RouteTable{ID: "rtb-" + s.NewID("rtb", 17), VPC: id, Routes: []ec2.Route{{Destination: cidr, Target: "local"}}}
+	t := &ec2.RouteTable{
+		ID: "rtb-" + s.NewID("rtb", 17), VPC: id, Routes: []ec2.Route{{Destination: cidr, Target: "local"}},
+	}
 	s.ec2.Tables = append(s.ec2.Tables, t)
 	return t.ID
 }
@@ -43,7 +45,9 @@ func (s *Sim) AddSubnet(id, vpc string, zone int, cidr, routeTableID string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	zones := s.ec2.Zones()
-	s.ec2.Subnets = append(s.ec2.Subnets, &ec2.Subnet{ID: id, VPC: vpc, Zone: zones[zone%len(zones)], CIDR: cidr, Free: ec2.FreeAddresses})
+	s.ec2.Subnets = append(s.ec2.Subnets, &ec2.Subnet{
+		ID: id, VPC: vpc, Zone: zones[zone%len(zones)], CIDR: cidr, Free: ec2.FreeAddresses,
+	})
 	t := s.ec2.Table(routeTableID)
 	t.Subnets = append(t.Subnets, id)
 }
@@ -80,7 +84,9 @@ func (s *Sim) AddSecurityGroup(id, vpc, name string, from ...string) {
 func (s *Sim) AddEndpoint(service, kind, vpc string, subnets, groups, routeTables []string) (string, error) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
-	e, err := s.ec2.AddEndpoint(ec2.EndpointSpec{Service: service, Kind: kind, VPC: vpc, Subnets: subnets, Groups: groups, Tables: routeTables})
+	e, err := s.ec2.AddEndpoint(ec2.EndpointSpec{
+		Service: service, Kind: kind, VPC: vpc, Subnets: subnets, Groups: groups, Tables: routeTables,
+	})
 	if err != nil {
 		return "", err
 	}
@@ -189,7 +195,12 @@ func (s *Sim) PutStack(name string, body []byte, parameters, tags map[string]str
 	if err != nil {
 		return fmt.Errorf("put stack %s: %w", name, err)
 	}
-	st := &cloudformation.Stack{Name: name, ID: s.ARN("cloudformation", "stack/"+name+"/"+s.UUID("stack")), Before: true, Created: s.Clock.Now(), Template: t, Body: string(body), Resources: map[string]*cloudformation.Resource{}, Capabilities: []string{"CAPABILITY_NAMED_IAM"}, Operation: cloudformation.Operation{OnFailure: "ROLLBACK", Handled: map[string]bool{}}}
+	st := &cloudformation.Stack{
+		Name: name, ID: s.ARN("cloudformation", "stack/"+name+"/"+s.UUID("stack")), Before: true,
+		Created: s.Clock.Now(), Template: t, Body: string(body), Resources: map[string]*cloudformation.Resource{},
+		Capabilities: []string{"CAPABILITY_NAMED_IAM"},
+		Operation:    cloudformation.Operation{OnFailure: "ROLLBACK", Handled: map[string]bool{}},
+	}
 	var given []template.Parameter
 	for _, k := range kernel.SortedKeys(parameters) {
 		given = append(given, template.Parameter{ParameterKey: k, ParameterValue: parameters[k]})
@@ -216,12 +227,16 @@ func (s *Sim) PutStack(name string, body []byte, parameters, tags map[string]str
 		}
 	}
 	s.cloudformation.Stacks = append(s.cloudformation.Stacks, st)
-	st.Status, st.History = "CREATE_COMPLETE", []kernel.StatusAt{{At: st.Created, Status: "CREATE_COMPLETE", Reason: ""}}
+	st.Status, st.History = "CREATE_COMPLETE", []kernel.StatusAt{{
+		At: st.Created, Status: "CREATE_COMPLETE", Reason: "",
+	}}
 	return nil
 }
 
 func (s *Sim) putResource(st *cloudformation.Stack, logical string, spec template.ResourceSpec) error {
-	r := &cloudformation.Resource{Logical: logical, Kind: spec.Kind, Attributes: map[string]string{}, Updated: s.Clock.Now()}
+	r := &cloudformation.Resource{
+		Logical: logical, Kind: spec.Kind, Attributes: map[string]string{}, Updated: s.Clock.Now(),
+	}
 	v, err := st.Template.Evaluate(spec.Properties, s.cloudformation.Scope(st))
 	if err != nil {
 		return err
@@ -258,7 +273,9 @@ func (s *Sim) StackOutputs(name string) map[string]string {
 func (s *Sim) AddImage(repository, tag string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
-	s.ecr.AddRepository(repository).Add(&ecr.Image{Digest: "sha256:" + s.Digest(repository+tag, 64), Pushed: s.Clock.Now()}, tag)
+	s.ecr.AddRepository(repository).Add(&ecr.Image{
+		Digest: "sha256:" + s.Digest(repository+tag, 64), Pushed: s.Clock.Now(),
+	}, tag)
 }
 
 // S3PrefixList returns the id of the prefix list of S3's addresses.
@@ -279,7 +296,10 @@ func (s *Sim) DeactivateTaskDefinition(family string) {
 func (s *Sim) AddBucket(name string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
-	s.s3.Buckets[name] = &s3.Bucket{Objects: map[string]s3.Object{"theirs": s.s3.NewObject([]byte("x"))}, Settings: map[string][]byte{}, Created: s.Clock.Now()}
+	s.s3.Buckets[name] = &s3.Bucket{
+		Objects: map[string]s3.Object{"theirs": s.s3.NewObject([]byte("x"))}, Settings: map[string][]byte{},
+		Created: s.Clock.Now(),
+	}
 }
 
 // RoleMay reports whether a role's policies allow an action on a resource now, with
@@ -312,7 +332,9 @@ func (s *Sim) FunctionEnvironmentSize(function string) int {
 func (s *Sim) AddRole(name, service string) string {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
-	return s.iam.AddRole(name, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"`+service+`"},"Action":"sts:AssumeRole"}]}`).ARN
+	return s.iam.AddRole(name,
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"`+service+
+			`"},"Action":"sts:AssumeRole"}]}`).ARN
 }
 
 // AddHostedZone ties a private hosted zone of an account to a VPC. What asks for

@@ -144,22 +144,29 @@ func (j *Journal) Handler(s *Sim) http.Handler {
 		j.mu.Lock()
 		if !j.whole {
 			j.mu.Unlock()
-			kernel.Answer(w, http.StatusServiceUnavailable, map[string]any{"error": "the account is being made again; call again in a moment"})
+			kernel.Answer(w, http.StatusServiceUnavailable, map[string]any{
+				"error": "the account is being made again; call again in a moment",
+			})
 			return
 		}
 		j.number++
-		l := journalLine{At: s.Now(), Number: j.number, Method: r.Method, Path: r.URL.RequestURI(), Header: r.Header, Body: body}
+		l := journalLine{
+			At: s.Now(), Number: j.number, Method: r.Method, Path: r.URL.RequestURI(), Header: r.Header, Body: body,
+		}
 		err = j.write(l)
 		j.mu.Unlock()
 		if err != nil {
-			kernel.Answer(w, http.StatusInternalServerError, map[string]any{"error": fmt.Sprintf("keep the account: %v", err)})
+			kernel.Answer(w, http.StatusInternalServerError, map[string]any{
+				"error": fmt.Sprintf("keep the account: %v", err),
+			})
 			return
 		}
 		seen := &statusWriter{ResponseWriter: w}
 		defer func() {
 			j.mu.Lock()
 			defer j.mu.Unlock()
-			_ = j.write(journalLine{At: s.Now(), Number: l.Number, Status: seen.status}) // without it nothing is compared
+			// without it nothing is compared
+			_ = j.write(journalLine{At: s.Now(), Number: l.Number, Status: seen.status})
 		}()
 		s.ServeHTTP(seen, r)
 	})
@@ -212,7 +219,11 @@ func (j *Journal) Replay(s *Sim) (otherwise int, err error) {
 			return otherwise, fmt.Errorf("keep the account: call %d: %w", l.Number, err)
 		}
 		w := &statusWriter{ResponseWriter: nowhere{}}
-		r := &http.Request{Method: l.Method, URL: path, RequestURI: l.Path, Header: l.Header, Body: io.NopCloser(bytes.NewReader(l.Body)), ContentLength: int64(len(l.Body)), Host: s.Address, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+		r := &http.Request{
+			Method: l.Method, URL: path, RequestURI: l.Path, Header: l.Header,
+			Body: io.NopCloser(bytes.NewReader(l.Body)), ContentLength: int64(len(l.Body)), Host: s.Address,
+			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)

@@ -90,7 +90,8 @@ func New(o Options) *Sim {
 	route53.New(k, s.ec2)
 	servicequotas.New(k, s.ecs)
 	s.cloudformation = cloudformation.New(k, cloudformation.Services{
-		CloudWatch: metrics, DynamoDB: s.dynamodb, EC2: s.ec2, ECR: s.ecr, ECS: s.ecs, EventBridge: s.eventbridge, IAM: s.iam,
+		CloudWatch: metrics, DynamoDB: s.dynamodb, EC2: s.ec2, ECR: s.ecr, ECS: s.ecs, EventBridge: s.eventbridge,
+		IAM:    s.iam,
 		Lambda: s.lambda, Logs: s.logs, S3: s.s3, Scheduler: schedules, SecretsManager: secrets, SQS: s.sqs,
 	})
 	k.Paths["/_sim/"] = s.ServeControl

@@ -153,19 +153,25 @@ func (f *Finding) judge() {
 	toClock, toCreation := math.Abs(f.Billed-float64(f.Clock)), math.Abs(f.Billed-float64(f.Creation))
 	switch {
 	case f.Lives == 0 && f.Odd > 0:
-		f.Reason = fmt.Sprintf("%d times in which endpoints of ours were there were billed as something else in their first hour; drawbridge calibrate run makes an endpoint that is known", f.Odd)
+		f.Reason = fmt.Sprintf("%d times in which endpoints of ours were there were billed as something else in "+
+			"their first hour; drawbridge calibrate run makes an endpoint that is known", f.Odd)
 	case f.Lives == 0:
-		f.Reason = "the bill does not cover the whole of any time in which endpoints of ours were there; hours show in it a day or two later"
+		f.Reason = "the bill does not cover the whole of any time in which endpoints of ours were there; hours show " +
+			"in it a day or two later"
 	case apart == 0:
-		f.Reason = fmt.Sprintf("both bases would bill the same %d endpoint-hours: nothing lived over a full hour for less than an hour; drawbridge calibrate run makes an endpoint that does", f.Clock)
+		f.Reason = fmt.Sprintf("both bases would bill the same %d endpoint-hours: nothing lived over a full hour "+
+			"for less than an hour; drawbridge calibrate run makes an endpoint that does", f.Clock)
 	case min(toClock, toCreation) > apart/4:
-		f.Reason = fmt.Sprintf("%.1f endpoint-hours were billed, which neither basis explains: clock hours would be %d, hours from creation %d; other endpoints came or went meanwhile", f.Billed, f.Clock, f.Creation)
+		f.Reason = fmt.Sprintf("%.1f endpoint-hours were billed, which neither basis explains: clock hours would be "+
+			"%d, hours from creation %d; other endpoints came or went meanwhile", f.Billed, f.Clock, f.Creation)
 	case toClock < toCreation:
 		f.Basis = scheduler.Clock
-		f.Reason = fmt.Sprintf("%.1f endpoint-hours were billed: clock hours are %d, hours from creation would be %d", f.Billed, f.Clock, f.Creation)
+		f.Reason = fmt.Sprintf("%.1f endpoint-hours were billed: clock hours are %d, hours from creation would be %d",
+			f.Billed, f.Clock, f.Creation)
 	default:
 		f.Basis = scheduler.Creation
-		f.Reason = fmt.Sprintf("%.1f endpoint-hours were billed: hours from creation are %d, clock hours would be %d", f.Billed, f.Creation, f.Clock)
+		f.Reason = fmt.Sprintf("%.1f endpoint-hours were billed: hours from creation are %d, clock hours would be %d",
+			f.Billed, f.Creation, f.Clock)
 	}
 }
 

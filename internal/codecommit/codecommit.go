@@ -22,7 +22,8 @@ import (
 //
 // Source: the credential helper of the AWS CLI, and
 // https://docs.aws.amazon.com/codecommit/latest/userguide/regions.html
-var hostPattern = regexp.MustCompile(`^(?:vpce-[a-z0-9-]+\.)?git-codecommit(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?$`)
+var hostPattern = regexp.MustCompile(`^(?:vpce-[a-z0-9-]+\.)?git-codecommit(?:-fips)?` +
+	`\.([a-z0-9-]+)\.(?:vpce\.)?amazonaws\.com(?:\.cn)?$`)
 
 // ErrNotCodeCommit is the error for a host that is not CodeCommit's.
 var ErrNotCodeCommit = errors.New("not a host of CodeCommit")

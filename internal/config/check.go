@@ -75,10 +75,14 @@ func (k *checker) add(where, remedy, format string, args ...any) {
 func (c *Config) check() []Problem {
 	k := &checker{}
 	if !namePattern.MatchString(c.Name) || len(c.Name) < minName {
-		k.add("name", "use lower-case letters, digits and hyphens, 3 to 25 of them", "%q cannot begin the names of AWS resources", c.Name)
+		k.add("name", "use lower-case letters, digits and hyphens, 3 to 25 of them",
+			"%q cannot begin the names of AWS resources", c.Name)
 	}
 	if strings.Contains(c.Name+"-", "-set-") || strings.HasSuffix(c.Name, "-mirror") {
-		k.add("name", "choose one without -set- that does not end in -mirror", "%q could be taken for what another installation owns: NAME-set-... are its stacks, NAME-mirror-... its bucket", c.Name)
+		k.add("name", "choose one without -set- that does not end in -mirror",
+			"%q could be taken for what another installation owns: "+
+				"NAME-set-... are its stacks, NAME-mirror-... its bucket",
+			c.Name)
 	}
 	if _, err := scheduler.ParseBasis(string(c.Billing)); err != nil {
 		k.add("billing", "write clock or creation", "%v", err)
@@ -97,7 +101,8 @@ func (c *Config) check() []Problem {
 		k.mirror(c)
 	}
 	if c.EndpointPrice < 0 || c.EndpointPrice > 100 {
-		k.add("endpointPrice", "write USD for an endpoint in a zone and hour, as in 0.01", "%v is out of range", c.EndpointPrice)
+		k.add("endpointPrice", "write USD for an endpoint in a zone and hour, as in 0.01", "%v is out of range",
+			c.EndpointPrice)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		k.set("sets."+string(name), string(name), c.Sets[name])
@@ -111,7 +116,9 @@ func (c *Config) check() []Problem {
 // retentions are the days that CloudWatch Logs takes.
 //
 // Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
-var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+var retentions = []int{
+	1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+}
 
 var keyPattern = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$`)
 
@@ -121,22 +128,29 @@ func (k *checker) installation(c *Config) {
 		k.add("mode", "write active or observe", "%q is no mode", c.Mode)
 	}
 	if !slices.Contains(retentions, c.LogRetention) {
-		k.add("logRetention", "write 7, 30, 90, 365 or another number of days that CloudWatch Logs takes", "%d days", c.LogRetention)
+		k.add("logRetention", "write 7, 30, 90, 365 or another number of days that CloudWatch Logs takes", "%d days",
+			c.LogRetention)
 	}
 	if c.KMSKey != "" && !keyPattern.MatchString(c.KMSKey) {
-		k.add("kmsKey", "write the key's ARN, as in arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-...", "%q is not one", c.KMSKey)
+		k.add("kmsKey", "write the key's ARN, as in arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-...",
+			"%q is not one", c.KMSKey)
 	}
 	if c.KeepEvents != nil && (*c.KeepEvents < 0 || *c.KeepEvents > 256) {
 		k.add("keepEvents", "write 0 to 256 KiB", "%d", *c.KeepEvents)
 	}
 	if c.EventsPerMinute < 0 {
-		k.add("eventsPerMinute", "write how many events are taken for a job in a minute, or 0 for any number", "%d", c.EventsPerMinute)
+		k.add("eventsPerMinute", "write how many events are taken for a job in a minute, or 0 for any number", "%d",
+			c.EventsPerMinute)
 	}
 	if c.ReservedConcurrency < 0 || c.ReservedConcurrency == 1 {
-		k.add("reservedConcurrency", "write 0 to reserve nothing, or at least 2: one invocation waits for endpoints while another takes events", "%d", c.ReservedConcurrency)
+		k.add("reservedConcurrency",
+			"write 0 to reserve nothing, or at least 2: one invocation waits for endpoints while another takes events",
+			"%d", c.ReservedConcurrency)
 	}
 	if c.PermissionsBoundary != "" && !isARN(c.PermissionsBoundary, "iam", "policy/") {
-		k.add("permissionsBoundary", "write the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/boundary", "%q is not one", c.PermissionsBoundary)
+		k.add("permissionsBoundary",
+			"write the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/boundary", "%q is not one",
+			c.PermissionsBoundary)
 	}
 	if c.AlarmTopic != "" && !isARN(c.AlarmTopic, "sns", "") {
 		k.add("alarmTopic", "write the ARN of an SNS topic", "%q is not one", c.AlarmTopic)
@@ -156,7 +170,8 @@ func isARN(text, service, kind string) bool {
 func (k *checker) guards(where string, s *Set) {
 	for _, g := range s.EndpointSecurityGroups {
 		if !strings.HasPrefix(g, "sg-") {
-			k.add(where+".endpointSecurityGroups", "write security group ids, as in sg-0123456789abcdef0", "%q is not a security group id", g)
+			k.add(where+".endpointSecurityGroups", "write security group ids, as in sg-0123456789abcdef0",
+				"%q is not a security group id", g)
 		}
 	}
 	if m := time.Duration(s.MaxLifetime); m != 0 && m < time.Hour {
@@ -166,7 +181,9 @@ func (k *checker) guards(where string, s *Set) {
 		k.add(where+".waitCost", "write USD an hour, as in 5", "%v is out of range", s.WaitCost)
 	}
 	if s.HoursPerDay < 0 || s.HoursPerDay > 0 && s.HoursPerDay < s.hoursPerHour() {
-		k.add(where+".hoursPerDay", fmt.Sprintf("write 0 for none, or at least %d: what one hour of the set is billed as", s.hoursPerHour()), "%d endpoint-hours allow not one hour", s.HoursPerDay)
+		k.add(where+".hoursPerDay",
+			fmt.Sprintf("write 0 for none, or at least %d: what one hour of the set is billed as", s.hoursPerHour()),
+			"%d endpoint-hours allow not one hour", s.HoursPerDay)
 	}
 	if s.OverBudget != WaitForNextDay && s.OverBudget != FailRuns {
 		k.add(where+".overBudget", "write wait or fail", "%q is no way", s.OverBudget)
@@ -178,7 +195,8 @@ func (k *checker) set(where, name string, s *Set) {
 		k.add(where, "use lower-case letters, digits and hyphens, at most 25", "%q is not a set name", name)
 	}
 	if strings.HasPrefix(name, cfn.SelftestPrefix) {
-		k.add(where, "choose another name: those stacks are deleted by drawbridge selftest", "names of sets do not begin with %s", cfn.SelftestPrefix)
+		k.add(where, "choose another name: those stacks are deleted by drawbridge selftest",
+			"names of sets do not begin with %s", cfn.SelftestPrefix)
 	}
 	if s == nil {
 		k.add(where, "give it at least its subnets", "the set is empty")
@@ -230,7 +248,8 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 	}
 	for _, id := range j.Services {
 		if s != nil && !s.auto && !slices.Contains(s.Services, id) {
-			k.add(where+".services", "add it to sets."+string(j.Set)+".services, or set services: auto there", "set %s does not have %s", j.Set, id)
+			k.add(where+".services", "add it to sets."+string(j.Set)+".services, or set services: auto there",
+				"set %s does not have %s", j.Set, id)
 		}
 	}
 	for _, n := range j.Subnets {
@@ -240,14 +259,16 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 	}
 	for _, g := range j.SecurityGroups {
 		if !strings.HasPrefix(g, "sg-") {
-			k.add(where+".securityGroups", "write security group ids, as in sg-0123456789abcdef0", "%q is not a security group id", g)
+			k.add(where+".securityGroups", "write security group ids, as in sg-0123456789abcdef0",
+				"%q is not a security group id", g)
 		}
 	}
 	if *j.MaxRuntime < 0 {
 		k.add(where+".maxRuntime", "write a duration such as 1h", "%s is negative", time.Duration(*j.MaxRuntime))
 	}
 	if j.MaxConcurrent < 0 {
-		k.add(where+".maxConcurrent", "write how many tasks may run at a time, or 0 for any number", "%d", j.MaxConcurrent)
+		k.add(where+".maxConcurrent", "write how many tasks may run at a time, or 0 for any number", "%d",
+			j.MaxConcurrent)
 	}
 	if d := time.Duration(j.MaxDelay); d < 0 || d > 7*24*time.Hour {
 		k.add(where+".maxDelay", "write 0s to 168h", "%s is out of range", d)
@@ -259,7 +280,8 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 	k.overrides(where, j)
 	for _, v := range slices.Sorted(maps.Keys(j.Environment)) {
 		if !variablePattern.MatchString(v) || !pathPattern.MatchString(j.Environment[v]) {
-			k.add(where+".environment", "write NAME: $.detail.some.place", "%s: %q is no variable with a place in the event", v, j.Environment[v])
+			k.add(where+".environment", "write NAME: $.detail.some.place",
+				"%s: %q is no variable with a place in the event", v, j.Environment[v])
 		}
 		if Reserved(v) {
 			k.add(where+".environment", "choose another name for what an event may say", "no event sets %s", v)
@@ -301,7 +323,8 @@ func (k *checker) patterns(where string, j *Job) {
 				continue
 			}
 		}
-		k.add(fmt.Sprintf("%s.on[%d]", where, i), "write an EventBridge event pattern, as in source: [aws.s3]", "%v", err)
+		k.add(fmt.Sprintf("%s.on[%d]", where, i), "write an EventBridge event pattern, as in source: [aws.s3]", "%v",
+			err)
 	}
 }
 

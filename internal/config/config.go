@@ -254,14 +254,23 @@ func Load(path string) (*Config, error) {
 
 // ReadError reports a file that cannot be read.
 func ReadError(path string, err error) error {
-	return &Error{Path: path, Problems: []Problem{{What: err.Error(), Remedy: "name the file by --config, or write one with drawbridge init"}}}
+	return &Error{
+		Path: path, Problems: []Problem{{
+			What: err.Error(), Remedy: "name the file by --config, or write one with drawbridge init",
+		}},
+	}
 }
 
 // Parse checks the text of a file and fills in the defaults.
 func Parse(path string, text []byte) (*Config, error) {
 	c := &Config{path: path}
 	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
-		return nil, &Error{Path: path, Problems: []Problem{{What: yaml.FormatError(err, false, false), Remedy: "docs/configuration.md lists every key with its type"}}}
+		return nil, &Error{
+			Path: path, Problems: []Problem{{
+				What:   yaml.FormatError(err, false, false),
+				Remedy: "docs/configuration.md lists every key with its type",
+			}},
+		}
 	}
 	c.defaults()
 	if problems := c.check(); len(problems) > 0 {
@@ -355,7 +364,9 @@ func (c *Config) Settings() map[scheduler.SetName]scheduler.Settings {
 				v.MaxConcurrent[j] = job.MaxConcurrent
 			}
 			if cmp.Or(c.hosts[job.Set], job.Set) == name && job.schedule != nil {
-				v.Schedules = append(v.Schedules, scheduler.Schedule{Job: j, MaxDelay: time.Duration(job.MaxDelay), Times: job.schedule})
+				v.Schedules = append(v.Schedules, scheduler.Schedule{
+					Job: j, MaxDelay: time.Duration(job.MaxDelay), Times: job.schedule,
+				})
 			}
 		}
 		out[name] = v

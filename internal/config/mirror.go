@@ -210,13 +210,20 @@ func (m *Mirror) Fill() {
 // job returns the job that mirrors.
 func (m *Mirror) job(c *Config) *Job {
 	j := &Job{
-		Set: m.Set, Cluster: m.Cluster, TaskDefinition: c.Name + "-mirror", Container: string(MirrorJob), MaxRuntime: m.MaxRuntime, MaxDelay: m.MaxDelay,
-		Schedule: m.Schedule, Timezone: m.Timezone, Overrides: []Override{{Kind: "environment"}}, Services: m.Services(), made: true,
+		Set: m.Set, Cluster: m.Cluster, TaskDefinition: c.Name + "-mirror", Container: string(MirrorJob),
+		MaxRuntime: m.MaxRuntime, MaxDelay: m.MaxDelay,
+		Schedule: m.Schedule, Timezone: m.Timezone, Overrides: []Override{{Kind: "environment"}},
+		Services: m.Services(), made: true,
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Repositories)) {
 		if r := m.Repositories[name]; r != nil && r.Source.Bundle != "" {
 			bucket, key, _ := S3Place(r.Source.Bundle)
-			j.On = append(j.On, map[string]any{"source": []any{"aws.s3"}, "detail-type": []any{"Object Created"}, "detail": map[string]any{"bucket": map[string]any{"name": []any{bucket}}, "object": map[string]any{"key": []any{key}}}})
+			j.On = append(j.On, map[string]any{
+				"source": []any{"aws.s3"}, "detail-type": []any{"Object Created"},
+				"detail": map[string]any{
+					"bucket": map[string]any{"name": []any{bucket}}, "object": map[string]any{"key": []any{key}},
+				},
+			})
 		}
 	}
 	return j
@@ -297,7 +304,8 @@ func (m *Mirror) ServerPorts() []int {
 		if err != nil {
 			continue
 		}
-		port, err := strconv.Atoi(cmp.Or(u.Port(), map[string]string{"https": "443", "http": "80", "ssh": "22"}[u.Scheme]))
+		port, err := strconv.Atoi(cmp.Or(u.Port(),
+			map[string]string{"https": "443", "http": "80", "ssh": "22"}[u.Scheme]))
 		if err == nil {
 			out = append(out, port)
 		}
@@ -340,7 +348,8 @@ func (k *checker) mirror(c *Config) {
 		k.add("mirror.disk", "write 21 to 200 GiB, or leave it out for 20", "%d GiB", m.Disk)
 	}
 	if n := m.WebhookConcurrency; n != nil && *n < 0 {
-		k.add("mirror.webhookConcurrency", "write how many reports are worked on at a time, or 0 to reserve nothing", "%d", *n)
+		k.add("mirror.webhookConcurrency", "write how many reports are worked on at a time, or 0 to reserve nothing",
+			"%d", *n)
 	}
 	for _, b := range m.WebhookSources {
 		if _, err := netip.ParsePrefix(b); err != nil {
@@ -356,7 +365,8 @@ func (k *checker) mirror(c *Config) {
 		}
 	}
 	for where, d := range map[string]struct{ is, least, most time.Duration }{
-		"mirror.merge": {time.Duration(m.Merge), 5 * time.Second, 15 * time.Minute}, "mirror.checkEvery": {time.Duration(m.CheckEvery), 5 * time.Minute, 24 * time.Hour},
+		"mirror.merge":      {time.Duration(m.Merge), 5 * time.Second, 15 * time.Minute},
+		"mirror.checkEvery": {time.Duration(m.CheckEvery), 5 * time.Minute, 24 * time.Hour},
 		"mirror.staleAfter": {time.Duration(m.StaleAfter), time.Hour, 168 * time.Hour},
 	} {
 		if d.is < d.least || d.is > d.most {
@@ -387,9 +397,12 @@ func (k *checker) repositories(m *Mirror) {
 	for _, name := range slices.Sorted(maps.Keys(m.Repositories)) {
 		k.repository("mirror.repositories."+name, name, m.Repositories[name])
 		if r := m.Repositories[name]; r != nil {
-			for _, place := range []string{r.Target.CodeCommit, strings.TrimSuffix(r.Target.URL, "/"), strings.TrimSuffix(r.Target.Archive, "/")} {
+			for _, place := range []string{
+				r.Target.CodeCommit, strings.TrimSuffix(r.Target.URL, "/"), strings.TrimSuffix(r.Target.Archive, "/"),
+			} {
 				if other, taken := owner[place]; taken && place != "" {
-					k.add("mirror.repositories."+name+".target", "give each repository a target of its own", "%s goes to the same place", other)
+					k.add("mirror.repositories."+name+".target", "give each repository a target of its own",
+						"%s goes to the same place", other)
 				}
 				owner[place] = name
 			}
@@ -409,7 +422,9 @@ func (k *checker) repository(where, name string, r *MirrorRepository) {
 	k.target(where+".target", r.Target)
 	for _, p := range r.Refs {
 		if !refPattern.MatchString(p) {
-			k.add(where+".refs", "write patterns such as refs/heads/* or !refs/heads/tmp/*; only branches and tags are mirrored", "%q is none", p)
+			k.add(where+".refs",
+				"write patterns such as refs/heads/* or !refs/heads/tmp/*; only branches and tags are mirrored",
+				"%q is none", p)
 		}
 	}
 	if !slices.ContainsFunc(r.Refs, func(p string) bool { return !strings.HasPrefix(p, "!") }) {
@@ -465,7 +480,9 @@ func (k *checker) target(where string, t MirrorTarget) {
 		k.add(where, "write one of codecommit, url and archive", "a target has one place")
 	}
 	if t.CodeCommit != "" && (!codeCommitPattern.MatchString(t.CodeCommit) || strings.HasSuffix(t.CodeCommit, ".git")) {
-		k.add(where+".codecommit", "use letters, digits, dots, hyphens and underscores, at most 100, and not .git at the end", "CodeCommit does not take the name %q", t.CodeCommit)
+		k.add(where+".codecommit",
+			"use letters, digits, dots, hyphens and underscores, at most 100, and not .git at the end",
+			"CodeCommit does not take the name %q", t.CodeCommit)
 	}
 	if t.Create && t.CodeCommit == "" {
 		k.add(where+".create", "leave it out: only CodeCommit's repositories are made", "the target is not CodeCommit")

@@ -126,10 +126,14 @@ func Play(ctx context.Context, seed int64, progress Progress) (Report, error) {
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	defer server.Close()
 	endpoint := "http://" + listener.Addr().String()
-	if err := sandbox.Install(sim, c, sandbox.InProcess(sim, c, endpoint, http.DefaultTransport, zap.NewNop(), io.Discard)); err != nil {
+	if err := sandbox.Install(sim, c,
+		sandbox.InProcess(sim, c, endpoint, http.DefaultTransport, zap.NewNop(), io.Discard)); err != nil {
 		return Report{}, err
 	}
-	d := &director{sim: sim, progress: progress, queue: sqs.NewFromConfig(sandbox.AWSConfig(sim, endpoint, http.DefaultTransport)), seen: map[string]bool{}}
+	d := &director{
+		sim: sim, progress: progress, queue: sqs.NewFromConfig(sandbox.AWSConfig(sim, endpoint, http.DefaultTransport)),
+		seen: map[string]bool{},
+	}
 	if err := d.play(ctx, trace, start); err != nil {
 		return Report{}, err
 	}
@@ -200,14 +204,17 @@ func (d *director) send(ctx context.Context, i int, a replay.Arrival) error {
 	body, err := json.Marshal(map[string]any{
 		"job": "build", "id": fmt.Sprintf("push-%02d", i+1),
 		"overrides": map[string]any{"containerOverrides": []any{map[string]any{
-			"name": "build", "environment": []any{map[string]string{"name": "SANDBOX_RUN_FOR", "value": jobRuns.String()}},
+			"name":        "build",
+			"environment": []any{map[string]string{"name": "SANDBOX_RUN_FOR", "value": jobRuns.String()}},
 		}}},
 	})
 	if err != nil {
 		return err
 	}
 	d.progress.Event(a.At, fmt.Sprintf("push-%02d arrives", i+1))
-	if _, err := d.queue.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: aws.String(d.url), MessageBody: aws.String(string(body))}); err != nil {
+	if _, err := d.queue.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: aws.String(d.url), MessageBody: aws.String(string(body)),
+	}); err != nil {
 		return fmt.Errorf("send push-%02d: %w", i+1, err)
 	}
 	return nil
@@ -234,7 +241,8 @@ func (d *director) tell() {
 			running++
 		}
 		if run, _, ours := scheduler.ParseTaskGroup(t.Group); t.Stopped != nil && ours && t.ExitCode != nil {
-			d.once(fmt.Sprintf("%s is done, exit code %d", strings.TrimPrefix(string(run), "build/"), *t.ExitCode), t.Stopped)
+			d.once(fmt.Sprintf("%s is done, exit code %d", strings.TrimPrefix(string(run), "build/"), *t.ExitCode),
+				t.Stopped)
 		}
 	}
 	d.progress.Tick(d.sim.Now(), phase, running)

@@ -34,7 +34,10 @@ func report(c *config.Config, t replay.Trace, l awssim.Ledger) Report {
 			lost++
 		}
 	}
-	r.Costs = []Cost{cost("Drawbridge", hours, lost), cost("Lambda pair, deletes by age", pair, interrupted), cost("always on", 24, 0)}
+	r.Costs = []Cost{
+		cost("Drawbridge", hours, lost), cost("Lambda pair, deletes by age", pair, interrupted),
+		cost("always on", 24, 0),
+	}
 	r.Promises = sandbox.Check(c.Billing, l, len(t.Arrivals))
 	return r
 }

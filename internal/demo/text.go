@@ -91,7 +91,9 @@ func (r Report) timeline(p *printer, s Style) {
 		return digit(count(r.Runs, func(x Run) bool { return !x.Arrived.Before(from) && x.Arrived.Before(to) }))
 	})
 	row("tasks", func(from, to time.Time) string {
-		if count(r.Runs, func(x Run) bool { return x.Started.Before(to) && x.Finished.After(from) && !x.Started.IsZero() }) > 0 {
+		if count(r.Runs, func(x Run) bool {
+			return x.Started.Before(to) && x.Finished.After(from) && !x.Started.IsZero()
+		}) > 0 {
 			return s.good("▄")
 		}
 		return s.dim("·")
@@ -137,7 +139,8 @@ func digit(n int) string {
 }
 
 func (r Report) table(p *printer, s Style) {
-	p.line("%s", s.bold(fmt.Sprintf("%-9s %-9s %-9s %-9s %8s  %s", "RUN", "ARRIVED", "STARTED", "STOPPED", "WAIT", "EXIT CODE")))
+	p.line("%s",
+		s.bold(fmt.Sprintf("%-9s %-9s %-9s %-9s %8s  %s", "RUN", "ARRIVED", "STARTED", "STOPPED", "WAIT", "EXIT CODE")))
 	for _, x := range r.Runs {
 		if x.Started.IsZero() {
 			p.line("%-9s %-9s %s", x.ID, clock(x.Arrived), s.bad("never started"))
@@ -147,14 +150,17 @@ func (r Report) table(p *printer, s Style) {
 		if x.ExitCode != 0 {
 			exit = s.bad(fmt.Sprint(x.ExitCode))
 		}
-		p.line("%-9s %-9s %-9s %-9s %8s  %s", x.ID, clock(x.Arrived), clock(x.Started), clock(x.Finished), (time.Duration(x.Wait*10) * time.Second / 10).String(), exit)
+		p.line("%-9s %-9s %-9s %-9s %8s  %s", x.ID, clock(x.Arrived), clock(x.Started), clock(x.Finished),
+			(time.Duration(x.Wait*10) * time.Second / 10).String(), exit)
 	}
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") }
 
 func (r Report) money(p *printer, s Style) {
-	p.line("%s", s.bold(fmt.Sprintf("%-28s %10s %9s  %s", fmt.Sprintf("%d ENDPOINTS, 1 ZONE", r.Endpoints), "PAID HOURS", "USD", "RUNS CUT OFF")))
+	p.line("%s",
+		s.bold(fmt.Sprintf("%-28s %10s %9s  %s", fmt.Sprintf("%d ENDPOINTS, 1 ZONE", r.Endpoints), "PAID HOURS", "USD",
+			"RUNS CUT OFF")))
 	for i, c := range r.Costs {
 		cut := "0"
 		if c.Interrupted > 0 {

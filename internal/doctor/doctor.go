@@ -72,8 +72,10 @@ type Doctor struct {
 // New returns a Doctor. It only reads.
 func New(c aws.Config, cfg *config.Config, i *install.Installer) *Doctor {
 	return &Doctor{
-		config: cfg, place: i.Place, installer: i, ec2: i.Clients.EC2, ecs: i.Clients.ECS, tasks: ecstasks.New(i.Clients.ECS, cfg),
-		ecr: ecr.NewFromConfig(c), iam: iam.NewFromConfig(c), logs: cloudwatchlogs.NewFromConfig(c), quotas: servicequotas.NewFromConfig(c), secrets: secretsmanager.NewFromConfig(c), s3: i.S3,
+		config: cfg, place: i.Place, installer: i, ec2: i.Clients.EC2, ecs: i.Clients.ECS,
+		tasks: ecstasks.New(i.Clients.ECS, cfg),
+		ecr:   ecr.NewFromConfig(c), iam: iam.NewFromConfig(c), logs: cloudwatchlogs.NewFromConfig(c),
+		quotas: servicequotas.NewFromConfig(c), secrets: secretsmanager.NewFromConfig(c), s3: i.S3,
 	}
 }
 

@@ -43,7 +43,9 @@ func (d *Doctor) cluster(ctx context.Context, name string) {
 func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 	job := d.config.Jobs[name]
 	t := d.topic("task definition", "job "+string(name), "it says what the job runs")
-	out, err := d.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(job.TaskDefinition)})
+	out, err := d.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
+		TaskDefinition: aws.String(job.TaskDefinition),
+	})
 	if err != nil {
 		if code := awserr.Code(err); code == "ClientException" && job.Made() {
 			t.ok("deploy makes it")
@@ -85,7 +87,8 @@ func (d *Doctor) container(name scheduler.JobName, job *config.Job, def *types.T
 		names = append(names, aws.ToString(c.Name))
 	}
 	if !slices.Contains(names, job.Container) {
-		t.fail("set jobs."+string(name)+".container to one of "+strings.Join(names, ", "), "the task definition has no container %s", job.Container)
+		t.fail("set jobs."+string(name)+".container to one of "+strings.Join(names, ", "),
+			"the task definition has no container %s", job.Container)
 		return
 	}
 	t.ok("%s", job.Container)
@@ -93,10 +96,15 @@ func (d *Doctor) container(name scheduler.JobName, job *config.Job, def *types.T
 
 // role looks at a role of the task definition and who may assume it.
 func (d *Doctor) role(ctx context.Context, name scheduler.JobName, kind, arn string, needed bool) {
-	t := d.topic(kind, "job "+string(name), map[bool]string{true: "Fargate pulls the image, reads secrets and writes logs with it", false: "the job's own calls to AWS are made with it"}[needed])
+	t := d.topic(kind, "job "+string(name),
+		map[bool]string{
+			true:  "Fargate pulls the image, reads secrets and writes logs with it",
+			false: "the job's own calls to AWS are made with it",
+		}[needed])
 	if arn == "" {
 		if needed {
-			t.fail("give the task definition an execution role with AmazonECSTaskExecutionRolePolicy", "the task definition names none")
+			t.fail("give the task definition an execution role with AmazonECSTaskExecutionRolePolicy",
+				"the task definition names none")
 		} else {
 			t.ok("the task definition names none")
 		}
@@ -137,7 +145,8 @@ func (d *Doctor) vcpus(ctx context.Context, name scheduler.JobName, def *types.T
 		return // checked by ECS itself
 	}
 	if n := limit * 1024 / units; n < 1 {
-		t.fail("ask for more in Service Quotas (fargate, L-3032A538)", "one task takes %.2f vCPUs, %.0f are allowed", units/1024, limit)
+		t.fail("ask for more in Service Quotas (fargate, L-3032A538)", "one task takes %.2f vCPUs, %.0f are allowed",
+			units/1024, limit)
 	} else {
 		t.ok("%.0f tasks at a time with nothing else running, by the %.0f vCPUs allowed", n, limit)
 	}
@@ -145,7 +154,8 @@ func (d *Doctor) vcpus(ctx context.Context, name scheduler.JobName, def *types.T
 
 // image looks for an image in the account's own registry.
 func (d *Doctor) image(ctx context.Context, name scheduler.JobName, image string) {
-	t := d.topic("image", "job "+string(name), "a private subnet reaches the registry of ECR in its Region, and no other")
+	t := d.topic("image", "job "+string(name),
+		"a private subnet reaches the registry of ECR in its Region, and no other")
 	host, path, _ := strings.Cut(image, "/")
 	account, rest, private := strings.Cut(host, ".dkr.ecr.")
 	if !private {
@@ -165,7 +175,9 @@ func (d *Doctor) image(ctx context.Context, name scheduler.JobName, image string
 		repository, id = before, ecrtypes.ImageIdentifier{ImageDigest: &digest}
 		repository, _, _ = strings.Cut(repository, ":")
 	}
-	_, err := d.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{RegistryId: &account, RepositoryName: &repository, ImageIds: []ecrtypes.ImageIdentifier{id}})
+	_, err := d.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{
+		RegistryId: &account, RepositoryName: &repository, ImageIds: []ecrtypes.ImageIdentifier{id},
+	})
 	switch awserr.Code(err) {
 	case "RepositoryNotFoundException", "ImageNotFoundException":
 		t.fail("push "+image, "%s is not there", image)

@@ -22,12 +22,16 @@ func (d *Doctor) mirror(ctx context.Context) {
 		if r.Webhook != nil {
 			hook = r.Webhook.Secret
 		}
-		for _, s := range []struct{ arn, why string }{{r.Source.Secret, "the source lets nobody in without it"}, {r.Target.Secret, "the target lets nobody in without it"}, {hook, "reports of pushes are checked with it"}} {
+		for _, s := range []struct{ arn, why string }{
+			{r.Source.Secret, "the source lets nobody in without it"},
+			{r.Target.Secret, "the target lets nobody in without it"}, {hook, "reports of pushes are checked with it"},
+		} {
 			if s.arn != "" {
 				d.secret(ctx, name, s.arn, s.why)
 			}
 		}
-		if bucket, _, ok := config.S3Place(r.Source.Bundle); ok && bucket != cfn.MirrorBucket(d.config.Name, d.place.Account, d.place.Region) {
+		if bucket, _, ok := config.S3Place(r.Source.Bundle); ok &&
+			bucket != cfn.MirrorBucket(d.config.Name, d.place.Account, d.place.Region) {
 			d.inbox(ctx, name, bucket)
 		}
 		d.network(name, r)
@@ -53,14 +57,17 @@ func (d *Doctor) secret(ctx context.Context, name, arn, why string) {
 // inbox looks whether a bucket tells EventBridge of bundles.
 func (d *Doctor) inbox(ctx context.Context, name, bucket string) {
 	t := d.topic("bucket", "repository "+name, "a bundle starts the run by an event of EventBridge")
-	out, err := d.s3.GetBucketNotificationConfiguration(ctx, &s3.GetBucketNotificationConfigurationInput{Bucket: &bucket})
+	out, err := d.s3.GetBucketNotificationConfiguration(ctx, &s3.GetBucketNotificationConfigurationInput{
+		Bucket: &bucket,
+	})
 	switch {
 	case awserr.Code(err) == "NoSuchBucket":
 		t.fail("create it, or correct the source's bundle", "%s is not there", bucket)
 	case err != nil:
 		t.unread(err)
 	case out.EventBridgeConfiguration == nil:
-		t.fail("switch on EventBridge notifications of the bucket", "%s does not tell EventBridge of new objects", bucket)
+		t.fail("switch on EventBridge notifications of the bucket", "%s does not tell EventBridge of new objects",
+			bucket)
 	default:
 		t.ok("%s tells EventBridge", bucket)
 	}
@@ -73,7 +80,8 @@ func (d *Doctor) network(name string, r *config.MirrorRepository) {
 	}
 	t := d.topic("source", "repository "+name, "the security group of the mirror lets out to sourceNetworks alone")
 	if len(d.config.Mirror.SourceNetworks) == 0 {
-		t.fail("name the address blocks of the git servers under mirror.sourceNetworks", "no networks are named, so that %s is out of reach", r.Source.URL)
+		t.fail("name the address blocks of the git servers under mirror.sourceNetworks",
+			"no networks are named, so that %s is out of reach", r.Source.URL)
 		return
 	}
 	t.ok("%d address blocks are open", len(d.config.Mirror.SourceNetworks))

@@ -11,7 +11,8 @@ import (
 
 // needs holds what a job reaches against what its set has.
 func (d *Doctor) needs(ctx context.Context, name scheduler.JobName) {
-	t := d.topic("services", "job "+string(name), "a task whose endpoint is missing does not start, or cannot do its work")
+	t := d.topic("services", "job "+string(name),
+		"a task whose endpoint is missing does not start, or cannot do its work")
 	set := d.config.Jobs[name].Set
 	r, _, err := d.tasks.Requirements(ctx, name)
 	if err != nil {
@@ -27,7 +28,8 @@ func (d *Doctor) needs(ctx context.Context, name scheduler.JobName) {
 	for _, n := range r.Services {
 		if !slices.ContainsFunc(have, func(s endpoints.Service) bool { return s.ID == n.Service }) {
 			bad = true
-			t.fail("add it to sets."+string(set)+".services, or set services: auto", "set %s does not have %s: %s", set, n.Service, strings.Join(n.Because, "; "))
+			t.fail("add it to sets."+string(set)+".services, or set services: auto", "set %s does not have %s: %s", set,
+				n.Service, strings.Join(n.Because, "; "))
 		}
 	}
 	for _, u := range r.Unreachable {
@@ -75,7 +77,8 @@ func (d *Doctor) idle(ctx context.Context, set scheduler.SetName) {
 	switch {
 	case jobs == 0:
 	case len(idle) > 0:
-		t.warn("leave out what the programs do not call either, or set services: auto and name their calls under jobs.<name>.services", "no task definition of its jobs shows a need of %s", joinIDs(idle))
+		t.warn("leave out what the programs do not call either, or set services: auto and name their calls under "+
+			"jobs.<name>.services", "no task definition of its jobs shows a need of %s", joinIDs(idle))
 	default:
 		t.ok("its jobs need all of them")
 	}

@@ -51,7 +51,8 @@ func (d *Doctor) serviceLinkedRole(ctx context.Context) {
 	_, err := d.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(install.ECSRole)})
 	switch {
 	case awserr.Code(err) == "NoSuchEntity":
-		t.warn("drawbridge deploy makes it, or aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com", "not there: the account never used ECS")
+		t.warn("drawbridge deploy makes it, or aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com",
+			"not there: the account never used ECS")
 	case err != nil:
 		t.unread(err)
 	default:
@@ -79,7 +80,9 @@ func (d *Doctor) timerRole(ctx context.Context) {
 		t.fail(remedy, "EventBridge Scheduler may not assume it")
 		return
 	}
-	attached, err := d.iam.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: aws.String(n.TimerRole)})
+	attached, err := d.iam.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{
+		RoleName: aws.String(n.TimerRole),
+	})
 	if err != nil {
 		t.unread(err)
 		return
@@ -89,7 +92,9 @@ func (d *Doctor) timerRole(ctx context.Context) {
 		t.unread(err)
 		return
 	}
-	if !slices.ContainsFunc(attached.AttachedPolicies, func(p iamtypes.AttachedPolicy) bool { return aws.ToString(p.PolicyArn) == policy }) {
+	if !slices.ContainsFunc(attached.AttachedPolicies, func(p iamtypes.AttachedPolicy) bool {
+		return aws.ToString(p.PolicyArn) == policy
+	}) {
 		t.fail(remedy, "it no longer has the policy %s, by which it may invoke the reaper", policy)
 		return
 	}
@@ -144,7 +149,10 @@ func (d *Doctor) dns(v endpoints.VPC) {
 	for _, a := range []struct {
 		name, flag string
 		on         bool
-	}{{"enableDnsSupport", "--enable-dns-support", v.DNSSupport}, {"enableDnsHostnames", "--enable-dns-hostnames", v.DNSHostnames}} {
+	}{
+		{"enableDnsSupport", "--enable-dns-support", v.DNSSupport},
+		{"enableDnsHostnames", "--enable-dns-hostnames", v.DNSHostnames},
+	} {
 		if a.on {
 			t.ok("%s is on", a.name)
 			continue
@@ -176,10 +184,13 @@ func (d *Doctor) services(v endpoints.VPC, services []endpoints.Service, want in
 	for _, n := range slices.Sorted(maps.Keys(zones)) {
 		switch {
 		case n == 0:
-			t.fail("add a subnet in a zone that offers them", "%s: offered in none of the set's zones", strings.Join(zones[n], ", "))
+			t.fail("add a subnet in a zone that offers them", "%s: offered in none of the set's zones",
+				strings.Join(zones[n], ", "))
 			continue
 		case n < want:
-			t.warn("add a subnet in a zone that offers them, or lower sets.<name>.zones", "%s: offered in %d of the set's zones, %d are asked for; they stand in these alone", strings.Join(zones[n], ", "), n, want)
+			t.warn("add a subnet in a zone that offers them, or lower sets.<name>.zones",
+				"%s: offered in %d of the set's zones, %d are asked for; they stand in these alone",
+				strings.Join(zones[n], ", "), n, want)
 			continue
 		}
 		t.ok("%s: offered in %d of the set's zones", strings.Join(zones[n], ", "), n)
@@ -188,8 +199,11 @@ func (d *Doctor) services(v endpoints.VPC, services []endpoints.Service, want in
 
 // routes looks for ways out, which make endpoints a choice rather than a need.
 func (d *Doctor) routes(ctx context.Context, v endpoints.VPC) {
-	t := d.topic("route tables", v.ID, "a subnet with a way out needs no endpoints, and Drawbridge never changes routes of others")
-	out, err := d.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{v.ID}}}})
+	t := d.topic("route tables", v.ID,
+		"a subnet with a way out needs no endpoints, and Drawbridge never changes routes of others")
+	out, err := d.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{
+		Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{v.ID}}},
+	})
 	if err != nil {
 		t.unread(err)
 		return
@@ -206,7 +220,8 @@ func (d *Doctor) routes(ctx context.Context, v endpoints.VPC) {
 			}
 			if cidr := aws.ToString(r.DestinationCidrBlock); way != "" && cidr == "0.0.0.0/0" {
 				private = false
-				t.warn("jobs there reach AWS without endpoints: compare the costs in docs/billing.md before you pay for both", "%s leads out by %s", aws.ToString(table.RouteTableId), way)
+				t.warn("jobs there reach AWS without endpoints: compare the costs in docs/billing.md before you pay "+
+					"for both", "%s leads out by %s", aws.ToString(table.RouteTableId), way)
 			}
 		}
 	}
@@ -217,7 +232,9 @@ func (d *Doctor) routes(ctx context.Context, v endpoints.VPC) {
 
 func (d *Doctor) gateway(v endpoints.VPC, services []endpoints.Service, set string) {
 	if !slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" }) {
-		d.topic("S3 gateway", v.ID, "the layers of ECR's images lie in S3").warn("add s3 to sets."+set+".services unless no image comes from ECR: the gateway is free", "s3 is not among the services")
+		d.topic("S3 gateway", v.ID,
+			"the layers of ECR's images lie in S3").warn("add s3 to sets."+set+
+			".services unless no image comes from ECR: the gateway is free", "s3 is not among the services")
 		return
 	}
 	t := d.topic("S3 gateway", v.ID, "the layers of ECR's images lie in S3; the gateway is free")
@@ -227,7 +244,9 @@ func (d *Doctor) gateway(v endpoints.VPC, services []endpoints.Service, set stri
 				t.ok("%s is on all route tables", e.ID)
 				return
 			}
-			t.warn("add the missing route tables to it, or deploy makes a second one and fails where both would be", "%s is on %s, the subnets use %s", e.ID, strings.Join(e.RouteTables, ", "), strings.Join(endpoints.RouteTables(v.Subnets), ", "))
+			t.warn("add the missing route tables to it, or deploy makes a second one and fails where both would be",
+				"%s is on %s, the subnets use %s", e.ID, strings.Join(e.RouteTables, ", "),
+				strings.Join(endpoints.RouteTables(v.Subnets), ", "))
 			return
 		}
 	}
@@ -236,11 +255,16 @@ func (d *Doctor) gateway(v endpoints.VPC, services []endpoints.Service, set stri
 
 // foreign looks for what others have that serves a service, or is in the way, by
 // the same plan that a creation makes.
-func (d *Doctor) foreign(ctx context.Context, reader *vpc.Reader, v endpoints.VPC, services []endpoints.Service, name scheduler.SetName) {
+func (d *Doctor) foreign(ctx context.Context, reader *vpc.Reader, v endpoints.VPC, services []endpoints.Service,
+	name scheduler.SetName) {
 	t := d.topic("foreign endpoints", v.ID, "private DNS allows one endpoint a service in a VPC")
 	// The gateway is looked at by itself.
-	services = slices.DeleteFunc(slices.Clone(services), func(s endpoints.Service) bool { return s.Type == endpoints.Gateway })
-	p, err := endpoints.Make(endpoints.Request{Region: d.place.Region, Services: services, Zones: d.config.Sets[name].Zones, Gateway: endpoints.GatewaySet}, v)
+	services = slices.DeleteFunc(slices.Clone(services), func(s endpoints.Service) bool {
+		return s.Type == endpoints.Gateway
+	})
+	p, err := endpoints.Make(endpoints.Request{
+		Region: d.place.Region, Services: services, Zones: d.config.Sets[name].Zones, Gateway: endpoints.GatewaySet,
+	}, v)
 	var refused *endpoints.PlanError
 	if errors.As(err, &refused) {
 		t.fail(refused.Remedy, "%s", refused.What)
@@ -259,11 +283,14 @@ func (d *Doctor) foreign(ctx context.Context, reader *vpc.Reader, v endpoints.VP
 				continue
 			}
 			if scene.KeepsOut(v.Endpoints[i]) {
-				t.fail("have it let TCP 443 in from the set's subnets, or leave "+string(a.Service)+" out of the set", "%s is adopted for %s, as %s, but its security groups (%s) let no HTTPS in from there", a.Endpoint, a.Service, a.Why, strings.Join(v.Endpoints[i].SecurityGroups, ", "))
+				t.fail("have it let TCP 443 in from the set's subnets, or leave "+string(a.Service)+" out of the set",
+					"%s is adopted for %s, as %s, but its security groups (%s) let no HTTPS in from there", a.Endpoint,
+					a.Service, a.Why, strings.Join(v.Endpoints[i].SecurityGroups, ", "))
 				continue
 			}
 		}
-		t.ok("%s serves %s already and is adopted: %s; it costs whether Drawbridge is there or not", a.Endpoint, a.Service, a.Why)
+		t.ok("%s serves %s already and is adopted: %s; it costs whether Drawbridge is there or not", a.Endpoint,
+			a.Service, a.Why)
 	}
 	for _, s := range p.Skip {
 		t.ok("%s for %s is passed over: %s", s.Endpoint, s.Service, s.Why)
@@ -326,21 +353,24 @@ func opens443(rules []types.IpPermission) bool {
 
 // strangers looks for endpoints that carry our owner tag although no stack holds them.
 func (d *Doctor) strangers(ctx context.Context) {
-	t := d.topic("owner tag", cfn.OwnerTag+"="+d.config.Name, "an endpoint with it that no stack of a set holds is billed, and nobody deletes it")
+	t := d.topic("owner tag", cfn.OwnerTag+"="+d.config.Name,
+		"an endpoint with it that no stack of a set holds is billed, and nobody deletes it")
 	stacks := cfn.NewStacks(d.installer.Clients.CloudFormation, d.config.Name, "")
-	found, err := vpc.New(d.ec2, d.installer.Clients.Route53, d.place.Region, d.place.Account).Strangers(ctx, d.config.Name, func(set string) ([]string, error) {
-		if _, ours := d.config.Sets[scheduler.SetName(set)]; !ours && !strings.HasPrefix(set, cfn.SelftestPrefix) {
-			return nil, nil
-		}
-		ids, err := stacks.Endpoints(ctx, stacks.Name(set))
-		return ids, awserr.Mark(err, "set %s", set)
-	})
+	found, err := vpc.New(d.ec2, d.installer.Clients.Route53, d.place.Region, d.place.Account).Strangers(ctx,
+		d.config.Name, func(set string) ([]string, error) {
+			if _, ours := d.config.Sets[scheduler.SetName(set)]; !ours && !strings.HasPrefix(set, cfn.SelftestPrefix) {
+				return nil, nil
+			}
+			ids, err := stacks.Endpoints(ctx, stacks.Name(set))
+			return ids, awserr.Mark(err, "set %s", set)
+		})
 	if err != nil {
 		t.unread(err)
 		return
 	}
 	for _, s := range found {
-		t.warn("if it is left over, aws ec2 delete-vpc-endpoints --vpc-endpoint-ids "+s.ID+"; if it is somebody's, take the tag away", "%s belongs to no stack of a configured set", s)
+		t.warn("if it is left over, aws ec2 delete-vpc-endpoints --vpc-endpoint-ids "+s.ID+
+			"; if it is somebody's, take the tag away", "%s belongs to no stack of a configured set", s)
 	}
 	if len(found) == 0 {
 		t.ok("on no endpoint but those of the sets")
@@ -368,14 +398,17 @@ func (d *Doctor) endpointQuota(ctx context.Context, v endpoints.VPC, services []
 		}
 	}
 	if float64(have+need) > limit {
-		t.fail("ask for more in Service Quotas (vpc, L-29B6F2EB)", "%d endpoints of others and %d of the set are more than %.0f", have, need, limit)
+		t.fail("ask for more in Service Quotas (vpc, L-29B6F2EB)",
+			"%d endpoints of others and %d of the set are more than %.0f", have, need, limit)
 		return
 	}
 	t.ok("%d endpoints of others and %d of the set, %.0f are allowed", have, need, limit)
 }
 
 func (d *Doctor) quota(ctx context.Context, service, code string) (float64, error) {
-	out, err := d.quotas.GetServiceQuota(ctx, &servicequotas.GetServiceQuotaInput{ServiceCode: &service, QuotaCode: &code})
+	out, err := d.quotas.GetServiceQuota(ctx, &servicequotas.GetServiceQuotaInput{
+		ServiceCode: &service, QuotaCode: &code,
+	})
 	if err != nil {
 		return 0, fmt.Errorf("read the quota %s of %s: %w", code, service, err)
 	}

@@ -25,7 +25,8 @@ func DefinitionJSON(out *ecs.DescribeTaskDefinitionOutput) ([]byte, error) {
 // Requirements works out what a job needs: from its task definition as it is now,
 // and from what the configuration says beside it. It returns the ARN of the
 // revision that was read.
-func (t *Tasks) Requirements(ctx context.Context, name scheduler.JobName) (r endpoints.Requirements, revision string, err error) {
+func (t *Tasks) Requirements(ctx context.Context,
+	name scheduler.JobName) (r endpoints.Requirements, revision string, err error) {
 	job := t.config.Jobs[name]
 	if job == nil {
 		return r, "", fmt.Errorf("find out what job %s needs: it is no longer in the configuration", name)
@@ -49,7 +50,8 @@ func (t *Tasks) Requirements(ctx context.Context, name scheduler.JobName) (r end
 // what all its jobs need together, with those in more. A job whose task definition
 // cannot be read fails the set only if the reason is temporary, or if nothing else
 // is known: its own runs will say what is wrong.
-func (t *Tasks) Services(ctx context.Context, set scheduler.SetName, more ...endpoints.ServiceID) ([]endpoints.Service, error) {
+func (t *Tasks) Services(ctx context.Context, set scheduler.SetName,
+	more ...endpoints.ServiceID) ([]endpoints.Service, error) {
 	s := t.config.Sets[set]
 	if !s.Auto() {
 		return endpoints.Resolve(s.Services)

@@ -40,12 +40,33 @@ type refusal struct {
 // fits tells. EC2's troubles come inside InvalidParameterException, whose other texts
 // last.
 var refusals = []refusal{
-	{"capacity is unavailable", passing, "name subnets in more zones under the set; drawbridge tries each in turn", "https://repost.aws/knowledge-center/ecs-fargate-runtask-capacity"},
-	{"limit on the number of vcpus", passing, "raise the quota Fargate On-Demand vCPU resource count (Service Quotas, L-3032A538)", "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html"},
-	{"limit on the number of tasks", passing, "raise the quota of Fargate tasks in Service Quotas", "awslabs/fargatecli issues"},
-	{"neither a task nor a failure", passing, "ECS answers so at the quota of vCPUs: raise Fargate On-Demand vCPU resource count (Service Quotas, L-3032A538)", "PrefectHQ/prefect-aws#282"},
-	{"concurrent limit", passing, "raise the quota of Fargate tasks in Service Quotas", "aws/containers-roadmap issues"},
-	{"service linked role", passing, "create it with aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com, unless it is a minute old", "awslabs/fargatecli#35"},
+	{
+		"capacity is unavailable", passing, "name subnets in more zones under the set; drawbridge tries each in turn",
+		"https://repost.aws/knowledge-center/ecs-fargate-runtask-capacity",
+	},
+	{
+		"limit on the number of vcpus", passing,
+		"raise the quota Fargate On-Demand vCPU resource count (Service Quotas, L-3032A538)",
+		"https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html",
+	},
+	{
+		"limit on the number of tasks", passing, "raise the quota of Fargate tasks in Service Quotas",
+		"awslabs/fargatecli issues",
+	},
+	{
+		"neither a task nor a failure", passing,
+		"ECS answers so at the quota of vCPUs: raise Fargate On-Demand vCPU resource count (Service Quotas, " +
+			"L-3032A538)", "PrefectHQ/prefect-aws#282",
+	},
+	{
+		"concurrent limit", passing, "raise the quota of Fargate tasks in Service Quotas",
+		"aws/containers-roadmap issues",
+	},
+	{
+		"service linked role", passing,
+		"create it with aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com, unless it is a " +
+			"minute old", "awslabs/fargatecli#35",
+	},
 	{"requestlimitexceeded", passing, "", "dask/dask-cloudprovider#56"},
 	{"request limit exceeded", passing, "", "dask/dask-cloudprovider#56"},
 	{"internalerror", passing, "", "cdklabs/construct-hub#415"},
@@ -55,18 +76,56 @@ var refusals = []refusal{
 	{"requesttimeout", passing, "", "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"},
 	{"throttl", passing, "", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/throttling.html"},
 	{"rate exceeded", passing, "", "https://docs.aws.amazon.com/AmazonECS/latest/userguide/throttling.html"},
-	{"insufficientfreeaddresses", passing, "free addresses in the job's subnets, or add a subnet in another zone", "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"},
-	{"networkinterfacelimitexceeded", passing, "raise the quota of network interfaces of the Region", "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html"},
-	{"resource:eni", passing, "free addresses in the job's subnets, or raise the quota of network interfaces", "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html"},
-	{"taskdefinition is inactive", lasting, "register task definition %s again, or name an active revision", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html"},
-	{"taskdefinition not found", lasting, "there is no task definition %s in this Region", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html"},
-	{"cluster", lasting, "there is no cluster %s in this Region, or it was deleted", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html"},
-	{"override for container", lasting, "set jobs.<name>.container to a container of the task definition", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html"},
-	{"overrides length", lasting, "map what the container needs of the event under jobs.<name>.environment: ECS takes 8192 characters of overrides", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html"},
-	{"subnet", lasting, "check the set's subnets", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html"},
-	{"security group", lasting, "check the job's securityGroups", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html"},
-	{"no fargate configuration exists", lasting, "register the task definition with a pair of CPU and memory that Fargate offers", "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html"},
-	{"platform version", lasting, "let the task definition ask for what platform version 1.4.0 has", "https://docs.aws.amazon.com/AmazonECS/latest/developerguide/platform-fargate.html"},
+	{
+		"insufficientfreeaddresses", passing, "free addresses in the job's subnets, or add a subnet in another zone",
+		"https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html",
+	},
+	{
+		"networkinterfacelimitexceeded", passing, "raise the quota of network interfaces of the Region",
+		"https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html",
+	},
+	{
+		"resource:eni", passing, "free addresses in the job's subnets, or raise the quota of network interfaces",
+		"https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html",
+	},
+	{
+		"taskdefinition is inactive", lasting, "register task definition %s again, or name an active revision",
+		"https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
+	},
+	{
+		"taskdefinition not found", lasting, "there is no task definition %s in this Region",
+		"https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
+	},
+	{
+		"cluster", lasting, "there is no cluster %s in this Region, or it was deleted",
+		"https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
+	},
+	{
+		"override for container", lasting, "set jobs.<name>.container to a container of the task definition",
+		"https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
+	},
+	{
+		"overrides length", lasting,
+		"map what the container needs of the event under jobs.<name>.environment: ECS takes 8192 characters of " +
+			"overrides", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
+	},
+	{
+		"subnet", lasting, "check the set's subnets",
+		"https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
+	},
+	{
+		"security group", lasting, "check the job's securityGroups",
+		"https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
+	},
+	{
+		"no fargate configuration exists", lasting,
+		"register the task definition with a pair of CPU and memory that Fargate offers",
+		"https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html",
+	},
+	{
+		"platform version", lasting, "let the task definition ask for what platform version 1.4.0 has",
+		"https://docs.aws.amazon.com/AmazonECS/latest/developerguide/platform-fargate.html",
+	},
 }
 
 // known returns the row for a text of RunTask; a text that nobody has seen lasts.
@@ -129,7 +188,8 @@ func (t *Tasks) refused(run scheduler.Run, job *config.Job, err error) (string, 
 	}
 	row := known(err.Error())
 	if awserr.Throttled(err) { // too soon, and no task: the same call may be made again at once
-		return "", fmt.Errorf("run task of %s: %w: %w: %s", run.ID, reconcile.ErrTemporary, reconcile.ErrNotStarted, awserr.Brief(err))
+		return "", fmt.Errorf("run task of %s: %w: %w: %s", run.ID, reconcile.ErrTemporary, reconcile.ErrNotStarted,
+			awserr.Brief(err))
 	}
 	if awserr.Temporary(err) {
 		return "", awserr.Mark(err, "run task of %s", run.ID)
@@ -144,7 +204,8 @@ func answered(run scheduler.Run, job *config.Job, out *ecs.RunTaskOutput) (strin
 	}
 	cause := errors.New("ECS answered with neither a task nor a failure")
 	if len(out.Failures) > 0 {
-		cause = errors.New(strings.TrimSpace(aws.ToString(out.Failures[0].Reason) + " " + aws.ToString(out.Failures[0].Detail)))
+		cause = errors.New(strings.TrimSpace(aws.ToString(out.Failures[0].Reason) + " " +
+			aws.ToString(out.Failures[0].Detail)))
 	}
 	row := known(cause.Error())
 	if row.text == "" { // a failure that nobody has seen was made by no error of the caller's

@@ -51,7 +51,9 @@ func (o taskOverride) sdk() *types.TaskOverride {
 	for _, c := range o.ContainerOverrides {
 		s := types.ContainerOverride{Name: aws.String(c.Name), Command: c.Command, Cpu: c.CPU, Memory: c.Memory}
 		for _, v := range c.Environment {
-			s.Environment = append(s.Environment, types.KeyValuePair{Name: aws.String(v.Name), Value: aws.String(v.Value)})
+			s.Environment = append(s.Environment, types.KeyValuePair{
+				Name: aws.String(v.Name), Value: aws.String(v.Value),
+			})
 		}
 		out.ContainerOverrides = append(out.ContainerOverrides, s)
 	}
@@ -85,7 +87,8 @@ func Overrides(given json.RawMessage, job *config.Job, variables map[string]stri
 		return nil, fmt.Errorf("overrides: %w", err)
 	}
 	if len(b) > MaxOverrides {
-		return nil, fmt.Errorf("overrides: %d bytes with the event, ECS takes at most %d; map the parts that the job needs under jobs.<name>.environment", len(b), MaxOverrides)
+		return nil, fmt.Errorf("overrides: %d bytes with the event, ECS takes at most %d; map the parts that the "+
+			"job needs under jobs.<name>.environment", len(b), MaxOverrides)
 	}
 	return b, nil
 }
@@ -104,7 +107,9 @@ func (o taskOverride) check(job *config.Job, ours func(variable string) bool) er
 			case !job.Allows("environment"):
 				uses["environment"] = true
 			case !job.AllowsVariable(v.Name):
-				return fmt.Errorf("overrides: the job does not let an event set the variable %q; jobs.<name>.overrides names what it lets through, and what steers programs (AWS_*, LD_*, PATH and their like) never passes", v.Name)
+				return fmt.Errorf("overrides: the job does not let an event set the variable %q; "+
+					"jobs.<name>.overrides names what it lets through, and what steers programs (AWS_*, LD_*, PATH "+
+					"and their like) never passes", v.Name)
 			}
 		}
 		uses["command"] = uses["command"] || len(c.Command) > 0
@@ -113,7 +118,8 @@ func (o taskOverride) check(job *config.Job, ours func(variable string) bool) er
 	}
 	for _, kind := range []string{"command", "cpu", "environment", "memory"} {
 		if uses[kind] && !job.Allows(kind) {
-			return fmt.Errorf("overrides: the job does not allow an event to override %s; add it to jobs.<name>.overrides if events are to be trusted with it", kind)
+			return fmt.Errorf("overrides: the job does not allow an event to override %s; add it to "+
+				"jobs.<name>.overrides if events are to be trusted with it", kind)
 		}
 	}
 	return nil
@@ -123,10 +129,12 @@ func (o taskOverride) check(job *config.Job, ours func(variable string) bool) er
 // job once more: who can write the table must not be able to run what the job does not.
 func recorded(run scheduler.Run, job *config.Job) (*types.TaskOverride, error) {
 	if run.Cluster != "" && run.Cluster != job.Cluster {
-		return nil, fmt.Errorf("it is recorded for cluster %s, and job %s names %s now; replay its event", run.Cluster, run.Job, job.Cluster)
+		return nil, fmt.Errorf("it is recorded for cluster %s, and job %s names %s now; replay its event", run.Cluster,
+			run.Job, job.Cluster)
 	}
 	if run.Definition != "" && family(run.Definition) != family(job.TaskDefinition) {
-		return nil, fmt.Errorf("it is recorded for task definition %s, and job %s names %s now; replay its event", run.Definition, run.Job, job.TaskDefinition)
+		return nil, fmt.Errorf("it is recorded for task definition %s, and job %s names %s now; replay its event",
+			run.Definition, run.Job, job.TaskDefinition)
 	}
 	if len(run.Overrides) == 0 {
 		return nil, nil

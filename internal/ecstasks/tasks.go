@@ -27,7 +27,8 @@ type ecsAPI interface {
 	RunTask(context.Context, *ecs.RunTaskInput, ...func(*ecs.Options)) (*ecs.RunTaskOutput, error)
 	ListTasks(context.Context, *ecs.ListTasksInput, ...func(*ecs.Options)) (*ecs.ListTasksOutput, error)
 	DescribeTasks(context.Context, *ecs.DescribeTasksInput, ...func(*ecs.Options)) (*ecs.DescribeTasksOutput, error)
-	DescribeTaskDefinition(context.Context, *ecs.DescribeTaskDefinitionInput, ...func(*ecs.Options)) (*ecs.DescribeTaskDefinitionOutput, error)
+	DescribeTaskDefinition(context.Context, *ecs.DescribeTaskDefinitionInput,
+		...func(*ecs.Options)) (*ecs.DescribeTaskDefinitionOutput, error)
 	StopTask(context.Context, *ecs.StopTaskInput, ...func(*ecs.Options)) (*ecs.StopTaskOutput, error)
 }
 
@@ -75,15 +76,18 @@ const startTakes = time.Minute
 func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
 	job := t.config.Jobs[run.Job]
 	if job == nil {
-		return "", fmt.Errorf("run task of %s: %w: job %s is no longer in the configuration", run.ID, reconcile.ErrRefused, run.Job)
+		return "", fmt.Errorf("run task of %s: %w: job %s is no longer in the configuration", run.ID,
+			reconcile.ErrRefused, run.Job)
 	}
 	subnets := job.Subnets
 	if n := len(subnets); n > 1 && run.Refusals > 0 {
 		subnets = subnets[(run.Refusals-1)%n:][:1]
 	}
 	in := &ecs.RunTaskInput{
-		Cluster: aws.String(t.clusterOf(run)), TaskDefinition: aws.String(cmp.Or(run.Definition, job.TaskDefinition)), LaunchType: types.LaunchTypeFargate, Count: aws.Int32(1),
-		ClientToken: aws.String(run.ClientToken()), StartedBy: aws.String(StartedBy(t.config.Name, run.Set)), Group: aws.String(run.TaskGroup()),
+		Cluster: aws.String(t.clusterOf(run)), TaskDefinition: aws.String(cmp.Or(run.Definition, job.TaskDefinition)),
+		LaunchType: types.LaunchTypeFargate, Count: aws.Int32(1),
+		ClientToken: aws.String(run.ClientToken()), StartedBy: aws.String(StartedBy(t.config.Name, run.Set)),
+		Group: aws.String(run.TaskGroup()),
 		NetworkConfiguration: &types.NetworkConfiguration{AwsvpcConfiguration: &types.AwsVpcConfiguration{
 			Subnets: subnets, SecurityGroups: job.SecurityGroups, AssignPublicIp: types.AssignPublicIpDisabled,
 		}},
@@ -107,7 +111,9 @@ func (t *Tasks) Active(ctx context.Context, set scheduler.SetName) (int, error) 
 	for _, cluster := range t.clusters(set) {
 		var next *string
 		for {
-			out, err := t.api.ListTasks(ctx, &ecs.ListTasksInput{Cluster: aws.String(cluster), StartedBy: aws.String(StartedBy(t.config.Name, set)), NextToken: next})
+			out, err := t.api.ListTasks(ctx, &ecs.ListTasksInput{
+				Cluster: aws.String(cluster), StartedBy: aws.String(StartedBy(t.config.Name, set)), NextToken: next,
+			})
 			if isDeleted(err) {
 				break // nothing runs there
 			}
@@ -209,22 +215,29 @@ func (t *Tasks) name(ctx context.Context, cluster string, runs []scheduler.Run) 
 	for _, r := range runs {
 		byGroup[r.TaskGroup()] = r
 	}
-	bearers := map[scheduler.RunID]map[string]bool{} // of a run's name, their ARNs; one that stops meanwhile is listed twice
+	// of a run's name, their ARNs; one that stops meanwhile is listed twice
+	bearers := map[scheduler.RunID]map[string]bool{}
 	for _, status := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
 		var next *string
 		for {
-			list, err := t.api.ListTasks(ctx, &ecs.ListTasksInput{Cluster: aws.String(cluster), StartedBy: aws.String(StartedBy(t.config.Name, runs[0].Set)), DesiredStatus: status, NextToken: next})
+			list, err := t.api.ListTasks(ctx, &ecs.ListTasksInput{
+				Cluster: aws.String(cluster), StartedBy: aws.String(StartedBy(t.config.Name, runs[0].Set)),
+				DesiredStatus: status, NextToken: next,
+			})
 			if err != nil {
 				return nil, awserr.Mark(err, "list the tasks of set %s in cluster %s", runs[0].Set, cluster)
 			}
 			if len(list.TaskArns) > 0 {
-				out, err := t.api.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(cluster), Tasks: list.TaskArns})
+				out, err := t.api.DescribeTasks(ctx, &ecs.DescribeTasksInput{
+					Cluster: aws.String(cluster), Tasks: list.TaskArns,
+				})
 				if err != nil {
 					return nil, awserr.Mark(err, "describe %d tasks in cluster %s", len(list.TaskArns), cluster)
 				}
 				for _, task := range out.Tasks {
 					r, ok := byGroup[aws.ToString(task.Group)]
-					if j := t.config.Jobs[r.Job]; ok && (j == nil || family(aws.ToString(task.TaskDefinitionArn)) == family(j.TaskDefinition)) {
+					if j := t.config.Jobs[r.Job]; ok &&
+						(j == nil || family(aws.ToString(task.TaskDefinitionArn)) == family(j.TaskDefinition)) {
 						if bearers[r.ID] == nil {
 							bearers[r.ID] = map[string]bool{}
 						}
@@ -249,7 +262,8 @@ func (t *Tasks) name(ctx context.Context, cluster string, runs []scheduler.Run) 
 	return named, nil
 }
 
-func (t *Tasks) describe(ctx context.Context, cluster string, runs []scheduler.Run, found map[scheduler.RunID]scheduler.Task) error {
+func (t *Tasks) describe(ctx context.Context, cluster string, runs []scheduler.Run,
+	found map[scheduler.RunID]scheduler.Task) error {
 	byARN := map[string]scheduler.RunID{}
 	in := &ecs.DescribeTasksInput{Cluster: aws.String(cluster)}
 	for _, r := range runs {
@@ -262,12 +276,16 @@ func (t *Tasks) describe(ctx context.Context, cluster string, runs []scheduler.R
 	}
 	for _, task := range out.Tasks {
 		v := scheduler.Task{
-			ARN: aws.ToString(task.TaskArn), Group: aws.ToString(task.Group), Definition: aws.ToString(task.TaskDefinitionArn), Stopped: aws.ToString(task.LastStatus) == "STOPPED",
-			StopCode: string(task.StopCode), StopReason: aws.ToString(task.StoppedReason), StartedAt: aws.ToTime(task.StartedAt), StoppedAt: aws.ToTime(task.StoppedAt),
+			ARN: aws.ToString(task.TaskArn), Group: aws.ToString(task.Group),
+			Definition: aws.ToString(task.TaskDefinitionArn), Stopped: aws.ToString(task.LastStatus) == "STOPPED",
+			StopCode: string(task.StopCode), StopReason: aws.ToString(task.StoppedReason),
+			StartedAt: aws.ToTime(task.StartedAt), StoppedAt: aws.ToTime(task.StoppedAt),
 		}
 		for _, c := range task.Containers {
 			v.ExitCode = worse(v.ExitCode, c.ExitCode)
-			v.Containers = append(v.Containers, scheduler.TaskContainer{Name: aws.ToString(c.Name), Reason: aws.ToString(c.Reason), ExitCode: intOf(c.ExitCode)})
+			v.Containers = append(v.Containers, scheduler.TaskContainer{
+				Name: aws.ToString(c.Name), Reason: aws.ToString(c.Reason), ExitCode: intOf(c.ExitCode),
+			})
 		}
 		if v.Stopped {
 			t.Locate(ctx, &v)
@@ -320,7 +338,9 @@ func (t *Tasks) definition(ctx context.Context, name string) (definition, error)
 	if ok || name == "" {
 		return d, nil
 	}
-	out, err := t.api.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(name), Include: []types.TaskDefinitionField{types.TaskDefinitionFieldTags}})
+	out, err := t.api.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
+		TaskDefinition: aws.String(name), Include: []types.TaskDefinitionField{types.TaskDefinitionFieldTags},
+	})
 	if err != nil {
 		return d, awserr.Mark(err, "describe task definition %s", name)
 	}
@@ -347,7 +367,9 @@ func (t *Tasks) Stop(ctx context.Context, run scheduler.Run, reason string) erro
 	if cluster == "" || run.TaskARN == "" {
 		return nil
 	}
-	_, err := t.api.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(cluster), Task: aws.String(run.TaskARN), Reason: aws.String(reason)})
+	_, err := t.api.StopTask(ctx, &ecs.StopTaskInput{
+		Cluster: aws.String(cluster), Task: aws.String(run.TaskARN), Reason: aws.String(reason),
+	})
 	var gone *types.InvalidParameterException
 	if errors.As(err, &gone) && strings.Contains(gone.ErrorMessage(), "not found") {
 		return nil

@@ -1,7 +1,8 @@
 // Package emf writes metrics as lines of CloudWatch's embedded metric format, which
 // CloudWatch Logs turns into metrics without a call.
 //
-// Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+// Source:
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 package emf
 
 import (
@@ -19,11 +20,14 @@ type Metric struct {
 
 // Write writes one line: metrics with each of the lists of dimensions, whose values
 // are among the members.
-func Write(w io.Writer, now time.Time, namespace string, dimensions [][]string, members map[string]string, metrics ...Metric) error {
+func Write(w io.Writer, now time.Time, namespace string, dimensions [][]string, members map[string]string,
+	metrics ...Metric) error {
 	line := map[string]any{
 		"_aws": map[string]any{
-			"Timestamp":         now.UnixMilli(),
-			"CloudWatchMetrics": []any{map[string]any{"Namespace": namespace, "Dimensions": dimensions, "Metrics": metrics}},
+			"Timestamp": now.UnixMilli(),
+			"CloudWatchMetrics": []any{map[string]any{
+				"Namespace": namespace, "Dimensions": dimensions, "Metrics": metrics,
+			}},
 		},
 	}
 	for k, v := range members {

@@ -135,7 +135,10 @@ func Make(in Input) (Report, error) {
 	}
 	c := comparison{Input: in, months: in.Span.Hours() / endpoints.HoursPerMonth}
 	jobs := float64(len(in.Trace.Arrivals))
-	out := Report{Region: in.Region, Unreachable: in.Unreachable, JobsPerMonth: jobs / c.months, MeanWait: r.Waited.Seconds() / max(jobs, 1), Paid: float64(r.Hours) / c.months}
+	out := Report{
+		Region: in.Region, Unreachable: in.Unreachable, JobsPerMonth: jobs / c.months,
+		MeanWait: r.Waited.Seconds() / max(jobs, 1), Paid: float64(r.Hours) / c.months,
+	}
 	out.Own = own(float64(len(r.Periods))/c.months, out.JobsPerMonth)
 	out.Options = c.options(out)
 	if hour := c.zoneHour(); hour > 0 {
@@ -177,11 +180,26 @@ func (c comparison) options(r Report) []Option {
 	}
 	const aws, internet = "the services of its endpoints, nothing else", "AWS and the internet"
 	return []Option{
-		{Drawbridge, priced(c.Prices.Endpoint, r.Paid*c.zoneHour()+r.Own.sum()+data*c.Prices.Data), r.Paid * zones, aws, fmt.Sprintf("a job that finds no endpoints waits about %s", c.Raise)},
-		{AlwaysOn, priced(c.Prices.Endpoint, always*c.zoneHour()+data*c.Prices.Data), always * zones, aws, "no wait, paid day and night"},
-		{NATOnDemand, priced(c.Prices.NAT, r.Paid*nat+r.Own.sum()+data*c.Prices.NATData), r.Paid, internet, "not where a way out is forbidden; jobs wait as well, and something has to make and delete it"},
-		{NATAlways, priced(c.Prices.NAT, always*nat+data*c.Prices.NATData), always, internet, "not where a way out is forbidden"},
-		{PublicIP, priced(c.Prices.IPv4, addresses*c.Prices.IPv4), addresses, internet, "not where public subnets or addresses are forbidden (VPC Block Public Access)"},
+		{
+			Drawbridge, priced(c.Prices.Endpoint, r.Paid*c.zoneHour()+r.Own.sum()+data*c.Prices.Data), r.Paid * zones,
+			aws, fmt.Sprintf("a job that finds no endpoints waits about %s", c.Raise),
+		},
+		{
+			AlwaysOn, priced(c.Prices.Endpoint, always*c.zoneHour()+data*c.Prices.Data), always * zones, aws,
+			"no wait, paid day and night",
+		},
+		{
+			NATOnDemand, priced(c.Prices.NAT, r.Paid*nat+r.Own.sum()+data*c.Prices.NATData), r.Paid, internet,
+			"not where a way out is forbidden; jobs wait as well, and something has to make and delete it",
+		},
+		{
+			NATAlways, priced(c.Prices.NAT, always*nat+data*c.Prices.NATData), always, internet,
+			"not where a way out is forbidden",
+		},
+		{
+			PublicIP, priced(c.Prices.IPv4, addresses*c.Prices.IPv4), addresses, internet,
+			"not where public subnets or addresses are forbidden (VPC Block Public Access)",
+		},
 		{IPv6, ipv6, 0, "dual-stack services of AWS and the internet", against},
 	}
 }
@@ -192,7 +210,10 @@ func (c comparison) options(r Report) []Option {
 // Source: the endpoint table of the SDKs, and "Fargate task networking",
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-networking.html
 var (
-	notDualStack  = []endpoints.ServiceID{"codecommit", "codedeploy", "codedeploy-commands-secure", "git-codecommit", "kms", "ssm", "ssmmessages", "cloudformation"}
+	notDualStack = []endpoints.ServiceID{
+		"codecommit", "codedeploy", "codedeploy-commands-secure", "git-codecommit", "kms", "ssm", "ssmmessages",
+		"cloudformation",
+	}
 	noIPv6Regions = []string{"eu-west-1", "eu-north-1", "eu-central-2"}
 )
 
@@ -215,8 +236,10 @@ func (c comparison) noIPv6() string {
 
 // own returns what Drawbridge's own parts cost in a month.
 func own(lives, runs float64) Own {
+	seconds := lives*lifeSeconds + sweepsInMonth*sweepSeconds
+	calls := sweepsInMonth + lives*lifeCalls + runs*runCalls
 	return Own{
-		Lambda:     (lives*lifeSeconds+sweepsInMonth*sweepSeconds)*memory*gbSecond + (sweepsInMonth+lives*lifeCalls+runs*runCalls)*invocation,
+		Lambda:     seconds*memory*gbSecond + calls*invocation,
 		DynamoDB:   (lives*lifeWrites+runs*runWrites)*writeUnit + sweepsInMonth*sweepReads*readUnit,
 		Scheduler:  lives * lifeTimers * timer,
 		SQS:        runs * runMessages * message,
@@ -261,26 +284,31 @@ func (c comparison) recommend(r Report) (name, text string) {
 	case len(c.Services) == 0:
 		return "", "No interface endpoint is needed: the S3 gateway is free, and nothing is left to schedule."
 	case c.Prices.Endpoint == 0:
-		return "", "The price of endpoints in " + c.Region + " is not known here; drawbridge prices refresh reads it. " + free
+		return "", "The price of endpoints in " + c.Region +
+			" is not known here; drawbridge prices refresh reads it. " + free
 	}
 	saved := 100 * (1 - usd[Drawbridge]/usd[AlwaysOn])
 	name = Drawbridge
 	text = fmt.Sprintf("Drawbridge saves %.0f %% against endpoints that stay up.", saved)
 	switch {
 	case usd[Drawbridge] >= usd[AlwaysOn]:
-		name, text = AlwaysOn, fmt.Sprintf("Drawbridge is the wrong choice: it would pay %.0f of %d hours and save nothing. Leave the endpoints up.", r.Paid, endpoints.HoursPerMonth)
+		name, text = AlwaysOn, fmt.Sprintf("Drawbridge is the wrong choice: it would pay %.0f of %d hours and save "+
+			"nothing. Leave the endpoints up.", r.Paid, endpoints.HoursPerMonth)
 	case usd[Drawbridge] > clearly*usd[AlwaysOn]:
-		name, text = AlwaysOn, fmt.Sprintf("Drawbridge is the wrong choice: it would save %.0f %%, too little for one more thing to run. Leave the endpoints up.", saved)
+		name, text = AlwaysOn, fmt.Sprintf("Drawbridge is the wrong choice: it would save %.0f %%, too little for "+
+			"one more thing to run. Leave the endpoints up.", saved)
 	}
 	if name == Drawbridge && usd[Drawbridge]+r.Own.CloudWatch >= usd[AlwaysOn] {
-		text += fmt.Sprintf(" Not so in an account whose free tier of CloudWatch is used up: metrics, alarms and the dashboard cost %.2f USD there, more than is saved.", r.Own.CloudWatch)
+		text += fmt.Sprintf(" Not so in an account whose free tier of CloudWatch is used up: metrics, alarms and "+
+			"the dashboard cost %.2f USD there, more than is saved.", r.Own.CloudWatch)
 	}
 	nat, words := NATOnDemand, "a NAT gateway made on demand"
 	if name == AlwaysOn {
 		nat, words = NATAlways, "a NAT gateway that stays up"
 	}
 	if cost, ok := usd[nat]; ok && cost < clearly*usd[name] {
-		text += fmt.Sprintf(" If the jobs may reach the internet, %s costs %.0f %% less.", words, 100*(1-cost/usd[name]))
+		text += fmt.Sprintf(" If the jobs may reach the internet, %s costs %.0f %% less.", words,
+			100*(1-cost/usd[name]))
 	}
 	return name, strings.TrimSpace(text + " " + free)
 }

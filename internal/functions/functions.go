@@ -77,7 +77,8 @@ func (*MissingError) Error() string {
 
 // Hint returns the remedy.
 func (*MissingError) Hint() string {
-	return "run make build, or name the folder that holds launcher/bootstrap, reaper/bootstrap and webhook/bootstrap by --functions or " + FolderVariable
+	return "run make build, or name the folder that holds launcher/bootstrap, reaper/bootstrap and " +
+		"webhook/bootstrap by --functions or " + FolderVariable
 }
 
 func fromFolder(folder string) (map[string]Code, error) {
@@ -200,7 +201,8 @@ func sourceTree() string {
 func build(ctx context.Context, root, dir, goos, goarch string) error {
 	for _, name := range Names {
 		out := filepath.Join(dir, name, "bootstrap")
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w -buildid=", "-o", out, "./cmd/"+name)
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc",
+			"-ldflags", "-s -w -buildid=", "-o", out, "./cmd/"+name)
 		cmd.Dir = root
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+goarch)
 		if text, err := cmd.CombinedOutput(); err != nil {

@@ -22,16 +22,22 @@ func Serve(w http.ResponseWriter, r *http.Request, root, folder, user string) {
 	r = r.Clone(r.Context())
 	r.TransferEncoding = nil // CGI knows no chunks, and http-backend reads to the end where there is no length
 	settings := [][2]string{{"safe.directory", "*"}, {"core.fsync", "none"}, {"http.receivepack", "false"}}
-	env := []string{"GIT_PROJECT_ROOT=" + folder, "GIT_HTTP_EXPORT_ALL=1", "HOME=" + folder, "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C"}
+	env := []string{
+		"GIT_PROJECT_ROOT=" + folder, "GIT_HTTP_EXPORT_ALL=1", "HOME=" + folder, "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C",
+	}
 	if user != "" {
 		env = append(env, "REMOTE_USER="+user)
 		settings[2][1] = "true"
 	}
 	env = append(env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(settings)))
 	for i, kv := range settings {
-		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, kv[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, kv[1]))
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, kv[0]),
+			fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, kv[1]))
 	}
-	backend := &cgi.Handler{Path: program, Args: []string{"http-backend"}, Root: strings.TrimSuffix(root, "/"), Dir: folder, Env: env, Stderr: io.Discard}
+	backend := &cgi.Handler{
+		Path: program, Args: []string{"http-backend"}, Root: strings.TrimSuffix(root, "/"), Dir: folder, Env: env,
+		Stderr: io.Discard,
+	}
 	backend.ServeHTTP(w, r)
 }
 

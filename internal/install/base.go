@@ -56,12 +56,16 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 	}
 	for name, host := range c.Hosts(vpcs) {
 		if (len(c.Sets[name].EndpointSecurityGroups) == 0) != (len(c.Sets[host].EndpointSecurityGroups) == 0) {
-			return cfn.Base{}, &refusedError{fmt.Sprintf("sets %s and %s share %s, and only one of them names endpointSecurityGroups", host, name, vpcs[name]), "name them for both, or for neither"}
+			return cfn.Base{}, &refusedError{
+				fmt.Sprintf("sets %s and %s share %s, and only one of them names endpointSecurityGroups", host, name,
+					vpcs[name]), "name them for both, or for neither",
+			}
 		}
 	}
 	c.Apply(in)
 	b := cfn.Base{
-		Name: c.Name, Region: f.Region, Observe: c.Mode == config.Observe, Architecture: architecture, LogRetention: c.LogRetention, ReservedConcurrency: c.ReservedConcurrency, KMSKey: c.KMSKey,
+		Name: c.Name, Region: f.Region, Observe: c.Mode == config.Observe, Architecture: architecture,
+		LogRetention: c.LogRetention, ReservedConcurrency: c.ReservedConcurrency, KMSKey: c.KMSKey,
 		ECSCluster: c.ECSCluster, PaidHoursPerDay: c.PaidHoursAlarm, SweepMinutes: int(reaper.SweepEvery.Minutes()),
 	}
 	var err error
@@ -79,7 +83,9 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		j := c.Jobs[name]
-		job := cfn.BaseJob{Name: string(name), Cluster: j.Cluster, TaskDefinition: j.TaskDefinition, Roles: f.Roles[name]}
+		job := cfn.BaseJob{
+			Name: string(name), Cluster: j.Cluster, TaskDefinition: j.TaskDefinition, Roles: f.Roles[name],
+		}
 		if j.Made() && b.Mirror != nil {
 			job.Roles = b.MirrorRoles()
 		}
@@ -111,13 +117,20 @@ func baseSet(c *config.Config, f Facts, name scheduler.SetName) (cfn.BaseSet, er
 	if err != nil {
 		return cfn.BaseSet{}, fmt.Errorf("set %s: %w", name, err)
 	}
-	out := cfn.BaseSet{Name: string(name), VPC: s.VPC(), Services: services, Subnets: s.Subnets, EndpointGroups: s.EndpointSecurityGroups, S3PrefixList: f.S3PrefixList, HasMaximum: s.MaxLifetime > 0, HasBudget: s.HoursPerDay > 0}
+	out := cfn.BaseSet{
+		Name: string(name), VPC: s.VPC(), Services: services, Subnets: s.Subnets,
+		EndpointGroups: s.EndpointSecurityGroups, S3PrefixList: f.S3PrefixList, HasMaximum: s.MaxLifetime > 0,
+		HasBudget: s.HoursPerDay > 0,
+	}
 	groups, all := c.SecurityGroups(name)
 	out.TaskGroups, out.MakeTaskGroup = groups, !all
 	out.Auto = s.Auto()
 	// The gateway is free, and a later revision of a task definition may need it.
 	needs := out.Auto || slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" })
-	out.SetGateway = s.S3Gateway == endpoints.GatewaySet && needs || slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.Type == endpoints.Gateway && s.ID != "s3" })
+	out.SetGateway = s.S3Gateway == endpoints.GatewaySet && needs ||
+		slices.ContainsFunc(services, func(s endpoints.Service) bool {
+			return s.Type == endpoints.Gateway && s.ID != "s3"
+		})
 	foreign := false
 	for member, host := range c.Members() {
 		if host == name && member != name {

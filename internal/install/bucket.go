@@ -33,30 +33,50 @@ func (i *Installer) bucket(ctx context.Context, owner string) error {
 	default:
 		in := &s3.CreateBucketInput{Bucket: name}
 		if i.Place.Region != "us-east-1" {
-			in.CreateBucketConfiguration = &types.CreateBucketConfiguration{LocationConstraint: types.BucketLocationConstraint(i.Place.Region)}
+			in.CreateBucketConfiguration = &types.CreateBucketConfiguration{
+				LocationConstraint: types.BucketLocationConstraint(i.Place.Region),
+			}
 		}
 		if _, err := i.S3.CreateBucket(ctx, in); err != nil && awserr.Code(err) != "BucketAlreadyOwnedByYou" {
 			return awserr.Mark(err, "create bucket %s", *name)
 		}
 	}
-	if _, err := i.S3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{Bucket: name, ExpectedBucketOwner: account, Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(owner)}}}}); err != nil {
+	if _, err := i.S3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{
+		Bucket: name, ExpectedBucketOwner: account,
+		Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(owner)}}},
+	}); err != nil {
 		return awserr.Mark(err, "tag bucket %s", *name)
 	}
 	return i.lockBucket(ctx, *name)
 }
 
 func (i *Installer) lockBucket(ctx context.Context, name string) error {
-	if _, err := i.S3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{
-		BlockPublicAcls: aws.Bool(true), BlockPublicPolicy: aws.Bool(true), IgnorePublicAcls: aws.Bool(true), RestrictPublicBuckets: aws.Bool(true)}}); err != nil {
+	if _, err := i.S3.PutPublicAccessBlock(ctx,
+		&s3.PutPublicAccessBlockInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account,
+			PublicAccessBlockConfiguration: &types.PublicAccessBlockConfiguration{
+				BlockPublicAcls: aws.Bool(true), BlockPublicPolicy: aws.Bool(true), IgnorePublicAcls: aws.Bool(true),
+				RestrictPublicBuckets: aws.Bool(true)}}); err != nil {
 		return awserr.Mark(err, "close bucket %s to the public", name)
 	}
-	if _, err := i.S3.PutBucketEncryption(ctx, &s3.PutBucketEncryptionInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{
-		Rules: []types.ServerSideEncryptionRule{{ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{SSEAlgorithm: types.ServerSideEncryptionAes256}}}}}); err != nil {
+	if _, err := i.S3.PutBucketEncryption(ctx,
+		&s3.PutBucketEncryptionInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account,
+			ServerSideEncryptionConfiguration: &types.ServerSideEncryptionConfiguration{
+				Rules: []types.ServerSideEncryptionRule{
+					{
+						ApplyServerSideEncryptionByDefault: &types.ServerSideEncryptionByDefault{
+							SSEAlgorithm: types.ServerSideEncryptionAes256,
+						},
+					},
+				}}}); err != nil {
 		return awserr.Mark(err, "encrypt bucket %s", name)
 	}
 	bucket := arn.ARN{Partition: endpoints.Partition(i.Place.Region), Service: "s3", Resource: name}.String()
-	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Sid":"OnlyEncrypted","Effect":"Deny","Principal":"*","Action":"s3:*","Resource":[%q,%q],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`, bucket, bucket+"/*")
-	_, err := i.S3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Policy: &policy})
+	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Sid":"OnlyEncrypted","Effect":"Deny",`+
+		`"Principal":"*","Action":"s3:*","Resource":[%q,%q],"Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`,
+		bucket, bucket+"/*")
+	_, err := i.S3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{
+		Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Policy: &policy,
+	})
 	return awserr.Mark(err, "set the policy of bucket %s", name)
 }
 
@@ -72,7 +92,9 @@ func (e *foreignError) Hint() string { return e.hint }
 // tags and objects, in our account, was made by a deployment that ended there.
 func (i *Installer) ownBucket(ctx context.Context, owner string) error {
 	name := i.Bucket(owner)
-	out, err := i.S3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account})
+	out, err := i.S3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{
+		Bucket: &name, ExpectedBucketOwner: &i.Place.Account,
+	})
 	if err != nil && awserr.Code(err) != "NoSuchTagSet" {
 		return awserr.Mark(err, "read the tags of bucket %s", name)
 	}
@@ -84,7 +106,9 @@ func (i *Installer) ownBucket(ctx context.Context, owner string) error {
 		}
 	}
 	if out == nil || len(out.TagSet) == 0 {
-		list, err := i.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &name, ExpectedBucketOwner: &i.Place.Account})
+		list, err := i.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+			Bucket: &name, ExpectedBucketOwner: &i.Place.Account,
+		})
 		if err != nil {
 			return awserr.Mark(err, "list bucket %s", name)
 		}
@@ -92,7 +116,10 @@ func (i *Installer) ownBucket(ctx context.Context, owner string) error {
 			return nil
 		}
 	}
-	return &foreignError{fmt.Sprintf("bucket %s does not carry the tag %s=%s", name, cfn.OwnerTag, owner), "it is left alone; if it is ours after all, give it the tag, or choose another name: in the configuration"}
+	return &foreignError{
+		fmt.Sprintf("bucket %s does not carry the tag %s=%s", name, cfn.OwnerTag, owner),
+		"it is left alone; if it is ours after all, give it the tag, or choose another name: in the configuration",
+	}
 }
 
 // upload puts an object into the bucket, whatever lies there under its key: who may write
@@ -100,7 +127,10 @@ func (i *Installer) ownBucket(ctx context.Context, owner string) error {
 // It returns the version of the object, in a bucket without versions its ETag.
 func (i *Installer) upload(ctx context.Context, owner, key string, body []byte) (version string, err error) {
 	name := i.Bucket(owner)
-	out, err := i.S3.PutObject(ctx, &s3.PutObjectInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Key: &key, Body: strings.NewReader(string(body)), ContentLength: aws.Int64(int64(len(body)))})
+	out, err := i.S3.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Key: &key, Body: strings.NewReader(string(body)),
+		ContentLength: aws.Int64(int64(len(body))),
+	})
 	if err != nil {
 		return "", awserr.Mark(err, "upload %s to bucket %s", key, name)
 	}
@@ -110,7 +140,9 @@ func (i *Installer) upload(ctx context.Context, owner, key string, body []byte) 
 // version returns the version of an object as it lies there now.
 func (i *Installer) version(ctx context.Context, owner, key string) (string, error) {
 	name := i.Bucket(owner)
-	out, err := i.S3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Key: &key})
+	out, err := i.S3.HeadObject(ctx, &s3.HeadObjectInput{
+		Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Key: &key,
+	})
 	if err != nil {
 		return "", awserr.Mark(err, "look at %s in bucket %s", key, name)
 	}
@@ -120,7 +152,9 @@ func (i *Installer) version(ctx context.Context, owner, key string) (string, err
 // removeBucket empties and deletes the bucket, and says whether there was one.
 func (i *Installer) removeBucket(ctx context.Context, owner string) (bool, error) {
 	name := i.Bucket(owner)
-	if _, err := i.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account}); err != nil {
+	if _, err := i.S3.HeadBucket(ctx, &s3.HeadBucketInput{
+		Bucket: &name, ExpectedBucketOwner: &i.Place.Account,
+	}); err != nil {
 		if code := awserr.Code(err); code == "NotFound" || code == "NoSuchBucket" {
 			return false, nil
 		}
@@ -144,7 +178,9 @@ func (i *Installer) emptyBucket(ctx context.Context, name string) error {
 func (i *Installer) clearBucket(ctx context.Context, name string, keep []string) error {
 	var token *string
 	for {
-		out, err := i.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, ContinuationToken: token})
+		out, err := i.S3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{
+			Bucket: &name, ExpectedBucketOwner: &i.Place.Account, ContinuationToken: token,
+		})
 		if err != nil {
 			return awserr.Mark(err, "list bucket %s", name)
 		}
@@ -155,12 +191,15 @@ func (i *Installer) clearBucket(ctx context.Context, name string, keep []string)
 			}
 		}
 		if len(ids) > 0 {
-			gone, err := i.S3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Delete: &types.Delete{Objects: ids}})
+			gone, err := i.S3.DeleteObjects(ctx, &s3.DeleteObjectsInput{
+				Bucket: &name, ExpectedBucketOwner: &i.Place.Account, Delete: &types.Delete{Objects: ids},
+			})
 			if err != nil {
 				return awserr.Mark(err, "empty bucket %s", name)
 			}
 			if len(gone.Errors) > 0 { // a reply that succeeds may list failures
-				return fmt.Errorf("empty bucket %s: %s: %s", name, aws.ToString(gone.Errors[0].Key), aws.ToString(gone.Errors[0].Message))
+				return fmt.Errorf("empty bucket %s: %s: %s", name, aws.ToString(gone.Errors[0].Key),
+					aws.ToString(gone.Errors[0].Message))
 			}
 		}
 		if token = out.NextContinuationToken; token == nil {

@@ -23,7 +23,8 @@ type otherCodeError struct {
 }
 
 func (e *otherCodeError) Error() string {
-	out := fmt.Sprintf("function %s ran other code than was uploaded: somebody replaced it, or its object in bucket %s", e.function, e.bucket)
+	out := fmt.Sprintf("function %s ran other code than was uploaded: somebody replaced it, or its object in bucket %s",
+		e.function, e.bucket)
 	if e.mended != nil {
 		return out + "; it still does: " + e.mended.Error()
 	}
@@ -34,7 +35,8 @@ func (e *otherCodeError) Unwrap() error { return e.mended }
 
 // Hint returns the remedy.
 func (e *otherCodeError) Hint() string {
-	return "find out who did it (CloudTrail, PutObject and UpdateFunctionCode), take the right from them, look at what the function's role was used for meanwhile, and deploy again"
+	return "find out who did it (CloudTrail, PutObject and UpdateFunctionCode), take the right from them, look at " +
+		"what the function's role was used for meanwhile, and deploy again"
 }
 
 // compareCode sees that each function runs what was packed for it, by the digest that
@@ -45,13 +47,18 @@ func (i *Installer) compareCode(ctx context.Context, p *Plan) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(p.code)) {
 		function := map[string]string{"launcher": n.Launcher, "reaper": n.Reaper, "webhook": n.Webhook}[name]
-		out, err := i.Clients.Lambda.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{FunctionName: &function})
+		out, err := i.Clients.Lambda.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{
+			FunctionName: &function,
+		})
 		if err != nil {
 			errs = append(errs, awserr.Mark(err, "read what function %s runs", function))
 			continue
 		}
-		if sum := sha256.Sum256(p.code[name]); aws.ToString(out.CodeSha256) != base64.StdEncoding.EncodeToString(sum[:]) {
-			_, err := i.Clients.Lambda.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{FunctionName: &function, ZipFile: p.code[name]})
+		sum := sha256.Sum256(p.code[name])
+		if aws.ToString(out.CodeSha256) != base64.StdEncoding.EncodeToString(sum[:]) {
+			_, err := i.Clients.Lambda.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{
+				FunctionName: &function, ZipFile: p.code[name],
+			})
 			errs = append(errs, &otherCodeError{function, i.Bucket(p.Name), awserr.Mark(err, "update its code")})
 		}
 	}
@@ -69,7 +76,8 @@ func (i *Installer) compareCode(ctx context.Context, p *Plan) error {
 type replacedError struct{ key, bucket string }
 
 func (e *replacedError) Error() string {
-	return fmt.Sprintf("%s in bucket %s is not the object that was put there: somebody replaced it during the deployment", e.key, e.bucket)
+	return fmt.Sprintf("%s in bucket %s is not the object that was put there: somebody replaced it during the "+
+		"deployment", e.key, e.bucket)
 }
 
 // Hint returns the remedy.

@@ -63,13 +63,17 @@ type Change struct {
 // change set stays until it is executed or discarded. Nothing else is created,
 // except for the bucket if the template is too long to go without. An error that
 // Failed knows wants Clear first.
-func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, code map[string]functions.Code) (*Plan, error) {
+func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte,
+	code map[string]functions.Code) (*Plan, error) {
 	stack, err := i.Installed(ctx, c.Name)
 	var failed *failedBeforeError
 	if err != nil && !errors.Is(err, ErrNotInstalled) || errors.As(err, &failed) {
 		return nil, err
 	}
-	p := &Plan{Name: c.Name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{}, versions: map[string]string{}, code: map[string][]byte{}, config: c}
+	p := &Plan{
+		Name: c.Name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{},
+		versions: map[string]string{}, code: map[string][]byte{}, config: c,
+	}
 	if !p.Creates {
 		p.before = stack
 	}
@@ -78,7 +82,8 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, cod
 	}
 	for name, other := range code {
 		if other.Architecture != code["launcher"].Architecture {
-			return nil, fmt.Errorf("the launcher is built for %s and the %s for %s", code["launcher"].Architecture, name, other.Architecture)
+			return nil, fmt.Errorf("the launcher is built for %s and the %s for %s", code["launcher"].Architecture,
+				name, other.Architecture)
 		}
 	}
 	base, err := Base(c, p.Survey.Facts, code["launcher"].Architecture)
@@ -93,7 +98,10 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte, cod
 		return nil, err
 	}
 	p.base = base
-	parameters := map[string]string{cfn.ParameterCodeBucket: i.Bucket(c.Name), cfn.ParameterBoundary: c.PermissionsBoundary, cfn.ParameterAlarmTopic: c.AlarmTopic}
+	parameters := map[string]string{
+		cfn.ParameterCodeBucket: i.Bucket(c.Name), cfn.ParameterBoundary: c.PermissionsBoundary,
+		cfn.ParameterAlarmTopic: c.AlarmTopic,
+	}
 	codes := map[string]string{"launcher": cfn.ParameterLauncherCode, "reaper": cfn.ParameterReaperCode}
 	if base.Mirror != nil && base.Mirror.Receives {
 		codes["webhook"] = cfn.ParameterWebhookCode
@@ -128,8 +136,10 @@ func (i *Installer) safe(ctx context.Context, p *Plan) error {
 // changeSet makes the change set and reads it once it is worked out.
 func (i *Installer) changeSet(ctx context.Context, p *Plan, body []byte, parameters map[string]string) error {
 	in := &cloudformation.CreateChangeSetInput{
-		StackName: &p.Name, ChangeSetName: aws.String(fmt.Sprintf("drawbridge-%d", i.Clock.Now().UnixMilli())), ChangeSetType: types.ChangeSetTypeUpdate,
-		Capabilities: []types.Capability{types.CapabilityCapabilityNamedIam}, TemplateBody: aws.String(string(body)), Description: aws.String("drawbridge deploy"),
+		StackName: &p.Name, ChangeSetName: aws.String(fmt.Sprintf("drawbridge-%d", i.Clock.Now().UnixMilli())),
+		ChangeSetType: types.ChangeSetTypeUpdate,
+		Capabilities:  []types.Capability{types.CapabilityCapabilityNamedIam}, TemplateBody: aws.String(string(body)),
+		Description: aws.String("drawbridge deploy"),
 	}
 	if p.Creates {
 		in.ChangeSetType = types.ChangeSetTypeCreate
@@ -142,10 +152,13 @@ func (i *Installer) changeSet(ctx context.Context, p *Plan, body []byte, paramet
 		if _, err := i.upload(ctx, p.Name, key, body); err != nil {
 			return err
 		}
-		in.TemplateBody, in.TemplateURL = nil, aws.String("https://"+i.Bucket(p.Name)+".s3."+i.Place.Region+"."+i.Place.DNSSuffix()+"/"+key)
+		in.TemplateBody, in.TemplateURL = nil, aws.String("https://"+i.Bucket(p.Name)+".s3."+i.Place.Region+"."+
+			i.Place.DNSSuffix()+"/"+key)
 	}
 	for _, k := range slices.Sorted(maps.Keys(parameters)) {
-		in.Parameters = append(in.Parameters, types.Parameter{ParameterKey: aws.String(k), ParameterValue: aws.String(parameters[k])})
+		in.Parameters = append(in.Parameters, types.Parameter{
+			ParameterKey: aws.String(k), ParameterValue: aws.String(parameters[k]),
+		})
 	}
 	tags := Tags(p.Name)
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
@@ -163,7 +176,9 @@ func (i *Installer) changeSet(ctx context.Context, p *Plan, body []byte, paramet
 // leaves none.
 func (i *Installer) readChangeSet(ctx context.Context, p *Plan) error {
 	for {
-		out, err := i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &p.changeSet, IncludePropertyValues: aws.Bool(true)})
+		out, err := i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{
+			ChangeSetName: &p.changeSet, IncludePropertyValues: aws.Bool(true),
+		})
 		if err != nil {
 			return awserr.Mark(err, "describe the change set of stack %s", p.Name)
 		}
@@ -171,7 +186,8 @@ func (i *Installer) readChangeSet(ctx context.Context, p *Plan) error {
 		case types.ChangeSetStatusCreateComplete:
 			return i.readChanges(ctx, p, out)
 		case types.ChangeSetStatusFailed:
-			if reason := aws.ToString(out.StatusReason); !strings.Contains(reason, "didn't contain changes") && !strings.Contains(reason, "No updates are to be performed") {
+			if reason := aws.ToString(out.StatusReason); !strings.Contains(reason, "didn't contain changes") &&
+				!strings.Contains(reason, "No updates are to be performed") {
 				return fmt.Errorf("work out the changes of stack %s: %s", p.Name, cfn.Explain(reason))
 			}
 			return i.Discard(ctx, p)
@@ -189,7 +205,11 @@ func (i *Installer) readChanges(ctx context.Context, p *Plan, out *cloudformatio
 			if r == nil {
 				continue
 			}
-			c := Change{Action: strings.ToLower(string(r.Action)), ID: aws.ToString(r.LogicalResourceId), Type: aws.ToString(r.ResourceType), Replaces: r.Replacement == types.ReplacementTrue || r.Replacement == types.ReplacementConditional}
+			c := Change{
+				Action: strings.ToLower(string(r.Action)), ID: aws.ToString(r.LogicalResourceId),
+				Type:     aws.ToString(r.ResourceType),
+				Replaces: r.Replacement == types.ReplacementTrue || r.Replacement == types.ReplacementConditional,
+			}
 			for _, d := range r.Details {
 				if d.Target != nil && d.Target.Name != nil {
 					c.Properties = append(c.Properties, *d.Target.Name+values(d.Target))
@@ -203,13 +223,16 @@ func (i *Installer) readChanges(ctx context.Context, p *Plan, out *cloudformatio
 			break
 		}
 		var err error
-		if out, err = i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{ChangeSetName: &p.changeSet, NextToken: out.NextToken, IncludePropertyValues: aws.Bool(true)}); err != nil {
+		if out, err = i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{
+			ChangeSetName: &p.changeSet, NextToken: out.NextToken, IncludePropertyValues: aws.Bool(true),
+		}); err != nil {
 			return awserr.Mark(err, "describe the change set of stack %s", p.Name)
 		}
 	}
 	for _, c := range p.Changes {
 		if c.Type == "AWS::DynamoDB::Table" && c.Action != "add" && (c.Replaces || c.Action == "remove") {
-			return &refusedError{fmt.Sprintf("stack %s: the change would %s the table and lose every run and set in it", p.Name, map[bool]string{true: "replace", false: "remove"}[c.Replaces]),
+			return &refusedError{fmt.Sprintf("stack %s: the change would %s the table and lose every run and set in it",
+				p.Name, map[bool]string{true: "replace", false: "remove"}[c.Replaces]),
 				"go back to the configuration that was deployed, or drawbridge destroy first"}
 		}
 	}
@@ -242,7 +265,9 @@ func (i *Installer) Discard(ctx context.Context, p *Plan) error {
 	if p.changeSet == "" {
 		return nil
 	}
-	if _, err := i.Clients.CloudFormation.DeleteChangeSet(ctx, &cloudformation.DeleteChangeSetInput{ChangeSetName: &p.changeSet, StackName: &p.stackID}); err != nil {
+	if _, err := i.Clients.CloudFormation.DeleteChangeSet(ctx, &cloudformation.DeleteChangeSetInput{
+		ChangeSetName: &p.changeSet, StackName: &p.stackID,
+	}); err != nil {
 		return awserr.Mark(err, "delete the change set of stack %s", p.Name)
 	}
 	p.changeSet = ""
@@ -277,7 +302,9 @@ func (i *Installer) Execute(ctx context.Context, p *Plan, tell func(Event)) erro
 	}
 	from := i.Clock.Now().Add(-time.Second)
 	token := aws.String(fmt.Sprintf("drawbridge-deploy-%d", i.Clock.Now().UnixMilli()))
-	if _, err := i.Clients.CloudFormation.ExecuteChangeSet(ctx, &cloudformation.ExecuteChangeSetInput{ChangeSetName: &p.changeSet, ClientRequestToken: token}); err != nil {
+	if _, err := i.Clients.CloudFormation.ExecuteChangeSet(ctx, &cloudformation.ExecuteChangeSetInput{
+		ChangeSetName: &p.changeSet, ClientRequestToken: token,
+	}); err != nil {
 		return awserr.Mark(err, "execute the change set of stack %s", p.Name)
 	}
 	status, err := i.follow(ctx, p.stackID, p.Name, from, tell)
@@ -304,7 +331,10 @@ func (i *Installer) Confirm(ctx context.Context, p *Plan) error {
 	if err := i.compareCode(ctx, p); err != nil {
 		return err
 	}
-	_, err := i.Clients.CloudFormation.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &p.Name, EnableTerminationProtection: aws.Bool(true)})
+	_, err := i.Clients.CloudFormation.UpdateTerminationProtection(ctx,
+		&cloudformation.UpdateTerminationProtectionInput{
+			StackName: &p.Name, EnableTerminationProtection: aws.Bool(true),
+		})
 	return awserr.Mark(err, "protect stack %s against deletion", p.Name)
 }
 
@@ -317,14 +347,17 @@ type Event struct {
 }
 
 // follow tells of a stack's events from an instant on, until its operation ends.
-func (i *Installer) follow(ctx context.Context, id, name string, from time.Time, tell func(Event)) (types.StackStatus, error) {
+func (i *Installer) follow(ctx context.Context, id, name string, from time.Time,
+	tell func(Event)) (types.StackStatus, error) {
 	seen := map[string]bool{}
 	for {
 		// The status first: what is ended has told all its events.
 		st, err := i.Clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &id})
 		var out *cloudformation.DescribeStackEventsOutput
 		if err == nil {
-			out, err = i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &id})
+			out, err = i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{
+				StackName: &id,
+			})
 		}
 		if err != nil && ctx.Err() == nil && !awserr.Temporary(err) {
 			return "", awserr.Mark(err, "read the events of stack %s", name)
@@ -333,7 +366,11 @@ func (i *Installer) follow(ctx context.Context, id, name string, from time.Time,
 			for _, e := range slices.Backward(out.StackEvents) {
 				if key := aws.ToString(e.EventId); !seen[key] && aws.ToTime(e.Timestamp).After(from) {
 					seen[key] = true
-					tell(Event{aws.ToTime(e.Timestamp), aws.ToString(e.LogicalResourceId), aws.ToString(e.ResourceType), string(e.ResourceStatus), aws.ToString(e.ResourceStatusReason), aws.ToString(e.PhysicalResourceId) == id})
+					tell(Event{
+						aws.ToTime(e.Timestamp), aws.ToString(e.LogicalResourceId), aws.ToString(e.ResourceType),
+						string(e.ResourceStatus), aws.ToString(e.ResourceStatusReason),
+						aws.ToString(e.PhysicalResourceId) == id,
+					})
 				}
 			}
 			if len(st.Stacks) > 0 && !strings.HasSuffix(string(st.Stacks[0].StackStatus), "_IN_PROGRESS") {
@@ -359,7 +396,8 @@ func (e *goesOnError) Unwrap() error { return e.cause }
 
 // Hint says how to look again.
 func (e *goesOnError) Hint() string {
-	return "look again with: aws cloudformation describe-stack-events --stack-name " + e.stack + "; the same command once more is safe when it has ended"
+	return "look again with: aws cloudformation describe-stack-events --stack-name " + e.stack +
+		"; the same command once more is safe when it has ended"
 }
 
 // failure says why an operation on a stack, begun at from, failed: the first
@@ -368,7 +406,9 @@ func (i *Installer) failure(ctx context.Context, id, name string, from time.Time
 	reason := "no reason given"
 	var next *string
 	for more := true; more; more = next != nil {
-		out, err := i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &id, NextToken: next})
+		out, err := i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{
+			StackName: &id, NextToken: next,
+		})
 		if err != nil {
 			break
 		}
@@ -378,7 +418,8 @@ func (i *Installer) failure(ctx context.Context, id, name string, from time.Time
 				next = nil
 				break
 			}
-			if r := aws.ToString(e.ResourceStatusReason); strings.HasSuffix(string(e.ResourceStatus), "_FAILED") && !strings.Contains(r, "cancelled") && aws.ToString(e.PhysicalResourceId) != id {
+			if r := aws.ToString(e.ResourceStatusReason); strings.HasSuffix(string(e.ResourceStatus), "_FAILED") &&
+				!strings.Contains(r, "cancelled") && aws.ToString(e.PhysicalResourceId) != id {
 				reason = aws.ToString(e.LogicalResourceId) + ": " + r
 			}
 		}
@@ -441,15 +482,28 @@ func (s *Stack) check(owner string, plans bool) error {
 	case s.Status == types.StackStatusReviewInProgress && (owner == s.Name || plans):
 		return fmt.Errorf("stack %s: %w", s.Name, ErrNotInstalled) // an earlier plan was interrupted
 	case owner != s.Name:
-		return &foreignError{fmt.Sprintf("stack %s does not carry the tag %s=%s", s.Name, cfn.OwnerTag, s.Name), "it is somebody else's and is left alone; choose another name: in the configuration"}
+		return &foreignError{
+			fmt.Sprintf("stack %s does not carry the tag %s=%s", s.Name, cfn.OwnerTag, s.Name),
+			"it is somebody else's and is left alone; choose another name: in the configuration",
+		}
 	case strings.HasSuffix(string(s.Status), "_IN_PROGRESS"):
-		return &refusedError{fmt.Sprintf("stack %s is %s", s.Name, s.Status), "another deployment is under way; try again when it has ended"}
-	case slices.Contains([]types.StackStatus{types.StackStatusRollbackComplete, types.StackStatusRollbackFailed, types.StackStatusCreateFailed, types.StackStatusDeleteFailed}, s.Status):
+		return &refusedError{
+			fmt.Sprintf("stack %s is %s", s.Name, s.Status),
+			"another deployment is under way; try again when it has ended",
+		}
+	case slices.Contains([]types.StackStatus{
+		types.StackStatusRollbackComplete, types.StackStatusRollbackFailed, types.StackStatusCreateFailed,
+		types.StackStatusDeleteFailed,
+	}, s.Status):
 		return &failedBeforeError{s.Name, s.Status}
 	case s.Schema > cfn.Schema:
-		return &refusedError{fmt.Sprintf("stack %s stores schema %d, this drawbridge knows schemas up to %d", s.Name, s.Schema, cfn.Schema), "a newer drawbridge has deployed it; use that one or a later one"}
+		return &refusedError{fmt.Sprintf("stack %s stores schema %d, this drawbridge knows schemas up to %d", s.Name,
+			s.Schema, cfn.Schema), "a newer drawbridge has deployed it; use that one or a later one"}
 	case s.Schema < 1:
-		return &refusedError{fmt.Sprintf("stack %s names no schema in its tag %s", s.Name, cfn.SchemaTag), "it was changed by hand; set the tag to 1, the first schema, if its table was made by drawbridge"}
+		return &refusedError{
+			fmt.Sprintf("stack %s names no schema in its tag %s", s.Name, cfn.SchemaTag),
+			"it was changed by hand; set the tag to 1, the first schema, if its table was made by drawbridge",
+		}
 	}
 	var err error
 	if s.Installed, err = cfn.InstalledOf(s.Outputs); err != nil {
@@ -500,7 +554,9 @@ func (i *Installer) Clear(ctx context.Context, name string) error {
 	}
 	from := i.Clock.Now().Add(-time.Second)
 	api := i.Clients.CloudFormation
-	if _, err := api.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &s.Name, EnableTerminationProtection: aws.Bool(false)}); err != nil {
+	if _, err := api.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{
+		StackName: &s.Name, EnableTerminationProtection: aws.Bool(false),
+	}); err != nil {
 		return awserr.Mark(err, "lift the protection of stack %s", s.Name)
 	}
 	if _, err := api.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &s.ID}); err != nil {

@@ -70,7 +70,8 @@ func UpdateSet(ctx context.Context, a *app.App, name scheduler.SetName, change f
 }
 
 // updateSet writes a change to a set's item, if change makes one.
-func updateSet(ctx context.Context, state *store.Store, ck clock.Clock, name scheduler.SetName, change func(*scheduler.Set) bool) error {
+func updateSet(ctx context.Context, state *store.Store, ck clock.Clock, name scheduler.SetName,
+	change func(*scheduler.Set) bool) error {
 	for range changeTries {
 		set, err := state.LoadSet(ctx, name)
 		if err != nil || !change(&set) {
@@ -235,7 +236,8 @@ func end(ctx context.Context, a *app.App, r scheduler.Run, tell func(string)) er
 	}
 	if r.State == scheduler.Running { // remembered, so that it is asked for once
 		r.StopAsked, r.Reason = a.Clock.Now(), "stopped by "+destroyReason
-		if err := a.Store.Advance(ctx, []scheduler.Run{r}, scheduler.Running); err != nil && !errors.Is(err, reconcile.ErrConflict) {
+		if err := a.Store.Advance(ctx, []scheduler.Run{r}, scheduler.Running); err != nil &&
+			!errors.Is(err, reconcile.ErrConflict) {
 			return err
 		}
 	}
@@ -247,7 +249,8 @@ func giveUp(ctx context.Context, a *app.App, r scheduler.Run, reason string) err
 	r.Outcome = scheduler.Lost
 	r.FinishedAt = a.Clock.Now()
 	r.Reason = reason
-	if err := a.Store.Advance(ctx, []scheduler.Run{r}, scheduler.Waiting, scheduler.Starting, scheduler.Running); err != nil && !errors.Is(err, reconcile.ErrConflict) {
+	if err := a.Store.Advance(ctx, []scheduler.Run{r}, scheduler.Waiting, scheduler.Starting,
+		scheduler.Running); err != nil && !errors.Is(err, reconcile.ErrConflict) {
 		return err
 	}
 	return nil
@@ -274,7 +277,8 @@ func (i *Installer) Remove(ctx context.Context, name string, tell func(Event)) (
 	}
 	if len(left) > 0 {
 		return false, &foreignError{fmt.Sprintf("remove %s: %v: %s", name, errLeft, strings.Join(left, ", ")),
-			"nothing would delete them any more; drawbridge destroy --force takes down what the table knows, aws cloudformation delete-stack the others"}
+			"nothing would delete them any more; drawbridge destroy --force takes down what the table knows, aws " +
+				"cloudformation delete-stack the others"}
 	}
 	found := false
 	stack, err := i.Installed(ctx, name)
@@ -287,7 +291,9 @@ func (i *Installer) Remove(ctx context.Context, name string, tell func(Event)) (
 		}
 	case stack != nil && stack.Status == types.StackStatusReviewInProgress && errors.Is(err, ErrNotInstalled):
 		found = true // what an interrupted plan has left
-		if _, err := i.Clients.CloudFormation.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &stack.ID}); err != nil {
+		if _, err := i.Clients.CloudFormation.DeleteStack(ctx, &cloudformation.DeleteStackInput{
+			StackName: &stack.ID,
+		}); err != nil {
 			return true, awserr.Mark(err, "delete the empty stack %s", name)
 		}
 	case errors.Is(err, ErrNotInstalled):
@@ -308,11 +314,14 @@ func (i *Installer) removeStack(ctx context.Context, s *Stack, tell func(Event))
 	// CloudFormation deletes no bucket that holds anything. What the mirror keeps can
 	// be made anew.
 	if s.Installed.MirrorSecurityGroup != "" {
-		if err := i.clearBucket(ctx, cfn.MirrorBucket(s.Name, i.Place.Account, i.Place.Region), nil); err != nil && awserr.Code(err) != "NoSuchBucket" {
+		if err := i.clearBucket(ctx, cfn.MirrorBucket(s.Name, i.Place.Account, i.Place.Region), nil); err != nil &&
+			awserr.Code(err) != "NoSuchBucket" {
 			return err
 		}
 	}
-	if _, err := api.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{StackName: &s.Name, EnableTerminationProtection: aws.Bool(false)}); err != nil {
+	if _, err := api.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{
+		StackName: &s.Name, EnableTerminationProtection: aws.Bool(false),
+	}); err != nil {
 		return awserr.Mark(err, "lift the protection of stack %s", s.Name)
 	}
 	from := i.Clock.Now().Add(-time.Second)

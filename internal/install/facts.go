@@ -43,12 +43,15 @@ type SetPlan struct {
 // Read surveys the account. Everything that keeps the configuration from being
 // installed is reported at once.
 func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) {
-	s := Survey{Facts: Facts{Region: i.Place.Region, Sets: map[scheduler.SetName]SetFacts{}, Roles: map[scheduler.JobName][]string{}}, Plans: map[scheduler.SetName]SetPlan{}}
+	s := Survey{Facts: Facts{
+		Region: i.Place.Region, Sets: map[scheduler.SetName]SetFacts{}, Roles: map[scheduler.JobName][]string{},
+	}, Plans: map[scheduler.SetName]SetPlan{}}
 	var problems []error
 	reader := vpc.New(i.Clients.EC2, i.Clients.Route53, i.Place.Region, i.Place.Account)
 	networks := map[scheduler.SetName]endpoints.VPC{}
 	tasks := ecstasks.New(i.Clients.ECS, c)
-	held, err := cfn.NewStacks(i.Clients.CloudFormation, c.Name, "").Endpoints(ctx, cfn.NamesOf(c.Name, i.Place.Region).Stack)
+	held, err := cfn.NewStacks(i.Clients.CloudFormation, c.Name, "").Endpoints(ctx,
+		cfn.NamesOf(c.Name, i.Place.Region).Stack)
 	if err != nil {
 		problems = append(problems, awserr.Mark(err, "read what the base stack holds"))
 	}
@@ -59,7 +62,11 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 	_, priced := endpoints.KnownPrices().In(i.Place.Region)
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		if c.Sets[name].WaitCost > 0 && c.EndpointPrice == 0 && !priced {
-			problems = append(problems, &refusedError{fmt.Sprintf("set %s has a waitCost, and the price of endpoints in %s is not known", name, i.Place.Region), "add endpointPrice: USD for an endpoint in a zone and hour; drawbridge prices refresh reads it"})
+			problems = append(problems, &refusedError{
+				fmt.Sprintf("set %s has a waitCost, and the price of endpoints in %s is not known", name,
+					i.Place.Region),
+				"add endpointPrice: USD for an endpoint in a zone and hour; drawbridge prices refresh reads it",
+			})
 		}
 		services, err := tasks.Services(ctx, name)
 		if err != nil {
@@ -115,7 +122,8 @@ func factsOf(v endpoints.VPC, owner, region string, held []string) SetFacts {
 		return f
 	}
 	for _, e := range v.Endpoints {
-		if e.Type == endpoints.Gateway && e.Service == s3.Name(region) && e.Tags[cfn.OwnerTag] != owner && !slices.Contains(held, e.ID) && e.State == "available" && endpoints.Covers(e.RouteTables, f.RouteTables) {
+		if e.Type == endpoints.Gateway && e.Service == s3.Name(region) && e.Tags[cfn.OwnerTag] != owner &&
+			!slices.Contains(held, e.ID) && e.State == "available" && endpoints.Covers(e.RouteTables, f.RouteTables) {
 			f.ForeignGateway = e.ID
 		}
 	}
@@ -147,9 +155,13 @@ func (i *Installer) roles(ctx context.Context, c *config.Config, s *Survey) erro
 			continue // the base stack makes them
 		}
 		given := c.Jobs[name].TaskDefinition
-		out, err := i.Clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(given)})
+		out, err := i.Clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
+			TaskDefinition: aws.String(given),
+		})
 		if err != nil {
-			problems = append(problems, &definitionError{name, given, awserr.Mark(err, "describe task definition %s", given)})
+			problems = append(problems, &definitionError{
+				name, given, awserr.Mark(err, "describe task definition %s", given),
+			})
 			continue
 		}
 		for _, arn := range []*string{out.TaskDefinition.ExecutionRoleArn, out.TaskDefinition.TaskRoleArn} {
@@ -177,13 +189,16 @@ func (e *definitionError) Hint() string {
 	if errors.As(e.cause, &h) && h.Hint() != "" {
 		return h.Hint()
 	}
-	return "register task definition " + e.given + " in this Region first: its roles become part of the launcher's rights"
+	return "register task definition " + e.given +
+		" in this Region first: its roles become part of the launcher's rights"
 }
 
 // prefixList returns the id of the prefix list of S3 in the Region.
 func (i *Installer) prefixList(ctx context.Context) (string, error) {
 	name := "com.amazonaws." + i.Place.Region + ".s3"
-	out, err := i.Clients.EC2.DescribeManagedPrefixLists(ctx, &ec2.DescribeManagedPrefixListsInput{Filters: []ec2types.Filter{{Name: aws.String("prefix-list-name"), Values: []string{name}}}})
+	out, err := i.Clients.EC2.DescribeManagedPrefixLists(ctx, &ec2.DescribeManagedPrefixListsInput{
+		Filters: []ec2types.Filter{{Name: aws.String("prefix-list-name"), Values: []string{name}}},
+	})
 	if err != nil {
 		return "", awserr.Mark(err, "describe the prefix list of S3")
 	}
@@ -215,9 +230,12 @@ func (s *Survey) plan(c *config.Config, networks map[scheduler.SetName]endpoints
 		}
 		gateway := set.S3Gateway
 		if s.Sets[name].ForeignGateway == "" && gateway == endpoints.GatewayPermanent {
-			services = slices.DeleteFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" }) // the base stack makes it
+			// the base stack makes it
+			services = slices.DeleteFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" })
 		}
-		p, err := endpoints.Make(endpoints.Request{Region: s.Region, Services: services, Zones: set.Zones, Gateway: gateway}, v)
+		p, err := endpoints.Make(endpoints.Request{
+			Region: s.Region, Services: services, Zones: set.Zones, Gateway: gateway,
+		}, v)
 		if err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
 		}

@@ -27,9 +27,10 @@ type Installer struct {
 
 // New returns an Installer.
 func New(c aws.Config, at app.Place, clients app.Clients, ck clock.Clock) *Installer {
-	return &Installer{Place: at, Clients: clients, Clock: ck, IAM: iam.NewFromConfig(c), ECR: ecr.NewFromConfig(c), S3: s3.NewFromConfig(c, func(o *s3.Options) {
-		o.UsePathStyle = c.BaseEndpoint != nil // another endpoint than AWS's own has no host a bucket
-	})}
+	return &Installer{Place: at, Clients: clients, Clock: ck, IAM: iam.NewFromConfig(c), ECR: ecr.NewFromConfig(c),
+		S3: s3.NewFromConfig(c, func(o *s3.Options) {
+			o.UsePathStyle = c.BaseEndpoint != nil // another endpoint than AWS's own has no host a bucket
+		})}
 }
 
 // ECSRole is the service-linked role that ECS works with.
@@ -48,7 +49,9 @@ func (i *Installer) serviceLinkedRole(ctx context.Context) error {
 	if awserr.Code(err) != "NoSuchEntity" {
 		return nil
 	}
-	_, err = i.IAM.CreateServiceLinkedRole(ctx, &iam.CreateServiceLinkedRoleInput{AWSServiceName: aws.String("ecs.amazonaws.com")})
+	_, err = i.IAM.CreateServiceLinkedRole(ctx, &iam.CreateServiceLinkedRoleInput{
+		AWSServiceName: aws.String("ecs.amazonaws.com"),
+	})
 	if err != nil && awserr.Code(err) != "InvalidInput" { // which says that it is there by now
 		return awserr.Mark(err, "create service-linked role %s", ECSRole)
 	}

@@ -69,14 +69,17 @@ func (s *Stack) safe(ctx context.Context, i *Installer, c *config.Config, next c
 		}
 		for _, r := range l.runs {
 			if j := c.Jobs[r.Job]; j == nil {
-				return &refusedError{fmt.Sprintf("job %s is no longer in the configuration, and its run %s is %s", r.Job, r.ID, r.State), "wait until it has ended (drawbridge runs)"}
+				return &refusedError{fmt.Sprintf("job %s is no longer in the configuration, and its run %s is %s",
+					r.Job, r.ID, r.State), "wait until it has ended (drawbridge runs)"}
 			} else if r.Cluster != "" && r.Cluster != j.Cluster {
-				return &refusedError{fmt.Sprintf("job %s moves to cluster %s, and its run %s is %s in %s", r.Job, j.Cluster, r.ID, r.State, r.Cluster), "wait until it has ended (drawbridge runs)"}
+				return &refusedError{fmt.Sprintf("job %s moves to cluster %s, and its run %s is %s in %s", r.Job,
+					j.Cluster, r.ID, r.State, r.Cluster), "wait until it has ended (drawbridge runs)"}
 			}
 		}
 		for _, ch := range changes {
 			if ch.Action != "add" && strings.HasPrefix(ch.Type, "AWS::EC2::") {
-				return &refusedError{fmt.Sprintf("the deployment would %s %s, which tasks may use, and set %s %s", ch.Action, ch.ID, l.set.Name, l), wait}
+				return &refusedError{fmt.Sprintf("the deployment would %s %s, which tasks may use, and set %s %s",
+					ch.Action, ch.ID, l.set.Name, l), wait}
 			}
 		}
 	}
@@ -166,7 +169,8 @@ func (i *Installer) setStacks(ctx context.Context, owner string) ([]string, erro
 			return nil, awserr.Mark(err, "list the stacks")
 		}
 		for _, st := range out.StackSummaries {
-			if name := aws.ToString(st.StackName); st.StackStatus != types.StackStatusDeleteComplete && strings.HasPrefix(name, owner+"-set-") {
+			if name := aws.ToString(st.StackName); st.StackStatus != types.StackStatusDeleteComplete &&
+				strings.HasPrefix(name, owner+"-set-") {
 				names = append(names, name)
 			}
 		}
@@ -212,12 +216,15 @@ func (i *Installer) SetEndpoints(ctx context.Context, owner string) ([]string, e
 // the reaper; "" if the stack has none.
 func (i *Installer) TimerPolicy(ctx context.Context, owner string) (string, error) {
 	stack := cfn.NamesOf(owner, i.Place.Region).Stack
-	out, err := i.Clients.CloudFormation.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: &stack})
+	out, err := i.Clients.CloudFormation.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{
+		StackName: &stack,
+	})
 	if err != nil {
 		return "", awserr.Mark(err, "describe the resources of stack %s", stack)
 	}
 	for _, r := range out.StackResources {
-		if aws.ToString(r.ResourceType) == "AWS::IAM::ManagedPolicy" && strings.HasPrefix(aws.ToString(r.LogicalResourceId), "TimerRolePolicy") {
+		if aws.ToString(r.ResourceType) == "AWS::IAM::ManagedPolicy" &&
+			strings.HasPrefix(aws.ToString(r.LogicalResourceId), "TimerRolePolicy") {
 			return aws.ToString(r.PhysicalResourceId), nil
 		}
 	}

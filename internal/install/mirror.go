@@ -31,8 +31,10 @@ func baseMirror(c *config.Config, f Facts) (*cfn.BaseMirror, error) {
 		return nil, fmt.Errorf("write down the mirror's repositories: %w", err)
 	}
 	out := &cfn.BaseMirror{
-		Set: string(c.Jobs[config.MirrorJob].Set), Cluster: m.Cluster, Image: m.Image, Digest: f.MirrorDigest, Architecture: m.Architecture, CPU: m.CPU, Memory: m.Memory, Disk: m.Disk, Settings: string(settings),
-		Networks: m.SourceNetworks, Ports: m.ServerPorts(), StaleHours: int(time.Duration(m.StaleAfter).Hours()), Receives: m.Receives(), WebhookConcurrency: webhookConcurrency(m, f),
+		Set: string(c.Jobs[config.MirrorJob].Set), Cluster: m.Cluster, Image: m.Image, Digest: f.MirrorDigest,
+		Architecture: m.Architecture, CPU: m.CPU, Memory: m.Memory, Disk: m.Disk, Settings: string(settings),
+		Networks: m.SourceNetworks, Ports: m.ServerPorts(), StaleHours: int(time.Duration(m.StaleAfter).Hours()),
+		Receives: m.Receives(), WebhookConcurrency: webhookConcurrency(m, f),
 	}
 	if m.Looks() {
 		out.CheckMinutes = int(time.Duration(m.CheckEvery).Minutes())
@@ -75,8 +77,10 @@ func (i *Installer) concurrency(ctx context.Context, c *config.Config) (int, err
 		wanted += *c.Mirror.WebhookConcurrency
 	}
 	if wanted > 0 && limit-wanted < unreserved {
-		return limit, &refusedError{fmt.Sprintf("the functions are to reserve %d concurrent executions, and the account has %d, of which %d have to stay unreserved", wanted, limit, unreserved),
-			"leave reservedConcurrency and mirror.webhookConcurrency out, or raise the quota Concurrent executions (Service Quotas, lambda, L-B99A9384)"}
+		return limit, &refusedError{fmt.Sprintf("the functions are to reserve %d concurrent executions, and the "+
+			"account has %d, of which %d have to stay unreserved", wanted, limit, unreserved),
+			"leave reservedConcurrency and mirror.webhookConcurrency out, or raise the quota Concurrent executions " +
+				"(Service Quotas, lambda, L-B99A9384)"}
 	}
 	return limit, nil
 }
@@ -111,7 +115,8 @@ func (i *Installer) mirrorDigest(ctx context.Context, c *config.Config) (string,
 			return "", awserr.Mark(err, "look for the mirror's image in %s", *in.RepositoryName)
 		}
 		for _, d := range out.ImageDetails {
-			if len(d.ImageTags) > 0 && aws.ToTime(d.ImagePushedAt).After(aws.ToTime(newest.ImagePushedAt)) { // the parts of a list have no tags
+			// the parts of a list have no tags
+			if len(d.ImageTags) > 0 && aws.ToTime(d.ImagePushedAt).After(aws.ToTime(newest.ImagePushedAt)) {
 				newest = d
 			}
 		}

@@ -41,7 +41,10 @@ const maxOverrides = 8192
 // error is why the others cannot.
 func (l *Launcher) runs(payload []byte, fallback string) ([]scheduler.Run, error) {
 	if len(payload) > maxEvent {
-		return nil, &rejected{fmt.Sprintf("the event has %d bytes, at most %d are taken", len(payload), maxEvent), "put what it carries into S3, and send where it is"}
+		return nil, &rejected{
+			fmt.Sprintf("the event has %d bytes, at most %d are taken", len(payload), maxEvent),
+			"put what it carries into S3, and send where it is",
+		}
 	}
 	event, err := jsonObject(payload)
 	if err != nil {
@@ -61,7 +64,9 @@ func (l *Launcher) runs(payload []byte, fallback string) ([]scheduler.Run, error
 	}
 	job := l.app.Config.Jobs[req.Job]
 	if job == nil {
-		return nil, &rejected{fmt.Sprintf("there is no job %q", req.Job), "name one of the jobs in the configuration: " + l.jobNames()}
+		return nil, &rejected{
+			fmt.Sprintf("there is no job %q", req.Job), "name one of the jobs in the configuration: " + l.jobNames(),
+		}
 	}
 	if req.ID == "" {
 		req.ID = fallback
@@ -84,7 +89,8 @@ func (l *Launcher) jobNames() string {
 func (l *Launcher) matched(payload []byte, event map[string]any, fallback string) ([]scheduler.Run, error) {
 	jobs := l.app.Config.Matching(event)
 	if len(jobs) == 0 {
-		return nil, &rejected{fmt.Sprintf("no job's pattern matches the event %v from %v", event["detail-type"], event["source"]), "add a pattern under jobs.<name>.on, or remove the rule that sends it"}
+		return nil, &rejected{fmt.Sprintf("no job's pattern matches the event %v from %v", event["detail-type"],
+			event["source"]), "add a pattern under jobs.<name>.on, or remove the rule that sends it"}
 	}
 	id, _ := event["id"].(string)
 	if id == "" {
@@ -97,7 +103,9 @@ func (l *Launcher) matched(payload []byte, event map[string]any, fallback string
 		job := l.app.Config.Jobs[name]
 		variables, err := fromEvent(job, payload)
 		if err != nil {
-			problems = append(problems, &rejected{fmt.Sprintf("job %s: %v", name, err), "correct the places under jobs." + string(name) + ".environment"})
+			problems = append(problems, &rejected{
+				fmt.Sprintf("job %s: %v", name, err), "correct the places under jobs." + string(name) + ".environment",
+			})
 			continue
 		}
 		run, err := newRun(name, job, id, kept, nil, variables)
@@ -144,7 +152,10 @@ func (l *Launcher) admit(job scheduler.JobName) error {
 		l.minute, l.taken = minute, map[scheduler.JobName]int{}
 	}
 	if l.taken[job]++; l.taken[job] > limit {
-		return &rejected{fmt.Sprintf("more than %d events for job %s came in a minute (eventsPerMinute)", limit, job), "drawbridge replay sends it again once they have become fewer; raise eventsPerMinute if they are meant"}
+		return &rejected{
+			fmt.Sprintf("more than %d events for job %s came in a minute (eventsPerMinute)", limit, job),
+			"drawbridge replay sends it again once they have become fewer; raise eventsPerMinute if they are meant",
+		}
 	}
 	return nil
 }
@@ -167,19 +178,32 @@ func (l *Launcher) admitted(runs []scheduler.Run, m events.SQSMessage) ([]schedu
 	return out, joined(problems)
 }
 
-func newRun(name scheduler.JobName, job *config.Job, event string, payload []byte, overrides json.RawMessage, variables map[string]string) (scheduler.Run, error) {
+func newRun(name scheduler.JobName, job *config.Job, event string, payload []byte, overrides json.RawMessage,
+	variables map[string]string) (scheduler.Run, error) {
 	id, err := scheduler.NewRunID(name, event)
 	if err != nil {
-		return scheduler.Run{}, &rejected{err.Error(), fmt.Sprintf("give the event an id of 1 to %d printable characters", scheduler.MaxEventID)}
+		return scheduler.Run{}, &rejected{
+			err.Error(), fmt.Sprintf("give the event an id of 1 to %d printable characters", scheduler.MaxEventID),
+		}
 	}
 	o, err := ecstasks.Overrides(overrides, job, variables)
 	if err != nil {
 		return scheduler.Run{}, &rejected{fmt.Sprintf("job %s: %v", name, err), ""}
 	}
 	if len(o) > maxOverrides {
-		return scheduler.Run{}, &rejected{fmt.Sprintf("job %s: the overrides have %d characters, and ECS takes at most %d", name, len(o), maxOverrides), "map what the container needs of the event under jobs." + string(name) + ".environment"}
+		return scheduler.Run{}, &rejected{
+			fmt.Sprintf("job %s: the overrides have %d characters, and ECS takes at most %d", name, len(o),
+				maxOverrides), "map what the container needs of the event under jobs." + string(name) + ".environment",
+		}
 	}
-	return scheduler.Run{ID: id, Job: name, Set: job.Set, Request: scheduler.Request{Event: event, Overrides: o, Source: payload, Cluster: job.Cluster, MaxRuntime: time.Duration(*job.MaxRuntime), MaxDelay: time.Duration(job.MaxDelay), StartTimeout: time.Duration(job.StartTimeout)}}, nil
+	return scheduler.Run{
+		ID: id, Job: name, Set: job.Set,
+		Request: scheduler.Request{
+			Event: event, Overrides: o, Source: payload, Cluster: job.Cluster,
+			MaxRuntime: time.Duration(*job.MaxRuntime), MaxDelay: time.Duration(job.MaxDelay),
+			StartTimeout: time.Duration(job.StartTimeout),
+		},
+	}, nil
 }
 
 // fromEvent returns the variables that hand an event to the container: those that

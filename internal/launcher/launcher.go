@@ -143,7 +143,8 @@ func (l *Launcher) batch(ctx context.Context, in events.SQSEvent, id string) eve
 			giveBack(m.MessageId)
 			continue
 		}
-		if runs, err = l.admitted(runs, m); err != nil && l.bury(ctx, "message "+m.MessageId, []byte(m.Body), err) != nil {
+		if runs, err = l.admitted(runs, m); err != nil &&
+			l.bury(ctx, "message "+m.MessageId, []byte(m.Body), err) != nil {
 			giveBack(m.MessageId)
 			continue
 		}
@@ -212,7 +213,10 @@ func (e *rejected) Error() string { return e.what }
 func (e *rejected) Hint() string { return e.hint }
 
 func reject(format string, args ...any) *rejected {
-	return &rejected{fmt.Sprintf(format, args...), `send {"job": "NAME", "id": "UNIQUE", "overrides": {...}} or an EventBridge event that a job's pattern matches`}
+	return &rejected{
+		fmt.Sprintf(format, args...),
+		`send {"job": "NAME", "id": "UNIQUE", "overrides": {...}} or an EventBridge event that a job's pattern matches`,
+	}
 }
 
 // notObject says in what way an event is not a JSON object.
@@ -229,7 +233,10 @@ func jsonObject(payload []byte) (map[string]any, error) {
 		return nil, reject("event is empty")
 	}
 	if deeper(payload, maxDepth) {
-		return nil, &rejected{fmt.Sprintf("the event is nested more than %d levels deep", maxDepth), "send what the job needs, not all of what it came from"}
+		return nil, &rejected{
+			fmt.Sprintf("the event is nested more than %d levels deep", maxDepth),
+			"send what the job needs, not all of what it came from",
+		}
 	}
 	var event map[string]any
 	if err := json.Unmarshal(payload, &event); err != nil {

@@ -71,7 +71,8 @@ func (a *archive) write(ctx context.Context, g *git, refs Refs, branch string, n
 		return 0, err
 	}
 	if d := Compare(refs, held.Refs); !d.Empty() {
-		return 0, &refusal{what: "the bundle does not hold what it should: " + names(append(append(d.Create, d.Update...), d.Delete...)), hint: "look at the report, and run it again"}
+		return 0, &refusal{what: "the bundle does not hold what it should: " +
+			names(append(append(d.Create, d.Update...), d.Delete...)), hint: "look at the report, and run it again"}
 	}
 	n, err := a.bucket.uploadFile(ctx, name, path)
 	if err != nil {

@@ -89,7 +89,10 @@ func (b *Bucket) put(ctx context.Context, key string, v any, etag string) (strin
 	if err != nil {
 		return "", fmt.Errorf("write %s: %w", b.uri(key), err)
 	}
-	in := &s3.PutObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key), Body: bytes.NewReader(body), ContentType: aws.String("application/json")}
+	in := &s3.PutObjectInput{
+		Bucket: &b.name, Key: aws.String(b.prefix + key), Body: bytes.NewReader(body),
+		ContentType: aws.String("application/json"),
+	}
 	switch etag {
 	case "":
 		in.IfNoneMatch = aws.String("*")
@@ -109,7 +112,9 @@ func (b *Bucket) put(ctx context.Context, key string, v any, etag string) (strin
 }
 
 func (b *Bucket) delete(ctx context.Context, key string) error {
-	if _, err := b.api.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key)}); err != nil {
+	if _, err := b.api.DeleteObject(ctx, &s3.DeleteObjectInput{
+		Bucket: &b.name, Key: aws.String(b.prefix + key),
+	}); err != nil {
 		return b.fail("delete", key, err)
 	}
 	return nil
@@ -126,14 +131,18 @@ type object struct {
 // list returns every object whose key begins so, in order of keys.
 func (b *Bucket) list(ctx context.Context, begin string) ([]object, error) {
 	var out []object
-	pages := s3.NewListObjectsV2Paginator(b.api, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: aws.String(b.prefix + begin)})
+	pages := s3.NewListObjectsV2Paginator(b.api, &s3.ListObjectsV2Input{
+		Bucket: &b.name, Prefix: aws.String(b.prefix + begin),
+	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return nil, b.fail("list", begin, err)
 		}
 		for _, o := range page.Contents {
-			out = append(out, object{strings.TrimPrefix(aws.ToString(o.Key), b.prefix), aws.ToInt64(o.Size), aws.ToTime(o.LastModified)})
+			out = append(out, object{
+				strings.TrimPrefix(aws.ToString(o.Key), b.prefix), aws.ToInt64(o.Size), aws.ToTime(o.LastModified),
+			})
 		}
 	}
 	return out, nil
@@ -160,7 +169,9 @@ func (b *Bucket) upload(ctx context.Context, key string, body io.Reader) error {
 		o.Concurrency = partsAtOnce
 		o.FailTimeout = 30 * time.Second
 	})
-	if _, err := m.UploadObject(ctx, &transfermanager.UploadObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key), Body: body}); err != nil {
+	if _, err := m.UploadObject(ctx, &transfermanager.UploadObjectInput{
+		Bucket: &b.name, Key: aws.String(b.prefix + key), Body: body,
+	}); err != nil {
 		return b.fail("upload", key, err)
 	}
 	return nil

@@ -242,7 +242,9 @@ func (g *git) clone(ctx context.Context, r *remote) error {
 	}
 	outside := *g
 	outside.dir = ""
-	return outside.run(ctx, command{args: []string{"clone", "--bare", "--template=", "--progress", "--", r.url, g.dir}, remote: r})
+	return outside.run(ctx, command{
+		args: []string{"clone", "--bare", "--template=", "--progress", "--", r.url, g.dir}, remote: r,
+	})
 }
 
 // fetch brings objects that were listed, by their ids and not by their refs: it is
@@ -250,7 +252,10 @@ func (g *git) clone(ctx context.Context, r *remote) error {
 // minutes over thousands of refs by name. No ref is written down.
 func (g *git) fetch(ctx context.Context, r *remote, ids []string) error {
 	return g.run(ctx, command{
-		args:   []string{"fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--progress", "--stdin", "--", r.url},
+		args: []string{
+			"fetch", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
+			"--progress", "--stdin", "--", r.url,
+		},
 		remote: r, stdin: strings.NewReader(strings.Join(ids, "\n") + "\n"),
 	})
 }
@@ -258,7 +263,10 @@ func (g *git) fetch(ctx context.Context, r *remote, ids []string) error {
 // missing returns which of the ids the repository does not have.
 func (g *git) missing(ctx context.Context, ids []string) ([]string, error) {
 	var out []string
-	check := command{args: []string{"cat-file", "--buffer", "--batch-check=%(objectname)"}, stdin: strings.NewReader(strings.Join(ids, "\n") + "\n")}
+	check := command{
+		args:  []string{"cat-file", "--buffer", "--batch-check=%(objectname)"},
+		stdin: strings.NewReader(strings.Join(ids, "\n") + "\n"),
+	}
 	err := g.stream(ctx, check, func(in io.Reader) error {
 		return eachLine(in, func(line string) {
 			if id, ok := strings.CutSuffix(line, " missing"); ok {

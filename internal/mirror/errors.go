@@ -69,13 +69,45 @@ var symptoms = []struct {
 	class   class
 	hint    string
 }{
-	{regexp.MustCompile(`(?i)host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|no .* host key is known`), unsafe, "the server's host key is not the one in knownHosts of the secret; find out why before you change it"},
-	{regexp.MustCompile(`(?i)fsck error|error: object [0-9a-f]{40,64}: \w+: `), unsafe, "the source sends an object that git fsck refuses: damaged, or made to do harm where it is checked out; git fsck --full in the source names it; source.skipObjectChecks takes it all the same"},
-	{regexp.MustCompile(`(?i)certificate (verification failed|problem|has expired)|SSL certificate|unable to get local issuer|self.signed certificate`), unsafe, "the server's certificate is not trusted; put the certificate of its authority into the secret under ca"},
-	{regexp.MustCompile(`(?i)authentication failed|permission denied \(|could not read (username|password)|invalid credentials|returned error: 40[13]|HTTP 40[13]|access denied|not authorized|Too many authentication failures|terminal prompts disabled`), refused, "the credentials are refused, or lack the right; look at the secret, or at the task role for CodeCommit"},
-	{regexp.MustCompile(`(?i)repository .*not found|returned error: 404|does not appear to be a git repository|repository does not exist`), absent, "there is no such repository; look at the URL, or set create: true for CodeCommit"},
-	{regexp.MustCompile(`(?i)not our ref|unadvertised object|want .* not valid|no such remote ref|couldn't find remote ref`), moved, "the source's refs move faster than they can be fetched; the next run goes on"},
-	{regexp.MustCompile(`(?i)returned error: (5\d\d|429|408)|HTTP (5\d\d|429|408)|could not resolve (host|proxy)|name resolution|connection (refused|reset|timed out|closed)|couldn't connect|failed to connect|operation (timed out|too slow)|early EOF|unexpected disconnect|RPC failed|hung up unexpectedly|network is unreachable|no route to host|broken pipe|TLS connect|SSL_(connect|read|ERROR)|GnuTLS|transfer closed|empty reply|kex_exchange_identification|ssh_exchange_identification|Rate exceeded|rate limit|expected flush|invalid index-pack output|fetch-pack: invalid|protocol error`), passing, "the network or the server failed; the next run goes on"},
+	{
+		regexp.MustCompile(`(?i)host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|no .* host key ` +
+			`is known`), unsafe,
+		"the server's host key is not the one in knownHosts of the secret; find out why before you change it",
+	},
+	{
+		regexp.MustCompile(`(?i)fsck error|error: object [0-9a-f]{40,64}: \w+: `), unsafe,
+		"the source sends an object that git fsck refuses: damaged, or made to do harm where it is checked out; git " +
+			"fsck --full in the source names it; source.skipObjectChecks takes it all the same",
+	},
+	{
+		regexp.MustCompile(`(?i)certificate (verification failed|problem|has expired)|SSL certificate|unable to ` +
+			`get local issuer|self.signed certificate`), unsafe,
+		"the server's certificate is not trusted; put the certificate of its authority into the secret under ca",
+	},
+	{
+		regexp.MustCompile(`(?i)authentication failed|permission denied \(|could not read (username|password)|` +
+			`invalid credentials|returned error: 40[13]|HTTP 40[13]|access denied|not authorized|Too many ` +
+			`authentication failures|terminal prompts disabled`), refused,
+		"the credentials are refused, or lack the right; look at the secret, or at the task role for CodeCommit",
+	},
+	{
+		regexp.MustCompile(`(?i)repository .*not found|returned error: 404|does not appear to be a git repository|` +
+			`repository does not exist`), absent,
+		"there is no such repository; look at the URL, or set create: true for CodeCommit",
+	},
+	{
+		regexp.MustCompile(`(?i)not our ref|unadvertised object|want .* not valid|no such remote ref|couldn't find ` +
+			`remote ref`), moved, "the source's refs move faster than they can be fetched; the next run goes on",
+	},
+	{
+		regexp.MustCompile(`(?i)returned error: (5\d\d|429|408)|HTTP (5\d\d|429|408)|could not resolve (host|` +
+			`proxy)|name resolution|connection (refused|reset|timed out|closed)|couldn't connect|failed to connect|` +
+			`operation (timed out|too slow)|early EOF|unexpected disconnect|RPC failed|hung up unexpectedly|` +
+			`network is unreachable|no route to host|broken pipe|TLS connect|SSL_(connect|read|ERROR)|GnuTLS|` +
+			`transfer closed|empty reply|kex_exchange_identification|ssh_exchange_identification|Rate exceeded|` +
+			`rate limit|expected flush|invalid index-pack output|fetch-pack: invalid|protocol error`), passing,
+		"the network or the server failed; the next run goes on",
+	},
 }
 
 func classify(verb string, cause error, text string) *gitError {
@@ -89,8 +121,10 @@ func classify(verb string, cause error, text string) *gitError {
 			return e
 		}
 	}
-	if errors.Is(cause, errStalled) || errors.Is(cause, context.DeadlineExceeded) || strings.HasPrefix(cause.Error(), "not done after") {
-		e.class, e.hint = passing, "the server does not answer, or too slowly; look at security groups, routes and DNS between the subnet and it"
+	if errors.Is(cause, errStalled) || errors.Is(cause, context.DeadlineExceeded) ||
+		strings.HasPrefix(cause.Error(), "not done after") {
+		e.class, e.hint = passing, "the server does not answer, or too slowly; look at security groups, routes and "+
+			"DNS between the subnet and it"
 	}
 	return e
 }

@@ -29,7 +29,10 @@ type Limits struct {
 }
 
 // DefaultLimits are the limits of a run.
-var DefaultLimits = Limits{List: 2 * time.Minute, Transfer: 3 * time.Hour, Stall: 10 * time.Minute, Attempts: 5, Pause: 2 * time.Second, Lock: time.Minute}
+var DefaultLimits = Limits{
+	List: 2 * time.Minute, Transfer: 3 * time.Hour, Stall: 10 * time.Minute, Attempts: 5, Pause: 2 * time.Second,
+	Lock: time.Minute,
+}
 
 // git runs the git program for one repository.
 type git struct {
@@ -53,9 +56,12 @@ type remote struct {
 // a disk that is thrown away, no protocol but those that are asked for, and every
 // fetch as a pack that the cache can keep.
 var baseConfig = [][2]string{
-	{"core.hooksPath", "/dev/null"}, {"gc.auto", "0"}, {"maintenance.auto", "false"}, {"core.fsync", "none"}, {"core.logAllRefUpdates", "false"},
-	{"fetch.unpackLimit", "1"}, {"transfer.unpackLimit", "1"}, {"protocol.allow", "never"}, {"credential.helper", ""}, {"credential.useHttpPath", "true"},
-	{"core.askPass", "true"}, {"advice.pushUpdateRejected", "false"}, {"http.followRedirects", "initial"}, {"init.defaultBranch", "main"}, {"submodule.recurse", "false"},
+	{"core.hooksPath", "/dev/null"}, {"gc.auto", "0"}, {"maintenance.auto", "false"}, {"core.fsync", "none"},
+	{"core.logAllRefUpdates", "false"},
+	{"fetch.unpackLimit", "1"}, {"transfer.unpackLimit", "1"}, {"protocol.allow", "never"}, {"credential.helper", ""},
+	{"credential.useHttpPath", "true"},
+	{"core.askPass", "true"}, {"advice.pushUpdateRejected", "false"}, {"http.followRedirects", "initial"},
+	{"init.defaultBranch", "main"}, {"submodule.recurse", "false"},
 }
 
 // objectChecks have git look at each object that comes from a source, as it comes. What
@@ -63,8 +69,10 @@ var baseConfig = [][2]string{
 //
 // Source: https://git-scm.com/docs/git-fsck
 var objectChecks = [][2]string{
-	{"fetch.fsckObjects", "true"}, {"fetch.fsck.zeroPaddedFilemode", "ignore"}, {"fetch.fsck.badTimezone", "ignore"}, {"fetch.fsck.missingSpaceBeforeDate", "ignore"},
-	{"fetch.fsck.missingNameBeforeEmail", "ignore"}, {"fetch.fsck.missingEmail", "ignore"}, {"fetch.fsck.badEmail", "ignore"},
+	{"fetch.fsckObjects", "true"}, {"fetch.fsck.zeroPaddedFilemode", "ignore"}, {"fetch.fsck.badTimezone", "ignore"},
+	{"fetch.fsck.missingSpaceBeforeDate", "ignore"},
+	{"fetch.fsck.missingNameBeforeEmail", "ignore"}, {"fetch.fsck.missingEmail", "ignore"},
+	{"fetch.fsck.badEmail", "ignore"},
 }
 
 // command is one call of the git program.
@@ -147,17 +155,24 @@ func verbOf(args []string) string {
 // environment returns everything that the program sees: nothing of ours but what it
 // needs, and the settings as variables rather than arguments.
 func (g *git) environment(r *remote) []string {
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + g.home, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=true", "SSH_ASKPASS=true", "GIT_SSH_VARIANT=ssh"}
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + g.home, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1",
+		"GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=true", "SSH_ASKPASS=true",
+		"GIT_SSH_VARIANT=ssh",
+	}
 	config := baseConfig
 	if r != nil {
 		env = append(env, r.env...)
 		config = append(append([][2]string{}, baseConfig...), r.config...)
 		config = append(config, [2]string{"protocol." + r.scheme + ".allow", "always"})
-		config = append(config, [2]string{"http.lowSpeedLimit", "1"}, [2]string{"http.lowSpeedTime", fmt.Sprint(max(1, int(g.limits.Stall.Seconds())))})
+		config = append(config, [2]string{"http.lowSpeedLimit", "1"}, [2]string{
+			"http.lowSpeedTime", fmt.Sprint(max(1, int(g.limits.Stall.Seconds()))),
+		})
 	}
 	env = append(env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", len(config)))
 	for n, kv := range config {
-		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, kv[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, kv[1]))
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, kv[0]),
+			fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, kv[1]))
 	}
 	return env
 }

@@ -92,7 +92,8 @@ const maxRedirects = 5
 // whoever speaks in its place, would have the mirror fetch what only the mirror reaches.
 func (l *lfsSource) lets(to *url.URL) error {
 	if !strings.HasPrefix(l.address, to.Scheme+"://") || !slices.Contains(l.hosts, to.Host) {
-		return &refusal{what: fmt.Sprintf("the LFS server sends to %s://%s, which is not the source's host", to.Scheme, to.Host), hint: "name the host under source.lfsHosts if it is to be trusted"}
+		return &refusal{what: fmt.Sprintf("the LFS server sends to %s://%s, which is not the source's host", to.Scheme,
+			to.Host), hint: "name the host under source.lfsHosts if it is to be trusted"}
 	}
 	return nil
 }
@@ -107,7 +108,8 @@ func outside(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return err
 	}
-	if ip := at.Addr().Unmap(); ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() || netip.MustParsePrefix("fd00:ec2::/32").Contains(ip) {
+	if ip := at.Addr().Unmap(); ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() ||
+		netip.MustParsePrefix("fd00:ec2::/32").Contains(ip) {
 		return fmt.Errorf("%s is an address of this machine's own", ip)
 	}
 	return nil
@@ -130,7 +132,8 @@ type lfsObject struct {
 
 // copyTo copies the objects of pointers into S3 as PREFIX/ab/cd/abcd..., those that
 // are not there yet. It returns how many and how many bytes.
-func (l *lfsSource) copyTo(ctx context.Context, to *Bucket, pointers map[string]Pointer, limits Limits) (count int, n int64, err error) {
+func (l *lfsSource) copyTo(ctx context.Context, to *Bucket, pointers map[string]Pointer,
+	limits Limits) (count int, n int64, err error) {
 	var lacking []Pointer
 	seen := map[string]bool{}
 	for _, blob := range slices.Sorted(maps.Keys(pointers)) {
@@ -197,7 +200,9 @@ func (l *lfsSource) ask(ctx context.Context, pointers []Pointer) ([]lfsObject, e
 	var out struct {
 		Objects []lfsObject `json:"objects"`
 	}
-	if err := l.do(req, "ask for LFS objects", func(r io.Reader) error { return json.NewDecoder(io.LimitReader(r, maxDocument)).Decode(&out) }); err != nil {
+	if err := l.do(req, "ask for LFS objects", func(r io.Reader) error {
+		return json.NewDecoder(io.LimitReader(r, maxDocument)).Decode(&out)
+	}); err != nil {
 		return nil, err
 	}
 	for _, o := range out.Objects {
@@ -205,12 +210,14 @@ func (l *lfsSource) ask(ctx context.Context, pointers []Pointer) ([]lfsObject, e
 			return nil, fmt.Errorf("ask for LFS objects: the server answers with %.80q", o.OID)
 		}
 		if o.Error.Code != 0 || o.Actions.Download.Href == "" {
-			return nil, &refusal{what: fmt.Sprintf("the LFS server lacks object %s: %d %s", o.OID, o.Error.Code, o.Error.Message), hint: "push it there with git lfs push --all, or set lfs: ignore"}
+			return nil, &refusal{what: fmt.Sprintf("the LFS server lacks object %s: %d %s", o.OID, o.Error.Code,
+				o.Error.Message), hint: "push it there with git lfs push --all, or set lfs: ignore"}
 		}
 		delete(wanted, o.OID)
 	}
 	if len(wanted) > 0 {
-		return nil, fmt.Errorf("ask for LFS objects: the server does not answer for %s", names(slices.Sorted(maps.Keys(wanted))))
+		return nil, fmt.Errorf("ask for LFS objects: the server does not answer for %s",
+			names(slices.Sorted(maps.Keys(wanted))))
 	}
 	return out.Objects, nil
 }
@@ -230,7 +237,8 @@ func (l *lfsSource) copyOne(ctx context.Context, to *Bucket, o lfsObject) error 
 	for k, v := range o.Actions.Download.Header {
 		req.Header.Set(k, v)
 	}
-	if home, err := url.Parse(l.address); err == nil && home.Host == href.Host && home.Scheme == href.Scheme && req.Header.Get("Authorization") == "" && l.password != "" {
+	if home, err := url.Parse(l.address); err == nil && home.Host == href.Host && home.Scheme == href.Scheme &&
+		req.Header.Get("Authorization") == "" && l.password != "" {
 		req.SetBasicAuth(l.username, l.password)
 	}
 	return l.do(req, "get LFS object "+o.OID, func(r io.Reader) error {
@@ -269,10 +277,14 @@ func lfsError(ctx context.Context, what string, err error) error {
 	if errors.As(err, &stranger) { // a redirect to a host that is not the source's
 		return stranger
 	}
-	e := &gitError{verb: "lfs", class: passing, cause: fmt.Errorf("%s: %w", what, plain(err)), hint: "the network or the server failed; the next run goes on"}
+	e := &gitError{
+		verb: "lfs", class: passing, cause: fmt.Errorf("%s: %w", what, plain(err)),
+		hint: "the network or the server failed; the next run goes on",
+	}
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
-		e.class, e.hint = unsafe, "the server's certificate is not trusted; put the certificate of its authority into the secret under ca"
+		e.class, e.hint = unsafe, "the server's certificate is not trusted; put the certificate of its authority "+
+			"into the secret under ca"
 	}
 	if errors.Is(err, context.Canceled) {
 		e.class = broken

@@ -136,7 +136,10 @@ func (p *pass) sameBundle(ctx context.Context) (bool, error) {
 	at := NewBucket(p.S3, bucket, "")
 	etag, size, err := at.head(ctx, key)
 	if errors.Is(err, errMissing) {
-		return false, &refusal{what: fmt.Sprintf("there is no bundle at %s", p.c.Source.Bundle), hint: "put one there: git bundle create - --all | aws s3 cp - " + p.c.Source.Bundle}
+		return false, &refusal{
+			what: fmt.Sprintf("there is no bundle at %s", p.c.Source.Bundle),
+			hint: "put one there: git bundle create - --all | aws s3 cp - " + p.c.Source.Bundle,
+		}
 	}
 	if err != nil {
 		return false, err
@@ -172,7 +175,10 @@ func (p *pass) tooLarge(bytes int64) error {
 	if limit == 0 || bytes <= limit {
 		return nil
 	}
-	return &refusal{what: fmt.Sprintf("the source has %d MiB, and at most %d are taken", bytes>>20, p.c.Source.MaxMiB), hint: "raise source.maxMiB, and mirror.disk where that is what bounds it"}
+	return &refusal{
+		what: fmt.Sprintf("the source has %d MiB, and at most %d are taken", bytes>>20, p.c.Source.MaxMiB),
+		hint: "raise source.maxMiB, and mirror.disk where that is what bounds it",
+	}
 }
 
 // checkBundle reads a bundle's head. One that is built upon others does not show all
@@ -188,7 +194,9 @@ func (p *pass) checkBundle(path string) error {
 	first := true
 	err = eachLineUntilBlank(f, func(line string) error {
 		if first && !strings.HasPrefix(line, "# v2 git bundle") && !strings.HasPrefix(line, "# v3 git bundle") {
-			return &refusal{what: p.c.Source.Bundle + " is no git bundle", hint: "make it by git bundle create FILE --all"}
+			return &refusal{
+				what: p.c.Source.Bundle + " is no git bundle", hint: "make it by git bundle create FILE --all",
+			}
 		}
 		first = false
 		if strings.HasPrefix(line, "-") && p.prune {
@@ -198,7 +206,10 @@ func (p *pass) checkBundle(path string) error {
 		return nil
 	})
 	if errors.Is(err, errLongHead) {
-		return &refusal{what: p.c.Source.Bundle + " is no git bundle: " + err.Error(), hint: "make it by git bundle create FILE --all"}
+		return &refusal{
+			what: p.c.Source.Bundle + " is no git bundle: " + err.Error(),
+			hint: "make it by git bundle create FILE --all",
+		}
 	}
 	return err
 }
@@ -269,7 +280,11 @@ func (p *pass) differ() {
 // Deletions that go too far are left out, and fail the run when all else is done.
 func (p *pass) check() error {
 	if len(p.from.Refs) == 0 && len(p.last.Refs) > 0 {
-		return &refusal{what: fmt.Sprintf("the source shows no refs at all; it held %d", len(p.last.Refs)), hint: "look whether it is the right one, and whether the credentials may still read it; nothing was changed"}
+		return &refusal{
+			what: fmt.Sprintf("the source shows no refs at all; it held %d", len(p.last.Refs)),
+			hint: "look whether it is the right one, and whether the credentials may still read it; nothing was " +
+				"changed",
+		}
 	}
 	if p.archive != nil && p.kept != nil {
 		return p.kept // a bundle is all or nothing
@@ -281,7 +296,10 @@ func (p *pass) check() error {
 		}
 	}
 	if len(bad) > 0 {
-		return &refusal{what: "these names cannot be mirrored: " + names(bad), hint: "rename them at the source, or leave them out by refs, as !refs/heads/NAME; nothing was pushed"}
+		return &refusal{
+			what: "these names cannot be mirrored: " + names(bad),
+			hint: "rename them at the source, or leave them out by refs, as !refs/heads/NAME; nothing was pushed",
+		}
 	}
 	return nil
 }
@@ -347,7 +365,10 @@ func (p *pass) doubt(ctx context.Context, err error) string {
 	if len(p.rep.Diverged) == 0 {
 		return ""
 	}
-	walk := command{args: []string{"rev-list", "--objects", "--quiet", "--stdin"}, stdin: revisions(slices.Sorted(maps.Values(p.held)), nil)}
+	walk := command{
+		args:  []string{"rev-list", "--objects", "--quiet", "--stdin"},
+		stdin: revisions(slices.Sorted(maps.Values(p.held)), nil),
+	}
 	if p.git.run(ctx, walk) != nil && ctx.Err() == nil {
 		return "it is not whole"
 	}
@@ -355,7 +376,9 @@ func (p *pass) doubt(ctx context.Context, err error) string {
 }
 
 // missingObjects is what git says when a repository is not whole.
-var missingObjects = regexp.MustCompile(`(?i)could not read|unable to read|missing (blob|tree|commit|object)|bad (object|tree|blob)|did not send all necessary objects|unresolved deltas|invalid index-pack|failed to traverse|index-pack failed`)
+var missingObjects = regexp.MustCompile(`(?i)could not read|unable to read|missing (blob|tree|commit|object)|bad ` +
+	`(object|tree|blob)|did not send all necessary objects|unresolved deltas|invalid index-pack|failed to traverse|` +
+	`index-pack failed`)
 
 // carry fetches, inspects and pushes, and saves the cache meanwhile.
 func (p *pass) carry(ctx context.Context, store *cache) error {
@@ -456,7 +479,8 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 			}
 		}
 	}
-	return errors.New("fetch from the source: its refs move faster than they can be fetched, or it does not send what it lists")
+	return errors.New("fetch from the source: its refs move faster than they can be fetched, or it does not send " +
+		"what it lists")
 }
 
 // take brings objects from the source. Where the repository is empty and all branches
@@ -550,7 +574,8 @@ func (p *pass) inspect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.rep.LFSObjects, p.rep.Bytes.LFS, err = source.copyTo(ctx, NewBucket(p.S3, bucket, prefix+"/"), found.pointers, p.Limits)
+	p.rep.LFSObjects, p.rep.Bytes.LFS, err = source.copyTo(ctx, NewBucket(p.S3, bucket, prefix+"/"), found.pointers,
+		p.Limits)
 	if err != nil {
 		return fmt.Errorf("copy LFS objects: %w", err)
 	}
@@ -573,7 +598,8 @@ func (p *pass) lag(ctx context.Context) {
 		out, err := p.git.output(ctx, command{args: args})
 		since = p.Now()
 		for _, line := range strings.Fields(string(out)) {
-			if seconds, ok := strconv.ParseInt(line, 10, 64); ok == nil && err == nil && time.Unix(seconds, 0).Before(since) {
+			if seconds, ok := strconv.ParseInt(line, 10, 64); ok == nil && err == nil &&
+				time.Unix(seconds, 0).Before(since) {
 				since = time.Unix(seconds, 0)
 			}
 		}
@@ -680,7 +706,10 @@ func (p *pass) finish(ctx context.Context, s Status) error {
 	if p.kept != nil {
 		return p.kept // all else is done
 	}
-	_, err := p.state.put(ctx, recordKey, Record{Refs: p.want, Default: p.from.Default, At: p.Now().UTC(), Scope: p.c.Refs, LFS: p.c.LFS, Bundle: p.bundle}, p.lastTag)
+	_, err := p.state.put(ctx, recordKey,
+		Record{
+			Refs: p.want, Default: p.from.Default, At: p.Now().UTC(), Scope: p.c.Refs, LFS: p.c.LFS, Bundle: p.bundle,
+		}, p.lastTag)
 	if err != nil && !errors.Is(err, errChanged) {
 		return err
 	}

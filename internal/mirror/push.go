@@ -29,7 +29,8 @@ type pushed struct {
 // push brings the refs of d from the repository to the target, in chunks. The default
 // branch is named first: CodeCommit makes the first branch that an empty repository
 // receives its default one.
-func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs, first string, force bool) (pushed, error) {
+func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs, first string,
+	force bool) (pushed, error) {
 	out := pushed{rejected: map[string]string{}}
 	set := append(slices.Clone(d.Create), d.Update...)
 	blocking, others := inTheWay(d)
@@ -90,7 +91,8 @@ func (g *git) pushSome(ctx context.Context, r *remote, refs []string, want Refs,
 	if err != nil {
 		return err
 	}
-	return of.pushChunk(ctx, r, nil, []string{refs[0] + ":" + refs[0], "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"}, out)
+	return of.pushChunk(ctx, r, nil,
+		[]string{refs[0] + ":" + refs[0], "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"}, out)
 }
 
 // beside returns a repository with the same objects and other refs.
@@ -98,7 +100,8 @@ func (g *git) beside(refs Refs) (*git, error) {
 	out := *g
 	out.dir = filepath.Join(g.home, "push")
 	for name, text := range map[string]string{
-		"HEAD": "ref: refs/heads/-none-\n", "config": "[core]\n\trepositoryformatversion = 0\n\tbare = true\n", "refs/none": "", "objects/info/alternates": filepath.Join(g.dir, "objects") + "\n",
+		"HEAD": "ref: refs/heads/-none-\n", "config": "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
+		"refs/none": "", "objects/info/alternates": filepath.Join(g.dir, "objects") + "\n",
 	} {
 		path := filepath.Join(out.dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -131,7 +134,9 @@ func (g *git) overwrite(ctx context.Context, r *remote, refs []string, want, hav
 }
 
 func (g *git) pushChunk(ctx context.Context, r *remote, leases, specs []string, out *pushed) error {
-	args := append([]string{"push", "--porcelain", "--progress", "--no-verify", "--no-follow-tags", "--recurse-submodules=no"}, leases...)
+	args := append([]string{
+		"push", "--porcelain", "--progress", "--no-verify", "--no-follow-tags", "--recurse-submodules=no",
+	}, leases...)
 	args = append(append(args, "--", r.url), specs...)
 	counting := *g // the cache may be saved meanwhile, with the same git
 	var wrote int64
@@ -190,7 +195,8 @@ func (p *pushed) read(report []byte) (rejected bool) {
 		}
 		rejected = true
 		why := parts[2]
-		if strings.Contains(why, "(non-fast-forward)") || strings.Contains(why, "(fetch first)") || strings.Contains(why, "(already exists)") || strings.Contains(why, "(needs force)") {
+		if strings.Contains(why, "(non-fast-forward)") || strings.Contains(why, "(fetch first)") ||
+			strings.Contains(why, "(already exists)") || strings.Contains(why, "(needs force)") {
 			p.diverged = append(p.diverged, name)
 			continue
 		}
@@ -203,8 +209,10 @@ func (p *pushed) read(report []byte) (rejected bool) {
 func (p *pushed) err() error {
 	var problems []error
 	if len(p.diverged) > 0 {
-		problems = append(problems, &refusal{what: fmt.Sprintf("diverged: the target has commits that the source has not, at %s", names(p.diverged)),
-			hint: "look who wrote to the target; force: true overwrites it"})
+		problems = append(problems,
+			&refusal{what: fmt.Sprintf("diverged: the target has commits that the source has not, at %s",
+				names(p.diverged)),
+				hint: "look who wrote to the target; force: true overwrites it"})
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.rejected)) {
 		problems = append(problems, fmt.Errorf("push %s: %s", name, p.rejected[name]))

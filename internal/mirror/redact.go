@@ -19,7 +19,8 @@ const redacted = "[secret]"
 
 var (
 	userinfo      = regexp.MustCompile(`(://)[^/@\s"']+@`)
-	authorization = regexp.MustCompile(`(?i)(authorization|x-amz-security-token|private-token|password|token)(["']?\s*[:=]\s*["']?)((basic|bearer)\s+)?[^\s"',;]+`)
+	authorization = regexp.MustCompile(`(?i)(authorization|x-amz-security-token|private-token|password|` +
+		`token)(["']?\s*[:=]\s*["']?)((basic|bearer)\s+)?[^\s"',;]+`)
 )
 
 // add makes secrets known, in each form that they may turn up in. A secret of
@@ -33,7 +34,9 @@ func (r *redactor) add(secrets ...string) {
 			if len(line) < 4 || strings.HasPrefix(line, "-----") {
 				continue // would take out common words, or tells nothing
 			}
-			for _, form := range []string{line, url.QueryEscape(line), url.PathEscape(line), base64.StdEncoding.EncodeToString([]byte(line))} {
+			for _, form := range []string{
+				line, url.QueryEscape(line), url.PathEscape(line), base64.StdEncoding.EncodeToString([]byte(line)),
+			} {
 				if !slices.Contains(r.secrets, form) {
 					r.secrets = append(r.secrets, form)
 				}

@@ -42,7 +42,9 @@ func (l Listing) defaults() []string {
 
 // list reads the refs of a repository.
 func (g *git) list(ctx context.Context, r *remote) (Listing, error) {
-	out, err := g.output(ctx, command{args: []string{"ls-remote", "--quiet", "--symref", "--", r.url}, remote: r, within: g.limits.List})
+	out, err := g.output(ctx, command{
+		args: []string{"ls-remote", "--quiet", "--symref", "--", r.url}, remote: r, within: g.limits.List,
+	})
 	if err != nil {
 		return Listing{}, err
 	}
@@ -191,11 +193,13 @@ func guard(d Difference, replica Refs, defaults []string, limit int, deleteDefau
 	for _, name := range defaults {
 		if !deleteDefault && slices.Contains(d.Delete, name) {
 			return &refusal{what: fmt.Sprintf("the source no longer has %s, the default branch of the target", name),
-				hint: "make another branch the default one at the target, or set pruneDefault: true; nothing was deleted"}
+				hint: "make another branch the default one at the target, or set pruneDefault: true; nothing was " +
+					"deleted"}
 		}
 	}
 	if len(d.Delete) > 1 && len(d.Delete)*100 > limit*len(replica) {
-		return &refusal{what: fmt.Sprintf("%d of the target's %d refs are gone from the source, more than %d %%", len(d.Delete), len(replica), limit),
+		return &refusal{what: fmt.Sprintf("%d of the target's %d refs are gone from the source, more than %d %%",
+			len(d.Delete), len(replica), limit),
 			hint: "look whether the source is the right one, and raise pruneLimit if it is; nothing was deleted"}
 	}
 	return nil

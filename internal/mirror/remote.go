@@ -20,7 +20,8 @@ import (
 
 // secretsAPI is the part of *secretsmanager.Client that the mirror calls.
 type secretsAPI interface {
-	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput,
+		...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
 var _ secretsAPI = (*secretsmanager.Client)(nil)
@@ -49,7 +50,10 @@ func ReadSecret(ctx context.Context, api secretsAPI, arn string) (s Secret, err 
 		return s, err
 	}
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return s, &refusal{what: fmt.Sprintf("read secret %s: it is no JSON object of texts", arn), hint: `store {"username": "...", "token": "..."}, or privateKey and knownHosts for SSH`}
+		return s, &refusal{
+			what: fmt.Sprintf("read secret %s: it is no JSON object of texts", arn),
+			hint: `store {"username": "...", "token": "..."}, or privateKey and knownHosts for SSH`,
+		}
 	}
 	if s.Password == "" {
 		s.Password = s.Token
@@ -59,7 +63,10 @@ func ReadSecret(ctx context.Context, api secretsAPI, arn string) (s Secret, err 
 	}
 	s.Username, s.Password = strings.TrimRight(s.Username, "\r\n"), strings.TrimRight(s.Password, "\r\n")
 	if strings.ContainsAny(s.Username+s.Password, "\r\n\x00") { // git's helpers speak in lines
-		return Secret{}, &refusal{what: fmt.Sprintf("secret %s: its username or password has a line break inside", arn), hint: "store it without one"}
+		return Secret{}, &refusal{
+			what: fmt.Sprintf("secret %s: its username or password has a line break inside", arn),
+			hint: "store it without one",
+		}
 	}
 	return s, nil
 }
@@ -130,7 +137,9 @@ func (r *remotes) open(ctx context.Context, address, arn, name string) (*remote,
 	}
 	if s.Password != "" {
 		out.config = append(out.config, r.helper("static"))
-		out.env = []string{HostVariable + "=" + u.Host, UsernameVariable + "=" + s.Username, PasswordVariable + "=" + s.Password}
+		out.env = []string{
+			HostVariable + "=" + u.Host, UsernameVariable + "=" + s.Username, PasswordVariable + "=" + s.Password,
+		}
 	}
 	return out, nil
 }
@@ -158,7 +167,11 @@ func (r *remotes) helper(kind string) [2]string {
 
 func (r *remotes) ssh(out *remote, s Secret, arn, name string) error {
 	if s.PrivateKey == "" || s.KnownHosts == "" {
-		return &refusal{what: fmt.Sprintf("secret %s has no privateKey, or no knownHosts", arn), hint: "store both; ssh-keyscan HOST prints the lines for knownHosts, to be compared with what the server's people say"}
+		return &refusal{
+			what: fmt.Sprintf("secret %s has no privateKey, or no knownHosts", arn),
+			hint: "store both; ssh-keyscan HOST prints the lines for knownHosts, to be compared with what the " +
+				"server's people say",
+		}
 	}
 	key, err := r.file(name+"-key", strings.TrimSpace(s.PrivateKey)+"\n")
 	if err != nil {
@@ -168,8 +181,10 @@ func (r *remotes) ssh(out *remote, s Secret, arn, name string) error {
 	if err != nil {
 		return err
 	}
-	out.env = []string{"GIT_SSH_COMMAND=ssh -F none -i '" + key + "' -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile='" + hosts +
-		"' -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"}
+	out.env = []string{"GIT_SSH_COMMAND=ssh -F none -i '" + key +
+		"' -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile='" + hosts +
+		"' -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o ConnectTimeout=20 -o ServerAliveInterval=15 -o " +
+		"ServerAliveCountMax=4"}
 	return nil
 }
 

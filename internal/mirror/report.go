@@ -90,16 +90,21 @@ const (
 
 // WriteMetrics writes the metrics of a report as a line for CloudWatch.
 func (r Report) WriteMetrics(w io.Writer, namespace, installation string, now time.Time) error {
-	metrics := []emf.Metric{{Name: MetricDuration, Unit: "Seconds", Value: r.Seconds}, {Name: MetricRefs, Unit: "Count", Value: float64(len(r.Created) + len(r.Updated) + len(r.Deleted))},
-		{Name: MetricBytes, Unit: "Bytes", Value: float64(r.Bytes.Fetched + r.Bytes.Pushed + r.Bytes.LFS)}, {Name: MetricFailed, Unit: "Count", Value: 1}}
+	metrics := []emf.Metric{{Name: MetricDuration, Unit: "Seconds", Value: r.Seconds},
+		{Name: MetricRefs, Unit: "Count", Value: float64(len(r.Created) + len(r.Updated) + len(r.Deleted))},
+		{Name: MetricBytes, Unit: "Bytes", Value: float64(r.Bytes.Fetched + r.Bytes.Pushed + r.Bytes.LFS)},
+		{Name: MetricFailed, Unit: "Count", Value: 1}}
 	if r.InSync() {
 		metrics[3].Value = 0
-		metrics = append(metrics, emf.Metric{Name: MetricInSync, Unit: "Count", Value: 1}, emf.Metric{Name: MetricLag, Unit: "Seconds", Value: r.LagSeconds})
+		metrics = append(metrics, emf.Metric{Name: MetricInSync, Unit: "Count", Value: 1}, emf.Metric{
+			Name: MetricLag, Unit: "Seconds", Value: r.LagSeconds,
+		})
 	}
 	return WriteMetrics(w, namespace, installation, r.Repository, now, metrics...)
 }
 
 // WriteMetrics writes metrics of a repository as a line for CloudWatch.
 func WriteMetrics(w io.Writer, namespace, installation, repository string, now time.Time, metrics ...emf.Metric) error {
-	return emf.Write(w, now, namespace, [][]string{{"Installation", "Repository"}}, map[string]string{"Installation": installation, "Repository": repository}, metrics...)
+	return emf.Write(w, now, namespace, [][]string{{"Installation", "Repository"}},
+		map[string]string{"Installation": installation, "Repository": repository}, metrics...)
 }

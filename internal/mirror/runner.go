@@ -19,7 +19,8 @@ import (
 
 // codeCommitAPI is the part of *codecommit.Client that the mirror calls.
 type codeCommitAPI interface {
-	CreateRepository(context.Context, *codecommit.CreateRepositoryInput, ...func(*codecommit.Options)) (*codecommit.CreateRepositoryOutput, error)
+	CreateRepository(context.Context, *codecommit.CreateRepositoryInput,
+		...func(*codecommit.Options)) (*codecommit.CreateRepositoryOutput, error)
 }
 
 var _ codeCommitAPI = (*codecommit.Client)(nil)
@@ -76,9 +77,17 @@ func (r *Runner) one(ctx context.Context, name string) Report {
 	rep := Report{Repository: name, Source: sourceName(c.Source), Target: TargetName(c.Target), Started: started.UTC()}
 	log := r.Log.With(zap.String("repository", name))
 	err := r.inFolder(name, func(home string) error {
-		p := &pass{Runner: r, name: name, c: c, home: home, log: log, rep: &rep, scope: NewScope(c.Refs), state: In(r.State, name)}
-		p.remotes = &remotes{secrets: r.Secrets, endpoint: r.Endpoint, region: r.Region, program: r.Program, redact: &r.redact, home: home}
-		p.git = &git{dir: filepath.Join(home, "git"), home: home, limits: r.Limits, redact: &r.redact, progress: p.progress()}
+		p := &pass{
+			Runner: r, name: name, c: c, home: home, log: log, rep: &rep, scope: NewScope(c.Refs),
+			state: In(r.State, name),
+		}
+		p.remotes = &remotes{
+			secrets: r.Secrets, endpoint: r.Endpoint, region: r.Region, program: r.Program, redact: &r.redact,
+			home: home,
+		}
+		p.git = &git{
+			dir: filepath.Join(home, "git"), home: home, limits: r.Limits, redact: &r.redact, progress: p.progress(),
+		}
 		return p.run(ctx)
 	})
 	rep.Seconds = r.Now().Sub(started).Seconds()
@@ -148,7 +157,9 @@ func (p *pass) progress() func(string) {
 // createRepository makes the target in CodeCommit.
 func (r *Runner) createRepository(ctx context.Context, name string) error {
 	description := "Replica made by Drawbridge; do not push to it"
-	_, err := r.CodeCommit.CreateRepository(ctx, &codecommit.CreateRepositoryInput{RepositoryName: &name, RepositoryDescription: &description})
+	_, err := r.CodeCommit.CreateRepository(ctx, &codecommit.CreateRepositoryInput{
+		RepositoryName: &name, RepositoryDescription: &description,
+	})
 	var there *types.RepositoryNameExistsException
 	if err != nil && !errors.As(err, &there) {
 		return fmt.Errorf("create repository %s in CodeCommit: %w", name, err)

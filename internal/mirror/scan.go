@@ -44,7 +44,8 @@ type found struct {
 }
 
 // scan looks through all objects that the target lacks: those of want that are not
-// reachable from have. Blobs are too big beyond limit, in bytes. Where the target has nothing it takes every object of the
+// reachable from have. Blobs are too big beyond limit, in bytes. Where the target has nothing it
+// takes every object of the
 // repository, without a walk, and walks only if something was found.
 func (g *git) scan(ctx context.Context, want, have []string, limit int64) (*found, error) {
 	f := &found{big: map[string]int64{}, pointers: map[string]Pointer{}, paths: map[string]string{}}
@@ -87,12 +88,16 @@ func (g *git) sizes(ctx context.Context, want, have []string, all bool, limit in
 		}
 		return lines.Err()
 	}
-	check := command{args: []string{"cat-file", "--buffer", "--batch-check=%(objectname) %(objecttype) %(objectsize) %(rest)"}}
+	check := command{args: []string{
+		"cat-file", "--buffer", "--batch-check=%(objectname) %(objecttype) %(objectsize) %(rest)",
+	}}
 	if all {
 		check.args = append(check.args, "--batch-all-objects", "--unordered")
 		return g.stream(ctx, check, read)
 	}
-	walk := command{args: []string{"rev-list", "--objects", "--ignore-missing", "--stdin"}, stdin: revisions(want, have)}
+	walk := command{
+		args: []string{"rev-list", "--objects", "--ignore-missing", "--stdin"}, stdin: revisions(want, have),
+	}
 	return g.stream(ctx, walk, func(in io.Reader) error {
 		check.stdin = in
 		return g.stream(ctx, check, read)
@@ -136,7 +141,9 @@ func (g *git) readPointers(ctx context.Context, f *found) error {
 		return nil
 	}
 	ids := slices.Sorted(maps.Keys(f.pointers))
-	candidates := command{args: []string{"cat-file", "--buffer", "--batch"}, stdin: strings.NewReader(strings.Join(ids, "\n") + "\n")}
+	candidates := command{
+		args: []string{"cat-file", "--buffer", "--batch"}, stdin: strings.NewReader(strings.Join(ids, "\n") + "\n"),
+	}
 	return g.stream(ctx, candidates, func(in io.Reader) error {
 		r := bufio.NewReaderSize(in, 64<<10)
 		body := make([]byte, maxPointer+1)
@@ -170,7 +177,9 @@ func (g *git) readPointers(ctx context.Context, f *found) error {
 // ParsePointer reads a pointer of Git LFS; ok says whether it is one.
 func ParsePointer(blob []byte) (p Pointer, ok bool) {
 	lines := strings.Split(string(blob), "\n")
-	if len(lines) < 3 || lines[0] != "version https://git-lfs.github.com/spec/v1" && lines[0] != "version https://hawser.github.com/spec/v1" {
+	if len(lines) < 3 ||
+		lines[0] != "version https://git-lfs.github.com/spec/v1" &&
+			lines[0] != "version https://hawser.github.com/spec/v1" {
 		return p, false
 	}
 	for _, line := range lines[1:] {
@@ -220,7 +229,10 @@ func (f *found) tooBig() error {
 		out = append(out, fmt.Sprintf("%s (blob %.10s, %.1f GiB)", f.paths[id], id, float64(f.big[id])/(1<<30)))
 	}
 	slices.Sort(out)
-	return &refusal{what: "CodeCommit takes no blob over 2 GiB: " + names(out), hint: "take it out of the history, or leave out the branches that hold it by refs; nothing was pushed"}
+	return &refusal{
+		what: "CodeCommit takes no blob over 2 GiB: " + names(out),
+		hint: "take it out of the history, or leave out the branches that hold it by refs; nothing was pushed",
+	}
 }
 
 // lfs returns the error for pointers that are not wanted.
@@ -230,6 +242,8 @@ func (f *found) lfs() error {
 		out = append(out, f.paths[id])
 	}
 	slices.Sort(out)
-	return &refusal{what: fmt.Sprintf("%d files are pointers of Git LFS, whose objects a git mirror does not carry: %s", len(out), names(slices.Compact(out))),
-		hint: "set lfs: s3://BUCKET/PREFIX to copy the objects, or lfs: ignore to mirror the pointers alone; nothing was pushed"}
+	return &refusal{what: fmt.Sprintf("%d files are pointers of Git LFS, whose objects a git mirror does not carry: %s",
+		len(out), names(slices.Compact(out))),
+		hint: "set lfs: s3://BUCKET/PREFIX to copy the objects, or lfs: ignore to mirror the pointers alone; " +
+			"nothing was pushed"}
 }

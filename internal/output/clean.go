@@ -66,7 +66,8 @@ func turns(r rune) bool {
 // turns black on black.
 func ownColour(sequence []byte) bool {
 	switch string(sequence) {
-	case "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m", "\x1b[35m", "\x1b[36m", "\x1b[31;1m", "\x1b[90m":
+	case "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m",
+		"\x1b[35m", "\x1b[36m", "\x1b[31;1m", "\x1b[90m":
 		return true
 	}
 	return false

@@ -149,7 +149,9 @@ func Wrap(text string, width int) []string {
 }
 
 // colours are the terminal's colours by the sign or word that they stand for.
-var colours = map[string]string{"+": "32", "~": "33", "-": "31", "!": "31;1", "ok": "32", "warning": "33", "failed": "31;1"}
+var colours = map[string]string{
+	"+": "32", "~": "33", "-": "31", "!": "31;1", "ok": "32", "warning": "33", "failed": "31;1",
+}
 
 // Paint colours a text by what it stands for: a sign of a change, or the result of
 // a check.

@@ -42,11 +42,26 @@ type item struct {
 }
 
 var items = []item{
-	{"AmazonVPC", map[string]string{"productFamily": "VpcEndpoint", "endpointType": "PrivateLink"}, "VpcEndpoint-Hours", func(p *endpoints.Prices) *float64 { return &p.Endpoint }},
-	{"AmazonVPC", map[string]string{"productFamily": "VpcEndpoint", "endpointType": "PrivateLink"}, "VpcEndpoint-Bytes", func(p *endpoints.Prices) *float64 { return &p.Data }},
-	{"AmazonEC2", map[string]string{"productFamily": "NAT Gateway"}, "NatGateway-Hours", func(p *endpoints.Prices) *float64 { return &p.NAT }},
-	{"AmazonEC2", map[string]string{"productFamily": "NAT Gateway"}, "NatGateway-Bytes", func(p *endpoints.Prices) *float64 { return &p.NATData }},
-	{"AmazonVPC", map[string]string{"group": "VPCPublicIPv4Address"}, "PublicIPv4:InUseAddress", func(p *endpoints.Prices) *float64 { return &p.IPv4 }},
+	{"AmazonVPC", map[string]string{"productFamily": "VpcEndpoint", "endpointType": "PrivateLink"}, "VpcEndpoint-Hours",
+		func(p *endpoints.Prices) *float64 {
+			return &p.Endpoint
+		}},
+	{"AmazonVPC", map[string]string{"productFamily": "VpcEndpoint", "endpointType": "PrivateLink"}, "VpcEndpoint-Bytes",
+		func(p *endpoints.Prices) *float64 {
+			return &p.Data
+		}},
+	{"AmazonEC2", map[string]string{"productFamily": "NAT Gateway"}, "NatGateway-Hours",
+		func(p *endpoints.Prices) *float64 {
+			return &p.NAT
+		}},
+	{"AmazonEC2", map[string]string{"productFamily": "NAT Gateway"}, "NatGateway-Bytes",
+		func(p *endpoints.Prices) *float64 {
+			return &p.NATData
+		}},
+	{"AmazonVPC", map[string]string{"group": "VPCPublicIPv4Address"}, "PublicIPv4:InUseAddress",
+		func(p *endpoints.Prices) *float64 {
+			return &p.IPv4
+		}},
 }
 
 // product is an entry of the Price List, as far as it is read.
@@ -73,7 +88,8 @@ type product struct {
 // none is given. A Region that has no price of endpoints in USD is left out; of
 // the others a price that is not listed is zero. Errors are those of the calls,
 // and of a list that says two things or nothing.
-func Read(ctx context.Context, api pricing.GetProductsAPIClient, regions []string) (map[string]endpoints.Prices, error) {
+func Read(ctx context.Context, api pricing.GetProductsAPIClient,
+	regions []string) (map[string]endpoints.Prices, error) {
 	out := map[string]*endpoints.Prices{}
 	asked := map[string][]product{}
 	for _, it := range items {
@@ -103,7 +119,8 @@ func Read(ctx context.Context, api pricing.GetProductsAPIClient, regions []strin
 			}
 			price := it.into(out[a.RegionCode])
 			if *price != 0 && *price != usd {
-				return nil, fmt.Errorf("read the Price List: %s has two prices for %s, %v and %v USD", a.RegionCode, it.usage, *price, usd)
+				return nil, fmt.Errorf("read the Price List: %s has two prices for %s, %v and %v USD", a.RegionCode,
+					it.usage, *price, usd)
 			}
 			*price = usd
 		}
@@ -115,14 +132,17 @@ func Read(ctx context.Context, api pricing.GetProductsAPIClient, regions []strin
 		}
 	}
 	if len(known) == 0 {
-		return nil, errors.New("read the Price List: it has no price of an interface endpoint for " + cmp.Or(strings.Join(regions, ", "), "any Region"))
+		return nil, errors.New("read the Price List: it has no price of an interface endpoint for " +
+			cmp.Or(strings.Join(regions, ", "), "any Region"))
 	}
 	return known, nil
 }
 
 // products asks for what the item's filters find.
 func (it item) products(ctx context.Context, api pricing.GetProductsAPIClient, regions []string) ([]product, error) {
-	in := &pricing.GetProductsInput{ServiceCode: aws.String(it.service), FormatVersion: aws.String("aws_v1"), MaxResults: aws.Int32(100)}
+	in := &pricing.GetProductsInput{
+		ServiceCode: aws.String(it.service), FormatVersion: aws.String("aws_v1"), MaxResults: aws.Int32(100),
+	}
 	if len(regions) == 1 {
 		in.Filters = append(in.Filters, match("regionCode", regions[0]))
 	}
@@ -155,7 +175,8 @@ func match(field, value string) types.Filter {
 func (it item) matches(p product) bool {
 	a := p.Product.Attributes
 	at := strings.TrimSuffix(a.UsageType, it.usage)
-	return a.RegionCode != "" && (a.LocationType == "" || a.LocationType == "AWS Region") && at != a.UsageType && (at == "" || strings.HasSuffix(at, "-"))
+	return a.RegionCode != "" && (a.LocationType == "" || a.LocationType == "AWS Region") && at != a.UsageType &&
+		(at == "" || strings.HasSuffix(at, "-"))
 }
 
 // firstUSD returns the on-demand price of the first unit in a month.

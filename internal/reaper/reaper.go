@@ -53,7 +53,8 @@ func (r *Reaper) Handle(ctx context.Context, payload []byte, id string, until ti
 	}
 	look := reconcile.Look{Until: until, Patience: patience}
 	if e.Source != "" && e.Account != r.app.Place.Account {
-		r.app.Log.Warn("an event of another account is ignored", zap.String("account", e.Account), zap.String("source", e.Source))
+		r.app.Log.Warn("an event of another account is ignored", zap.String("account", e.Account),
+			zap.String("source", e.Source))
 		return nil, nil
 	}
 	switch {
@@ -113,7 +114,8 @@ func (r *Reaper) strangers(ctx context.Context) error {
 				return err
 			}
 		}
-		r.app.Log.Warn("an endpoint carries our owner tag and no stack of a configured set holds it: it is left alone, and billed", zap.Stringer("endpoint", s))
+		r.app.Log.Warn("an endpoint carries our owner tag and no stack of a configured set holds it: it is left "+
+			"alone, and billed", zap.Stringer("endpoint", s))
 	}
 	r.app.Metrics.Strangers(len(found))
 	return nil
@@ -147,13 +149,16 @@ func (r *Reaper) task(ctx context.Context, detail json.RawMessage, id string) er
 		return nil
 	}
 	t := scheduler.Task{
-		ARN: d.TaskArn, Group: d.Group, Definition: d.TaskDefinitionArn, Stopped: true, StopCode: d.StopCode, StopReason: d.StoppedReason, StartedAt: d.StartedAt, StoppedAt: d.StoppedAt,
+		ARN: d.TaskArn, Group: d.Group, Definition: d.TaskDefinitionArn, Stopped: true, StopCode: d.StopCode,
+		StopReason: d.StoppedReason, StartedAt: d.StartedAt, StoppedAt: d.StoppedAt,
 	}
 	for _, c := range d.Containers {
 		if c.ExitCode != nil && (t.ExitCode == nil || *t.ExitCode == 0) {
 			t.ExitCode = c.ExitCode
 		}
-		t.Containers = append(t.Containers, scheduler.TaskContainer{Name: c.Name, Reason: c.Reason, ExitCode: c.ExitCode})
+		t.Containers = append(t.Containers, scheduler.TaskContainer{
+			Name: c.Name, Reason: c.Reason, ExitCode: c.ExitCode,
+		})
 	}
 	r.app.Tasks.Locate(ctx, &t)
 	_, err := r.app.Reconciler(reconcile.Reaper, id).TaskStopped(ctx, set, t)

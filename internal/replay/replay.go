@@ -167,7 +167,10 @@ func (p *player) observe() scheduler.Observed {
 		if p.now.Before(p.ready) {
 			return scheduler.Observed{Stack: scheduler.StackBusy}
 		}
-		return scheduler.Observed{Stack: scheduler.StackComplete, Endpoints: scheduler.EndpointCount{Available: 1, FirstCreated: p.set.Since}, AvailableSince: p.now}
+		return scheduler.Observed{
+			Stack: scheduler.StackComplete, Endpoints: scheduler.EndpointCount{Available: 1, FirstCreated: p.set.Since},
+			AvailableSince: p.now,
+		}
 	case scheduler.Deleting:
 		switch {
 		case p.gone.IsZero():

@@ -77,7 +77,9 @@ func Read(name string, r io.Reader) (Trace, error) {
 		text := strings.TrimSpace(lines.Text())
 		if line == 1 {
 			if text != header {
-				return Trace{}, &TraceError{name, line, fmt.Sprintf("the header is %.60q", text), "begin the file with the line " + header}
+				return Trace{}, &TraceError{
+					name, line, fmt.Sprintf("the header is %.60q", text), "begin the file with the line " + header,
+				}
 			}
 			continue
 		}
@@ -86,10 +88,14 @@ func Read(name string, r io.Reader) (Trace, error) {
 		}
 		a, err := parseRow(text)
 		if err != nil {
-			return Trace{}, &TraceError{name, line, err.Error(), "write seconds, as in 1700000000,300; an empty duration counts as 300"}
+			return Trace{}, &TraceError{
+				name, line, err.Error(), "write seconds, as in 1700000000,300; an empty duration counts as 300",
+			}
 		}
 		if n := len(t.Arrivals); n > 0 && a.At.Before(t.Arrivals[n-1].At) {
-			return Trace{}, &TraceError{name, line, "the row is earlier than the one before it", "sort the rows by their first column"}
+			return Trace{}, &TraceError{
+				name, line, "the row is earlier than the one before it", "sort the rows by their first column",
+			}
 		}
 		t.Arrivals = append(t.Arrivals, a)
 	}

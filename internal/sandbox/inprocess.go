@@ -31,7 +31,8 @@ func (c Clock) Sleep(ctx context.Context, d time.Duration) error { return c.Sim.
 // transport.
 func AWSConfig(sim *awssim.Sim, endpoint string, transport http.RoundTripper) aws.Config {
 	return aws.Config{
-		Region: sim.Region(), BaseEndpoint: aws.String(endpoint), HTTPClient: &http.Client{Transport: awssim.Tag(transport)},
+		Region: sim.Region(), BaseEndpoint: aws.String(endpoint),
+		HTTPClient:  &http.Client{Transport: awssim.Tag(transport)},
 		Credentials: credentials.NewStaticCredentialsProvider(awssim.InProcessKey, "sandbox", ""),
 	}
 }
@@ -41,11 +42,13 @@ const reserve = 20 * time.Second
 
 // InProcess returns the two functions as handlers in this process, which reach
 // the simulation over transport.
-func InProcess(sim *awssim.Sim, c *config.Config, endpoint string, transport http.RoundTripper, log *zap.Logger, metrics io.Writer) Functions {
+func InProcess(sim *awssim.Sim, c *config.Config, endpoint string, transport http.RoundTripper, log *zap.Logger,
+	metrics io.Writer) Functions {
 	ck := Clock{sim}
 	at := app.Place{Region: sim.Region(), Account: sim.Account()}
 	build := func() *app.App {
-		return app.New(c, at, app.NewClients(AWSConfig(sim, endpoint, transport)), ck, log, app.NewMetrics(metrics, c, ck))
+		return app.New(c, at, app.NewClients(AWSConfig(sim, endpoint, transport)), ck, log,
+			app.NewMetrics(metrics, c, ck))
 	}
 	l, r := launcher.New(build()), reaper.New(build())
 	wrap := func(handle func(context.Context, []byte, string, time.Time) (any, error)) awssim.Handler {

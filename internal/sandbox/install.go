@@ -55,7 +55,10 @@ func Install(sim *awssim.Sim, c *config.Config, f Functions) error {
 	if f.WebhookBootstrap != "" {
 		sim.StandIn(n.Webhook, awssim.Local{Bootstrap: f.WebhookBootstrap, Environment: environment})
 	}
-	parameters := map[string]string{cfn.ParameterCodeBucket: awssim.NoBucket, cfn.ParameterLauncherCode: "none", cfn.ParameterReaperCode: "none", cfn.ParameterBoundary: c.PermissionsBoundary, cfn.ParameterAlarmTopic: c.AlarmTopic}
+	parameters := map[string]string{
+		cfn.ParameterCodeBucket: awssim.NoBucket, cfn.ParameterLauncherCode: "none", cfn.ParameterReaperCode: "none",
+		cfn.ParameterBoundary: c.PermissionsBoundary, cfn.ParameterAlarmTopic: c.AlarmTopic,
+	}
 	if base.Mirror != nil && base.Mirror.Receives {
 		parameters[cfn.ParameterWebhookCode] = "none"
 	}
@@ -74,7 +77,10 @@ func Install(sim *awssim.Sim, c *config.Config, f Functions) error {
 // clusters, task definitions with their roles, images and log groups. It returns
 // what an installation has to know of it.
 func Account(sim *awssim.Sim, c *config.Config) (install.Facts, error) {
-	f := install.Facts{Region: sim.Region(), Sets: map[scheduler.SetName]install.SetFacts{}, Roles: map[scheduler.JobName][]string{}, S3PrefixList: sim.S3PrefixList(), Concurrency: 1000}
+	f := install.Facts{
+		Region: sim.Region(), Sets: map[scheduler.SetName]install.SetFacts{}, Roles: map[scheduler.JobName][]string{},
+		S3PrefixList: sim.S3PrefixList(), Concurrency: 1000,
+	}
 	addNetworks(sim, c, f)
 	if err := addJobs(sim, c, f); err != nil {
 		return f, err
@@ -141,7 +147,9 @@ func addNetworks(sim *awssim.Sim, c *config.Config, f install.Facts) {
 				sim.AddSecurityGroup(g, n.vpc, "group-"+g, n.block+".0.0/16")
 			}
 		}
-		f.Sets[name] = install.SetFacts{VPC: n.vpc, RouteTables: []string{n.table}, CIDRs: []string{n.block + ".0.0/16"}}
+		f.Sets[name] = install.SetFacts{
+			VPC: n.vpc, RouteTables: []string{n.table}, CIDRs: []string{n.block + ".0.0/16"},
+		}
 	}
 }
 
@@ -167,7 +175,10 @@ func addJobs(sim *awssim.Sim, c *config.Config, f install.Facts) error {
 			continue
 		}
 		if roles[family] == nil {
-			roles[family] = []string{sim.AddRole(family+"-execution", "ecs-tasks.amazonaws.com"), sim.AddRole(family+"-task", "ecs-tasks.amazonaws.com")}
+			roles[family] = []string{
+				sim.AddRole(family+"-execution", "ecs-tasks.amazonaws.com"),
+				sim.AddRole(family+"-task", "ecs-tasks.amazonaws.com"),
+			}
 			if err := addDefinition(sim, c.Name, family, job.Container, roles[family], revision[family]); err != nil {
 				return err
 			}
@@ -185,9 +196,12 @@ func addDefinition(sim *awssim.Sim, owner, family, container string, roles []str
 	sim.AddLogGroup(group)
 	sim.AddImage(family, "latest")
 	definition, err := json.Marshal(map[string]any{
-		"family": family, "networkMode": "awsvpc", "requiresCompatibilities": []string{"FARGATE"}, "cpu": "256", "memory": "512", "executionRoleArn": roles[0], "taskRoleArn": roles[1],
+		"family": family, "networkMode": "awsvpc", "requiresCompatibilities": []string{"FARGATE"}, "cpu": "256",
+		"memory": "512", "executionRoleArn": roles[0], "taskRoleArn": roles[1],
 		"containerDefinitions": []any{map[string]any{
-			"name": container, "essential": true, "image": sim.Account() + ".dkr.ecr." + sim.Region() + "." + endpoints.DNSSuffix(sim.Region()) + "/" + family + ":latest",
+			"name": container, "essential": true,
+			"image": sim.Account() + ".dkr.ecr." + sim.Region() + "." + endpoints.DNSSuffix(sim.Region()) + "/" +
+				family + ":latest",
 			"logConfiguration": map[string]any{"logDriver": "awslogs", "options": map[string]string{
 				"awslogs-group": group, "awslogs-region": sim.Region(), "awslogs-stream-prefix": family,
 			}},

@@ -93,7 +93,8 @@ func latest(a, b time.Time) time.Time {
 // or as a dead letter.
 func Check(basis scheduler.Basis, l awssim.Ledger, accepted int) []Promise {
 	return []Promise{
-		readyBeforeRun(l), neverUnderATask(l), exactlyOnce(l, accepted), oneEndpoint(l), nothingLeft(l), neverDearer(basis, l), onlyItsOwn(l),
+		readyBeforeRun(l), neverUnderATask(l), exactlyOnce(l, accepted), oneEndpoint(l), nothingLeft(l),
+		neverDearer(basis, l), onlyItsOwn(l),
 	}
 }
 
@@ -115,7 +116,8 @@ func readyBeforeRun(l awssim.Ledger) Promise {
 			// What is added to a set that is up concerns the tasks that need it;
 			// that they had it is in HadEndpoints.
 			added := *e.Created > first[lifeOf(e, l)]+addedAfter
-			if e.Type == "interface" && !added && *e.Created <= *t.Created && (e.Deleted == nil || *e.Deleted > *t.Created) && (e.Available == nil || *e.Available > *t.Created) {
+			if e.Type == "interface" && !added && *e.Created <= *t.Created &&
+				(e.Deleted == nil || *e.Deleted > *t.Created) && (e.Available == nil || *e.Available > *t.Created) {
 				before = true
 			}
 		}
@@ -123,7 +125,10 @@ func readyBeforeRun(l awssim.Ledger) Promise {
 			early++
 		}
 	}
-	return Promise{1, "ready before run", early == 0, fmt.Sprintf("%d tasks, %d started before an endpoint was available", len(l.Tasks), early)}
+	return Promise{
+		1, "ready before run", early == 0,
+		fmt.Sprintf("%d tasks, %d started before an endpoint was available", len(l.Tasks), early),
+	}
 }
 
 func neverUnderATask(l awssim.Ledger) Promise {
@@ -133,7 +138,9 @@ func neverUnderATask(l awssim.Ledger) Promise {
 			lost++
 		}
 	}
-	return Promise{2, "never under a task", lost == 0, fmt.Sprintf("%d of %d tasks lost an endpoint", lost, len(l.Tasks))}
+	return Promise{
+		2, "never under a task", lost == 0, fmt.Sprintf("%d of %d tasks lost an endpoint", lost, len(l.Tasks)),
+	}
 }
 
 func exactlyOnce(l awssim.Ledger, accepted int) Promise {
@@ -150,19 +157,26 @@ func exactlyOnce(l awssim.Ledger, accepted int) Promise {
 		}
 	}
 	kept := twice == 0 && len(ran)+len(l.DeadLetters) == accepted
-	return Promise{3, "exactly once", kept, fmt.Sprintf("%d events, %d runs, %d ran twice, %d dead letters", accepted, len(ran), twice, len(l.DeadLetters))}
+	return Promise{
+		3, "exactly once", kept,
+		fmt.Sprintf("%d events, %d runs, %d ran twice, %d dead letters", accepted, len(ran), twice, len(l.DeadLetters)),
+	}
 }
 
 func oneEndpoint(l awssim.Ledger) Promise {
 	clashes := 0
 	for i, a := range l.Endpoints {
 		for _, b := range l.Endpoints[i+1:] {
-			if a.Service == b.Service && a.VPC == b.VPC && a.Type == "interface" && *a.Created < end(b, l) && *b.Created < end(a, l) {
+			if a.Service == b.Service && a.VPC == b.VPC && a.Type == "interface" && *a.Created < end(b, l) &&
+				*b.Created < end(a, l) {
 				clashes++
 			}
 		}
 	}
-	return Promise{4, "one endpoint per VPC and service", clashes == 0, fmt.Sprintf("%d endpoints, %d at the same time for the same service", len(l.Endpoints), clashes)}
+	return Promise{
+		4, "one endpoint per VPC and service", clashes == 0,
+		fmt.Sprintf("%d endpoints, %d at the same time for the same service", len(l.Endpoints), clashes),
+	}
 }
 
 func end(e awssim.LedgerEndpoint, l awssim.Ledger) float64 {
@@ -184,7 +198,10 @@ func nothingLeft(l awssim.Ledger) Promise {
 			left++
 		}
 	}
-	return Promise{5, "nothing left behind", left == 0, fmt.Sprintf("%d stacks, %d stacks and endpoints left", len(l.Stacks), left)}
+	return Promise{
+		5, "nothing left behind", left == 0,
+		fmt.Sprintf("%d stacks, %d stacks and endpoints left", len(l.Stacks), left),
+	}
 }
 
 func neverDearer(basis scheduler.Basis, l awssim.Ledger) Promise {
@@ -195,10 +212,12 @@ func neverDearer(basis scheduler.Basis, l awssim.Ledger) Promise {
 		if i > 0 && ps[i-1].Failed {
 			continue // a failure forces another creation
 		}
-		if i > 0 && ps[i-1].Created.Add(time.Duration(ps[i-1].PaidHours)*time.Hour).After(p.Created) && basis == scheduler.Creation {
+		if i > 0 && ps[i-1].Created.Add(time.Duration(ps[i-1].PaidHours)*time.Hour).After(p.Created) &&
+			basis == scheduler.Creation {
 			again++
 		}
-		if i > 0 && basis == scheduler.Clock && !p.Created.Truncate(time.Hour).After(ps[i-1].Deleted.Add(-1).Truncate(time.Hour)) {
+		if i > 0 && basis == scheduler.Clock &&
+			!p.Created.Truncate(time.Hour).After(ps[i-1].Deleted.Add(-1).Truncate(time.Hour)) {
 			again++
 		}
 	}
@@ -206,7 +225,11 @@ func neverDearer(basis scheduler.Basis, l awssim.Ledger) Promise {
 	if len(ps) > 0 {
 		always = scheduler.PaidHours(basis, ps[0].Created, latest(ps[len(ps)-1].Deleted, ps[len(ps)-1].Created))
 	}
-	return Promise{6, "never dearer", hours <= always+1 && again == 0, fmt.Sprintf("%d paid hours, always-on over the same time %d; %d re-created within a paid hour", hours, always, again)}
+	return Promise{
+		6, "never dearer", hours <= always+1 && again == 0,
+		fmt.Sprintf("%d paid hours, always-on over the same time %d; %d re-created within a paid hour", hours, always,
+			again),
+	}
 }
 
 func onlyItsOwn(l awssim.Ledger) Promise {
@@ -225,7 +248,9 @@ func onlyItsOwn(l awssim.Ledger) Promise {
 			touched++
 		}
 	}
-	return Promise{7, "only its own", touched == 0, fmt.Sprintf("endpoints of others: %d, of them touched: %d", foreign, touched)}
+	return Promise{
+		7, "only its own", touched == 0, fmt.Sprintf("endpoints of others: %d, of them touched: %d", foreign, touched),
+	}
 }
 
 func unix(f *float64) time.Time {

@@ -97,9 +97,14 @@ func Make(in Input) (Report, error) {
 		return r, nil
 	}
 	if s.WaitCost > 0 && in.money(always, 0) < in.money(now, base.Waited) {
-		r.Advice = append(r.Advice, fmt.Sprintf("Leaving the endpoints up would have cost %.2f USD, in place of %.2f and %.2f for the waits of the runs (waitCost).", in.money(always, 0), in.money(now, 0), in.money(now, base.Waited)-in.money(now, 0)))
+		r.Advice = append(r.Advice,
+			fmt.Sprintf("Leaving the endpoints up would have cost %.2f USD, in place of %.2f and %.2f for the waits "+
+				"of the runs (waitCost).", in.money(always, 0), in.money(now, 0),
+				in.money(now, base.Waited)-in.money(now, 0)))
 	} else if float64(always.Hours) <= hardly*float64(now.Hours) {
-		r.Advice = append(r.Advice, fmt.Sprintf("Leaving the endpoints up would have cost less, or hardly more: %d paid hours against %d, and no run would have waited.", always.Hours, now.Hours))
+		r.Advice = append(r.Advice,
+			fmt.Sprintf("Leaving the endpoints up would have cost less, or hardly more: %d paid hours against %d, "+
+				"and no run would have waited.", always.Hours, now.Hours))
 	}
 	r.Advice = append(r.Advice, in.delays(t, o, now, base.Waited, &r)...)
 	for _, a := range in.Avoidable {
@@ -140,7 +145,10 @@ func (in Input) delays(t replay.Trace, o replay.Options, now Option, waited time
 		if now.USD != nil {
 			text += fmt.Sprintf(", %.2f USD", *now.USD-*option.USD)
 		}
-		out = append(out, fmt.Sprintf("%s; runs would have waited %s on the mean in place of %s.", text, duration(time.Duration(option.MeanWait)*time.Second), duration(time.Duration(now.MeanWait)*time.Second)))
+		out = append(out,
+			fmt.Sprintf("%s; runs would have waited %s on the mean in place of %s.", text,
+				duration(time.Duration(option.MeanWait)*time.Second),
+				duration(time.Duration(now.MeanWait)*time.Second)))
 	}
 	return out
 }
@@ -160,14 +168,19 @@ func (in Input) trace() replay.Trace {
 		case !r.StartedAt.IsZero():
 			took = max(in.Now.Sub(r.StartedAt), took)
 		}
-		t.Arrivals = append(t.Arrivals, replay.Arrival{At: r.ReceivedAt, Duration: took, Job: r.Job, MaxDelay: r.MaxDelay})
+		t.Arrivals = append(t.Arrivals, replay.Arrival{
+			At: r.ReceivedAt, Duration: took, Job: r.Job, MaxDelay: r.MaxDelay,
+		})
 	}
 	slices.SortStableFunc(t.Arrivals, func(a, b replay.Arrival) int { return a.At.Compare(b.At) })
 	return t
 }
 
 func (in Input) option(name string, hours int, waited time.Duration, runs int) Option {
-	o := Option{Name: name, Hours: hours, EndpointHours: hours * in.EndpointHours, MeanWait: math.Round(waited.Seconds() / float64(runs))}
+	o := Option{
+		Name: name, Hours: hours, EndpointHours: hours * in.EndpointHours,
+		MeanWait: math.Round(waited.Seconds() / float64(runs)),
+	}
 	if in.Price > 0 {
 		usd := math.Round(float64(o.EndpointHours)*in.Price*100) / 100
 		o.USD = &usd

@@ -31,11 +31,13 @@ func NewRecorder() *Recorder {
 // Watch returns a configuration whose clients' calls the Recorder sees.
 func (r *Recorder) Watch(c aws.Config) aws.Config {
 	c.APIOptions = append(slices.Clone(c.APIOptions), func(stack *middleware.Stack) error {
-		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("Record", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
-			out, metadata, err := next.HandleInitialize(ctx, in)
-			r.record(awsmiddleware.GetServiceID(ctx)+" "+awsmiddleware.GetOperationName(ctx), out.Result, err)
-			return out, metadata, err
-		}), middleware.Before)
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("Record",
+			func(ctx context.Context, in middleware.InitializeInput,
+				next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+				out, metadata, err := next.HandleInitialize(ctx, in)
+				r.record(awsmiddleware.GetServiceID(ctx)+" "+awsmiddleware.GetOperationName(ctx), out.Result, err)
+				return out, metadata, err
+			}), middleware.Before)
 	})
 	return c
 }

@@ -18,13 +18,29 @@ var lacks = regexp.MustCompile(`role (\S+) lacks ([\w-]+:\w+)`)
 
 // others are refusals that are not about rights, with their remedies.
 var others = []struct{ text, remedy string }{
-	{"service linked role", "aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com; drawbridge deploy does it where it may"},
-	{"UnauthorizedTaggingOperation", "drawbridge deploy sets the service role right: it needs ec2:CreateTags on the endpoints that it creates"},
+	{
+		"service linked role",
+		"aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com; deploy does it where it may",
+	},
+	{
+		"UnauthorizedTaggingOperation",
+		"drawbridge deploy sets the service role right: it needs ec2:CreateTags on the endpoints that it creates",
+	},
 	{"4KB limit", "this drawbridge keeps what grows out of the functions' environment: deploy it again"},
-	{"conflicting DNS domain", "an endpoint or a private hosted zone of somebody else holds the name; drawbridge doctor names it"},
+	{
+		"conflicting DNS domain",
+		"an endpoint or a private hosted zone of somebody else holds the name; drawbridge doctor names it",
+	},
 	{"does not exist within the Region", "leave the service out of the set: the Region does not offer it"},
-	{"InvalidServiceName", "leave the service out of the set: the Region does not offer it under the name that Drawbridge knows; please report it"},
-	{"limit on the number of vCPUs", "raise the quota Fargate On-Demand vCPU resource count (Service Quotas, L-3032A538)"},
+	{
+		"InvalidServiceName",
+		"leave the service out of the set: the Region does not offer it under the name that Drawbridge knows; " +
+			"please report it",
+	},
+	{
+		"limit on the number of vCPUs",
+		"raise the quota Fargate On-Demand vCPU resource count (Service Quotas, L-3032A538)",
+	},
 	{"Capacity is unavailable", "wait, or name subnets in more zones under the set"},
 }
 
@@ -46,11 +62,15 @@ func refusals(texts []string) []Refusal {
 				resource = "*"
 			}
 			who := awserr.Caller(m[1])
-			add(who+" "+m[2], Refusal{Action: m[2], Who: who, Text: brief(text), Remedy: remedy(text, who, m[2], resource)})
+			add(who+" "+m[2], Refusal{
+				Action: m[2], Who: who, Text: brief(text), Remedy: remedy(text, who, m[2], resource),
+			})
 			continue
 		}
 		if m := lacks.FindStringSubmatch(text); m != nil {
-			add("role "+m[1]+" "+m[2], Refusal{Action: m[2], Who: "role " + m[1], Text: brief(text), Remedy: remedy(text, "role "+m[1], m[2], "*")})
+			add("role "+m[1]+" "+m[2], Refusal{
+				Action: m[2], Who: "role " + m[1], Text: brief(text), Remedy: remedy(text, "role "+m[1], m[2], "*"),
+			})
 			continue
 		}
 		for _, o := range others {
@@ -69,7 +89,8 @@ var changing = regexp.MustCompile(`/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 // remedy says what lets an action pass.
 func remedy(text, who, action, resource string) string {
 	if _, policy := cfn.Forbidden(text); policy != "" {
-		return "a " + policy + " stands against it, not the rights of " + who + ": have whoever keeps it let " + action + " pass on " + generalised(resource)
+		return "a " + policy + " stands against it, not the rights of " + who + ": have whoever keeps it let " +
+			action + " pass on " + generalised(resource)
 	}
 	out := "add " + statement(action, generalised(resource))
 	if strings.HasPrefix(who, "role ") {

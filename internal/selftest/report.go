@@ -167,7 +167,9 @@ func differences(seen, expected Evidence) []Difference {
 	}
 	for _, op := range operations(seen.Errors, expected.Errors) {
 		if !slices.Equal(seen.Errors[op], expected.Errors[op]) {
-			out = append(out, Difference{"error", op, strings.Join(seen.Errors[op], ", "), strings.Join(expected.Errors[op], ", ")})
+			out = append(out, Difference{
+				"error", op, strings.Join(seen.Errors[op], ", "), strings.Join(expected.Errors[op], ", "),
+			})
 		}
 	}
 	return out

@@ -176,11 +176,16 @@ func (t *Test) mode(ctx context.Context, set scheduler.SetName, mode cfntypes.De
 		return err
 	}
 	name := a.Stacks.Name(modeSet(mode))
-	tags := []cfntypes.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(a.Config.Name)}, {Key: aws.String(cfn.SetTag), Value: aws.String(modeSet(mode))}, {Key: aws.String(cfn.GenerationTag), Value: aws.String("1")}}
+	tags := []cfntypes.Tag{
+		{Key: aws.String(cfn.OwnerTag), Value: aws.String(a.Config.Name)},
+		{Key: aws.String(cfn.SetTag), Value: aws.String(modeSet(mode))},
+		{Key: aws.String(cfn.GenerationTag), Value: aws.String("1")},
+	}
 	api := cloudformation.NewFromConfig(t.AWS)
 	t.evidence.note(a.Clock.Now(), "%s: asked for", kind)
 	created, err := api.CreateStack(ctx, &cloudformation.CreateStackInput{
-		StackName: &name, TemplateBody: aws.String(string(template)), RoleARN: aws.String(a.Place.ARN("iam", "role/"+a.Names.StackRole)), Tags: tags,
+		StackName: &name, TemplateBody: aws.String(string(template)),
+		RoleARN: aws.String(a.Place.ARN("iam", "role/"+a.Names.StackRole)), Tags: tags,
 		DeploymentConfig: &cfntypes.DeploymentConfig{Mode: mode},
 	})
 	if err != nil {
@@ -203,9 +208,12 @@ func (t *Test) mode(ctx context.Context, set scheduler.SetName, mode cfntypes.De
 }
 
 // lower deletes a stack of one endpoint and sees both go.
-func (t *Test) lower(ctx context.Context, api *cloudformation.Client, kind, id string, mode cfntypes.DeploymentConfigMode) error {
+func (t *Test) lower(ctx context.Context, api *cloudformation.Client, kind, id string,
+	mode cfntypes.DeploymentConfigMode) error {
 	t.evidence.note(t.App.Clock.Now(), "%s: deletion asked for", kind)
-	if _, err := api.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &id, DeploymentConfig: &cfntypes.DeploymentConfig{Mode: mode}}); err != nil {
+	if _, err := api.DeleteStack(ctx, &cloudformation.DeleteStackInput{
+		StackName: &id, DeploymentConfig: &cfntypes.DeploymentConfig{Mode: mode},
+	}); err != nil {
 		return awserr.Mark(err, "delete stack %s", id)
 	}
 	return t.until(ctx, "deletion of stack "+id, func() (bool, error) {
@@ -237,7 +245,8 @@ func (t *Test) template(ctx context.Context, set scheduler.SetName, name string)
 		return nil, err
 	}
 	return cfn.Template(cfn.Spec{
-		Owner: a.Config.Name, Set: name, Region: a.Place.Region, VPC: c.VPC(), Services: []endpoints.Service{service}, Subnets: []string{subnet},
+		Owner: a.Config.Name, Set: name, Region: a.Place.Region, VPC: c.VPC(), Services: []endpoints.Service{service},
+		Subnets:        []string{subnet},
 		SecurityGroups: c.EndpointSecurityGroups, NoPrivateDNS: true,
 	})
 }
@@ -257,7 +266,9 @@ func (t *Test) place(ctx context.Context, set scheduler.SetName) (endpoints.Serv
 		if s.Type != endpoints.Interface {
 			continue
 		}
-		offered, err := api.DescribeVpcEndpointServices(ctx, &ec2.DescribeVpcEndpointServicesInput{ServiceNames: []string{s.Name(t.App.Place.Region)}})
+		offered, err := api.DescribeVpcEndpointServices(ctx, &ec2.DescribeVpcEndpointServicesInput{
+			ServiceNames: []string{s.Name(t.App.Place.Region)},
+		})
 		if err != nil || len(offered.ServiceDetails) == 0 {
 			continue // the Region does not offer it; the doctor says so
 		}
@@ -267,7 +278,8 @@ func (t *Test) place(ctx context.Context, set scheduler.SetName) (endpoints.Serv
 			}
 		}
 	}
-	return endpoints.Service{}, "", fmt.Errorf("set %s has no interface endpoint to try in the zones of its subnets", set)
+	return endpoints.Service{}, "", fmt.Errorf("set %s has no interface endpoint to try in the zones of its subnets",
+		set)
 }
 
 // watch takes down the states of a stack and of its endpoint, and returns the stack's
@@ -316,7 +328,9 @@ func (t *Test) life(id string) *life {
 
 // watchEndpoint takes down the state of an endpoint and which tags have reached it.
 func (t *Test) watchEndpoint(ctx context.Context, kind, id string) error {
-	out, err := ec2.NewFromConfig(t.AWS).DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{{Name: aws.String("vpc-endpoint-id"), Values: []string{id}}}})
+	out, err := ec2.NewFromConfig(t.AWS).DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{
+		Filters: []ec2types.Filter{{Name: aws.String("vpc-endpoint-id"), Values: []string{id}}},
+	})
 	if err != nil {
 		return awserr.Mark(err, "describe endpoint %s", id)
 	}
@@ -374,7 +388,9 @@ func (t *Test) run(ctx context.Context, set scheduler.SetName) error {
 	t.started = id
 	t.Tell(fmt.Sprintf("One run of job %s by the installation: %s.", t.Job, id))
 	t.evidence.note(a.Clock.Now(), "run: asked for")
-	out, err := lambda.NewFromConfig(t.AWS).Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(a.Names.Launcher), Payload: payload})
+	out, err := lambda.NewFromConfig(t.AWS).Invoke(ctx, &lambda.InvokeInput{
+		FunctionName: aws.String(a.Names.Launcher), Payload: payload,
+	})
 	if err != nil {
 		return awserr.Mark(err, "call %s", a.Names.Launcher)
 	}
@@ -444,9 +460,11 @@ func latest(a, b time.Time) time.Time {
 // watchSet notes when every endpoint of the set is available.
 func (t *Test) watchSet(ctx context.Context, set scheduler.SetName) error {
 	a := t.App
-	out, err := ec2.NewFromConfig(t.AWS).DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{
-		{Name: aws.String("tag:" + cfn.OwnerTag), Values: []string{a.Config.Name}}, {Name: aws.String("tag:" + cfn.SetTag), Values: []string{string(set)}},
-	}})
+	out, err := ec2.NewFromConfig(t.AWS).DescribeVpcEndpoints(ctx,
+		&ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{
+			{Name: aws.String("tag:" + cfn.OwnerTag), Values: []string{a.Config.Name}},
+			{Name: aws.String("tag:" + cfn.SetTag), Values: []string{string(set)}},
+		}})
 	if err != nil {
 		return awserr.Mark(err, "describe the endpoints of set %s", set)
 	}
@@ -463,7 +481,9 @@ func (t *Test) watchSet(ctx context.Context, set scheduler.SetName) error {
 
 // watchTask takes down what ECS says of the run's task.
 func (t *Test) watchTask(ctx context.Context, run scheduler.Run) error {
-	out, err := ecs.NewFromConfig(t.AWS).DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(run.Cluster), Tasks: []string{run.TaskARN}})
+	out, err := ecs.NewFromConfig(t.AWS).DescribeTasks(ctx, &ecs.DescribeTasksInput{
+		Cluster: aws.String(run.Cluster), Tasks: []string{run.TaskARN},
+	})
 	if err != nil {
 		return awserr.Mark(err, "describe task %s", run.TaskARN)
 	}
@@ -471,7 +491,10 @@ func (t *Test) watchTask(ctx context.Context, run scheduler.Run) error {
 		for _, m := range []struct {
 			what string
 			at   *time.Time
-		}{{"pull begins", task.PullStartedAt}, {"pull ends", task.PullStoppedAt}, {"started", task.StartedAt}, {"stopped", task.StoppedAt}} {
+		}{
+			{"pull begins", task.PullStartedAt}, {"pull ends", task.PullStoppedAt}, {"started", task.StartedAt},
+			{"stopped", task.StoppedAt},
+		} {
 			if m.at != nil {
 				t.evidence.note(*m.at, "run: task %s", m.what)
 			}
@@ -555,7 +578,8 @@ func (t *Test) removeStack(ctx context.Context, api *cloudformation.Client, set 
 			return false, nil // one that is still being created can be deleted, and is
 		}
 		asked++
-		return false, t.App.Stacks.Delete(ctx, set, st.ID, st.State == cfn.DeleteFailed && asked > plainDeletions, t.App.Clock.Now())
+		return false, t.App.Stacks.Delete(ctx, set, st.ID, st.State == cfn.DeleteFailed && asked > plainDeletions,
+			t.App.Clock.Now())
 	})
 }
 
@@ -585,7 +609,9 @@ func (t *Test) removeEndpoints(ctx context.Context, set string) error {
 		if len(held) == 0 {
 			return true, nil
 		}
-		out, err := api.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{Filters: []ec2types.Filter{{Name: aws.String("vpc-endpoint-id"), Values: held}}})
+		out, err := api.DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{
+			Filters: []ec2types.Filter{{Name: aws.String("vpc-endpoint-id"), Values: held}},
+		})
 		if err != nil {
 			return false, awserr.Mark(err, "describe the endpoints of %s", set)
 		}
@@ -657,7 +683,8 @@ func (t *Test) readLogs(ctx context.Context) {
 	api := cloudwatchlogs.NewFromConfig(t.AWS)
 	for _, function := range []string{t.App.Names.Launcher, t.App.Names.Reaper} {
 		pages := cloudwatchlogs.NewFilterLogEventsPaginator(api, &cloudwatchlogs.FilterLogEventsInput{
-			LogGroupName: aws.String("/aws/lambda/" + function), StartTime: aws.Int64(t.began.UnixMilli()), FilterPattern: aws.String(`"not authorized"`),
+			LogGroupName: aws.String("/aws/lambda/" + function), StartTime: aws.Int64(t.began.UnixMilli()),
+			FilterPattern: aws.String(`"not authorized"`),
 		})
 		for pages.HasMorePages() { // a page may be empty although more follow
 			out, err := pages.NextPage(ctx)

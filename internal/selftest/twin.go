@@ -36,8 +36,9 @@ func Twin(ctx context.Context, text []byte, region string, job scheduler.JobName
 	ck := sandbox.Clock{Sim: sim}
 	at := app.Place{Region: sim.Region(), Account: sim.Account()}
 	t := &Test{
-		App: app.New(c, at, app.NewClients(watched), ck, zap.NewNop(), app.NewMetrics(io.Discard, c, ck)), AWS: watched, Recorder: recorder,
-		Job: job, Parts: parts, Until: ck.Now().Add(3 * time.Hour), Tell: func(string) {},
+		App: app.New(c, at, app.NewClients(watched), ck, zap.NewNop(), app.NewMetrics(io.Discard, c, ck)), AWS: watched,
+		Recorder: recorder,
+		Job:      job, Parts: parts, Until: ck.Now().Add(3 * time.Hour), Tell: func(string) {},
 	}
 	evidence, _, _, err := t.Do(ctx)
 	return evidence, err
@@ -62,7 +63,8 @@ func Learn(set scheduler.Set, e Evidence) scheduler.Set {
 	if d, ok := length("standard: asked for", "standard: stack CREATE_COMPLETE"); ok && len(set.Learned.Raise) == 0 {
 		set.Learned.Raise = scheduler.Times{d.Seconds()}
 	}
-	if d, ok := length("standard: deletion asked for", "standard: stack DELETE_COMPLETE"); ok && len(set.Learned.Lower) == 0 {
+	if d, ok := length("standard: deletion asked for", "standard: stack DELETE_COMPLETE"); ok &&
+		len(set.Learned.Lower) == 0 {
 		set.Learned.Lower = scheduler.Times{d.Seconds()}
 	}
 	return set

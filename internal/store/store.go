@@ -33,9 +33,11 @@ import (
 type dynamoAPI interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
-	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
+	DeleteItem(context.Context, *dynamodb.DeleteItemInput,
+		...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
-	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput,
+		...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
 }
 
 var _ dynamoAPI = (*dynamodb.Client)(nil)
@@ -92,7 +94,9 @@ func TableInput(name string) *dynamodb.CreateTableInput {
 		TableName:            aws.String(name),
 		BillingMode:          types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{text(attrSet), text(attrItem), text(attrLive)},
-		KeySchema:            []types.KeySchemaElement{key(attrSet, types.KeyTypeHash), key(attrItem, types.KeyTypeRange)},
+		KeySchema: []types.KeySchemaElement{
+			key(attrSet, types.KeyTypeHash), key(attrItem, types.KeyTypeRange),
+		},
 		LocalSecondaryIndexes: []types.LocalSecondaryIndex{{
 			IndexName:  aws.String(attrLive),
 			KeySchema:  []types.KeySchemaElement{key(attrSet, types.KeyTypeHash), key(attrLive, types.KeyTypeRange)},
@@ -131,7 +135,9 @@ func encode(v any) (types.AttributeValue, error) {
 
 // LoadSet returns a set, or one in phase absent with version 0.
 func (s *Store) LoadSet(ctx context.Context, name scheduler.SetName) (scheduler.Set, error) {
-	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: key(name, setItem), ConsistentRead: aws.Bool(true)})
+	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &s.table, Key: key(name, setItem), ConsistentRead: aws.Bool(true),
+	})
 	if err != nil {
 		return scheduler.Set{}, awserr.Mark(err, "load set %s", name)
 	}
@@ -232,9 +238,11 @@ func (s *Store) transact(ctx context.Context, items []types.TransactWriteItem) e
 
 // query reads what a condition on the keys selects, page by page. values holds what
 // stands in the condition beside :set.
-func (s *Store) query(ctx context.Context, set scheduler.SetName, index *string, condition, sortKey string, values map[string]string, each func(attributes) error) error {
+func (s *Store) query(ctx context.Context, set scheduler.SetName, index *string, condition, sortKey string,
+	values map[string]string, each func(attributes) error) error {
 	in := &dynamodb.QueryInput{
-		TableName: &s.table, IndexName: index, ConsistentRead: aws.Bool(true), KeyConditionExpression: aws.String("#set = :set AND " + condition),
+		TableName: &s.table, IndexName: index, ConsistentRead: aws.Bool(true),
+		KeyConditionExpression:    aws.String("#set = :set AND " + condition),
 		ExpressionAttributeNames:  map[string]string{"#set": attrSet, "#key": sortKey},
 		ExpressionAttributeValues: attributes{":set": text(string(set))},
 	}
@@ -277,20 +285,22 @@ var errEnough = errors.New("enough was read")
 // Live returns the holds and the runs that are not finished, in order of arrival. Of
 // more runs than an invocation has memory for it returns the first; the others are
 // seen when those have ended.
-func (s *Store) Live(ctx context.Context, name scheduler.SetName) (runs []scheduler.Run, holds []scheduler.Hold, err error) {
+func (s *Store) Live(ctx context.Context,
+	name scheduler.SetName) (runs []scheduler.Run, holds []scheduler.Hold, err error) {
 	read := 0
-	err = s.query(ctx, name, aws.String(attrLive), "#key >= :hold", attrLive, map[string]string{":hold": holdPrefix}, func(item attributes) error {
-		if data, ok := item[attrData].(*types.AttributeValueMemberS); ok {
-			read += len(data.Value)
-		}
-		if read > maxLive && len(runs) > 0 {
-			return errEnough
-		}
-		if sk, ok := item[attrItem].(*types.AttributeValueMemberS); ok && strings.HasPrefix(sk.Value, holdPrefix) {
-			return collect(item, &holds)
-		}
-		return collect(item, &runs)
-	})
+	err = s.query(ctx, name, aws.String(attrLive), "#key >= :hold", attrLive, map[string]string{":hold": holdPrefix},
+		func(item attributes) error {
+			if data, ok := item[attrData].(*types.AttributeValueMemberS); ok {
+				read += len(data.Value)
+			}
+			if read > maxLive && len(runs) > 0 {
+				return errEnough
+			}
+			if sk, ok := item[attrItem].(*types.AttributeValueMemberS); ok && strings.HasPrefix(sk.Value, holdPrefix) {
+				return collect(item, &holds)
+			}
+			return collect(item, &runs)
+		})
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
@@ -304,7 +314,10 @@ func sortable(t time.Time) string { return t.UTC().Format("20060102T150405.00000
 // takes a call a megabyte.
 func (s *Store) Ended(ctx context.Context, name scheduler.SetName, after time.Time) (runs []scheduler.Run, err error) {
 	between := map[string]string{":after": donePrefix + sortable(after.Add(time.Nanosecond)), ":last": donePrefix + "~"}
-	err = s.query(ctx, name, aws.String(attrLive), "#key BETWEEN :after AND :last", attrLive, between, func(item attributes) error { return collect(item, &runs) })
+	err = s.query(ctx, name, aws.String(attrLive), "#key BETWEEN :after AND :last", attrLive, between,
+		func(item attributes) error {
+			return collect(item, &runs)
+		})
 	return runs, awserr.Mark(err, "list the runs of set %s that have ended", name)
 }
 
@@ -347,7 +360,8 @@ func demandServices(check *types.ConditionCheck, runs []scheduler.Run) {
 			}
 			name := fmt.Sprintf(":need%d", len(seen))
 			seen[n] = true
-			check.ConditionExpression = aws.String(*check.ConditionExpression + " AND contains(#services, " + name + ")")
+			check.ConditionExpression = aws.String(*check.ConditionExpression + " AND contains(#services, " + name +
+				")")
 			check.ExpressionAttributeNames["#services"], check.ExpressionAttributeValues[name] = attrServices, text(n)
 		}
 	}
@@ -382,7 +396,8 @@ func (s *Store) Record(ctx context.Context, r scheduler.Run) (scheduler.Run, err
 	if len(writes) == 1 {
 		put := writes[0].Put
 		_, err = s.api.PutItem(ctx, &dynamodb.PutItemInput{
-			TableName: put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression, ExpressionAttributeNames: put.ExpressionAttributeNames,
+			TableName: put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression,
+			ExpressionAttributeNames:            put.ExpressionAttributeNames,
 			ReturnValuesOnConditionCheckFailure: put.ReturnValuesOnConditionCheckFailure,
 		})
 		var failed *types.ConditionalCheckFailedException
@@ -424,7 +439,9 @@ func (s *Store) RecordAll(ctx context.Context, runs []scheduler.Run) error {
 
 // Source returns the event of a run that is kept apart from it.
 func (s *Store) Source(ctx context.Context, r scheduler.Run) ([]byte, error) {
-	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: key(r.Set, eventPrefix+string(r.ID)), ConsistentRead: aws.Bool(true)})
+	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &s.table, Key: key(r.Set, eventPrefix+string(r.ID)), ConsistentRead: aws.Bool(true),
+	})
 	if err != nil {
 		return nil, awserr.Mark(err, "load the event of run %s", r.ID)
 	}
@@ -459,11 +476,15 @@ func (s *Store) Begin(ctx context.Context, name scheduler.SetName, runs []schedu
 		}
 		items = append(items, types.TransactWriteItem{Put: &types.Put{
 			TableName: &s.table, Item: item,
-			ConditionExpression:      aws.String("(#progress = :waiting AND #attempt IN (:before, :attempt) OR #progress = :starting AND #attempt = :attempt) AND " + sameRefusals(r)),
-			ExpressionAttributeNames: map[string]string{"#progress": attrProgress, "#attempt": attrAttempt, "#refusals": attrRefusals},
+			ConditionExpression: aws.String("(#progress = :waiting AND #attempt IN (:before, :attempt) OR " +
+				"#progress = :starting AND #attempt = :attempt) AND " + sameRefusals(r)),
+			ExpressionAttributeNames: map[string]string{
+				"#progress": attrProgress, "#attempt": attrAttempt, "#refusals": attrRefusals,
+			},
 			ExpressionAttributeValues: attributes{
 				":waiting": text(string(scheduler.Waiting)), ":starting": text(string(scheduler.Starting)),
-				":before": number(int64(r.Attempt - 1)), ":attempt": number(int64(r.Attempt)), ":refusals": number(int64(r.Refusals)),
+				":before": number(int64(r.Attempt - 1)), ":attempt": number(int64(r.Attempt)),
+				":refusals": number(int64(r.Refusals)),
 			},
 		}})
 	}
@@ -501,12 +522,15 @@ func (s *Store) Advance(ctx context.Context, runs []scheduler.Run, from ...sched
 		maps.Copy(values, states)
 		writes = append(writes, types.TransactWriteItem{Put: &types.Put{
 			TableName: &s.table, Item: item,
-			ConditionExpression:       aws.String("#attempt = :attempt AND #progress IN (" + strings.Join(names, ", ") + ")"),
+			ConditionExpression: aws.String("#attempt = :attempt AND #progress IN (" + strings.Join(names, ", ") +
+				")"),
 			ExpressionAttributeNames:  map[string]string{"#attempt": attrAttempt, "#progress": attrProgress},
 			ExpressionAttributeValues: values,
 		}})
 		if r.State == scheduler.Finished && r.SourceApart {
-			writes = append(writes, types.TransactWriteItem{Delete: &types.Delete{TableName: &s.table, Key: key(r.Set, eventPrefix+string(r.ID))}})
+			writes = append(writes, types.TransactWriteItem{
+				Delete: &types.Delete{TableName: &s.table, Key: key(r.Set, eventPrefix+string(r.ID))},
+			})
 		}
 	}
 	var err error
@@ -514,7 +538,8 @@ func (s *Store) Advance(ctx context.Context, runs []scheduler.Run, from ...sched
 		p := writes[0].Put
 		_, err = s.api.PutItem(ctx, &dynamodb.PutItemInput{
 			TableName: p.TableName, Item: p.Item, ConditionExpression: p.ConditionExpression,
-			ExpressionAttributeNames: p.ExpressionAttributeNames, ExpressionAttributeValues: p.ExpressionAttributeValues,
+			ExpressionAttributeNames:  p.ExpressionAttributeNames,
+			ExpressionAttributeValues: p.ExpressionAttributeValues,
 		})
 	} else {
 		err = s.transact(ctx, writes)
@@ -527,7 +552,9 @@ func (s *Store) Advance(ctx context.Context, runs []scheduler.Run, from ...sched
 
 // Run returns a run, and false if there is none.
 func (s *Store) Run(ctx context.Context, set scheduler.SetName, id scheduler.RunID) (scheduler.Run, bool, error) {
-	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: key(set, runPrefix+string(id)), ConsistentRead: aws.Bool(true)})
+	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &s.table, Key: key(set, runPrefix+string(id)), ConsistentRead: aws.Bool(true),
+	})
 	if err != nil || len(out.Item) == 0 {
 		return scheduler.Run{}, false, awserr.Mark(err, "load run %s", id)
 	}
@@ -554,9 +581,12 @@ func (s *Store) Hold(ctx context.Context, set scheduler.SetName, l scheduler.Hol
 		{Put: &types.Put{TableName: &s.table, Item: item}},
 		{ConditionCheck: &types.ConditionCheck{
 			TableName: &s.table, Key: key(set, setItem),
-			ConditionExpression:       aws.String("attribute_not_exists(#phase) OR NOT #phase IN (:draining, :deleting)"),
-			ExpressionAttributeNames:  map[string]string{"#phase": attrPhase},
-			ExpressionAttributeValues: attributes{":draining": text(string(scheduler.Draining)), ":deleting": text(string(scheduler.Deleting))},
+			ConditionExpression: aws.String("attribute_not_exists(#phase) OR NOT #phase IN (:draining, " +
+				":deleting)"),
+			ExpressionAttributeNames: map[string]string{"#phase": attrPhase},
+			ExpressionAttributeValues: attributes{
+				":draining": text(string(scheduler.Draining)), ":deleting": text(string(scheduler.Deleting)),
+			},
 		}},
 	})
 	if err != nil {
@@ -574,7 +604,9 @@ func (s *Store) Release(ctx context.Context, set scheduler.SetName, owner string
 // Note reads what SaveNote has written for a set into v, and says whether there
 // was anything.
 func (s *Store) Note(ctx context.Context, set scheduler.SetName, v any) (bool, error) {
-	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.table, Key: key(set, noteItem), ConsistentRead: aws.Bool(true)})
+	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: &s.table, Key: key(set, noteItem), ConsistentRead: aws.Bool(true),
+	})
 	if err != nil || len(out.Item) == 0 {
 		return false, awserr.Mark(err, "load the note of set %s", set)
 	}
@@ -597,7 +629,10 @@ func (s *Store) SaveNote(ctx context.Context, set scheduler.SetName, v any) erro
 // Runs returns every run of a set that is kept, finished ones included, in order
 // of id. It reads a megabyte a call.
 func (s *Store) Runs(ctx context.Context, set scheduler.SetName) (runs []scheduler.Run, err error) {
-	err = s.query(ctx, set, nil, "begins_with(#key, :run)", attrItem, map[string]string{":run": runPrefix}, func(item attributes) error { return collect(item, &runs) })
+	err = s.query(ctx, set, nil, "begins_with(#key, :run)", attrItem, map[string]string{":run": runPrefix},
+		func(item attributes) error {
+			return collect(item, &runs)
+		})
 	return runs, awserr.Mark(err, "list the runs of set %s", set)
 }
 
@@ -609,9 +644,14 @@ func (s *Store) Forget(ctx context.Context, r scheduler.Run) error {
 	}
 	_, err := s.api.DeleteItem(ctx, &dynamodb.DeleteItemInput{
 		TableName: &s.table, Key: key(r.Set, runPrefix+string(r.ID)),
-		ConditionExpression:       aws.String("attribute_not_exists(#item) OR #progress = :finished AND #attempt = :attempt"),
-		ExpressionAttributeNames:  map[string]string{"#item": attrItem, "#progress": attrProgress, "#attempt": attrAttempt},
-		ExpressionAttributeValues: attributes{":finished": text(string(scheduler.Finished)), ":attempt": number(int64(r.Attempt))},
+		ConditionExpression: aws.String("attribute_not_exists(#item) OR #progress = :finished AND #attempt = " +
+			":attempt"),
+		ExpressionAttributeNames: map[string]string{
+			"#item": attrItem, "#progress": attrProgress, "#attempt": attrAttempt,
+		},
+		ExpressionAttributeValues: attributes{
+			":finished": text(string(scheduler.Finished)), ":attempt": number(int64(r.Attempt)),
+		},
 	})
 	if err != nil {
 		return conflictOr(err, "forget run %s", r.ID)

@@ -20,8 +20,10 @@ import (
 
 // schedulerAPI is the part of *scheduler.Client that Timers calls.
 type schedulerAPI interface {
-	CreateSchedule(context.Context, *scheduler.CreateScheduleInput, ...func(*scheduler.Options)) (*scheduler.CreateScheduleOutput, error)
-	DeleteSchedule(context.Context, *scheduler.DeleteScheduleInput, ...func(*scheduler.Options)) (*scheduler.DeleteScheduleOutput, error)
+	CreateSchedule(context.Context, *scheduler.CreateScheduleInput,
+		...func(*scheduler.Options)) (*scheduler.CreateScheduleOutput, error)
+	DeleteSchedule(context.Context, *scheduler.DeleteScheduleInput,
+		...func(*scheduler.Options)) (*scheduler.DeleteScheduleOutput, error)
 }
 
 var _ schedulerAPI = (*scheduler.Client)(nil)
@@ -50,14 +52,18 @@ func name(set core.SetName, at time.Time) string {
 // Set gives a set a timer at an instant, and takes away the one that it had before,
 // unless that is zero. The same time again is success, and so is one that has fired.
 func (t *Timers) Set(ctx context.Context, set core.SetName, before, at time.Time) error {
-	input, err := json.Marshal(map[string]string{"set": string(set), "reason": "timer of " + at.UTC().Format("15:04:05")})
+	input, err := json.Marshal(map[string]string{
+		"set": string(set), "reason": "timer of " + at.UTC().Format("15:04:05"),
+	})
 	if err != nil {
 		return err
 	}
 	expression := fmt.Sprintf("at(%s)", at.UTC().Format("2006-01-02T15:04:05"))
 	_, err = t.api.CreateSchedule(ctx, &scheduler.CreateScheduleInput{
-		Name: aws.String(name(set, at)), GroupName: aws.String(t.group), ScheduleExpression: aws.String(expression), ScheduleExpressionTimezone: aws.String("UTC"),
-		FlexibleTimeWindow: &types.FlexibleTimeWindow{Mode: types.FlexibleTimeWindowModeOff}, Target: t.aim(string(input)), ActionAfterCompletion: types.ActionAfterCompletionDelete,
+		Name: aws.String(name(set, at)), GroupName: aws.String(t.group), ScheduleExpression: aws.String(expression),
+		ScheduleExpressionTimezone: aws.String("UTC"),
+		FlexibleTimeWindow:         &types.FlexibleTimeWindow{Mode: types.FlexibleTimeWindowModeOff},
+		Target:                     t.aim(string(input)), ActionAfterCompletion: types.ActionAfterCompletionDelete,
 	})
 	var exists *types.ConflictException
 	if err != nil && !errors.As(err, &exists) {
@@ -67,13 +73,17 @@ func (t *Timers) Set(ctx context.Context, set core.SetName, before, at time.Time
 		return nil
 	}
 	// One that has fired is gone, and one that stays makes one look too many.
-	_, _ = t.api.DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{Name: aws.String(name(set, before)), GroupName: aws.String(t.group)})
+	_, _ = t.api.DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{
+		Name: aws.String(name(set, before)), GroupName: aws.String(t.group),
+	})
 	return nil
 }
 
 func (t *Timers) aim(input string) *types.Target {
 	return &types.Target{
 		Arn: aws.String(t.target), RoleArn: aws.String(t.role), Input: aws.String(input),
-		RetryPolicy: &types.RetryPolicy{MaximumEventAgeInSeconds: aws.Int32(int32(keepTrying / time.Second)), MaximumRetryAttempts: aws.Int32(3)},
+		RetryPolicy: &types.RetryPolicy{
+			MaximumEventAgeInSeconds: aws.Int32(int32(keepTrying / time.Second)), MaximumRetryAttempts: aws.Int32(3),
+		},
 	}
 }

@@ -14,7 +14,8 @@ import (
 
 // Look returns the VPC that a task's subnets lie in as it is now, and the security
 // groups of the task and of the endpoints, by id.
-func (r *Reader) Look(ctx context.Context, subnets, groups []string) (endpoints.VPC, map[string]endpoints.SecurityGroup, error) {
+func (r *Reader) Look(ctx context.Context, subnets,
+	groups []string) (endpoints.VPC, map[string]endpoints.SecurityGroup, error) {
 	v, err := r.subnets(ctx, subnets)
 	if err != nil {
 		return v, nil, err
@@ -43,13 +44,17 @@ func (r *Reader) Groups(ctx context.Context, ids []string) (map[string]endpoints
 	if len(ids) == 0 {
 		return found, nil
 	}
-	out, err := r.api.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{filter("group-id", ids...)}})
+	out, err := r.api.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{
+		Filters: []types.Filter{filter("group-id", ids...)},
+	})
 	if err != nil {
 		return nil, awserr.Mark(err, "describe %d security groups", len(ids))
 	}
 	for _, g := range out.SecurityGroups {
 		id := aws.ToString(g.GroupId)
-		found[id] = endpoints.SecurityGroup{ID: id, Ingress: rules(g.IpPermissions), Egress: rules(g.IpPermissionsEgress)}
+		found[id] = endpoints.SecurityGroup{
+			ID: id, Ingress: rules(g.IpPermissions), Egress: rules(g.IpPermissionsEgress),
+		}
 	}
 	return found, nil
 }
@@ -57,7 +62,9 @@ func (r *Reader) Groups(ctx context.Context, ids []string) (map[string]endpoints
 func rules(permissions []types.IpPermission) []endpoints.Rule {
 	var out []endpoints.Rule
 	for _, p := range permissions {
-		r := endpoints.Rule{Protocol: aws.ToString(p.IpProtocol), From: int(aws.ToInt32(p.FromPort)), To: int(aws.ToInt32(p.ToPort))}
+		r := endpoints.Rule{
+			Protocol: aws.ToString(p.IpProtocol), From: int(aws.ToInt32(p.FromPort)), To: int(aws.ToInt32(p.ToPort)),
+		}
 		if r.Protocol == "6" {
 			r.Protocol = "tcp"
 		}

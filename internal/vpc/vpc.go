@@ -24,20 +24,28 @@ import (
 
 // ec2API is the part of *ec2.Client that Reader calls.
 type ec2API interface {
-	DescribeSubnets(context.Context, *ec2.DescribeSubnetsInput, ...func(*ec2.Options)) (*ec2.DescribeSubnetsOutput, error)
-	DescribeVpcAttribute(context.Context, *ec2.DescribeVpcAttributeInput, ...func(*ec2.Options)) (*ec2.DescribeVpcAttributeOutput, error)
-	DescribeRouteTables(context.Context, *ec2.DescribeRouteTablesInput, ...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
-	DescribeVpcEndpointServices(context.Context, *ec2.DescribeVpcEndpointServicesInput, ...func(*ec2.Options)) (*ec2.DescribeVpcEndpointServicesOutput, error)
-	DescribeVpcEndpoints(context.Context, *ec2.DescribeVpcEndpointsInput, ...func(*ec2.Options)) (*ec2.DescribeVpcEndpointsOutput, error)
-	DescribeSecurityGroups(context.Context, *ec2.DescribeSecurityGroupsInput, ...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error)
-	DeleteVpcEndpoints(context.Context, *ec2.DeleteVpcEndpointsInput, ...func(*ec2.Options)) (*ec2.DeleteVpcEndpointsOutput, error)
+	DescribeSubnets(context.Context, *ec2.DescribeSubnetsInput,
+		...func(*ec2.Options)) (*ec2.DescribeSubnetsOutput, error)
+	DescribeVpcAttribute(context.Context, *ec2.DescribeVpcAttributeInput,
+		...func(*ec2.Options)) (*ec2.DescribeVpcAttributeOutput, error)
+	DescribeRouteTables(context.Context, *ec2.DescribeRouteTablesInput,
+		...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
+	DescribeVpcEndpointServices(context.Context, *ec2.DescribeVpcEndpointServicesInput,
+		...func(*ec2.Options)) (*ec2.DescribeVpcEndpointServicesOutput, error)
+	DescribeVpcEndpoints(context.Context, *ec2.DescribeVpcEndpointsInput,
+		...func(*ec2.Options)) (*ec2.DescribeVpcEndpointsOutput, error)
+	DescribeSecurityGroups(context.Context, *ec2.DescribeSecurityGroupsInput,
+		...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error)
+	DeleteVpcEndpoints(context.Context, *ec2.DeleteVpcEndpointsInput,
+		...func(*ec2.Options)) (*ec2.DeleteVpcEndpointsOutput, error)
 }
 
 var _ ec2API = (*ec2.Client)(nil)
 
 // zonesAPI is the part of *route53.Client that Reader calls.
 type zonesAPI interface {
-	ListHostedZonesByVPC(context.Context, *route53.ListHostedZonesByVPCInput, ...func(*route53.Options)) (*route53.ListHostedZonesByVPCOutput, error)
+	ListHostedZonesByVPC(context.Context, *route53.ListHostedZonesByVPCInput,
+		...func(*route53.Options)) (*route53.ListHostedZonesByVPCOutput, error)
 }
 
 var _ zonesAPI = (*route53.Client)(nil)
@@ -59,7 +67,8 @@ func New(api ec2API, zones zonesAPI, region, account string) *Reader {
 
 // Inspect returns what a plan needs to know of the VPC that subnets lie in.
 // owned are the ids of the endpoints that are the set's own.
-func (r *Reader) Inspect(ctx context.Context, subnets []string, services []endpoints.Service, owned []string) (endpoints.VPC, error) {
+func (r *Reader) Inspect(ctx context.Context, subnets []string, services []endpoints.Service,
+	owned []string) (endpoints.VPC, error) {
 	v, err := r.subnets(ctx, subnets)
 	if err != nil {
 		return v, err
@@ -81,7 +90,10 @@ func (r *Reader) subnets(ctx context.Context, ids []string) (endpoints.VPC, erro
 	out, err := r.api.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{SubnetIds: ids})
 	if err != nil {
 		if strings.HasPrefix(awserr.Code(err), "InvalidSubnetID") {
-			return v, &endpoints.PlanError{What: fmt.Sprintf("describe subnets %s: %v", strings.Join(ids, ", "), err), Remedy: "name subnets of this account and Region under sets.<name>.subnets"}
+			return v, &endpoints.PlanError{
+				What:   fmt.Sprintf("describe subnets %s: %v", strings.Join(ids, ", "), err),
+				Remedy: "name subnets of this account and Region under sets.<name>.subnets",
+			}
 		}
 		return v, awserr.Mark(err, "describe subnets %s", strings.Join(ids, ", "))
 	}
@@ -93,7 +105,10 @@ func (r *Reader) subnets(ctx context.Context, ids []string) (endpoints.VPC, erro
 		if free == 0 && s.AvailableIpAddressCount != nil {
 			free = -1
 		}
-		v.Subnets = append(v.Subnets, endpoints.Subnet{ID: aws.ToString(s.SubnetId), VPC: aws.ToString(s.VpcId), Zone: aws.ToString(s.AvailabilityZone), CIDR: aws.ToString(s.CidrBlock), Free: free})
+		v.Subnets = append(v.Subnets, endpoints.Subnet{
+			ID: aws.ToString(s.SubnetId), VPC: aws.ToString(s.VpcId), Zone: aws.ToString(s.AvailabilityZone),
+			CIDR: aws.ToString(s.CidrBlock), Free: free,
+		})
 	}
 	if len(v.Subnets) > 0 {
 		v.ID = v.Subnets[0].VPC
@@ -102,8 +117,12 @@ func (r *Reader) subnets(ctx context.Context, ids []string) (endpoints.VPC, erro
 }
 
 func (r *Reader) dns(ctx context.Context, v *endpoints.VPC) error {
-	for _, a := range []types.VpcAttributeName{types.VpcAttributeNameEnableDnsSupport, types.VpcAttributeNameEnableDnsHostnames} {
-		out, err := r.api.DescribeVpcAttribute(ctx, &ec2.DescribeVpcAttributeInput{VpcId: aws.String(v.ID), Attribute: a})
+	for _, a := range []types.VpcAttributeName{
+		types.VpcAttributeNameEnableDnsSupport, types.VpcAttributeNameEnableDnsHostnames,
+	} {
+		out, err := r.api.DescribeVpcAttribute(ctx, &ec2.DescribeVpcAttributeInput{
+			VpcId: aws.String(v.ID), Attribute: a,
+		})
 		if err != nil {
 			return awserr.Mark(err, "describe %s of %s", a, v.ID)
 		}
@@ -120,7 +139,9 @@ func (r *Reader) dns(ctx context.Context, v *endpoints.VPC) error {
 // routeTables gives every subnet its table, its own or the VPC's main one, and the
 // way out that the table has.
 func (r *Reader) routeTables(ctx context.Context, v *endpoints.VPC) error {
-	out, err := r.api.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: []types.Filter{filter("vpc-id", v.ID)}})
+	out, err := r.api.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{
+		Filters: []types.Filter{filter("vpc-id", v.ID)},
+	})
 	if err != nil {
 		return awserr.Mark(err, "describe the route tables of %s", v.ID)
 	}
@@ -128,7 +149,9 @@ func (r *Reader) routeTables(ctx context.Context, v *endpoints.VPC) error {
 	for _, t := range out.RouteTables {
 		for _, x := range t.Routes {
 			if aws.ToString(x.DestinationCidrBlock) == "0.0.0.0/0" && x.State != types.RouteStateBlackhole {
-				wayOut[aws.ToString(t.RouteTableId)] = cmp.Or(aws.ToString(x.NatGatewayId), aws.ToString(x.TransitGatewayId), aws.ToString(x.NetworkInterfaceId), aws.ToString(x.VpcPeeringConnectionId))
+				wayOut[aws.ToString(t.RouteTableId)] = cmp.Or(aws.ToString(x.NatGatewayId),
+					aws.ToString(x.TransitGatewayId), aws.ToString(x.NetworkInterfaceId),
+					aws.ToString(x.VpcPeeringConnectionId))
 			}
 		}
 		for _, a := range t.Associations {
@@ -162,7 +185,10 @@ func (r *Reader) hostedZones(ctx context.Context, v *endpoints.VPC) error {
 		}
 		for _, z := range out.HostedZoneSummaries {
 			if z.Owner != nil && z.Owner.OwningService == nil {
-				v.Zones = append(v.Zones, endpoints.HostedZone{ID: aws.ToString(z.HostedZoneId), Name: strings.TrimSuffix(aws.ToString(z.Name), "."), Account: aws.ToString(z.Owner.OwningAccount)})
+				v.Zones = append(v.Zones, endpoints.HostedZone{
+					ID: aws.ToString(z.HostedZoneId), Name: strings.TrimSuffix(aws.ToString(z.Name), "."),
+					Account: aws.ToString(z.Owner.OwningAccount),
+				})
 			}
 		}
 		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
@@ -182,7 +208,9 @@ func (r *Reader) offered(ctx context.Context, v *endpoints.VPC, services []endpo
 		names = append(names, s.Name(r.region))
 	}
 	// By filter, not by name: a name that is not offered would fail the call.
-	out, err := r.api.DescribeVpcEndpointServices(ctx, &ec2.DescribeVpcEndpointServicesInput{Filters: []types.Filter{filter("service-name", names...)}})
+	out, err := r.api.DescribeVpcEndpointServices(ctx, &ec2.DescribeVpcEndpointServicesInput{
+		Filters: []types.Filter{filter("service-name", names...)},
+	})
 	if err != nil {
 		return awserr.Mark(err, "describe endpoint services")
 	}
@@ -199,9 +227,12 @@ func (r *Reader) endpoints(ctx context.Context, v *endpoints.VPC, owned []string
 	}
 	for _, e := range list {
 		v.Endpoints = append(v.Endpoints, endpoints.Endpoint{
-			ID: aws.ToString(e.VpcEndpointId), Service: aws.ToString(e.ServiceName), Type: endpoints.Type(strings.ToLower(string(e.VpcEndpointType))), State: stateOf(e),
-			PrivateDNS: aws.ToBool(e.PrivateDnsEnabled), RouteTables: e.RouteTableIds, Owned: slices.Contains(owned, aws.ToString(e.VpcEndpointId)), Tags: tagMap(e.Tags),
-			SecurityGroups: groupIDs(e.Groups), Subnets: e.SubnetIds, Policy: aws.ToString(e.PolicyDocument), RequesterManaged: aws.ToBool(e.RequesterManaged), Account: aws.ToString(e.OwnerId),
+			ID: aws.ToString(e.VpcEndpointId), Service: aws.ToString(e.ServiceName),
+			Type: endpoints.Type(strings.ToLower(string(e.VpcEndpointType))), State: stateOf(e),
+			PrivateDNS: aws.ToBool(e.PrivateDnsEnabled), RouteTables: e.RouteTableIds,
+			Owned: slices.Contains(owned, aws.ToString(e.VpcEndpointId)), Tags: tagMap(e.Tags),
+			SecurityGroups: groupIDs(e.Groups), Subnets: e.SubnetIds, Policy: aws.ToString(e.PolicyDocument),
+			RequesterManaged: aws.ToBool(e.RequesterManaged), Account: aws.ToString(e.OwnerId),
 		})
 	}
 	return nil
@@ -221,7 +252,9 @@ func stateOf(e types.VpcEndpoint) string { return strings.ToLower(string(e.State
 
 func carries(tags []types.Tag, want []Tag) bool {
 	for _, w := range want {
-		if !slices.ContainsFunc(tags, func(t types.Tag) bool { return aws.ToString(t.Key) == w.Key && aws.ToString(t.Value) == w.Value }) {
+		if !slices.ContainsFunc(tags, func(t types.Tag) bool {
+			return aws.ToString(t.Key) == w.Key && aws.ToString(t.Value) == w.Value
+		}) {
 			return false
 		}
 	}
@@ -260,7 +293,8 @@ type Bounds struct {
 }
 
 func (b Bounds) include(e types.VpcEndpoint) bool {
-	return b.VPC != "" && aws.ToString(e.VpcId) == b.VPC && slices.Contains(b.Services, aws.ToString(e.ServiceName)) && carries(e.Tags, b.Tags)
+	return b.VPC != "" && aws.ToString(e.VpcId) == b.VPC && slices.Contains(b.Services, aws.ToString(e.ServiceName)) &&
+		carries(e.Tags, b.Tags)
 }
 
 // byID lists endpoints. It asks by filter: a question by id fails as a whole once one of
@@ -321,7 +355,8 @@ func (s Stranger) String() string {
 
 // Strangers lists the interface endpoints that carry an installation's owner tag and are
 // not among those that held returns for the set that their tags name.
-func (r *Reader) Strangers(ctx context.Context, owner string, held func(set string) ([]string, error)) ([]Stranger, error) {
+func (r *Reader) Strangers(ctx context.Context, owner string,
+	held func(set string) ([]string, error)) ([]Stranger, error) {
 	list, err := r.Tagged(ctx, Tag{cfn.OwnerTag, owner})
 	if err != nil {
 		return nil, err
@@ -339,7 +374,9 @@ func (r *Reader) Strangers(ctx context.Context, owner string, held func(set stri
 			}
 		}
 		if id := aws.ToString(e.VpcEndpointId); !slices.Contains(bySet[set], id) {
-			out = append(out, Stranger{id, aws.ToString(e.ServiceName), aws.ToString(e.VpcId), set, aws.ToTime(e.CreationTimestamp)})
+			out = append(out, Stranger{
+				id, aws.ToString(e.ServiceName), aws.ToString(e.VpcId), set, aws.ToTime(e.CreationTimestamp),
+			})
 		}
 	}
 	slices.SortFunc(out, func(x, y Stranger) int { return strings.Compare(x.ID, y.ID) })
@@ -360,13 +397,16 @@ func count(list []types.VpcEndpoint) scheduler.EndpointCount {
 			continue
 		default: // failed, rejected, expired
 			c.Failed++
-			c.FailureReason = fmt.Sprintf("%s (%s) is %s", aws.ToString(e.VpcEndpointId), aws.ToString(e.ServiceName), stateOf(e))
+			c.FailureReason = fmt.Sprintf("%s (%s) is %s", aws.ToString(e.VpcEndpointId), aws.ToString(e.ServiceName),
+				stateOf(e))
 			if e.LastError != nil {
 				c.FailureReason += ": " + aws.ToString(e.LastError.Message)
-				c.NoCapacity = c.NoCapacity || cfn.IsCapacity(aws.ToString(e.LastError.Code)+" "+aws.ToString(e.LastError.Message))
+				c.NoCapacity = c.NoCapacity ||
+					cfn.IsCapacity(aws.ToString(e.LastError.Code)+" "+aws.ToString(e.LastError.Message))
 			}
 		}
-		if at := aws.ToTime(e.CreationTimestamp); e.VpcEndpointType == types.VpcEndpointTypeInterface && !at.IsZero() && (c.FirstCreated.IsZero() || at.Before(c.FirstCreated)) {
+		if at := aws.ToTime(e.CreationTimestamp); e.VpcEndpointType == types.VpcEndpointTypeInterface && !at.IsZero() &&
+			(c.FirstCreated.IsZero() || at.Before(c.FirstCreated)) {
 			c.FirstCreated = at
 		}
 	}
@@ -394,7 +434,8 @@ func (r *Reader) Sweep(ctx context.Context, held []string, within Bounds) error 
 	}
 	for _, u := range out.Unsuccessful { // a reply that succeeds may list failures
 		if u.Error != nil && !strings.Contains(aws.ToString(u.Error.Code), "NotFound") {
-			return fmt.Errorf("delete endpoint %s: %s: %s", aws.ToString(u.ResourceId), aws.ToString(u.Error.Code), aws.ToString(u.Error.Message))
+			return fmt.Errorf("delete endpoint %s: %s: %s", aws.ToString(u.ResourceId), aws.ToString(u.Error.Code),
+				aws.ToString(u.Error.Message))
 		}
 	}
 	return nil

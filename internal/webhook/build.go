@@ -25,7 +25,9 @@ func Of(a *app.App) *Receiver {
 		m = &config.Mirror{} // a deployment took the mirror away; every report is of an unknown repository
 	}
 	return &Receiver{
-		Installation: a.Config.Name, Mirror: m, State: mirror.NewBucket(objects, bucket, cfn.MirrorStateFolder+"/"), Seen: mirror.NewBucket(objects, bucket, cfn.MirrorSeenFolder+"/"),
-		Secrets: secretsmanager.NewFromConfig(conf), Queue: sqs.NewFromConfig(conf), QueueURL: app.QueueURL(a.Place, a.Names.Events), Now: a.Clock.Now, Log: a.Log, Metrics: os.Stdout,
+		Installation: a.Config.Name, Mirror: m, State: mirror.NewBucket(objects, bucket, cfn.MirrorStateFolder+"/"),
+		Seen:    mirror.NewBucket(objects, bucket, cfn.MirrorSeenFolder+"/"),
+		Secrets: secretsmanager.NewFromConfig(conf), Queue: sqs.NewFromConfig(conf),
+		QueueURL: app.QueueURL(a.Place, a.Names.Events), Now: a.Clock.Now, Log: a.Log, Metrics: os.Stdout,
 	}
 }

@@ -74,7 +74,9 @@ func (r *Receiver) lookAt(ctx context.Context, name string, repository *config.M
 	if d.Empty() && !held.At.IsZero() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		return mirror.WriteMetrics(r.Metrics, cfn.Namespace, r.Installation, name, r.Now(), emf.Metric{Name: mirror.MetricInSync, Unit: "Count", Value: 1})
+		return mirror.WriteMetrics(r.Metrics, cfn.Namespace, r.Installation, name, r.Now(), emf.Metric{
+			Name: mirror.MetricInSync, Unit: "Count", Value: 1,
+		})
 	}
 	// One state of the source asks once a day, unless the mirror has succeeded since: one
 	// that fails upon it would otherwise raise its endpoints every time.
@@ -107,7 +109,9 @@ func (r *Receiver) list(ctx context.Context, repository *config.MirrorRepository
 			options.Auth = &http.BasicAuth{Username: s.Username, Password: s.Password}
 		}
 	}
-	remote := git.NewRemote(memory.NewStorage(), &gitconfig.RemoteConfig{Name: "source", URLs: []string{repository.Source.URL}})
+	remote := git.NewRemote(memory.NewStorage(), &gitconfig.RemoteConfig{
+		Name: "source", URLs: []string{repository.Source.URL},
+	})
 	listed, err := remote.ListContext(ctx, options)
 	if errors.Is(err, transport.ErrEmptyRemoteRepository) {
 		return mirror.Refs{}, nil

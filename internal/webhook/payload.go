@@ -36,7 +36,10 @@ func parse(provider string, r report) (push, error) {
 	if provider == "bitbucket" {
 		return parseBitbucket(r)
 	}
-	event := map[string]string{"github": r.header["x-github-event"], "gitlab": r.header["x-gitlab-event"], "gitea": r.header["x-gitea-event"], "plain": "push"}[provider]
+	event := map[string]string{
+		"github": r.header["x-github-event"], "gitlab": r.header["x-gitlab-event"], "gitea": r.header["x-gitea-event"],
+		"plain": "push",
+	}[provider]
 	if event == "" {
 		event = r.header["x-forgejo-event"]
 	}
@@ -111,7 +114,8 @@ func (p push) check() error {
 		return errors.New("the body names no ref")
 	}
 	for _, c := range p.changes {
-		if !strings.HasPrefix(c.ref, "refs/") || len(c.id) != len(zero) || strings.Trim(c.id, "0123456789abcdef") != "" {
+		if !strings.HasPrefix(c.ref, "refs/") || len(c.id) != len(zero) ||
+			strings.Trim(c.id, "0123456789abcdef") != "" {
 			return fmt.Errorf("%.80q at %.50q is no ref", c.ref, c.id)
 		}
 	}

@@ -30,7 +30,8 @@ var errForged = errors.New("the signature is missing or wrong, or there is no su
 const minSecret = 16
 
 // errWeak is the error for a secret that proves nothing.
-var errWeak = fmt.Errorf("its secret has fewer than %d bytes: make a longer one, there and in Secrets Manager", minSecret)
+var errWeak = fmt.Errorf("its secret has fewer than %d bytes: make a longer one, there and in Secrets Manager",
+	minSecret)
 
 // errOld is the error for a report outside of the replay window.
 var errOld = errors.New("the report is too old, or from the future")
@@ -72,7 +73,8 @@ func verify(provider string, secret []byte, r report, now time.Time) error {
 		return nil
 	case "plain":
 		stamp := r.header["x-drawbridge-timestamp"]
-		if err := signed(r.header["x-drawbridge-signature"], "sha256=", secret, append([]byte(stamp+"."), r.body...)); err != nil {
+		if err := signed(r.header["x-drawbridge-signature"], "sha256=", secret,
+			append([]byte(stamp+"."), r.body...)); err != nil {
 			return err
 		}
 		return within(stamp, now)

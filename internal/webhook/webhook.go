@@ -52,7 +52,8 @@ type queueAPI interface {
 
 // secretsAPI is the part of *secretsmanager.Client that the function calls.
 type secretsAPI interface {
-	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput,
+		...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
 var (
@@ -101,7 +102,11 @@ func (r *Receiver) Handle(ctx context.Context, payload []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return events.LambdaFunctionURLResponse{StatusCode: a.status, Headers: map[string]string{"Content-Type": "application/json", "Cache-Control": "no-store"}, Body: string(body)}, nil
+	return events.LambdaFunctionURLResponse{
+		StatusCode: a.status,
+		Headers:    map[string]string{"Content-Type": "application/json", "Cache-Control": "no-store"},
+		Body:       string(body),
+	}, nil
 }
 
 // answer is what a git server is told.
@@ -157,12 +162,14 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 	name := strings.Trim(in.RawPath, "/")
 	repository := r.Mirror.Repositories[name]
 	if repository == nil || repository.Webhook == nil {
-		r.Log.Warn("report refused", zap.String("why", "no such repository"), zap.String("from", in.RequestContext.HTTP.SourceIP))
+		r.Log.Warn("report refused", zap.String("why", "no such repository"),
+			zap.String("from", in.RequestContext.HTTP.SourceIP))
 		return no(http.StatusUnauthorized, "%v", errForged) // strangers do not learn which there are
 	}
 	rep := report{header: in.Headers, body: body}
 	if err := r.verify(ctx, repository.Webhook, rep); errors.Is(err, errForged) || errors.Is(err, errOld) {
-		r.Log.Warn("report refused", zap.String("repository", name), zap.Error(err), zap.String("from", in.RequestContext.HTTP.SourceIP))
+		r.Log.Warn("report refused", zap.String("repository", name), zap.Error(err),
+			zap.String("from", in.RequestContext.HTTP.SourceIP))
 		return no(http.StatusUnauthorized, "%v", err)
 	} else if errors.Is(err, errWeak) {
 		r.Log.Error("report refused", zap.String("repository", name), zap.Error(err))
@@ -221,7 +228,8 @@ func (r *Receiver) take(ctx context.Context, name string, repository *config.Mir
 	if err != nil {
 		return r.failed(name, err)
 	}
-	sum := sha256.Sum256(append([]byte(rep.header["x-drawbridge-timestamp"]+rep.header["webhook-timestamp"]), rep.body...))
+	sum := sha256.Sum256(append([]byte(rep.header["x-drawbridge-timestamp"]+rep.header["webhook-timestamp"]),
+		rep.body...))
 	digest := name + "/" + hex.EncodeToString(sum[:])
 	if seen, err := mirror.Seen(ctx, r.Seen, digest); err != nil {
 		return r.failed(name, err)
@@ -276,14 +284,21 @@ func (r *Receiver) ask(ctx context.Context, name string) (string, error) {
 // send puts an event of job mirror into the queue.
 func (r *Receiver) send(ctx context.Context, name, id string, delay time.Duration) error {
 	variable := func(n, v string) map[string]string { return map[string]string{"name": n, "value": v} }
-	body, err := json.Marshal(map[string]any{"job": config.MirrorJob, "id": id, "overrides": map[string]any{"containerOverrides": []any{map[string]any{
-		"name": config.MirrorJob, "environment": []any{variable("DRAWBRIDGE_MIRROR_REPOSITORIES", name), variable("DRAWBRIDGE_MIRROR_REPORTED", r.Now().UTC().Format(time.RFC3339))},
-	}}}})
+	body, err := json.Marshal(map[string]any{"job": config.MirrorJob, "id": id,
+		"overrides": map[string]any{"containerOverrides": []any{map[string]any{
+			"name": config.MirrorJob,
+			"environment": []any{
+				variable("DRAWBRIDGE_MIRROR_REPOSITORIES", name),
+				variable("DRAWBRIDGE_MIRROR_REPORTED", r.Now().UTC().Format(time.RFC3339)),
+			},
+		}}}})
 	if err != nil {
 		return err
 	}
 	seconds := int32((delay + time.Second - 1) / time.Second)
-	if _, err := r.Queue.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &r.QueueURL, MessageBody: aws.String(string(body)), DelaySeconds: min(seconds, 900)}); err != nil {
+	if _, err := r.Queue.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &r.QueueURL, MessageBody: aws.String(string(body)), DelaySeconds: min(seconds, 900),
+	}); err != nil {
 		return fmt.Errorf("ask for a run of %s: %w", name, err)
 	}
 	r.Log.Info("asked for a run", zap.String("repository", name), zap.String("event", id))

@@ -151,9 +151,12 @@ func (r *Reconciler) announce(ctx context.Context, v *view, p Prepared) error {
 	next.Zones = p.Zones
 	if v.set.PerHour > 0 {
 		next.PerHour = max(p.PerHour, v.set.PerHour)
-		next.Services = slices.DeleteFunc(slices.Clone(p.Services), func(n string) bool { return !slices.Contains(v.set.Services, n) })
+		next.Services = slices.DeleteFunc(slices.Clone(p.Services), func(n string) bool {
+			return !slices.Contains(v.set.Services, n)
+		})
 	}
-	if slices.Equal(next.Services, v.set.Services) && next.PerHour == v.set.PerHour && slices.Equal(next.Zones, v.set.Zones) {
+	if slices.Equal(next.Services, v.set.Services) && next.PerHour == v.set.PerHour &&
+		slices.Equal(next.Zones, v.set.Zones) {
 		return nil
 	}
 	return r.save(ctx, v, next)
@@ -187,7 +190,8 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 			}
 			next.StackID = v.set.StackID
 		}
-		p.Endpoints, p.PerHour, err = r.ports.Stacks.Extend(ctx, v.set.Name, v.set.StackID, lifeOf(v.set), v.set.Extensions, p)
+		p.Endpoints, p.PerHour, err = r.ports.Stacks.Extend(ctx, v.set.Name, v.set.StackID, lifeOf(v.set),
+			v.set.Extensions, p)
 	}
 	if errors.Is(err, ErrTemporary) {
 		return r.again(ctx, v, "extend", err)
@@ -198,7 +202,10 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 	}
 	more := max(p.PerHour-v.set.PerHour, 0)
 	next.PerHour = p.PerHour
-	next.Extension = &scheduler.Extension{Since: now, Services: scheduler.Union(v.set.Services, p.Services), Endpoints: p.Endpoints, Before: v.set.PerHour, Zones: p.Zones}
+	next.Extension = &scheduler.Extension{
+		Since: now, Services: scheduler.Union(v.set.Services, p.Services), Endpoints: p.Endpoints,
+		Before: v.set.PerHour, Zones: p.Zones,
+	}
 	next.Lease = scheduler.Lease{LeaseHolder: r.me, LeasedUntil: now.Add(leaseTime)}
 	if err := r.save(ctx, v, next); err != nil {
 		return err
@@ -294,7 +301,8 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 		if hopeless && !v.set.WaitedForFailed(run) {
 			continue
 		}
-		if run.State != scheduler.Waiting && run.State != scheduler.Starting || up && (run.State == scheduler.Starting || v.set.Serves(run)) {
+		if run.State != scheduler.Waiting && run.State != scheduler.Starting ||
+			up && (run.State == scheduler.Starting || v.set.Serves(run)) {
 			continue
 		}
 		if _, err := r.bury(ctx, run, v.decision.Reason); err != nil && !errors.Is(err, ErrConflict) {
@@ -320,7 +328,8 @@ func (r *Reconciler) abandon(ctx context.Context, v *view) error {
 		if run.State != scheduler.Waiting || !v.set.RefusedTooLong(run, now) {
 			continue
 		}
-		reason := fmt.Sprintf("ECS has refused its task since %s, for longer than the startTimeout of %s: %s", scheduler.ClockTime(since), run.RefusalTimeout(), refusal.Reason)
+		reason := fmt.Sprintf("ECS has refused its task since %s, for longer than the startTimeout of %s: %s",
+			scheduler.ClockTime(since), run.RefusalTimeout(), refusal.Reason)
 		if _, err := r.bury(ctx, run, reason); err != nil && !errors.Is(err, ErrConflict) {
 			return err
 		}

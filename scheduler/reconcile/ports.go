@@ -64,7 +64,8 @@ type stacks interface {
 	// Extend adds to the stack of a life of the set what p holds beside, by the nth try,
 	// and returns how many endpoints it will have and what an hour of it is billed as.
 	// What it has stays as it is. A change that is under way, or made already, is success.
-	Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, of LifeID, try int, p Prepared) (endpoints, perHour int, err error)
+	Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, of LifeID, try int,
+		p Prepared) (endpoints, perHour int, err error)
 	// Create asks for the stack of a life of the set. Its existing already is success;
 	// another stack of that name is ErrTaken.
 	Create(ctx context.Context, set scheduler.SetName, of LifeID, p Prepared) (scheduler.StackID, error)
@@ -73,7 +74,8 @@ type stacks interface {
 	// Endpoints counts the set's own endpoints. They are known by the stack that made
 	// them: a tag is anybody's to give. Of a stack that is gone it counts what Sweep
 	// would delete.
-	Endpoints(ctx context.Context, set scheduler.SetName, id scheduler.StackID, gone bool) (scheduler.EndpointCount, error)
+	Endpoints(ctx context.Context, set scheduler.SetName, id scheduler.StackID,
+		gone bool) (scheduler.EndpointCount, error)
 	// Coming counts the endpoints that carry the set's tags in its VPC, while its stack is
 	// changing: a hint, on which nothing is decided.
 	Coming(ctx context.Context, set scheduler.SetName) (scheduler.EndpointCount, error)
@@ -131,7 +133,8 @@ type needs interface {
 	// Of returns the services that a job needs where that follows from its task
 	// definition, and the revision that they were read from; nothing where the set's
 	// own list says it.
-	Of(ctx context.Context, set scheduler.SetName, job scheduler.JobName) (services []string, definition string, err error)
+	Of(ctx context.Context, set scheduler.SetName,
+		job scheduler.JobName) (services []string, definition string, err error)
 }
 
 // tasks starts, shows and stops ECS tasks.

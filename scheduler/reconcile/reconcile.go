@@ -28,8 +28,16 @@ const (
 )
 
 var allowed = map[Side][]scheduler.Action{
-	Launcher: {scheduler.Wait, scheduler.Settled, scheduler.Create, scheduler.Open, scheduler.Start, scheduler.Abandon, scheduler.Ask, scheduler.Keep, scheduler.Extend, scheduler.Extended, scheduler.Withdraw, scheduler.Reopen, scheduler.Fail},
-	Reaper:   {scheduler.Wait, scheduler.Settled, scheduler.Open, scheduler.Stop, scheduler.Abandon, scheduler.Ask, scheduler.Keep, scheduler.Extended, scheduler.Withdraw, scheduler.Drain, scheduler.Reopen, scheduler.Delete, scheduler.Force, scheduler.Sweep, scheduler.GiveUp, scheduler.Forget, scheduler.Fail},
+	Launcher: {
+		scheduler.Wait, scheduler.Settled, scheduler.Create, scheduler.Open, scheduler.Start, scheduler.Abandon,
+		scheduler.Ask, scheduler.Keep, scheduler.Extend, scheduler.Extended, scheduler.Withdraw, scheduler.Reopen,
+		scheduler.Fail,
+	},
+	Reaper: {
+		scheduler.Wait, scheduler.Settled, scheduler.Open, scheduler.Stop, scheduler.Abandon, scheduler.Ask,
+		scheduler.Keep, scheduler.Extended, scheduler.Withdraw, scheduler.Drain, scheduler.Reopen, scheduler.Delete,
+		scheduler.Force, scheduler.Sweep, scheduler.GiveUp, scheduler.Forget, scheduler.Fail,
+	},
 }
 
 // Reconciler drives sets towards what their runs ask for.
@@ -141,7 +149,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, name scheduler.SetName, look
 var errLeased = errors.New("leased by another invocation")
 
 // look loads the set, observes what its phase makes worth observing, and decides.
-func (r *Reconciler) look(ctx context.Context, name scheduler.SetName, s scheduler.Settings, look Look, first bool, since time.Time) (view, error) {
+func (r *Reconciler) look(ctx context.Context, name scheduler.SetName, s scheduler.Settings, look Look, first bool,
+	since time.Time) (view, error) {
 	var v view
 	var err error
 	if v.set, err = r.ports.Store.LoadSet(ctx, name); err != nil {
@@ -150,7 +159,8 @@ func (r *Reconciler) look(ctx context.Context, name scheduler.SetName, s schedul
 	if r.side == Launcher && v.set.LeasedByOther(r.me, r.ports.Clock.Now()) {
 		return v, errLeased // of a burst's many launchers one is enough to read what waits
 	}
-	changing := v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Deleting || v.set.Phase == scheduler.Failed
+	changing := v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Deleting ||
+		v.set.Phase == scheduler.Failed
 	if !changing || first {
 		if v.runs, v.holds, err = r.ports.Store.Live(ctx, name); err != nil {
 			return v, err
@@ -201,7 +211,8 @@ func (r *Reconciler) learn(ctx context.Context, s scheduler.Settings, v *view) e
 func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error {
 	name, o := v.set.Name, &v.observed
 	var err error
-	stackMatters := v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Deleting || v.set.Phase == scheduler.Failed || v.set.Extension != nil ||
+	stackMatters := v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Deleting ||
+		v.set.Phase == scheduler.Failed || v.set.Extension != nil ||
 		v.set.Phase == scheduler.Available && v.set.Extensions > 0 // what the extension left behind has to go first
 	if v.set.NoStack && v.set.Phase == scheduler.Available {
 		return nil
@@ -223,7 +234,8 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 		case scheduler.StackBusy, scheduler.StackDeleting: // what it holds is asked when it has come to rest
 			o.Endpoints, err = r.ports.Stacks.Coming(ctx, name)
 		default:
-			o.Endpoints, err = r.ports.Stacks.Endpoints(ctx, name, v.set.StackID, o.Stack == scheduler.StackMissing || o.Stack == scheduler.StackForeign)
+			o.Endpoints, err = r.ports.Stacks.Endpoints(ctx, name, v.set.StackID,
+				o.Stack == scheduler.StackMissing || o.Stack == scheduler.StackForeign)
 		}
 		if err != nil {
 			return err
@@ -241,7 +253,8 @@ func (r *Reconciler) observe(ctx context.Context, v *view, thorough bool) error 
 // adopt takes over the id of the generation's stack if nobody could store it: the
 // answer of the call that made it came late, or was lost.
 func (v *view) adopt(seen StackSeen) {
-	if v.set.StackID == "" && seen.ID != "" && seen.Generation == v.set.Generation && seen.State != scheduler.StackMissing && seen.State != scheduler.StackForeign {
+	if v.set.StackID == "" && seen.ID != "" && seen.Generation == v.set.Generation &&
+		seen.State != scheduler.StackMissing && seen.State != scheduler.StackForeign {
 		v.set.StackID = seen.ID
 	}
 }
@@ -256,7 +269,8 @@ func (r *Reconciler) followTasks(ctx context.Context, s scheduler.Settings, v *v
 	costly := thorough || !now.Before(first)
 	var asked []scheduler.Run
 	for _, run := range v.runs {
-		if costly && run.State == scheduler.Running || run.State == scheduler.Starting && now.Sub(run.StartingAt) >= scheduler.ResumeAfter {
+		if costly && run.State == scheduler.Running ||
+			run.State == scheduler.Starting && now.Sub(run.StartingAt) >= scheduler.ResumeAfter {
 			asked = append(asked, run)
 		}
 	}
@@ -380,7 +394,8 @@ func (r *Reconciler) leftToHolder(v view, now time.Time) bool {
 		return false
 	}
 	switch v.decision.Action {
-	case scheduler.Stop, scheduler.Drain, scheduler.Reopen, scheduler.Delete, scheduler.Force, scheduler.Sweep, scheduler.Forget:
+	case scheduler.Stop, scheduler.Drain, scheduler.Reopen, scheduler.Delete,
+		scheduler.Force, scheduler.Sweep, scheduler.Forget:
 		return false // what a holder has not begun, or does not do
 	}
 	return true
@@ -453,7 +468,8 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 			return true, nil // its stack's events and its timer stand by
 		}
 		if r.side == Reaper && next.Sub(now) <= look.HandOver {
-			if err := r.ports.Waker.Reaper(ctx, v.set.Name, "to be there at "+scheduler.ClockTime(next)+": "+v.decision.Reason); err != nil {
+			if err := r.ports.Waker.Reaper(ctx, v.set.Name,
+				"to be there at "+scheduler.ClockTime(next)+": "+v.decision.Reason); err != nil {
 				r.ports.Journal.Failed(v.set.Name, "hand over", err) // the timer stands by
 			}
 		}
@@ -468,7 +484,8 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 	if v.demand.Refused > 0 {
 		pause = min(pause, refusedLook) // another run may come, or one may end and make room
 	}
-	if v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Deleting || v.set.Phase == scheduler.Failed || v.set.Extension != nil {
+	if v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Deleting || v.set.Phase == scheduler.Failed ||
+		v.set.Extension != nil {
 		pause = jitter(pause, v.set, now)
 	}
 	return false, r.ports.Clock.Sleep(ctx, pause)
@@ -483,7 +500,9 @@ func (r *Reconciler) needsLease(v *view) bool {
 	if r.side != Launcher {
 		return v.set.Phase == scheduler.Deleting || v.set.Phase == scheduler.Failed
 	}
-	return v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Available && (v.set.Usable.After(r.ports.Clock.Now()) || v.set.Extension != nil || v.demand.Refused > 0)
+	return v.set.Phase == scheduler.Creating ||
+		v.set.Phase == scheduler.Available &&
+			(v.set.Usable.After(r.ports.Clock.Now()) || v.set.Extension != nil || v.demand.Refused > 0)
 }
 
 // mine says whether this invocation waits itself: a launcher for its endpoints,
@@ -531,7 +550,8 @@ const timerSoonest = 5 * time.Second
 
 // timerAt returns when a timer has to be set to, so that it fires by at.
 func (r *Reconciler) timerAt(at time.Time) time.Time {
-	at, soonest := at.Add(-timerLead).Truncate(time.Second), r.ports.Clock.Now().Add(timerSoonest).Truncate(time.Second).Add(time.Second)
+	at = at.Add(-timerLead).Truncate(time.Second)
+	soonest := r.ports.Clock.Now().Add(timerSoonest).Truncate(time.Second).Add(time.Second)
 	if at.Before(soonest) {
 		return soonest
 	}
@@ -565,5 +585,8 @@ func (r *Reconciler) setTimer(ctx context.Context, v *view, at time.Time) error 
 }
 
 func (r *Reconciler) entry(v view) scheduler.Entry {
-	return scheduler.Entry{At: r.ports.Clock.Now(), Generation: v.set.Generation, Phase: v.set.Phase, Action: v.decision.Action, Reason: v.decision.Reason}
+	return scheduler.Entry{
+		At: r.ports.Clock.Now(), Generation: v.set.Generation, Phase: v.set.Phase, Action: v.decision.Action,
+		Reason: v.decision.Reason,
+	}
 }

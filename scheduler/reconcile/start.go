@@ -49,8 +49,11 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 			return err
 		}
 		due = due[n:]
-		if refused := r.noteRefusals(v, runs, begun, busy); len(refused) > 0 { // what holds for one run of a job holds for the others
-			due = slices.DeleteFunc(due, func(run scheduler.Run) bool { return run.State == scheduler.Waiting && refused[run.Job] })
+		// what holds for one run of a job holds for the others
+		if refused := r.noteRefusals(v, runs, begun, busy); len(refused) > 0 {
+			due = slices.DeleteFunc(due, func(run scheduler.Run) bool {
+				return run.State == scheduler.Waiting && refused[run.Job]
+			})
 			if v.set, err = r.ports.Store.SaveSet(ctx, v.set); err != nil {
 				return err
 			}
@@ -187,7 +190,8 @@ const tokenHolds = 50 * time.Minute
 func (r *Reconciler) intend(run scheduler.Run, now time.Time) (scheduler.Run, bool) {
 	if run.State == scheduler.Starting { // left behind: the same attempt, so the same token
 		if now.Sub(run.StartingAt) > tokenHolds {
-			run.Reason = fmt.Sprintf("attempt %d was begun at %s and never recorded; its task may have run, so it is not started again", run.Attempt, scheduler.ClockTime(run.StartingAt))
+			run.Reason = fmt.Sprintf("attempt %d was begun at %s and never recorded; its task may have run, so it "+
+				"is not started again", run.Attempt, scheduler.ClockTime(run.StartingAt))
 			return run, false
 		}
 		run.Untried = false
@@ -243,7 +247,8 @@ func (r *Reconciler) startBegun(ctx context.Context, runs []scheduler.Run, patie
 // startOnce starts the tasks of runs and records those that have one, or that ECS
 // refused. It returns the runs that are to be tried again: those that may have a task,
 // and, if it is patient, those whose start came too soon.
-func (r *Reconciler) startOnce(ctx context.Context, runs []*scheduler.Run, patient bool) (again []*scheduler.Run, err error) {
+func (r *Reconciler) startOnce(ctx context.Context, runs []*scheduler.Run,
+	patient bool) (again []*scheduler.Run, err error) {
 	errs := make([]error, len(runs))
 	var wg sync.WaitGroup
 	for i, run := range runs {
@@ -298,7 +303,8 @@ func (r *Reconciler) advance(ctx context.Context, runs []scheduler.Run) error {
 		return err
 	}
 	for _, run := range runs {
-		if err := r.ports.Store.Advance(ctx, []scheduler.Run{run}, scheduler.Starting); err != nil && !errors.Is(err, ErrConflict) {
+		if err := r.ports.Store.Advance(ctx, []scheduler.Run{run}, scheduler.Starting); err != nil &&
+			!errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
@@ -309,7 +315,8 @@ func (r *Reconciler) advance(ctx context.Context, runs []scheduler.Run) error {
 // the set is up. It returns the runs as they are recorded, those known before
 // included, and the set's phase with the expected start. Runs that have to wait
 // are left to a launcher that it wakes.
-func (r *Reconciler) Submit(ctx context.Context, name scheduler.SetName, runs []scheduler.Run) ([]scheduler.Run, scheduler.Set, error) {
+func (r *Reconciler) Submit(ctx context.Context, name scheduler.SetName,
+	runs []scheduler.Run) ([]scheduler.Run, scheduler.Set, error) {
 	var out []scheduler.Run
 	var set scheduler.Set
 	for len(runs) > 0 {
@@ -344,13 +351,15 @@ func submitOf(runs []scheduler.Run) int {
 // They are written before the set is read, as about to be started. So a deletion, which
 // is announced before it looks for runs, either sees them or is seen by them: the two
 // need no transaction, in which a burst of events would meet on the set's item.
-func (r *Reconciler) submit(ctx context.Context, name scheduler.SetName, runs []scheduler.Run) ([]scheduler.Run, scheduler.Set, error) {
+func (r *Reconciler) submit(ctx context.Context, name scheduler.SetName,
+	runs []scheduler.Run) ([]scheduler.Run, scheduler.Set, error) {
 	now := r.ports.Clock.Now()
 	if err := r.prepare(ctx, name, runs, now); err != nil {
 		return nil, scheduler.Set{}, err
 	}
 	limits := r.settings[name].MaxConcurrent
-	mayWait := slices.ContainsFunc(runs, func(r scheduler.Run) bool { return r.MaxDelay > 0 || limits[r.Job] > 0 }) // decided about with the set at hand
+	// decided about with the set at hand
+	mayWait := slices.ContainsFunc(runs, func(r scheduler.Run) bool { return r.MaxDelay > 0 || limits[r.Job] > 0 })
 	out, fresh, err := r.record(ctx, runs, now, mayWait)
 	if err != nil {
 		return out, scheduler.Set{}, err
@@ -375,7 +384,9 @@ func (r *Reconciler) submit(ctx context.Context, name scheduler.SetName, runs []
 	if err := r.leaveWaiting(ctx, wait); err != nil {
 		return out, set, err
 	}
-	if !slices.ContainsFunc(out, func(run scheduler.Run) bool { return run.State == scheduler.Waiting || run.State == scheduler.Starting }) {
+	if !slices.ContainsFunc(out, func(run scheduler.Run) bool {
+		return run.State == scheduler.Waiting || run.State == scheduler.Starting
+	}) {
 		return out, set, nil
 	}
 	if set.LeasedByOther(r.me, now) && len(wait) > 0 { // it may have had its last look before they were left to it
@@ -415,7 +426,8 @@ func (r *Reconciler) prepare(ctx context.Context, name scheduler.SetName, runs [
 // nobody else is about to start runs.
 func takes(s scheduler.Set, run scheduler.Run, me string, now time.Time) bool {
 	_, refused := s.Refused[run.Job]
-	return s.Phase == scheduler.Available && !s.Usable.After(now) && s.Pause == nil && s.TakeDown == "" && !refused && !s.LeasedByOther(me, now) && s.Serves(run)
+	return s.Phase == scheduler.Available && !s.Usable.After(now) && s.Pause == nil && s.TakeDown == "" && !refused &&
+		!s.LeasedByOther(me, now) && s.Serves(run)
 }
 
 // startSubmitted starts runs that were recorded as about to be started.
@@ -458,7 +470,8 @@ const maxInline = 2 << 10
 
 // record writes down runs, each once: as about to be started, or as waiting. fresh says
 // of each that is returned whether it was new, or still needs somebody to start it.
-func (r *Reconciler) record(ctx context.Context, runs []scheduler.Run, now time.Time, waiting bool) (out []scheduler.Run, fresh []bool, err error) {
+func (r *Reconciler) record(ctx context.Context, runs []scheduler.Run, now time.Time,
+	waiting bool) (out []scheduler.Run, fresh []bool, err error) {
 	for i, run := range runs {
 		run.State = scheduler.Waiting
 		run.Reason = waits
@@ -499,7 +512,8 @@ func (r *Reconciler) TaskStopped(ctx context.Context, set scheduler.SetName, t s
 		return false, nil
 	}
 	run, ok, err := r.ports.Store.Run(ctx, set, id)
-	if err != nil || !ok || run.State == scheduler.Finished || run.Attempt != attempt || run.State == scheduler.Waiting {
+	if err != nil || !ok || run.State == scheduler.Finished || run.Attempt != attempt ||
+		run.State == scheduler.Waiting {
 		return false, err
 	}
 	if run.TaskARN == "" {

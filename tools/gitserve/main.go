@@ -25,6 +25,9 @@ func serve(folder string) error {
 		return err
 	}
 	fmt.Printf("http://%s\n", listener.Addr())
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { gitserver.Serve(w, r, "/", folder, "bench") })}
+	server := &http.Server{ReadHeaderTimeout: time.Minute,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			gitserver.Serve(w, r, "/", folder, "bench")
+		})}
 	return server.Serve(listener)
 }

@@ -55,7 +55,8 @@ func (s *Service) planUpdate(st *Stack, in *stackInput) (plannedUpdate, error) {
 	if err != nil {
 		return plannedUpdate{}, err
 	}
-	same := reflect.DeepEqual(t.Resources(params), st.Template.Resources(st.Parameters)) && reflect.DeepEqual(params, st.Parameters) && (in.Tags == nil || reflect.DeepEqual(in.Tags, st.Tags))
+	same := reflect.DeepEqual(t.Resources(params), st.Template.Resources(st.Parameters)) &&
+		reflect.DeepEqual(params, st.Parameters) && (in.Tags == nil || reflect.DeepEqual(in.Tags, st.Tags))
 	return plannedUpdate{in, t, params, same}, nil
 }
 
@@ -120,7 +121,8 @@ func (s *Service) updateResource(st *Stack, name string, spec template.ResourceS
 		case len(changed) == 0:
 			return
 		case replaces:
-			s.setResource(st, r, "UPDATE_IN_PROGRESS", "Requested update requires the creation of a new physical resource; hence creating one.")
+			s.setResource(st, r, "UPDATE_IN_PROGRESS",
+				"Requested update requires the creation of a new physical resource; hence creating one.")
 			st.replaced[name] = r
 			s.createResource(st, name, spec)
 			return
@@ -269,10 +271,14 @@ func (s *Service) createChangeSet(c *kernel.Call, in *changeSetInput) (*changeSe
 	}
 	st := s.StackLive(in.StackName)
 	fresh := st == nil || st.Status == "REVIEW_IN_PROGRESS"
-	cs := &changeSet{name: in.ChangeSetName, kind: in.ChangeSetType, status: "CREATE_IN_PROGRESS", execution: "UNAVAILABLE", created: s.Clock.Now(), tags: in.Tags}
+	cs := &changeSet{
+		name: in.ChangeSetName, kind: in.ChangeSetType, status: "CREATE_IN_PROGRESS", execution: "UNAVAILABLE",
+		created: s.Clock.Now(), tags: in.Tags,
+	}
 	switch {
 	case in.ChangeSetType == "CREATE" && !fresh:
-		return nil, template.Invalid("Stack [%s] already exists and cannot be created again with the changeSet [%s].", in.StackName, in.ChangeSetName)
+		return nil, template.Invalid("Stack [%s] already exists and cannot be created again with the changeSet [%s].",
+			in.StackName, in.ChangeSetName)
 	case in.ChangeSetType == "UPDATE" && fresh:
 		return nil, template.Invalid("Stack [%s] does not exist", in.StackName)
 	case in.ChangeSetType == "CREATE":
@@ -282,7 +288,12 @@ func (s *Service) createChangeSet(c *kernel.Call, in *changeSetInput) (*changeSe
 		}
 		cs.planned = plannedUpdate{&in.stackInput, t, params, false}
 		if st == nil {
-			st = &Stack{Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")), role: in.RoleARN, Created: s.Clock.Now(), Tags: in.Tags, Template: &template.Template{}, Parameters: map[string]string{}, Resources: map[string]*Resource{}, Operation: Operation{OnFailure: "ROLLBACK"}}
+			st = &Stack{
+				Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")),
+				role: in.RoleARN, Created: s.Clock.Now(), Tags: in.Tags, Template: &template.Template{},
+				Parameters: map[string]string{}, Resources: map[string]*Resource{},
+				Operation: Operation{OnFailure: "ROLLBACK"},
+			}
 			s.Stacks = append(s.Stacks, st)
 			s.setStack(st, "REVIEW_IN_PROGRESS", "User Initiated")
 		}
@@ -294,7 +305,8 @@ func (s *Service) createChangeSet(c *kernel.Call, in *changeSetInput) (*changeSe
 		cs.planned = p
 	}
 	if slices.ContainsFunc(st.changeSets, func(x *changeSet) bool { return x.name == in.ChangeSetName }) {
-		return nil, kernel.Errorf("AlreadyExistsException", "ChangeSet %s cannot be created due to a mismatch with existing attribute Template", in.ChangeSetName)
+		return nil, kernel.Errorf("AlreadyExistsException",
+			"ChangeSet %s cannot be created due to a mismatch with existing attribute Template", in.ChangeSetName)
 	}
 	cs.id = s.ARN("cloudformation", "changeSet/"+in.ChangeSetName+"/"+s.UUID("change-set"))
 	st.changeSets = append(st.changeSets, cs)
@@ -302,7 +314,8 @@ func (s *Service) createChangeSet(c *kernel.Call, in *changeSetInput) (*changeSe
 		cs.changes = s.changesOf(st, cs.planned)
 		sameTags := in.Tags == nil || reflect.DeepEqual(in.Tags, st.Tags)
 		if cs.kind == "UPDATE" && len(cs.changes) == 0 && sameTags {
-			cs.status, cs.reason = "FAILED", "The submitted information didn't contain changes. Submit different information to create a change set."
+			cs.status, cs.reason = "FAILED", "The submitted information didn't contain changes. Submit different "+
+				"information to create a change set."
 			return
 		}
 		cs.status, cs.execution = "CREATE_COMPLETE", "AVAILABLE"
@@ -357,7 +370,10 @@ func (s *Service) changesOf(st *Stack, p plannedUpdate) []changeXML {
 		if len(changed) == 0 {
 			continue
 		}
-		c := resourceChangeXML{Action: "Modify", Logical: name, Physical: r.Physical, Kind: spec.Kind, Replacement: "False", Scope: kernel.Members[string]{Member: []string{"Properties"}}}
+		c := resourceChangeXML{
+			Action: "Modify", Logical: name, Physical: r.Physical, Kind: spec.Kind, Replacement: "False",
+			Scope: kernel.Members[string]{Member: []string{"Properties"}},
+		}
 		if replaces {
 			c.Replacement = "True"
 		}
@@ -377,7 +393,9 @@ func (s *Service) changesOf(st *Stack, p plannedUpdate) []changeXML {
 	for _, name := range kernel.SortedKeys(st.Resources) {
 		r := st.Resources[name]
 		if _, ok := wanted[name]; !ok && r.Status != "DELETE_COMPLETE" {
-			out = append(out, changeXML{"Resource", resourceChangeXML{Action: "Remove", Logical: name, Physical: r.Physical, Kind: r.Kind}})
+			out = append(out, changeXML{
+				"Resource", resourceChangeXML{Action: "Remove", Logical: name, Physical: r.Physical, Kind: r.Kind},
+			})
 		}
 	}
 	return out
@@ -409,7 +427,9 @@ func (s *Service) listChangeSets(_ *kernel.Call, in *struct{ StackName, NextToke
 		Summaries kernel.Members[changeSetSummaryXML]
 	}{}
 	for _, cs := range st.changeSets {
-		out.Summaries.Member = append(out.Summaries.Member, changeSetSummaryXML{st.ID, st.Name, cs.id, cs.name, cs.execution, cs.status, kernel.Stamp{Time: cs.created}})
+		out.Summaries.Member = append(out.Summaries.Member, changeSetSummaryXML{
+			st.ID, st.Name, cs.id, cs.name, cs.execution, cs.status, kernel.Stamp{Time: cs.created},
+		})
 	}
 	return out, nil
 }
@@ -478,7 +498,10 @@ func (s *Service) describeChangeSet(_ *kernel.Call, in *struct {
 		StatusReason    string `xml:",omitempty"`
 		Tags            kernel.Members[kernel.Tag]
 		Changes         kernel.Members[changeXML]
-	}{cs.name, cs.id, st.ID, st.Name, kernel.Stamp{Time: cs.created}, cs.execution, cs.status, cs.reason, kernel.Members[kernel.Tag]{Member: cs.tags}, kernel.Members[changeXML]{Member: cs.changes}}, nil
+	}{
+		cs.name, cs.id, st.ID, st.Name, kernel.Stamp{Time: cs.created}, cs.execution, cs.status, cs.reason,
+		kernel.Members[kernel.Tag]{Member: cs.tags}, kernel.Members[changeXML]{Member: cs.changes},
+	}, nil
 }
 
 func (s *Service) executeChangeSet(_ *kernel.Call, in *struct {
@@ -490,10 +513,12 @@ func (s *Service) executeChangeSet(_ *kernel.Call, in *struct {
 		return nil, err
 	}
 	if cs.status != "CREATE_COMPLETE" {
-		return nil, kernel.Errorf("InvalidChangeSetStatus", "ChangeSet [%s] cannot be executed in its current status of [%s]", cs.id, cs.status)
+		return nil, kernel.Errorf("InvalidChangeSetStatus",
+			"ChangeSet [%s] cannot be executed in its current status of [%s]", cs.id, cs.status)
 	}
 	if cs.execution != "AVAILABLE" {
-		return nil, kernel.Errorf("InvalidChangeSetStatus", "ChangeSet [%s] cannot be executed in its current execution status of [%s]", cs.id, cs.execution)
+		return nil, kernel.Errorf("InvalidChangeSetStatus",
+			"ChangeSet [%s] cannot be executed in its current execution status of [%s]", cs.id, cs.execution)
 	}
 	cs.planned.in.ClientRequestToken = in.ClientRequestToken
 	if st.Status == "REVIEW_IN_PROGRESS" {

@@ -26,38 +26,125 @@ var kinds map[string]resourceKind
 
 func init() { // a variable's initialiser would refer to itself: creations look up kinds
 	kinds = map[string]resourceKind{
-		"AWS::EC2::VPCEndpoint":                 {Create: createEndpointResource, remove: removeEndpointResource, update: updateEndpointResource, createOnly: []string{"ServiceName", "VpcEndpointType", "VpcId"}},
-		"AWS::EC2::VPC":                         {Create: createVPCResource, remove: removeVPCResource, update: updateVPCResource, createOnly: []string{"CidrBlock"}},
-		"AWS::EC2::Subnet":                      {Create: createSubnetResource, remove: removeSubnetResource, update: retagResource, createOnly: []string{"VpcId", "CidrBlock", "AvailabilityZone"}},
-		"AWS::EC2::RouteTable":                  {Create: createRouteTableResource, remove: removeRouteTableResource, update: retagResource, createOnly: []string{"VpcId"}},
-		"AWS::EC2::Route":                       {Create: createRouteResource, remove: removeRouteResource, createOnly: []string{"RouteTableId", "DestinationCidrBlock"}},
-		"AWS::EC2::SecurityGroup":               {Create: createGroupResource, remove: removeGroupResource, update: updateGroupResource, createOnly: []string{"GroupDescription", "GroupName", "VpcId"}},
-		"AWS::EC2::SecurityGroupIngress":        {Create: createIngressResource, remove: removeRuleOfGroup, createOnly: []string{"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "SourceSecurityGroupId"}},
-		"AWS::EC2::SecurityGroupEgress":         {Create: createEgressResource, remove: removeRuleOfGroup, createOnly: []string{"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "DestinationSecurityGroupId"}},
-		"AWS::IAM::Role":                        {Create: createRoleResource, remove: removeRoleResource, update: updateRoleResource, createOnly: []string{"RoleName", "Path"}},
-		"AWS::Logs::LogGroup":                   {Create: createLogGroupResource, remove: removeLogGroupResource, createOnly: []string{"LogGroupName"}},
-		"AWS::SQS::Queue":                       {Create: createQueueResource, remove: removeQueueResource, update: updateQueueResource, createOnly: []string{"QueueName", "FifoQueue"}},
-		"AWS::SQS::QueuePolicy":                 {Create: createPlainResource, remove: removeNothing},
-		"AWS::ECS::Cluster":                     {Create: createClusterResource, remove: removeClusterResource, createOnly: []string{"ClusterName"}},
-		"AWS::DynamoDB::Table":                  {Create: createTableResource, remove: removeTableResource, createOnly: []string{"TableName", "KeySchema", "LocalSecondaryIndexes"}},
-		"AWS::Lambda::Function":                 {Create: createFunctionResource, remove: removeFunctionResource, update: updateFunctionResource, createOnly: []string{"FunctionName", "PackageType"}},
-		"AWS::Lambda::Permission":               {Create: createPlainResource, remove: removeNothing, createOnly: []string{"FunctionName", "Action", "Principal", "SourceArn", "SourceAccount"}},
-		"AWS::Lambda::EventSourceMapping":       {Create: createMappingResource, remove: removeMappingResource, update: updateMappingResource, createOnly: []string{"EventSourceArn"}},
-		"AWS::Lambda::EventInvokeConfig":        {Create: createInvokeConfigResource, remove: removeNothing, update: updateInvokeConfigResource, createOnly: []string{"FunctionName", "Qualifier"}},
-		"AWS::Events::Rule":                     {Create: createRuleResource, remove: removeRuleResource, update: updateRuleResource, createOnly: []string{"Name"}},
-		"AWS::Scheduler::ScheduleGroup":         {Create: createScheduleGroupResource, remove: removeScheduleGroupResource, createOnly: []string{"Name"}},
-		"AWS::CloudWatch::Alarm":                {Create: createAlarmResource, remove: removeAlarmResource, update: updateAlarmResource, createOnly: []string{"AlarmName"}},
-		"AWS::IAM::Policy":                      {Create: createInlinePolicy, remove: removeInlinePolicy, update: updateInlinePolicy, createOnly: []string{"PolicyName", "Roles"}},
-		"AWS::IAM::ManagedPolicy":               {Create: createManagedPolicy, remove: removeManagedPolicy, update: updateManagedPolicy, createOnly: []string{"Description", "ManagedPolicyName"}},
-		"AWS::S3::Bucket":                       {Create: createBucketResource, remove: removeBucketResource, createOnly: []string{"BucketName"}},
-		"AWS::S3::BucketPolicy":                 {Create: createPlainResource, remove: removeNothing, createOnly: []string{"Bucket"}},
-		"AWS::ECR::Repository":                  {Create: createImagesResource, remove: removeImagesResource, update: updateImagesResource, createOnly: []string{"RepositoryName"}},
-		"AWS::ECS::TaskDefinition":              {Create: createDefinitionResource, remove: removeDefinitionResource, createOnly: []string{"Family", "Cpu", "Memory", "NetworkMode", "RequiresCompatibilities", "TaskRoleArn", "ExecutionRoleArn", "RuntimePlatform", "ContainerDefinitions", "EphemeralStorage"}},
-		"AWS::Lambda::Url":                      {Create: createURLResource, remove: removeNothing, createOnly: []string{"TargetFunctionArn"}},
-		"AWS::SecretsManager::Secret":           {Create: createSecretResource, remove: removeSecretResource, createOnly: []string{"Name"}},
-		"AWS::Scheduler::Schedule":              {Create: createScheduleResource, remove: removeScheduleResource, createOnly: []string{"Name", "GroupName"}},
-		"AWS::EC2::SubnetRouteTableAssociation": {Create: createAssociationResource, remove: removeAssociationResource, createOnly: []string{"RouteTableId", "SubnetId"}},
-		"AWS::CloudWatch::Dashboard":            {Create: createPlainResource, remove: removeNothing, createOnly: []string{"DashboardName"}},
+		"AWS::EC2::VPCEndpoint": {
+			Create: createEndpointResource, remove: removeEndpointResource, update: updateEndpointResource,
+			createOnly: []string{"ServiceName", "VpcEndpointType", "VpcId"},
+		},
+		"AWS::EC2::VPC": {
+			Create: createVPCResource, remove: removeVPCResource, update: updateVPCResource,
+			createOnly: []string{"CidrBlock"},
+		},
+		"AWS::EC2::Subnet": {
+			Create: createSubnetResource, remove: removeSubnetResource, update: retagResource,
+			createOnly: []string{"VpcId", "CidrBlock", "AvailabilityZone"},
+		},
+		"AWS::EC2::RouteTable": {
+			Create: createRouteTableResource, remove: removeRouteTableResource, update: retagResource,
+			createOnly: []string{"VpcId"},
+		},
+		"AWS::EC2::Route": {
+			Create: createRouteResource, remove: removeRouteResource,
+			createOnly: []string{"RouteTableId", "DestinationCidrBlock"},
+		},
+		"AWS::EC2::SecurityGroup": {
+			Create: createGroupResource, remove: removeGroupResource, update: updateGroupResource,
+			createOnly: []string{"GroupDescription", "GroupName", "VpcId"},
+		},
+		"AWS::EC2::SecurityGroupIngress": {
+			Create: createIngressResource, remove: removeRuleOfGroup,
+			createOnly: []string{"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "SourceSecurityGroupId"},
+		},
+		"AWS::EC2::SecurityGroupEgress": {
+			Create: createEgressResource, remove: removeRuleOfGroup,
+			createOnly: []string{"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "DestinationSecurityGroupId"},
+		},
+		"AWS::IAM::Role": {
+			Create: createRoleResource, remove: removeRoleResource, update: updateRoleResource,
+			createOnly: []string{"RoleName", "Path"},
+		},
+		"AWS::Logs::LogGroup": {
+			Create: createLogGroupResource, remove: removeLogGroupResource, createOnly: []string{"LogGroupName"},
+		},
+		"AWS::SQS::Queue": {
+			Create: createQueueResource, remove: removeQueueResource, update: updateQueueResource,
+			createOnly: []string{"QueueName", "FifoQueue"},
+		},
+		"AWS::SQS::QueuePolicy": {Create: createPlainResource, remove: removeNothing},
+		"AWS::ECS::Cluster": {
+			Create: createClusterResource, remove: removeClusterResource, createOnly: []string{"ClusterName"},
+		},
+		"AWS::DynamoDB::Table": {
+			Create: createTableResource, remove: removeTableResource,
+			createOnly: []string{"TableName", "KeySchema", "LocalSecondaryIndexes"},
+		},
+		"AWS::Lambda::Function": {
+			Create: createFunctionResource, remove: removeFunctionResource, update: updateFunctionResource,
+			createOnly: []string{"FunctionName", "PackageType"},
+		},
+		"AWS::Lambda::Permission": {
+			Create: createPlainResource, remove: removeNothing,
+			createOnly: []string{"FunctionName", "Action", "Principal", "SourceArn", "SourceAccount"},
+		},
+		"AWS::Lambda::EventSourceMapping": {
+			Create: createMappingResource, remove: removeMappingResource, update: updateMappingResource,
+			createOnly: []string{"EventSourceArn"},
+		},
+		"AWS::Lambda::EventInvokeConfig": {
+			Create: createInvokeConfigResource, remove: removeNothing, update: updateInvokeConfigResource,
+			createOnly: []string{"FunctionName", "Qualifier"},
+		},
+		"AWS::Events::Rule": {
+			Create: createRuleResource, remove: removeRuleResource, update: updateRuleResource,
+			createOnly: []string{"Name"},
+		},
+		"AWS::Scheduler::ScheduleGroup": {
+			Create: createScheduleGroupResource, remove: removeScheduleGroupResource, createOnly: []string{"Name"},
+		},
+		"AWS::CloudWatch::Alarm": {
+			Create: createAlarmResource, remove: removeAlarmResource, update: updateAlarmResource,
+			createOnly: []string{"AlarmName"},
+		},
+		"AWS::IAM::Policy": {
+			Create: createInlinePolicy, remove: removeInlinePolicy, update: updateInlinePolicy,
+			createOnly: []string{"PolicyName", "Roles"},
+		},
+		"AWS::IAM::ManagedPolicy": {
+			Create: createManagedPolicy, remove: removeManagedPolicy, update: updateManagedPolicy,
+			createOnly: []string{"Description", "ManagedPolicyName"},
+		},
+		"AWS::S3::Bucket": {
+			Create: createBucketResource, remove: removeBucketResource, createOnly: []string{"BucketName"},
+		},
+		"AWS::S3::BucketPolicy": {
+			Create: createPlainResource, remove: removeNothing, createOnly: []string{"Bucket"},
+		},
+		"AWS::ECR::Repository": {
+			Create: createImagesResource, remove: removeImagesResource, update: updateImagesResource,
+			createOnly: []string{"RepositoryName"},
+		},
+		"AWS::ECS::TaskDefinition": {
+			Create: createDefinitionResource, remove: removeDefinitionResource,
+			createOnly: []string{
+				"Family", "Cpu", "Memory", "NetworkMode", "RequiresCompatibilities", "TaskRoleArn", "ExecutionRoleArn",
+				"RuntimePlatform", "ContainerDefinitions", "EphemeralStorage",
+			},
+		},
+		"AWS::Lambda::Url": {
+			Create: createURLResource, remove: removeNothing, createOnly: []string{"TargetFunctionArn"},
+		},
+		"AWS::SecretsManager::Secret": {
+			Create: createSecretResource, remove: removeSecretResource, createOnly: []string{"Name"},
+		},
+		"AWS::Scheduler::Schedule": {
+			Create: createScheduleResource, remove: removeScheduleResource, createOnly: []string{"Name", "GroupName"},
+		},
+		"AWS::EC2::SubnetRouteTableAssociation": {
+			Create: createAssociationResource, remove: removeAssociationResource,
+			createOnly: []string{"RouteTableId", "SubnetId"},
+		},
+		"AWS::CloudWatch::Dashboard": {
+			Create: createPlainResource, remove: removeNothing, createOnly: []string{"DashboardName"},
+		},
 	}
 }
 
@@ -91,9 +178,11 @@ func createPlainResource(s *Service, st *Stack, r *Resource, finish func(error))
 func createEgressResource(s *Service, _ *Stack, r *Resource, finish func(error)) error {
 	g := s.EC2.Group(kernel.Text(r.Properties, "GroupId"))
 	if g == nil {
-		return kernel.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist", kernel.Text(r.Properties, "GroupId"))
+		return kernel.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist",
+			kernel.Text(r.Properties, "GroupId"))
 	}
-	ps, err := s.rules(&Resource{Properties: map[string]any{"one": []any{r.Properties}}}, "one", "DestinationSecurityGroupId")
+	ps, err := s.rules(&Resource{Properties: map[string]any{"one": []any{r.Properties}}}, "one",
+		"DestinationSecurityGroupId")
 	if err != nil {
 		return err
 	}
@@ -172,7 +261,9 @@ func createTableResource(s *Service, _ *Stack, r *Resource, finish func(error)) 
 }
 
 func removeTableResource(s *Service, r *Resource, finish func(error)) {
-	s.DynamoDB.Tables = slices.DeleteFunc(s.DynamoDB.Tables, func(t *dynamodb.Table) bool { return t.Name == r.Physical })
+	s.DynamoDB.Tables = slices.DeleteFunc(s.DynamoDB.Tables, func(t *dynamodb.Table) bool {
+		return t.Name == r.Physical
+	})
 	s.soon(finish)
 }
 
@@ -215,7 +306,10 @@ func removeScheduleGroupResource(s *Service, r *Resource, finish func(error)) {
 
 // ruleOf reads a rule from its properties.
 func ruleOf(r *Resource) (*eventbridge.Rule, error) {
-	out := &eventbridge.Rule{Name: kernel.Text(r.Properties, "Name"), Schedule: kernel.Text(r.Properties, "ScheduleExpression"), Description: kernel.Text(r.Properties, "Description"), State: kernel.Text(r.Properties, "State")}
+	out := &eventbridge.Rule{
+		Name: kernel.Text(r.Properties, "Name"), Schedule: kernel.Text(r.Properties, "ScheduleExpression"),
+		Description: kernel.Text(r.Properties, "Description"), State: kernel.Text(r.Properties, "State"),
+	}
 	if out.State == "" {
 		out.State = "ENABLED"
 	}
@@ -235,7 +329,9 @@ func ruleOf(r *Resource) (*eventbridge.Rule, error) {
 		}
 	}
 	for _, t := range kernel.Objects(r.Properties, "Targets") {
-		out.Targets = append(out.Targets, eventbridge.RuleTarget{ID: kernel.Text(t, "Id"), Arn: kernel.Text(t, "Arn"), Input: kernel.Text(t, "Input")})
+		out.Targets = append(out.Targets, eventbridge.RuleTarget{
+			ID: kernel.Text(t, "Id"), Arn: kernel.Text(t, "Arn"), Input: kernel.Text(t, "Input"),
+		})
 	}
 	return out, nil
 }
@@ -290,19 +386,25 @@ func (s *Service) applyFunction(f *lambda.Function, r *Resource) error {
 	s.Lambda.Retire(f)
 	f.Role, f.Memory = kernel.Text(r.Properties, "Role"), 128
 	if _, given := r.Properties["MemorySize"]; given {
-		if _, err := fmt.Sscan(kernel.Text(r.Properties, "MemorySize"), &f.Memory); err != nil || f.Memory < 128 || f.Memory > 10240 {
-			return reasonf("Value %s at 'memorySize' failed to satisfy constraint: Member must have value between 128 and 10240", kernel.Text(r.Properties, "MemorySize"))
+		if _, err := fmt.Sscan(kernel.Text(r.Properties, "MemorySize"), &f.Memory); err != nil || f.Memory < 128 ||
+			f.Memory > 10240 {
+			return reasonf("Value %s at 'memorySize' failed to satisfy constraint: Member must have value between "+
+				"128 and 10240", kernel.Text(r.Properties, "MemorySize"))
 		}
 	}
 	before := f.Reserved
 	if f.Reserved = 0; r.Properties["ReservedConcurrentExecutions"] != nil {
 		if _, err := fmt.Sscan(kernel.Text(r.Properties, "ReservedConcurrentExecutions"), &f.Reserved); err != nil {
-			return reasonf("ReservedConcurrentExecutions %v is not a number", r.Properties["ReservedConcurrentExecutions"])
+			return reasonf("ReservedConcurrentExecutions %v is not a number",
+				r.Properties["ReservedConcurrentExecutions"])
 		}
 	}
-	if least := min(lambda.KeptUnreserved, s.Lambda.Concurrency()); f.Reserved > 0 && s.Lambda.Unreserved()+before-f.Reserved < least {
+	if least := min(lambda.KeptUnreserved, s.Lambda.Concurrency()); f.Reserved > 0 &&
+		s.Lambda.Unreserved()+before-f.Reserved < least {
 		f.Reserved = before
-		return kernel.Errorf("InvalidParameterValueException", "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution below its minimum value of [%d].", least)
+		return kernel.Errorf("InvalidParameterValueException",
+			"Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "+
+				"below its minimum value of [%d].", least)
 	}
 	f.Timeout = 3 * time.Second
 	var seconds int
@@ -322,7 +424,8 @@ func (s *Service) applyFunction(f *lambda.Function, r *Resource) error {
 	f.Loops = kernel.Text(r.Properties, "RecursiveLoop") == "Allow"
 	code, _ := r.Properties["Code"].(map[string]any)
 	bucket, key := kernel.Text(code, "S3Bucket"), kernel.Text(code, "S3Key")
-	if local, ok := s.Lambda.Local[f.Name]; ok && bucket == NoBucket { // installed with the sandbox, until a deployment replaces it
+	// installed with the sandbox, until a deployment replaces it
+	if local, ok := s.Lambda.Local[f.Name]; ok && bucket == NoBucket {
 		f.Handler = local.Handler
 		f.Bootstrap = local.Bootstrap
 		f.Directory = ""
@@ -332,15 +435,20 @@ func (s *Service) applyFunction(f *lambda.Function, r *Resource) error {
 		return nil
 	}
 	if !s.IAM.RoleServes(f.Role, "lambda.amazonaws.com") {
-		return kernel.Errorf("InvalidParameterValueException", "The role defined for the function cannot be assumed by Lambda.")
+		return kernel.Errorf("InvalidParameterValueException",
+			"The role defined for the function cannot be assumed by Lambda.")
 	}
 	b, ok := s.S3.Buckets[bucket]
 	if !ok {
-		return kernel.Errorf("InvalidParameterValueException", "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: The specified bucket does not exist")
+		return kernel.Errorf("InvalidParameterValueException",
+			"Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: The specified bucket "+
+				"does not exist")
 	}
 	o, ok := b.Objects[key]
 	if !ok {
-		return kernel.Errorf("InvalidParameterValueException", "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key does not exist.")
+		return kernel.Errorf("InvalidParameterValueException",
+			"Error occurred while GetObject. S3 Error Code: NoSuchKey. "+
+				"S3 Error Message: The specified key does not exist.")
 	}
 	return s.Lambda.Load(f, o.Bytes())
 }
@@ -390,10 +498,14 @@ func mappingNumbers(r *Resource) (batch, concurrency int) {
 }
 
 func createMappingResource(s *Service, _ *Stack, r *Resource, finish func(error)) error {
-	q := kernel.Find(s.SQS.Queues, func(q *sqs.Queue) bool { return q.ARN(s.SQS) == kernel.Text(r.Properties, "EventSourceArn") })
+	q := kernel.Find(s.SQS.Queues, func(q *sqs.Queue) bool {
+		return q.ARN(s.SQS) == kernel.Text(r.Properties, "EventSourceArn")
+	})
 	f := s.Lambda.Function(kernel.Text(r.Properties, "FunctionName"))
 	if q == nil || f == nil {
-		return kernel.Errorf("InvalidParameterValueException", "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The specified queue does not exist.")
+		return kernel.Errorf("InvalidParameterValueException",
+			"Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS "+
+				"Error Message: The specified queue does not exist.")
 	}
 	if denied := s.Lambda.MayRead(f.Role, q); denied != nil {
 		return deniedByRole(denied, "The provided execution role does not have permissions to call %s on SQS")
@@ -433,13 +545,15 @@ func createInvokeConfigResource(s *Service, st *Stack, r *Resource, finish func(
 func updateInvokeConfigResource(s *Service, _ *Stack, r *Resource) error {
 	f := s.Lambda.Function(kernel.Text(r.Properties, "FunctionName"))
 	if f == nil {
-		return kernel.NotFound("Function not found: %s", s.Lambda.FunctionARN(kernel.Text(r.Properties, "FunctionName")))
+		return kernel.NotFound("Function not found: %s",
+			s.Lambda.FunctionARN(kernel.Text(r.Properties, "FunctionName")))
 	}
 	destinations, _ := r.Properties["DestinationConfig"].(map[string]any)
 	failure, _ := destinations["OnFailure"].(map[string]any)
 	if arn := kernel.Text(failure, "Destination"); strings.Contains(arn, ":sqs:") {
 		if denied := s.IAM.Allows(f.Role, kernel.May("sqs:SendMessage", arn)); denied != nil {
-			return deniedByRole(denied, "The function's execution role does not have permissions to call %s on arn:aws:sqs")
+			return deniedByRole(denied,
+				"The function's execution role does not have permissions to call %s on arn:aws:sqs")
 		}
 	}
 	f.OnFailure = kernel.Text(failure, "Destination")
@@ -453,13 +567,16 @@ func createSecretResource(s *Service, st *Stack, r *Resource, finish func(error)
 		name = r.Logical + "-" + s.Digest(st.ID+r.Logical, 12)
 	}
 	if _, ok := s.SecretsManager.Secrets[name]; ok {
-		return kernel.Errorf("ResourceExistsException", "The operation failed because the secret %s already exists.", name)
+		return kernel.Errorf("ResourceExistsException", "The operation failed because the secret %s already exists.",
+			name)
 	}
 	value := kernel.Text(r.Properties, "SecretString")
 	if _, made := r.Properties["GenerateSecretString"]; made {
 		value = s.Digest("secret string "+name, 32)
 	}
-	s.SecretsManager.Secrets[name] = secretsmanager.SecretValue{Text: value, Created: s.Clock.Now(), Key: kernel.Text(r.Properties, "KmsKeyId")}
+	s.SecretsManager.Secrets[name] = secretsmanager.SecretValue{
+		Text: value, Created: s.Clock.Now(), Key: kernel.Text(r.Properties, "KmsKeyId"),
+	}
 	r.Physical = s.SecretsManager.SecretARN(name)
 	r.Attributes["Id"] = r.Physical
 	s.soon(finish)

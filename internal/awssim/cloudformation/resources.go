@@ -44,12 +44,14 @@ func reasonf(format string, args ...any) error { return reason(fmt.Sprintf(forma
 func only(r *Resource, required, optional []string) error {
 	for _, k := range kernel.SortedKeys(r.Properties) {
 		if !slices.Contains(required, k) && !slices.Contains(optional, k) {
-			return reasonf("Properties validation failed for resource %s with message:\n#: extraneous key [%s] is not permitted", r.Logical, k)
+			return reasonf("Properties validation failed for resource %s with message:\n#: extraneous key [%s] is "+
+				"not permitted", r.Logical, k)
 		}
 	}
 	for _, k := range required {
 		if _, ok := r.Properties[k]; !ok {
-			return reasonf("Properties validation failed for resource %s with message:\n#: required key [%s] not found", r.Logical, k)
+			return reasonf("Properties validation failed for resource %s with message:\n#: required key [%s] not found",
+				r.Logical, k)
 		}
 	}
 	return nil
@@ -76,7 +78,10 @@ func StackTags(st *Stack, r *Resource) []ec2.Tag {
 }
 
 func createEndpointResource(s *Service, st *Stack, r *Resource, finish func(error)) error {
-	if err := only(r, []string{"ServiceName", "VpcId"}, []string{"VpcEndpointType", "SubnetIds", "SecurityGroupIds", "PrivateDnsEnabled", "Tags", "PolicyDocument", "RouteTableIds", "IpAddressType", "DnsOptions"}); err != nil {
+	if err := only(r, []string{"ServiceName", "VpcId"}, []string{
+		"VpcEndpointType", "SubnetIds", "SecurityGroupIds", "PrivateDnsEnabled", "Tags", "PolicyDocument",
+		"RouteTableIds", "IpAddressType", "DnsOptions",
+	}); err != nil {
 		return err
 	}
 	private := kernel.Text(r.Properties, "PrivateDnsEnabled") == "true"
@@ -89,8 +94,10 @@ func createEndpointResource(s *Service, st *Stack, r *Resource, finish func(erro
 		policy = string(b)
 	}
 	spec := ec2.EndpointSpec{
-		Service: kernel.Text(r.Properties, "ServiceName"), Kind: kernel.Text(r.Properties, "VpcEndpointType"), VPC: kernel.Text(r.Properties, "VpcId"), Stack: st.Name, Policy: policy,
-		Subnets: kernel.Texts(r.Properties, "SubnetIds"), Groups: kernel.Texts(r.Properties, "SecurityGroupIds"), Tables: kernel.Texts(r.Properties, "RouteTableIds"), PrivateDNS: &private, Tags: s.bornWith(st, r),
+		Service: kernel.Text(r.Properties, "ServiceName"), Kind: kernel.Text(r.Properties, "VpcEndpointType"),
+		VPC: kernel.Text(r.Properties, "VpcId"), Stack: st.Name, Policy: policy,
+		Subnets: kernel.Texts(r.Properties, "SubnetIds"), Groups: kernel.Texts(r.Properties, "SecurityGroupIds"),
+		Tables: kernel.Texts(r.Properties, "RouteTableIds"), PrivateDNS: &private, Tags: s.bornWith(st, r),
 	}
 	if denied := s.deniedCreation(st, spec); denied != nil {
 		return denied
@@ -120,7 +127,9 @@ func removeEndpointResource(s *Service, r *Resource, finish func(error)) {
 }
 
 func createGroupResource(s *Service, st *Stack, r *Resource, finish func(error)) error {
-	if err := only(r, []string{"GroupDescription"}, []string{"GroupName", "VpcId", "SecurityGroupIngress", "SecurityGroupEgress", "Tags"}); err != nil {
+	if err := only(r, []string{"GroupDescription"}, []string{
+		"GroupName", "VpcId", "SecurityGroupIngress", "SecurityGroupEgress", "Tags",
+	}); err != nil {
 		return err
 	}
 	vpc := kernel.Text(r.Properties, "VpcId")
@@ -159,7 +168,10 @@ func createGroupResource(s *Service, st *Stack, r *Resource, finish func(error))
 func (s *Service) rules(r *Resource, key, groupKey string) ([]ec2.Permission, error) {
 	var out []ec2.Permission
 	for _, m := range kernel.Objects(r.Properties, key) {
-		p := ec2.Permission{Protocol: kernel.Text(m, "IpProtocol"), CIDR: kernel.Text(m, "CidrIp"), Group: kernel.Text(m, groupKey), PrefixList: kernel.Text(m, "DestinationPrefixListId"), Description: kernel.Text(m, "Description")}
+		p := ec2.Permission{
+			Protocol: kernel.Text(m, "IpProtocol"), CIDR: kernel.Text(m, "CidrIp"), Group: kernel.Text(m, groupKey),
+			PrefixList: kernel.Text(m, "DestinationPrefixListId"), Description: kernel.Text(m, "Description"),
+		}
 		_, _ = fmt.Sscan(kernel.Text(m, "FromPort"), &p.From) // absent for all protocols
 		_, _ = fmt.Sscan(kernel.Text(m, "ToPort"), &p.To)
 		if p.Group != "" && s.EC2.Group(p.Group) == nil {
@@ -194,9 +206,11 @@ func removeGroupResource(s *Service, r *Resource, finish func(error)) {
 func createIngressResource(s *Service, _ *Stack, r *Resource, finish func(error)) error {
 	g := s.EC2.Group(kernel.Text(r.Properties, "GroupId"))
 	if g == nil {
-		return kernel.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist", kernel.Text(r.Properties, "GroupId"))
+		return kernel.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist",
+			kernel.Text(r.Properties, "GroupId"))
 	}
-	ps, err := s.rules(&Resource{Properties: map[string]any{"one": []any{r.Properties}}}, "one", "SourceSecurityGroupId")
+	ps, err := s.rules(&Resource{Properties: map[string]any{"one": []any{r.Properties}}}, "one",
+		"SourceSecurityGroupId")
 	if err != nil {
 		return err
 	}
@@ -269,7 +283,8 @@ func updateRoleResource(s *Service, _ *Stack, r *Resource) error {
 			return err
 		}
 		if whole += len(body); whole > iam.MaxInlinePolicies {
-			return kernel.Errorf("LimitExceeded", "Maximum policy size of %d bytes exceeded for role %s", iam.MaxInlinePolicies, role.Name)
+			return kernel.Errorf("LimitExceeded", "Maximum policy size of %d bytes exceeded for role %s",
+				iam.MaxInlinePolicies, role.Name)
 		}
 		role.Policies[kernel.Text(p, "PolicyName")] = string(body)
 	}

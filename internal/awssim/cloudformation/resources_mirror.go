@@ -34,7 +34,9 @@ func removeBucketResource(s *Service, r *Resource, finish func(error)) {
 	b := s.S3.Buckets[r.Physical]
 	if b != nil && len(b.Objects) > 0 {
 		s.Clock.After(0, func() {
-			finish(reasonf("The bucket you tried to delete is not empty (Service: S3, Status Code: 409, Request ID: %s)", s.UUID("request")))
+			finish(reasonf(
+				"The bucket you tried to delete is not empty (Service: S3, Status Code: 409, Request ID: %s)",
+				s.UUID("request")))
 		})
 		return
 	}

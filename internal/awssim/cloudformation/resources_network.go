@@ -23,13 +23,17 @@ func (s *Service) removal(err error, finish func(error)) {
 }
 
 func createVPCResource(s *Service, st *Stack, r *Resource, finish func(error)) error {
-	if err := only(r, []string{"CidrBlock"}, []string{"EnableDnsSupport", "EnableDnsHostnames", "InstanceTenancy", "Tags"}); err != nil {
+	if err := only(r, []string{"CidrBlock"}, []string{
+		"EnableDnsSupport", "EnableDnsHostnames", "InstanceTenancy", "Tags",
+	}); err != nil {
 		return err
 	}
 	v := s.EC2.AddVPC("vpc-"+s.NewID("vpc", 17), kernel.Text(r.Properties, "CidrBlock"))
 	r.Physical = v.ID
 	r.Attributes["VpcId"], r.Attributes["CidrBlock"] = v.ID, v.CIDR
-	r.Attributes["DefaultSecurityGroup"] = kernel.Find(s.EC2.Groups, func(g *ec2.SecurityGroup) bool { return g.VPC == v.ID }).ID
+	r.Attributes["DefaultSecurityGroup"] = kernel.Find(s.EC2.Groups, func(g *ec2.SecurityGroup) bool {
+		return g.VPC == v.ID
+	}).ID
 	s.soon(finish)
 	return updateVPCResource(s, st, r)
 }
@@ -39,7 +43,8 @@ func updateVPCResource(s *Service, st *Stack, r *Resource) error {
 	if v == nil {
 		return ec2.NoVPC(r.Physical)
 	}
-	v.DNSSupport, v.DNSHostnames = kernel.Text(r.Properties, "EnableDnsSupport") != "false", kernel.Text(r.Properties, "EnableDnsHostnames") == "true"
+	v.DNSSupport, v.DNSHostnames = kernel.Text(r.Properties, "EnableDnsSupport") != "false", kernel.Text(r.Properties,
+		"EnableDnsHostnames") == "true"
 	s.EC2.Tags[v.ID] = StackTags(st, r)
 	s.EC2.Changed()
 	return nil
@@ -50,10 +55,13 @@ func removeVPCResource(s *Service, r *Resource, finish func(error)) {
 }
 
 func createSubnetResource(s *Service, st *Stack, r *Resource, finish func(error)) error {
-	if err := only(r, []string{"VpcId"}, []string{"CidrBlock", "AvailabilityZone", "MapPublicIpOnLaunch", "Tags"}); err != nil {
+	if err := only(r, []string{"VpcId"}, []string{
+		"CidrBlock", "AvailabilityZone", "MapPublicIpOnLaunch", "Tags",
+	}); err != nil {
 		return err
 	}
-	n, err := s.EC2.AddSubnet(kernel.Text(r.Properties, "VpcId"), kernel.Text(r.Properties, "AvailabilityZone"), kernel.Text(r.Properties, "CidrBlock"))
+	n, err := s.EC2.AddSubnet(kernel.Text(r.Properties, "VpcId"), kernel.Text(r.Properties, "AvailabilityZone"),
+		kernel.Text(r.Properties, "CidrBlock"))
 	if err != nil {
 		return err
 	}
@@ -95,8 +103,12 @@ func removeRouteTableResource(s *Service, r *Resource, finish func(error)) {
 
 func createRouteResource(s *Service, _ *Stack, r *Resource, finish func(error)) error {
 	in := &ec2.RouteInput{
-		RouteTableID: kernel.Text(r.Properties, "RouteTableId"), DestinationCidrBlock: kernel.Text(r.Properties, "DestinationCidrBlock"), GatewayID: kernel.Text(r.Properties, "GatewayId"),
-		NatGatewayID: kernel.Text(r.Properties, "NatGatewayId"), TransitGatewayID: kernel.Text(r.Properties, "TransitGatewayId"), NetworkInterfaceID: kernel.Text(r.Properties, "NetworkInterfaceId"),
+		RouteTableID:         kernel.Text(r.Properties, "RouteTableId"),
+		DestinationCidrBlock: kernel.Text(r.Properties, "DestinationCidrBlock"),
+		GatewayID:            kernel.Text(r.Properties, "GatewayId"),
+		NatGatewayID:         kernel.Text(r.Properties, "NatGatewayId"),
+		TransitGatewayID:     kernel.Text(r.Properties, "TransitGatewayId"),
+		NetworkInterfaceID:   kernel.Text(r.Properties, "NetworkInterfaceId"),
 	}
 	if _, err := s.EC2.CreateRoute(nil, in); err != nil {
 		return err

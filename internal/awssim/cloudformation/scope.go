@@ -11,7 +11,9 @@ func (s *Service) Scope(st *Stack) *template.Scope {
 		Parameters: st.Parameters,
 		Pseudo: func(name string) (string, bool) {
 			v, ok := map[string]string{
-				"AWS::Region": s.Options.Region, "AWS::AccountId": s.Options.Account, "AWS::Partition": endpoints.Partition(s.Options.Region), "AWS::URLSuffix": endpoints.DNSSuffix(s.Options.Region),
+				"AWS::Region": s.Options.Region, "AWS::AccountId": s.Options.Account,
+				"AWS::Partition": endpoints.Partition(s.Options.Region),
+				"AWS::URLSuffix": endpoints.DNSSuffix(s.Options.Region),
 				"AWS::StackName": st.Name, "AWS::StackId": st.ID,
 			}[name]
 			return v, ok

@@ -1,4 +1,5 @@
-// Package cloudformation simulates CloudFormation: stacks, change sets, and the types of resource that they make in the other services.
+// Package cloudformation simulates CloudFormation: stacks, change sets, and the types of resource
+// that they make in the other services.
 package cloudformation
 
 import (
@@ -111,31 +112,34 @@ type stackEvent struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel, on Services) *Service {
 	s := &Service{Kernel: k, Services: on, tokens: map[string]bool{}}
-	k.Register(&kernel.API{Name: "cloudformation", Asks: s.stackQuestions, Protocol: kernel.Query, XMLNS: "http://cloudformation.amazonaws.com/doc/2010-05-15/", Ops: map[string]kernel.Operation{
-		"CreateStack":            kernel.Op(s.createStack),
-		"UpdateStack":            kernel.Op(s.updateStack),
-		"DeleteStack":            kernel.Op(s.deleteStack),
-		"DescribeStacks":         kernel.Op(s.describeStacks),
-		"DescribeStackEvents":    kernel.Op(s.describeStackEvents),
-		"DescribeStackResources": kernel.Op(s.describeStackResources),
-		"ListStackResources":     kernel.Op(s.listStackResources),
-		"ListStacks":             kernel.Op(s.listStacks),
-		"GetTemplate":            kernel.Op(s.getTemplate),
-		"CreateChangeSet":        kernel.Op(s.createChangeSet),
-		"DescribeChangeSet":      kernel.Op(s.describeChangeSet),
-		"ExecuteChangeSet":       kernel.Op(s.executeChangeSet),
-		"DeleteChangeSet":        kernel.Op(s.deleteChangeSet),
-		"ListChangeSets":         kernel.Op(s.listChangeSets),
+	k.Register(&kernel.API{Name: "cloudformation", Asks: s.stackQuestions, Protocol: kernel.Query,
+		XMLNS: "http://cloudformation.amazonaws.com/doc/2010-05-15/", Ops: map[string]kernel.Operation{
+			"CreateStack":            kernel.Op(s.createStack),
+			"UpdateStack":            kernel.Op(s.updateStack),
+			"DeleteStack":            kernel.Op(s.deleteStack),
+			"DescribeStacks":         kernel.Op(s.describeStacks),
+			"DescribeStackEvents":    kernel.Op(s.describeStackEvents),
+			"DescribeStackResources": kernel.Op(s.describeStackResources),
+			"ListStackResources":     kernel.Op(s.listStackResources),
+			"ListStacks":             kernel.Op(s.listStacks),
+			"GetTemplate":            kernel.Op(s.getTemplate),
+			"CreateChangeSet":        kernel.Op(s.createChangeSet),
+			"DescribeChangeSet":      kernel.Op(s.describeChangeSet),
+			"ExecuteChangeSet":       kernel.Op(s.executeChangeSet),
+			"DeleteChangeSet":        kernel.Op(s.deleteChangeSet),
+			"ListChangeSets":         kernel.Op(s.listChangeSets),
 
-		"UpdateTerminationProtection": kernel.Op(s.updateTerminationProtection),
-		"ValidateTemplate":            kernel.Op(validateTemplate),
-	}})
+			"UpdateTerminationProtection": kernel.Op(s.updateTerminationProtection),
+			"ValidateTemplate":            kernel.Op(validateTemplate),
+		}})
 	return s
 }
 
 // StackLive returns the stack of that name or id that is not deleted, or nil.
 func (s *Service) StackLive(name string) *Stack {
-	return kernel.Find(s.Stacks, func(st *Stack) bool { return (st.Name == name || st.ID == name) && st.Status != "DELETE_COMPLETE" })
+	return kernel.Find(s.Stacks, func(st *Stack) bool {
+		return (st.Name == name || st.ID == name) && st.Status != "DELETE_COMPLETE"
+	})
 }
 
 type stackInput struct {
@@ -189,7 +193,15 @@ func (s *Service) createStack(_ *kernel.Call, in *stackInput) (*stackIDXML, erro
 	if err := s.useToken(in.ClientRequestToken); err != nil {
 		return nil, err
 	}
-	st := &Stack{Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")), role: in.RoleARN, Created: s.Clock.Now(), Tags: in.Tags, Template: t, Body: in.TemplateBody, Parameters: params, Capabilities: in.Capabilities, protected: in.EnableTerminationProtection, Resources: map[string]*Resource{}, Operation: Operation{OnFailure: in.OnFailure, token: in.ClientRequestToken, express: in.DeploymentConfig.Mode == "EXPRESS", timeout: time.Duration(in.TimeoutInMinutes) * time.Minute}}
+	st := &Stack{
+		Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")), role: in.RoleARN,
+		Created: s.Clock.Now(), Tags: in.Tags, Template: t, Body: in.TemplateBody, Parameters: params,
+		Capabilities: in.Capabilities, protected: in.EnableTerminationProtection, Resources: map[string]*Resource{},
+		Operation: Operation{
+			OnFailure: in.OnFailure, token: in.ClientRequestToken, express: in.DeploymentConfig.Mode == "EXPRESS",
+			timeout: time.Duration(in.TimeoutInMinutes) * time.Minute,
+		},
+	}
 	if st.OnFailure == "" {
 		st.OnFailure = "ROLLBACK"
 	}
@@ -209,10 +221,12 @@ var (
 
 func checkStackName(name string) error {
 	if !stackNames.MatchString(name) {
-		return template.Invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*", name)
+		return template.Invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy "+
+			"constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*", name)
 	}
 	if len(name) > 128 {
-		return template.Invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy constraint: Member must have length less than or equal to 128", name)
+		return template.Invalid("1 validation error detected: Value '%s' at 'stackName' failed to satisfy "+
+			"constraint: Member must have length less than or equal to 128", name)
 	}
 	return nil
 }
@@ -224,7 +238,8 @@ func (s *Service) useToken(token string) error {
 	case token == "":
 		return nil
 	case !requestTokens.MatchString(token) || len(token) > 128:
-		return template.Invalid("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9][-a-zA-Z0-9]*", token)
+		return template.Invalid("1 validation error detected: Value '%s' at 'clientRequestToken' failed to satisfy "+
+			"constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9][-a-zA-Z0-9]*", token)
 	case s.tokens[token]:
 		return kernel.Errorf("TokenAlreadyExistsException", "A client request token already exists: %s", token)
 	}
@@ -237,7 +252,8 @@ func (s *Service) checkStack(in *stackInput) (*template.Template, map[string]str
 	if in.TemplateURL != "" {
 		body, ok := s.S3.ObjectAt(in.TemplateURL)
 		if !ok {
-			return nil, nil, template.Invalid("S3 error: The specified key does not exist.\nFor more information check http://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html")
+			return nil, nil, template.Invalid("S3 error: The specified key does not exist.\nFor more information " +
+				"check http://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html")
 		}
 		if len(body) > 1<<20 {
 			return nil, nil, template.Invalid("Template may not exceed 1000000 bytes in size.")
@@ -250,7 +266,8 @@ func (s *Service) checkStack(in *stackInput) (*template.Template, map[string]str
 		return nil, nil, template.Invalid("Either Template URL or Template Body must be specified.")
 	}
 	if len(in.TemplateBody) > 51200 {
-		return nil, nil, template.Invalid("1 validation error detected: Value at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to 51200")
+		return nil, nil, template.Invalid("1 validation error detected: Value at 'templateBody' failed to satisfy " +
+			"constraint: Member must have length less than or equal to 51200")
 	}
 	return s.checkTemplate(in, in.TemplateBody)
 }
@@ -264,12 +281,14 @@ func (s *Service) checkTemplate(in *stackInput, body string) (*template.Template
 	if err != nil {
 		return nil, nil, err
 	}
-	if need := t.Capability(); need != "" && !slices.Contains(in.Capabilities, need) && !slices.Contains(in.Capabilities, "CAPABILITY_NAMED_IAM") {
+	if need := t.Capability(); need != "" && !slices.Contains(in.Capabilities, need) &&
+		!slices.Contains(in.Capabilities, "CAPABILITY_NAMED_IAM") {
 		return nil, nil, kernel.Errorf("InsufficientCapabilitiesException", "Requires capabilities : [%s]", need)
 	}
 	for _, name := range kernel.SortedKeys(t.Specs) {
 		if kind := t.Specs[name].Kind; len(in.ResourceTypes) > 0 && !slices.Contains(in.ResourceTypes, kind) {
-			return nil, nil, template.Invalid("Resource type %s is not allowed by parameter ResourceTypes [%s]", kind, strings.Join(in.ResourceTypes, ", "))
+			return nil, nil, template.Invalid("Resource type %s is not allowed by parameter ResourceTypes [%s]", kind,
+				strings.Join(in.ResourceTypes, ", "))
 		}
 	}
 	if in.RoleARN != "" && !s.IAM.RoleServes(in.RoleARN, "cloudformation.amazonaws.com") {
@@ -290,12 +309,15 @@ func (s *Service) setStack(st *Stack, status, reason string) {
 		s.stackEvent(st, st.Name, st.ID, "AWS::CloudFormation::Stack", status, reason)
 	}
 	s.Emit("aws.cloudformation", "CloudFormation Stack Status Change", []string{st.ID}, map[string]any{
-		"stack-id": st.ID, "status-details": map[string]any{"status": status, "status-reason": reason}, "client-request-token": st.token,
+		"stack-id": st.ID, "status-details": map[string]any{"status": status, "status-reason": reason},
+		"client-request-token": st.token,
 	})
 }
 
 func (s *Service) stackEvent(st *Stack, logical, physical, kind, status, reason string) {
-	st.events = append(st.events, stackEvent{s.UUID("stack-event"), logical, physical, kind, status, reason, st.token, s.Clock.Now()})
+	st.events = append(st.events, stackEvent{
+		s.UUID("stack-event"), logical, physical, kind, status, reason, st.token, s.Clock.Now(),
+	})
 }
 
 func (s *Service) setResource(st *Stack, r *Resource, status, reason string) {
@@ -352,7 +374,8 @@ func (s *Service) createReady(st *Stack) {
 				}
 				r = st.Resources[name]
 			}
-			complete = complete && r != nil && st.Handled[name] && (r.Status == "CREATE_COMPLETE" || r.Status == "UPDATE_COMPLETE")
+			complete = complete && r != nil && st.Handled[name] &&
+				(r.Status == "CREATE_COMPLETE" || r.Status == "UPDATE_COMPLETE")
 		}
 	}
 	if complete {
@@ -372,7 +395,8 @@ func (s *Service) finishCreate(st *Stack) {
 // DependenciesDone reports whether all is there that a resource depends on.
 func (st *Stack) DependenciesDone(spec template.ResourceSpec) bool {
 	for _, d := range spec.DependsOn {
-		if r := st.Resources[d]; r == nil || !st.Handled[d] || r.Status != "CREATE_COMPLETE" && r.Status != "UPDATE_COMPLETE" {
+		if r := st.Resources[d]; r == nil || !st.Handled[d] ||
+			r.Status != "CREATE_COMPLETE" && r.Status != "UPDATE_COMPLETE" {
 			return false
 		}
 	}
@@ -419,14 +443,17 @@ func (s *Service) resourceDone(st *Stack, r *Resource, err error) {
 			s.setResource(st, o, "CREATE_FAILED", "Resource creation cancelled")
 		}
 	}
-	s.endCreate(st, fmt.Sprintf("The following resource(s) failed to create: [%s]. Rollback requested by user.", strings.Join(st.failed, ", ")))
+	s.endCreate(st,
+		fmt.Sprintf("The following resource(s) failed to create: [%s]. Rollback requested by user.",
+			strings.Join(st.failed, ", ")))
 }
 
 // handlerMessage is how a resource reports its service's error.
 func handlerMessage(err error) string {
 	var e *kernel.APIError
 	if errors.As(err, &e) {
-		return fmt.Sprintf(`Resource handler returned message: "%s (Service: Ec2, Status Code: 400, Request ID: %s)" (HandlerErrorCode: %s)`, e.Message, "00000000-0000-0000-0000-000000000000", handlerCode(e.Code))
+		return fmt.Sprintf(`Resource handler returned message: "%s (Service: Ec2, Status Code: 400, Request ID: `+
+			`%s)" (HandlerErrorCode: %s)`, e.Message, "00000000-0000-0000-0000-000000000000", handlerCode(e.Code))
 	}
 	return err.Error()
 }
@@ -502,7 +529,8 @@ func (st *Stack) allBlocked() bool {
 		if r.Status == "DELETE_IN_PROGRESS" {
 			return false
 		}
-		if r.Status != "DELETE_COMPLETE" && r.Status != "DELETE_SKIPPED" && r.Status != "DELETE_FAILED" && !st.hasDependants(r.Logical) {
+		if r.Status != "DELETE_COMPLETE" && r.Status != "DELETE_SKIPPED" && r.Status != "DELETE_FAILED" &&
+			!st.hasDependants(r.Logical) {
 			return false
 		}
 	}
@@ -563,7 +591,8 @@ func (s *Service) failDelete(st *Stack) {
 	if st.Status == "ROLLBACK_IN_PROGRESS" {
 		status = "ROLLBACK_FAILED"
 	}
-	s.setStack(st, status, fmt.Sprintf("The following resource(s) failed to delete: [%s]. ", strings.Join(st.failed, ", ")))
+	s.setStack(st, status,
+		fmt.Sprintf("The following resource(s) failed to delete: [%s]. ", strings.Join(st.failed, ", ")))
 }
 
 func (s *Service) finishDelete(st *Stack) {
@@ -587,10 +616,12 @@ func (s *Service) deleteStack(_ *kernel.Call, in *struct {
 		return nil, template.Invalid("Stack [%s] cannot be deleted while TerminationProtection is enabled", st.Name)
 	}
 	if in.DeletionMode == "FORCE_DELETE_STACK" && st.Status != "DELETE_FAILED" {
-		return nil, template.Invalid("Invalid operation on stack [%s]. You can activate DeletionMode FORCE_DELETE_STACK in a delete stack operation only when the stack is in the DELETE_FAILED state.", st.ID)
+		return nil, template.Invalid("Invalid operation on stack [%s]. You can activate DeletionMode "+
+			"FORCE_DELETE_STACK in a delete stack operation only when the stack is in the DELETE_FAILED state.", st.ID)
 	}
 	if len(in.RetainResources) > 0 && st.Status != "DELETE_FAILED" {
-		return nil, template.Invalid("Invalid operation on stack [%s]. When you delete a stack, specify which resources to retain only when the stack is in the DELETE_FAILED state.", st.ID)
+		return nil, template.Invalid("Invalid operation on stack [%s]. When you delete a stack, specify which "+
+			"resources to retain only when the stack is in the DELETE_FAILED state.", st.ID)
 	}
 	if strings.HasPrefix(st.Status, "UPDATE") && strings.HasSuffix(st.Status, "IN_PROGRESS") {
 		return nil, template.Invalid("Stack [%s] cannot be deleted while in status %s", st.ID, st.Status)
@@ -611,7 +642,8 @@ func (s *Service) deleteStack(_ *kernel.Call, in *struct {
 	st.token, st.express = in.ClientRequestToken, in.DeploymentConfig.Mode == "EXPRESS"
 	for _, r := range st.Resources {
 		switch {
-		case r.Status == "DELETE_FAILED" && (in.DeletionMode == "FORCE_DELETE_STACK" || slices.Contains(in.RetainResources, r.Logical)):
+		case r.Status == "DELETE_FAILED" &&
+			(in.DeletionMode == "FORCE_DELETE_STACK" || slices.Contains(in.RetainResources, r.Logical)):
 			s.setResource(st, r, "DELETE_SKIPPED", "")
 		case r.Status == "DELETE_FAILED":
 			r.Status = "CREATE_COMPLETE"
@@ -645,7 +677,8 @@ func (s *Service) sabotage(st *Stack) {
 	for _, name := range kernel.SortedKeys(st.Resources) {
 		r := st.Resources[name]
 		if r.Kind == "AWS::EC2::VPCEndpoint" && r.Status == "CREATE_COMPLETE" {
-			s.setResource(st, r, "DELETE_FAILED", "Resource handler returned message: \"Internal error\" (HandlerErrorCode: GeneralServiceException)")
+			s.setResource(st, r, "DELETE_FAILED",
+				"Resource handler returned message: \"Internal error\" (HandlerErrorCode: GeneralServiceException)")
 			st.failed = append(st.failed, name)
 			return
 		}
@@ -697,8 +730,10 @@ func (st *Stack) shown(t time.Time) (status, reason string, ok bool) {
 
 func (s *Service) stackXML(st *Stack, status, reason string) stackXML {
 	x := stackXML{
-		StackID: st.ID, StackName: st.Name, CreationTime: kernel.Stamp{Time: st.Created}, LastUpdated: kernel.StampOf(st.updated), StackStatus: status, StatusReason: reason,
-		NoRollback: st.OnFailure == "DO_NOTHING", Capabilities: kernel.Members[string]{Member: st.Capabilities}, RoleARN: st.role, Tags: kernel.Members[kernel.Tag]{Member: st.Tags}, Protected: st.protected,
+		StackID: st.ID, StackName: st.Name, CreationTime: kernel.Stamp{Time: st.Created},
+		LastUpdated: kernel.StampOf(st.updated), StackStatus: status, StatusReason: reason,
+		NoRollback: st.OnFailure == "DO_NOTHING", Capabilities: kernel.Members[string]{Member: st.Capabilities},
+		RoleARN: st.role, Tags: kernel.Members[kernel.Tag]{Member: st.Tags}, Protected: st.protected,
 		Description: st.Template.Description,
 	}
 	if strings.HasPrefix(status, "DELETE") && !st.Deleted.IsZero() {
@@ -715,7 +750,8 @@ func (s *Service) stackXML(st *Stack, status, reason string) stackXML {
 		}
 		x.Parameters.Member = append(x.Parameters.Member, parameterXML{k, v})
 	}
-	if strings.HasSuffix(status, "_COMPLETE") && !strings.HasPrefix(status, "DELETE") && !strings.HasPrefix(status, "ROLLBACK") {
+	if strings.HasSuffix(status, "_COMPLETE") && !strings.HasPrefix(status, "DELETE") &&
+		!strings.HasPrefix(status, "ROLLBACK") {
 		for _, k := range kernel.SortedKeys(st.Template.Outputs) {
 			if v, err := st.Template.Evaluate(st.Template.Outputs[k], s.Scope(st)); err == nil {
 				x.Outputs.Member = append(x.Outputs.Member, outputXML{OutputKey: k, OutputValue: fmt.Sprint(v)})
@@ -778,7 +814,9 @@ func (s *Service) describeStackEvents(_ *kernel.Call, in *struct{ StackName, Nex
 		Events kernel.Members[stackEventXML] `xml:"StackEvents"`
 	}{}
 	for _, e := range slices.Backward(st.events) {
-		out.Events.Member = append(out.Events.Member, stackEventXML{st.ID, e.id, st.Name, e.logical, e.physical, e.kind, kernel.Stamp{Time: e.at}, e.status, e.reason, e.token})
+		out.Events.Member = append(out.Events.Member, stackEventXML{
+			st.ID, e.id, st.Name, e.logical, e.physical, e.kind, kernel.Stamp{Time: e.at}, e.status, e.reason, e.token,
+		})
 	}
 	return out, nil
 }
@@ -812,7 +850,9 @@ func (s *Service) describeStackResources(_ *kernel.Call, in *struct {
 	for _, k := range kernel.SortedKeys(st.Resources) {
 		r := st.Resources[k]
 		if in.LogicalResourceID == "" || in.LogicalResourceID == k {
-			out.Resources.Member = append(out.Resources.Member, stackResourceXML{st.Name, st.ID, k, r.Physical, r.Kind, kernel.StampOf(r.Updated), nil, r.Status, r.reason})
+			out.Resources.Member = append(out.Resources.Member, stackResourceXML{
+				st.Name, st.ID, k, r.Physical, r.Kind, kernel.StampOf(r.Updated), nil, r.Status, r.reason,
+			})
 		}
 	}
 	return out, nil
@@ -830,7 +870,10 @@ func (s *Service) listStackResources(_ *kernel.Call, in *struct{ StackName, Next
 	}{}
 	for _, k := range kernel.SortedKeys(st.Resources) {
 		r := st.Resources[k]
-		out.Resources.Member = append(out.Resources.Member, stackResourceXML{Logical: k, Physical: r.Physical, Type: r.Kind, Updated: kernel.StampOf(r.Updated), Status: r.Status, Reason: r.reason})
+		out.Resources.Member = append(out.Resources.Member, stackResourceXML{
+			Logical: k, Physical: r.Physical, Type: r.Kind, Updated: kernel.StampOf(r.Updated), Status: r.Status,
+			Reason: r.reason,
+		})
 	}
 	return out, nil
 }
@@ -855,7 +898,9 @@ func (s *Service) listStacks(_ *kernel.Call, in *struct {
 	}{}
 	for _, st := range s.Stacks {
 		if len(in.StackStatusFilter) == 0 || slices.Contains(in.StackStatusFilter, st.Status) {
-			out.Summaries.Member = append(out.Summaries.Member, stackSummaryXML{st.ID, st.Name, kernel.Stamp{Time: st.Created}, kernel.StampOf(st.Deleted), st.Status, st.reason})
+			out.Summaries.Member = append(out.Summaries.Member, stackSummaryXML{
+				st.ID, st.Name, kernel.Stamp{Time: st.Created}, kernel.StampOf(st.Deleted), st.Status, st.reason,
+			})
 		}
 	}
 	sort.SliceStable(out.Summaries.Member, func(i, j int) bool {

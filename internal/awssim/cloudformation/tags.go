@@ -27,7 +27,9 @@ func ownTags(st *Stack, r *Resource) (system, own []ec2.Tag) {
 		switch {
 		case strings.HasPrefix(t.Key, "aws:"):
 			system = append(system, t)
-		case slices.ContainsFunc(kernel.Objects(r.Properties, "Tags"), func(o map[string]any) bool { return kernel.Text(o, "Key") == t.Key }):
+		case slices.ContainsFunc(kernel.Objects(r.Properties, "Tags"), func(o map[string]any) bool {
+			return kernel.Text(o, "Key") == t.Key
+		}):
 			own = append(own, t)
 		}
 	}
@@ -56,7 +58,8 @@ func (s *Service) deniedRemoval(st *Stack, r *Resource) error {
 	if st.role == "" || e == nil {
 		return nil
 	}
-	return deniedResource(s.IAM.Allows(st.role, append(ec2.EndpointReads(), s.EC2.DeleteEndpointQuestion(e))...), st.role)
+	return deniedResource(s.IAM.Allows(st.role, append(ec2.EndpointReads(), s.EC2.DeleteEndpointQuestion(e))...),
+		st.role)
 }
 
 // deniedResource is how CloudFormation reports what its role may not do.
@@ -72,7 +75,10 @@ func deniedResource(q *kernel.Question, role string) error {
 	}
 	name := role[strings.LastIndex(role, "/")+1:]
 	account := strings.Split(role, ":")[4]
-	return reasonf("Resource handler returned message: \"You are not authorized to perform this operation. User: arn:aws:sts::%s:assumed-role/%s/AWSCloudFormation is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action (Service: Ec2, Status Code: 403, Request ID: 00000000-0000-0000-0000-000000000000)\" (HandlerErrorCode: %s)",
+	return reasonf("Resource handler returned message: \"You are not authorized to perform this operation. User: "+
+		"arn:aws:sts::%s:assumed-role/%s/AWSCloudFormation is not authorized to perform: %s on resource: %s because "+
+		"no identity-based policy allows the %s action (Service: Ec2, Status Code: 403, Request ID: "+
+		"00000000-0000-0000-0000-000000000000)\" (HandlerErrorCode: %s)",
 		account, name, q.Action, q.Resource, q.Action, code)
 }
 

@@ -69,16 +69,17 @@ type alarmState struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel, sqs *sqs.Service) *Service {
 	s := &Service{Kernel: k, sqs: sqs, metrics: map[string][]point{}}
-	k.Register(&kernel.API{Name: "monitoring", Prefix: "GraniteServiceVersion20100801", Protocol: kernel.JSON10, Space: "com.amazonaws.cloudwatch", Ops: map[string]kernel.Operation{
-		"PutMetricData":       kernel.Op(s.putMetricData),
-		"GetMetricStatistics": kernel.Op(s.getMetricStatistics),
-		"PutMetricAlarm":      kernel.Op(s.putMetricAlarm),
-		"DescribeAlarms":      kernel.Op(s.describeAlarms),
-		"DeleteAlarms":        kernel.Op(s.deleteAlarms),
-		"ListTagsForResource": kernel.Op(s.listAlarmTags),
-		"TagResource":         kernel.Op(s.tagAlarm),
-		"UntagResource":       kernel.Op(s.untagAlarm),
-	}})
+	k.Register(&kernel.API{Name: "monitoring", Prefix: "GraniteServiceVersion20100801", Protocol: kernel.JSON10,
+		Space: "com.amazonaws.cloudwatch", Ops: map[string]kernel.Operation{
+			"PutMetricData":       kernel.Op(s.putMetricData),
+			"GetMetricStatistics": kernel.Op(s.getMetricStatistics),
+			"PutMetricAlarm":      kernel.Op(s.putMetricAlarm),
+			"DescribeAlarms":      kernel.Op(s.describeAlarms),
+			"DeleteAlarms":        kernel.Op(s.deleteAlarms),
+			"ListTagsForResource": kernel.Op(s.listAlarmTags),
+			"TagResource":         kernel.Op(s.tagAlarm),
+			"UntagResource":       kernel.Op(s.untagAlarm),
+		}})
 	return s
 }
 
@@ -105,7 +106,8 @@ func (s *Service) observe(key string, at time.Time, value, count float64) {
 
 // ObserveLog takes the metrics out of a line of a log in the embedded metric format.
 //
-// Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+// Source:
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 func (s *Service) ObserveLog(line string) {
 	if !strings.Contains(line, `"CloudWatchMetrics"`) {
 		return
@@ -186,11 +188,13 @@ func (s *Service) putMetricData(_ *kernel.Call, in *struct {
 		case m.MetricName == "":
 			return nil, missingMetric("The parameter MetricData.member.%d.MetricName is required.", i+1)
 		case len(m.Dimensions) > 30:
-			return nil, invalidMetric("The collection MetricData.member.%d.Dimensions must not have a size greater than 30.", i+1)
+			return nil, invalidMetric("The collection MetricData.member.%d.Dimensions must not have a size greater "+
+				"than 30.", i+1)
 		case m.Value == nil && m.StatisticValues == nil && len(m.Values) == 0:
 			return nil, missingMetric("At least one of the parameters must be specified.")
 		case len(m.Counts) > 0 && len(m.Counts) != len(m.Values):
-			return nil, invalidMetric("The parameters MetricData.member.%d.Values and MetricData.member.%d.Counts must be of the same size.", i+1, i+1)
+			return nil, invalidMetric("The parameters MetricData.member.%d.Values and MetricData.member.%d.Counts "+
+				"must be of the same size.", i+1, i+1)
 		}
 	}
 	for _, m := range in.MetricData {
@@ -225,7 +229,8 @@ func (s *Service) putMetricData(_ *kernel.Call, in *struct {
 // points returns the points of a metric from from to to. What SQS publishes itself is
 // known for now alone.
 func (s *Service) points(namespace, name string, dimensions []dimension, from, to time.Time) []point {
-	if namespace == "AWS/SQS" && name == "ApproximateNumberOfMessagesVisible" && len(dimensions) == 1 && !to.Before(s.Clock.Now()) {
+	if namespace == "AWS/SQS" && name == "ApproximateNumberOfMessagesVisible" && len(dimensions) == 1 &&
+		!to.Before(s.Clock.Now()) {
 		for _, q := range s.sqs.Queues {
 			if q.Name != dimensions[0].Value {
 				continue
@@ -287,7 +292,8 @@ func (s *Service) getMetricStatistics(_ *kernel.Call, in *struct {
 		return nil, invalidMetric("The parameter Period must be a multiple of 60.")
 	}
 	if in.StartTime >= in.EndTime {
-		return nil, metricError("InvalidParameterCombination", "The parameter StartTime must be less than the parameter EndTime.")
+		return nil, metricError("InvalidParameterCombination",
+			"The parameter StartTime must be less than the parameter EndTime.")
 	}
 	out := &statisticsReply{in.MetricName, []map[string]any{}}
 	period := time.Duration(in.Period) * time.Second
@@ -317,17 +323,23 @@ var comparisons = map[string]func(a, b float64) bool{
 func CheckAlarm(a *MetricAlarm) error {
 	switch {
 	case a.AlarmName == "":
-		return kernel.Errorf("ValidationError", "1 validation error detected: Value null at 'alarmName' failed to satisfy constraint: Member must not be null")
+		return kernel.Errorf("ValidationError",
+			"1 validation error detected: Value null at 'alarmName' failed to satisfy constraint: Member must not "+
+				"be null")
 	case comparisons[a.ComparisonOperator] == nil:
-		return kernel.Errorf("ValidationError", "1 validation error detected: Value '%s' at 'comparisonOperator' failed to satisfy constraint: Member must satisfy enum value set", a.ComparisonOperator)
+		return kernel.Errorf("ValidationError",
+			"1 validation error detected: Value '%s' at 'comparisonOperator' failed to satisfy constraint: Member "+
+				"must satisfy enum value set", a.ComparisonOperator)
 	case a.MetricName == "" || a.Namespace == "" || a.Period == 0 || a.EvaluationPeriods == 0:
 		return kernel.Errorf("ValidationError", "MetricName, Namespace, Period and EvaluationPeriods must be specified")
 	case a.Period != 10 && a.Period != 20 && a.Period != 30 && a.Period%60 != 0:
 		return kernel.Errorf("ValidationError", "Period must be 10, 20, 30 or a multiple of 60")
 	case a.Period*a.EvaluationPeriods > 7*86400 || a.Period < 3600 && a.Period*a.EvaluationPeriods > 86400:
-		return kernel.Errorf("ValidationError", "Metrics cannot be checked across more than a day (EvaluationPeriods * Period must be <= 86400).")
+		return kernel.Errorf("ValidationError",
+			"Metrics cannot be checked across more than a day (EvaluationPeriods * Period must be <= 86400).")
 	case !slices.Contains([]string{"", "breaching", "notBreaching", "ignore", "missing"}, a.TreatMissingData):
-		return kernel.Errorf("ValidationError", "The value %s for parameter TreatMissingData is not supported.", a.TreatMissingData)
+		return kernel.Errorf("ValidationError", "The value %s for parameter TreatMissingData is not supported.",
+			a.TreatMissingData)
 	}
 	return nil
 }
@@ -411,7 +423,8 @@ func (s *Service) assess(a *MetricAlarm) {
 	if state != a.state {
 		a.state, a.since = state, now
 	}
-	a.reason = fmt.Sprintf("Threshold Crossed: %d datapoints [%s] compared with the threshold (%.1f).", len(said), strings.Join(said, ", "), a.Threshold)
+	a.reason = fmt.Sprintf("Threshold Crossed: %d datapoints [%s] compared with the threshold (%.1f).", len(said),
+		strings.Join(said, ", "), a.Threshold)
 	if len(said) == 0 {
 		a.reason = "Insufficient Data: no datapoints were received."
 	}
@@ -433,15 +446,21 @@ func (s *Service) describeAlarms(_ *kernel.Call, in *struct {
 	}{[]map[string]any{}, []map[string]any{}}
 	for _, a := range s.alarms {
 		s.assess(a)
-		if len(in.AlarmNames) > 0 && !slices.Contains(in.AlarmNames, a.AlarmName) || !strings.HasPrefix(a.AlarmName, in.AlarmNamePrefix) || in.StateValue != "" && in.StateValue != a.state {
+		if len(in.AlarmNames) > 0 && !slices.Contains(in.AlarmNames, a.AlarmName) ||
+			!strings.HasPrefix(a.AlarmName, in.AlarmNamePrefix) || in.StateValue != "" && in.StateValue != a.state {
 			continue
 		}
 		x := map[string]any{
-			"AlarmName": a.AlarmName, "AlarmArn": s.AlarmARN(a.AlarmName), "AlarmDescription": a.AlarmDescription, "Namespace": a.Namespace, "MetricName": a.MetricName,
-			"Statistic": a.Statistic, "Dimensions": append([]dimension{}, a.Dimensions...), "Period": a.Period, "EvaluationPeriods": a.EvaluationPeriods, "Threshold": a.Threshold,
-			"ComparisonOperator": a.ComparisonOperator, "ActionsEnabled": a.ActionsEnabled == nil || *a.ActionsEnabled, "AlarmActions": append([]string{}, a.AlarmActions...),
-			"OKActions": append([]string{}, a.OKActions...), "InsufficientDataActions": append([]string{}, a.InsufficientDataActions...),
-			"StateValue": a.state, "StateReason": a.reason, "StateUpdatedTimestamp": kernel.Stamp{Time: a.since},
+			"AlarmName": a.AlarmName, "AlarmArn": s.AlarmARN(a.AlarmName), "AlarmDescription": a.AlarmDescription,
+			"Namespace": a.Namespace, "MetricName": a.MetricName,
+			"Statistic": a.Statistic, "Dimensions": append([]dimension{}, a.Dimensions...), "Period": a.Period,
+			"EvaluationPeriods": a.EvaluationPeriods, "Threshold": a.Threshold,
+			"ComparisonOperator": a.ComparisonOperator, "ActionsEnabled": a.ActionsEnabled == nil || *a.ActionsEnabled,
+			"AlarmActions":            append([]string{}, a.AlarmActions...),
+			"OKActions":               append([]string{}, a.OKActions...),
+			"InsufficientDataActions": append([]string{}, a.InsufficientDataActions...),
+			"StateValue":              a.state, "StateReason": a.reason,
+			"StateUpdatedTimestamp": kernel.Stamp{Time: a.since},
 		}
 		if a.TreatMissingData != "" {
 			x["TreatMissingData"] = a.TreatMissingData
@@ -458,7 +477,8 @@ func (s *Service) describeAlarms(_ *kernel.Call, in *struct {
 func PlainNumbers(properties map[string]any) map[string]any {
 	out := map[string]any{}
 	for k, v := range properties {
-		if text, ok := v.(string); ok && slices.Contains([]string{"Period", "EvaluationPeriods", "DatapointsToAlarm", "Threshold"}, k) {
+		if text, ok := v.(string); ok &&
+			slices.Contains([]string{"Period", "EvaluationPeriods", "DatapointsToAlarm", "Threshold"}, k) {
 			if n, err := strconv.ParseFloat(text, 64); err == nil {
 				v = n
 			}

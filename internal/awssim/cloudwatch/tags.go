@@ -16,7 +16,8 @@ func (s *Service) alarmByARN(arn string) error {
 	return nil
 }
 
-func (s *Service) listAlarmTags(_ *kernel.Call, in *struct{ ResourceARN string }) (*struct{ Tags kernel.TagList }, error) {
+func (s *Service) listAlarmTags(_ *kernel.Call,
+	in *struct{ ResourceARN string }) (*struct{ Tags kernel.TagList }, error) {
 	if err := s.alarmByARN(in.ResourceARN); err != nil {
 		return nil, err
 	}

@@ -49,12 +49,13 @@ type ccRepository struct {
 func New(k *kernel.Kernel, iam *iam.Service) *Service {
 	s := &Service{Kernel: k, iam: iam, repositories: map[string]*ccRepository{}}
 	s.Paths[kernel.GitRoot] = s.serveGit
-	k.Register(&kernel.API{Name: "codecommit", Asks: s.repositoryQuestions, Endpoint: "codecommit", Prefix: "CodeCommit_20150413", Protocol: kernel.JSON11, Ops: map[string]kernel.Operation{
-		"CreateRepository": kernel.Op(s.createRepository),
-		"GetRepository":    kernel.Op(s.getRepository),
-		"ListRepositories": kernel.Op(s.listRepositories),
-		"DeleteRepository": kernel.Op(s.deleteRepository),
-	}})
+	k.Register(&kernel.API{Name: "codecommit", Asks: s.repositoryQuestions, Endpoint: "codecommit",
+		Prefix: "CodeCommit_20150413", Protocol: kernel.JSON11, Ops: map[string]kernel.Operation{
+			"CreateRepository": kernel.Op(s.createRepository),
+			"GetRepository":    kernel.Op(s.getRepository),
+			"ListRepositories": kernel.Op(s.listRepositories),
+			"DeleteRepository": kernel.Op(s.deleteRepository),
+		}})
 	return s
 }
 
@@ -76,10 +77,14 @@ type oneRepository struct {
 }
 
 func (s *Service) repositoryJSON(r *ccRepository) repositoryJSON {
-	out := repositoryJSON{AccountID: s.Options.Account, ID: r.id, Name: r.name, Description: r.description, LastModified: kernel.Stamp{Time: r.created}, Created: kernel.Stamp{Time: r.created},
-		CloneURLHTTP: codecommit.URL("", s.Options.Region, r.name), CloneURLSSH: "ssh://git-codecommit." + s.Options.Region + ".amazonaws.com/v1/repos/" + r.name, Arn: s.ARN("codecommit", r.name)}
+	out := repositoryJSON{AccountID: s.Options.Account, ID: r.id, Name: r.name, Description: r.description,
+		LastModified: kernel.Stamp{Time: r.created}, Created: kernel.Stamp{Time: r.created},
+		CloneURLHTTP: codecommit.URL("", s.Options.Region, r.name),
+		CloneURLSSH:  "ssh://git-codecommit." + s.Options.Region + ".amazonaws.com/v1/repos/" + r.name,
+		Arn:          s.ARN("codecommit", r.name)}
 	if head, err := os.ReadFile(filepath.Join(s.folder, r.name, "HEAD")); err == nil {
-		if branch, ok := strings.CutPrefix(strings.TrimSpace(string(head)), "ref: refs/heads/"); ok && branch != noBranch {
+		if branch, ok := strings.CutPrefix(strings.TrimSpace(string(head)), "ref: refs/heads/"); ok &&
+			branch != noBranch {
 			out.Branch = branch
 		}
 	}
@@ -90,7 +95,8 @@ var repositoryName = regexp.MustCompile(`^[\w.-]{1,100}$`)
 
 func (s *Service) repository(name string) (*ccRepository, error) {
 	if name == "" {
-		return nil, kernel.Errorf("RepositoryNameRequiredException", "A repository name is required, but was not specified.")
+		return nil, kernel.Errorf("RepositoryNameRequiredException",
+			"A repository name is required, but was not specified.")
 	}
 	if r := s.repositories[name]; r != nil {
 		return r, nil
@@ -107,7 +113,8 @@ const noBranch = "-none-"
 // Source: https://docs.aws.amazon.com/codecommit/latest/userguide/limits.html
 var hooks = map[string]string{
 	"pre-receive": `#!/bin/sh
-exec awk '{ n++; if ($3 !~ /^refs\/(heads|tags)\//) { print "deny updating a hidden ref: " $3 > "/dev/stderr"; bad = 1 } }
+exec awk '{ n++ }
+$3 !~ /^refs\/(heads|tags)\// { print "deny updating a hidden ref: " $3 > "/dev/stderr"; bad = 1 }
 END { if (n > 4000) { print "Too many reference update commands" > "/dev/stderr"; bad = 1 } exit bad }'
 `,
 	"post-receive": `#!/bin/sh
@@ -128,7 +135,10 @@ func (s *Service) createRepository(_ *kernel.Call, in *struct {
 		return nil, kernel.Errorf("RepositoryNameExistsException", "Repository named %s already exists", in.Name)
 	}
 	if !repositoryName.MatchString(in.Name) || strings.HasSuffix(in.Name, ".git") {
-		return nil, kernel.Errorf("InvalidRepositoryNameException", "The repository name is not valid. Repository names can be any valid combination of letters, numbers, periods, underscores, and dashes between 1 and 100 characters in length. Names are case sensitive. Repository names cannot end in .git.")
+		return nil, kernel.Errorf("InvalidRepositoryNameException",
+			"The repository name is not valid. Repository names can be any valid combination of letters, numbers, "+
+				"periods, underscores, and dashes between 1 and 100 characters in length. Names are case sensitive. "+
+				"Repository names cannot end in .git.")
 	}
 	r := &ccRepository{in.Name, s.UUID("repository"), in.Description, s.Clock.Now()}
 	if err := s.initRepository(r); err != nil {
@@ -149,7 +159,8 @@ func (s *Service) initRepository(r *ccRepository) (err error) {
 	dir := filepath.Join(s.folder, r.name)
 	ctx, cancel := context.WithTimeout(s.Context, time.Minute)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, "git", "init", "--quiet", "--bare", "--template=", "--initial-branch="+noBranch, dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "git", "init", "--quiet", "--bare", "--template=",
+		"--initial-branch="+noBranch, dir).CombinedOutput(); err != nil {
 		return kernel.Errorf("InternalFailure", "git init: %v: %s", err, out).WithStatus(http.StatusInternalServerError)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "hooks"), 0o755); err != nil {
@@ -238,7 +249,8 @@ func (s *Service) serveGit(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Internal Service Error", http.StatusInternalServerError)
 		return
 	case err != nil:
-		http.Error(w, "<UnrecognizedClientException><Message>"+err.Error()+"</Message></UnrecognizedClientException>", http.StatusForbidden)
+		http.Error(w, "<UnrecognizedClientException><Message>"+err.Error()+"</Message></UnrecognizedClientException>",
+			http.StatusForbidden)
 		return
 	case missing != nil:
 		http.Error(w, "RepositoryDoesNotExistException", http.StatusNotFound)

@@ -20,7 +20,10 @@ type Service struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel, ec2 *ec2.Service) *Service {
 	s := &Service{Kernel: k, ec2: ec2}
-	k.Register(&kernel.API{Name: "ce", Prefix: "AWSInsightsIndexService", Protocol: kernel.JSON11, Ops: map[string]kernel.Operation{"GetCostAndUsage": kernel.Op(s.getCostAndUsage)}})
+	k.Register(&kernel.API{
+		Name: "ce", Prefix: "AWSInsightsIndexService", Protocol: kernel.JSON11,
+		Ops: map[string]kernel.Operation{"GetCostAndUsage": kernel.Op(s.getCostAndUsage)},
+	})
 	return s
 }
 
@@ -75,20 +78,25 @@ func (s *Service) getCostAndUsage(c *kernel.Call, in *struct {
 	if in.Granularity != "HOURLY" {
 		return nil, c.Unsupported("Granularity=" + in.Granularity)
 	}
-	if !slices.Equal(in.Metrics, []string{"UsageQuantity"}) || len(in.GroupBy) != 1 || in.GroupBy[0] != (costKey{"DIMENSION", "USAGE_TYPE"}) {
+	if !slices.Equal(in.Metrics, []string{"UsageQuantity"}) || len(in.GroupBy) != 1 ||
+		in.GroupBy[0] != (costKey{"DIMENSION", "USAGE_TYPE"}) {
 		return nil, c.Unsupported("Metrics, GroupBy")
 	}
 	begin, err := time.Parse(costTime, in.TimePeriod.Start)
 	end, eerr := time.Parse(costTime, in.TimePeriod.End)
 	if err != nil || eerr != nil || !end.After(begin) {
-		return nil, kernel.Errorf("ValidationException", "Start time %s, end time %s: not an interval of hours", in.TimePeriod.Start, in.TimePeriod.End)
+		return nil, kernel.Errorf("ValidationException", "Start time %s, end time %s: not an interval of hours",
+			in.TimePeriod.Start, in.TimePeriod.End)
 	}
 	now := s.Clock.Now()
 	if begin.Before(now.Add(-hourly)) {
-		return nil, kernel.Errorf("ValidationException", "Data for HOURLY granularity is available for the past 14 days only.")
+		return nil, kernel.Errorf("ValidationException",
+			"Data for HOURLY granularity is available for the past 14 days only.")
 	}
 	kind, _ := s.FaultOn("bill")
-	out := &costOutput{GroupDefinitions: in.GroupBy, ResultsByTime: []costResult{}, DimensionValueAttributes: []string{}}
+	out := &costOutput{
+		GroupDefinitions: in.GroupBy, ResultsByTime: []costResult{}, DimensionValueAttributes: []string{},
+	}
 	for h := begin; h.Before(end) && h.Add(time.Hour).Before(now.Add(-lateHours)); h = h.Add(time.Hour) {
 		quantity := 0
 		for _, e := range s.ec2.Endpoints {
@@ -96,10 +104,18 @@ func (s *Service) getCostAndUsage(c *kernel.Call, in *struct {
 				quantity += len(e.Subnets) * billedIn(h, e.Created, e.DeletedAt(now), now, kind == "creation")
 			}
 		}
-		r := costResult{TimePeriod: costInterval{h.Format(costTime), h.Add(time.Hour).Format(costTime)}, Total: map[string]costMetric{}, Groups: []costGroup{}}
+		r := costResult{
+			TimePeriod: costInterval{h.Format(costTime), h.Add(time.Hour).Format(costTime)},
+			Total:      map[string]costMetric{}, Groups: []costGroup{},
+		}
 		if quantity > 0 {
-			r.Groups = append(r.Groups, costGroup{[]string{"USE1-VpcEndpoint-Hours"}, map[string]costMetric{"UsageQuantity": {fmt.Sprint(quantity), "Hrs"}}})
-			r.Groups = append(r.Groups, costGroup{[]string{"USE1-VpcEndpoint-Bytes"}, map[string]costMetric{"UsageQuantity": {"0.01", "GB"}}})
+			r.Groups = append(r.Groups, costGroup{
+				[]string{"USE1-VpcEndpoint-Hours"},
+				map[string]costMetric{"UsageQuantity": {fmt.Sprint(quantity), "Hrs"}},
+			})
+			r.Groups = append(r.Groups, costGroup{
+				[]string{"USE1-VpcEndpoint-Bytes"}, map[string]costMetric{"UsageQuantity": {"0.01", "GB"}},
+			})
 		}
 		out.ResultsByTime = append(out.ResultsByTime, r)
 	}

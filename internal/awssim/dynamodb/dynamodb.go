@@ -59,35 +59,39 @@ type indexInput struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k, tokens: map[string]time.Time{}, locked: map[string]bool{}}
-	k.Register(&kernel.API{Name: "dynamodb", Asks: s.tableQuestions, Endpoint: "dynamodb", Prefix: "DynamoDB_20120810", Protocol: kernel.JSON10, Space: "com.amazonaws.dynamodb.v20120810", Ops: map[string]kernel.Operation{
-		"CreateTable":        kernel.Op(s.CreateTable),
-		"DescribeTable":      kernel.Op(s.describeTable),
-		"DeleteTable":        kernel.Op(s.deleteTable),
-		"ListTables":         kernel.Op(s.listTables),
-		"UpdateTimeToLive":   kernel.Op(s.updateTTL),
-		"DescribeTimeToLive": kernel.Op(s.describeTTL),
-		"PutItem":            kernel.Op(s.putItem),
-		"GetItem":            kernel.Op(s.getItem),
-		"UpdateItem":         kernel.Op(s.updateItem),
-		"DeleteItem":         kernel.Op(s.deleteItem),
-		"Query":              kernel.Op(s.query),
-		"Scan":               kernel.Op(s.scan),
-		"TransactWriteItems": kernel.Op(s.transactWrite),
-		"ListTagsOfResource": kernel.Op(s.listTableTags),
-		"TagResource":        kernel.Op(s.tagTable),
-		"UntagResource":      kernel.Op(s.untagTable),
+	k.Register(&kernel.API{Name: "dynamodb", Asks: s.tableQuestions, Endpoint: "dynamodb", Prefix: "DynamoDB_20120810",
+		Protocol: kernel.JSON10, Space: "com.amazonaws.dynamodb.v20120810", Ops: map[string]kernel.Operation{
+			"CreateTable":        kernel.Op(s.CreateTable),
+			"DescribeTable":      kernel.Op(s.describeTable),
+			"DeleteTable":        kernel.Op(s.deleteTable),
+			"ListTables":         kernel.Op(s.listTables),
+			"UpdateTimeToLive":   kernel.Op(s.updateTTL),
+			"DescribeTimeToLive": kernel.Op(s.describeTTL),
+			"PutItem":            kernel.Op(s.putItem),
+			"GetItem":            kernel.Op(s.getItem),
+			"UpdateItem":         kernel.Op(s.updateItem),
+			"DeleteItem":         kernel.Op(s.deleteItem),
+			"Query":              kernel.Op(s.query),
+			"Scan":               kernel.Op(s.scan),
+			"TransactWriteItems": kernel.Op(s.transactWrite),
+			"ListTagsOfResource": kernel.Op(s.listTableTags),
+			"TagResource":        kernel.Op(s.tagTable),
+			"UntagResource":      kernel.Op(s.untagTable),
 
-		"DescribeContinuousBackups": kernel.Op(s.describeBackups),
-	}})
+			"DescribeContinuousBackups": kernel.Op(s.describeBackups),
+		}})
 	return s
 }
 
 // Table finds a table by name or ARN.
 func (s *Service) Table(name string) (*Table, error) {
 	if !validTableName(name) {
-		return nil, validation("Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'")
+		return nil, validation("Invalid table/index name.  Table/index names must be between 3 and 255 characters " +
+			"long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'")
 	}
-	if t := kernel.Find(s.Tables, func(t *Table) bool { return t.Name == name || s.tableARN(t.Name) == name }); t != nil {
+	if t := kernel.Find(s.Tables, func(t *Table) bool {
+		return t.Name == name || s.tableARN(t.Name) == name
+	}); t != nil {
 		return t, nil
 	}
 	return nil, kernel.Errorf("ResourceNotFoundException", "Requested resource not found")
@@ -95,7 +99,8 @@ func (s *Service) Table(name string) (*Table, error) {
 
 func validTableName(name string) bool {
 	short := name[strings.LastIndex(name, "/")+1:] // of an ARN
-	return len(short) >= 3 && len(short) <= 255 && strings.Trim(short, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == ""
+	return len(short) >= 3 && len(short) <= 255 &&
+		strings.Trim(short, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == ""
 }
 
 func (s *Service) tableARN(name string) string { return s.ARN("dynamodb", "table/"+name) }
@@ -129,7 +134,8 @@ func (s *Service) CreateTable(_ *kernel.Call, in *struct {
 	for _, i := range in.LocalSecondaryIndexes {
 		h, r := schema(i.KeySchema)
 		if h != t.hash {
-			return nil, validation("One or more parameter values were invalid: Table KeySchema: The AttributeValue for a key attribute does not match")
+			return nil, validation("One or more parameter values were invalid: Table KeySchema: The AttributeValue " +
+				"for a key attribute does not match")
 		}
 		t.indexes = append(t.indexes, &dynamoIndex{i.IndexName, h, r, true, i.Projection})
 	}
@@ -139,7 +145,9 @@ func (s *Service) CreateTable(_ *kernel.Call, in *struct {
 	}
 	for _, k := range t.keyNames() {
 		if t.types[k] == "" {
-			return nil, validation("One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: [%s]", k, strings.Join(kernel.SortedKeys(t.types), ", "))
+			return nil, validation("One or more parameter values were invalid: Some index key attributes are not "+
+				"defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: [%s]", k,
+				strings.Join(kernel.SortedKeys(t.types), ", "))
 		}
 	}
 	s.Tables = append(s.Tables, t)
@@ -189,14 +197,21 @@ func (s *Service) tableJSON(t *Table, status string) map[string]any {
 		defs = append(defs, attributeDefinition{k, t.types[k]})
 	}
 	out := map[string]any{
-		"TableName": t.Name, "TableArn": s.tableARN(t.Name), "TableStatus": status, "KeySchema": keySchema(t.hash, t.rng), "AttributeDefinitions": defs,
-		"CreationDateTime": kernel.Stamp{Time: t.created}, "ItemCount": len(t.items), "TableSizeBytes": size, "TableId": s.Digest("table"+t.Name, 8) + "-0000-4000-a000-000000000000",
-		"BillingModeSummary":    map[string]any{"BillingMode": "PAY_PER_REQUEST"},
-		"ProvisionedThroughput": map[string]any{"NumberOfDecreasesToday": 0, "ReadCapacityUnits": 0, "WriteCapacityUnits": 0},
+		"TableName": t.Name, "TableArn": s.tableARN(t.Name), "TableStatus": status,
+		"KeySchema": keySchema(t.hash, t.rng), "AttributeDefinitions": defs,
+		"CreationDateTime": kernel.Stamp{Time: t.created}, "ItemCount": len(t.items), "TableSizeBytes": size,
+		"TableId":            s.Digest("table"+t.Name, 8) + "-0000-4000-a000-000000000000",
+		"BillingModeSummary": map[string]any{"BillingMode": "PAY_PER_REQUEST"},
+		"ProvisionedThroughput": map[string]any{
+			"NumberOfDecreasesToday": 0, "ReadCapacityUnits": 0, "WriteCapacityUnits": 0,
+		},
 	}
 	var local, global []map[string]any
 	for _, i := range t.indexes {
-		d := map[string]any{"IndexName": i.name, "KeySchema": keySchema(i.hash, i.rng), "Projection": i.projection, "IndexArn": s.tableARN(t.Name) + "/index/" + i.name, "ItemCount": len(t.items), "IndexSizeBytes": 0}
+		d := map[string]any{
+			"IndexName": i.name, "KeySchema": keySchema(i.hash, i.rng), "Projection": i.projection,
+			"IndexArn": s.tableARN(t.Name) + "/index/" + i.name, "ItemCount": len(t.items), "IndexSizeBytes": 0,
+		}
 		if i.local {
 			local = append(local, d)
 		} else {
@@ -216,7 +231,8 @@ func (s *Service) tableJSON(t *Table, status string) map[string]any {
 func (s *Service) describeTable(_ *kernel.Call, in *struct{ TableName string }) (*map[string]any, error) {
 	t, err := s.Table(in.TableName)
 	if err != nil {
-		return nil, kernel.Errorf("ResourceNotFoundException", "Requested resource not found: Table: %s not found", in.TableName)
+		return nil, kernel.Errorf("ResourceNotFoundException", "Requested resource not found: Table: %s not found",
+			in.TableName)
 	}
 	return &map[string]any{"Table": s.tableJSON(t, "ACTIVE")}, nil
 }
@@ -224,7 +240,8 @@ func (s *Service) describeTable(_ *kernel.Call, in *struct{ TableName string }) 
 func (s *Service) deleteTable(_ *kernel.Call, in *struct{ TableName string }) (*map[string]any, error) {
 	t, err := s.Table(in.TableName)
 	if err != nil {
-		return nil, kernel.Errorf("ResourceNotFoundException", "Requested resource not found: Table: %s not found", in.TableName)
+		return nil, kernel.Errorf("ResourceNotFoundException", "Requested resource not found: Table: %s not found",
+			in.TableName)
 	}
 	delete(s.Tags, s.tableARN(t.Name))
 	s.Tables = slices.DeleteFunc(s.Tables, func(x *Table) bool { return x == t })
@@ -237,7 +254,8 @@ func (s *Service) describeBackups(_ *kernel.Call, in *struct{ TableName string }
 		return nil, kernel.Errorf("TableNotFoundException", "Table not found: %s", in.TableName)
 	}
 	return &map[string]any{"ContinuousBackupsDescription": map[string]any{
-		"ContinuousBackupsStatus": "ENABLED", "PointInTimeRecoveryDescription": map[string]any{"PointInTimeRecoveryStatus": "DISABLED"},
+		"ContinuousBackupsStatus":        "ENABLED",
+		"PointInTimeRecoveryDescription": map[string]any{"PointInTimeRecoveryStatus": "DISABLED"},
 	}}, nil
 }
 
@@ -296,9 +314,11 @@ func (t *Table) key(it item) (string, error) {
 		case !ok:
 			return "", validation("One or more parameter values were invalid: Missing the key %s in the item", k)
 		case a.kind() != t.types[k]:
-			return "", validation("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s", k, t.types[k], a.kind())
+			return "", validation("One or more parameter values were invalid: Type mismatch for key %s expected: %s "+
+				"actual: %s", k, t.types[k], a.kind())
 		case fmt.Sprint(a[a.kind()]) == "":
-			return "", validation("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: %s", k)
+			return "", validation("One or more parameter values are not valid. The AttributeValue for a key "+
+				"attribute cannot contain an empty string value. Key: %s", k)
 		}
 		text := fmt.Sprint(a[a.kind()])
 		if a.kind() == "N" {
@@ -335,7 +355,8 @@ func (t *Table) checkItem(it item) error {
 	for name, a := range it {
 		switch k := a.kind(); {
 		case (k == "SS" || k == "NS" || k == "BS") && len(setOf(a)) == 0:
-			return validation("One or more parameter values were invalid: An %s  may not be empty", map[string]string{"SS": "string set", "NS": "number set", "BS": "binary set"}[k])
+			return validation("One or more parameter values were invalid: An %s  may not be empty",
+				map[string]string{"SS": "string set", "NS": "number set", "BS": "binary set"}[k])
 		case k == "N":
 			if _, ok := number(fmt.Sprint(a["N"])); !ok {
 				return validation("The parameter cannot be converted to a numeric value: %v", a["N"])
@@ -343,7 +364,8 @@ func (t *Table) checkItem(it item) error {
 		}
 		if want := t.types[name]; want != "" && a.kind() != want && name != t.hash && name != t.rng {
 			index := kernel.Find(t.indexes, func(i *dynamoIndex) bool { return i.hash == name || i.rng == name })
-			return validation("One or more parameter values were invalid: Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", name, want, a.kind(), index.name)
+			return validation("One or more parameter values were invalid: Type mismatch for Index Key %s Expected: "+
+				"%s Actual: %s IndexName: %s", name, want, a.kind(), index.name)
 		}
 	}
 	if itemSize(it) > maxItem {
@@ -431,7 +453,10 @@ func (s *Service) preparePut(table string, it item, e expressions) (*prepared, e
 	if err != nil {
 		return nil, err
 	}
-	w := &prepared{table: t, returnOld: e.ReturnValuesOnConditionCheckFailure == "ALL_OLD", apply: func(item) (item, error) { return it, nil }}
+	w := &prepared{table: t, returnOld: e.ReturnValuesOnConditionCheckFailure == "ALL_OLD",
+		apply: func(item) (item, error) {
+			return it, nil
+		}}
 	if w.key, err = t.key(it); err != nil {
 		return nil, err
 	}
@@ -442,7 +467,8 @@ func (s *Service) preparePut(table string, it item, e expressions) (*prepared, e
 }
 
 // withCondition parses the write's condition and other expressions.
-func (w *prepared) withCondition(e expressions, more func(parse func(string, string, func(*expression)) error) error) error {
+func (w *prepared) withCondition(e expressions,
+	more func(parse func(string, string, func(*expression)) error) error) error {
 	parse, unused := e.parser()
 	if more != nil {
 		if err := more(parse); err != nil {
@@ -450,7 +476,9 @@ func (w *prepared) withCondition(e expressions, more func(parse func(string, str
 		}
 	}
 	if e.ConditionExpression != "" {
-		if err := parse("ConditionExpression", e.ConditionExpression, func(x *expression) { w.condition = x.condition() }); err != nil {
+		if err := parse("ConditionExpression", e.ConditionExpression, func(x *expression) {
+			w.condition = x.condition()
+		}); err != nil {
 			return err
 		}
 	}
@@ -484,7 +512,8 @@ func (s *Service) prepareUpdate(table string, key item, update string, e express
 	}
 	for _, c := range changes {
 		if top := c.at[0]; top == w.table.hash || top == w.table.rng {
-			return nil, nil, validation("One or more parameter values were invalid: Cannot update attribute %s. This attribute is part of the key", top)
+			return nil, nil, validation("One or more parameter values were invalid: Cannot update attribute %s. "+
+				"This attribute is part of the key", top)
 		}
 	}
 	w.apply = func(old item) (item, error) {
@@ -610,7 +639,9 @@ func (s *Service) getItem(_ *kernel.Call, in *struct {
 	}
 	got := t.items[key]
 	if in.ProjectionExpression != "" && got != nil {
-		if got, err = project(got, in.ProjectionExpression, expressions{ExpressionAttributeNames: in.ExpressionAttributeNames}); err != nil {
+		if got, err = project(got, in.ProjectionExpression, expressions{
+			ExpressionAttributeNames: in.ExpressionAttributeNames,
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -666,7 +697,8 @@ type readOutput struct {
 
 func (s *Service) query(_ *kernel.Call, in *readInput) (*readOutput, error) {
 	if in.KeyConditionExpression == "" {
-		return nil, validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+		return nil, validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in " +
+			"the request.")
 	}
 	return s.read(in)
 }
@@ -689,11 +721,15 @@ func (s *Service) read(in *readInput) (*readOutput, error) {
 		}
 		hash, rng = i.hash, i.rng
 	}
-	e := expressions{ExpressionAttributeNames: in.ExpressionAttributeNames, ExpressionAttributeValues: in.ExpressionAttributeValues}
+	e := expressions{
+		ExpressionAttributeNames: in.ExpressionAttributeNames, ExpressionAttributeValues: in.ExpressionAttributeValues,
+	}
 	parse, unused := e.parser()
 	var keyTest, filterTest test
 	if in.KeyConditionExpression != "" {
-		if err := parse("KeyConditionExpression", in.KeyConditionExpression, func(x *expression) { keyTest = x.condition() }); err != nil {
+		if err := parse("KeyConditionExpression", in.KeyConditionExpression, func(x *expression) {
+			keyTest = x.condition()
+		}); err != nil {
 			return nil, err
 		}
 		if !slices.Contains(namesIn(in.KeyConditionExpression, in.ExpressionAttributeNames), hash) {
@@ -701,7 +737,9 @@ func (s *Service) read(in *readInput) (*readOutput, error) {
 		}
 	}
 	if in.FilterExpression != "" {
-		if err := parse("FilterExpression", in.FilterExpression, func(x *expression) { filterTest = x.condition() }); err != nil {
+		if err := parse("FilterExpression", in.FilterExpression, func(x *expression) {
+			filterTest = x.condition()
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -832,11 +870,13 @@ func (s *Service) transactWrite(c *kernel.Call, in *struct {
 	ReturnConsumedCapacity      string
 	ReturnItemCollectionMetrics string
 }) (*kernel.None, error) {
-	if done, ok := s.tokens[in.ClientRequestToken]; ok && in.ClientRequestToken != "" && s.Clock.Now().Sub(done) < tokenKept {
+	if done, ok := s.tokens[in.ClientRequestToken]; ok && in.ClientRequestToken != "" &&
+		s.Clock.Now().Sub(done) < tokenKept {
 		return &kernel.None{}, nil // a repetition of a transaction that succeeded
 	}
 	if len(in.TransactItems) > 100 {
-		return nil, validation("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: Member must have length less than or equal to 100")
+		return nil, validation("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: " +
+			"Member must have length less than or equal to 100")
 	}
 	var writes []*prepared
 	seen := map[string]bool{}
@@ -847,11 +887,13 @@ func (s *Service) transactWrite(c *kernel.Call, in *struct {
 		case ti.Put != nil:
 			w, err = s.preparePut(ti.Put.TableName, ti.Put.Item, ti.Put.expressions)
 		case ti.Update != nil:
-			w, _, err = s.prepareUpdate(ti.Update.TableName, ti.Update.Key, ti.Update.UpdateExpression, ti.Update.expressions)
+			w, _, err = s.prepareUpdate(ti.Update.TableName, ti.Update.Key, ti.Update.UpdateExpression,
+				ti.Update.expressions)
 		case ti.Delete != nil:
 			w, err = s.prepareDelete(ti.Delete.TableName, ti.Delete.Key, ti.Delete.expressions)
 		case ti.ConditionCheck != nil:
-			if w, err = s.prepareKeyed(ti.ConditionCheck.TableName, ti.ConditionCheck.Key, ti.ConditionCheck.expressions); err == nil {
+			if w, err = s.prepareKeyed(ti.ConditionCheck.TableName, ti.ConditionCheck.Key,
+				ti.ConditionCheck.expressions); err == nil {
 				err = w.withCondition(ti.ConditionCheck.expressions, nil)
 			}
 		default:
@@ -868,7 +910,8 @@ func (s *Service) transactWrite(c *kernel.Call, in *struct {
 		writes = append(writes, w)
 	}
 	if transactionSize(writes) > maxTransaction {
-		return nil, validation("The aggregate size of the items in the transaction exceeds the limit of %d bytes", maxTransaction)
+		return nil, validation("The aggregate size of the items in the transaction exceeds the limit of %d bytes",
+			maxTransaction)
 	}
 	if err := s.lockAll(writes); err != nil {
 		return nil, err
@@ -930,7 +973,8 @@ func (s *Service) lockAll(writes []*prepared) error {
 }
 
 func cancelled(codes []string, reasons []map[string]any) error {
-	e := kernel.Errorf("TransactionCanceledException", "Transaction cancelled, please refer cancellation reasons for specific reasons [%s]", strings.Join(codes, ", "))
+	e := kernel.Errorf("TransactionCanceledException",
+		"Transaction cancelled, please refer cancellation reasons for specific reasons [%s]", strings.Join(codes, ", "))
 	e.Extra = map[string]any{"CancellationReasons": reasons}
 	return e
 }

@@ -167,7 +167,9 @@ func tokenize(text string) []string {
 			i++
 		default:
 			j := i
-			for j < len(text) && (unicode.IsLetter(rune(text[j])) || unicode.IsDigit(rune(text[j])) || strings.ContainsRune("_#:", rune(text[j]))) {
+			for j < len(text) &&
+				(unicode.IsLetter(rune(text[j])) || unicode.IsDigit(rune(text[j])) ||
+					strings.ContainsRune("_#:", rune(text[j]))) {
 				j++
 			}
 			if j == i {
@@ -208,9 +210,12 @@ type path []any
 //
 // Source: "Reserved words in DynamoDB"; the sandbox knows the commonest.
 var reserved = []string{
-	"ADD", "ALL", "AND", "AS", "BEGIN", "BETWEEN", "BY", "COMMENT", "CONDITION", "COUNT", "COUNTER", "DATA", "DATE", "DELETE", "END", "EVENTS", "EXISTS", "FROM", "GROUP",
-	"HOUR", "IN", "INDEX", "ITEM", "ITEMS", "KEY", "LAST", "LEVEL", "LIST", "LOCATION", "MAP", "MINUTE", "NAME", "NAMES", "NOT", "NUMBER", "OR", "ORDER", "OWNER",
-	"PATH", "PLAN", "POSITION", "REMOVE", "ROLE", "SECOND", "SET", "SIZE", "SOURCE", "START", "STATE", "STATUS", "TABLE", "TIME", "TIMESTAMP", "TOKEN", "TTL", "TYPE",
+	"ADD", "ALL", "AND", "AS", "BEGIN", "BETWEEN", "BY", "COMMENT", "CONDITION", "COUNT", "COUNTER", "DATA", "DATE",
+	"DELETE", "END", "EVENTS", "EXISTS", "FROM", "GROUP",
+	"HOUR", "IN", "INDEX", "ITEM", "ITEMS", "KEY", "LAST", "LEVEL", "LIST", "LOCATION", "MAP", "MINUTE", "NAME",
+	"NAMES", "NOT", "NUMBER", "OR", "ORDER", "OWNER",
+	"PATH", "PLAN", "POSITION", "REMOVE", "ROLE", "SECOND", "SET", "SIZE", "SOURCE", "START", "STATE", "STATUS",
+	"TABLE", "TIME", "TIMESTAMP", "TOKEN", "TTL", "TYPE",
 	"UPDATE", "URL", "USER", "VALUE", "VALUES", "VIEW", "YEAR", "ZONE",
 }
 
@@ -532,7 +537,8 @@ func combine(clause string, old, v attribute) (attribute, error) {
 		return arithmetic("+", old, v)
 	}
 	if k != "SS" && k != "NS" && k != "BS" {
-		return nil, validation("Invalid UpdateExpression: Incorrect operand type for operator or function; operator: %s, operand type: %s", clause, k)
+		return nil, validation("Invalid UpdateExpression: Incorrect operand type for operator or function; "+
+			"operator: %s, operand type: %s", clause, k)
 	}
 	if old != nil && old.kind() != k {
 		return nil, validation("An operand in the update expression has an incorrect data type")

@@ -21,7 +21,10 @@ func (s *Service) tableQuestions(c *kernel.Call) []kernel.Question {
 	var out []kernel.Question
 	for _, e := range entries {
 		for kind, x := range e {
-			name := map[string]string{"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}[kind]
+			name := map[string]string{
+				"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem",
+				"ConditionCheck": "ConditionCheckItem",
+			}[kind]
 			out = append(append(out, kernel.May("dynamodb:"+name, table(x.TableName))), s.tableKey(x.TableName)...)
 		}
 	}

@@ -4,10 +4,12 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-func (s *Service) listTableTags(_ *kernel.Call, in *struct{ ResourceArn, NextToken string }) (*struct{ Tags kernel.TagList }, error) {
+func (s *Service) listTableTags(_ *kernel.Call,
+	in *struct{ ResourceArn, NextToken string }) (*struct{ Tags kernel.TagList }, error) {
 	t, err := s.Table(in.ResourceArn)
 	if err != nil {
-		return nil, kernel.Errorf("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", in.ResourceArn)
+		return nil, kernel.Errorf("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found",
+			in.ResourceArn)
 	}
 	return &struct{ Tags kernel.TagList }{s.TagList(s.tableARN(t.Name))}, nil
 }

@@ -42,9 +42,16 @@ func (s *Service) AddEndpoint(in EndpointSpec) (*Endpoint, error) {
 	if err := s.checkEndpoint(in); err != nil {
 		return nil, err
 	}
-	e := &Endpoint{ID: "vpce-" + s.NewID("vpce", 17), Service: in.Service, Kind: in.Kind, VPC: in.VPC, Stack: in.Stack, Subnets: in.Subnets, Groups: in.Groups, Tables: in.Tables, PrivateDNS: in.Kind == "Interface" && (in.PrivateDNS == nil || *in.PrivateDNS), policy: in.Policy, Tags: in.Tags, clientToken: in.token, Life: Life{Created: s.Clock.Now()}}
+	e := &Endpoint{
+		ID: "vpce-" + s.NewID("vpce", 17), Service: in.Service, Kind: in.Kind, VPC: in.VPC, Stack: in.Stack,
+		Subnets: in.Subnets, Groups: in.Groups, Tables: in.Tables,
+		PrivateDNS: in.Kind == "Interface" && (in.PrivateDNS == nil || *in.PrivateDNS), policy: in.Policy,
+		Tags: in.Tags, clientToken: in.token, Life: Life{Created: s.Clock.Now()},
+	}
 	if e.Kind == "Interface" && len(e.Groups) == 0 {
-		e.Groups = []string{kernel.Find(s.Groups, func(g *SecurityGroup) bool { return g.VPC == in.VPC && g.Name == "default" }).ID}
+		e.Groups = []string{kernel.Find(s.Groups, func(g *SecurityGroup) bool {
+			return g.VPC == in.VPC && g.Name == "default"
+		}).ID}
 	}
 	if in.token != "" {
 		s.tokens[in.token] = e.ID
@@ -70,7 +77,8 @@ func (s *Service) growEndpoint(e *Endpoint) {
 		}
 	}
 	which, on := s.FaultOn("fail-create")
-	if s.zoneFull(e) || on && (which == "" && e.Kind == "Interface" || which != "" && strings.HasSuffix(e.Service, "."+which)) {
+	if s.zoneFull(e) ||
+		on && (which == "" && e.Kind == "Interface" || which != "" && strings.HasSuffix(e.Service, "."+which)) {
 		e.creation = s.Clock.After(failAfter, func() {
 			e.failed, e.Failure = true, "The endpoint could not be created for want of capacity in the zone"
 			runAll(e.OnFailed)
@@ -110,13 +118,18 @@ func (s *Service) checkEndpoint(in EndpointSpec) error {
 		case n == nil || n.VPC != in.VPC:
 			return kernel.Errorf("InvalidSubnetId.NotFound", "The subnet ID '%s' does not exist", id)
 		case n.Owner != "":
-			return kernel.Errorf("UnauthorizedOperation", "This operation does not support shared VPCs.").WithStatus(http.StatusForbidden)
+			return kernel.Errorf("UnauthorizedOperation",
+				"This operation does not support shared VPCs.").WithStatus(http.StatusForbidden)
 		case n.Free < 1:
-			return kernel.Errorf("InsufficientFreeAddressesInSubnet", "The subnet '%s' does not have enough free addresses to satisfy the request.", id)
+			return kernel.Errorf("InsufficientFreeAddressesInSubnet",
+				"The subnet '%s' does not have enough free addresses to satisfy the request.", id)
 		case seen[n.Zone]:
-			return kernel.Errorf("DuplicateSubnetsInSameZone", "Found another VPC endpoint subnet in the availability zone of %s. VPC endpoint subnets should be in different availability zones supported by the VPC endpoint service.", id)
+			return kernel.Errorf("DuplicateSubnetsInSameZone",
+				"Found another VPC endpoint subnet in the availability zone of %s. VPC endpoint subnets should be "+
+					"in different availability zones supported by the VPC endpoint service.", id)
 		case !slices.Contains(zones, n.Zone):
-			return kernel.Errorf("InvalidParameter", "The VPC endpoint service %s does not support the availability zone of the subnet: %s.", in.Service, id)
+			return kernel.Errorf("InvalidParameter",
+				"The VPC endpoint service %s does not support the availability zone of the subnet: %s.", in.Service, id)
 		}
 		seen[n.Zone] = true
 	}
@@ -142,7 +155,8 @@ func (s *Service) zoneFull(e *Endpoint) bool {
 
 func (s *Service) checkGateway(in EndpointSpec) error {
 	if len(in.Subnets) > 0 {
-		return kernel.Errorf("InvalidParameter", "Subnet IDs are only supported for Interface and GatewayLoadBalancer type VPC Endpoints.")
+		return kernel.Errorf("InvalidParameter",
+			"Subnet IDs are only supported for Interface and GatewayLoadBalancer type VPC Endpoints.")
 	}
 	for _, id := range in.Tables {
 		if t := s.Table(id); t == nil || t.VPC != in.VPC {
@@ -150,7 +164,9 @@ func (s *Service) checkGateway(in EndpointSpec) error {
 		}
 		for _, e := range s.Endpoints {
 			if e.Service == in.Service && slices.Contains(e.Tables, id) && e.State(s.Clock.Now()) != "" {
-				return kernel.Errorf("RouteAlreadyExists", "route table %s already has a route with destination-prefix-list-id %s", id, s.PrefixList(in.Service))
+				return kernel.Errorf("RouteAlreadyExists",
+					"route table %s already has a route with destination-prefix-list-id %s", id,
+					s.PrefixList(in.Service))
 			}
 		}
 	}
@@ -159,14 +175,22 @@ func (s *Service) checkGateway(in EndpointSpec) error {
 
 func (s *Service) checkPrivateDNS(in EndpointSpec, v *vpc) error {
 	if !v.DNSSupport || !v.DNSHostnames {
-		return kernel.Errorf("InvalidParameter", "Enabling private DNS requires both enableDnsSupport and enableDnsHostnames VPC attributes set to true for %s", v.ID)
+		return kernel.Errorf("InvalidParameter",
+			"Enabling private DNS requires both enableDnsSupport and enableDnsHostnames "+
+				"VPC attributes set to true for %s",
+			v.ID)
 	}
 	if s.zoneOf(in.Service, in.VPC) != nil {
-		return kernel.Errorf("InvalidParameter", "private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s", s.PrivateDNSName(in.Service), in.VPC)
+		return kernel.Errorf("InvalidParameter",
+			"private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s",
+			s.PrivateDNSName(in.Service), in.VPC)
 	}
 	for _, e := range s.Endpoints {
 		if e.VPC == in.VPC && e.Service == in.Service && e.PrivateDNS && e.State(s.Clock.Now()) != "" {
-			return kernel.Errorf("InvalidParameter", "private-dns-enabled cannot be set because there is already a conflicting DNS domain for %s in the VPC %s", s.PrivateDNSName(in.Service), in.VPC)
+			return kernel.Errorf("InvalidParameter",
+				"private-dns-enabled cannot be set because there is already a conflicting DNS domain "+
+					"for %s in the VPC %s",
+				s.PrivateDNSName(in.Service), in.VPC)
 		}
 	}
 	return nil
@@ -259,7 +283,9 @@ func (p Permission) httpsTo(groups []string, network string) bool {
 // letsIn says whether any of an endpoint's groups lets port 443 in from a task.
 func (s *Service) letsIn(endpointGroups []string, sub *Subnet, taskGroups []string) bool {
 	for _, id := range endpointGroups {
-		if g := s.Group(id); g != nil && slices.ContainsFunc(g.Ingress, func(p Permission) bool { return p.httpsTo(taskGroups, sub.CIDR) }) {
+		if g := s.Group(id); g != nil && slices.ContainsFunc(g.Ingress, func(p Permission) bool {
+			return p.httpsTo(taskGroups, sub.CIDR)
+		}) {
 			return true
 		}
 	}
@@ -304,7 +330,9 @@ func (e *Endpoint) Lets(action, resource string, own bool) bool {
 	for _, m := range kernel.Objects(document, "Statement") {
 		hits := func(key, value string) bool {
 			one, _ := m[key].(string)
-			return slices.ContainsFunc(append(kernel.Texts(m, key), one), func(p string) bool { return kernel.Wildcard(p, value) })
+			return slices.ContainsFunc(append(kernel.Texts(m, key), one), func(p string) bool {
+				return kernel.Wildcard(p, value)
+			})
 		}
 		_, conditional := m["Condition"]
 		if !hits("Action", action) || !hits("Resource", resource) || conditional && !own {
@@ -331,7 +359,8 @@ func (s *Service) modifyVpcEndpoint(_ *kernel.Call, in *struct {
 }) (*done, error) {
 	e := s.Endpoint(in.VpcEndpointID)
 	if e == nil || e.State(s.Clock.Now()) == "" {
-		return nil, kernel.Errorf("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '%s' does not exist", in.VpcEndpointID)
+		return nil, kernel.Errorf("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '%s' does not exist",
+			in.VpcEndpointID)
 	}
 	if in.PolicyDocument != "" && !json.Valid([]byte(in.PolicyDocument)) {
 		return nil, kernel.Errorf("InvalidPolicyDocument", "The policy document is not valid JSON")
@@ -339,7 +368,8 @@ func (s *Service) modifyVpcEndpoint(_ *kernel.Call, in *struct {
 	if in.PolicyDocument != "" || in.ResetPolicy {
 		e.policy = in.PolicyDocument
 	}
-	e.Tables, e.Groups = exchanged(e.Tables, in.AddRouteTableID, in.RemoveRouteTableID), exchanged(e.Groups, in.AddSecurityGroupID, in.RemoveSecurityGroupID)
+	e.Tables, e.Groups = exchanged(e.Tables, in.AddRouteTableID, in.RemoveRouteTableID), exchanged(e.Groups,
+		in.AddSecurityGroupID, in.RemoveSecurityGroupID)
 	if in.PrivateDNSEnabled != nil {
 		e.PrivateDNS = *in.PrivateDNSEnabled
 	}
@@ -349,7 +379,9 @@ func (s *Service) modifyVpcEndpoint(_ *kernel.Call, in *struct {
 
 // exchanged returns have with more and without gone.
 func exchanged(have, more, gone []string) []string {
-	out := slices.DeleteFunc(slices.Clone(have), func(x string) bool { return slices.Contains(gone, x) || slices.Contains(more, x) })
+	out := slices.DeleteFunc(slices.Clone(have), func(x string) bool {
+		return slices.Contains(gone, x) || slices.Contains(more, x)
+	})
 	return append(out, more...)
 }
 
@@ -396,8 +428,10 @@ type endpointXML struct {
 
 func (s *Service) endpointXML(e *Endpoint, state string) endpointXML {
 	x := endpointXML{
-		ID: e.ID, Type: e.Kind, VpcID: e.VPC, Service: e.Service, State: state, Policy: e.policy, Tables: texts{e.Tables}, Subnets: texts{e.Subnets},
-		PrivateDNS: e.PrivateDNS, Managed: e.RequesterManaged, Created: kernel.Stamp{Time: e.Created}, Tags: kernel.Items[Tag]{Item: e.Tags}, OwnerID: s.Options.Account, ServiceReg: s.Options.Region,
+		ID: e.ID, Type: e.Kind, VpcID: e.VPC, Service: e.Service, State: state, Policy: e.policy,
+		Tables: texts{e.Tables}, Subnets: texts{e.Subnets},
+		PrivateDNS: e.PrivateDNS, Managed: e.RequesterManaged, Created: kernel.Stamp{Time: e.Created},
+		Tags: kernel.Items[Tag]{Item: e.Tags}, OwnerID: s.Options.Account, ServiceReg: s.Options.Region,
 	}
 	if x.Policy == "" {
 		x.Policy = `{"Statement":[{"Action":"*","Effect":"Allow","Principal":"*","Resource":"*"}]}`
@@ -410,7 +444,10 @@ func (s *Service) endpointXML(e *Endpoint, state string) endpointXML {
 		for _, n := range e.Subnets {
 			x.Interfaces.Item = append(x.Interfaces.Item, interfaceID(s, e, n))
 		}
-		x.DNS.Item = append(x.DNS.Item, dnsXML{e.ID + "-" + s.Digest(e.ID, 8) + "." + strings.TrimPrefix(e.Service, "com.amazonaws.") + ".vpce.amazonaws.com", "Z7HUB22UULQXV"})
+		x.DNS.Item = append(x.DNS.Item, dnsXML{
+			e.ID + "-" + s.Digest(e.ID, 8) + "." + strings.TrimPrefix(e.Service, "com.amazonaws.") +
+				".vpce.amazonaws.com", "Z7HUB22UULQXV",
+		})
 		if name := s.PrivateDNSName(e.Service); e.PrivateDNS && name != "" {
 			x.DNS.Item = append(x.DNS.Item, dnsXML{name, "Z" + strings.ToUpper(s.Digest("zone"+name, 13))})
 		}
@@ -446,8 +483,10 @@ func (s *Service) createVpcEndpoint(_ *kernel.Call, in *struct {
 		return nil, kernel.Errorf("InvalidPolicyDocument", "The policy document is not valid JSON")
 	}
 	e, err := s.AddEndpoint(EndpointSpec{
-		Service: in.ServiceName, Kind: in.VpcEndpointType, VPC: in.VpcID, Policy: in.PolicyDocument, token: in.ClientToken, Subnets: in.SubnetID,
-		Groups: in.SecurityGroupID, Tables: in.RouteTableID, PrivateDNS: in.PrivateDNSEnabled, Tags: tagsOf(in.TagSpecification),
+		Service: in.ServiceName, Kind: in.VpcEndpointType, VPC: in.VpcID, Policy: in.PolicyDocument,
+		token: in.ClientToken, Subnets: in.SubnetID,
+		Groups: in.SecurityGroupID, Tables: in.RouteTableID, PrivateDNS: in.PrivateDNSEnabled,
+		Tags: tagsOf(in.TagSpecification),
 	})
 	if err != nil {
 		return nil, err
@@ -477,7 +516,8 @@ func (s *Service) describeVpcEndpoints(_ *kernel.Call, in *struct {
 	for _, e := range s.Endpoints {
 		state := e.State(t)
 		ok, err := matches(in.Filter, e.Tags, map[string][]string{
-			"vpc-id": {e.VPC}, "vpc-endpoint-id": {e.ID}, "service-name": {e.Service}, "vpc-endpoint-state": {state}, "vpc-endpoint-type": {e.Kind},
+			"vpc-id": {e.VPC}, "vpc-endpoint-id": {e.ID}, "service-name": {e.Service}, "vpc-endpoint-state": {state},
+			"vpc-endpoint-type": {e.Kind},
 		})
 		if err != nil {
 			return nil, err
@@ -506,7 +546,9 @@ func (s *Service) deleteVpcEndpoints(_ *kernel.Call, in *struct {
 	for _, id := range in.VpcEndpointID {
 		e := s.Endpoint(id)
 		if e == nil || e.State(s.Clock.Now()) == "" {
-			out.Unsuccessful.Item = append(out.Unsuccessful.Item, unsuccessfulXML{id, lastErrorXML{"InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '" + id + "' does not exist"}})
+			out.Unsuccessful.Item = append(out.Unsuccessful.Item, unsuccessfulXML{
+				id, lastErrorXML{"InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '" + id + "' does not exist"},
+			})
 			continue
 		}
 		s.RemoveEndpoint(e)
@@ -559,7 +601,9 @@ func (s *Service) describeEndpointServices(_ *kernel.Call, in *struct {
 		if svc.Type == endpoints.Gateway {
 			kind = "Gateway"
 		}
-		pass, err := matches(in.Filter, nil, map[string][]string{"service-name": {name}, "service-type": {kind}, "owner": {"amazon"}})
+		pass, err := matches(in.Filter, nil, map[string][]string{
+			"service-name": {name}, "service-type": {kind}, "owner": {"amazon"},
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -567,8 +611,10 @@ func (s *Service) describeEndpointServices(_ *kernel.Call, in *struct {
 			continue
 		}
 		out.Names.Item = append(out.Names.Item, name)
-		out.Details.Item = append(out.Details.Item, endpointServiceXML{name, "vpce-svc-" + s.Digest(name, 17), kernel.Items[serviceTypeXML]{Item: []serviceTypeXML{{kind}}},
-			texts{zones}, "amazon", svc.PrivateDNS(s.Options.Region), svc.Policy, false, false, s.Options.Region})
+		out.Details.Item = append(out.Details.Item,
+			endpointServiceXML{name, "vpce-svc-" + s.Digest(name, 17),
+				kernel.Items[serviceTypeXML]{Item: []serviceTypeXML{{kind}}},
+				texts{zones}, "amazon", svc.PrivateDNS(s.Options.Region), svc.Policy, false, false, s.Options.Region})
 	}
 	return out, nil
 }
@@ -633,7 +679,11 @@ func (s *Service) describeNetworkInterfaces(_ *kernel.Call, in *struct {
 		}
 		for _, id := range e.Subnets {
 			n := s.Subnet(id)
-			x := interfaceXML{ID: interfaceID(s, e, id), SubnetID: id, VpcID: e.VPC, Description: "VPC Endpoint Interface " + e.ID, OwnerID: s.Options.Account, RequesterID: "amazon-vpce", Managed: true, Status: "in-use", Type: "vpc_endpoint"}
+			x := interfaceXML{
+				ID: interfaceID(s, e, id), SubnetID: id, VpcID: e.VPC, Description: "VPC Endpoint Interface " + e.ID,
+				OwnerID: s.Options.Account, RequesterID: "amazon-vpce", Managed: true, Status: "in-use",
+				Type: "vpc_endpoint",
+			}
 			if n != nil {
 				x.Zone = n.Zone
 				// The first four addresses of a subnet are AWS's own.
@@ -652,8 +702,10 @@ func (s *Service) describeNetworkInterfaces(_ *kernel.Call, in *struct {
 				}
 			}
 			ok, err := matches(in.Filter, nil, map[string][]string{
-				"network-interface-id": {x.ID}, "subnet-id": {id}, "vpc-id": {e.VPC}, "group-id": e.Groups, "description": {x.Description}, "interface-type": {x.Type}, "status": {x.Status},
-				"attachment.instance-owner-id": {}, "attachment.instance-id": {}, "requester-managed": {"true"}, "requester-id": {x.RequesterID},
+				"network-interface-id": {x.ID}, "subnet-id": {id}, "vpc-id": {e.VPC}, "group-id": e.Groups,
+				"description": {x.Description}, "interface-type": {x.Type}, "status": {x.Status},
+				"attachment.instance-owner-id": {}, "attachment.instance-id": {}, "requester-managed": {"true"},
+				"requester-id": {x.RequesterID},
 			})
 			if err != nil {
 				return nil, err
@@ -666,7 +718,8 @@ func (s *Service) describeNetworkInterfaces(_ *kernel.Call, in *struct {
 	}
 	for _, id := range in.Interfaces {
 		if !seen[id] && len(in.Filter) == 0 {
-			return nil, kernel.Errorf("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '%s' does not exist", id)
+			return nil, kernel.Errorf("InvalidNetworkInterfaceID.NotFound",
+				"The networkInterface ID '%s' does not exist", id)
 		}
 	}
 	return out, nil

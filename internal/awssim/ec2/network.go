@@ -149,46 +149,49 @@ func (e *Endpoint) State(t time.Time) string {
 
 // New puts the service into an account.
 func New(k *kernel.Kernel) *Service {
-	s := &Service{&Network{Kernel: k, offered: map[string][]string{}, Tags: map[string][]Tag{}, tokens: map[string]string{}}}
+	s := &Service{&Network{
+		Kernel: k, offered: map[string][]string{}, Tags: map[string][]Tag{}, tokens: map[string]string{},
+	}}
 	for _, svc := range endpoints.All() {
 		s.offered[svc.Name(s.Options.Region)] = s.Zones()
 	}
-	k.Register(&kernel.API{Name: "ec2", Asks: s.ec2Questions, Protocol: kernel.EC2Query, XMLNS: "http://ec2.amazonaws.com/doc/2016-11-15/", Ops: map[string]kernel.Operation{
-		"CreateVpc":                     kernel.Op(s.createVpc),
-		"DescribeVpcs":                  kernel.Op(s.describeVpcs),
-		"DeleteVpc":                     kernel.Op(s.deleteVpc),
-		"ModifyVpcAttribute":            kernel.Op(s.modifyVpcAttribute),
-		"DescribeVpcAttribute":          kernel.Op(s.describeVpcAttribute),
-		"CreateSubnet":                  kernel.Op(s.createSubnet),
-		"DescribeSubnets":               kernel.Op(s.describeSubnets),
-		"DeleteSubnet":                  kernel.Op(s.deleteSubnet),
-		"CreateRouteTable":              kernel.Op(s.createRouteTable),
-		"CreateRoute":                   kernel.Op(s.CreateRoute),
-		"DeleteRoute":                   kernel.Op(s.DeleteRoute),
-		"DeleteRouteTable":              kernel.Op(s.deleteRouteTable),
-		"DisassociateRouteTable":        kernel.Op(s.disassociateRouteTable),
-		"DeleteTags":                    kernel.Op(s.deleteTags),
-		"AssociateRouteTable":           kernel.Op(s.associateRouteTable),
-		"DescribeRouteTables":           kernel.Op(s.describeRouteTables),
-		"CreateSecurityGroup":           kernel.Op(s.createSecurityGroup),
-		"AuthorizeSecurityGroupIngress": kernel.Op(s.authorizeIngress),
-		"AuthorizeSecurityGroupEgress":  kernel.Op(s.authorizeEgress),
-		"RevokeSecurityGroupIngress":    kernel.Op(s.revokeIngress),
-		"RevokeSecurityGroupEgress":     kernel.Op(s.revokeEgress),
-		"ModifyVpcEndpoint":             kernel.Op(s.modifyVpcEndpoint),
-		"DescribeSecurityGroups":        kernel.Op(s.describeSecurityGroups),
-		"DeleteSecurityGroup":           kernel.Op(s.deleteSecurityGroup),
-		"DescribeManagedPrefixLists":    kernel.Op(s.describeManagedPrefixLists),
-		"DescribePrefixLists":           kernel.Op(s.describePrefixLists),
-		"DescribeAvailabilityZones":     kernel.Op(s.describeZones),
-		"CreateVpcEndpoint":             kernel.Op(s.createVpcEndpoint),
-		"DescribeVpcEndpoints":          kernel.Op(s.describeVpcEndpoints),
-		"DeleteVpcEndpoints":            kernel.Op(s.deleteVpcEndpoints),
-		"DescribeVpcEndpointServices":   kernel.Op(s.describeEndpointServices),
-		"DescribeNetworkInterfaces":     kernel.Op(s.describeNetworkInterfaces),
-		"CreateTags":                    kernel.Op(s.createTags),
-		"DescribeTags":                  kernel.Op(s.describeTags),
-	}})
+	k.Register(&kernel.API{Name: "ec2", Asks: s.ec2Questions, Protocol: kernel.EC2Query,
+		XMLNS: "http://ec2.amazonaws.com/doc/2016-11-15/", Ops: map[string]kernel.Operation{
+			"CreateVpc":                     kernel.Op(s.createVpc),
+			"DescribeVpcs":                  kernel.Op(s.describeVpcs),
+			"DeleteVpc":                     kernel.Op(s.deleteVpc),
+			"ModifyVpcAttribute":            kernel.Op(s.modifyVpcAttribute),
+			"DescribeVpcAttribute":          kernel.Op(s.describeVpcAttribute),
+			"CreateSubnet":                  kernel.Op(s.createSubnet),
+			"DescribeSubnets":               kernel.Op(s.describeSubnets),
+			"DeleteSubnet":                  kernel.Op(s.deleteSubnet),
+			"CreateRouteTable":              kernel.Op(s.createRouteTable),
+			"CreateRoute":                   kernel.Op(s.CreateRoute),
+			"DeleteRoute":                   kernel.Op(s.DeleteRoute),
+			"DeleteRouteTable":              kernel.Op(s.deleteRouteTable),
+			"DisassociateRouteTable":        kernel.Op(s.disassociateRouteTable),
+			"DeleteTags":                    kernel.Op(s.deleteTags),
+			"AssociateRouteTable":           kernel.Op(s.associateRouteTable),
+			"DescribeRouteTables":           kernel.Op(s.describeRouteTables),
+			"CreateSecurityGroup":           kernel.Op(s.createSecurityGroup),
+			"AuthorizeSecurityGroupIngress": kernel.Op(s.authorizeIngress),
+			"AuthorizeSecurityGroupEgress":  kernel.Op(s.authorizeEgress),
+			"RevokeSecurityGroupIngress":    kernel.Op(s.revokeIngress),
+			"RevokeSecurityGroupEgress":     kernel.Op(s.revokeEgress),
+			"ModifyVpcEndpoint":             kernel.Op(s.modifyVpcEndpoint),
+			"DescribeSecurityGroups":        kernel.Op(s.describeSecurityGroups),
+			"DeleteSecurityGroup":           kernel.Op(s.deleteSecurityGroup),
+			"DescribeManagedPrefixLists":    kernel.Op(s.describeManagedPrefixLists),
+			"DescribePrefixLists":           kernel.Op(s.describePrefixLists),
+			"DescribeAvailabilityZones":     kernel.Op(s.describeZones),
+			"CreateVpcEndpoint":             kernel.Op(s.createVpcEndpoint),
+			"DescribeVpcEndpoints":          kernel.Op(s.describeVpcEndpoints),
+			"DeleteVpcEndpoints":            kernel.Op(s.deleteVpcEndpoints),
+			"DescribeVpcEndpointServices":   kernel.Op(s.describeEndpointServices),
+			"DescribeNetworkInterfaces":     kernel.Op(s.describeNetworkInterfaces),
+			"CreateTags":                    kernel.Op(s.createTags),
+			"DescribeTags":                  kernel.Op(s.describeTags),
+		}})
 	return s
 }
 
@@ -302,21 +305,31 @@ type blockXML struct {
 }
 
 func (s *Network) vpcXML(v *vpc) vpcXML {
-	return vpcXML{v.ID, "available", v.CIDR, s.Options.Account, false, "default", "dopt-" + s.Digest("dopt", 17), kernel.Items[blockXML]{Item: []blockXML{{"vpc-cidr-assoc-" + strings.TrimPrefix(v.ID, "vpc-"), v.CIDR, "associated"}}}, kernel.Items[Tag]{Item: s.Tags[v.ID]}}
+	return vpcXML{
+		v.ID, "available", v.CIDR, s.Options.Account, false, "default", "dopt-" + s.Digest("dopt", 17),
+		kernel.Items[blockXML]{Item: []blockXML{{
+			"vpc-cidr-assoc-" + strings.TrimPrefix(v.ID, "vpc-"), v.CIDR, "associated",
+		}}}, kernel.Items[Tag]{Item: s.Tags[v.ID]},
+	}
 }
 
 // AddVPC adds a VPC with its default security group and main route table.
 func (s *Network) AddVPC(id, cidr string) *vpc {
 	v := &vpc{ID: id, CIDR: cidr, DNSSupport: true}
 	s.vpcs = append(s.vpcs, v)
-	s.Tables = append(s.Tables, &RouteTable{ID: "rtb-" + s.NewID("rtb", 17), VPC: id, main: true, Routes: []Route{{cidr, "local"}}})
+	s.Tables = append(s.Tables, &RouteTable{
+		ID: "rtb-" + s.NewID("rtb", 17), VPC: id, main: true, Routes: []Route{{cidr, "local"}},
+	})
 	s.AddGroup("sg-"+s.NewID("sg", 17), id, "default", "default VPC security group")
 	return v
 }
 
 // AddGroup adds a security group that lets everything out.
 func (s *Network) AddGroup(id, vpc, name, description string) *SecurityGroup {
-	g := &SecurityGroup{ID: id, VPC: vpc, Name: name, description: description, Egress: []Permission{{Protocol: "-1", CIDR: "0.0.0.0/0"}}}
+	g := &SecurityGroup{
+		ID: id, VPC: vpc, Name: name, description: description,
+		Egress: []Permission{{Protocol: "-1", CIDR: "0.0.0.0/0"}},
+	}
 	if name == "default" {
 		g.Ingress = []Permission{{Protocol: "-1", Group: id}}
 	}
@@ -363,7 +376,9 @@ func (s *Network) describeVpcs(_ *kernel.Call, in *struct {
 		}
 	}
 	for _, v := range s.vpcs {
-		ok, err := matches(in.Filter, s.Tags[v.ID], map[string][]string{"vpc-id": {v.ID}, "cidr": {v.CIDR}, "state": {"available"}, "isDefault": {"false"}, "is-default": {"false"}})
+		ok, err := matches(in.Filter, s.Tags[v.ID], map[string][]string{
+			"vpc-id": {v.ID}, "cidr": {v.CIDR}, "state": {"available"}, "isDefault": {"false"}, "is-default": {"false"},
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -469,7 +484,8 @@ func (s *Network) describeVpcAttribute(_ *kernel.Call, in *struct {
 	case "enableNetworkAddressUsageMetrics":
 		out.UsageMetrics = &valueXML{}
 	default:
-		return nil, kernel.Errorf("InvalidParameterValue", "Value (%s) for parameter attribute is invalid. Unknown attribute.", in.Attribute)
+		return nil, kernel.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter attribute is invalid. Unknown attribute.", in.Attribute)
 	}
 	return out, nil
 }
@@ -487,7 +503,10 @@ type subnetXML struct {
 }
 
 func (s *Network) subnetXML(n *Subnet) subnetXML {
-	return subnetXML{n.ID, s.ARN("ec2", "subnet/"+n.ID), "available", n.VPC, n.CIDR, n.Free, n.Zone, cmp.Or(n.Owner, s.Options.Account), kernel.Items[Tag]{Item: s.Tags[n.ID]}}
+	return subnetXML{
+		n.ID, s.ARN("ec2", "subnet/"+n.ID), "available", n.VPC, n.CIDR, n.Free, n.Zone,
+		cmp.Or(n.Owner, s.Options.Account), kernel.Items[Tag]{Item: s.Tags[n.ID]},
+	}
 }
 
 func (s *Network) createSubnet(_ *kernel.Call, in *struct {
@@ -517,7 +536,9 @@ func (s *Network) AddSubnet(vpc, zone, cidr string) (*Subnet, error) {
 		zone = s.Zones()[0]
 	}
 	if !slices.Contains(s.Zones(), zone) {
-		return nil, kernel.Errorf("InvalidParameterValue", "Value (%s) for parameter availabilityZone is invalid. Subnets can currently only be created in the following availability zones: %s.", zone, strings.Join(s.Zones(), ", "))
+		return nil, kernel.Errorf("InvalidParameterValue",
+			"Value (%s) for parameter availabilityZone is invalid. Subnets can currently only be created in the "+
+				"following availability zones: %s.", zone, strings.Join(s.Zones(), ", "))
 	}
 	n := &Subnet{ID: "subnet-" + s.NewID("subnet", 17), VPC: vpc, Zone: zone, CIDR: cidr, Free: FreeAddresses}
 	s.Subnets = append(s.Subnets, n)
@@ -540,7 +561,10 @@ func (s *Network) describeSubnets(_ *kernel.Call, in *struct {
 		}
 	}
 	for _, n := range s.Subnets {
-		ok, err := matches(in.Filter, s.Tags[n.ID], map[string][]string{"vpc-id": {n.VPC}, "subnet-id": {n.ID}, "availability-zone": {n.Zone}, "availabilityZone": {n.Zone}, "state": {"available"}, "cidr-block": {n.CIDR}})
+		ok, err := matches(in.Filter, s.Tags[n.ID], map[string][]string{
+			"vpc-id": {n.VPC}, "subnet-id": {n.ID}, "availability-zone": {n.Zone}, "availabilityZone": {n.Zone},
+			"state": {"available"}, "cidr-block": {n.CIDR},
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -566,7 +590,9 @@ func (s *Network) RemoveSubnet(id string) error {
 		return kernel.Errorf("InvalidSubnetID.NotFound", "The subnet ID '%s' does not exist", id)
 	}
 	now := s.Clock.Now()
-	if slices.ContainsFunc(s.Endpoints, func(e *Endpoint) bool { return slices.Contains(e.Subnets, id) && e.State(now) != "" }) {
+	if slices.ContainsFunc(s.Endpoints, func(e *Endpoint) bool {
+		return slices.Contains(e.Subnets, id) && e.State(now) != ""
+	}) {
 		return kernel.Errorf("DependencyViolation", "The subnet '%s' has dependencies and cannot be deleted.", id)
 	}
 	s.Subnets = slices.DeleteFunc(s.Subnets, func(n *Subnet) bool { return n.ID == id })
@@ -603,15 +629,21 @@ type tableXML struct {
 func (s *Network) tableXML(t *RouteTable) tableXML {
 	x := tableXML{ID: t.ID, VpcID: t.VPC, OwnerID: s.Options.Account, Tags: kernel.Items[Tag]{Item: s.Tags[t.ID]}}
 	for _, r := range t.Routes {
-		x.Routes.Item = append(x.Routes.Item, routeXML{Destination: r.Destination, Gateway: r.Target, State: "active", Origin: "CreateRouteTable"})
+		x.Routes.Item = append(x.Routes.Item, routeXML{
+			Destination: r.Destination, Gateway: r.Target, State: "active", Origin: "CreateRouteTable",
+		})
 	}
 	for _, e := range s.Endpoints {
 		if e.Kind == "Gateway" && slices.Contains(e.Tables, t.ID) && e.State(s.Clock.Now()) == "available" {
-			x.Routes.Item = append(x.Routes.Item, routeXML{PrefixList: s.PrefixList(e.Service), Gateway: e.ID, State: "active", Origin: "CreateRoute"})
+			x.Routes.Item = append(x.Routes.Item, routeXML{
+				PrefixList: s.PrefixList(e.Service), Gateway: e.ID, State: "active", Origin: "CreateRoute",
+			})
 		}
 	}
 	if t.main {
-		x.Associations.Item = append(x.Associations.Item, associationXML{"rtbassoc-" + s.Digest("main"+t.ID, 17), t.ID, "", true})
+		x.Associations.Item = append(x.Associations.Item, associationXML{
+			"rtbassoc-" + s.Digest("main"+t.ID, 17), t.ID, "", true,
+		})
 	}
 	for _, n := range t.Subnets {
 		x.Associations.Item = append(x.Associations.Item, associationXML{s.associationID(n), t.ID, n, false})
@@ -674,14 +706,18 @@ type RouteInput struct {
 func (s *Network) CreateRoute(_ *kernel.Call, in *RouteInput) (*done, error) {
 	t := s.Table(in.RouteTableID)
 	if t == nil {
-		return nil, kernel.Errorf("InvalidRouteTableID.NotFound", "The routeTable ID '%s' does not exist", in.RouteTableID)
+		return nil, kernel.Errorf("InvalidRouteTableID.NotFound", "The routeTable ID '%s' does not exist",
+			in.RouteTableID)
 	}
 	target := in.GatewayID + in.NatGatewayID + in.TransitGatewayID + in.NetworkInterfaceID
 	if target == "" {
-		return nil, kernel.Errorf("MissingParameter", "The request must contain exactly one of gatewayId, natGatewayId, networkInterfaceId, vpcPeeringConnectionId, transitGatewayId")
+		return nil, kernel.Errorf("MissingParameter",
+			"The request must contain exactly one of gatewayId, natGatewayId, networkInterfaceId, "+
+				"vpcPeeringConnectionId, transitGatewayId")
 	}
 	if slices.ContainsFunc(t.Routes, func(r Route) bool { return r.Destination == in.DestinationCidrBlock }) {
-		return nil, kernel.Errorf("RouteAlreadyExists", "The route identified by %s already exists.", in.DestinationCidrBlock)
+		return nil, kernel.Errorf("RouteAlreadyExists", "The route identified by %s already exists.",
+			in.DestinationCidrBlock)
 	}
 	t.Routes = append(t.Routes, Route{in.DestinationCidrBlock, target})
 	s.Changed()
@@ -692,11 +728,15 @@ func (s *Network) CreateRoute(_ *kernel.Call, in *RouteInput) (*done, error) {
 func (s *Network) DeleteRoute(_ *kernel.Call, in *RouteInput) (*done, error) {
 	t := s.Table(in.RouteTableID)
 	if t == nil {
-		return nil, kernel.Errorf("InvalidRouteTableID.NotFound", "The routeTable ID '%s' does not exist", in.RouteTableID)
+		return nil, kernel.Errorf("InvalidRouteTableID.NotFound", "The routeTable ID '%s' does not exist",
+			in.RouteTableID)
 	}
-	left := slices.DeleteFunc(slices.Clone(t.Routes), func(r Route) bool { return r.Destination == in.DestinationCidrBlock && r.Target != "local" })
+	left := slices.DeleteFunc(slices.Clone(t.Routes), func(r Route) bool {
+		return r.Destination == in.DestinationCidrBlock && r.Target != "local"
+	})
 	if len(left) == len(t.Routes) {
-		return nil, kernel.Errorf("InvalidRoute.NotFound", "no route with destination-cidr-block %s in route table %s", in.DestinationCidrBlock, in.RouteTableID)
+		return nil, kernel.Errorf("InvalidRoute.NotFound", "no route with destination-cidr-block %s in route table %s",
+			in.DestinationCidrBlock, in.RouteTableID)
 	}
 	t.Routes = left
 	s.Changed()
@@ -814,7 +854,8 @@ func (s *Network) describeRouteTables(_ *kernel.Call, in *struct {
 	}
 	for _, t := range s.Tables {
 		ok, err := matches(in.Filter, s.Tags[t.ID], map[string][]string{
-			"vpc-id": {t.VPC}, "route-table-id": {t.ID}, "association.subnet-id": t.Subnets, "association.route-table-association-id": s.associations(t), "association.main": {fmt.Sprint(t.main)},
+			"vpc-id": {t.VPC}, "route-table-id": {t.ID}, "association.subnet-id": t.Subnets,
+			"association.route-table-association-id": s.associations(t), "association.main": {fmt.Sprint(t.main)},
 		})
 		if err != nil {
 			return nil, err
@@ -926,8 +967,11 @@ func (s *Network) createSecurityGroup(_ *kernel.Call, in *struct {
 	if s.VPC(in.VpcID) == nil {
 		return nil, kernel.Errorf("InvalidVpcID.NotFound", "The vpc ID '%s' does not exist", in.VpcID)
 	}
-	if slices.ContainsFunc(s.Groups, func(g *SecurityGroup) bool { return g.VPC == in.VpcID && g.Name == in.GroupName }) {
-		return nil, kernel.Errorf("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'", in.GroupName, in.VpcID)
+	if slices.ContainsFunc(s.Groups, func(g *SecurityGroup) bool {
+		return g.VPC == in.VpcID && g.Name == in.GroupName
+	}) {
+		return nil, kernel.Errorf("InvalidGroup.Duplicate", "The security group '%s' already exists for VPC '%s'",
+			in.GroupName, in.VpcID)
 	}
 	g := s.AddGroup("sg-"+s.NewID("sg", 17), in.VpcID, in.GroupName, in.GroupDescription)
 	s.Tags[g.ID] = tagsOf(in.TagSpecification)
@@ -975,7 +1019,8 @@ func (s *Network) permissions(in *ruleIn) (*SecurityGroup, []Permission, error) 
 		}
 		for _, r := range p.Groups {
 			if s.Group(r.GroupID) == nil {
-				return nil, nil, kernel.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist", r.GroupID)
+				return nil, nil, kernel.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist",
+					r.GroupID)
 			}
 			y := x
 			y.Group, y.Description = r.GroupID, r.Description
@@ -1041,7 +1086,8 @@ func (s *Network) revokeEgress(_ *kernel.Call, in *ruleIn) (*done, error) {
 func more(list, added []Permission) ([]Permission, error) {
 	for _, x := range added {
 		if slices.ContainsFunc(list, x.same) {
-			return nil, kernel.Errorf("InvalidPermission.Duplicate", "the specified rule %q already exists", "peer: "+cmp.Or(x.CIDR, x.Group, x.PrefixList)+", "+x.Protocol)
+			return nil, kernel.Errorf("InvalidPermission.Duplicate", "the specified rule %q already exists",
+				"peer: "+cmp.Or(x.CIDR, x.Group, x.PrefixList)+", "+x.Protocol)
 		}
 	}
 	return append(list, added...), nil
@@ -1050,14 +1096,18 @@ func more(list, added []Permission) ([]Permission, error) {
 func less(list, gone []Permission) ([]Permission, error) {
 	for _, x := range gone {
 		if !slices.ContainsFunc(list, x.same) {
-			return nil, kernel.Errorf("InvalidPermission.NotFound", "The specified rule does not exist in this security group.")
+			return nil, kernel.Errorf("InvalidPermission.NotFound",
+				"The specified rule does not exist in this security group.")
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(list), func(p Permission) bool { return slices.ContainsFunc(gone, p.same) }), nil
+	return slices.DeleteFunc(slices.Clone(list), func(p Permission) bool {
+		return slices.ContainsFunc(gone, p.same)
+	}), nil
 }
 
 func (p Permission) same(x Permission) bool {
-	return x.Protocol == p.Protocol && (x.Protocol == "-1" || x.From == p.From && x.To == p.To) && x.CIDR == p.CIDR && x.Group == p.Group && x.PrefixList == p.PrefixList
+	return x.Protocol == p.Protocol && (x.Protocol == "-1" || x.From == p.From && x.To == p.To) && x.CIDR == p.CIDR &&
+		x.Group == p.Group && x.PrefixList == p.PrefixList
 }
 
 func (s *Network) describeSecurityGroups(_ *kernel.Call, in *struct {
@@ -1076,13 +1126,16 @@ func (s *Network) describeSecurityGroups(_ *kernel.Call, in *struct {
 		}
 	}
 	for _, g := range s.Groups {
-		ok, err := matches(in.Filter, s.Tags[g.ID], map[string][]string{"vpc-id": {g.VPC}, "group-id": {g.ID}, "group-name": {g.Name}})
+		ok, err := matches(in.Filter, s.Tags[g.ID], map[string][]string{
+			"vpc-id": {g.VPC}, "group-id": {g.ID}, "group-name": {g.Name},
+		})
 		if err != nil {
 			return nil, err
 		}
 		if ok && (len(in.GroupID) == 0 || slices.Contains(in.GroupID, g.ID)) {
-			out.Groups.Item = append(out.Groups.Item, groupXML{g.ID, g.Name, g.description, g.VPC, s.Options.Account, s.ARN("ec2", "security-group/"+g.ID),
-				s.permissionsXML(g.Ingress), s.permissionsXML(g.Egress), kernel.Items[Tag]{Item: s.Tags[g.ID]}})
+			out.Groups.Item = append(out.Groups.Item,
+				groupXML{g.ID, g.Name, g.description, g.VPC, s.Options.Account, s.ARN("ec2", "security-group/"+g.ID),
+					s.permissionsXML(g.Ingress), s.permissionsXML(g.Egress), kernel.Items[Tag]{Item: s.Tags[g.ID]}})
 		}
 	}
 	return out, nil
@@ -1103,9 +1156,14 @@ func (s *Network) RemoveGroup(id string) error {
 		return kernel.Errorf("InvalidGroup.NotFound", "The security group '%s' does not exist", id)
 	}
 	now := s.Clock.Now()
-	inUse := slices.ContainsFunc(s.Endpoints, func(e *Endpoint) bool { return slices.Contains(e.Groups, id) && e.State(now) != "" })
+	inUse := slices.ContainsFunc(s.Endpoints, func(e *Endpoint) bool {
+		return slices.Contains(e.Groups, id) && e.State(now) != ""
+	})
 	for _, g := range s.Groups {
-		inUse = inUse || g.ID != id && slices.ContainsFunc(append(slices.Clone(g.Ingress), g.Egress...), func(p Permission) bool { return p.Group == id })
+		inUse = inUse ||
+			g.ID != id && slices.ContainsFunc(append(slices.Clone(g.Ingress), g.Egress...), func(p Permission) bool {
+				return p.Group == id
+			})
 	}
 	if inUse || s.NetworkRefs(id) > 0 {
 		return kernel.Errorf("DependencyViolation", "resource %s has a dependent object", id)
@@ -1133,7 +1191,9 @@ func (s *Network) describeZones(_ *kernel.Call, in *struct {
 	}{}
 	for i, z := range s.Zones() {
 		if len(in.ZoneName) == 0 || slices.Contains(in.ZoneName, z) {
-			out.Zones.Item = append(out.Zones.Item, zoneXML{z, fmt.Sprintf("use1-az%d", i+1), "available", s.Options.Region})
+			out.Zones.Item = append(out.Zones.Item, zoneXML{
+				z, fmt.Sprintf("use1-az%d", i+1), "available", s.Options.Region,
+			})
 		}
 	}
 	return out, nil
@@ -1160,7 +1220,9 @@ func (s *Network) deleteTags(_ *kernel.Call, in *struct {
 	DryRun     bool
 }) (*done, error) {
 	gone := func(o Tag) bool {
-		return len(in.Tag) == 0 || slices.ContainsFunc(in.Tag, func(t Tag) bool { return t.Key == o.Key && (t.Value == "" || t.Value == o.Value) })
+		return len(in.Tag) == 0 || slices.ContainsFunc(in.Tag, func(t Tag) bool {
+			return t.Key == o.Key && (t.Value == "" || t.Value == o.Value)
+		})
 	}
 	for _, id := range in.ResourceID {
 		s.Tags[id] = slices.DeleteFunc(slices.Clone(s.Tags[id]), gone)
@@ -1187,11 +1249,15 @@ func (s *Network) describeTags(_ *kernel.Call, in *struct {
 	out := &struct {
 		Tags kernel.Items[tagXML] `xml:"tagSet"`
 	}{}
-	kinds := map[string]string{"vpc": "vpc", "subnet": "subnet", "sg": "security-group", "rtb": "route-table", "vpce": "vpc-endpoint"}
+	kinds := map[string]string{
+		"vpc": "vpc", "subnet": "subnet", "sg": "security-group", "rtb": "route-table", "vpce": "vpc-endpoint",
+	}
 	for _, id := range kernel.SortedKeys(s.Tags) {
 		prefix, _, _ := strings.Cut(id, "-")
 		for _, t := range s.Tags[id] {
-			ok, err := matches(in.Filter, nil, map[string][]string{"resource-id": {id}, "key": {t.Key}, "value": {t.Value}, "resource-type": {kinds[prefix]}})
+			ok, err := matches(in.Filter, nil, map[string][]string{
+				"resource-id": {id}, "key": {t.Key}, "value": {t.Value}, "resource-type": {kinds[prefix]},
+			})
 			if err != nil {
 				return nil, err
 			}

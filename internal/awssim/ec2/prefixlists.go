@@ -42,7 +42,10 @@ func (s *Service) describeManagedPrefixLists(_ *kernel.Call, in *struct {
 			}
 		}
 		if keep {
-			out.Lists.Item = append(out.Lists.Item, prefixListXML{id, name, "AWS", s.Partition() + "ec2:" + s.Options.Region + ":aws:prefix-list/" + id, "IPv4", "create-complete", 1000})
+			out.Lists.Item = append(out.Lists.Item, prefixListXML{
+				id, name, "AWS", s.Partition() + "ec2:" + s.Options.Region + ":aws:prefix-list/" + id, "IPv4",
+				"create-complete", 1000,
+			})
 		}
 	}
 	return out, nil
@@ -65,7 +68,9 @@ func (s *Service) describePrefixLists(c *kernel.Call, in *struct {
 		Lists kernel.Items[addressListXML] `xml:"prefixListSet"`
 	}{}
 	for _, l := range managed.Lists.Item {
-		out.Lists.Item = append(out.Lists.Item, addressListXML{l.ID, l.Name, kernel.Items[string]{Item: []string{"52.216.0.0/15"}}})
+		out.Lists.Item = append(out.Lists.Item, addressListXML{
+			l.ID, l.Name, kernel.Items[string]{Item: []string{"52.216.0.0/15"}},
+		})
 	}
 	return out, nil
 }

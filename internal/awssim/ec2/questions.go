@@ -40,7 +40,9 @@ func (s *Service) DeleteEndpointQuestion(e *Endpoint) kernel.Question {
 // Source: the handlers of AWS::EC2::VPCEndpoint in the CloudFormation registry.
 func EndpointReads() []kernel.Question {
 	var qs []kernel.Question
-	for _, action := range []string{"DescribeVpcEndpoints", "DescribeSubnets", "DescribeSecurityGroups", "DescribeVpcs"} {
+	for _, action := range []string{
+		"DescribeVpcEndpoints", "DescribeSubnets", "DescribeSecurityGroups", "DescribeVpcs",
+	} {
 		qs = append(qs, kernel.May("ec2:"+action, "*"))
 	}
 	return qs
@@ -52,22 +54,30 @@ func EndpointReads() []kernel.Question {
 // Source: the dependent actions of ec2:CreateVpcEndpoint in the Service
 // Authorization Reference.
 func (s *Service) CreateEndpointQuestions(in EndpointSpec) []kernel.Question {
-	born := kernel.May("ec2:CreateVpcEndpoint", s.ARN("ec2", "vpc-endpoint/vpce-00000000000000000"), "ec2:VpceServiceName", in.Service)
+	born := kernel.May("ec2:CreateVpcEndpoint", s.ARN("ec2", "vpc-endpoint/vpce-00000000000000000"),
+		"ec2:VpceServiceName", in.Service)
 	endpoint := born.Resource
 	keys := requestTags(born.Context, in.Tags)
-	qs := append(EndpointReads(), born, kernel.May("ec2:CreateVpcEndpoint", s.ARN("ec2", "vpc/"+in.VPC), "ec2:VpcID", in.VPC))
+	qs := append(EndpointReads(), born,
+		kernel.May("ec2:CreateVpcEndpoint", s.ARN("ec2", "vpc/"+in.VPC), "ec2:VpcID", in.VPC))
 	if len(keys) > 0 {
 		tagged := kernel.May("ec2:CreateTags", endpoint, "ec2:CreateAction", "CreateVpcEndpoint")
 		requestTags(tagged.Context, in.Tags)
 		qs = append(qs, tagged)
 	}
-	for kind, ids := range map[string][]string{"subnet/": in.Subnets, "security-group/": in.Groups, "route-table/": in.Tables} {
+	for kind, ids := range map[string][]string{
+		"subnet/": in.Subnets, "security-group/": in.Groups, "route-table/": in.Tables,
+	} {
 		for _, id := range ids {
-			qs = append(qs, kernel.May("ec2:CreateVpcEndpoint", s.ARN("ec2", kind+id), "ec2:Vpc", s.ARN("ec2", "vpc/"+in.VPC)))
+			qs = append(qs,
+				kernel.May("ec2:CreateVpcEndpoint", s.ARN("ec2", kind+id), "ec2:Vpc", s.ARN("ec2", "vpc/"+in.VPC)))
 		}
 	}
 	if in.PrivateDNS != nil && *in.PrivateDNS {
-		qs = append(qs, kernel.May("route53:AssociateVPCWithHostedZone", s.Partition()+"route53:::hostedzone/Z0"+strings.ToUpper(s.Digest(in.Service, 12)), "route53:VPCs", "VPCId="+in.VPC+",VPCRegion="+s.Options.Region))
+		qs = append(qs,
+			kernel.May("route53:AssociateVPCWithHostedZone",
+				s.Partition()+"route53:::hostedzone/Z0"+strings.ToUpper(s.Digest(in.Service, 12)), "route53:VPCs",
+				"VPCId="+in.VPC+",VPCRegion="+s.Options.Region))
 	}
 	return qs
 }

@@ -39,16 +39,17 @@ type Service struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k}
-	k.Register(&kernel.API{Name: "ecr", Prefix: "AmazonEC2ContainerRegistry_V20150921", Protocol: kernel.JSON11, Ops: map[string]kernel.Operation{
-		"CreateRepository":     kernel.Op(s.createImageRepository),
-		"DescribeRepositories": kernel.Op(s.describeImageRepositories),
-		"DeleteRepository":     kernel.Op(s.deleteImageRepository),
-		"PutImage":             kernel.Op(s.putImage),
-		"DescribeImages":       kernel.Op(s.describeImages),
-		"ListTagsForResource":  kernel.Op(s.listImageTags),
-		"TagResource":          kernel.Op(s.tagImages),
-		"UntagResource":        kernel.Op(s.untagImages),
-	}})
+	k.Register(&kernel.API{Name: "ecr", Prefix: "AmazonEC2ContainerRegistry_V20150921", Protocol: kernel.JSON11,
+		Ops: map[string]kernel.Operation{
+			"CreateRepository":     kernel.Op(s.createImageRepository),
+			"DescribeRepositories": kernel.Op(s.describeImageRepositories),
+			"DeleteRepository":     kernel.Op(s.deleteImageRepository),
+			"PutImage":             kernel.Op(s.putImage),
+			"DescribeImages":       kernel.Op(s.describeImages),
+			"ListTagsForResource":  kernel.Op(s.listImageTags),
+			"TagResource":          kernel.Op(s.tagImages),
+			"UntagResource":        kernel.Op(s.untagImages),
+		}})
 	return s
 }
 
@@ -62,10 +63,13 @@ func (s *Service) RepositoryURI(name string) string {
 
 // ImageRepository finds a repository by name or ARN, or nil.
 func (s *Service) ImageRepository(name string) (*imageRepository, error) {
-	if r := kernel.Find(s.repositories, func(r *imageRepository) bool { return r.name == name || s.RepositoryARN(r.name) == name }); r != nil {
+	if r := kernel.Find(s.repositories, func(r *imageRepository) bool {
+		return r.name == name || s.RepositoryARN(r.name) == name
+	}); r != nil {
 		return r, nil
 	}
-	return nil, kernel.Errorf("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'", name, s.Options.Account)
+	return nil, kernel.Errorf("RepositoryNotFoundException",
+		"The repository with name '%s' does not exist in the registry with id '%s'", name, s.Options.Account)
 }
 
 // AddRepository makes a repository, or returns the one that is there.
@@ -122,7 +126,10 @@ type imageRepositoryJSON struct {
 }
 
 func (s *Service) imageRepositoryJSON(r *imageRepository) imageRepositoryJSON {
-	j := imageRepositoryJSON{RepositoryArn: s.RepositoryARN(r.name), RegistryID: s.Options.Account, RepositoryName: r.name, RepositoryURI: s.RepositoryURI(r.name), CreatedAt: kernel.Stamp{Time: r.created}, Mutability: "MUTABLE"}
+	j := imageRepositoryJSON{
+		RepositoryArn: s.RepositoryARN(r.name), RegistryID: s.Options.Account, RepositoryName: r.name,
+		RepositoryURI: s.RepositoryURI(r.name), CreatedAt: kernel.Stamp{Time: r.created}, Mutability: "MUTABLE",
+	}
 	if r.Immutable {
 		j.Mutability = "IMMUTABLE"
 	}
@@ -144,14 +151,20 @@ func (s *Service) createImageRepository(_ *kernel.Call, in *struct {
 	ImageScanningConfiguration struct{ ScanOnPush bool }
 	EncryptionConfiguration    struct{ EncryptionType string }
 }) (*imageRepositoryReply, error) {
-	if len(in.RepositoryName) < 2 || len(in.RepositoryName) > 256 || !imageRepositoryName.MatchString(in.RepositoryName) {
-		return nil, kernel.Errorf("InvalidParameterException", "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression '%s''", imageRepositoryName)
+	if len(in.RepositoryName) < 2 || len(in.RepositoryName) > 256 ||
+		!imageRepositoryName.MatchString(in.RepositoryName) {
+		return nil, kernel.Errorf("InvalidParameterException",
+			"Invalid parameter at 'repositoryName' failed to satisfy constraint: "+
+				"'must satisfy regular expression '%s''",
+			imageRepositoryName)
 	}
 	if t := in.EncryptionConfiguration.EncryptionType; t != "" && t != "AES256" {
 		return nil, kernel.Errorf("ValidationException", "the sandbox does not simulate ECR's encryption by %s", t)
 	}
 	if _, err := s.ImageRepository(in.RepositoryName); err == nil {
-		return nil, kernel.Errorf("RepositoryAlreadyExistsException", "The repository with name '%s' already exists in the registry with id '%s'", in.RepositoryName, s.Options.Account)
+		return nil, kernel.Errorf("RepositoryAlreadyExistsException",
+			"The repository with name '%s' already exists in the registry with id '%s'", in.RepositoryName,
+			s.Options.Account)
 	}
 	r := s.AddRepository(in.RepositoryName)
 	r.Immutable, r.scan = in.ImageTagMutability == "IMMUTABLE", in.ImageScanningConfiguration.ScanOnPush
@@ -193,7 +206,9 @@ func (s *Service) deleteImageRepository(_ *kernel.Call, in *struct {
 		return nil, err
 	}
 	if len(r.images) > 0 && !in.Force {
-		return nil, kernel.Errorf("RepositoryNotEmptyException", "The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", r.name, s.Options.Account)
+		return nil, kernel.Errorf("RepositoryNotEmptyException",
+			"The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images",
+			r.name, s.Options.Account)
 	}
 	s.RemoveRepository(r.name)
 	return &imageRepositoryReply{s.imageRepositoryJSON(r)}, nil
@@ -225,7 +240,8 @@ func (s *Service) putImage(_ *kernel.Call, in *struct {
 	}
 	var manifest struct{ MediaType string }
 	if json.Unmarshal([]byte(in.ImageManifest), &manifest) != nil {
-		return nil, kernel.Errorf("InvalidParameterException", "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'")
+		return nil, kernel.Errorf("InvalidParameterException",
+			"Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'")
 	}
 	if in.ImageManifestMediaType == "" {
 		in.ImageManifestMediaType = manifest.MediaType
@@ -233,13 +249,18 @@ func (s *Service) putImage(_ *kernel.Call, in *struct {
 	sum := sha256.Sum256([]byte(in.ImageManifest))
 	i := &Image{Digest: "sha256:" + hex.EncodeToString(sum[:]), manifest: in.ImageManifest, Pushed: s.Clock.Now()}
 	if in.ImageDigest != "" && in.ImageDigest != i.Digest {
-		return nil, kernel.Errorf("ImageDigestDoesNotMatchException", "The provided digest '%s' does not match the manifest's '%s'", in.ImageDigest, i.Digest)
+		return nil, kernel.Errorf("ImageDigestDoesNotMatchException",
+			"The provided digest '%s' does not match the manifest's '%s'", in.ImageDigest, i.Digest)
 	}
 	if r.find(in.ImageTag, i.Digest) != nil {
-		return nil, kernel.Errorf("ImageAlreadyExistsException", "Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with id '%s'", i.Digest, in.ImageTag, r.name, s.Options.Account)
+		return nil, kernel.Errorf("ImageAlreadyExistsException",
+			"Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with "+
+				"id '%s'", i.Digest, in.ImageTag, r.name, s.Options.Account)
 	}
 	if r.Immutable && in.ImageTag != "" && r.find(in.ImageTag, "") != nil {
-		return nil, kernel.Errorf("ImageTagAlreadyExistsException", "The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the repository is immutable.", in.ImageTag, r.name)
+		return nil, kernel.Errorf("ImageTagAlreadyExistsException",
+			"The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the "+
+				"repository is immutable.", in.ImageTag, r.name)
 	}
 	r.Add(i, in.ImageTag)
 	out := &putImageReply{}
@@ -282,8 +303,11 @@ func (s *Service) describeImages(_ *kernel.Call, in *struct {
 		i := r.find(id.ImageTag, id.ImageDigest)
 		if i == nil {
 			digest, tag := "'"+id.ImageDigest+"'", "'"+id.ImageTag+"'"
-			return nil, kernel.Errorf("ImageNotFoundException", "The image with imageId {imageDigest:%s, imageTag:%s} does not exist within the repository with name '%s' in the registry with id '%s'",
-				strings.Replace(digest, "''", "'null'", 1), strings.Replace(tag, "''", "'null'", 1), r.name, s.Options.Account)
+			return nil, kernel.Errorf("ImageNotFoundException",
+				"The image with imageId {imageDigest:%s, imageTag:%s} does not exist within the repository with "+
+					"name '%s' in the registry with id '%s'",
+				strings.Replace(digest, "''", "'null'", 1), strings.Replace(tag, "''", "'null'", 1), r.name,
+				s.Options.Account)
 		}
 		wanted = append(wanted, i)
 	}
@@ -291,7 +315,9 @@ func (s *Service) describeImages(_ *kernel.Call, in *struct {
 		ImageDetails []imageJSON `json:"imageDetails"`
 	}{[]imageJSON{}}
 	for _, i := range wanted {
-		out.ImageDetails = append(out.ImageDetails, imageJSON{s.Options.Account, r.name, i.Digest, i.tags, kernel.Stamp{Time: i.Pushed}})
+		out.ImageDetails = append(out.ImageDetails, imageJSON{
+			s.Options.Account, r.name, i.Digest, i.tags, kernel.Stamp{Time: i.Pushed},
+		})
 	}
 	return out, nil
 }

@@ -18,7 +18,9 @@ func (s *Service) taskSecret(t *task) string { return s.Digest("secret "+t.id, 4
 func (s *Service) taskPrincipal(t *task) *kernel.Principal {
 	role := kernel.Text(t.Definition.raw, "taskRoleArn")
 	return &kernel.Principal{
-		Role: func() string { return role }, Session: func() string { return role + "/" + t.id }, Secret: s.taskSecret(t), Token: taskToken, Inside: true,
+		Role: func() string {
+			return role
+		}, Session: func() string { return role + "/" + t.id }, Secret: s.taskSecret(t), Token: taskToken, Inside: true,
 		Reaches: func(service string) bool {
 			return s.hasWayOut(t) || t.stopping.IsZero() && s.reach(t, service, "") != nil
 		},
@@ -37,10 +39,14 @@ func (s *Service) askForPull(t *task) {
 			repository, _, _ = strings.Cut(repository, "@")
 			repository, _, _ = strings.Cut(repository, ":")
 			arn := s.ARN("ecr", "repository/"+repository)
-			s.iam.Ask(role, kernel.May("ecr:GetAuthorizationToken", "*"), kernel.May("ecr:BatchCheckLayerAvailability", arn), kernel.May("ecr:GetDownloadUrlForLayer", arn), kernel.May("ecr:BatchGetImage", arn))
+			s.iam.Ask(role, kernel.May("ecr:GetAuthorizationToken", "*"),
+				kernel.May("ecr:BatchCheckLayerAvailability", arn), kernel.May("ecr:GetDownloadUrlForLayer", arn),
+				kernel.May("ecr:BatchGetImage", arn))
 		}
 		if l := c.LogConfiguration; l != nil && l.LogDriver == "awslogs" {
-			stream := s.ARN("logs", "log-group:"+l.Options["awslogs-group"]+":log-stream:"+l.Options["awslogs-stream-prefix"]+"/"+c.Name+"/"+t.id)
+			stream := s.ARN("logs",
+				"log-group:"+l.Options["awslogs-group"]+":log-stream:"+l.Options["awslogs-stream-prefix"]+"/"+c.Name+
+					"/"+t.id)
 			s.iam.Ask(role, kernel.May("logs:CreateLogStream", stream), kernel.May("logs:PutLogEvents", stream))
 		}
 	}

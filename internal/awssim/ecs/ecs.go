@@ -141,8 +141,12 @@ type life struct {
 }
 
 // New puts the service into an account.
-func New(k *kernel.Kernel, cloudwatch *cloudwatch.Service, ec2 *ec2.Service, iam *iam.Service, logs *logs.Service) *Service {
-	s := &Service{Kernel: k, cloudwatch: cloudwatch, ec2: ec2, iam: iam, logs: logs, tokens: map[string]*tokenUse{}, tokensLeft: runTaskBurst, running: map[*exec.Cmd]bool{}}
+func New(k *kernel.Kernel, cloudwatch *cloudwatch.Service, ec2 *ec2.Service, iam *iam.Service,
+	logs *logs.Service) *Service {
+	s := &Service{
+		Kernel: k, cloudwatch: cloudwatch, ec2: ec2, iam: iam, logs: logs, tokens: map[string]*tokenUse{},
+		tokensLeft: runTaskBurst, running: map[*exec.Cmd]bool{},
+	}
 	s.ec2.Changed = s.recheck
 	s.AtEnd = append(s.AtEnd, func() {
 		for cmd := range s.running {
@@ -158,23 +162,24 @@ func New(k *kernel.Kernel, cloudwatch *cloudwatch.Service, ec2 *ec2.Service, iam
 		}
 		return n
 	}
-	k.Register(&kernel.API{Name: "ecs", Asks: s.ecsQuestions, Prefix: "AmazonEC2ContainerServiceV20141113", Protocol: kernel.JSON11, Ops: map[string]kernel.Operation{
-		"CreateCluster":            kernel.Op(s.createCluster),
-		"DescribeClusters":         kernel.Op(s.describeClusters),
-		"ListClusters":             kernel.Op(s.listClusters),
-		"DeleteCluster":            kernel.Op(s.deleteCluster),
-		"RegisterTaskDefinition":   s.registerTaskDefinition,
-		"DeregisterTaskDefinition": kernel.Op(s.deregisterTaskDefinition),
-		"DescribeTaskDefinition":   kernel.Op(s.describeTaskDefinition),
-		"ListTaskDefinitions":      kernel.Op(s.listTaskDefinitions),
-		"RunTask":                  kernel.Op(s.runTask),
-		"DescribeTasks":            kernel.Op(s.describeTasks),
-		"ListTasks":                kernel.Op(s.listTasks),
-		"StopTask":                 kernel.Op(s.stopTask),
-		"ListTagsForResource":      kernel.Op(s.listECSTags),
-		"TagResource":              kernel.Op(s.tagECS),
-		"UntagResource":            kernel.Op(s.untagECS),
-	}})
+	k.Register(&kernel.API{Name: "ecs", Asks: s.ecsQuestions, Prefix: "AmazonEC2ContainerServiceV20141113",
+		Protocol: kernel.JSON11, Ops: map[string]kernel.Operation{
+			"CreateCluster":            kernel.Op(s.createCluster),
+			"DescribeClusters":         kernel.Op(s.describeClusters),
+			"ListClusters":             kernel.Op(s.listClusters),
+			"DeleteCluster":            kernel.Op(s.deleteCluster),
+			"RegisterTaskDefinition":   s.registerTaskDefinition,
+			"DeregisterTaskDefinition": kernel.Op(s.deregisterTaskDefinition),
+			"DescribeTaskDefinition":   kernel.Op(s.describeTaskDefinition),
+			"ListTaskDefinitions":      kernel.Op(s.listTaskDefinitions),
+			"RunTask":                  kernel.Op(s.runTask),
+			"DescribeTasks":            kernel.Op(s.describeTasks),
+			"ListTasks":                kernel.Op(s.listTasks),
+			"StopTask":                 kernel.Op(s.stopTask),
+			"ListTagsForResource":      kernel.Op(s.listECSTags),
+			"TagResource":              kernel.Op(s.tagECS),
+			"UntagResource":            kernel.Op(s.untagECS),
+		}})
 	return s
 }
 
@@ -216,7 +221,10 @@ type clusterJSON struct {
 }
 
 func (s *Service) clusterJSON(name string) clusterJSON {
-	c := clusterJSON{ClusterArn: s.ClusterARN(name), ClusterName: name, Status: "ACTIVE", Tags: s.ecsTags(s.ClusterARN(name)), Settings: []keyValue{{"containerInsights", "disabled"}}}
+	c := clusterJSON{
+		ClusterArn: s.ClusterARN(name), ClusterName: name, Status: "ACTIVE", Tags: s.ecsTags(s.ClusterARN(name)),
+		Settings: []keyValue{{"containerInsights", "disabled"}},
+	}
 	for _, t := range s.Tasks {
 		switch {
 		case t.cluster != name:
@@ -306,7 +314,8 @@ func (s *Service) deleteCluster(_ *kernel.Call, in *struct{ Cluster string }) (*
 		return nil, err
 	}
 	if c := s.clusterJSON(name); c.RunningTasks+c.PendingTasks > 0 {
-		return nil, kernel.Errorf("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
+		return nil, kernel.Errorf("ClusterContainsTasksException",
+			"The Cluster cannot be deleted while Tasks are active.")
 	}
 	delete(s.Tags, s.ClusterARN(name))
 	s.Clusters = slices.DeleteFunc(s.Clusters, func(c string) bool { return c == name })
@@ -318,8 +327,10 @@ func (s *Service) deleteCluster(_ *kernel.Call, in *struct{ Cluster string }) (*
 }
 
 var definitionMembers = []string{
-	"family", "taskRoleArn", "executionRoleArn", "networkMode", "containerDefinitions", "volumes", "placementConstraints", "requiresCompatibilities",
-	"cpu", "memory", "pidMode", "ipcMode", "proxyConfiguration", "inferenceAccelerators", "ephemeralStorage", "runtimePlatform", "enableFaultInjection",
+	"family", "taskRoleArn", "executionRoleArn", "networkMode", "containerDefinitions", "volumes",
+	"placementConstraints", "requiresCompatibilities",
+	"cpu", "memory", "pidMode", "ipcMode", "proxyConfiguration", "inferenceAccelerators", "ephemeralStorage",
+	"runtimePlatform", "enableFaultInjection",
 }
 
 func (s *Service) registerTaskDefinition(c *kernel.Call) (any, error) {
@@ -385,7 +396,8 @@ func (s *Service) AddDefinition(raw map[string]any) (*taskDefinition, error) {
 //
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
 var fargateMemory = map[string][3]int{
-	"512": {1024, 4096, 1024}, "1024": {2048, 8192, 1024}, "2048": {4096, 16384, 1024}, "4096": {8192, 30720, 1024}, "8192": {16384, 61440, 4096}, "16384": {32768, 122880, 8192},
+	"512": {1024, 4096, 1024}, "1024": {2048, 8192, 1024}, "2048": {4096, 16384, 1024}, "4096": {8192, 30720, 1024},
+	"8192": {16384, 61440, 4096}, "16384": {32768, 122880, 8192},
 }
 
 // checkFargate refuses a pair of CPU and memory that Fargate does not offer.
@@ -395,7 +407,9 @@ func checkFargate(raw map[string]any) error {
 		return nil
 	}
 	cpu, memory := units(textOr(raw["cpu"]), "vcpu"), units(textOr(raw["memory"]), "gb")
-	refused := kernel.Errorf("ClientException", "No Fargate configuration exists for given values: %d CPU, %d memory. See the Amazon ECS documentation for the valid values.", cpu, memory)
+	refused := kernel.Errorf("ClientException",
+		"No Fargate configuration exists for given values: %d CPU, %d memory. See the Amazon ECS documentation for "+
+			"the valid values.", cpu, memory)
 	if cpu == 256 {
 		if memory == 512 || memory == 1024 || memory == 2048 {
 			return nil
@@ -455,7 +469,8 @@ func (s *Service) definition(given string) *taskDefinition {
 	return nil
 }
 
-func (s *Service) deregisterTaskDefinition(_ *kernel.Call, in *struct{ TaskDefinition string }) (*map[string]any, error) {
+func (s *Service) deregisterTaskDefinition(_ *kernel.Call,
+	in *struct{ TaskDefinition string }) (*map[string]any, error) {
 	d := s.definition(in.TaskDefinition)
 	if d == nil || !strings.Contains(in.TaskDefinition, ":") {
 		return nil, kernel.Errorf("ClientException", "Unable to describe task definition.")
@@ -550,8 +565,9 @@ func (s *Service) runTask(c *kernel.Call, in *runTaskInput) (*runTaskOutput, err
 		return nil, kernel.Errorf("ThrottlingException", "Rate exceeded")
 	}
 	for name, given := range map[string]bool{
-		"enableExecuteCommand": in.EnableExecuteCommand, "referenceId": in.ReferenceID != "", "capacityProviderStrategy": len(in.CapacityProviderStrategy) > 0,
-		"launchType": in.LaunchType != "" && in.LaunchType != "FARGATE",
+		"enableExecuteCommand": in.EnableExecuteCommand, "referenceId": in.ReferenceID != "",
+		"capacityProviderStrategy": len(in.CapacityProviderStrategy) > 0,
+		"launchType":               in.LaunchType != "" && in.LaunchType != "FARGATE",
 	} {
 		if given {
 			return nil, c.Unsupported(name)
@@ -577,7 +593,8 @@ func (s *Service) runTask(c *kernel.Call, in *runTaskInput) (*runTaskOutput, err
 				for _, t := range use.tasks {
 					arns = append(arns, t.ARN)
 				}
-				e := kernel.Errorf("ConflictException", "The request could not be processed because of conflict in the current state of the resource.")
+				e := kernel.Errorf("ConflictException",
+					"The request could not be processed because of conflict in the current state of the resource.")
 				e.Extra = map[string]any{"resourceIds": arns}
 				return nil, e
 			}
@@ -664,7 +681,8 @@ func (s *Service) checkRunTask(c *kernel.Call, in *runTaskInput, count int) (*ta
 	}
 	for _, id := range n.Subnets {
 		if s.ec2.Subnet(id) == nil {
-			return nil, nil, bad("Error retrieving subnet information for [%s]: The subnet ID '%s' does not exist (ErrorCode: InvalidSubnetID.NotFound)", id, id)
+			return nil, nil, bad("Error retrieving subnet information for [%s]: The subnet ID '%s' does not exist "+
+				"(ErrorCode: InvalidSubnetID.NotFound)", id, id)
 		}
 		if s.ec2.Subnet(id).VPC != s.ec2.Subnet(n.Subnets[0]).VPC {
 			return nil, nil, bad("Subnets must belong to the same VPC.")
@@ -672,7 +690,8 @@ func (s *Service) checkRunTask(c *kernel.Call, in *runTaskInput, count int) (*ta
 	}
 	for _, id := range n.SecurityGroups {
 		if s.ec2.Group(id) == nil {
-			return nil, nil, bad("Error retrieving security group information for [%s]: The security group '%s' does not exist (ErrorCode: InvalidGroup.NotFound)", id, id)
+			return nil, nil, bad("Error retrieving security group information for [%s]: The security group '%s' "+
+				"does not exist (ErrorCode: InvalidGroup.NotFound)", id, id)
 		}
 	}
 	if in.PropagateTags != "" && in.PropagateTags != "TASK_DEFINITION" && in.PropagateTags != "NONE" {
@@ -742,7 +761,13 @@ type taskTimesJSON struct {
 
 func (s *Service) taskJSON(t *task, at time.Time) taskJSON {
 	status := t.statusAt(at)
-	j := taskJSON{TaskArn: t.ARN, ClusterArn: s.ClusterARN(t.cluster), TaskDefinitionArn: t.Definition.ARN(s), Group: t.Group, StartedBy: t.StartedBy, LaunchType: "FARGATE", PlatformVersion: "1.4.0", AvailabilityZone: t.subnet.Zone, LastStatus: status, DesiredStatus: "RUNNING", Version: t.version, Overrides: t.overrides, Tags: t.tags, Attachments: []attachmentJSON{}, CPU: textOr(t.Definition.raw["cpu"]), Memory: textOr(t.Definition.raw["memory"]), taskTimesJSON: taskTimesJSON{CreatedAt: kernel.StampOf(t.Created)}}
+	j := taskJSON{
+		TaskArn: t.ARN, ClusterArn: s.ClusterARN(t.cluster), TaskDefinitionArn: t.Definition.ARN(s), Group: t.Group,
+		StartedBy: t.StartedBy, LaunchType: "FARGATE", PlatformVersion: "1.4.0", AvailabilityZone: t.subnet.Zone,
+		LastStatus: status, DesiredStatus: "RUNNING", Version: t.version, Overrides: t.overrides, Tags: t.tags,
+		Attachments: []attachmentJSON{}, CPU: textOr(t.Definition.raw["cpu"]),
+		Memory: textOr(t.Definition.raw["memory"]), taskTimesJSON: taskTimesJSON{CreatedAt: kernel.StampOf(t.Created)},
+	}
 	if j.Overrides.ContainerOverrides == nil {
 		j.Overrides.ContainerOverrides = []containerOverride{}
 	}
@@ -764,9 +789,15 @@ func (s *Service) taskJSON(t *task, at time.Time) taskJSON {
 	if status == "STOPPED" {
 		j.StoppedAt = kernel.StampOf(t.Stopped)
 	}
-	j.Attachments = append(j.Attachments, attachmentJSON{s.Digest("attachment"+t.id, 8) + "-0000-4000-a000-" + s.Digest(t.id, 12), "ElasticNetworkInterface", "ATTACHED", []keyValue{{"subnetId", t.subnet.ID}}})
+	j.Attachments = append(j.Attachments, attachmentJSON{
+		s.Digest("attachment"+t.id, 8) + "-0000-4000-a000-" + s.Digest(t.id, 12), "ElasticNetworkInterface", "ATTACHED",
+		[]keyValue{{"subnetId", t.subnet.ID}},
+	})
 	for _, d := range t.Definition.containers {
-		cj := containerJSON{s.ARN("ecs", "container/"+t.cluster+"/"+t.id+"/"+s.Digest(t.id+d.Name, 8)), t.ARN, d.Name, d.Image, status, nil, ""}
+		cj := containerJSON{
+			s.ARN("ecs", "container/"+t.cluster+"/"+t.id+"/"+s.Digest(t.id+d.Name, 8)), t.ARN, d.Name, d.Image, status,
+			nil, "",
+		}
 		if status != "PROVISIONING" && status != "PENDING" && status != "RUNNING" && status != "STOPPED" {
 			cj.LastStatus = "STOPPED"
 		}
@@ -882,8 +913,10 @@ func (s *Service) listTasks(_ *kernel.Call, in *struct {
 	_, _ = fmt.Sscan(in.NextToken, &skip) // empty on the first page
 	for _, t := range s.Tasks {
 		j := s.taskJSON(t, at)
-		if t.cluster != cluster || t.Created.After(at) || j.DesiredStatus != in.DesiredStatus || in.StartedBy != "" && t.StartedBy != in.StartedBy ||
-			in.Family != "" && t.Definition.Family != in.Family || !t.Stopped.IsZero() && at.Sub(t.Stopped) >= taskKept {
+		if t.cluster != cluster || t.Created.After(at) || j.DesiredStatus != in.DesiredStatus ||
+			in.StartedBy != "" && t.StartedBy != in.StartedBy ||
+			in.Family != "" && t.Definition.Family != in.Family ||
+			!t.Stopped.IsZero() && at.Sub(t.Stopped) >= taskKept {
 			continue
 		}
 		if skip > 0 {

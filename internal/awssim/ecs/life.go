@@ -30,12 +30,19 @@ func (s *Service) addTask(in *runTaskInput, cluster string, d *taskDefinition, s
 		id = s.Digest(fmt.Sprintf("task %s %s %d %d", cluster, in.ClientToken, n, s.Clock.Now().UnixMilli()), 32)
 	}
 	c := in.NetworkConfiguration.AwsvpcConfiguration
-	t := &task{ARN: s.ARN("ecs", "task/"+cluster+"/"+id), id: id, cluster: cluster, StartedBy: in.StartedBy, ClientToken: in.ClientToken, Group: in.Group, Definition: d, overrides: in.Overrides, subnet: sub, groups: c.SecurityGroups, publicIP: c.AssignPublicIP == "ENABLED", tags: in.Tags, life: life{Created: s.Clock.Now(), HadEndpoints: true}}
+	t := &task{
+		ARN: s.ARN("ecs", "task/"+cluster+"/"+id), id: id, cluster: cluster, StartedBy: in.StartedBy,
+		ClientToken: in.ClientToken, Group: in.Group, Definition: d, overrides: in.Overrides, subnet: sub,
+		groups: c.SecurityGroups, publicIP: c.AssignPublicIP == "ENABLED", tags: in.Tags,
+		life: life{Created: s.Clock.Now(), HadEndpoints: true},
+	}
 	if t.Group == "" {
 		t.Group = "family:" + d.Family
 	}
 	if len(t.groups) == 0 {
-		t.groups = []string{kernel.Find(s.ec2.Groups, func(g *ec2.SecurityGroup) bool { return g.VPC == sub.VPC && g.Name == "default" }).ID}
+		t.groups = []string{kernel.Find(s.ec2.Groups, func(g *ec2.SecurityGroup) bool {
+			return g.VPC == sub.VPC && g.Name == "default"
+		}).ID}
 	}
 	s.Tasks = append(s.Tasks, t)
 	s.setTask(t, "PROVISIONING")
@@ -51,11 +58,16 @@ func (s *Service) setTask(t *task, status string) {
 	t.history = append(t.history, kernel.StatusAt{At: now, Status: status, Reason: ""})
 	j := s.taskJSON(t, now)
 	detail := map[string]any{
-		"taskArn": j.TaskArn, "clusterArn": j.ClusterArn, "taskDefinitionArn": j.TaskDefinitionArn, "group": j.Group, "startedBy": j.StartedBy,
-		"lastStatus": j.LastStatus, "desiredStatus": j.DesiredStatus, "launchType": "FARGATE", "version": t.version, "availabilityZone": j.AvailabilityZone,
-		"containers": j.Containers, "overrides": j.Overrides, "attachments": j.Attachments,
+		"taskArn": j.TaskArn, "clusterArn": j.ClusterArn, "taskDefinitionArn": j.TaskDefinitionArn, "group": j.Group,
+		"startedBy":  j.StartedBy,
+		"lastStatus": j.LastStatus, "desiredStatus": j.DesiredStatus, "launchType": "FARGATE", "version": t.version,
+		"availabilityZone": j.AvailabilityZone,
+		"containers":       j.Containers, "overrides": j.Overrides, "attachments": j.Attachments,
 	}
-	for k, v := range map[string]time.Time{"createdAt": t.Created, "startedAt": t.Started, "stoppingAt": t.stopping, "stoppedAt": t.Stopped, "updatedAt": now} {
+	for k, v := range map[string]time.Time{
+		"createdAt": t.Created, "startedAt": t.Started, "stoppingAt": t.stopping, "stoppedAt": t.Stopped,
+		"updatedAt": now,
+	} {
 		if !v.IsZero() {
 			detail[k] = v.UTC().Format("2006-01-02T15:04:05.000Z")
 		}
@@ -154,7 +166,8 @@ func (s *Service) runImage(t *task, command string, env map[string]string) {
 		}
 	}
 	cmd := exec.CommandContext(s.Context, "sh", args...)
-	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "AWS_REGION="+s.Options.Region, "AWS_ENDPOINT_URL=http://"+s.Address,
+	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "AWS_REGION="+s.Options.Region,
+		"AWS_ENDPOINT_URL=http://"+s.Address,
 		"AWS_ACCESS_KEY_ID="+s.taskKey(t), "AWS_SECRET_ACCESS_KEY="+s.taskSecret(t), "AWS_SESSION_TOKEN="+taskToken)
 	for _, k := range kernel.SortedKeys(env) {
 		cmd.Env = append(cmd.Env, k+"="+env[k])
@@ -202,7 +215,9 @@ func (s *Service) unreachable(t *task) string {
 		return ""
 	}
 	for _, c := range t.Definition.containers {
-		for _, check := range []func(*task, containerDefinition) string{s.cannotLogIn, s.cannotFetch, s.cannotDownload, s.cannotPull, s.cannotLog} {
+		for _, check := range []func(*task, containerDefinition) string{
+			s.cannotLogIn, s.cannotFetch, s.cannotDownload, s.cannotPull, s.cannotLog,
+		} {
 			if reason := check(t, c); reason != "" {
 				return reason
 			}
@@ -227,7 +242,9 @@ func (s *Service) refused(t *task, e *ec2.Endpoint, action, resource string) str
 		return ""
 	}
 	role := kernel.Text(t.Definition.raw, "executionRoleArn")
-	return "AccessDeniedException: User: arn:aws:sts::" + s.Options.Account + ":assumed-role/" + role[strings.LastIndex(role, "/")+1:] + "/" + t.id + " is not authorized to perform: " + action + " on resource: " + resource +
+	return "AccessDeniedException: User: arn:aws:sts::" + s.Options.Account + ":assumed-role/" +
+		role[strings.LastIndex(role, "/")+1:] + "/" + t.id + " is not authorized to perform: " + action +
+		" on resource: " + resource +
 		" because no VPC endpoint policy allows the " + action + " action"
 }
 
@@ -249,10 +266,17 @@ func (s *Service) cannotLogIn(t *task, c containerDefinition) string {
 	}
 	e := s.reach(t, "ecr.api", region)
 	if e == nil {
-		return initFailed + "unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. operation error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr." + s.Suffix() + "/\": dial tcp 192.0.2.20:443: i/o timeout"
+		return initFailed +
+			"unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is " +
+			"a connection issue between the task and Amazon ECR. Check your task network configuration. operation " +
+			"error ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3, https response error " +
+			"StatusCode: 0, RequestID: , request send failed, Post \"https://api.ecr." + s.Suffix() +
+			"/\": dial tcp 192.0.2.20:443: i/o timeout"
 	}
 	if denied := s.refused(t, e, "ecr:GetAuthorizationToken", "*"); denied != "" {
-		return initFailed + "unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr registry auth: service call has been retried 1 time(s): " + denied
+		return initFailed +
+			"unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve ecr " +
+			"registry auth: service call has been retried 1 time(s): " + denied
 	}
 	return ""
 }
@@ -265,16 +289,28 @@ func (s *Service) cannotFetch(t *task, c containerDefinition) string {
 		}
 		if !strings.Contains(secret.ValueFrom, ":secretsmanager:") {
 			if s.reach(t, "ssm", region) == nil {
-				return initFailed + "unable to pull secrets or registry auth: unable to retrieve secrets from ssm: The task cannot pull secrets from AWS Systems Manager. There is a connection issue between the task and AWS Systems Manager Parameter Store. Check your task network configuration. RequestCanceled: request context canceled caused by: context deadline exceeded"
+				return initFailed +
+					"unable to pull secrets or registry auth: unable to retrieve secrets from ssm: The task cannot " +
+					"pull secrets from AWS Systems Manager. There is a connection issue between the task and AWS " +
+					"Systems Manager Parameter Store. Check your task network configuration. RequestCanceled: " +
+					"request context canceled caused by: context deadline exceeded"
 			}
 			continue
 		}
 		e := s.reach(t, "secretsmanager", region)
 		if e == nil {
-			return initFailed + "unable to pull secrets or registry auth: unable to retrieve secret from asm: There is a connection issue between the task and AWS Secrets Manager. Check your task network configuration. failed to fetch secret " + secret.ValueFrom + " from secrets manager: operation error Secrets Manager: GetSecretValue, https response error StatusCode: 0, RequestID: , canceled, context deadline exceeded"
+			return initFailed +
+				"unable to pull secrets or registry auth: unable to retrieve secret from asm: There is a connection " +
+				"issue between the task and AWS Secrets Manager. Check your task network configuration. failed to " +
+				"fetch secret " + secret.ValueFrom +
+				" from secrets manager: operation error Secrets Manager: GetSecretValue, https response error " +
+				"StatusCode: 0, RequestID: , canceled, context deadline exceeded"
 		}
 		if denied := s.refused(t, e, "secretsmanager:GetSecretValue", secret.ValueFrom); denied != "" {
-			return initFailed + "unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret " + secret.ValueFrom + " from secrets manager: " + denied
+			return initFailed +
+				"unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve " +
+				"secret from asm: service call has been retried 1 time(s): failed to fetch secret " + secret.ValueFrom +
+				" from secrets manager: " + denied
 		}
 	}
 	return ""
@@ -283,7 +319,9 @@ func (s *Service) cannotFetch(t *task, c containerDefinition) string {
 func (s *Service) cannotDownload(t *task, c containerDefinition) string {
 	for range c.EnvironmentFiles {
 		if s.reach(t, "s3", "") == nil {
-			return initFailed + "failed to download env files: file download command: non-empty error stream: RequestCanceled: request context cancelled caused by: context deadline exceeded"
+			return initFailed +
+				"failed to download env files: file download command: non-empty error stream: RequestCanceled: " +
+				"request context cancelled caused by: context deadline exceeded"
 		}
 	}
 	return ""
@@ -293,17 +331,25 @@ func (s *Service) cannotPull(t *task, c containerDefinition) string {
 	host, region := registryOf(c.Image)
 	switch {
 	case !strings.Contains(host, ".") || !strings.Contains(c.Image, "/"):
-		return "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref docker.io/library/" + c.Image + ": failed to do request: Head \"https://registry-1.docker.io/v2/library/\": dial tcp 192.0.2.10:443: i/o timeout"
+		return "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref " +
+			"docker.io/library/" + c.Image +
+			": failed to do request: Head \"https://registry-1.docker.io/v2/library/\": dial tcp 192.0.2.10:443: " +
+			"i/o timeout"
 	case region == "" || s.reach(t, "ecr.dkr", region) == nil:
-		return "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref " + c.Image + ": failed to do request: Head \"https://" + host + "/v2/\": dial tcp 192.0.2.21:443: i/o timeout"
+		return "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref " +
+			c.Image + ": failed to do request: Head \"https://" + host + "/v2/\": dial tcp 192.0.2.21:443: i/o timeout"
 	}
 	bucket := "prod-" + s.Options.Region + "-starport-layer-bucket"
 	e := s.reach(t, "s3", "")
 	if e == nil {
-		return "CannotPullContainerError: The task cannot pull " + c.Image + " from the registry " + c.Image + ". There is a connection issue between the task and the registry. Check your task network configuration. : failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://" + bucket + ".s3." + s.Suffix() + "/\": dial tcp 192.0.2.22:443: i/o timeout"
+		return "CannotPullContainerError: The task cannot pull " + c.Image + " from the registry " + c.Image +
+			". There is a connection issue between the task and the registry. Check your task network " +
+			"configuration. : failed to copy: httpReadSeeker: failed open: failed to do request: Get \"https://" +
+			bucket + ".s3." + s.Suffix() + "/\": dial tcp 192.0.2.22:443: i/o timeout"
 	}
 	if !e.Lets("s3:GetObject", s.Partition()+"s3:::"+bucket+"/layer", false) {
-		return "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: httpReadSeeker: failed open: unexpected status code https://" + bucket + ".s3." + s.Suffix() + "/: 403 Forbidden"
+		return "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: httpReadSeeker: " +
+			"failed open: unexpected status code https://" + bucket + ".s3." + s.Suffix() + "/: 403 Forbidden"
 	}
 	return ""
 }
@@ -314,7 +360,10 @@ func (s *Service) cannotLog(t *task, c containerDefinition) string {
 		return ""
 	}
 	if l.LogDriver == "awsfirelens" {
-		service := map[string]string{"cloudwatch": "logs", "cloudwatch_logs": "logs", "kinesis_firehose": "kinesis-firehose", "kinesis_streams": "kinesis-streams", "s3": "s3"}[l.Options["Name"]]
+		service := map[string]string{
+			"cloudwatch": "logs", "cloudwatch_logs": "logs", "kinesis_firehose": "kinesis-firehose",
+			"kinesis_streams": "kinesis-streams", "s3": "s3",
+		}[l.Options["Name"]]
 		if service != "" && s.reach(t, service, l.Options["region"]) == nil {
 			t.HadEndpoints = false // the container runs, and its log is lost
 		}
@@ -324,10 +373,15 @@ func (s *Service) cannotLog(t *task, c containerDefinition) string {
 		return ""
 	}
 	if s.reach(t, "logs", l.Options["awslogs-region"]) == nil {
-		return initFailed + "failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the task definition. There is a connection issue between the task and Amazon CloudWatch. Check your network configuration. : signal: killed"
+		return initFailed +
+			"failed to validate logger args: The task cannot find the Amazon CloudWatch log group defined in the " +
+			"task definition. There is a connection issue between the task and Amazon CloudWatch. Check your " +
+			"network configuration. : signal: killed"
 	}
 	if l.Options["awslogs-create-group"] != "true" && s.logs.LogGroup(l.Options["awslogs-group"]) == nil {
-		return initFailed + "failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"
+		return initFailed +
+			"failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch " +
+			"log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"
 	}
 	return ""
 }
@@ -340,7 +394,8 @@ func (s *Service) hasWayOut(t *task) bool {
 		return false
 	}
 	for _, r := range table.Routes {
-		if r.Destination == "0.0.0.0/0" && (strings.HasPrefix(r.Target, "nat-") || strings.HasPrefix(r.Target, "igw-") && t.publicIP) {
+		if r.Destination == "0.0.0.0/0" &&
+			(strings.HasPrefix(r.Target, "nat-") || strings.HasPrefix(r.Target, "igw-") && t.publicIP) {
 			return true
 		}
 	}

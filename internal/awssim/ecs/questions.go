@@ -22,7 +22,8 @@ func (s *Service) ecsQuestions(c *kernel.Call) []kernel.Question {
 		}
 		var exec bool
 		_ = json.Unmarshal(body["enableExecuteCommand"], &exec) // absent is false
-		qs := []kernel.Question{kernel.May(action, d.ARN(s), "ecs:cluster", cluster, "ecs:enable-execute-command", fmt.Sprint(exec))}
+		qs := []kernel.Question{kernel.May(action, d.ARN(s), "ecs:cluster", cluster, "ecs:enable-execute-command",
+			fmt.Sprint(exec))}
 		for _, key := range []string{"executionRoleArn", "taskRoleArn"} {
 			if role, ok := d.raw[key].(string); ok && role != "" {
 				qs = append(qs, kernel.PassRole(role, "ecs-tasks.amazonaws.com"))
@@ -30,7 +31,8 @@ func (s *Service) ecsQuestions(c *kernel.Call) []kernel.Question {
 		}
 		return qs
 	case "ListTasks":
-		return []kernel.Question{kernel.May(action, s.ARN("ecs", "container-instance/"+short+"/00000000000000000000000000000000"), "ecs:cluster", cluster)}
+		return []kernel.Question{kernel.May(action,
+			s.ARN("ecs", "container-instance/"+short+"/00000000000000000000000000000000"), "ecs:cluster", cluster)}
 	case "DescribeTasks", "StopTask":
 		var ids []string
 		if json.Unmarshal(body["tasks"], &ids) != nil {

@@ -22,13 +22,16 @@ var taskRefusals = map[string]func() (*runTaskOutput, error){
 	"quota":       func() (*runTaskOutput, error) { return nil, kernel.Errorf("ClientException", "%s", quotaReached) },
 	"quota-empty": func() (*runTaskOutput, error) { return refusedTask(), nil },
 	"throttled": func() (*runTaskOutput, error) {
-		return nil, bad("Error retrieving security group information for [sg-0]: Request limit exceeded. (ErrorCode: RequestLimitExceeded)")
+		return nil, bad("Error retrieving security group information for [sg-0]: Request limit exceeded. " +
+			"(ErrorCode: RequestLimitExceeded)")
 	},
 	"internal": func() (*runTaskOutput, error) {
-		return nil, bad("Error retrieving subnet information for [subnet-0]: An internal error has occurred (ErrorCode: InternalError)")
+		return nil, bad("Error retrieving subnet information for [subnet-0]: An internal error has occurred " +
+			"(ErrorCode: InternalError)")
 	},
 	"role": func() (*runTaskOutput, error) {
-		return nil, bad("Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
+		return nil, bad("Unable to assume the service linked role. Please verify that the ECS service linked role " +
+			"exists.")
 	},
 }
 

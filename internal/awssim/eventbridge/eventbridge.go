@@ -49,16 +49,17 @@ type RuleTarget struct {
 func New(k *kernel.Kernel, lambda *lambda.Service, sqs *sqs.Service) *Service {
 	s := &Service{Kernel: k, lambda: lambda, sqs: sqs}
 	s.Bus = s.Emit
-	k.Register(&kernel.API{Name: "events", Prefix: "AWSEvents", Protocol: kernel.JSON11, Ops: map[string]kernel.Operation{
-		"PutRule":           kernel.Op(s.putRule),
-		"DescribeRule":      kernel.Op(s.describeRule),
-		"ListRules":         kernel.Op(s.listRules),
-		"DeleteRule":        kernel.Op(s.deleteRule),
-		"PutTargets":        kernel.Op(s.putTargets),
-		"RemoveTargets":     kernel.Op(s.removeTargets),
-		"ListTargetsByRule": kernel.Op(s.listTargets),
-		"PutEvents":         kernel.Op(s.putEvents),
-	}})
+	k.Register(&kernel.API{Name: "events", Prefix: "AWSEvents", Protocol: kernel.JSON11,
+		Ops: map[string]kernel.Operation{
+			"PutRule":           kernel.Op(s.putRule),
+			"DescribeRule":      kernel.Op(s.describeRule),
+			"ListRules":         kernel.Op(s.listRules),
+			"DeleteRule":        kernel.Op(s.deleteRule),
+			"PutTargets":        kernel.Op(s.putTargets),
+			"RemoveTargets":     kernel.Op(s.removeTargets),
+			"ListTargetsByRule": kernel.Op(s.listTargets),
+			"PutEvents":         kernel.Op(s.putEvents),
+		}})
 	return s
 }
 
@@ -78,9 +79,13 @@ func (s *Service) putRule(_ *kernel.Call, in *struct {
 		return nil, kernel.Errorf("ResourceNotFoundException", "Event bus %s does not exist.", in.EventBusName)
 	}
 	if in.EventPattern == "" && in.ScheduleExpression == "" {
-		return nil, kernel.Errorf("ValidationException", "Parameter(s) EventPattern or ScheduleExpression must be specified.")
+		return nil, kernel.Errorf("ValidationException",
+			"Parameter(s) EventPattern or ScheduleExpression must be specified.")
 	}
-	r := &Rule{Name: in.Name, Pattern: in.EventPattern, Schedule: in.ScheduleExpression, Description: in.Description, State: in.State, role: in.RoleArn}
+	r := &Rule{
+		Name: in.Name, Pattern: in.EventPattern, Schedule: in.ScheduleExpression, Description: in.Description,
+		State: in.State, role: in.RoleArn,
+	}
 	if r.State == "" {
 		r.State = "ENABLED"
 	}
@@ -240,7 +245,8 @@ func (s *Service) putTargets(_ *kernel.Call, in *struct {
 	}
 	for _, t := range in.Targets {
 		if t.InputTransformer != nil || t.InputPath != "" {
-			return nil, kernel.Errorf("ValidationException", "the sandbox does not simulate input transformers of targets")
+			return nil, kernel.Errorf("ValidationException",
+				"the sandbox does not simulate input transformers of targets")
 		}
 		r.Targets = append(slices.DeleteFunc(r.Targets, func(o RuleTarget) bool { return o.ID == t.ID }), t)
 	}
@@ -294,7 +300,9 @@ func (s *Service) putEvents(c *kernel.Call, in *struct {
 	Entries          []putResult
 }, error) {
 	if len(in.Entries) == 0 || len(in.Entries) > 10 {
-		return nil, kernel.Errorf("ValidationException", "%d validation error detected: Value at 'entries' failed to satisfy constraint: Member must have length less than or equal to 10", 1)
+		return nil, kernel.Errorf("ValidationException",
+			"%d validation error detected: Value at 'entries' failed to satisfy constraint: Member must have length "+
+				"less than or equal to 10", 1)
 	}
 	if len(c.Body) > maxEvents {
 		return nil, kernel.Errorf("ValidationException", "Total size of the entries in the request is over the limit.")
@@ -314,9 +322,15 @@ func (s *Service) putEvents(c *kernel.Call, in *struct {
 }
 
 func (s *Service) putEvent(e putEntry) putResult {
-	for _, p := range []struct{ name, value string }{{"Source", e.Source}, {"DetailType", e.DetailType}, {"Detail", e.Detail}} {
+	for _, p := range []struct{ name, value string }{
+		{"Source", e.Source}, {"DetailType", e.DetailType}, {"Detail", e.Detail},
+	} {
 		if p.value == "" {
-			return putResult{ErrorCode: "InvalidArgument", ErrorMessage: fmt.Sprintf("Parameter %s is not valid. Reason: %s is a required argument.", p.name, p.name)}
+			return putResult{
+				ErrorCode: "InvalidArgument",
+				ErrorMessage: fmt.Sprintf("Parameter %s is not valid. Reason: %s is a required argument.", p.name,
+					p.name),
+			}
 		}
 	}
 	if strings.HasPrefix(e.Source, "aws.") {
@@ -346,7 +360,10 @@ func (s *Service) newEvent(source, detailType string, resources []string, detail
 	if resources == nil {
 		resources = []string{}
 	}
-	return busEvent{"0", s.UUID("event"), detailType, source, s.Options.Account, s.Clock.Now().UTC().Format("2006-01-02T15:04:05Z"), s.Options.Region, resources, detail}
+	return busEvent{
+		"0", s.UUID("event"), detailType, source, s.Options.Account, s.Clock.Now().UTC().Format("2006-01-02T15:04:05Z"),
+		s.Options.Region, resources, detail,
+	}
 }
 
 // Emit puts an event on the default bus and returns its id. The lock is held.

@@ -104,7 +104,8 @@ func (s *Service) statementsOf(body string) []statement {
 
 func (x statement) concerns(q kernel.Question) bool {
 	action := x.Action.match(q.Action, true) || x.NotAction != nil && !x.NotAction.match(q.Action, true)
-	return action && (x.Resource.match(q.Resource, false) || x.NotResource != nil && !x.NotResource.match(q.Resource, false))
+	return action &&
+		(x.Resource.match(q.Resource, false) || x.NotResource != nil && !x.NotResource.match(q.Resource, false))
 }
 
 // holds reports whether all conditions of a statement hold for what q asks.
@@ -189,7 +190,8 @@ func (s *Service) deniedCall(c *kernel.Call, q kernel.Question) *kernel.APIError
 	what += " because no identity-based policy allows the " + q.Action + " action"
 	switch c.API.Name {
 	case "ec2":
-		return kernel.Errorf("UnauthorizedOperation", "You are not authorized to perform this operation. %s", what).WithStatus(403)
+		return kernel.Errorf("UnauthorizedOperation", "You are not authorized to perform this operation. %s",
+			what).WithStatus(403)
 	case "cloudformation", "iam", "sts", "s3", "route53", "monitoring":
 		return kernel.Errorf("AccessDenied", "%s", what).WithStatus(403)
 	case "sqs":

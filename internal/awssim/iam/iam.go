@@ -68,29 +68,32 @@ type Role struct {
 
 // New puts the service into an account.
 func New(k *kernel.Kernel) *Service {
-	s := &Service{Kernel: k, Managed: map[string]string{}, Named: map[string][]string{}, parsed: map[string][]statement{}}
+	s := &Service{
+		Kernel: k, Managed: map[string]string{}, Named: map[string][]string{}, parsed: map[string][]statement{},
+	}
 	s.Judge = s.authorise
-	k.Register(&kernel.API{Name: "iam", Protocol: kernel.Query, XMLNS: "https://iam.amazonaws.com/doc/2010-05-08/", Ops: map[string]kernel.Operation{
-		"CreateRole":       kernel.Op(s.createRole),
-		"GetRole":          kernel.Op(s.getRole),
-		"DeleteRole":       kernel.Op(s.deleteRole),
-		"ListRoles":        kernel.Op(s.listRoles),
-		"PutRolePolicy":    kernel.Op(s.putRolePolicy),
-		"GetRolePolicy":    kernel.Op(s.getRolePolicy),
-		"DeleteRolePolicy": kernel.Op(s.deleteRolePolicy),
+	k.Register(&kernel.API{Name: "iam", Protocol: kernel.Query, XMLNS: "https://iam.amazonaws.com/doc/2010-05-08/",
+		Ops: map[string]kernel.Operation{
+			"CreateRole":       kernel.Op(s.createRole),
+			"GetRole":          kernel.Op(s.getRole),
+			"DeleteRole":       kernel.Op(s.deleteRole),
+			"ListRoles":        kernel.Op(s.listRoles),
+			"PutRolePolicy":    kernel.Op(s.putRolePolicy),
+			"GetRolePolicy":    kernel.Op(s.getRolePolicy),
+			"DeleteRolePolicy": kernel.Op(s.deleteRolePolicy),
 
-		"CreateServiceLinkedRole":  kernel.Op(s.createServiceLinkedRole),
-		"ListAttachedRolePolicies": kernel.Op(s.listAttachedRolePolicies),
-		"AttachRolePolicy":         kernel.Op(s.attachRolePolicy),
-		"DetachRolePolicy":         kernel.Op(s.detachRolePolicy),
-		"ListRolePolicies":         kernel.Op(s.listRolePolicies),
-		"ListRoleTags":             kernel.Op(s.listRoleTags),
-		"TagRole":                  kernel.Op(s.tagRole),
-		"UntagRole":                kernel.Op(s.untagRole),
-		"UpdateAssumeRolePolicy":   kernel.Op(s.updateTrust),
+			"CreateServiceLinkedRole":  kernel.Op(s.createServiceLinkedRole),
+			"ListAttachedRolePolicies": kernel.Op(s.listAttachedRolePolicies),
+			"AttachRolePolicy":         kernel.Op(s.attachRolePolicy),
+			"DetachRolePolicy":         kernel.Op(s.detachRolePolicy),
+			"ListRolePolicies":         kernel.Op(s.listRolePolicies),
+			"ListRoleTags":             kernel.Op(s.listRoleTags),
+			"TagRole":                  kernel.Op(s.tagRole),
+			"UntagRole":                kernel.Op(s.untagRole),
+			"UpdateAssumeRolePolicy":   kernel.Op(s.updateTrust),
 
-		"ListInstanceProfilesForRole": kernel.Op(s.listInstanceProfiles),
-	}})
+			"ListInstanceProfilesForRole": kernel.Op(s.listInstanceProfiles),
+		}})
 	s.registerSTS()
 	return s
 }
@@ -100,17 +103,21 @@ const ECSRole = "AWSServiceRoleForECS"
 
 // LinkECS makes ECS's service-linked role, which can be assumed a while later.
 func (s *Service) LinkECS() *Role {
-	r := s.AddRole(ECSRole, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs.amazonaws.com"},"Action":"sts:AssumeRole"}]}`)
+	r := s.AddRole(ECSRole,
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs.amazonaws.com"},`+
+			`"Action":"sts:AssumeRole"}]}`)
 	r.ARN = s.GlobalARN("iam", "role/aws-service-role/ecs.amazonaws.com/"+ECSRole)
 	return r
 }
 
-func (s *Service) createServiceLinkedRole(_ *kernel.Call, in *struct{ AWSServiceName, Description, CustomSuffix string }) (*struct{ Role roleXML }, error) {
+func (s *Service) createServiceLinkedRole(_ *kernel.Call,
+	in *struct{ AWSServiceName, Description, CustomSuffix string }) (*struct{ Role roleXML }, error) {
 	if in.AWSServiceName != "ecs.amazonaws.com" {
 		return nil, kernel.Errorf("InvalidInput", "Service role name for %s is not simulated.", in.AWSServiceName)
 	}
 	if s.Role(ECSRole) != nil {
-		return nil, kernel.Errorf("InvalidInput", "Service role name %s has been taken in this account, please try a different suffix.", ECSRole)
+		return nil, kernel.Errorf("InvalidInput",
+			"Service role name %s has been taken in this account, please try a different suffix.", ECSRole)
 	}
 	return &struct{ Role roleXML }{s.LinkECS().xml()}, nil
 }
@@ -134,7 +141,9 @@ func (s *Service) listAttachedRolePolicies(_ *kernel.Call, in *struct {
 	}{}
 	for _, name := range kernel.SortedKeys(r.Policies) {
 		if strings.HasPrefix(name, "arn:") {
-			out.Policies.Member = append(out.Policies.Member, attachedPolicyXML{name, name[strings.LastIndex(name, "/")+1:]})
+			out.Policies.Member = append(out.Policies.Member, attachedPolicyXML{
+				name, name[strings.LastIndex(name, "/")+1:],
+			})
 		}
 	}
 	return out, nil
@@ -242,7 +251,10 @@ func (s *Service) Role(name string) *Role {
 
 // AddRole adds a role with a trust policy.
 func (s *Service) AddRole(name, trust string) *Role {
-	r := &Role{Name: name, ID: "AROA" + strings.ToUpper(s.NewID("role", 16)), ARN: s.GlobalARN("iam", "role/"+name), Trust: trust, Created: s.Clock.Now(), Policies: map[string]string{}}
+	r := &Role{
+		Name: name, ID: "AROA" + strings.ToUpper(s.NewID("role", 16)), ARN: s.GlobalARN("iam", "role/"+name),
+		Trust: trust, Created: s.Clock.Now(), Policies: map[string]string{},
+	}
 	s.Roles = append(s.Roles, r)
 	return r
 }
@@ -265,7 +277,9 @@ type roleXML struct {
 }
 
 func (r *Role) xml() roleXML {
-	x := roleXML{"/", r.Name, r.ID, r.ARN, kernel.Stamp{Time: r.Created}, strings.ReplaceAll(r.Trust, `"`, "%22"), 3600, nil}
+	x := roleXML{
+		"/", r.Name, r.ID, r.ARN, kernel.Stamp{Time: r.Created}, strings.ReplaceAll(r.Trust, `"`, "%22"), 3600, nil,
+	}
 	if len(r.tags) > 0 {
 		x.Tags = &kernel.Members[kernel.Tag]{Member: r.tags}
 	}
@@ -283,7 +297,8 @@ func (s *Service) createRole(_ *kernel.Call, in *struct {
 	Tags                                                                       []kernel.Tag
 }) (*struct{ Role roleXML }, error) {
 	if s.Role(in.RoleName) != nil {
-		return nil, kernel.Errorf("EntityAlreadyExists", "Role with name %s already exists.", in.RoleName).WithStatus(http.StatusConflict)
+		return nil, kernel.Errorf("EntityAlreadyExists", "Role with name %s already exists.",
+			in.RoleName).WithStatus(http.StatusConflict)
 	}
 	if err := CheckTrust(in.AssumeRolePolicyDocument); err != nil {
 		return nil, err
@@ -344,7 +359,8 @@ func (s *Service) deleteRole(_ *kernel.Call, in *struct{ RoleName string }) (*ke
 		if strings.HasPrefix(names[0], "arn:") {
 			first = "detach all"
 		}
-		return nil, kernel.Errorf("DeleteConflict", "Cannot delete entity, must %s policies first.", first).WithStatus(http.StatusConflict)
+		return nil, kernel.Errorf("DeleteConflict", "Cannot delete entity, must %s policies first.",
+			first).WithStatus(http.StatusConflict)
 	}
 	s.Roles = slices.DeleteFunc(s.Roles, func(x *Role) bool { return x == r })
 	return &kernel.None{}, nil
@@ -369,7 +385,8 @@ func (s *Service) listRoles(_ *kernel.Call, _ *struct {
 	return out, nil
 }
 
-func (s *Service) putRolePolicy(_ *kernel.Call, in *struct{ RoleName, PolicyName, PolicyDocument string }) (*kernel.None, error) {
+func (s *Service) putRolePolicy(_ *kernel.Call,
+	in *struct{ RoleName, PolicyName, PolicyDocument string }) (*kernel.None, error) {
 	r := s.Role(in.RoleName)
 	if r == nil {
 		return nil, NoRole(in.RoleName)
@@ -378,16 +395,20 @@ func (s *Service) putRolePolicy(_ *kernel.Call, in *struct{ RoleName, PolicyName
 	return &kernel.None{}, nil
 }
 
-func (s *Service) getRolePolicy(_ *kernel.Call, in *struct{ RoleName, PolicyName string }) (*struct{ RoleName, PolicyName, PolicyDocument string }, error) {
+func (s *Service) getRolePolicy(_ *kernel.Call,
+	in *struct{ RoleName, PolicyName string }) (*struct{ RoleName, PolicyName, PolicyDocument string }, error) {
 	r := s.Role(in.RoleName)
 	if r == nil {
 		return nil, NoRole(in.RoleName)
 	}
 	p, ok := r.Policies[in.PolicyName]
 	if !ok {
-		return nil, kernel.Errorf("NoSuchEntity", "The role policy with name %s cannot be found.", in.PolicyName).WithStatus(http.StatusNotFound)
+		return nil, kernel.Errorf("NoSuchEntity", "The role policy with name %s cannot be found.",
+			in.PolicyName).WithStatus(http.StatusNotFound)
 	}
-	return &struct{ RoleName, PolicyName, PolicyDocument string }{r.Name, in.PolicyName, strings.ReplaceAll(p, `"`, "%22")}, nil
+	return &struct{ RoleName, PolicyName, PolicyDocument string }{
+		r.Name, in.PolicyName, strings.ReplaceAll(p, `"`, "%22"),
+	}, nil
 }
 
 func (s *Service) deleteRolePolicy(_ *kernel.Call, in *struct{ RoleName, PolicyName string }) (*kernel.None, error) {
@@ -403,10 +424,13 @@ func (s *Service) deleteRolePolicy(_ *kernel.Call, in *struct{ RoleName, PolicyN
 //
 // Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/
 var awsManaged = map[string]string{
-	"arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy": `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action":
-		["ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage", "logs:CreateLogStream", "logs:PutLogEvents"]}]}`,
-	"arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole": `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*", "Action":
-		["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]}]}`,
+	"arn:aws:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy": `{"Version": "2012-10-17",
+		"Statement": [{"Effect": "Allow", "Resource": "*", "Action": ["ecr:GetAuthorizationToken",
+		"ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage",
+		"logs:CreateLogStream", "logs:PutLogEvents"]}]}`,
+	"arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole": `{"Version": "2012-10-17",
+		"Statement": [{"Effect": "Allow", "Resource": "*", "Action": ["logs:CreateLogGroup",
+		"logs:CreateLogStream", "logs:PutLogEvents"]}]}`,
 }
 
 func (s *Service) attachRolePolicy(_ *kernel.Call, in *struct{ RoleName, PolicyArn string }) (*kernel.None, error) {
@@ -426,7 +450,8 @@ func (s *Service) detachRolePolicy(_ *kernel.Call, in *struct{ RoleName, PolicyA
 		return nil, NoRole(in.RoleName)
 	}
 	if _, ok := r.Policies[in.PolicyArn]; !ok {
-		return nil, kernel.Errorf("NoSuchEntity", "Policy %s was not found.", in.PolicyArn).WithStatus(http.StatusNotFound)
+		return nil, kernel.Errorf("NoSuchEntity", "Policy %s was not found.",
+			in.PolicyArn).WithStatus(http.StatusNotFound)
 	}
 	delete(r.Policies, in.PolicyArn)
 	return &kernel.None{}, nil
@@ -434,14 +459,17 @@ func (s *Service) detachRolePolicy(_ *kernel.Call, in *struct{ RoleName, PolicyA
 
 // registerSTS adds the API of STS.
 func (s *Service) registerSTS() {
-	s.Register(&kernel.API{Name: "sts", Endpoint: "sts", Protocol: kernel.Query, XMLNS: "https://sts.amazonaws.com/doc/2011-06-15/", Ops: map[string]kernel.Operation{
-		"GetCallerIdentity": kernel.Op(s.callerIdentity),
-		"AssumeRole":        kernel.Op(s.assumeRole),
-	}})
+	s.Register(&kernel.API{Name: "sts", Endpoint: "sts", Protocol: kernel.Query,
+		XMLNS: "https://sts.amazonaws.com/doc/2011-06-15/", Ops: map[string]kernel.Operation{
+			"GetCallerIdentity": kernel.Op(s.callerIdentity),
+			"AssumeRole":        kernel.Op(s.assumeRole),
+		}})
 }
 
 func (s *Service) callerIdentity(c *kernel.Call, _ *kernel.None) (*struct{ Arn, UserId, Account string }, error) {
-	return &struct{ Arn, UserId, Account string }{s.callerARN(c), "AIDA" + strings.ToUpper(s.Digest("user"+c.AccessKey, 16)), s.Options.Account}, nil
+	return &struct{ Arn, UserId, Account string }{
+		s.callerARN(c), "AIDA" + strings.ToUpper(s.Digest("user"+c.AccessKey, 16)), s.Options.Account,
+	}, nil
 }
 
 // callerARN returns the ARN of who makes a call.
@@ -475,11 +503,18 @@ func (s *Service) assumeRole(c *kernel.Call, in *struct {
 }) (*assumedXML, error) {
 	r := s.Role(in.RoleArn)
 	if r == nil {
-		return nil, kernel.Errorf("AccessDenied", "User: arn:aws:iam::%s:user/developer is not authorized to perform: sts:AssumeRole on resource: %s", s.Options.Account, in.RoleArn).WithStatus(http.StatusForbidden)
+		return nil, kernel.Errorf("AccessDenied",
+			"User: arn:aws:iam::%s:user/developer is not authorized to perform: sts:AssumeRole on resource: %s",
+			s.Options.Account, in.RoleArn).WithStatus(http.StatusForbidden)
 	}
-	out := &assumedXML{Credentials: credentialsXML{"ASIA" + strings.ToUpper(s.NewID("key", 16)), "sandbox-secret-" + s.NewID("secret", 26), "sandbox-token", kernel.Stamp{Time: s.Clock.Now().Add(time.Hour)}}}
+	out := &assumedXML{Credentials: credentialsXML{
+		"ASIA" + strings.ToUpper(s.NewID("key", 16)), "sandbox-secret-" + s.NewID("secret", 26), "sandbox-token",
+		kernel.Stamp{Time: s.Clock.Now().Add(time.Hour)},
+	}}
 	session := r.ARN + "/" + in.RoleSessionName
-	s.Principals[out.Credentials.AccessKeyID] = &kernel.Principal{Session: func() string { return session }, Secret: out.Credentials.SecretAccessKey}
+	s.Principals[out.Credentials.AccessKeyID] = &kernel.Principal{Session: func() string {
+		return session
+	}, Secret: out.Credentials.SecretAccessKey}
 	out.AssumedRoleUser.AssumedRoleID = r.ID + ":" + in.RoleSessionName
 	out.AssumedRoleUser.Arn = s.GlobalARN("sts", "assumed-role/"+r.Name+"/"+in.RoleSessionName)
 	return out, nil
@@ -494,5 +529,7 @@ func (s *Service) DeniedKey(c *kernel.Call, key, action, service, context, value
 	if key == "" || role == "" {
 		return false
 	}
-	return s.Allows(role, kernel.May(action, s.ARN("kms", "key/"+key[strings.LastIndex(key, "/")+1:]), "kms:ViaService", service+"."+s.Options.Region+".amazonaws.com", context, value)) != nil
+	return s.Allows(role,
+		kernel.May(action, s.ARN("kms", "key/"+key[strings.LastIndex(key, "/")+1:]), "kms:ViaService",
+			service+"."+s.Options.Region+".amazonaws.com", context, value)) != nil
 }

@@ -65,7 +65,9 @@ func (s *Service) Ask(roleARN string, qs ...kernel.Question) {
 		sum := sha256.Sum256([]byte(role.Policies[name]))
 		hash := hex.EncodeToString(sum[:8])
 		hashes = append(hashes, hash)
-		rec.write("policy "+hash, map[string]any{"policy": hash, "name": role.Name, "document": json.RawMessage(role.Policies[name])})
+		rec.write("policy "+hash, map[string]any{
+			"policy": hash, "name": role.Name, "document": json.RawMessage(role.Policies[name]),
+		})
 	}
 	for _, q := range qs {
 		q.Role, q.Policies = role.ARN, hashes

@@ -33,7 +33,10 @@ type Due struct {
 }
 
 func newClock(mu *sync.Mutex, speed float64, start time.Time) *Clock {
-	return &Clock{mu: mu, Speed: speed, now: start, base: start, realBase: time.Now(), settled: sync.NewCond(mu), changed: make(chan struct{}, 1)}
+	return &Clock{
+		mu: mu, Speed: speed, now: start, base: start, realBase: time.Now(), settled: sync.NewCond(mu),
+		changed: make(chan struct{}, 1),
+	}
 }
 
 // Now returns the simulated time. The lock must be held.

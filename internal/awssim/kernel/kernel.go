@@ -106,7 +106,8 @@ func New(o Options) *Kernel {
 		o.Start = time.Now()
 	}
 	s := &Kernel{
-		Options: o, Principals: map[string]*Principal{}, Paths: map[string]http.HandlerFunc{}, Tags: map[string]map[string]string{},
+		Options: o, Principals: map[string]*Principal{}, Paths: map[string]http.HandlerFunc{},
+		Tags:  map[string]map[string]string{},
 		Calls: map[string]int{}, services: map[string]*API{}, targets: map[string]*API{}, ids: map[string]int{},
 		chances: map[string]int{}, faults: map[string]fault{},
 	}
@@ -351,7 +352,8 @@ func (s *Kernel) perform(c *Call) (out reply, lost bool) {
 		return c.encode(nil, c.unknownAction()), false
 	}
 	if c.API.Protocol == EC2Query && c.Form.Get("DryRun") == "true" {
-		return c.encode(nil, Errorf("DryRunOperation", "Request would have succeeded, but DryRun flag is set.").WithStatus(http.StatusPreconditionFailed)), false
+		dry := Errorf("DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+		return c.encode(nil, dry.WithStatus(http.StatusPreconditionFailed)), false
 	}
 	result, err := do(c)
 	out = c.encode(result, err)
@@ -398,7 +400,9 @@ func (c *Call) unknownAction() *APIError {
 	case RESTJSON:
 		return Errorf("UnknownOperationException", "").WithStatus(http.StatusNotFound)
 	case RESTXML:
-		return Errorf("NotImplemented", "A header you provided implies functionality that is not implemented.").WithStatus(http.StatusNotImplemented)
+		return Errorf("NotImplemented",
+			"A header you provided implies functionality that is not implemented.").
+			WithStatus(http.StatusNotImplemented)
 	}
 	if c.API.Name == "dynamodb" {
 		return Errorf("UnknownOperationException", "An unknown operation was requested.")
@@ -441,7 +445,8 @@ func (s *Kernel) Route(r *http.Request, body []byte) (*Call, *APIError) {
 		}
 		if !ok || svc.Protocol != Query && svc.Protocol != EC2Query {
 			c.API = &API{Protocol: Query}
-			return c, Errorf("InvalidAction", "Could not find operation %s for version %s", c.Action, form.Get("Version"))
+			return c, Errorf("InvalidAction", "Could not find operation %s for version %s", c.Action,
+				form.Get("Version"))
 		}
 		c.API = svc
 	default:
@@ -475,7 +480,8 @@ func credential(header string) (key, service string) {
 // knows reports whether a call's access key is one of the account's users, or of a
 // function, a task or a session of the account.
 func (s *Kernel) knows(c *Call) bool {
-	return len(s.Options.AccessKeys) == 0 || c.AccessKey == InProcessKey || slices.Contains(s.Options.AccessKeys, c.AccessKey) ||
+	return len(s.Options.AccessKeys) == 0 || c.AccessKey == InProcessKey ||
+		slices.Contains(s.Options.AccessKeys, c.AccessKey) ||
 		s.Principals[c.AccessKey] != nil
 }
 
@@ -490,9 +496,11 @@ func (c *Call) unknownKey() *APIError {
 	case EC2Query:
 		return c.denied("")
 	case Query:
-		return Errorf("InvalidClientTokenId", "The security token included in the request is invalid.").WithStatus(http.StatusForbidden)
+		return Errorf("InvalidClientTokenId",
+			"The security token included in the request is invalid.").WithStatus(http.StatusForbidden)
 	case RESTXML:
-		return Errorf("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.").WithStatus(http.StatusForbidden)
+		return Errorf("InvalidAccessKeyId",
+			"The AWS Access Key Id you provided does not exist in our records.").WithStatus(http.StatusForbidden)
 	}
 	e := Errorf("UnrecognizedClientException", "The security token included in the request is invalid.")
 	if c.API.Protocol == RESTJSON {
@@ -508,11 +516,14 @@ func (c *Call) denied(why string) *APIError {
 	case c.API.Protocol == EC2Query && expired:
 		return Errorf("RequestExpired", "Request has expired.")
 	case c.API.Protocol == EC2Query:
-		return Errorf("AuthFailure", "AWS was not able to validate the provided access credentials").WithStatus(http.StatusUnauthorized)
+		return Errorf("AuthFailure",
+			"AWS was not able to validate the provided access credentials").WithStatus(http.StatusUnauthorized)
 	case c.API.Protocol == Query && expired:
-		return Errorf("ExpiredToken", "The security token included in the request is expired").WithStatus(http.StatusForbidden)
+		return Errorf("ExpiredToken",
+			"The security token included in the request is expired").WithStatus(http.StatusForbidden)
 	case c.API.Protocol == Query:
-		return Errorf("MissingAuthenticationToken", "Request is missing Authentication Token").WithStatus(http.StatusForbidden)
+		return Errorf("MissingAuthenticationToken",
+			"Request is missing Authentication Token").WithStatus(http.StatusForbidden)
 	case c.API.Protocol == RESTXML && expired:
 		return Errorf("ExpiredToken", "The provided token has expired.")
 	case c.API.Protocol == RESTXML:
@@ -540,7 +551,8 @@ func (s *Kernel) record(c *Call, out reply) {
 		"body": strings.ReplaceAll(string(out.body), c.RequestID, "00000000-0000-4000-a000-000000000000"),
 	})
 	if err == nil {
-		_, _ = s.Options.Record.Write(append(line, '\n')) // the check misses what cannot be written, and says how many it saw
+		// the check misses what cannot be written, and says how many it saw
+		_, _ = s.Options.Record.Write(append(line, '\n'))
 	}
 }
 

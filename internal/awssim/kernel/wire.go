@@ -134,7 +134,8 @@ type None struct{}
 // Unsupported reports a parameter that the sandbox does not simulate. AWS has no
 // such error: a parameter must not be taken and then ignored.
 func (c *Call) Unsupported(name string) *APIError {
-	return Errorf("ValidationException", "the sandbox does not simulate the parameter %s of %s:%s", name, c.API.Name, c.Action)
+	return Errorf("ValidationException", "the sandbox does not simulate the parameter %s of %s:%s", name, c.API.Name,
+		c.Action)
 }
 
 func (c *Call) decode(in any) error {
@@ -356,12 +357,14 @@ func (c *Call) encodeBody(out any, err error) reply {
 		r.body = []byte("{}")
 		return r
 	}
-	if _, empty := out.(*None); empty && (c.API.Protocol == JSON10 || c.API.Protocol == RESTJSON && r.status == http.StatusNoContent) {
+	if _, empty := out.(*None); empty &&
+		(c.API.Protocol == JSON10 || c.API.Protocol == RESTJSON && r.status == http.StatusNoContent) {
 		return r
 	}
 	r.body, err = json.Marshal(out)
 	if err != nil {
-		c.encodeError(&r, Errorf("InternalFailure", "encode the answer: %v", err).WithStatus(http.StatusInternalServerError))
+		c.encodeError(&r,
+			Errorf("InternalFailure", "encode the answer: %v", err).WithStatus(http.StatusInternalServerError))
 	}
 	return r
 }
@@ -392,7 +395,8 @@ func (c *Call) encodeXML(out any) []byte {
 	if _, empty := out.(*None); !empty {
 		enc(c.Action+"Result", nil)
 	}
-	fmt.Fprintf(&b, `<ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></%sResponse>`, c.RequestID, c.Action)
+	fmt.Fprintf(&b, `<ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></%sResponse>`, c.RequestID,
+		c.Action)
 	return b.Bytes()
 }
 
@@ -404,21 +408,33 @@ func (c *Call) encodeError(r *reply, e *APIError) {
 	switch c.API.Protocol {
 	case EC2Query:
 		r.header.Set("Content-Type", "text/xml;charset=UTF-8")
-		r.body = fmt.Appendf(nil, `<?xml version="1.0" encoding="UTF-8"?>`+"\n"+`<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>%s</RequestID></Response>`, e.Code, escape(e.Message), c.RequestID)
+		r.body = fmt.Appendf(nil,
+			`<?xml version="1.0" encoding="UTF-8"?>`+"\n"+
+				`<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>`+
+				`%s</RequestID></Response>`, e.Code, escape(e.Message), c.RequestID)
 	case Query:
 		kind := "Sender"
 		if r.status >= 500 {
 			kind = "Receiver"
 		}
 		r.header.Set("Content-Type", "text/xml")
-		r.body = fmt.Appendf(nil, `<ErrorResponse xmlns="%s"><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, c.API.XMLNS, kind, e.Code, escape(e.Message), c.RequestID)
+		r.body = fmt.Appendf(nil,
+			`<ErrorResponse xmlns="%s"><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error>`+
+				`<RequestId>%s</RequestId></ErrorResponse>`, c.API.XMLNS, kind, e.Code, escape(e.Message), c.RequestID)
 	case RESTXML:
 		r.header.Set("Content-Type", "application/xml")
 		if c.API.Name == "route53" {
-			r.body = fmt.Appendf(nil, `<?xml version="1.0"?>`+"\n"+`<ErrorResponse xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, e.Code, escape(e.Message), c.RequestID)
+			r.body = fmt.Appendf(nil,
+				`<?xml version="1.0"?>`+"\n"+
+					`<ErrorResponse xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><Error><Type>`+
+					`Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId>`+
+					`</ErrorResponse>`, e.Code, escape(e.Message), c.RequestID)
 			return
 		}
-		r.body = fmt.Appendf(nil, `<?xml version="1.0" encoding="UTF-8"?>`+"\n"+`<Error><Code>%s</Code><Message>%s</Message><RequestId>%s</RequestId></Error>`, e.Code, escape(e.Message), c.RequestID)
+		r.body = fmt.Appendf(nil,
+			`<?xml version="1.0" encoding="UTF-8"?>`+"\n"+
+				`<Error><Code>%s</Code><Message>%s</Message><RequestId>%s</RequestId></Error>`, e.Code,
+			escape(e.Message), c.RequestID)
 	default:
 		c.encodeJSONError(r, e)
 	}
@@ -430,7 +446,8 @@ func (c *Call) encodeJSONError(r *reply, e *APIError) {
 		body[k] = v
 	}
 	key := "message"
-	if c.API.Name == "scheduler" || e.Code == "TransactionCanceledException" || c.API.Name == "lambda" && e.Status == http.StatusNotFound {
+	if c.API.Name == "scheduler" || e.Code == "TransactionCanceledException" ||
+		c.API.Name == "lambda" && e.Status == http.StatusNotFound {
 		key = "Message"
 	}
 	if e.Message != "" {
@@ -461,7 +478,8 @@ func (c *Call) qualified(code string) string {
 	switch {
 	case code == "ValidationException" && c.API.Name == "dynamodb":
 		return "com.amazon.coral.validate#" + code
-	case code == "UnknownOperationException" && c.API.Name != "dynamodb" || code == "SerializationException" || code == "UnrecognizedClientException" || code == "ExpiredTokenException":
+	case code == "UnknownOperationException" && c.API.Name != "dynamodb" || code == "SerializationException" ||
+		code == "UnrecognizedClientException" || code == "ExpiredTokenException":
 		return "com.amazon.coral.service#" + code
 	case c.API.Space != "":
 		return c.API.Space + "#" + code

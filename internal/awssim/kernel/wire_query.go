@@ -22,9 +22,12 @@ const cloudWatchXML = "http://monitoring.amazonaws.com/doc/2010-08-01/"
 // formNumbers, formFlags and formTimes are the members of CloudWatch's input that are no
 // texts: a form does not say so.
 var (
-	formNumbers = []string{"Value", "Values", "Counts", "Period", "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "MaxRecords", "StorageResolution", "SampleCount", "Sum", "Minimum", "Maximum"}
-	formFlags   = []string{"ActionsEnabled"}
-	formTimes   = []string{"Timestamp", "StartTime", "EndTime"}
+	formNumbers = []string{
+		"Value", "Values", "Counts", "Period", "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "MaxRecords",
+		"StorageResolution", "SampleCount", "Sum", "Minimum", "Maximum",
+	}
+	formFlags = []string{"ActionsEnabled"}
+	formTimes = []string{"Timestamp", "StartTime", "EndTime"}
 )
 
 // jsonOfForm turns a form into the JSON that it stands for. A form with a member that
@@ -116,7 +119,9 @@ func (r *reply) answerQuery(c *Call) {
 			name = before
 		}
 		message, _ := v["message"].(string)
-		fmt.Fprintf(&b, `<ErrorResponse xmlns="%s"><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>`, cloudWatchXML, kind, name, escape(message), c.RequestID)
+		fmt.Fprintf(&b,
+			`<ErrorResponse xmlns="%s"><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error>`+
+				`<RequestId>%s</RequestId></ErrorResponse>`, cloudWatchXML, kind, name, escape(message), c.RequestID)
 		r.body = b.Bytes()
 		return
 	}
@@ -124,7 +129,8 @@ func (r *reply) answerQuery(c *Call) {
 	if len(v) > 0 {
 		writeXML(&b, c.Action+"Result", v)
 	}
-	fmt.Fprintf(&b, `<ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></%sResponse>`, c.RequestID, c.Action)
+	fmt.Fprintf(&b, `<ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></%sResponse>`, c.RequestID,
+		c.Action)
 	r.body = b.Bytes()
 }
 

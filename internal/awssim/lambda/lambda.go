@@ -1,4 +1,5 @@
-// Package lambda simulates Lambda: functions as real processes on the Runtime API or as Go handlers, event source mappings, function URLs.
+// Package lambda simulates Lambda: functions as real processes on the Runtime API or as Go
+// handlers, event source mappings, function URLs.
 package lambda
 
 import (
@@ -94,25 +95,30 @@ type invokeResult struct {
 }
 
 // New puts the service into an account.
-func New(k *kernel.Kernel, cloudwatch *cloudwatch.Service, iam *iam.Service, logs *logs.Service, sqs *sqs.Service) *Service {
-	s := &Service{Kernel: k, cloudwatch: cloudwatch, iam: iam, logs: logs, sqs: sqs, open: map[string]*invocation{}, Local: map[string]Local{}, environments: map[string]*environment{}}
+func New(k *kernel.Kernel, cloudwatch *cloudwatch.Service, iam *iam.Service, logs *logs.Service,
+	sqs *sqs.Service) *Service {
+	s := &Service{
+		Kernel: k, cloudwatch: cloudwatch, iam: iam, logs: logs, sqs: sqs, open: map[string]*invocation{},
+		Local: map[string]Local{}, environments: map[string]*environment{},
+	}
 	s.InProcess = s.invocationInProcess
 	s.AtEnd = append(s.AtEnd, s.closeFunctions)
 	s.Paths["/_runtime/"] = s.serveRuntime
 	s.Paths["/_sim/clock"] = s.serveClock
 	s.Paths[URLRoot] = s.serveFunctionURL
-	k.Register(&kernel.API{Name: "lambda", Protocol: kernel.RESTJSON, Route: lambdaAction, Asks: s.lambdaQuestions, Ops: map[string]kernel.Operation{
-		"Invoke":                   s.invokeAPI,
-		"CreateFunction":           kernel.Op(s.createFunction),
-		"GetFunction":              kernel.Op(s.getFunction),
-		"GetFunctionConfiguration": kernel.Op(s.getFunctionConfiguration),
-		"ListFunctions":            kernel.Op(s.listFunctions),
-		"DeleteFunction":           kernel.Op(s.deleteFunction),
-		"UpdateFunctionCode":       kernel.Op(s.updateFunctionCode),
-		"GetAccountSettings":       kernel.Op(s.getAccountSettings),
-		"CreateEventSourceMapping": kernel.Op(s.createMapping),
-		"ListEventSourceMappings":  kernel.Op(s.listMappings),
-	}})
+	k.Register(&kernel.API{Name: "lambda", Protocol: kernel.RESTJSON, Route: lambdaAction, Asks: s.lambdaQuestions,
+		Ops: map[string]kernel.Operation{
+			"Invoke":                   s.invokeAPI,
+			"CreateFunction":           kernel.Op(s.createFunction),
+			"GetFunction":              kernel.Op(s.getFunction),
+			"GetFunctionConfiguration": kernel.Op(s.getFunctionConfiguration),
+			"ListFunctions":            kernel.Op(s.listFunctions),
+			"DeleteFunction":           kernel.Op(s.deleteFunction),
+			"UpdateFunctionCode":       kernel.Op(s.updateFunctionCode),
+			"GetAccountSettings":       kernel.Op(s.getAccountSettings),
+			"CreateEventSourceMapping": kernel.Op(s.createMapping),
+			"ListEventSourceMappings":  kernel.Op(s.listMappings),
+		}})
 	return s
 }
 
@@ -218,9 +224,11 @@ func (f functionJSON) HTTPStatus() int {
 }
 
 func (s *Service) functionJSON(f *Function) functionJSON {
-	return functionJSON{FunctionName: f.Name, FunctionArn: s.FunctionARN(f.Name), Runtime: "provided.al2023", Role: f.Role, Handler: "bootstrap", CodeSize: 1, Timeout: int(f.Timeout / time.Second),
+	return functionJSON{FunctionName: f.Name, FunctionArn: s.FunctionARN(f.Name), Runtime: "provided.al2023",
+		Role: f.Role, Handler: "bootstrap", CodeSize: 1, Timeout: int(f.Timeout / time.Second),
 		MemorySize: f.Memory, LastModified: f.Created.UTC().Format("2006-01-02T15:04:05.000+0000"), CodeSha256: f.sum,
-		Version: "$LATEST", PackageType: "Zip", Architectures: f.Architectures, State: "Active", RevisionID: s.Digest("revision"+f.Name, 8) + "-0000-4000-a000-000000000000"}
+		Version: "$LATEST", PackageType: "Zip", Architectures: f.Architectures, State: "Active",
+		RevisionID: s.Digest("revision"+f.Name, 8) + "-0000-4000-a000-000000000000"}
 }
 
 func (s *Service) createFunction(_ *kernel.Call, in *struct {
@@ -233,16 +241,19 @@ func (s *Service) createFunction(_ *kernel.Call, in *struct {
 	Tags                                                           map[string]string
 }) (*functionJSON, error) {
 	if s.Function(in.FunctionName) != nil {
-		return nil, kernel.Errorf("ResourceConflictException", "Function already exist: %s", in.FunctionName).WithStatus(http.StatusConflict)
+		return nil, kernel.Errorf("ResourceConflictException", "Function already exist: %s",
+			in.FunctionName).WithStatus(http.StatusConflict)
 	}
 	if !s.iam.RoleServes(in.Role, "lambda.amazonaws.com") {
-		return nil, kernel.Errorf("InvalidParameterValueException", "The role defined for the function cannot be assumed by Lambda.")
+		return nil, kernel.Errorf("InvalidParameterValueException",
+			"The role defined for the function cannot be assumed by Lambda.")
 	}
 	if err := CheckEnvironment(in.Environment.Variables); err != nil {
 		return nil, err
 	}
 	f := &Function{Name: in.FunctionName, Role: in.Role, Environment: in.Environment.Variables,
-		Timeout: time.Duration(max(in.Timeout, 3)) * time.Second, Memory: max(in.MemorySize, 128), Created: s.Clock.Now(), Architectures: in.Architectures}
+		Timeout: time.Duration(max(in.Timeout, 3)) * time.Second, Memory: max(in.MemorySize, 128),
+		Created: s.Clock.Now(), Architectures: in.Architectures}
 	if err := s.Load(f, in.Code.ZipFile); err != nil {
 		return nil, err
 	}
@@ -283,7 +294,8 @@ func (s *Service) getAccountSettings(_ *kernel.Call, _ *kernel.None) (*struct {
 		AccountLimit struct{ ConcurrentExecutions, UnreservedConcurrentExecutions int }
 		AccountUsage struct{ FunctionCount int }
 	}{}
-	out.AccountLimit.ConcurrentExecutions, out.AccountLimit.UnreservedConcurrentExecutions = s.Concurrency(), s.Unreserved()
+	out.AccountLimit.ConcurrentExecutions = s.Concurrency()
+	out.AccountLimit.UnreservedConcurrentExecutions = s.Unreserved()
 	out.AccountUsage.FunctionCount = len(s.Functions)
 	return out, nil
 }
@@ -292,7 +304,8 @@ func (s *Service) getAccountSettings(_ *kernel.Call, _ *kernel.None) (*struct {
 func (s *Service) Load(f *Function, zipped []byte) error {
 	dir, err := unzip(zipped)
 	if err != nil {
-		return kernel.Errorf("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload again. (%v)", err)
+		return kernel.Errorf("InvalidParameterValueException",
+			"Could not unzip uploaded file. Please check your file, then try to upload again. (%v)", err)
 	}
 	sum := sha256.Sum256(zipped)
 	f.Directory = dir
@@ -328,7 +341,9 @@ const maxEnvironment = 4 << 10
 func CheckEnvironment(variables map[string]string) error {
 	body, err := json.Marshal(variables)
 	if err == nil && len(body) > maxEnvironment {
-		err = kernel.Errorf("InvalidParameterValueException", "Lambda was unable to configure your environment variables because the environment variables you have provided exceeded the 4KB limit. String measured: %s", body)
+		err = kernel.Errorf("InvalidParameterValueException",
+			"Lambda was unable to configure your environment variables because the environment variables you have "+
+				"provided exceeded the 4KB limit. String measured: %s", body)
 	}
 	return err
 }
@@ -428,7 +443,10 @@ func (s *Service) getFunction(c *kernel.Call, _ *kernel.None) (*struct {
 		Configuration functionJSON
 		Code          map[string]string
 		Tags          map[string]string `json:",omitempty"`
-	}{s.functionJSON(f), map[string]string{"RepositoryType": "S3", "Location": "https://example.invalid/" + f.Name}, nil}, nil
+	}{
+		s.functionJSON(f), map[string]string{"RepositoryType": "S3", "Location": "https://example.invalid/" + f.Name},
+		nil,
+	}, nil
 }
 
 func (s *Service) getFunctionConfiguration(c *kernel.Call, _ *kernel.None) (*functionJSON, error) {
@@ -469,7 +487,10 @@ type mappingJSON struct {
 }
 
 func (s *Service) mappingJSON(m *Mapping) mappingJSON {
-	return mappingJSON{m.ID, m.Batch, m.Queue.ARN(s.sqs), s.FunctionARN(m.function.Name), "Enabled", "USER_INITIATED", kernel.Stamp{Time: s.Clock.Now()}}
+	return mappingJSON{
+		m.ID, m.Batch, m.Queue.ARN(s.sqs), s.FunctionARN(m.function.Name), "Enabled", "USER_INITIATED",
+		kernel.Stamp{Time: s.Clock.Now()},
+	}
 }
 
 func (s *Service) createMapping(_ *kernel.Call, in *struct {
@@ -486,7 +507,9 @@ func (s *Service) createMapping(_ *kernel.Call, in *struct {
 		return nil, kernel.NotFound("Function not found: %s", s.FunctionARN(in.FunctionName))
 	}
 	if q == nil {
-		return nil, kernel.Errorf("InvalidParameterValueException", "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS Error Message: The specified queue does not exist.")
+		return nil, kernel.Errorf("InvalidParameterValueException",
+			"Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. SQS "+
+				"Error Message: The specified queue does not exist.")
 	}
 	if in.BatchSize == 0 {
 		in.BatchSize = 10
@@ -495,7 +518,9 @@ func (s *Service) createMapping(_ *kernel.Call, in *struct {
 		in.ScalingConfig.MaximumConcurrency = 1000
 	}
 	body, err := json.Marshal(s.mappingJSON(s.AddMapping(q, f, in.BatchSize, in.ScalingConfig.MaximumConcurrency)))
-	return &kernel.RawReply{Status: http.StatusAccepted, Header: map[string]string{"Content-Type": "application/json"}, Body: body}, err
+	return &kernel.RawReply{
+		Status: http.StatusAccepted, Header: map[string]string{"Content-Type": "application/json"}, Body: body,
+	}, err
 }
 
 func (s *Service) listMappings(_ *kernel.Call, _ *kernel.None) (*struct{ EventSourceMappings []mappingJSON }, error) {
@@ -525,10 +550,13 @@ func (s *Service) invokeAPI(c *kernel.Call) (any, error) {
 		limit = maxAsync
 	}
 	if len(body) > limit {
-		return nil, kernel.Errorf("RequestTooLargeException", "Request must be smaller than %d bytes for the InvokeFunction operation", limit).WithStatus(http.StatusRequestEntityTooLarge)
+		return nil, kernel.Errorf("RequestTooLargeException",
+			"Request must be smaller than %d bytes for the InvokeFunction operation",
+			limit).WithStatus(http.StatusRequestEntityTooLarge)
 	}
 	if !json.Valid(body) {
-		return nil, kernel.Errorf("InvalidRequestContentException", "Could not parse request body into json: Could not parse payload into json")
+		return nil, kernel.Errorf("InvalidRequestContentException",
+			"Could not parse request body into json: Could not parse payload into json")
 	}
 	switch kind {
 	case "Event":
@@ -564,7 +592,10 @@ func (s *Service) InvokeAsync(f *Function, payload []byte) { s.invokeChained(f, 
 // them in a chain. Lambda stops a chain that is too long, and tells the destination.
 func (s *Service) invokeChained(f *Function, payload []byte, hops int) {
 	if hops > maxHops && !f.Loops {
-		s.sendToDestination(f, payload, invokeResult{"error", []byte(`{"errorType":"Lambda.RecursiveInvocation","errorMessage":"Lambda has detected your function being invoked in a recursive loop"}`)})
+		s.sendToDestination(f, payload, invokeResult{
+			"error", []byte(`{"errorType":"Lambda.RecursiveInvocation","errorMessage":"Lambda has detected your ` +
+				`function being invoked in a recursive loop"}`),
+		})
 		return
 	}
 	s.tryAsync(f, payload, hops, 0)
@@ -595,8 +626,12 @@ func (s *Service) sendToDestination(f *Function, payload []byte, r invokeResult)
 		response = nil
 	}
 	body, err := json.Marshal(map[string]any{
-		"version": "1.0", "timestamp": s.Clock.Now().UTC().Format(time.RFC3339), "requestPayload": json.RawMessage(payload), "responsePayload": response,
-		"requestContext":  map[string]any{"functionArn": s.FunctionARN(f.Name) + ":$LATEST", "condition": "RetriesExhausted", "approximateInvokeCount": len(asyncRetries) + 1},
+		"version": "1.0", "timestamp": s.Clock.Now().UTC().Format(time.RFC3339),
+		"requestPayload": json.RawMessage(payload), "responsePayload": response,
+		"requestContext": map[string]any{
+			"functionArn": s.FunctionARN(f.Name) + ":$LATEST", "condition": "RetriesExhausted",
+			"approximateInvokeCount": len(asyncRetries) + 1,
+		},
 		"responseContext": map[string]any{"statusCode": 200, "functionError": "Unhandled"},
 	})
 	if err == nil {
@@ -610,11 +645,16 @@ func (s *Service) invoke(f *Function, payload []byte, done func(invokeResult)) {
 }
 
 func (s *Service) invokeAs(f *Function, payload []byte, hops int, done func(invokeResult)) {
-	inv := &invocation{sim: s, ID: s.UUID("invocation"), Function: f, payload: payload, Started: s.Clock.Now(), done: done, hops: hops}
+	inv := &invocation{
+		sim: s, ID: s.UUID("invocation"), Function: f, payload: payload, Started: s.Clock.Now(), done: done, hops: hops,
+	}
 	s.Invocations = append(s.Invocations, inv)
 	s.open[inv.ID] = inv
 	inv.timer = s.Clock.After(f.Timeout, func() {
-		s.endInvocation(inv, "timeout", fmt.Appendf(nil, `{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: %s Error: Task timed out after %.2f seconds"}`, inv.ID, f.Timeout.Seconds()))
+		s.endInvocation(inv, "timeout",
+			fmt.Appendf(nil,
+				`{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: %s Error: Task timed out after %.2f `+
+					`seconds"}`, inv.ID, f.Timeout.Seconds()))
 	})
 	s.settle(inv)
 	if f.Handler != nil {
@@ -677,7 +717,8 @@ func (s *Service) runInProcess(inv *invocation) {
 		defer s.Mu.Unlock()
 		defer cancel()
 		if err != nil {
-			body, _ := json.Marshal(map[string]string{"errorMessage": err.Error(), "errorType": "errorString"}) // texts always encode
+			// texts always encode
+			body, _ := json.Marshal(map[string]string{"errorMessage": err.Error(), "errorType": "errorString"})
 			s.endInvocation(inv, "error", body)
 			return
 		}
@@ -760,7 +801,8 @@ func (inv *invocation) Called(before bool) bool {
 		return false
 	}
 	function, at, _ := strings.Cut(v, ":")
-	if fmt.Sprint(inv.calls) != at || function != inv.Function.Name && !strings.HasSuffix(inv.Function.Name, "-"+function) {
+	if fmt.Sprint(inv.calls) != at ||
+		function != inv.Function.Name && !strings.HasSuffix(inv.Function.Name, "-"+function) {
 		return false
 	}
 	s.EndFault(name)
@@ -770,7 +812,9 @@ func (inv *invocation) Called(before bool) bool {
 
 // principal is who the function calls as.
 func (f *Function) principal() *kernel.Principal {
-	return &kernel.Principal{Role: func() string { return f.Role }, Session: func() string { return f.Role + "/" + f.Name }, Secret: "sandbox", Inside: true}
+	return &kernel.Principal{Role: func() string {
+		return f.Role
+	}, Session: func() string { return f.Role + "/" + f.Name }, Secret: "sandbox", Inside: true}
 }
 
 // Pause lets the invocation that ctx belongs to sleep for d of simulated time.

@@ -65,8 +65,10 @@ func (s *Service) records(q *sqs.Queue, batch []*sqs.Message) []map[string]any {
 			attributes[k] = map[string]any{"stringValue": a.StringValue, "dataType": a.DataType}
 		}
 		out = append(out, map[string]any{
-			"messageId": m.ID, "receiptHandle": m.Receipt, "body": m.Body, "attributes": s.sqs.SystemAttributes(m), "messageAttributes": attributes,
-			"md5OfBody": sqs.Md5Hex(m.Body), "eventSource": "aws:sqs", "eventSourceARN": q.ARN(s.sqs), "awsRegion": s.Options.Region,
+			"messageId": m.ID, "receiptHandle": m.Receipt, "body": m.Body, "attributes": s.sqs.SystemAttributes(m),
+			"messageAttributes": attributes,
+			"md5OfBody":         sqs.Md5Hex(m.Body), "eventSource": "aws:sqs", "eventSourceARN": q.ARN(s.sqs),
+			"awsRegion": s.Options.Region,
 		})
 	}
 	return out

@@ -49,7 +49,8 @@ func (s *Service) runBootstrap(inv *invocation) {
 	e, err := s.startEnvironment(f)
 	if err != nil {
 		s.Clock.After(0, func() {
-			s.endInvocation(inv, "error", fmt.Appendf(nil, `{"errorType":"Runtime.InvalidEntrypoint","errorMessage":%q}`, err.Error()))
+			s.endInvocation(inv, "error",
+				fmt.Appendf(nil, `{"errorType":"Runtime.InvalidEntrypoint","errorMessage":%q}`, err.Error()))
 		})
 		return
 	}
@@ -64,14 +65,20 @@ func (s *Service) hand(e *environment, inv *invocation) {
 func (s *Service) startEnvironment(f *Function) (*environment, error) {
 	f.nextNumber++
 	key := "ASIA" + strings.ToUpper(s.Digest(fmt.Sprint("environment ", f.Name, f.nextNumber), 16))
-	e := &environment{id: key, version: f.version, function: f, jobs: make(chan *invocation, 1), gone: make(chan struct{})}
+	e := &environment{
+		id: key, version: f.version, function: f, jobs: make(chan *invocation, 1), gone: make(chan struct{}),
+	}
 	e.cmd = exec.CommandContext(s.Context, f.Bootstrap)
 	base := "http://" + s.Address
 	e.cmd.Env = []string{
-		"AWS_LAMBDA_RUNTIME_API=" + s.Address + "/_runtime/" + e.id, "AWS_ENDPOINT_URL=" + base, clock.Variable + "=" + base + "/_sim/clock/" + e.id,
-		"AWS_REGION=" + s.Options.Region, "AWS_DEFAULT_REGION=" + s.Options.Region, "AWS_ACCESS_KEY_ID=" + key, "AWS_SECRET_ACCESS_KEY=sandbox", "AWS_SESSION_TOKEN=sandbox",
-		"AWS_LAMBDA_FUNCTION_NAME=" + f.Name, fmt.Sprintf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", f.Memory), "AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
-		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + f.Name, "AWS_LAMBDA_LOG_STREAM_NAME=" + e.id, "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT=" + f.taskRoot(),
+		"AWS_LAMBDA_RUNTIME_API=" + s.Address + "/_runtime/" + e.id, "AWS_ENDPOINT_URL=" + base,
+		clock.Variable + "=" + base + "/_sim/clock/" + e.id,
+		"AWS_REGION=" + s.Options.Region, "AWS_DEFAULT_REGION=" + s.Options.Region, "AWS_ACCESS_KEY_ID=" + key,
+		"AWS_SECRET_ACCESS_KEY=sandbox", "AWS_SESSION_TOKEN=sandbox",
+		"AWS_LAMBDA_FUNCTION_NAME=" + f.Name, fmt.Sprintf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", f.Memory),
+		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
+		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/" + f.Name, "AWS_LAMBDA_LOG_STREAM_NAME=" + e.id, "_HANDLER=bootstrap",
+		"LAMBDA_TASK_ROOT=" + f.taskRoot(),
 		"TZ=:UTC", "PATH=" + os.Getenv("PATH"), "AWS_MAX_ATTEMPTS=3",
 	}
 	for _, k := range kernel.SortedKeys(f.Environment) {
@@ -117,7 +124,10 @@ func (s *Service) watch(e *environment, out io.Reader) {
 	e.dead = true
 	close(e.gone)
 	if inv := e.current; inv != nil {
-		s.endInvocation(inv, "error", fmt.Appendf(nil, `{"errorType":"Runtime.ExitError","errorMessage":"RequestId: %s Error: Runtime exited without providing a reason"}`, inv.ID))
+		s.endInvocation(inv, "error",
+			fmt.Appendf(nil,
+				`{"errorType":"Runtime.ExitError","errorMessage":"RequestId: %s Error: Runtime exited without `+
+					`providing a reason"}`, inv.ID))
 	}
 }
 

@@ -46,9 +46,14 @@ func (s *Service) serveFunctionURL(w http.ResponseWriter, r *http.Request) {
 	}
 	now := s.Clock.Now()
 	payload, err := json.Marshal(map[string]any{
-		"version": "2.0", "routeKey": "$default", "rawPath": "/" + path, "rawQueryString": r.URL.RawQuery, "headers": headers, "body": text, "isBase64Encoded": !plain,
-		"requestContext": map[string]any{"accountId": "anonymous", "apiId": name, "domainName": r.Host, "requestId": s.UUID("url"), "routeKey": "$default", "stage": "$default", "timeEpoch": now.UnixMilli(),
-			"http": map[string]any{"method": r.Method, "path": "/" + path, "protocol": r.Proto, "sourceIp": "192.0.2.1", "userAgent": r.UserAgent()}},
+		"version": "2.0", "routeKey": "$default", "rawPath": "/" + path, "rawQueryString": r.URL.RawQuery,
+		"headers": headers, "body": text, "isBase64Encoded": !plain,
+		"requestContext": map[string]any{"accountId": "anonymous", "apiId": name, "domainName": r.Host,
+			"requestId": s.UUID("url"), "routeKey": "$default", "stage": "$default", "timeEpoch": now.UnixMilli(),
+			"http": map[string]any{
+				"method": r.Method, "path": "/" + path, "protocol": r.Proto, "sourceIp": "192.0.2.1",
+				"userAgent": r.UserAgent(),
+			}},
 	})
 	if err != nil {
 		s.Mu.Unlock()

@@ -45,20 +45,21 @@ func (g *LogGroup) Write(stream, line string, at time.Time) {
 // New puts the service into an account.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k}
-	k.Register(&kernel.API{Name: "logs", Endpoint: "logs", Prefix: "Logs_20140328", Protocol: kernel.JSON11, Ops: map[string]kernel.Operation{
-		"CreateLogGroup":     kernel.Op(s.createLogGroup),
-		"DescribeLogGroups":  kernel.Op(s.describeLogGroups),
-		"DeleteLogGroup":     kernel.Op(s.deleteLogGroup),
-		"DescribeLogStreams": kernel.Op(s.describeLogStreams),
-		"GetLogEvents":       kernel.Op(s.getLogEvents),
-		"FilterLogEvents":    kernel.Op(s.filterLogEvents),
+	k.Register(&kernel.API{Name: "logs", Endpoint: "logs", Prefix: "Logs_20140328", Protocol: kernel.JSON11,
+		Ops: map[string]kernel.Operation{
+			"CreateLogGroup":     kernel.Op(s.createLogGroup),
+			"DescribeLogGroups":  kernel.Op(s.describeLogGroups),
+			"DeleteLogGroup":     kernel.Op(s.deleteLogGroup),
+			"DescribeLogStreams": kernel.Op(s.describeLogStreams),
+			"GetLogEvents":       kernel.Op(s.getLogEvents),
+			"FilterLogEvents":    kernel.Op(s.filterLogEvents),
 
-		"PutRetentionPolicy":    kernel.Op(s.putRetention),
-		"DeleteRetentionPolicy": kernel.Op(s.deleteRetention),
-		"ListTagsForResource":   kernel.Op(s.listLogTags),
-		"TagResource":           kernel.Op(s.tagLogs),
-		"UntagResource":         kernel.Op(s.untagLogs),
-	}})
+			"PutRetentionPolicy":    kernel.Op(s.putRetention),
+			"DeleteRetentionPolicy": kernel.Op(s.deleteRetention),
+			"ListTagsForResource":   kernel.Op(s.listLogTags),
+			"TagResource":           kernel.Op(s.tagLogs),
+			"UntagResource":         kernel.Op(s.untagLogs),
+		}})
 	return s
 }
 
@@ -93,7 +94,9 @@ func (s *Service) createLogGroup(_ *kernel.Call, in *struct {
 // retentions are the days for which CloudWatch Logs keeps events.
 //
 // Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
-var retentions = []int{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+var retentions = []int{
+	1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+}
 
 func (s *Service) putRetention(_ *kernel.Call, in *struct {
 	LogGroupName    string
@@ -104,7 +107,9 @@ func (s *Service) putRetention(_ *kernel.Call, in *struct {
 		return nil, noLogGroup
 	}
 	if !slices.Contains(retentions, in.RetentionInDays) {
-		return nil, kernel.Errorf("InvalidParameterException", "1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member must satisfy enum value set", in.RetentionInDays)
+		return nil, kernel.Errorf("InvalidParameterException",
+			"1 validation error detected: Value '%d' at 'retentionInDays' failed to satisfy constraint: Member must "+
+				"satisfy enum value set", in.RetentionInDays)
 	}
 	g.days = in.RetentionInDays
 	return &kernel.None{}, nil
@@ -141,7 +146,9 @@ func (s *Service) describeLogGroups(_ *kernel.Call, in *struct {
 	}{[]logGroupJSON{}}
 	for _, g := range s.Groups {
 		if strings.HasPrefix(g.Name, in.LogGroupNamePrefix) {
-			out.LogGroups = append(out.LogGroups, logGroupJSON{g.Name, g.created.UnixMilli(), 0, s.logGroupARN(g) + ":*", 0, g.days, s.logGroupARN(g), "STANDARD"})
+			out.LogGroups = append(out.LogGroups, logGroupJSON{
+				g.Name, g.created.UnixMilli(), 0, s.logGroupARN(g) + ":*", 0, g.days, s.logGroupARN(g), "STANDARD",
+			})
 		}
 	}
 	return out, nil
@@ -179,7 +186,9 @@ func (s *Service) describeLogStreams(_ *kernel.Call, in *struct {
 	}{[]logStreamJSON{}}
 	for _, name := range kernel.SortedKeys(g.streams) {
 		if strings.HasPrefix(name, in.LogStreamNamePrefix) {
-			out.LogStreams = append(out.LogStreams, logStreamJSON{name, g.streams[name][0].Timestamp, s.ARN("logs", "log-group:"+g.Name+":log-stream:"+name), 0})
+			out.LogStreams = append(out.LogStreams, logStreamJSON{
+				name, g.streams[name][0].Timestamp, s.ARN("logs", "log-group:"+g.Name+":log-stream:"+name), 0,
+			})
 		}
 	}
 	return out, nil
@@ -236,11 +245,13 @@ func (s *Service) filterLogEvents(_ *kernel.Call, in *struct {
 		Events []filteredEvent `json:"events"`
 	}{[]filteredEvent{}}
 	for _, name := range kernel.SortedKeys(g.streams) {
-		if !strings.HasPrefix(name, in.LogStreamNamePrefix) || len(in.LogStreamNames) > 0 && !slices.Contains(in.LogStreamNames, name) {
+		if !strings.HasPrefix(name, in.LogStreamNamePrefix) ||
+			len(in.LogStreamNames) > 0 && !slices.Contains(in.LogStreamNames, name) {
 			continue
 		}
 		for i, e := range g.streams[name] {
-			if e.Timestamp >= in.StartTime && (in.EndTime == 0 || e.Timestamp <= in.EndTime) && strings.Contains(e.Message, strings.Trim(in.FilterPattern, `"`)) {
+			if e.Timestamp >= in.StartTime && (in.EndTime == 0 || e.Timestamp <= in.EndTime) &&
+				strings.Contains(e.Message, strings.Trim(in.FilterPattern, `"`)) {
 				out.Events = append(out.Events, filteredEvent{name, e, fmt.Sprintf("%s%08d", s.Digest(name, 48), i)})
 			}
 		}

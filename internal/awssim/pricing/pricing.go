@@ -31,7 +31,10 @@ type Service struct {
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k}
 	s.prices = priceList()
-	k.Register(&kernel.API{Name: "pricing", Prefix: "AWSPriceListService", Protocol: kernel.JSON11, Ops: map[string]kernel.Operation{"GetProducts": kernel.Op(s.getProducts)}})
+	k.Register(&kernel.API{
+		Name: "pricing", Prefix: "AWSPriceListService", Protocol: kernel.JSON11,
+		Ops: map[string]kernel.Operation{"GetProducts": kernel.Op(s.getProducts)},
+	})
 	return s
 }
 
@@ -53,14 +56,19 @@ func (s *Service) SetPrice(region, usage, usd string) {
 func priceList() []listedPrice {
 	var out []listedPrice
 	add := func(service, region, family, usage, unit string, attributes map[string]string, tiers ...tier) {
-		a := map[string]string{"servicecode": service, "usagetype": usage, "regionCode": region, "locationType": "AWS Region"}
+		a := map[string]string{
+			"servicecode": service, "usagetype": usage, "regionCode": region, "locationType": "AWS Region",
+		}
 		for k, v := range attributes {
 			a[k] = v
 		}
 		out = append(out, listedPrice{service, region, family, usage, unit, a, tiers})
 	}
 	endpoint := func(kind string) map[string]string {
-		return map[string]string{"endpointType": kind, "group": "VPCE:VpcEndpoint", "groupDescription": "VPC Endpoints", "operation": "VpcEndpoint"}
+		return map[string]string{
+			"endpointType": kind, "group": "VPCE:VpcEndpoint", "groupDescription": "VPC Endpoints",
+			"operation": "VpcEndpoint",
+		}
 	}
 	for _, r := range []struct{ region, prefix, endpoint, nat string }{
 		{"us-east-1", "USE1-", "0.0100000000", "0.0450000000"},
@@ -73,11 +81,17 @@ func priceList() []listedPrice {
 		{"ap-southeast-5", "APS7-", "0.0117000000", ""},
 		{"ap-northeast-1", "APN1-", "0.0140000000", "0.0620000000"},
 	} {
-		add("AmazonVPC", r.region, "VpcEndpoint", r.prefix+"VpcEndpoint-Hours", "Hrs", endpoint("PrivateLink"), tier{"0", r.endpoint})
-		add("AmazonVPC", r.region, "VpcEndpoint", r.prefix+"VpcEndpoint-Bytes", "GB", endpoint("PrivateLink"), tier{"0", "0.0100000000"}, tier{"1048576", "0.0060000000"}, tier{"5242880", "0.0040000000"})
-		add("AmazonVPC", r.region, "VpcEndpoint", r.prefix+"VpcEndpoint-GWLBE-Hours", "Hrs", endpoint("Gateway Load Balancer Endpoint"), tier{"0", r.endpoint})
-		add("AmazonVPC", r.region, "", r.prefix+"PublicIPv4:InUseAddress", "Hrs", map[string]string{"group": "VPCPublicIPv4Address"}, tier{"0", "0.0050000000"})
-		add("AmazonVPC", r.region, "", r.prefix+"PublicIPv4:IdleAddress", "Hrs", map[string]string{"group": "VPCPublicIPv4Address"}, tier{"0", "0.0050000000"})
+		add("AmazonVPC", r.region, "VpcEndpoint", r.prefix+"VpcEndpoint-Hours", "Hrs", endpoint("PrivateLink"), tier{
+			"0", r.endpoint,
+		})
+		add("AmazonVPC", r.region, "VpcEndpoint", r.prefix+"VpcEndpoint-Bytes", "GB", endpoint("PrivateLink"),
+			tier{"0", "0.0100000000"}, tier{"1048576", "0.0060000000"}, tier{"5242880", "0.0040000000"})
+		add("AmazonVPC", r.region, "VpcEndpoint", r.prefix+"VpcEndpoint-GWLBE-Hours", "Hrs",
+			endpoint("Gateway Load Balancer Endpoint"), tier{"0", r.endpoint})
+		add("AmazonVPC", r.region, "", r.prefix+"PublicIPv4:InUseAddress", "Hrs",
+			map[string]string{"group": "VPCPublicIPv4Address"}, tier{"0", "0.0050000000"})
+		add("AmazonVPC", r.region, "", r.prefix+"PublicIPv4:IdleAddress", "Hrs",
+			map[string]string{"group": "VPCPublicIPv4Address"}, tier{"0", "0.0050000000"})
 		if r.nat == "" {
 			continue
 		}
@@ -86,7 +100,8 @@ func priceList() []listedPrice {
 		add("AmazonEC2", r.region, "NAT Gateway", r.prefix+"NatGateway-Bytes", "GB", nat, tier{"0", r.nat})
 		add("AmazonEC2", r.region, "NAT Gateway", r.prefix+"RegionalNatGateway-Hours", "Hrs", nat, tier{"0", r.nat})
 	}
-	add("AmazonEC2", "us-west-2-lax-1", "NAT Gateway", "USW2-LAX1-NatGateway-Hours", "Hrs", map[string]string{"locationType": "AWS Local Zone", "group": "NGW:NatGateway"}, tier{"0", "0.0540000000"})
+	add("AmazonEC2", "us-west-2-lax-1", "NAT Gateway", "USW2-LAX1-NatGateway-Hours", "Hrs",
+		map[string]string{"locationType": "AWS Local Zone", "group": "NGW:NatGateway"}, tier{"0", "0.0540000000"})
 	return out
 }
 
@@ -121,7 +136,8 @@ func (s *Service) getProducts(c *kernel.Call, in *struct {
 	MaxResults                            int
 }) (*productsPage, error) {
 	if in.ServiceCode == "" {
-		return nil, kernel.Errorf("InvalidParameterException", "1 validation error detected: Value at 'serviceCode' failed to satisfy constraint: Member must not be null")
+		return nil, kernel.Errorf("InvalidParameterException",
+			"1 validation error detected: Value at 'serviceCode' failed to satisfy constraint: Member must not be null")
 	}
 	if in.FormatVersion != "" && in.FormatVersion != "aws_v1" {
 		return nil, kernel.Errorf("InvalidParameterException", "The specified format version is not supported")
@@ -179,7 +195,11 @@ func (s *Service) priceDocument(p listedPrice) (string, error) {
 			end = p.tiers[i+1].from
 		}
 		rate := fmt.Sprintf("%s.%s.%s", sku, onDemandTerm, s.Digest("rate"+t.from, 10))
-		dimensions[rate] = map[string]any{"rateCode": rate, "unit": p.unit, "beginRange": t.from, "endRange": end, "description": t.usd + " per " + p.unit, "appliesTo": []string{}, "pricePerUnit": map[string]string{"USD": t.usd}}
+		dimensions[rate] = map[string]any{
+			"rateCode": rate, "unit": p.unit, "beginRange": t.from, "endRange": end,
+			"description": t.usd + " per " + p.unit, "appliesTo": []string{},
+			"pricePerUnit": map[string]string{"USD": t.usd},
+		}
 	}
 	product := map[string]any{"sku": sku, "attributes": p.attributes}
 	if p.family != "" {
@@ -187,8 +207,12 @@ func (s *Service) priceDocument(p listedPrice) (string, error) {
 	}
 	term := sku + "." + onDemandTerm
 	text, err := json.Marshal(map[string]any{
-		"product": product, "serviceCode": p.service, "version": "20261001000000", "publicationDate": "2026-10-01T00:00:00Z",
-		"terms": map[string]any{"OnDemand": map[string]any{term: map[string]any{"sku": sku, "offerTermCode": onDemandTerm, "effectiveDate": "2026-10-01T00:00:00Z", "termAttributes": map[string]string{}, "priceDimensions": dimensions}}},
+		"product": product, "serviceCode": p.service, "version": "20261001000000",
+		"publicationDate": "2026-10-01T00:00:00Z",
+		"terms": map[string]any{"OnDemand": map[string]any{term: map[string]any{
+			"sku": sku, "offerTermCode": onDemandTerm, "effectiveDate": "2026-10-01T00:00:00Z",
+			"termAttributes": map[string]string{}, "priceDimensions": dimensions,
+		}}},
 	})
 	return string(text), err
 }

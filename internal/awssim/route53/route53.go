@@ -24,7 +24,10 @@ type Service struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel, ec2 *ec2.Service) *Service {
 	s := &Service{Kernel: k, ec2: ec2}
-	k.Register(&kernel.API{Name: "route53", Route: route53Action, Asks: zoneQuestions, Protocol: kernel.RESTXML, Ops: map[string]kernel.Operation{"ListHostedZonesByVPC": s.listHostedZonesByVPC}})
+	k.Register(&kernel.API{
+		Name: "route53", Route: route53Action, Asks: zoneQuestions, Protocol: kernel.RESTXML,
+		Ops: map[string]kernel.Operation{"ListHostedZonesByVPC": s.listHostedZonesByVPC},
+	})
 	return s
 }
 
@@ -59,7 +62,8 @@ func (s *Service) listHostedZonesByVPC(c *kernel.Call) (any, error) {
 		}
 	}
 	if q.Get("vpcregion") == "" || s.ec2.VPC(q.Get("vpcid")) == nil {
-		return nil, kernel.Errorf("InvalidInput", "The VPC %s in that Region is not there, or not yours", q.Get("vpcid"))
+		return nil, kernel.Errorf("InvalidInput", "The VPC %s in that Region is not there, or not yours",
+			q.Get("vpcid"))
 	}
 	out := hostedZonesXML{MaxItems: 100}
 	for _, z := range s.ec2.HostedZones {
@@ -71,7 +75,10 @@ func (s *Service) listHostedZonesByVPC(c *kernel.Call) (any, error) {
 	}
 	for _, e := range s.ec2.Endpoints { // the zones that EC2 keeps for endpoints
 		if e.PrivateDNS && e.VPC == q.Get("vpcid") && e.State(s.Clock.Now()) != "" {
-			x := hostedZoneSummary{ID: "Z" + strings.ToUpper(s.Digest("zone"+e.Service, 13)), Name: strings.TrimPrefix(s.ec2.PrivateDNSName(e.Service), "*.") + "."}
+			x := hostedZoneSummary{
+				ID:   "Z" + strings.ToUpper(s.Digest("zone"+e.Service, 13)),
+				Name: strings.TrimPrefix(s.ec2.PrivateDNSName(e.Service), "*.") + ".",
+			}
 			x.Owner.Service = "vpce.amazonaws.com"
 			out.Zones = append(out.Zones, x)
 		}
@@ -80,5 +87,8 @@ func (s *Service) listHostedZonesByVPC(c *kernel.Call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kernel.RawReply{Status: http.StatusOK, Header: map[string]string{"Content-Type": "text/xml"}, Body: append([]byte(xml.Header), body...)}, nil
+	return &kernel.RawReply{
+		Status: http.StatusOK, Header: map[string]string{"Content-Type": "text/xml"},
+		Body: append([]byte(xml.Header), body...),
+	}, nil
 }

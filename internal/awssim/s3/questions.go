@@ -12,7 +12,10 @@ import (
 // Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
 func (s *Service) objectQuestions(c *kernel.Call) []kernel.Question {
 	bucket, key := objectOf(c)
-	action := map[string]string{"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "CreateMultipartUpload": "PutObject", "UploadPart": "PutObject", "CompleteMultipartUpload": "PutObject"}[c.Action]
+	action := map[string]string{
+		"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "CreateMultipartUpload": "PutObject",
+		"UploadPart": "PutObject", "CompleteMultipartUpload": "PutObject",
+	}[c.Action]
 	if action == "" {
 		action = c.Action
 	}
@@ -60,7 +63,10 @@ func (s *Service) keyQuestions(c *kernel.Call, bucket, object string) []kernel.Q
 	}
 	var out []kernel.Question
 	for _, action := range actions {
-		out = append(out, kernel.May(action, s.ARN("kms", "key/"+id[strings.LastIndex(id, "/")+1:]), "kms:ViaService", "s3."+s.Options.Region+".amazonaws.com", "kms:EncryptionContext:aws:s3:arn", s.Partition()+"s3:::"+bucket+"/"+object))
+		out = append(out,
+			kernel.May(action, s.ARN("kms", "key/"+id[strings.LastIndex(id, "/")+1:]), "kms:ViaService",
+				"s3."+s.Options.Region+".amazonaws.com", "kms:EncryptionContext:aws:s3:arn",
+				s.Partition()+"s3:::"+bucket+"/"+object))
 	}
 	return out
 }

@@ -64,19 +64,32 @@ func (s *Service) NewObject(body []byte) Object {
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k, Buckets: map[string]*Bucket{}, uploads: map[string]*s3Upload{}}
 	ops := map[string]kernel.Operation{
-		"CreateBucket": s.createBucket, "HeadBucket": s.headBucket, "DeleteBucket": s.deleteBucket, "PutObject": s.putObject, "GetObject": s.getObject, "HeadObject": s.getObject,
-		"DeleteObject": s.deleteObject, "DeleteObjects": s.deleteObjects, "ListObjectsV2": s.listObjects, "PutBucketTagging": s.putBucketTagging, "GetBucketTagging": s.getBucketTagging, "GetBucketNotificationConfiguration": s.getBucketNotification,
-		"CreateMultipartUpload": s.createUpload, "UploadPart": s.uploadPart, "CompleteMultipartUpload": s.completeUpload, "AbortMultipartUpload": s.abortUpload,
+		"CreateBucket": s.createBucket, "HeadBucket": s.headBucket, "DeleteBucket": s.deleteBucket,
+		"PutObject": s.putObject, "GetObject": s.getObject, "HeadObject": s.getObject,
+		"DeleteObject": s.deleteObject, "DeleteObjects": s.deleteObjects, "ListObjectsV2": s.listObjects,
+		"PutBucketTagging": s.putBucketTagging, "GetBucketTagging": s.getBucketTagging,
+		"GetBucketNotificationConfiguration": s.getBucketNotification,
+		"CreateMultipartUpload":              s.createUpload, "UploadPart": s.uploadPart,
+		"CompleteMultipartUpload": s.completeUpload, "AbortMultipartUpload": s.abortUpload,
 	}
-	for _, what := range []string{"PutBucketPolicy", "PutPublicAccessBlock", "PutBucketEncryption", "PutBucketLifecycleConfiguration", "PutBucketNotificationConfiguration"} {
+	for _, what := range []string{
+		"PutBucketPolicy", "PutPublicAccessBlock", "PutBucketEncryption", "PutBucketLifecycleConfiguration",
+		"PutBucketNotificationConfiguration",
+	} {
 		ops[what] = s.putBucketSetting
 	}
-	k.Register(&kernel.API{Name: "s3", Route: s3Action, Asks: s.objectQuestions, Endpoint: "s3", Protocol: kernel.RESTXML, Ops: ops})
+	k.Register(&kernel.API{
+		Name: "s3", Route: s3Action, Asks: s.objectQuestions, Endpoint: "s3", Protocol: kernel.RESTXML, Ops: ops,
+	})
 	return s
 }
 
 // s3Settings are the sub-resources of a bucket by the name in its query.
-var s3Settings = map[string]string{"policy": "BucketPolicy", "publicAccessBlock": "PublicAccessBlock", "encryption": "BucketEncryption", "tagging": "BucketTagging", "lifecycle": "BucketLifecycleConfiguration", "notification": "BucketNotificationConfiguration"}
+var s3Settings = map[string]string{
+	"policy": "BucketPolicy", "publicAccessBlock": "PublicAccessBlock", "encryption": "BucketEncryption",
+	"tagging": "BucketTagging", "lifecycle": "BucketLifecycleConfiguration",
+	"notification": "BucketNotificationConfiguration",
+}
 
 func s3Action(r *http.Request, parts []string) string {
 	if parts[0] == "" {
@@ -92,15 +105,21 @@ func s3Action(r *http.Request, parts []string) string {
 		if r.Method == http.MethodPost && q.Has("delete") {
 			return "DeleteObjects"
 		}
-		return map[string]string{"PUT": "CreateBucket", "GET": "ListObjectsV2", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}[r.Method]
+		return map[string]string{
+			"PUT": "CreateBucket", "GET": "ListObjectsV2", "HEAD": "HeadBucket", "DELETE": "DeleteBucket",
+		}[r.Method]
 	}
 	switch {
 	case r.Method == http.MethodPost && q.Has("uploads"):
 		return "CreateMultipartUpload"
 	case q.Has("uploadId"):
-		return map[string]string{"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload"}[r.Method]
+		return map[string]string{
+			"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload",
+		}[r.Method]
 	}
-	return map[string]string{"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}[r.Method]
+	return map[string]string{
+		"PUT": "PutObject", "GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject",
+	}[r.Method]
 }
 
 // objectOf returns the bucket and key that a path-style request names.
@@ -113,7 +132,8 @@ func (s *Service) bucket(c *kernel.Call) (*Bucket, string, error) {
 	name, key := objectOf(c)
 	b, ok := s.Buckets[name]
 	if !ok {
-		return nil, "", kernel.Errorf("NoSuchBucket", "The specified bucket does not exist").WithStatus(http.StatusNotFound)
+		return nil, "", kernel.Errorf("NoSuchBucket",
+			"The specified bucket does not exist").WithStatus(http.StatusNotFound)
 	}
 	return b, key, nil
 }
@@ -121,7 +141,9 @@ func (s *Service) bucket(c *kernel.Call) (*Bucket, string, error) {
 func (s *Service) createBucket(c *kernel.Call) (any, error) {
 	name, _ := objectOf(c)
 	if s.Buckets[name] != nil && s.Options.Region != "us-east-1" {
-		return nil, kernel.Errorf("BucketAlreadyOwnedByYou", "Your previous request to create the named bucket succeeded and you already own it.").WithStatus(http.StatusConflict)
+		return nil, kernel.Errorf("BucketAlreadyOwnedByYou",
+			"Your previous request to create the named bucket succeeded and you already own it.").
+			WithStatus(http.StatusConflict)
 	}
 	if s.Buckets[name] == nil {
 		s.Buckets[name] = &Bucket{Objects: map[string]Object{}, Settings: map[string][]byte{}, Created: s.Clock.Now()}
@@ -133,7 +155,9 @@ func (s *Service) headBucket(c *kernel.Call) (any, error) {
 	if _, _, err := s.bucket(c); err != nil {
 		return &kernel.RawReply{Status: http.StatusNotFound}, nil
 	}
-	return &kernel.RawReply{Status: http.StatusOK, Header: map[string]string{"x-amz-bucket-region": s.Options.Region}}, nil
+	return &kernel.RawReply{
+		Status: http.StatusOK, Header: map[string]string{"x-amz-bucket-region": s.Options.Region},
+	}, nil
 }
 
 func (s *Service) deleteBucket(c *kernel.Call) (any, error) {
@@ -142,7 +166,8 @@ func (s *Service) deleteBucket(c *kernel.Call) (any, error) {
 		return nil, err
 	}
 	if len(b.Objects) > 0 {
-		return nil, kernel.Errorf("BucketNotEmpty", "The bucket you tried to delete is not empty").WithStatus(http.StatusConflict)
+		return nil, kernel.Errorf("BucketNotEmpty",
+			"The bucket you tried to delete is not empty").WithStatus(http.StatusConflict)
 	}
 	name, _ := objectOf(c)
 	delete(s.Buckets, name)
@@ -178,7 +203,9 @@ func (s *Service) getBucketNotification(c *kernel.Call) (any, error) {
 		out.EventBridge = &none{}
 	}
 	body, err := xml.Marshal(out)
-	return &kernel.RawReply{Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: body}, err
+	return &kernel.RawReply{
+		Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: body,
+	}, err
 }
 
 // taggingXML is a bucket's set of tags.
@@ -196,7 +223,8 @@ func (s *Service) putBucketTagging(c *kernel.Call) (any, error) {
 	}
 	var in taggingXML
 	if err := xml.Unmarshal(c.Body, &in); err != nil {
-		return nil, kernel.Errorf("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+		return nil, kernel.Errorf("MalformedXML",
+			"The XML you provided was not well-formed or did not validate against our published schema")
 	}
 	b.Tags = nil
 	for _, t := range in.TagSet.Tag {
@@ -218,7 +246,9 @@ func (s *Service) getBucketTagging(c *kernel.Call) (any, error) {
 		out.TagSet.Tag = append(out.TagSet.Tag, struct{ Key, Value string }{t.Key, t.Value})
 	}
 	body, err := xml.Marshal(out)
-	return &kernel.RawReply{Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: body}, err
+	return &kernel.RawReply{
+		Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: body,
+	}, err
 }
 
 var masterKey = regexp.MustCompile(`<KMSMasterKeyID>([^<]+)</KMSMasterKeyID>`)
@@ -241,7 +271,9 @@ func (s *Service) putObject(c *kernel.Call) (any, error) {
 		return nil, err
 	}
 	if strings.HasPrefix(c.Request.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
-		return nil, kernel.Errorf("NotImplemented", "the sandbox does not simulate streaming signatures; set request_checksum_calculation to when_required").WithStatus(http.StatusNotImplemented)
+		return nil, kernel.Errorf("NotImplemented",
+			"the sandbox does not simulate streaming signatures; set request_checksum_calculation to "+
+				"when_required").WithStatus(http.StatusNotImplemented)
 	}
 	if err := b.conditions(c, key); err != nil {
 		return nil, err
@@ -265,7 +297,8 @@ func (s *Service) getObject(c *kernel.Call) (any, error) {
 		return nil, kernel.Errorf("NoSuchKey", "The specified key does not exist.").WithStatus(http.StatusNotFound)
 	}
 	r := &kernel.RawReply{Status: http.StatusOK, More: o.parts, Header: map[string]string{
-		"ETag": o.etag, "Last-Modified": o.modified.UTC().Format(http.TimeFormat), "Content-Type": "binary/octet-stream", "Content-Length": fmt.Sprint(o.size()),
+		"ETag": o.etag, "Last-Modified": o.modified.UTC().Format(http.TimeFormat),
+		"Content-Type": "binary/octet-stream", "Content-Length": fmt.Sprint(o.size()),
 	}}
 	if c.Action == "HeadObject" {
 		r.More = nil
@@ -291,7 +324,8 @@ func (s *Service) deleteObjects(c *kernel.Call) (any, error) {
 		Object []struct{ Key string }
 	}
 	if err := xml.Unmarshal(c.Body, &in); err != nil {
-		return nil, kernel.Errorf("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+		return nil, kernel.Errorf("MalformedXML",
+			"The XML you provided was not well-formed or did not validate against our published schema")
 	}
 	out := struct {
 		XMLName xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ DeleteResult"`
@@ -302,7 +336,9 @@ func (s *Service) deleteObjects(c *kernel.Call) (any, error) {
 		out.Deleted = append(out.Deleted, o)
 	}
 	body, err := xml.Marshal(out)
-	return &kernel.RawReply{Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: body}, err
+	return &kernel.RawReply{
+		Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: body,
+	}, err
 }
 
 func (s *Service) listObjects(c *kernel.Call) (any, error) {
@@ -331,12 +367,16 @@ func (s *Service) listObjects(c *kernel.Call) (any, error) {
 	for _, k := range kernel.SortedKeys(b.Objects) {
 		if strings.HasPrefix(k, prefix) {
 			o := b.Objects[k]
-			out.Contents = append(out.Contents, content{k, kernel.Stamp{Time: o.modified}, o.etag, o.size(), "STANDARD"})
+			out.Contents = append(out.Contents, content{
+				k, kernel.Stamp{Time: o.modified}, o.etag, o.size(), "STANDARD",
+			})
 		}
 	}
 	out.KeyCount = len(out.Contents)
 	body, err := xml.Marshal(out)
-	return &kernel.RawReply{Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: body}, err
+	return &kernel.RawReply{
+		Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: body,
+	}, err
 }
 
 // ObjectAt returns the object that a URL of S3 names, path-style or virtual.

@@ -28,7 +28,8 @@ const minPart = 5 << 20
 // Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 func (b *Bucket) conditions(c *kernel.Call, key string) error {
 	o, ok := b.Objects[key]
-	failed := kernel.Errorf("PreconditionFailed", "At least one of the pre-conditions you specified did not hold").WithStatus(http.StatusPreconditionFailed)
+	failed := kernel.Errorf("PreconditionFailed",
+		"At least one of the pre-conditions you specified did not hold").WithStatus(http.StatusPreconditionFailed)
 	if c.Request.Header.Get("If-None-Match") == "*" && ok {
 		return failed
 	}
@@ -53,7 +54,8 @@ func (s *Service) store(c *kernel.Call, b *Bucket, key string, o Object) {
 	}
 	name, _ := objectOf(c)
 	s.Emit("aws.s3", "Object Created", []string{s.Partition() + "s3:::" + name}, map[string]any{
-		"version": "0", "bucket": map[string]any{"name": name}, "object": map[string]any{"key": key, "size": o.size(), "etag": strings.Trim(o.etag, `"`)},
+		"version": "0", "bucket": map[string]any{"name": name},
+		"object":     map[string]any{"key": key, "size": o.size(), "etag": strings.Trim(o.etag, `"`)},
 		"request-id": c.RequestID, "requester": s.Options.Account, "reason": c.Action,
 	})
 }
@@ -63,7 +65,9 @@ func (s *Service) upload(c *kernel.Call) (*s3Upload, string, error) {
 	u := s.uploads[id]
 	bucket, key := objectOf(c)
 	if u == nil || u.bucket != bucket || u.key != key {
-		return nil, "", kernel.Errorf("NoSuchUpload", "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.").WithStatus(http.StatusNotFound)
+		return nil, "", kernel.Errorf("NoSuchUpload",
+			"The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted "+
+				"or completed.").WithStatus(http.StatusNotFound)
 	}
 	return u, id, nil
 }
@@ -81,7 +85,9 @@ func (s *Service) createUpload(c *kernel.Call) (any, error) {
 		Key      string
 		UploadID string `xml:"UploadId"`
 	}{Bucket: bucket, Key: key, UploadID: id})
-	return &kernel.RawReply{Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: body}, err
+	return &kernel.RawReply{
+		Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: body,
+	}, err
 }
 
 func (s *Service) uploadPart(c *kernel.Call) (any, error) {
@@ -94,7 +100,9 @@ func (s *Service) uploadPart(c *kernel.Call) (any, error) {
 		return nil, kernel.Errorf("InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive")
 	}
 	if strings.HasPrefix(c.Request.Header.Get("X-Amz-Content-Sha256"), "STREAMING-") {
-		return nil, kernel.Errorf("NotImplemented", "the sandbox does not simulate streaming signatures; set request_checksum_calculation to when_required").WithStatus(http.StatusNotImplemented)
+		return nil, kernel.Errorf("NotImplemented",
+			"the sandbox does not simulate streaming signatures; set request_checksum_calculation to "+
+				"when_required").WithStatus(http.StatusNotImplemented)
 	}
 	// A part's ETag is its MD5 only where nothing encrypts it. The client's own digest
 	// serves as well, and costs nothing.
@@ -122,14 +130,16 @@ func (s *Service) completeUpload(c *kernel.Call) (any, error) {
 		}
 	}
 	if xml.Unmarshal(c.Body, &in) != nil || len(in.Part) == 0 {
-		return nil, kernel.Errorf("MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+		return nil, kernel.Errorf("MalformedXML",
+			"The XML you provided was not well-formed or did not validate against our published schema")
 	}
 	if err := b.conditions(c, key); err != nil {
 		return nil, err
 	}
 	for i := range in.Part[1:] {
 		if in.Part[i+1].PartNumber <= in.Part[i].PartNumber {
-			return nil, kernel.Errorf("InvalidPartOrder", "The list of parts was not in ascending order. Parts must be ordered by part number.")
+			return nil, kernel.Errorf("InvalidPartOrder",
+				"The list of parts was not in ascending order. Parts must be ordered by part number.")
 		}
 	}
 	var whole [][]byte
@@ -138,7 +148,9 @@ func (s *Service) completeUpload(c *kernel.Call) (any, error) {
 		part, ok := u.parts[p.PartNumber]
 		switch {
 		case !ok || strings.Trim(p.ETag, `"`) != strings.Trim(part.etag, `"`):
-			return nil, kernel.Errorf("InvalidPart", "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.")
+			return nil, kernel.Errorf("InvalidPart",
+				"One or more of the specified parts could not be found.  The part may not have been uploaded, or "+
+					"the specified entity tag may not match the part's entity tag.")
 		case i < len(in.Part)-1 && part.size() < minPart:
 			return nil, kernel.Errorf("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
 		}
@@ -159,7 +171,9 @@ func (s *Service) completeUpload(c *kernel.Call) (any, error) {
 		Key      string
 		ETag     string
 	}{Location: "https://" + u.bucket + ".s3." + s.Suffix() + "/" + key, Bucket: u.bucket, Key: key, ETag: o.etag})
-	return &kernel.RawReply{Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: answer}, err
+	return &kernel.RawReply{
+		Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: answer,
+	}, err
 }
 
 func (s *Service) abortUpload(c *kernel.Call) (any, error) {

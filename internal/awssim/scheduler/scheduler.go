@@ -69,17 +69,18 @@ type scheduleTarget struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel, eventbridge *eventbridge.Service, iam *iam.Service) *Service {
 	s := &Service{Kernel: k, eventbridge: eventbridge, iam: iam, Groups: []string{"default"}}
-	k.Register(&kernel.API{Name: "scheduler", Route: schedulerAction, Asks: s.scheduleQuestions, Protocol: kernel.RESTJSON, Ops: map[string]kernel.Operation{
-		"CreateSchedule":      kernel.Op(s.createSchedule),
-		"UpdateSchedule":      kernel.Op(s.updateSchedule),
-		"GetSchedule":         kernel.Op(s.getSchedule),
-		"DeleteSchedule":      kernel.Op(s.deleteSchedule),
-		"ListSchedules":       kernel.Op(s.listSchedules),
-		"CreateScheduleGroup": kernel.Op(s.createScheduleGroup),
-		"GetScheduleGroup":    kernel.Op(s.getScheduleGroup),
-		"DeleteScheduleGroup": kernel.Op(s.deleteScheduleGroup),
-		"ListTagsForResource": kernel.Op(s.listScheduleTags),
-	}})
+	k.Register(&kernel.API{Name: "scheduler", Route: schedulerAction, Asks: s.scheduleQuestions,
+		Protocol: kernel.RESTJSON, Ops: map[string]kernel.Operation{
+			"CreateSchedule":      kernel.Op(s.createSchedule),
+			"UpdateSchedule":      kernel.Op(s.updateSchedule),
+			"GetSchedule":         kernel.Op(s.getSchedule),
+			"DeleteSchedule":      kernel.Op(s.deleteSchedule),
+			"ListSchedules":       kernel.Op(s.listSchedules),
+			"CreateScheduleGroup": kernel.Op(s.createScheduleGroup),
+			"GetScheduleGroup":    kernel.Op(s.getScheduleGroup),
+			"DeleteScheduleGroup": kernel.Op(s.deleteScheduleGroup),
+			"ListTagsForResource": kernel.Op(s.listScheduleTags),
+		}})
 	return s
 }
 
@@ -97,9 +98,14 @@ func schedulerAction(r *http.Request, parts []string) string {
 	}
 	switch parts[0] {
 	case "schedules":
-		return map[string]string{"POST": "CreateSchedule", "PUT": "UpdateSchedule", "GET": "GetSchedule", "DELETE": "DeleteSchedule", "GET list": "ListSchedules"}[key]
+		return map[string]string{
+			"POST": "CreateSchedule", "PUT": "UpdateSchedule", "GET": "GetSchedule", "DELETE": "DeleteSchedule",
+			"GET list": "ListSchedules",
+		}[key]
 	case "schedule-groups":
-		return map[string]string{"POST": "CreateScheduleGroup", "GET": "GetScheduleGroup", "DELETE": "DeleteScheduleGroup"}[key]
+		return map[string]string{
+			"POST": "CreateScheduleGroup", "GET": "GetScheduleGroup", "DELETE": "DeleteScheduleGroup",
+		}[key]
 	}
 	return ""
 }
@@ -145,23 +151,32 @@ func (s *Service) NewSchedule(name string, in *ScheduleInput) (*schedule, error)
 		return nil, kernel.NotFound("Schedule group %s does not exist.", group)
 	}
 	if in.FlexibleTimeWindow == nil {
-		return nil, kernel.Errorf("ValidationException", "1 validation error detected: Value null at 'flexibleTimeWindow' failed to satisfy constraint: Member must not be null")
+		return nil, kernel.Errorf("ValidationException",
+			"1 validation error detected: Value null at 'flexibleTimeWindow' failed to satisfy constraint: Member "+
+				"must not be null")
 	}
 	if in.Target == nil {
-		return nil, kernel.Errorf("ValidationException", "1 validation error detected: Value null at 'target' failed to satisfy constraint: Member must not be null")
+		return nil, kernel.Errorf("ValidationException",
+			"1 validation error detected: Value null at 'target' failed to satisfy constraint: Member must not be null")
 	}
 	if len(name) > 64 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
-		return nil, kernel.Errorf("ValidationException", "1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: [0-9a-zA-Z-_.]+", name)
+		return nil, kernel.Errorf("ValidationException",
+			"1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy "+
+				"regular expression pattern: [0-9a-zA-Z-_.]+", name)
 	}
-	if _, ok := s.eventbridge.DueIn(in.ScheduleExpression, in.ScheduleExpressionTimezone); !ok { // one in the past is reported to be refused
+	// one in the past is reported to be refused
+	if _, ok := s.eventbridge.DueIn(in.ScheduleExpression, in.ScheduleExpressionTimezone); !ok {
 		return nil, kernel.Errorf("ValidationException", "Invalid Schedule Expression %s.", in.ScheduleExpression)
 	}
 	if !s.iam.RoleServes(in.Target.RoleArn, "scheduler.amazonaws.com") {
-		return nil, kernel.Errorf("ValidationException", "The execution role you provide must allow AWS EventBridge Scheduler to assume the role.")
+		return nil, kernel.Errorf("ValidationException",
+			"The execution role you provide must allow AWS EventBridge Scheduler to assume the role.")
 	}
 	x := &schedule{
-		Name: name, Group: group, expression: in.ScheduleExpression, timezone: in.ScheduleExpressionTimezone, state: in.State, description: in.Description,
-		then: in.ActionAfterCompletion, window: *in.FlexibleTimeWindow, target: *in.Target, created: s.Clock.Now(), modified: s.Clock.Now(),
+		Name: name, Group: group, expression: in.ScheduleExpression, timezone: in.ScheduleExpressionTimezone,
+		state: in.State, description: in.Description,
+		then: in.ActionAfterCompletion, window: *in.FlexibleTimeWindow, target: *in.Target, created: s.Clock.Now(),
+		modified: s.Clock.Now(),
 	}
 	if x.state == "" {
 		x.state = "ENABLED"
@@ -186,7 +201,8 @@ func (s *Service) PlanSchedule(x *schedule) {
 	x.next = s.Clock.After(due+late, func() {
 		body := []byte(x.target.Input)
 		arn := x.target.Arn
-		if !s.Happens("lost-timers", 1) && s.iam.Allows(x.target.RoleArn, kernel.May("lambda:InvokeFunction", arn)) == nil {
+		if !s.Happens("lost-timers", 1) &&
+			s.iam.Allows(x.target.RoleArn, kernel.May("lambda:InvokeFunction", arn)) == nil {
 			s.Deliver(0, false, func() { s.eventbridge.Target(arn, body) })
 		}
 		switch once := strings.HasPrefix(x.expression, "at("); {
@@ -221,7 +237,8 @@ func (s *Service) createSchedule(c *kernel.Call, in *ScheduleInput) (*scheduleAR
 		return nil, err
 	}
 	if s.Schedule(x.Group, x.Name) != nil {
-		return nil, kernel.Errorf("ConflictException", "Schedule %s already exists.", x.Name).WithStatus(http.StatusConflict)
+		return nil, kernel.Errorf("ConflictException", "Schedule %s already exists.",
+			x.Name).WithStatus(http.StatusConflict)
 	}
 	s.Schedules = append(s.Schedules, x)
 	s.PlanSchedule(x)
@@ -263,7 +280,10 @@ func (s *Service) getSchedule(c *kernel.Call, _ *kernel.None) (*scheduleJSON, er
 	if x == nil {
 		return nil, kernel.NotFound("Schedule %s does not exist.", c.PathName())
 	}
-	return &scheduleJSON{s.ScheduleARN(x), x.Name, x.Group, x.expression, x.timezone, x.description, x.state, x.then, x.window, x.target, kernel.Stamp{Time: x.created}, kernel.Stamp{Time: x.modified}}, nil
+	return &scheduleJSON{
+		s.ScheduleARN(x), x.Name, x.Group, x.expression, x.timezone, x.description, x.state, x.then, x.window, x.target,
+		kernel.Stamp{Time: x.created}, kernel.Stamp{Time: x.modified},
+	}, nil
 }
 
 func (s *Service) deleteSchedule(c *kernel.Call, _ *kernel.None) (*kernel.None, error) {
@@ -289,7 +309,10 @@ func (s *Service) listSchedules(c *kernel.Call, _ *kernel.None) (*struct{ Schedu
 	for _, x := range s.Schedules {
 		group := q.Get("ScheduleGroup")
 		if (group == "" || group == x.Group) && strings.HasPrefix(x.Name, q.Get("NamePrefix")) {
-			out.Schedules = append(out.Schedules, scheduleSummary{s.ScheduleARN(x), x.Name, x.Group, x.state, kernel.Stamp{Time: x.created}, kernel.Stamp{Time: x.modified}, struct{ Arn string }{x.target.Arn}})
+			out.Schedules = append(out.Schedules, scheduleSummary{
+				s.ScheduleARN(x), x.Name, x.Group, x.state, kernel.Stamp{Time: x.created},
+				kernel.Stamp{Time: x.modified}, struct{ Arn string }{x.target.Arn},
+			})
 		}
 	}
 	return out, nil
@@ -304,7 +327,8 @@ func (s *Service) createScheduleGroup(c *kernel.Call, in *struct {
 }) (*struct{ ScheduleGroupArn string }, error) {
 	name := c.PathName()
 	if slices.Contains(s.Groups, name) {
-		return nil, kernel.Errorf("ConflictException", "Schedule group %s already exists.", name).WithStatus(http.StatusConflict)
+		return nil, kernel.Errorf("ConflictException", "Schedule group %s already exists.",
+			name).WithStatus(http.StatusConflict)
 	}
 	s.Groups = append(s.Groups, name)
 	s.TagResource(s.GroupARN(name), kernel.TagList(in.Tags).ByKey())

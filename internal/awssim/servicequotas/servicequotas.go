@@ -31,7 +31,10 @@ type Service struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel, ecs *ecs.Service) *Service {
 	s := &Service{Kernel: k, ecs: ecs}
-	k.Register(&kernel.API{Name: "servicequotas", Prefix: "ServiceQuotasV20190624", Protocol: kernel.JSON11, Ops: map[string]kernel.Operation{"GetServiceQuota": kernel.Op(s.getServiceQuota)}})
+	k.Register(&kernel.API{
+		Name: "servicequotas", Prefix: "ServiceQuotasV20190624", Protocol: kernel.JSON11,
+		Ops: map[string]kernel.Operation{"GetServiceQuota": kernel.Op(s.getServiceQuota)},
+	})
 	return s
 }
 
@@ -42,13 +45,17 @@ type quotaJSON struct {
 	Adjustable, GlobalQuota                                  bool
 }
 
-func (s *Service) getServiceQuota(_ *kernel.Call, in *struct{ ServiceCode, QuotaCode, ContextId string }) (*struct{ Quota quotaJSON }, error) {
+func (s *Service) getServiceQuota(_ *kernel.Call,
+	in *struct{ ServiceCode, QuotaCode, ContextId string }) (*struct{ Quota quotaJSON }, error) {
 	for _, q := range quotas {
 		if q.service == in.ServiceCode && q.code == in.QuotaCode {
 			if q.code == fargateQuota {
 				q.value = s.ecs.VCPUQuota()
 			}
-			return &struct{ Quota quotaJSON }{quotaJSON{q.service, strings.ToUpper(q.service), s.ARN("servicequotas", q.service+"/"+q.code), q.code, q.name, q.value, "None", true, false}}, nil
+			return &struct{ Quota quotaJSON }{quotaJSON{
+				q.service, strings.ToUpper(q.service), s.ARN("servicequotas", q.service+"/"+q.code), q.code, q.name,
+				q.value, "None", true, false,
+			}}, nil
 		}
 	}
 	return nil, kernel.Errorf("NoSuchResourceException", "")

@@ -21,6 +21,8 @@ func (s *Service) QueueKey(name, action string) []kernel.Question {
 	if err != nil || q.Attributes["KmsMasterKeyId"] == "" {
 		return nil
 	}
-	actions := map[string][]string{"SendMessage": {"kms:GenerateDataKey", "kms:Decrypt"}, "ReceiveMessage": {"kms:Decrypt"}}[action]
+	actions := map[string][]string{
+		"SendMessage": {"kms:GenerateDataKey", "kms:Decrypt"}, "ReceiveMessage": {"kms:Decrypt"},
+	}[action]
 	return s.ViaKey(q.Attributes["KmsMasterKeyId"], "sqs", actions...)
 }

@@ -51,24 +51,25 @@ type messageAttribute struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k}
-	k.Register(&kernel.API{Name: "sqs", Asks: s.queueQuestions, Endpoint: "sqs", Prefix: "AmazonSQS", Protocol: kernel.JSON10, Space: "com.amazonaws.sqs", Ops: map[string]kernel.Operation{
-		"CreateQueue":             kernel.Op(s.createQueue),
-		"GetQueueUrl":             kernel.Op(s.getQueueURL),
-		"GetQueueAttributes":      kernel.Op(s.getQueueAttributes),
-		"SetQueueAttributes":      kernel.Op(s.setQueueAttributes),
-		"ListQueues":              kernel.Op(s.listQueues),
-		"DeleteQueue":             kernel.Op(s.deleteQueue),
-		"PurgeQueue":              kernel.Op(s.purgeQueue),
-		"SendMessage":             kernel.Op(s.sendMessage),
-		"SendMessageBatch":        kernel.Op(s.sendMessageBatch),
-		"ReceiveMessage":          kernel.Op(s.receiveMessage),
-		"DeleteMessage":           kernel.Op(s.deleteMessage),
-		"DeleteMessageBatch":      kernel.Op(s.deleteMessageBatch),
-		"ChangeMessageVisibility": kernel.Op(s.changeVisibility),
-		"ListQueueTags":           kernel.Op(s.listQueueTags),
-		"TagQueue":                kernel.Op(s.tagQueue),
-		"UntagQueue":              kernel.Op(s.untagQueue),
-	}})
+	k.Register(&kernel.API{Name: "sqs", Asks: s.queueQuestions, Endpoint: "sqs", Prefix: "AmazonSQS",
+		Protocol: kernel.JSON10, Space: "com.amazonaws.sqs", Ops: map[string]kernel.Operation{
+			"CreateQueue":             kernel.Op(s.createQueue),
+			"GetQueueUrl":             kernel.Op(s.getQueueURL),
+			"GetQueueAttributes":      kernel.Op(s.getQueueAttributes),
+			"SetQueueAttributes":      kernel.Op(s.setQueueAttributes),
+			"ListQueues":              kernel.Op(s.listQueues),
+			"DeleteQueue":             kernel.Op(s.deleteQueue),
+			"PurgeQueue":              kernel.Op(s.purgeQueue),
+			"SendMessage":             kernel.Op(s.sendMessage),
+			"SendMessageBatch":        kernel.Op(s.sendMessageBatch),
+			"ReceiveMessage":          kernel.Op(s.receiveMessage),
+			"DeleteMessage":           kernel.Op(s.deleteMessage),
+			"DeleteMessageBatch":      kernel.Op(s.deleteMessageBatch),
+			"ChangeMessageVisibility": kernel.Op(s.changeVisibility),
+			"ListQueueTags":           kernel.Op(s.listQueueTags),
+			"TagQueue":                kernel.Op(s.tagQueue),
+			"UntagQueue":              kernel.Op(s.untagQueue),
+		}})
 	return s
 }
 
@@ -137,7 +138,8 @@ func (s *Service) queue(url string) (*Queue, error) {
 }
 
 var queueAttributes = []string{
-	"DelaySeconds", "MaximumMessageSize", "MessageRetentionPeriod", "Policy", "ReceiveMessageWaitTimeSeconds", "VisibilityTimeout", "RedrivePolicy",
+	"DelaySeconds", "MaximumMessageSize", "MessageRetentionPeriod", "Policy", "ReceiveMessageWaitTimeSeconds",
+	"VisibilityTimeout", "RedrivePolicy",
 	"RedriveAllowPolicy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled",
 }
 
@@ -153,7 +155,8 @@ func (s *Service) AddQueue(name string, attributes map[string]string) (*Queue, e
 	if q := kernel.Find(s.Queues, func(q *Queue) bool { return q.Name == name }); q != nil {
 		for k, v := range attributes {
 			if q.Attributes[k] != v {
-				e := kernel.Errorf("QueueNameExists", "A queue already exists with the same name and a different value for attribute %s", k)
+				e := kernel.Errorf("QueueNameExists",
+					"A queue already exists with the same name and a different value for attribute %s", k)
 				e.QueryCode = "QueueAlreadyExists"
 				return nil, e
 			}
@@ -161,7 +164,8 @@ func (s *Service) AddQueue(name string, attributes map[string]string) (*Queue, e
 		return q, nil
 	}
 	q := &Queue{Name: name, Attributes: map[string]string{
-		"DelaySeconds": "0", "MaximumMessageSize": "1048576", "MessageRetentionPeriod": "345600", "ReceiveMessageWaitTimeSeconds": "0", "VisibilityTimeout": "30", "SqsManagedSseEnabled": "true",
+		"DelaySeconds": "0", "MaximumMessageSize": "1048576", "MessageRetentionPeriod": "345600",
+		"ReceiveMessageWaitTimeSeconds": "0", "VisibilityTimeout": "30", "SqsManagedSseEnabled": "true",
 	}, created: s.Clock.Now()}
 	for k, v := range attributes {
 		q.Attributes[k] = v
@@ -187,7 +191,8 @@ func (s *Service) createQueue(_ *kernel.Call, in *struct {
 	return &queueURL{q.URL(s)}, nil
 }
 
-func (s *Service) getQueueURL(_ *kernel.Call, in *struct{ QueueName, QueueOwnerAWSAccountId string }) (*queueURL, error) {
+func (s *Service) getQueueURL(_ *kernel.Call,
+	in *struct{ QueueName, QueueOwnerAWSAccountId string }) (*queueURL, error) {
 	q, err := s.queue(in.QueueName)
 	if err != nil {
 		return nil, err
@@ -215,8 +220,10 @@ func (s *Service) getQueueAttributes(_ *kernel.Call, in *struct {
 		}
 	}
 	all := map[string]string{
-		"QueueArn": q.ARN(s), "ApproximateNumberOfMessages": strconv.Itoa(len(q.Messages) - hidden), "ApproximateNumberOfMessagesNotVisible": strconv.Itoa(hidden),
-		"ApproximateNumberOfMessagesDelayed": "0", "CreatedTimestamp": strconv.FormatInt(q.created.Unix(), 10), "LastModifiedTimestamp": strconv.FormatInt(q.created.Unix(), 10),
+		"QueueArn": q.ARN(s), "ApproximateNumberOfMessages": strconv.Itoa(len(q.Messages) - hidden),
+		"ApproximateNumberOfMessagesNotVisible": strconv.Itoa(hidden),
+		"ApproximateNumberOfMessagesDelayed":    "0", "CreatedTimestamp": strconv.FormatInt(q.created.Unix(), 10),
+		"LastModifiedTimestamp": strconv.FormatInt(q.created.Unix(), 10),
 	}
 	for k, v := range q.Attributes {
 		all[k] = v
@@ -418,7 +425,8 @@ func checkBatch(n int, entry string) error {
 		e.QueryCode = "AWS.SimpleQueueService.EmptyBatchRequest"
 		return e
 	case n > 10:
-		e := kernel.Errorf("TooManyEntriesInBatchRequest", "Maximum number of entries per request are 10. You have sent %d.", n)
+		e := kernel.Errorf("TooManyEntriesInBatchRequest",
+			"Maximum number of entries per request are 10. You have sent %d.", n)
 		e.QueryCode = "AWS.SimpleQueueService.TooManyEntriesInBatchRequest"
 		return e
 	}
@@ -438,7 +446,9 @@ func (s *Service) Take(q *Queue, n int, visibility time.Duration) []*Message {
 		if limit > 0 && m.received >= limit {
 			q.Drop(m)
 			if dlq := kernel.Find(s.Queues, func(x *Queue) bool { return x.ARN(s) == arn }); dlq != nil {
-				dlq.Messages = append(dlq.Messages, &Message{ID: m.ID, Body: m.Body, Attributes: m.Attributes, Sent: now, Visible: now, source: q})
+				dlq.Messages = append(dlq.Messages, &Message{
+					ID: m.ID, Body: m.Body, Attributes: m.Attributes, Sent: now, Visible: now, source: q,
+				})
 			}
 			continue
 		}
@@ -475,7 +485,8 @@ type receivedMessage struct {
 // SystemAttributes returns what SQS says of a message itself.
 func (s *Service) SystemAttributes(m *Message) map[string]string {
 	return map[string]string{
-		"ApproximateReceiveCount": strconv.Itoa(m.received), "SentTimestamp": strconv.FormatInt(m.Sent.UnixMilli(), 10), "SenderId": s.Options.Account,
+		"ApproximateReceiveCount": strconv.Itoa(m.received), "SentTimestamp": strconv.FormatInt(m.Sent.UnixMilli(), 10),
+		"SenderId":                         s.Options.Account,
 		"ApproximateFirstReceiveTimestamp": strconv.FormatInt(m.first.UnixMilli(), 10),
 	}
 }
@@ -498,7 +509,8 @@ func (s *Service) receiveMessage(_ *kernel.Call, in *struct {
 	}
 	n := max(in.MaxNumberOfMessages, 1)
 	if n > 10 {
-		return nil, parameterError("Value %d for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided.", n)
+		return nil, parameterError("Value %d for parameter MaxNumberOfMessages is invalid. Reason: Must be between "+
+			"1 and 10, if provided.", n)
 	}
 	visibility := q.Number("VisibilityTimeout", 30)
 	if in.VisibilityTimeout != nil {
@@ -524,7 +536,8 @@ func (q *Queue) byReceipt(receipt string) (*Message, error) {
 	if m := kernel.Find(q.Messages, func(m *Message) bool { return m.Receipt == receipt }); m != nil && receipt != "" {
 		return m, nil
 	}
-	e := kernel.Errorf("ReceiptHandleIsInvalid", "The input receipt handle \"%s\" is not a valid receipt handle.", receipt)
+	e := kernel.Errorf("ReceiptHandleIsInvalid", "The input receipt handle \"%s\" is not a valid receipt handle.",
+		receipt)
 	e.QueryCode = "ReceiptHandleIsInvalid"
 	return nil, e
 }

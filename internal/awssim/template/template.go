@@ -76,12 +76,17 @@ func Parse(known func(kind string) bool, body string) (*Template, error) {
 	if path := nullIn(top["Resources"], "/Resources"); path != "" {
 		return nil, formatError("[%s] 'null' values are not allowed in templates", path)
 	}
-	t := &Template{Parameters: map[string]templateParameter{}, Specs: map[string]ResourceSpec{}, Outputs: map[string]any{}}
+	t := &Template{
+		Parameters: map[string]templateParameter{}, Specs: map[string]ResourceSpec{}, Outputs: map[string]any{},
+	}
 	t.Description, _ = top["Description"].(string)
 	t.conditions, _ = top["Conditions"].(map[string]any)
 	t.mappings, _ = top["Mappings"].(map[string]any)
 	for k := range top {
-		if !slices.Contains([]string{"AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Mappings", "Conditions", "Resources", "Outputs", "Rules", "Transform", "Hooks"}, k) {
+		if !slices.Contains([]string{
+			"AWSTemplateFormatVersion", "Description", "Metadata", "Parameters", "Mappings", "Conditions", "Resources",
+			"Outputs", "Rules", "Transform", "Hooks",
+		}, k) {
 			return nil, Invalid("Invalid template property or properties [%s]", k)
 		}
 	}
@@ -165,7 +170,10 @@ func (t *Template) readResources(known func(kind string) bool, v any) error {
 			unknown = append(unknown, kind)
 		}
 		for k := range r {
-			if !slices.Contains([]string{"Type", "Properties", "DependsOn", "Condition", "Metadata", "DeletionPolicy", "UpdateReplacePolicy", "CreationPolicy", "UpdatePolicy"}, k) {
+			if !slices.Contains([]string{
+				"Type", "Properties", "DependsOn", "Condition", "Metadata", "DeletionPolicy", "UpdateReplacePolicy",
+				"CreationPolicy", "UpdatePolicy",
+			}, k) {
 				return Invalid("Invalid template resource property '%s'", k)
 			}
 		}
@@ -210,7 +218,8 @@ func (t *Template) checkReferences() error {
 	}
 	if len(unresolved) > 0 {
 		slices.Sort(unresolved)
-		return formatError("Unresolved resource dependencies [%s] in the Resources block of the template", strings.Join(slices.Compact(unresolved), ", "))
+		return formatError("Unresolved resource dependencies [%s] in the Resources block of the template",
+			strings.Join(slices.Compact(unresolved), ", "))
 	}
 	return t.checkCycles()
 }
@@ -350,7 +359,8 @@ func (t *Template) Capability() string {
 			if need == "" {
 				need = "CAPABILITY_IAM"
 			}
-			if r.Properties["RoleName"] != nil || r.Properties["ManagedPolicyName"] != nil || r.Properties["UserName"] != nil {
+			if r.Properties["RoleName"] != nil || r.Properties["ManagedPolicyName"] != nil ||
+				r.Properties["UserName"] != nil {
 				return "CAPABILITY_NAMED_IAM"
 			}
 		}
@@ -374,7 +384,9 @@ func (t *Template) Resources(params map[string]string) map[string]ResourceSpec {
 }
 
 func (t *Template) condition(name string, params map[string]string) bool {
-	v, err := t.Evaluate(t.conditions[name], &Scope{Parameters: params, Pseudo: func(string) (string, bool) { return "", false }})
+	v, err := t.Evaluate(t.conditions[name], &Scope{Parameters: params, Pseudo: func(string) (string, bool) {
+		return "", false
+	}})
 	b, _ := v.(bool)
 	return err == nil && b
 }
@@ -443,7 +455,8 @@ func (t *Template) call(name string, arg any, sc *Scope) (any, error) {
 	case "Fn::If":
 		a, _ := arg.([]any)
 		if len(a) != 3 {
-			return nil, Invalid("Template error: Fn::If requires a list argument with the first element being a condition")
+			return nil, Invalid("Template error: Fn::If requires a list argument with the first element being a " +
+				"condition")
 		}
 		if t.condition(fmt.Sprint(a[0]), sc.Parameters) {
 			return t.Evaluate(a[1], sc)
