@@ -220,12 +220,10 @@ func (s *Stacks) cause(ctx context.Context, st Stack) string {
 		}
 	}
 	for _, e := range slices.Backward(events) {
-		reason := aws.ToString(e.ResourceStatusReason)
 		failed := e.ResourceStatus == types.ResourceStatusCreateFailed ||
 			e.ResourceStatus == types.ResourceStatusDeleteFailed && st.State == DeleteFailed
-		if failed && reason != "" && !strings.Contains(reason, "cancelled") &&
-			aws.ToString(e.PhysicalResourceId) != st.ID {
-			return Explain(aws.ToString(e.LogicalResourceId) + ": " + reason)
+		if why := failureOf(st.ID, e); failed && why != "" {
+			return Explain(why)
 		}
 	}
 	return Explain(st.Reason)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"drawbridge/internal/install"
+	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
 	"drawbridge/scheduler"
 )
@@ -154,7 +154,7 @@ func TestTablesFit80Columns(t *testing.T) {
 		{At: now, Generation: 12, Phase: scheduler.Available, Action: scheduler.Wait, Reason: "in use (2 running, 0 starting, 0 waiting, 1 held until 14:30:00) in paid hour 1, which ends at 13:00:00"},
 	}, Life: scheduler.Life{Generation: 12, BilledFrom: now.Add(-29 * time.Minute), PerHour: 5}, Paid: scheduler.Paid{Day: "2026-05-14", DayHours: 25, TotalHours: 1250}}
 	run := scheduler.Run{ID: "nightly-export/2026-05-14T12:00:00Z", Job: "nightly-export", Set: "production", Progress: scheduler.Progress{State: scheduler.Finished, Attempt: 1, StartedAt: now.Add(-26 * time.Minute), Reason: "exit code 137: the container was stopped because it used more memory than its task definition gives it"}, End: scheduler.End{Outcome: scheduler.FailedRun, FinishedAt: now.Add(-2 * time.Minute)}, Request: scheduler.Request{ReceivedAt: now.Add(-29 * time.Minute)}}
-	state := install.SetState{Set: set, Holds: []scheduler.Hold{{Owner: "assumed-role/developer/jo", Reason: "looking at a failed export", Since: now, Expires: now.Add(2 * time.Hour)}}}
+	state := operate.SetState{Set: set, Holds: []scheduler.Hold{{Owner: "assumed-role/developer/jo", Reason: "looking at a failed export", Since: now, Expires: now.Add(2 * time.Hour)}}}
 	view := viewOfSet(state, scheduler.DefaultSettings(), now)
 	status := statusView{Name: "drawbridge", Account: "123456789012", Region: "us-east-1", Mode: "active", Now: now, Sets: []statusSet{view}}
 	why := whyView{statusSet: view, Runs: []runView{}, Decisions: set.Decisions}

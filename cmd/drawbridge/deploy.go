@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"drawbridge/cfn"
 	"drawbridge/endpoints"
 	"drawbridge/internal/functions"
 	"drawbridge/internal/install"
+	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
 	"drawbridge/internal/prices"
 )
@@ -151,7 +153,7 @@ func (s *session) tellLive(ctx context.Context) {
 	if err != nil {
 		return // the deployment itself has succeeded
 	}
-	states, err := install.States(ctx, a)
+	states, err := operate.States(ctx, a)
 	if err != nil {
 		return
 	}
@@ -190,7 +192,7 @@ type setView struct {
 func (s *session) printPlan(p *install.Plan) error {
 	v := planView{Plan: p, Account: s.place.Account, Region: s.place.Region}
 	if v.Changes == nil {
-		v.Changes = []install.Change{}
+		v.Changes = []cfn.Change{}
 	}
 	table, err := prices.Table()
 	if err != nil {

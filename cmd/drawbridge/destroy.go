@@ -12,6 +12,7 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/install"
+	"drawbridge/internal/operate"
 )
 
 type destroyCmd struct {
@@ -49,17 +50,17 @@ func (c *destroyCmd) Run(ctx context.Context, s streams) error {
 			ss.place.Region, ss.place.Account)); err != nil {
 		return err
 	}
-	if err := ss.dropExperiment(ctx, a); err != nil {
+	if err := ss.calibration(a).DropExperiment(ctx); err != nil {
 		return err
 	}
 	if c.Force {
-		if err := install.TakeDown(ctx, a, ss.caller, func(text string) { ss.say("%s", text) }); err != nil {
+		if err := operate.TakeDown(ctx, a, ss.caller, func(text string) { ss.say("%s", text) }); err != nil {
 			return ss.goesOn(ctx, err,
 				"the sets that are marked go down all the same; drawbridge destroy --force goes on")
 		}
 		return c.remove(ctx, ss)
 	}
-	reopen, err := install.Close(ctx, a, ss.caller)
+	reopen, err := operate.Close(ctx, a, ss.caller)
 	if err == nil {
 		err = c.look(ctx, ss, a) // nothing new can begin from here on
 	}
@@ -106,7 +107,7 @@ func (c *destroyCmd) remove(ctx context.Context, ss *session) error {
 
 // look refuses while anything is up or waits, or says what --force will end.
 func (c *destroyCmd) look(ctx context.Context, ss *session, a *app.App) error {
-	states, err := install.States(ctx, a)
+	states, err := operate.States(ctx, a)
 	if err != nil {
 		return err
 	}

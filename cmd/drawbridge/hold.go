@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"drawbridge/internal/app"
-	"drawbridge/internal/install"
+	"drawbridge/internal/operate"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
 )
@@ -46,7 +45,9 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 		ss.say("Would hold set %s until %s.", host, claim.Expires.UTC().Format("2006-01-02 15:04:05"))
 		return nil
 	}
-	if err := hold(ctx, ss, a, host, claim); err != nil {
+	if err := operate.Hold(ctx, a, host, claim, func() {
+		ss.say("Set %s is being deleted; it is held once that is done.", host)
+	}); err != nil {
 		return err
 	}
 	if err := a.Wake(ctx, reconcile.Launcher, host, "held by "+ss.caller); err != nil {
@@ -58,22 +59,6 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 		ss.say("It is %s: until drawbridge resume it is not raised, and one that is up is kept.", set.Pause)
 	}
 	return nil
-}
-
-// hold stores a hold. A set that is being taken down takes it once that is done.
-func hold(ctx context.Context, ss *session, a *app.App, set scheduler.SetName, l scheduler.Hold) error {
-	for told := false; ; told = true {
-		err := a.Store.Hold(ctx, set, l)
-		if !errors.Is(err, reconcile.ErrConflict) {
-			return err
-		}
-		if !told {
-			ss.say("Set %s is being taken down; it is held once that is done.", set)
-		}
-		if err := ss.clock.Sleep(ctx, 3*time.Second); err != nil {
-			return &hinted{err, "the set is not held"}
-		}
-	}
 }
 
 // openSet opens a session and finds the set that a name stands for.
@@ -100,7 +85,7 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	st, err := install.State(ctx, a, host)
+	st, err := operate.State(ctx, a, host)
 	if err != nil {
 		return err
 	}
@@ -213,7 +198,7 @@ func (s *session) changeAll(ctx context.Context, dry bool, would string, side re
 			s.say(would, name)
 			continue
 		}
-		if err := install.UpdateSet(ctx, a, scheduler.SetName(name), func(set *scheduler.Set) {
+		if err := operate.UpdateSet(ctx, a, scheduler.SetName(name), func(set *scheduler.Set) {
 			change(set)
 		}); err != nil {
 			return n, err

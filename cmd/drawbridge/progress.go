@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"drawbridge/internal/install"
+	"drawbridge/cfn"
 	"drawbridge/internal/output"
 )
 
@@ -27,7 +27,7 @@ func (s *session) progress(total int) *stackProgress {
 }
 
 // event tells of an event of the stack.
-func (p *stackProgress) event(e install.Event) {
+func (p *stackProgress) event(e cfn.Event) {
 	if strings.HasSuffix(e.Status, "_COMPLETE") && !e.Stack {
 		p.done[e.ID] = true
 	}

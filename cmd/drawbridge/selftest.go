@@ -16,6 +16,7 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/calibrate"
 	"drawbridge/internal/install"
+	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
 	"drawbridge/internal/prices"
 	"drawbridge/internal/selftest"
@@ -173,7 +174,7 @@ func (c *selftestCmd) announce(ctx context.Context, ss *session, a *app.App, par
 
 // absent refuses a set that is in use, or may not be raised.
 func absent(ctx context.Context, a *app.App, set scheduler.SetName) error {
-	state, err := install.State(ctx, a, set)
+	state, err := operate.State(ctx, a, set)
 	switch {
 	case err != nil:
 		return err
@@ -232,7 +233,7 @@ func (c *selftestCmd) price(ss *session) (float64, bool) {
 func (c *selftestCmd) teach(ctx context.Context, a *app.App, seen selftest.Evidence) error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(a.Config.Sets)) {
-		errs = append(errs, install.UpdateSet(ctx, a, name, func(s *scheduler.Set) { *s = selftest.Learn(*s, seen) }))
+		errs = append(errs, operate.UpdateSet(ctx, a, name, func(s *scheduler.Set) { *s = selftest.Learn(*s, seen) }))
 	}
 	return errors.Join(errs...)
 }

@@ -11,7 +11,7 @@ import (
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/config"
-	"drawbridge/internal/install"
+	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
 	"drawbridge/scheduler"
 )
@@ -118,7 +118,7 @@ type holdView struct {
 }
 
 // viewOfSet sums up a set's state.
-func viewOfSet(s install.SetState, settings scheduler.Settings, now time.Time) statusSet {
+func viewOfSet(s operate.SetState, settings scheduler.Settings, now time.Time) statusSet {
 	d := scheduler.DemandOf(s.Runs, s.Holds, settings, s.Set, now)
 	v := statusSet{
 		Name: s.Set.Name, Phase: s.Set.Phase, Since: utc(s.Set.Since), Generation: s.Set.Generation,
@@ -201,7 +201,7 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 }
 
 func (c *statusCmd) view(ctx context.Context, ss *session, a *app.App) (statusView, error) {
-	states, err := install.States(ctx, a)
+	states, err := operate.States(ctx, a)
 	if err != nil {
 		return statusView{}, err
 	}
@@ -330,7 +330,7 @@ func (c *whyCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	st, err := install.State(ctx, a, host)
+	st, err := operate.State(ctx, a, host)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"drawbridge/cfn"
 	"drawbridge/internal/app"
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
@@ -43,7 +44,7 @@ func roll(t *testing.T, i *install.Installer, c *config.Config, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := i.Execute(t.Context(), p, func(install.Event) {}); err != nil {
+	if err := i.Execute(t.Context(), p, func(cfn.Event) {}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -126,7 +127,7 @@ func TestCodeThatIsReplacedIsFound(t *testing.T) {
 		conf := sandbox.AWSConfig(sim, "http://aws.invalid", replacing{sim.RoundTripper(), poison(t)})
 		i := install.New(conf, app.Place{Region: sim.Region(), Account: sim.Account()}, app.NewClients(conf), sandbox.Clock{Sim: sim})
 		p, zipped := first(t, i, c)
-		err := i.Execute(t.Context(), p, func(install.Event) {})
+		err := i.Execute(t.Context(), p, func(cfn.Event) {})
 		if err == nil || !strings.Contains(err.Error(), "function drawbridge-launcher ran other code than was uploaded") || hintOf(err) == "" {
 			t.Errorf("Execute = %v", err)
 		}
@@ -153,7 +154,7 @@ func TestAnObjectThatIsReplacedDuringADeploymentIsFound(t *testing.T) {
 	inAccount(t, hello(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.Config) {
 		p, zipped := first(t, i, c)
 		put := false
-		err := i.Execute(t.Context(), p, func(install.Event) {
+		err := i.Execute(t.Context(), p, func(cfn.Event) {
 			if !put {
 				put = true
 				if _, err := i.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(i.Bucket("drawbridge")), Key: aws.String(functions.Key("launcher", zipped)), Body: bytes.NewReader(poison(t))}); err != nil {

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,9 +31,9 @@ const maxBody = 51200
 type Plan struct {
 	Name string `json:"stack"`
 	// Creates says that the stack is not there yet.
-	Creates bool     `json:"creates"`
-	Changes []Change `json:"changes"`
-	Survey  Survey   `json:"-"`
+	Creates bool         `json:"creates"`
+	Changes []cfn.Change `json:"changes"`
+	Survey  Survey       `json:"-"`
 	// Template is the base stack's template as YAML.
 	Template []byte `json:"-"`
 
@@ -45,18 +46,6 @@ type Plan struct {
 	before *Stack
 	base   cfn.Base
 	config *config.Config
-}
-
-// Change is one change to the base stack.
-type Change struct {
-	// Action is add, modify or remove.
-	Action string `json:"action"`
-	ID     string `json:"id"`
-	Type   string `json:"type"`
-	// Replaces says that a new resource takes the place of the old one.
-	Replaces bool `json:"replaces,omitempty"`
-	// Properties are those that change.
-	Properties []string `json:"properties,omitempty"`
 }
 
 // Plan surveys the account, asks CloudFormation for a change set and reads it. The
@@ -164,71 +153,23 @@ func (i *Installer) changeSet(ctx context.Context, p *Plan, body []byte, paramet
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		in.Tags = append(in.Tags, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
 	}
-	out, err := i.Clients.CloudFormation.CreateChangeSet(ctx, in)
-	if err != nil {
+	set, err := cfn.CreateChangeSet(ctx, i.Clients.CloudFormation, i.Clock.Sleep, in)
+	if set != nil {
+		p.changeSet, p.stackID, p.Changes = set.ID, set.StackID, set.Changes
+	}
+	switch {
+	case err != nil:
 		return awserr.Mark(err, "create a change set for stack %s", p.Name)
+	case set.Unchanged:
+		return i.Discard(ctx, p)
+	case set.Failure != "":
+		return fmt.Errorf("work out the changes of stack %s: %s", p.Name, set.Failure)
 	}
-	p.changeSet, p.stackID = aws.ToString(out.Id), aws.ToString(out.StackId)
-	return i.readChangeSet(ctx, p)
+	return p.keepsTable()
 }
 
-// readChangeSet waits until the change set is worked out. One without changes
-// leaves none.
-func (i *Installer) readChangeSet(ctx context.Context, p *Plan) error {
-	for {
-		out, err := i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{
-			ChangeSetName: &p.changeSet, IncludePropertyValues: aws.Bool(true),
-		})
-		if err != nil {
-			return awserr.Mark(err, "describe the change set of stack %s", p.Name)
-		}
-		switch out.Status {
-		case types.ChangeSetStatusCreateComplete:
-			return i.readChanges(ctx, p, out)
-		case types.ChangeSetStatusFailed:
-			if reason := aws.ToString(out.StatusReason); !strings.Contains(reason, "didn't contain changes") &&
-				!strings.Contains(reason, "No updates are to be performed") {
-				return fmt.Errorf("work out the changes of stack %s: %s", p.Name, cfn.Explain(reason))
-			}
-			return i.Discard(ctx, p)
-		}
-		if err := i.Clock.Sleep(ctx, 2*time.Second); err != nil {
-			return err
-		}
-	}
-}
-
-func (i *Installer) readChanges(ctx context.Context, p *Plan, out *cloudformation.DescribeChangeSetOutput) error {
-	for {
-		for _, ch := range out.Changes {
-			r := ch.ResourceChange
-			if r == nil {
-				continue
-			}
-			c := Change{
-				Action: strings.ToLower(string(r.Action)), ID: aws.ToString(r.LogicalResourceId),
-				Type:     aws.ToString(r.ResourceType),
-				Replaces: r.Replacement == types.ReplacementTrue || r.Replacement == types.ReplacementConditional,
-			}
-			for _, d := range r.Details {
-				if d.Target != nil && d.Target.Name != nil {
-					c.Properties = append(c.Properties, *d.Target.Name+values(d.Target))
-				}
-			}
-			slices.Sort(c.Properties)
-			c.Properties = slices.Compact(c.Properties)
-			p.Changes = append(p.Changes, c)
-		}
-		if out.NextToken == nil {
-			break
-		}
-		var err error
-		if out, err = i.Clients.CloudFormation.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{
-			ChangeSetName: &p.changeSet, NextToken: out.NextToken, IncludePropertyValues: aws.Bool(true),
-		}); err != nil {
-			return awserr.Mark(err, "describe the change set of stack %s", p.Name)
-		}
-	}
+// keepsTable refuses a change that would lose the table.
+func (p *Plan) keepsTable() error {
 	for _, c := range p.Changes {
 		if c.Type == "AWS::DynamoDB::Table" && c.Action != "add" && (c.Replaces || c.Action == "remove") {
 			return &refusedError{fmt.Sprintf("stack %s: the change would %s the table and lose every run and set in it",
@@ -237,18 +178,6 @@ func (i *Installer) readChanges(ctx context.Context, p *Plan, out *cloudformatio
 		}
 	}
 	return nil
-}
-
-// longest is how long a value may be to be shown, in bytes.
-const longest = 40
-
-// values shows what a property was and becomes, if both are short.
-func values(t *types.ResourceTargetDefinition) string {
-	before, after := aws.ToString(t.BeforeValue), aws.ToString(t.AfterValue)
-	if before == "" && after == "" || len(before) > longest || len(after) > longest {
-		return ""
-	}
-	return fmt.Sprintf(" (%s -> %s)", before, after)
 }
 
 // refusedError is a deployment that is not carried out.
@@ -283,7 +212,7 @@ func (i *Installer) Discard(ctx context.Context, p *Plan) error {
 //
 // The code of earlier deployments is removed from the bucket, and a pause reaches
 // sets that are new.
-func (i *Installer) Execute(ctx context.Context, p *Plan, tell func(Event)) error {
+func (i *Installer) Execute(ctx context.Context, p *Plan, tell func(cfn.Event)) error {
 	if err := i.safe(ctx, p); err != nil { // things may have changed since the plan was made
 		return errors.Join(err, i.Discard(context.WithoutCancel(ctx), p))
 	}
@@ -338,49 +267,15 @@ func (i *Installer) Confirm(ctx context.Context, p *Plan) error {
 	return awserr.Mark(err, "protect stack %s against deletion", p.Name)
 }
 
-// Event is an event of a stack.
-type Event struct {
-	At                       time.Time
-	ID, Type, Status, Reason string
-	// Stack says that the event is of the stack as a whole.
-	Stack bool
-}
-
-// follow tells of a stack's events from an instant on, until its operation ends.
-func (i *Installer) follow(ctx context.Context, id, name string, from time.Time,
-	tell func(Event)) (types.StackStatus, error) {
-	seen := map[string]bool{}
-	for {
-		// The status first: what is ended has told all its events.
-		st, err := i.Clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &id})
-		var out *cloudformation.DescribeStackEventsOutput
-		if err == nil {
-			out, err = i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{
-				StackName: &id,
-			})
-		}
-		if err != nil && ctx.Err() == nil && !awserr.Temporary(err) {
-			return "", awserr.Mark(err, "read the events of stack %s", name)
-		}
-		if err == nil {
-			for _, e := range slices.Backward(out.StackEvents) {
-				if key := aws.ToString(e.EventId); !seen[key] && aws.ToTime(e.Timestamp).After(from) {
-					seen[key] = true
-					tell(Event{
-						aws.ToTime(e.Timestamp), aws.ToString(e.LogicalResourceId), aws.ToString(e.ResourceType),
-						string(e.ResourceStatus), aws.ToString(e.ResourceStatusReason),
-						aws.ToString(e.PhysicalResourceId) == id,
-					})
-				}
-			}
-			if len(st.Stacks) > 0 && !strings.HasSuffix(string(st.Stacks[0].StackStatus), "_IN_PROGRESS") {
-				return st.Stacks[0].StackStatus, nil
-			}
-		}
-		if err := i.Clock.Sleep(ctx, 2*time.Second); err != nil {
-			return "", &goesOnError{name, err}
-		}
+// follow tells of a stack's events after an instant, until its operation ends.
+func (i *Installer) follow(ctx context.Context, id, name string, after time.Time,
+	tell func(cfn.Event)) (types.StackStatus, error) {
+	status, interrupted, err := cfn.Follow(ctx, i.Clients.CloudFormation, id, after,
+		cfn.Watch{Sleep: i.Clock.Sleep, Passing: awserr.Temporary, Tell: tell})
+	if interrupted {
+		return "", &goesOnError{name, err}
 	}
+	return status, awserr.Mark(err, "read the events of stack %s", name)
 }
 
 // goesOnError is a wait that was interrupted; what was waited for goes on.
@@ -403,27 +298,7 @@ func (e *goesOnError) Hint() string {
 // failure says why an operation on a stack, begun at from, failed: the first
 // resource that did.
 func (i *Installer) failure(ctx context.Context, id, name string, from time.Time, status types.StackStatus) error {
-	reason := "no reason given"
-	var next *string
-	for more := true; more; more = next != nil {
-		out, err := i.Clients.CloudFormation.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{
-			StackName: &id, NextToken: next,
-		})
-		if err != nil {
-			break
-		}
-		next = out.NextToken
-		for _, e := range out.StackEvents { // the newest first, so that the oldest failure is the last one seen
-			if aws.ToTime(e.Timestamp).Before(from) {
-				next = nil
-				break
-			}
-			if r := aws.ToString(e.ResourceStatusReason); strings.HasSuffix(string(e.ResourceStatus), "_FAILED") &&
-				!strings.Contains(r, "cancelled") && aws.ToString(e.PhysicalResourceId) != id {
-				reason = aws.ToString(e.LogicalResourceId) + ": " + r
-			}
-		}
-	}
+	reason := cmp.Or(cfn.FirstFailure(ctx, i.Clients.CloudFormation, id, from), "no reason given")
 	hint := "correct the cause and deploy again: CloudFormation has gone back to what was there before"
 	switch status {
 	case types.StackStatusRollbackComplete, types.StackStatusRollbackFailed, types.StackStatusCreateFailed:
@@ -562,7 +437,7 @@ func (i *Installer) Clear(ctx context.Context, name string) error {
 	if _, err := api.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &s.ID}); err != nil {
 		return awserr.Mark(err, "delete the failed stack %s", s.Name)
 	}
-	status, err := i.follow(ctx, s.ID, s.Name, from, func(Event) {})
+	status, err := i.follow(ctx, s.ID, s.Name, from, func(cfn.Event) {})
 	if err == nil && status != types.StackStatusDeleteComplete {
 		return i.failure(ctx, s.ID, s.Name, from, status)
 	}

@@ -147,8 +147,8 @@ func TestDeployAndRemoveLeaveNothingBehind(t *testing.T) {
 		if p, err = i.Plan(t.Context(), c, []byte("sets: {}"), standIns); err != nil {
 			t.Fatal(err)
 		}
-		var last install.Event
-		if err := i.Execute(t.Context(), p, func(e install.Event) { last = e }); err != nil {
+		var last cfn.Event
+		if err := i.Execute(t.Context(), p, func(e cfn.Event) { last = e }); err != nil {
 			t.Fatal(err)
 		}
 		if !last.Stack || last.Status != "CREATE_COMPLETE" {
@@ -158,14 +158,14 @@ func TestDeployAndRemoveLeaveNothingBehind(t *testing.T) {
 		if err != nil || stack.Schema != cfn.Schema || stack.Installed.Sets["main"].VPC == "" || len(stack.Installed.Sets["main"].EndpointSecurityGroups) != 1 {
 			t.Errorf("installed: %+v, %v", stack, err)
 		}
-		found, err := i.Remove(t.Context(), "drawbridge", func(install.Event) {})
+		found, err := i.Remove(t.Context(), "drawbridge", func(cfn.Event) {})
 		if err != nil || !found {
 			t.Errorf("Remove = %t, %v", found, err)
 		}
 		if left := ours(); len(left) > 0 {
 			t.Errorf("removed, and there are %v", left)
 		}
-		if found, err = i.Remove(t.Context(), "drawbridge", func(install.Event) {}); err != nil || found {
+		if found, err = i.Remove(t.Context(), "drawbridge", func(cfn.Event) {}); err != nil || found {
 			t.Errorf("the second Remove = %t, %v", found, err)
 		}
 	})
@@ -178,7 +178,7 @@ func TestABucketOfSomebodyElseIsLeftAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = i.Execute(t.Context(), p, func(install.Event) {})
+		err = i.Execute(t.Context(), p, func(cfn.Event) {})
 		if err == nil || !strings.Contains(err.Error(), "does not carry the tag") || hintOf(err) == "" {
 			t.Errorf("Execute = %v", err)
 		}
@@ -281,7 +281,7 @@ func TestAPauseReachesSetsThatAreNew(t *testing.T) {
 		}
 		p, err := i.Plan(t.Context(), c, []byte("x"), standIns)
 		if err == nil {
-			err = i.Execute(t.Context(), p, func(install.Event) {})
+			err = i.Execute(t.Context(), p, func(cfn.Event) {})
 		}
 		if err != nil {
 			t.Fatal(err)

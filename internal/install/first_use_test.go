@@ -22,7 +22,7 @@ func deploy(t *testing.T, i *install.Installer, text string) *install.Plan {
 	}
 	p, err := i.Plan(t.Context(), c, []byte(text), standIns)
 	if err == nil && len(p.Changes) > 0 {
-		err = i.Execute(t.Context(), p, func(install.Event) {})
+		err = i.Execute(t.Context(), p, func(cfn.Event) {})
 	}
 	if err != nil {
 		t.Fatal(err)

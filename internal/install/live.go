@@ -17,6 +17,7 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
+	"drawbridge/internal/operate"
 	"drawbridge/internal/store"
 	"drawbridge/scheduler"
 )
@@ -58,7 +59,7 @@ const wait = "wait until it is absent (drawbridge status); drawbridge pause keep
 // safe refuses a deployment that would take something away from under a set which
 // is up or asked for: the set itself, its mode, the job or the cluster of a run, or
 // the security groups and the gateway that its tasks use.
-func (s *Stack) safe(ctx context.Context, i *Installer, c *config.Config, next cfn.Base, changes []Change) error {
+func (s *Stack) safe(ctx context.Context, i *Installer, c *config.Config, next cfn.Base, changes []cfn.Change) error {
 	busy, err := s.busy(ctx, i)
 	if err != nil {
 		return err
@@ -138,7 +139,7 @@ func (s *Stack) carryOver(ctx context.Context, i *Installer, next cfn.Base) erro
 		}
 	}
 	for _, b := range next.Sets {
-		err := updateSet(ctx, state, i.Clock, scheduler.SetName(b.Name), func(set *scheduler.Set) bool {
+		err := operate.Change(ctx, state, i.Clock, scheduler.SetName(b.Name), func(set *scheduler.Set) bool {
 			changed := false
 			if _, known := s.Installed.Sets[b.Name]; !known && pause != nil && set.Pause == nil {
 				set.Pause, changed = pause, true

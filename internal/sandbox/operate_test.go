@@ -10,7 +10,7 @@ import (
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/awssim"
-	"drawbridge/internal/install"
+	"drawbridge/internal/operate"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
 )
@@ -27,7 +27,7 @@ func (w *world) operator() *app.App {
 func (w *world) pause(on bool) {
 	w.t.Helper()
 	a := w.operator()
-	err := install.UpdateSet(w.t.Context(), a, "main", func(s *scheduler.Set) {
+	err := operate.UpdateSet(w.t.Context(), a, "main", func(s *scheduler.Set) {
 		s.Pause = nil
 		if on {
 			s.Pause = &scheduler.Pause{At: time.Now(), By: "user/test"}
@@ -247,7 +247,7 @@ func TestATakeDownStopsTasksAndWaitsForNoBoundary(t *testing.T) {
 		w.send(event("long", "SANDBOX_RUN_FOR=10h"))
 		time.Sleep(10 * time.Minute)
 		var told []string
-		if err := install.TakeDown(w.t.Context(), w.operator(), "user/test", func(s string) { told = append(told, s) }); err != nil {
+		if err := operate.TakeDown(w.t.Context(), w.operator(), "user/test", func(s string) { told = append(told, s) }); err != nil {
 			t.Fatal(err)
 		}
 		if w.live() != 0 || w.set().Phase != scheduler.Absent || w.set().TakeDown != "" {
@@ -298,7 +298,7 @@ func TestATakeDownGivesUpAStartThatWasLeftBehind(t *testing.T) {
 		w.send(event("left"))
 		time.Sleep(10 * time.Second)
 		began := time.Now()
-		if err := install.TakeDown(w.t.Context(), w.operator(), "user/test", func(string) {}); err != nil {
+		if err := operate.TakeDown(w.t.Context(), w.operator(), "user/test", func(string) {}); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took > 15*time.Minute || w.live() != 0 {

@@ -362,15 +362,8 @@ func (t *Test) watchEndpoint(ctx context.Context, kind, id string) error {
 
 // readEvents takes in why resources of a stack failed.
 func (t *Test) readEvents(ctx context.Context, api *cloudformation.Client, id string) {
-	out, err := api.DescribeStackEvents(ctx, &cloudformation.DescribeStackEventsInput{StackName: &id})
-	if err != nil {
-		return // the error itself is recorded
-	}
-	for _, e := range out.StackEvents {
-		if strings.Contains(string(e.ResourceStatus), "FAILED") {
-			t.texts = append(t.texts, aws.ToString(e.ResourceStatusReason))
-		}
-	}
+	reasons, _ := cfn.Failures(ctx, api, id) // the error itself is recorded
+	t.texts = append(t.texts, reasons...)
 }
 
 // run has the installation's own functions raise the set for a run, and lower it.
