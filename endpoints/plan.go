@@ -221,6 +221,15 @@ func Make(r Request, vpc VPC) (Plan, error) {
 	return p, nil
 }
 
+// Zones returns the zones that the interface endpoints go to.
+func (p Plan) Zones() []string {
+	var out []string
+	for _, n := range p.Subnets {
+		out = append(out, n.Zone)
+	}
+	return out
+}
+
 // Check reports what keeps any endpoint with private DNS out of the VPC.
 func Check(vpc VPC) error {
 	if len(vpc.Subnets) == 0 {

@@ -202,8 +202,8 @@ func (s *session) printPlan(p *install.Plan) error {
 	for _, name := range slices.Sorted(maps.Keys(p.Survey.Plans)) {
 		plan := p.Survey.Plans[name]
 		set := setView{
-			Name: string(name), VPC: plan.VPC.ID, Zones: plan.Zones, Create: []string{}, Adopt: map[string]string{},
-			EndpointHours: plan.PerHour,
+			Name: string(name), VPC: plan.VPC.ID, Zones: plan.Zones(), Create: []string{}, Adopt: map[string]string{},
+			EndpointHours: plan.PerHour(),
 		}
 		for _, svc := range plan.Create {
 			set.Create = append(set.Create, string(svc.ID))
@@ -216,7 +216,7 @@ func (s *session) printPlan(p *install.Plan) error {
 			set.Because = append(set.Because, fmt.Sprintf("passed over  %s: %s, as %s", s.Service, s.Endpoint, s.Why))
 		}
 		if known {
-			hour := float64(plan.PerHour) * price.Endpoint
+			hour := float64(plan.PerHour()) * price.Endpoint
 			month := hour * endpoints.HoursPerMonth
 			set.USDPerHour, set.USDPerMonth = &hour, &month
 		}

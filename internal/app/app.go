@@ -176,6 +176,11 @@ func (a *App) Reconciler(side reconcile.Side, me string) *reconcile.Reconciler {
 	return reconcile.New(side, me, a.Config.Settings(), ports)
 }
 
+// Prepare works out what the launcher would create for a set now. It only reads.
+func (a *App) Prepare(ctx context.Context, set scheduler.SetName) (reconcile.Prepared, error) {
+	return a.made.Prepare(ctx, set, reconcile.Wish{})
+}
+
 // settled is how old an endpoint is before it is asked whose it is: until then the stack
 // that makes it may not know it yet.
 const settled = time.Hour

@@ -13,6 +13,7 @@ import (
 	"drawbridge/internal/clock"
 	"drawbridge/internal/config"
 	"drawbridge/internal/ecstasks"
+	"drawbridge/internal/planner"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
@@ -54,16 +55,11 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName,
 	if err != nil {
 		return reconcile.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
 	}
-	if s.config.Mode == config.Observe { // what stands there today is what would be saved
-		v.Endpoints = slices.DeleteFunc(v.Endpoints, func(e endpoints.Endpoint) bool {
-			return e.Type == endpoints.Interface
-		})
-	}
-	plan, err := endpoints.Make(endpoints.Request{
-		Region: s.region, Services: services, Zones: c.Zones, Gateway: c.S3Gateway, Avoid: wish.AvoidZones,
-	}, v)
+	plan, err := planner.Plan(planner.Scene{
+		Config: s.config, Region: s.region, Set: set, Services: services, VPC: v, Avoid: wish.AvoidZones,
+	})
 	if err != nil {
-		return reconcile.Prepared{}, fmt.Errorf("plan set %s: %w", set, err)
+		return reconcile.Prepared{}, err
 	}
 	if err := s.heldByOther(ctx, v, set); err != nil {
 		return reconcile.Prepared{}, err
@@ -86,14 +82,10 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName,
 		}
 		spec.Elsewhere[id] = subnetIDs(subnets)
 	}
-	var zones []string
-	for _, n := range plan.Subnets {
-		zones = append(zones, n.Zone)
-	}
 	template, err := cfn.Template(spec)
 	return reconcile.Prepared{
 		Template: template, Summary: summary(plan), PerHour: plan.PerHour(), Services: served,
-		Endpoints: len(plan.Create), Zones: zones,
+		Endpoints: len(plan.Create), Creates: created(plan), Zones: plan.Zones(),
 	}, err
 }
 
@@ -153,6 +145,16 @@ func (e *sharedError) Error() string {
 
 func (e *sharedError) Hint() string {
 	return "drawbridge deploy makes one set of those that share a VPC; until then set " + e.holder + " has to go first"
+}
+
+// created returns the services that a plan creates endpoints for, in order.
+func created(p endpoints.Plan) []string {
+	var out []string
+	for _, s := range p.Create {
+		out = append(out, string(s.ID))
+	}
+	slices.Sort(out)
+	return out
 }
 
 func summary(p endpoints.Plan) string {

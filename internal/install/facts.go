@@ -17,6 +17,7 @@ import (
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
 	"drawbridge/internal/ecstasks"
+	"drawbridge/internal/planner"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
 )
@@ -30,14 +31,8 @@ type Survey struct {
 
 // SetPlan is what a set would hold, by the set that it lives as.
 type SetPlan struct {
-	VPC    endpoints.VPC
-	Create []endpoints.Service
-	Adopt  []endpoints.Adopted
-	Skip   []endpoints.Skipped
-	// Zones are where the interface endpoints go.
-	Zones []string
-	// PerHour is how many endpoint-hours an hour of the set is billed as.
-	PerHour int
+	VPC endpoints.VPC
+	endpoints.Plan
 }
 
 // Read surveys the account. Everything that keeps the configuration from being
@@ -217,34 +212,26 @@ func (s *Survey) plan(c *config.Config, networks map[scheduler.SetName]endpoints
 	}
 	c.Apply(in)
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
-		set := c.Sets[name]
 		v := networks[name]
+		foreign := s.Sets[name].ForeignGateway != ""
 		for member, host := range c.Members() {
 			if host == name && member != name {
 				v = endpoints.Join(v, networks[member])
+				foreign = foreign || s.Sets[member].ForeignGateway != ""
 			}
 		}
-		services, err := endpoints.Resolve(set.Services)
+		services, err := endpoints.Resolve(c.Sets[name].Services)
 		if err != nil {
 			return err
 		}
-		gateway := set.S3Gateway
-		if s.Sets[name].ForeignGateway == "" && gateway == endpoints.GatewayPermanent {
-			// the base stack makes it
-			services = slices.DeleteFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" })
-		}
-		p, err := endpoints.Make(endpoints.Request{
-			Region: s.Region, Services: services, Zones: set.Zones, Gateway: gateway,
-		}, v)
+		p, err := planner.Plan(planner.Scene{
+			Config: c, Region: s.Region, Set: name, Services: services, VPC: v,
+			BaseGateway: !foreign,
+		})
 		if err != nil {
-			return fmt.Errorf("set %s: %w", name, err)
+			return err
 		}
-		out := SetPlan{VPC: v, Create: p.Create, Adopt: p.Adopt, Skip: p.Skip}
-		for _, n := range p.Subnets {
-			out.Zones = append(out.Zones, n.Zone)
-		}
-		out.PerHour = p.PerHour()
-		s.Plans[name] = out
+		s.Plans[name] = SetPlan{v, p}
 	}
 	return nil
 }

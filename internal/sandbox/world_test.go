@@ -54,6 +54,7 @@ type world struct {
 // begins at o.Start, if that is not zero.
 func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) {
 	t.Helper()
+	scenes.Store(text, o)
 	synctest.Test(t, func(t *testing.T) {
 		c, err := config.Parse("test", []byte(text))
 		if err != nil {

@@ -119,6 +119,8 @@ type Prepared struct {
 	// holds.
 	Services  []string
 	Endpoints int
+	// Creates are the services of the endpoints that the stack holds, in order.
+	Creates []string
 	// Zones are where its endpoints go.
 	Zones []string
 	// Nothing says that endpoints of others serve the whole set already.
