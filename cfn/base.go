@@ -146,7 +146,7 @@ func InstalledOf(outputs map[string]string) (Installed, error) {
 	}
 }
 
-// The template's parameters. The code lies in a bucket under two keys; the others
+// The template's parameters. The code is in a bucket under two keys; the others
 // may be left empty.
 const (
 	ParameterCodeBucket   = "CodeBucket"
@@ -157,7 +157,7 @@ const (
 )
 
 // Timing of the functions. The event source mapping's concurrency keeps a burst
-// upon a warm set within the rate of RunTask.
+// on a warm set within the rate of RunTask.
 const (
 	FunctionSeconds  = 900
 	functionMemory   = 256 // in MB; goMemory of it is the Go runtime's
@@ -513,7 +513,7 @@ func (b Base) addFunctions(r object) {
 	})
 }
 
-// receives says whether there is a webhook function.
+// receives reports whether there is a webhook function.
 func (b Base) receives() bool { return b.Mirror != nil && b.Mirror.Receives }
 
 // installed returns Installed as JSON, in parts that are no longer than an output

@@ -15,7 +15,7 @@ var (
 	ErrExists = errors.New("a stack of that name exists")
 )
 
-// IsMissing says whether the error reports a stack that does not exist. The API
+// IsMissing reports whether the error reports a stack that does not exist. The API
 // has no code of its own for it.
 func IsMissing(err error) bool {
 	var api smithy.APIError
@@ -23,7 +23,7 @@ func IsMissing(err error) bool {
 		strings.Contains(api.ErrorMessage(), "does not exist")
 }
 
-// isExisting says whether the error reports a stack, or a request, that was
+// isExisting reports whether the error reports a stack, or a request, that was
 // there before.
 func isExisting(err error) bool {
 	var exists *types.AlreadyExistsException
@@ -31,7 +31,7 @@ func isExisting(err error) bool {
 	return errors.As(err, &exists) || errors.As(err, &token)
 }
 
-// isUnderWay says whether the error reports that an update goes on already, or
+// isUnderWay reports whether the error reports that an update goes on already, or
 // that there is nothing left to change. The API has no codes of its own for it.
 func isUnderWay(err error) bool {
 	var token *types.TokenAlreadyExistsException
@@ -41,7 +41,7 @@ func isUnderWay(err error) bool {
 			strings.Contains(api.ErrorMessage(), "UPDATE_IN_PROGRESS"))
 }
 
-// notForced says whether the error reports that a stack is not in the one state
+// notForced reports whether the error reports that a stack is not in the one state
 // in which a deletion may be forced.
 func notForced(err error) bool {
 	var api smithy.APIError
@@ -50,7 +50,7 @@ func notForced(err error) bool {
 
 var capacity = regexp.MustCompile(`(?i)capacity|InsufficientFreeAddresses|not have enough free addresses`)
 
-// IsCapacity says whether a failure reason is one of a zone that has no room: of
+// IsCapacity reports whether a failure reason is one of a zone that has no room: of
 // the service, or of addresses in the subnet.
 func IsCapacity(reason string) bool { return capacity.MatchString(reason) }
 

@@ -353,7 +353,7 @@ func (b Base) mirrorStatements() []Statement {
 	})
 	add(secrets, Statement{
 		Role: MirrorRole, Sid: "Secrets", Actions: []string{"secretsmanager:GetSecretValue"},
-		Why: "the credentials of sources and targets, read anew in each run",
+		Why: "the credentials of sources and targets, read again in each run",
 	})
 	add(reads, Statement{
 		Role: MirrorRole, Sid: "ReadBundles", Actions: []string{"s3:GetObject"}, Why: "bundles that are sources",
@@ -442,7 +442,7 @@ func (b Base) decrypt(s Statement, service, key string, values []string) []State
 	return out
 }
 
-// mirrorImages is the ARN of the repository that the mirror's image lies in.
+// mirrorImages is the ARN of the repository of the mirror's image.
 func (b Base) mirrorImages() string {
 	if b.Mirror.Image == "" {
 		return arn("ecr", "repository/"+b.Name+"-mirror")

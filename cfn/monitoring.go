@@ -8,7 +8,7 @@ import (
 
 // Namespace is the CloudWatch namespace of every metric. Each has the dimension
 // Installation; SetPhase has Installation and Set, TasksInTrouble Installation and
-// Cause beside that.
+// Cause in addition.
 const Namespace = "Drawbridge"
 
 // The metrics that alarms and the dashboard show.

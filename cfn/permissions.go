@@ -74,7 +74,7 @@ func (b Base) keyStatements() []Statement {
 		}
 		return equals("kms:ViaService", hosts...)
 	}
-	why := "what lies in the table and in the queues is under the installation's own key"
+	why := "the contents of the table and of the queues are under the installation's own key"
 	use := func(role Role, services ...string) Statement {
 		return Statement{
 			Role: role, Sid: "UseKey", Actions: []string{"kms:Decrypt", "kms:GenerateDataKey"},

@@ -52,7 +52,7 @@ var states = map[string]State{
 }
 
 // StateOf returns the state of a stack with the given status. A status that is
-// not known yet counts as busy: it is waited for, never acted upon.
+// not known yet counts as busy: it is waited for, and nothing is done about it.
 func StateOf(status string) State {
 	if s, ok := states[status]; ok {
 		return s

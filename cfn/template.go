@@ -37,7 +37,7 @@ type Spec struct {
 	SecurityGroups []string
 	// RouteTables are the existing tables that a gateway is attached to.
 	RouteTables []string
-	// NoPrivateDNS leaves the services' own names alone: such endpoints can stand beside
+	// NoPrivateDNS leaves the services' own names alone: such endpoints can exist next to
 	// others in the VPC, and serve nobody who does not name them.
 	NoPrivateDNS bool
 }
@@ -153,7 +153,7 @@ func gateway(svc endpoints.Service, region, vpc string, routeTables []string, ta
 	}}
 }
 
-// endpointPolicy lets the account's own principals through. ECR's image layers lie in a
+// endpointPolicy lets the account's own principals through. ECR's image layers are in a
 // bucket of AWS and are fetched by URLs that ECR signed, so the S3 gateway lets
 // everybody read that bucket too.
 //

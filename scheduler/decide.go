@@ -82,7 +82,7 @@ type Demand struct {
 	NextDeadline time.Time
 }
 
-// Live says whether anything holds the set.
+// Live reports whether anything holds the set.
 func (d Demand) Live() bool {
 	return d.Waiting+d.Unserved+d.Starting+d.Running+d.Holds+d.Refused+d.Expired+d.Capped > 0
 }
@@ -182,13 +182,13 @@ func (s Settings) Room(runs []Run) room {
 	return left
 }
 
-// has says whether another task of the job may run.
+// has reports whether another task of the job may run.
 func (m room) has(job JobName) bool {
 	left, limited := m[job]
 	return !limited || left > 0
 }
 
-// Take takes the place of one task, and says whether there was one.
+// Take takes the place of one task, and reports whether there was one.
 func (m room) Take(job JobName) bool {
 	left, limited := m[job]
 	if limited && left > 0 {
@@ -197,7 +197,7 @@ func (m room) Take(job JobName) bool {
 	return !limited || left > 0
 }
 
-// OthersRun says whether another job than this one has a task.
+// OthersRun reports whether another job than this one has a task.
 func OthersRun(runs []Run, job JobName) bool {
 	return slices.ContainsFunc(runs, func(r Run) bool {
 		return r.Job != job && (r.State == Running || r.State == Starting)
@@ -264,12 +264,12 @@ type EndpointCount struct {
 	Pending, Available, Failed, Deleting int
 	// FirstCreated is when the first of them was created; zero if unknown.
 	FirstCreated time.Time
-	// FailureReason is why one failed, NoCapacity whether for want of room in a zone.
+	// FailureReason is why one failed, NoCapacity whether for lack of room in a zone.
 	FailureReason string
 	NoCapacity    bool
 }
 
-// Ready says whether there are endpoints and all of them are available.
+// Ready reports whether there are endpoints and all of them are available.
 func (e EndpointCount) Ready() bool { return e.Available > 0 && e.Pending+e.Failed+e.Deleting == 0 }
 
 // Any reports whether there is any endpoint, in whatever state.
@@ -335,7 +335,7 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 		return Settled.Because("%s; %s", set.Pause, asking(d))
 	}
 	if set.Hopeless(s, now) && d.Failed > 0 {
-		return GiveUp.Because("%d generations in a row did not come up, the last one because: %s", set.Failures,
+		return GiveUp.Because("%s in a row did not come up, the last one because: %s", Count(set.Failures, "generation"),
 			set.Failure)
 	}
 	if now.Before(set.RetryAt) {
@@ -373,7 +373,7 @@ func (s Set) WaitedForFailed(r Run) bool {
 		r.ReceivedAt.Before(s.Since)
 }
 
-// Hopeless reports whether the runs that have waited in vain are to be given up: enough
+// Hopeless reports whether the runs that waited for generations which failed are to be given up: enough
 // generations have failed, the last of them after any that runs were given up for.
 func (s Set) Hopeless(limits Settings, now time.Time) bool {
 	long := s.Failures >= 2 && !s.FailingSince.IsZero() && now.Sub(s.FailingSince) >= giveUpAfter
@@ -412,14 +412,10 @@ func decideAhead(now time.Time, s Settings, set Set, prompt Due) Decision {
 
 // asking says what asks for a set that is absent.
 func asking(d Demand) string {
-	switch n := d.Unstarted(); n {
-	case 0:
-		return "a hold asks for it until " + ClockTime(d.HeldUntil)
-	case 1:
-		return "1 run waits"
-	default:
-		return fmt.Sprintf("%d runs wait", n)
+	if n := d.Unstarted(); n > 0 {
+		return Count(n, "run waits", "runs wait")
 	}
+	return "a hold asks for it until " + ClockTime(d.HeldUntil)
 }
 
 // overBudget decides what becomes of demand that the day's budget does not allow.
@@ -446,7 +442,7 @@ func decideCreating(now time.Time, s Settings, set Set, d Demand, o Observed) De
 			return Fail.Because("an endpoint failed: %s", o.Endpoints.FailureReason)
 		}
 		if o.Endpoints.Ready() {
-			return Open.Because("all %d endpoints are available", o.Endpoints.Available)
+			return Open.Because("%s", allAvailable(o))
 		}
 	case StackBusy, StackUnknown:
 	case StackForeign:
@@ -470,7 +466,7 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 		return out
 	}
 	if d.Overdue > 0 {
-		return Stop.Because("%d tasks have run longer than their maximum", d.Overdue)
+		return Stop.Because("%s run longer than the maximum", Count(d.Overdue, "task has", "tasks have"))
 	}
 	if set.TakeDown != "" {
 		if d.Running+d.Starting == 0 && set.Extension == nil {
@@ -491,17 +487,17 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 	}
 	switch {
 	case d.Expired > 0:
-		return Abandon.Because("ECS has refused %d runs for too long", d.Expired)
+		return Abandon.Because("ECS has refused %s for too long", Count(d.Expired, "run"))
 	case d.Waiting+d.Resumable > 0 && now.Before(set.Usable):
 		return waitUntil(set.Usable, "the endpoints settle until %s", ClockTime(set.Usable))
 	case d.Waiting+d.Resumable > 0:
-		return Start.Because("%d runs wait", d.Waiting+d.Resumable)
+		return Start.Because("%s", Count(d.Waiting+d.Resumable, "run waits", "runs wait"))
 	case set.Extension != nil:
 		return decideExtension(now, s, set, o)
 	case d.Unserved > 0:
 		return decideUnserved(now, s, set, d, o)
 	case d.Refused > 0:
-		return waitUntil(d.RefusedUntil, "ECS refuses %d runs for the moment (%s); the next try is at %s", d.Refused,
+		return waitUntil(d.RefusedUntil, "ECS refuses %s for the moment (%s); the next try is at %s", Count(d.Refused, "run"),
 			brief(d.RefusedFor), ClockTime(d.RefusedUntil))
 	case d.Live():
 		return decideInUse(now, s, set, d)
@@ -517,7 +513,8 @@ func broken(set Set, o Observed) string {
 		return ""
 	case StackComplete:
 		if left := o.Endpoints.Available; left < set.Endpoints {
-			return fmt.Sprintf("%d of %d endpoints are left, somebody deleted the others", left, set.Endpoints)
+			return fmt.Sprintf("%d of %s left: the others were deleted by hand", left,
+				Count(set.Endpoints, "endpoint is", "endpoints are"))
 		}
 		return ""
 	}
@@ -569,7 +566,8 @@ func decideIdle(now time.Time, s Settings, set Set, d Demand, prompt Due) Decisi
 	if now.Before(first) {
 		reason := fmt.Sprintf("idle, and paid hour %d lasts until %s", hour, ClockTime(boundary))
 		if d.Deferred > 0 {
-			reason += fmt.Sprintf("; %d runs would not end before it and wait for the next set", d.Deferred)
+			reason += "; " + Count(d.Deferred, "run would not end before it and waits", "runs would not end before it and wait") +
+				" for the next set"
 		}
 		return waitUntil(first, "%s", reason)
 	}
@@ -600,7 +598,7 @@ func decideIdle(now time.Time, s Settings, set Set, d Demand, prompt Due) Decisi
 func decideUnserved(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	switch {
 	case set.Extensions >= s.MaxFailures:
-		return GiveUp.Because("the set could not be extended %d times in a row: %s", set.Extensions, set.ExtendFailure)
+		return GiveUp.Because("the set could not be extended %s in a row: %s", Count(set.Extensions, "time"), set.ExtendFailure)
 	case now.Before(set.ExtendAt):
 		return waitUntil(set.ExtendAt, "the set could not be extended (%s); again at %s", brief(set.ExtendFailure),
 			ClockTime(set.ExtendAt))
@@ -608,7 +606,7 @@ func decideUnserved(now time.Time, s Settings, set Set, d Demand, o Observed) De
 	if left := o.Endpoints.Deleting + o.Endpoints.Failed; set.Extensions > 0 && (left > 0 || o.Stack == StackBusy) {
 		return waitUntil(now.Add(pollGoneEvery), "what the last extension left behind is being deleted")
 	}
-	return Extend.Because("%d runs need more than the set has", d.Unserved)
+	return Extend.Because("%s more than the set has", Count(d.Unserved, "run needs", "runs need"))
 }
 
 // decideExtension decides about endpoints that are being added.
@@ -618,7 +616,7 @@ func decideExtension(now time.Time, s Settings, set Set, o Observed) Decision {
 	case o.Stack == StackRolledBack && o.Endpoints.Available < x.Endpoints:
 		return Withdraw.Because("the stack's update failed: %s", brief(o.StackReason))
 	case o.Stack == StackComplete && o.Endpoints.Ready() && o.Endpoints.Available >= x.Endpoints:
-		return Extended.Because("all %d endpoints are available", o.Endpoints.Available)
+		return Extended.Because("%s", allAvailable(o))
 	case now.Sub(x.Since) > s.RaiseTimeout:
 		return Withdraw.Because("what was added is not usable after %s", s.RaiseTimeout)
 	}
@@ -646,7 +644,7 @@ func decideDraining(now time.Time, s Settings, set Set, d Demand, o Observed) De
 	case d.Live():
 		return Reopen.Because("a claim came while draining: %s", d)
 	case o.Tasks > 0:
-		return Reopen.Because("ECS still shows %d tasks of the set", o.Tasks)
+		return Reopen.Because("ECS still shows %s of the set", Count(o.Tasks, "task"))
 	case now.Before(first):
 		return Reopen.Because("too late to be gone by the boundary; the new hour is paid until %s", ClockTime(boundary))
 	}
@@ -662,15 +660,15 @@ func decideGone(now time.Time, set Set, o Observed) Decision {
 		return waitUntil(now.Add(pollGoneEvery), "the stack is %v", o.Stack)
 	case StackMissing, StackForeign:
 		if o.Endpoints.Left() > 0 {
-			return Sweep.Because("the stack is gone and left %d endpoints behind", o.Endpoints.Left())
+			return Sweep.Because("the stack is gone and left %s behind", Count(o.Endpoints.Left(), "endpoint"))
 		}
 		if o.Endpoints.Deleting > 0 {
-			return waitUntil(now.Add(pollGoneEvery), "%d endpoints are deleting", o.Endpoints.Deleting)
+			return waitUntil(now.Add(pollGoneEvery), "%s deleting", Count(o.Endpoints.Deleting, "endpoint is", "endpoints are"))
 		}
 		return Forget.Because("nothing of generation %v is left", set.Generation)
 	case StackDeleteFailed:
 		if set.Deletions >= MaxDeletions {
-			return Force.Because("the deletion failed %d times: %s", set.Deletions, brief(o.StackReason))
+			return Force.Because("the deletion failed %s: %s", Count(set.Deletions, "time"), brief(o.StackReason))
 		}
 		return Delete.Because("the deletion failed (%s); again", brief(o.StackReason))
 	}
@@ -686,3 +684,21 @@ func retryAfter(n int) time.Duration {
 
 // ClockTime writes an instant as reasons do: the time of day in UTC.
 func ClockTime(t time.Time) string { return t.UTC().Format("15:04:05") }
+
+// Count writes a number of things: one, or many. Without many it is one with an s.
+func Count(n int, one string, many ...string) string {
+	switch {
+	case n == 1:
+		return "1 " + one
+	case len(many) > 0:
+		return fmt.Sprintf("%d %s", n, many[0])
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+func allAvailable(o Observed) string {
+	if o.Endpoints.Available == 1 {
+		return "the endpoint is available"
+	}
+	return fmt.Sprintf("all %d endpoints are available", o.Endpoints.Available)
+}

@@ -53,7 +53,7 @@ const (
 // Outcome is how a finished run ended.
 type Outcome string
 
-// The outcomes. A dead-lettered run never did its work; its event lies in the
+// The outcomes. A dead-lettered run never did its work; its event is in the
 // dead-letter queue with the reason.
 const (
 	Succeeded    Outcome = "succeeded"
@@ -67,7 +67,7 @@ const (
 const MaxAttempts = 3
 
 // Run is one execution of a job, asked for by one event. In its item the fields of the
-// three groups stand beside each other.
+// three groups are next to each other.
 type Run struct {
 	ID  RunID
 	Job JobName
@@ -83,7 +83,7 @@ type Request struct {
 	// Overrides is the task override as JSON in ECS's own shape; may be empty.
 	Overrides []byte
 	// Source is the event as it was received, for the dead-letter queue; SourceApart is
-	// true if it is kept beside the run, because it is large.
+	// true if it is kept apart from the run, because it is large.
 	Source      []byte
 	SourceApart bool `json:",omitempty"`
 	// Cluster is the ECS cluster that the task runs in; empty in runs of the first
@@ -300,7 +300,7 @@ func (r Run) Conclude(t Task, now time.Time) Run {
 	return r
 }
 
-// startFailed says whether the task failed before its containers ran, in a way
+// startFailed reports whether the task failed before its containers ran, in a way
 // that a missing or unsettled endpoint causes.
 //
 // Source: stop codes of the ECS API; the two error names as Fargate gives them

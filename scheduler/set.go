@@ -23,7 +23,7 @@ type StackID string
 type Phase string
 
 // The phases: absent → creating → available → draining → deleting → absent, and
-// failed beside them, which heals itself by way of deletion.
+// and failed, which heals itself by way of deletion.
 const (
 	Absent    Phase = "absent"
 	Creating  Phase = "creating"
@@ -35,7 +35,7 @@ const (
 
 // Set is the stored state of an endpoint set: one item with a version. The zero
 // value with a name is a set that never lived. What changes together stands in a group
-// of its own; in the item the groups' fields stand beside each other.
+// of its own; in the item the groups' fields are next to each other.
 type Set struct {
 	Name SetName
 	// Version grows by one with each write; a write that names another version
@@ -227,7 +227,7 @@ func (r Refusal) BegunAt(at time.Time) Refusal {
 // or capacity, beyond its own timeout.
 const longestRefusal = 24 * time.Hour
 
-// RefusedTooLong says whether ECS has refused a run for too long. While other jobs have tasks
+// RefusedTooLong reports whether ECS has refused a run for too long. While other jobs have tasks
 // they may hold what it lacks: that time counts up to a day.
 func (s Set) RefusedTooLong(r Run, now time.Time) bool {
 	_, refused := s.Refused[r.Job]
@@ -267,7 +267,7 @@ func (s Set) avoid(zones []string, now time.Time) Set {
 	return s
 }
 
-// Serves says whether the generation has all that a run needs.
+// Serves reports whether the generation has all that a run needs.
 func (s Set) Serves(r Run) bool {
 	return !slices.ContainsFunc(r.Needs, func(n string) bool { return !slices.Contains(s.Services, n) })
 }
@@ -336,7 +336,7 @@ func (s Set) affords(b Basis, now time.Time) (ok bool, next time.Time) {
 	return false, Boundary(b, s.HoursSince, now)
 }
 
-// OverBudget says whether the set may begin no other hour on now's day.
+// OverBudget reports whether the set may begin no other hour on now's day.
 func (s Set) OverBudget(limits Settings, now time.Time) bool {
 	next := limits.HoursPerHour
 	if s.PerHour > 0 { // as the last generation was billed: endpoints of others may serve the rest
@@ -523,7 +523,7 @@ func (s Settings) Window(billedFrom, now time.Time) (boundary, first, last time.
 }
 
 // ExpectedStart returns when run should start: an expectation, not a promise. others
-// are the runs that wait beside it, as far as they are known.
+// are the other runs that wait, as far as they are known.
 func ExpectedStart(now time.Time, s Settings, set Set, run Run, others ...Run) time.Time {
 	s = s.WithLearned(set.Learned)
 	p := run.Pending(set.Learned.RunTime)

@@ -8,7 +8,7 @@ import (
 // Pending is a run that has no task yet, as far as the choice of its hour depends
 // on it.
 type Pending struct {
-	// Asked is when it was recorded, MaxDelay how long it may wait beside the raising
+	// Asked is when it was recorded, MaxDelay how long it may wait in addition to the raising
 	// and lowering of the set, Takes how long its task should run.
 	Asked           time.Time
 	MaxDelay, Takes time.Duration
@@ -71,7 +71,7 @@ func (s Settings) firstCreateAt(set Set, p Pending, others []Run) time.Time {
 	return at
 }
 
-// StartsNow says whether p is to be started in the set that is up, rather than in
+// StartsNow reports whether p is to be started in the set that is up, rather than in
 // the next generation: if it should end within the paid hour, if it cannot wait for
 // the next one, or if it takes so long that the hours that are paid already save
 // one.

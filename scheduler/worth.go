@@ -10,7 +10,7 @@ import (
 // keep an idle set until it has cost as much as a wait, then delete it. However the
 // runs come, that rule costs at most twice what any other would.
 type Luck struct {
-	// Kept are the hours that were paid in vain since the last arrival, by generations
+	// Kept are the hours that were paid and not used since the last arrival, by generations
 	// that are gone.
 	Kept int
 	// KeptUntil is the end of the last hour that an idle set was kept for.
@@ -23,7 +23,7 @@ type Luck struct {
 const (
 	// grace is how much dearer than the rule following the history may be.
 	grace = 1.2
-	// graceHours and graceWaits are what it may lose beside that.
+	// graceHours and graceWaits are what it may lose in addition.
 	graceHours, graceWaits = 24, 4
 )
 
@@ -58,7 +58,7 @@ func (l Learned) lastArrival() time.Time {
 	return time.Unix(0, int64(l.History.Last*1e9)).UTC()
 }
 
-// Arrived returns the set with the arrival of a run learned. waited says whether the
+// Arrived returns the set with the arrival of a run learned. waited reports whether the
 // run found it absent.
 func (set Set) Arrived(s Settings, at time.Time, waited bool) Set {
 	l := &set.Learned
@@ -76,7 +76,7 @@ func (set Set) Arrived(s Settings, at time.Time, waited bool) Set {
 	return set
 }
 
-// misled says whether following the history has become so dear that the rule is
+// misled reports whether following the history has become so dear that the rule is
 // followed instead.
 func (set Set) misled(s Settings, now time.Time) bool {
 	l := set.Learned
@@ -85,7 +85,7 @@ func (set Set) misled(s Settings, now time.Time) bool {
 	return regret > graceHours*s.HourCost+graceWaits*s.coldStart()
 }
 
-// worth says whether another hour of an idle set is worth its price, and why.
+// worth reports whether another hour of an idle set is worth its price, and why.
 func (set Set) worth(s Settings, now time.Time) (bool, string) {
 	if set.misled(s, now) {
 		idle, most := max(now.Sub(set.Learned.lastArrival())-PaidHour,

@@ -42,7 +42,7 @@ func TestWorth(t *testing.T) {
 }
 
 // outcome is what a set spends on gaps between arrivals: on hours in which it stands
-// idle, and on waits. keep says whether an idle set is kept at a boundary.
+// idle, and on waits. keep reports whether an idle set is kept at a boundary.
 func outcome(s Settings, gaps []time.Duration, keep func(set *Set, now time.Time) bool) (float64, Set) {
 	now := monday
 	set := Set{Phase: Available, Life: Life{BilledFrom: now}}

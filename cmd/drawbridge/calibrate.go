@@ -26,7 +26,7 @@ func (calibrateCmd) Help() string {
 		"cloudformation:ListStacks."
 }
 
-// Run reads the bill beside the ledger.
+// Run compares the bill with the ledger.
 func (c *calibrateCmd) Run(ctx context.Context, s streams) error {
 	if len(c.Gone) > 0 {
 		return &usageError{&hinted{

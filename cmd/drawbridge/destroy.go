@@ -56,7 +56,7 @@ func (c *destroyCmd) Run(ctx context.Context, s streams) error {
 	if c.Force {
 		if err := operate.TakeDown(ctx, a, ss.caller, func(text string) { ss.say("%s", text) }); err != nil {
 			return ss.goesOn(ctx, err,
-				"the sets that are marked go down all the same; drawbridge destroy --force goes on")
+				"the sets that are marked go down all the same; drawbridge destroy --force continues")
 		}
 		return c.remove(ctx, ss)
 	}

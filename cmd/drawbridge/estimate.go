@@ -68,7 +68,7 @@ func (c *estimateCmd) input() (estimate.Input, error) {
 	switch {
 	case given != 1:
 		return in, &usageError{&hinted{
-			errors.New("how often jobs run is not said, or said twice"),
+			errors.New("give exactly one of --trace, --cron, --jobs-per-day"),
 			"give one of --trace FILE, --cron EXPRESSION and --jobs-per-day N",
 		}}
 	}
@@ -113,7 +113,7 @@ func (c *estimateCmd) input() (estimate.Input, error) {
 		in.Trace, in.Span = estimate.PerDay(c.JobsPerDay, c.Lasting)
 	}
 	if err == nil && len(in.Trace.Arrivals) == 0 {
-		err = &hinted{errors.New("no job runs in a month"), "then nothing is to be paid, whichever way"}
+		err = &hinted{errors.New("no job runs in a month"), "with no jobs, every option costs nothing"}
 	}
 	return in, err
 }

@@ -172,7 +172,7 @@ func (c *resumeCmd) Run(ctx context.Context, s streams) error {
 		ss.say("%s is not paused.", ss.config.Name)
 		return exitCode(exitNothing)
 	}
-	ss.say("%s goes on.", ss.config.Name)
+	ss.say("%s continues.", ss.config.Name)
 	return nil
 }
 

@@ -85,8 +85,8 @@ func (c *initCmd) Run(ctx context.Context, s streams) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	ss.say("Wrote %s: %d subnets of %s, %d jobs. Next: drawbridge doctor, then drawbridge deploy.", c.Config,
-		len(draft.subnets), draft.vpc, len(draft.jobs))
+	ss.say("Wrote %s: %s of %s, %s. Next: drawbridge doctor, then drawbridge deploy.", c.Config,
+		count(len(draft.subnets), "subnet"), draft.vpc, count(len(draft.jobs), "job"))
 	return nil
 }
 
@@ -118,7 +118,7 @@ func (c *initCmd) network(ctx context.Context, ss *session, d *draft) error {
 		}
 		if aws.ToString(n.VpcId) != d.vpc {
 			return &hinted{fmt.Errorf("%s is in %s, other subnets in %s", aws.ToString(n.SubnetId),
-				aws.ToString(n.VpcId), d.vpc), "a set's subnets lie in one VPC: write a set for each"}
+				aws.ToString(n.VpcId), d.vpc), "the subnets of a set are in one VPC: write a set for each"}
 		}
 	}
 	open, err := openTables(ctx, ss, d.vpc)
@@ -140,7 +140,7 @@ func (c *initCmd) network(ctx context.Context, ss *session, d *draft) error {
 	return nil
 }
 
-// openTables returns a function that says whether a subnet's routes lead out.
+// openTables returns a function that reports whether a subnet's routes lead out.
 func openTables(ctx context.Context, ss *session, vpc string) (func(subnet string) bool, error) {
 	none := func(string) bool { return false }
 	if vpc == "" {

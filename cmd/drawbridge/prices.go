@@ -160,7 +160,7 @@ type refreshView struct {
 func (c *pricesRefreshCmd) Run(ctx context.Context, s streams) error {
 	before, err := prices.Table()
 	if err != nil {
-		before = endpoints.KnownPrices() // the kept file is written anew
+		before = endpoints.KnownPrices() // the kept file is replaced
 	}
 	c.Region = cmp.Or(c.Region, os.Getenv("AWS_REGION"), prices.Region)
 	from, err := endpoints.BillingRegion(c.Region)

@@ -43,7 +43,7 @@ type letterView struct {
 	Event string `json:"event"`
 
 	// id is the identity of an event that has none of its own, wake the set that
-	// a wake-up was for: it is no event.
+	// a wake-up was for: that is not an event.
 	id   string
 	wake scheduler.SetName
 	// missing is how long an event was that was not kept; 0 for one that was.
@@ -89,11 +89,11 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 		return exitCode(exitNothing)
 	}
 	if c.DryRun {
-		ss.say("Would put %d events back into %s.", len(letters), a.Names.Events)
+		ss.say("Would put %s back into %s.", count(len(letters), "event"), a.Names.Events)
 		return nil
 	}
 	if err := ss.confirm(ctx, c.changeFlags,
-		fmt.Sprintf("Put %d events back into %s?", len(letters), a.Names.Events)); err != nil {
+		fmt.Sprintf("Put %s back into %s?", count(len(letters), "event"), a.Names.Events)); err != nil {
 		return err
 	}
 	total := len(letters)
@@ -108,7 +108,7 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 		}
 		letters = letters[1:]
 	}
-	ss.say("%d of %d events are back in the queue.", done, total)
+	ss.say("%d of %s back in the queue.", done, scheduler.Count(total, "event is", "events are"))
 	return nil
 }
 

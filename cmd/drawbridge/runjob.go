@@ -147,11 +147,11 @@ func (c *runCmd) wait(ctx context.Context, ss *session, a *app.App, id scheduler
 	for {
 		r, ok, err := a.Store.Run(ctx, set, id)
 		if err == nil && !ok {
-			return fmt.Errorf("run %s is no longer recorded", id)
+			return fmt.Errorf("run %s: the record was deleted", id)
 		}
 		if err != nil {
 			return ss.goesOn(ctx, err,
-				"the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
+				"the run continues; look again with drawbridge runs and drawbridge logs "+string(id))
 		}
 		if text := c.progress(ctx, a, r); text != last {
 			last = text
@@ -162,7 +162,7 @@ func (c *runCmd) wait(ctx context.Context, ss *session, a *app.App, id scheduler
 		}
 		if err := ss.clock.Sleep(ctx, pollRun); err != nil {
 			return ss.goesOn(ctx, err,
-				"the run goes on; look again with drawbridge runs and drawbridge logs "+string(id))
+				"the run continues; look again with drawbridge runs and drawbridge logs "+string(id))
 		}
 	}
 }

@@ -235,7 +235,7 @@ func (c *sandboxCmd) findFunctions(ctx context.Context) error {
 }
 
 // install puts the configuration into the account and, unless told otherwise,
-// Drawbridge beside it.
+// Drawbridge too.
 func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func(), err error) {
 	cleanup = func() {
 		for _, f := range c.cleanups {

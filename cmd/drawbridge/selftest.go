@@ -45,7 +45,7 @@ type selftestCmd struct {
 func (selftestCmd) Help() string {
 	return "It needs an installation whose set is absent, and runs the job for real: name one that may run at any " +
 		"time. Whatever happens, it deletes what it has made and takes the set down. With --dry-run it says what it " +
-		"would do and cost.\n\nIt reports what AWS refused, with the statement to add; how long things took, beside " +
+		"would do and cost.\n\nIt reports what AWS refused, with the statement to add; how long things took, compared with " +
 		"the simulated AWS; which open questions it could settle; and in what the account did otherwise than the " +
 		"simulation. The report's file holds names, ARNs, times, and which members answers had: no other " +
 		"values.\n\nExit code 0: all went as it should. 1: something was refused, or failed, or is left."
@@ -179,8 +179,8 @@ func absent(ctx context.Context, a *app.App, set scheduler.SetName) error {
 	case err != nil:
 		return err
 	case !state.Idle():
-		return &hinted{fmt.Errorf("set %s is %s with %d runs and %d holds", set, state.Set.Phase, len(state.Runs),
-			len(state.Holds)),
+		return &hinted{fmt.Errorf("set %s is %s with %s and %s", set, state.Set.Phase,
+			count(len(state.Runs), "run"), count(len(state.Holds), "hold")),
 			"wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then"}
 	case state.Set.Pause != nil:
 		return &hinted{fmt.Errorf("set %s is %s", set, state.Set.Pause), "drawbridge resume"}

@@ -274,8 +274,8 @@ func (s *session) confirm(ctx context.Context, f changeFlags, question string) e
 	}
 	if in, ok := s.in.(*os.File); !ok || !term.IsTerminal(int(in.Fd())) {
 		return &usageError{&hinted{
-			errors.New("nobody is there to confirm it"),
-			"--yes goes on without asking, --dry-run shows what would be done",
+			errors.New("not a terminal: use --yes to confirm"),
+			"--yes continues without asking, --dry-run shows what would be done",
 		}}
 	}
 	fmt.Fprintf(s.err, "%s [y/N] ", question)

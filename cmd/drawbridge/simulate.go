@@ -21,7 +21,7 @@ type simulateCmd struct {
 	Billing  string        `help:"Where paid hours begin: ${enum}." enum:"clock,creation" default:"clock"`
 	Raise    time.Duration `help:"How long a creation takes." default:"150s"`
 	Lower    time.Duration `help:"How long a deletion takes." default:"120s"`
-	MaxDelay time.Duration `help:"How long a job may wait beside a creation and a deletion." default:"0s"`
+	MaxDelay time.Duration `help:"How long a job may wait, creation and deletion not counted." default:"0s"`
 	WaitCost float64       `help:"Price of an hour of waiting in USD: counted into the cost, and weighed against the hours." default:"0"`
 	Price    float64       `help:"Price of an endpoint-hour in one zone in USD." default:"0.014"`
 	Services int           `help:"Number of interface endpoints." default:"5"`

@@ -245,7 +245,7 @@ func (v statusView) write(w io.Writer, style output.Style) error {
 		return err
 	}
 	for _, s := range v.Shared {
-		fmt.Fprintf(w, "\nSet %s lies in the same VPC as set %s and lives as it.\n", s.Set, s.Host)
+		fmt.Fprintf(w, "\nSet %s shares a VPC, and its endpoints, with set %s.\n", s.Set, s.Host)
 	}
 	for _, s := range v.Sets {
 		if s.Waiting > 0 && s.Starts != nil {
@@ -390,7 +390,7 @@ func (v whyView) sentences() []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if v.LivesAs != "" {
-		add("It lies in the same VPC as set %s and lives as it.", v.LivesAs)
+		add("It shares a VPC, and its endpoints, with set %s.", v.LivesAs)
 	}
 	lines = append(lines, v.state()...)
 	for _, h := range v.Holds {

@@ -232,7 +232,7 @@ func (a *App) Bury(ctx context.Context, event []byte, reason, hint string) error
 }
 
 // ConfigVariable is the environment variable that names the configuration file
-// of a Lambda. Without it the file lies beside the binary.
+// of a Lambda. Without it the file is next to the binary.
 const ConfigVariable = "DRAWBRIDGE_CONFIG"
 
 // LambdaConfig loads the configuration of a Lambda.

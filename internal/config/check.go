@@ -88,7 +88,7 @@ func (c *Config) check() []Problem {
 		k.add("billing", "write clock or creation", "%v", err)
 	}
 	if m := time.Duration(c.Margin); m < time.Minute || m > 30*time.Minute {
-		k.add("margin", "write 1m to 30m", "%s is no useful time before the end of a paid hour", m)
+		k.add("margin", "write 1m to 30m", "margin %s is out of range (1m to 30m)", m)
 	}
 	if len(c.Sets) == 0 {
 		k.add("sets", "name at least one set with its subnets", "no sets")
@@ -125,7 +125,7 @@ var keyPattern = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:ke
 // installation checks the keys of the installation as a whole.
 func (k *checker) installation(c *Config) {
 	if c.Mode != Active && c.Mode != Observe {
-		k.add("mode", "write active or observe", "%q is no mode", c.Mode)
+		k.add("mode", "write active or observe", "invalid mode %q (want active or observe)", c.Mode)
 	}
 	if !slices.Contains(retentions, c.LogRetention) {
 		k.add("logRetention", "write 7, 30, 90, 365 or another number of days that CloudWatch Logs takes", "%d days",
@@ -186,7 +186,7 @@ func (k *checker) guards(where string, s *Set) {
 			"%d endpoint-hours allow not one hour", s.HoursPerDay)
 	}
 	if s.OverBudget != WaitForNextDay && s.OverBudget != FailRuns {
-		k.add(where+".overBudget", "write wait or fail", "%q is no way", s.OverBudget)
+		k.add(where+".overBudget", "write wait or fail", "invalid overBudget %q (want wait or fail)", s.OverBudget)
 	}
 }
 
@@ -217,10 +217,10 @@ func (k *checker) set(where, name string, s *Set) {
 		k.add(where+".zones", "write 1 to 6; one zone serves the whole VPC", "%d zones", s.Zones)
 	}
 	if s.S3Gateway != endpoints.GatewayPermanent && s.S3Gateway != endpoints.GatewaySet {
-		k.add(where+".s3Gateway", "write permanent or set", "%q is no way to keep the gateway", s.S3Gateway)
+		k.add(where+".s3Gateway", "write permanent or set", "invalid s3Gateway %q (want permanent or set)", s.S3Gateway)
 	}
 	if settle := time.Duration(*s.Settle); settle < 0 || settle > 10*time.Minute {
-		k.add(where+".settle", "write 0s to 10m", "%s is no useful time to settle", settle)
+		k.add(where+".settle", "write 0s to 10m", "settle %s is out of range (0s to 10m)", settle)
 	}
 	k.guards(where, s)
 }
@@ -281,7 +281,7 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 	for _, v := range slices.Sorted(maps.Keys(j.Environment)) {
 		if !variablePattern.MatchString(v) || !pathPattern.MatchString(j.Environment[v]) {
 			k.add(where+".environment", "write NAME: $.detail.some.place",
-				"%s: %q is no variable with a place in the event", v, j.Environment[v])
+				"%s: %q is not a place in the event", v, j.Environment[v])
 		}
 		if Reserved(v) {
 			k.add(where+".environment", "choose another name for what an event may say", "no event sets %s", v)

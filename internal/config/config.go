@@ -86,7 +86,7 @@ type Config struct {
 	// PaidHoursAlarm is the number of endpoint-hours a day, of all sets together,
 	// above which an alarm sounds. Default 0, no such alarm.
 	PaidHoursAlarm int `yaml:"paidHoursAlarm"`
-	// Sets are the endpoint sets by name. Sets whose subnets lie in one VPC share
+	// Sets are the endpoint sets by name. Sets whose subnets are in one VPC share
 	// their endpoints: they live as the first of them by name, with the services of
 	// all.
 	Sets map[scheduler.SetName]*Set `yaml:"sets"`
@@ -102,7 +102,7 @@ type Config struct {
 	hosts map[scheduler.SetName]scheduler.SetName
 }
 
-// Mode says whether an installation acts.
+// Mode is whether an installation acts.
 type Mode string
 
 // The modes.
@@ -127,7 +127,7 @@ type Set struct {
 	// Subnets are the subnets that the jobs run in, all of one VPC.
 	Subnets []string `yaml:"subnets"`
 	// Services are the services that the jobs reach; or auto: what the task
-	// definitions of all its jobs need, read anew before each creation and each
+	// definitions of all its jobs need, read again before each creation and each
 	// run. A job that needs more than a set that is up has extends it. Default:
 	// codedeploy, ecr.api, ecr.dkr, logs, s3 and secretsmanager.
 	Services ServiceList `yaml:"services"`
@@ -161,7 +161,7 @@ type Set struct {
 	WaitCost float64 `yaml:"waitCost"`
 
 	vpc string
-	// auto says that the services follow from the jobs, beside those in fixed;
+	// auto is true if the services follow from the jobs, in addition to those in fixed;
 	// Services then holds what they were at the last deployment.
 	auto  bool
 	fixed []endpoints.ServiceID
@@ -177,7 +177,7 @@ func (l *ServiceList) UnmarshalYAML(unmarshal func(any) error) error {
 	var word string
 	if unmarshal(&word) == nil {
 		if word != auto {
-			return fmt.Errorf("%q is no list of services, write auto or a list such as [ecr.api, logs]", word)
+			return fmt.Errorf("invalid services %q (want auto or a list such as [ecr.api, logs])", word)
 		}
 		*l = ServiceList{auto}
 		return nil
@@ -196,7 +196,7 @@ type Job struct {
 	// Container is the container that events are handed to. Default: the job's
 	// name.
 	Container string `yaml:"container"`
-	// Services are what its programs call beside what its task definition shows; in a
+	// Services are what its programs call in addition to what its task definition shows; in a
 	// set with services: auto they are added, otherwise the set has to name them. The
 	// tag drawbridge:endpoints of a task definition does the same. Default: none.
 	Services []endpoints.ServiceID `yaml:"services"`
@@ -208,15 +208,15 @@ type Job struct {
 	// MaxRuntime is how long a task may run before it is stopped; 0s is as long as
 	// it likes. Default 24h.
 	MaxRuntime *Duration `yaml:"maxRuntime"`
-	// StartTimeout is how long ECS may refuse a run's task for the moment, for want of
-	// capacity or beyond a quota, once the endpoints are usable; then the run goes to
+	// StartTimeout is how long ECS may refuse a run's task for the moment, for lack of
+	// capacity or quota, once the endpoints are usable; then the run goes to
 	// the dead-letter queue. 1m to 24h. Default 30m.
 	StartTimeout Duration `yaml:"startTimeout"`
 	// MaxConcurrent is how many tasks of the job may run at a time; further runs wait until
 	// one has ended. Default 0, any number.
 	MaxConcurrent int `yaml:"maxConcurrent"`
 	// MaxDelay is how long a run may wait so that it shares paid hours with others,
-	// beside the raising and lowering of its set; at most 168h. Default 0s.
+	// not counting the creation and deletion of its endpoints; at most 168h. Default 0s.
 	MaxDelay Duration `yaml:"maxDelay"`
 	// Schedule starts the job at known times, for which its set is raised ahead:
 	// cron(...), rate(...) or at(...) as EventBridge Scheduler has them, or the five
@@ -418,18 +418,18 @@ func (s *Set) hoursPerHour() int {
 	return n
 }
 
-// Auto says whether the set's services follow from its jobs.
+// Auto reports whether the set's services follow from its jobs.
 func (s *Set) Auto() bool { return s.auto }
 
 // Fixed returns the services that a set with automatic services has whatever its
 // jobs need.
 func (s *Set) Fixed() []endpoints.ServiceID { return s.fixed }
 
-// Made says whether the base stack makes the job's task definition, so that it is
+// Made reports whether the base stack makes the job's task definition, so that it is
 // known before it is there.
 func (j *Job) Made() bool { return j.made }
 
-// VPC returns the VPC that the set's subnets lie in, as the installation knows
+// VPC returns the VPC of the set's subnets, as the installation knows
 // it; empty before Apply.
 func (s *Set) VPC() string { return s.vpc }
 

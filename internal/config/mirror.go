@@ -47,7 +47,7 @@ type Mirror struct {
 	MaxDelay Duration `yaml:"maxDelay" json:"-"`
 	// MaxRuntime is how long a run may take. Default 4h.
 	MaxRuntime *Duration `yaml:"maxRuntime" json:"-"`
-	// SourceNetworks are the address blocks that the git servers lie in, sources and
+	// SourceNetworks are the address blocks of the git servers, sources and
 	// targets, as seen over VPN or Direct Connect; the task's security group lets out to
 	// them, on the servers' ports alone. Default: none, for bundles.
 	SourceNetworks []string `yaml:"sourceNetworks" json:"-"`
@@ -119,7 +119,7 @@ type MirrorSource struct {
 	// MaxMiB is how large the repository may be, packed, or its bundle, in MiB; a larger one is
 	// refused before anything is pushed. Default: as much as the task's disk.
 	MaxMiB int `yaml:"maxMiB" json:"maxMiB,omitempty"`
-	// LFSHosts are hosts, HOST or HOST:PORT, beside that of url that LFS objects may be
+	// LFSHosts are hosts, HOST or HOST:PORT, other than that of url, that LFS objects may be
 	// fetched from, where the server keeps them elsewhere. Default: none.
 	LFSHosts []string `yaml:"lfsHosts" json:"lfsHosts,omitempty"`
 	// Bundle is the place, s3://BUCKET/KEY, of a git bundle that is pushed to us; its arrival
@@ -155,7 +155,7 @@ type MirrorWebhook struct {
 	Repository string `yaml:"repository" json:"repository,omitempty"`
 }
 
-// The ways with LFS beside a place in S3.
+// What to do with LFS objects, other than to keep them in S3.
 const (
 	LFSRefuse = "refuse"
 	LFSIgnore = "ignore"
@@ -252,7 +252,7 @@ func (m *Mirror) Services() []endpoints.ServiceID {
 	return slices.Compact(out)
 }
 
-// Receives says whether the mirror needs a webhook receiver: for reports of git
+// Receives reports whether the mirror needs a webhook receiver: for reports of git
 // servers, or for looks from outside the VPC.
 func (m *Mirror) Receives() bool {
 	for _, r := range m.Repositories {
@@ -263,7 +263,7 @@ func (m *Mirror) Receives() bool {
 	return false
 }
 
-// Looks says whether some source is looked at from outside the VPC.
+// Looks reports whether some source is looked at from outside the VPC.
 func (m *Mirror) Looks() bool {
 	for _, r := range m.Repositories {
 		if r.Visible {
@@ -287,7 +287,7 @@ func (m *Mirror) servers() []string {
 }
 
 // CodeCommitName returns the name of the repository that a URL of CodeCommit is for;
-// ok says whether it is one.
+// ok reports whether it is one.
 func CodeCommitName(given string) (name string, ok bool) {
 	u, err := url.Parse(given)
 	if err != nil || !strings.Contains("."+u.Host, ".git-codecommit") {
@@ -342,7 +342,7 @@ func (k *checker) mirror(c *Config) {
 		k.add("mirror.cluster", "name the ECS cluster, or let the base stack make one: ecsCluster", "no cluster")
 	}
 	if m.Architecture != "arm64" && m.Architecture != "x86_64" {
-		k.add("mirror.architecture", "write arm64 or x86_64", "%q is no architecture", m.Architecture)
+		k.add("mirror.architecture", "write arm64 or x86_64", "invalid architecture %q (want arm64 or x86_64)", m.Architecture)
 	}
 	if m.Disk != 0 && (m.Disk < 21 || m.Disk > 200) {
 		k.add("mirror.disk", "write 21 to 200 GiB, or leave it out for 20", "%d GiB", m.Disk)
@@ -361,7 +361,7 @@ func (k *checker) mirror(c *Config) {
 		case !blockPattern.MatchString(b):
 			k.add("mirror.sourceNetworks", "write address blocks, as in 10.20.0.0/16", "%q is not one", b)
 		case strings.HasSuffix(b, "/0"):
-			k.add("mirror.sourceNetworks", "name the networks that the sources lie in", "%s is the whole internet", b)
+			k.add("mirror.sourceNetworks", "name the networks of the sources", "%s is the whole internet", b)
 		}
 	}
 	for where, d := range map[string]struct{ is, least, most time.Duration }{
@@ -412,7 +412,7 @@ func (k *checker) repositories(m *Mirror) {
 
 func (k *checker) repository(where, name string, r *MirrorRepository) {
 	if !repositoryPattern.MatchString(name) {
-		k.add(where, "use letters, digits, dots, hyphens and underscores, at most 64", "%q is no name", name)
+		k.add(where, "use letters, digits, dots, hyphens and underscores, at most 64", "invalid name %q", name)
 	}
 	if r == nil {
 		k.add(where, "give it a source and a target", "the repository is empty")
@@ -434,7 +434,7 @@ func (k *checker) repository(where, name string, r *MirrorRepository) {
 		k.add(where+".pruneLimit", "write 1 to 100 per cent", "%d", r.PruneLimit)
 	}
 	if _, _, ok := S3Place(r.LFS); !ok && r.LFS != LFSRefuse && r.LFS != LFSIgnore {
-		k.add(where+".lfs", "write refuse, ignore or s3://BUCKET/PREFIX", "%q is no way", r.LFS)
+		k.add(where+".lfs", "write refuse, ignore or s3://BUCKET/PREFIX", "invalid lfs %q", r.LFS)
 	} else if ok && !isHTTP(r.Source.URL) {
 		k.add(where+".lfs", "use an https source, or refuse or ignore", "LFS objects are copied over HTTPS alone")
 	}
@@ -452,7 +452,7 @@ func (k *checker) repository(where, name string, r *MirrorRepository) {
 func (k *checker) source(where string, r *MirrorRepository) {
 	for _, host := range r.Source.LFSHosts {
 		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" {
-			k.add(where+".source.lfsHosts", "write HOST or HOST:PORT", "%q is no host", host)
+			k.add(where+".source.lfsHosts", "write HOST or HOST:PORT", "invalid host %q", host)
 		}
 	}
 	s := r.Source
@@ -463,7 +463,7 @@ func (k *checker) source(where string, r *MirrorRepository) {
 		k.url(where+".url", s.URL)
 	default:
 		if _, _, ok := S3Place(s.Bundle); !ok {
-			k.add(where+".bundle", "write s3://BUCKET/KEY", "%q is no object", s.Bundle)
+			k.add(where+".bundle", "write s3://BUCKET/KEY", "invalid bundle %q", s.Bundle)
 		}
 	}
 	k.secret(where+".secret", s.Secret, strings.HasPrefix(s.URL, "ssh:"))
@@ -493,7 +493,7 @@ func (k *checker) target(where string, t MirrorTarget) {
 	}
 	if t.Archive != "" {
 		if _, _, ok := S3Place(t.Archive); !ok {
-			k.add(where+".archive", "write s3://BUCKET/PREFIX", "%q is no place", t.Archive)
+			k.add(where+".archive", "write s3://BUCKET/PREFIX", "invalid archive %q", t.Archive)
 		}
 		if t.Keep < 1 || t.Keep > 1000 {
 			k.add(where+".keep", "write 1 to 1000 bundles", "%d", t.Keep)
@@ -506,7 +506,7 @@ func (k *checker) url(where, given string) {
 	local := err == nil && u.Scheme == "http" && (u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost")
 	switch {
 	case err != nil || u.Host == "" || u.Path == "" || strings.HasPrefix(u.Host, "-"):
-		k.add(where, "write https://HOST/PATH or ssh://USER@HOST/PATH", "%q is no such URL", redactURL(given))
+		k.add(where, "write https://HOST/PATH or ssh://USER@HOST/PATH", "invalid URL %q", redactURL(given))
 	case u.RawQuery != "" || u.Fragment != "":
 		k.add(where, "put tokens into a secret of Secrets Manager", "the URL has a query")
 	case u.Scheme != "https" && u.Scheme != "ssh" && !local:
@@ -531,7 +531,7 @@ func (k *checker) secret(where, arn string, required bool) {
 	case arn == "" && required:
 		k.add(where, "name the ARN of a secret in Secrets Manager", "no secret")
 	case arn != "" && !isARN(arn, "secretsmanager", "secret:"):
-		k.add(where, "write the secret's ARN; the secret itself stays in Secrets Manager", "this is no ARN of a secret")
+		k.add(where, "write the secret's ARN; the secret itself stays in Secrets Manager", "not the ARN of a secret")
 	}
 }
 

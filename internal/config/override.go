@@ -82,7 +82,7 @@ func (k *checker) overrides(where string, j *Job) {
 		for _, name := range o.Names {
 			switch {
 			case !overridePattern.MatchString(name):
-				k.add(where+".overrides", "write NAME or PREFIX_*", "%q is no variable", name)
+				k.add(where+".overrides", "write NAME or PREFIX_*", "invalid variable %q", name)
 			case Reserved(strings.TrimSuffix(name, "*")):
 				k.add(where+".overrides", "choose another name for what an event may say", "no event sets %s", name)
 			}

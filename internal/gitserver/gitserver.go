@@ -41,7 +41,7 @@ func Serve(w http.ResponseWriter, r *http.Request, root, folder, user string) {
 	backend.ServeHTTP(w, r)
 }
 
-// Pushes says whether a request is part of a push.
+// Pushes reports whether a request is part of a push.
 func Pushes(r *http.Request) bool {
 	return strings.HasSuffix(r.URL.Path, "/git-receive-pack") || r.URL.Query().Get("service") == "git-receive-pack"
 }

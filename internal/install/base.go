@@ -16,7 +16,7 @@ import (
 	"drawbridge/scheduler"
 )
 
-// Facts are what a base stack depends on beside the configuration: what AWS shows
+// Facts are what a base stack depends on in addition to the configuration: what AWS shows
 // of the sets' networks and of the jobs' task definitions.
 type Facts struct {
 	Region string
@@ -27,7 +27,7 @@ type Facts struct {
 	S3PrefixList string
 	// Concurrency is Lambda's quota of concurrent executions in the account.
 	Concurrency int
-	// MirrorDigest is the digest of the mirror's image as it lies in ECR, sha256:...;
+	// MirrorDigest is the digest of the mirror's image in ECR, sha256:...;
 	// empty while there is none, and for an image that is given by its digest.
 	MirrorDigest string
 }

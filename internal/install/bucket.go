@@ -149,7 +149,7 @@ func (i *Installer) version(ctx context.Context, owner, key string) (string, err
 	return cmp.Or(aws.ToString(out.VersionId), aws.ToString(out.ETag)), nil
 }
 
-// removeBucket empties and deletes the bucket, and says whether there was one.
+// removeBucket empties and deletes the bucket, and reports whether there was one.
 func (i *Installer) removeBucket(ctx context.Context, owner string) (bool, error) {
 	name := i.Bucket(owner)
 	if _, err := i.S3.HeadBucket(ctx, &s3.HeadBucketInput{

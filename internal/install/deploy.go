@@ -278,14 +278,14 @@ func (i *Installer) follow(ctx context.Context, id, name string, after time.Time
 	return status, awserr.Mark(err, "read the events of stack %s", name)
 }
 
-// goesOnError is a wait that was interrupted; what was waited for goes on.
+// goesOnError is a wait that was interrupted; what was waited for continues.
 type goesOnError struct {
 	stack string
 	cause error
 }
 
 func (e *goesOnError) Error() string {
-	return "interrupted; CloudFormation goes on with stack " + e.stack
+	return "interrupted; CloudFormation continues with stack " + e.stack
 }
 func (e *goesOnError) Unwrap() error { return e.cause }
 
@@ -304,7 +304,7 @@ func (i *Installer) failure(ctx context.Context, id, name string, from time.Time
 	case types.StackStatusRollbackComplete, types.StackStatusRollbackFailed, types.StackStatusCreateFailed:
 		hint = "correct the cause and deploy again: the next deployment removes what is left of this one first"
 	case types.StackStatusDeleteFailed:
-		hint = "correct the cause, then drawbridge destroy again; it goes on with what is left"
+		hint = "correct the cause, then drawbridge destroy again; it continues with the rest"
 	case types.StackStatusUpdateRollbackFailed:
 		hint = "correct the cause, then: aws cloudformation continue-update-rollback --stack-name " + name
 	}
@@ -343,7 +343,7 @@ func (i *Installer) Installed(ctx context.Context, name string) (*Stack, error) 
 		case cfn.OwnerTag:
 			owner = aws.ToString(t.Value)
 		case cfn.SchemaTag:
-			s.Schema, _ = strconv.Atoi(aws.ToString(t.Value)) // 0 for what is no number
+			s.Schema, _ = strconv.Atoi(aws.ToString(t.Value)) // 0 if it is not a number
 		}
 	}
 	for _, o := range st.Outputs {
@@ -387,7 +387,7 @@ func (s *Stack) check(owner string, plans bool) error {
 	return nil
 }
 
-// planned says whether a stack in review holds a change set of ours.
+// planned reports whether a stack in review holds a change set of ours.
 func (i *Installer) planned(ctx context.Context, name string) bool {
 	out, err := i.Clients.CloudFormation.ListChangeSets(ctx, &cloudformation.ListChangeSetsInput{StackName: &name})
 	return err == nil && slices.ContainsFunc(out.Summaries, func(s types.ChangeSetSummary) bool {
@@ -413,7 +413,7 @@ func (e *failedBeforeError) Hint() string {
 	return "drawbridge deploy removes what is left first, then tries again; drawbridge destroy removes it alone"
 }
 
-// Failed says whether an error reports what is left of a creation or a removal
+// Failed reports whether an error reports what is left of a creation or a removal
 // that failed, which Clear removes.
 func Failed(err error) bool {
 	var failed *failedBeforeError

@@ -96,7 +96,7 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 	return s, s.plan(c, networks)
 }
 
-// readAccount reads what lies in no set's network.
+// readAccount reads what belongs to no set's network.
 func (i *Installer) readAccount(ctx context.Context, c *config.Config, s *Survey) []error {
 	problems := []error{i.roles(ctx, c, s)}
 	var err error

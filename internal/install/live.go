@@ -30,7 +30,8 @@ type live struct {
 }
 
 func (l live) String() string {
-	return fmt.Sprintf("is %s with %d runs and %d holds", l.set.Phase, len(l.runs), len(l.holds))
+	return fmt.Sprintf("is %s with %s and %s", l.set.Phase, scheduler.Count(len(l.runs), "run"),
+		scheduler.Count(len(l.holds), "hold"))
 }
 
 // busy returns the sets that are up or asked for, as they are deployed.
@@ -98,9 +99,9 @@ func (s *Stack) loses(l live, next cfn.Base) string {
 	case drops(l.set, next.Sets[n]) != "":
 		return "no longer has " + drops(l.set, next.Sets[n]) + ", which nobody could delete any more,"
 	case next.Observe != s.Installed.Observe && next.Observe:
-		return "is only observed"
+		return "changes from active to observe"
 	case next.Observe != s.Installed.Observe:
-		return "is no longer only observed"
+		return "changes from observe to active"
 	}
 	return ""
 }

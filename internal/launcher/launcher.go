@@ -80,8 +80,8 @@ func (l *Launcher) Handle(ctx context.Context, payload []byte, id string, until 
 	return l.direct(ctx, runs, id)
 }
 
-// look reconciles a set. A look that fails is no event that is lost: it is logged
-// and counted, and the next one, at the latest the sweep's, goes on. So it is not
+// look reconciles a set. A look that fails loses no event: it is logged
+// and counted, and the next one, at the latest the sweep's, continues. So it is not
 // reported as a failed invocation, which would end in the dead-letter queue.
 func (l *Launcher) look(ctx context.Context, set scheduler.SetName, id string, until time.Time) error {
 	_, err := l.app.Reconciler(reconcile.Launcher, id).Reconcile(ctx, set, reconcile.Look{Until: until})
@@ -248,7 +248,7 @@ func jsonObject(payload []byte) (map[string]any, error) {
 // maxDepth is how deep an event may be nested: EventBridge's own are a handful of levels.
 const maxDepth = 64
 
-// deeper says whether JSON is nested deeper than so many levels.
+// deeper reports whether JSON is nested deeper than so many levels.
 func deeper(payload []byte, levels int) bool {
 	depth, text := 0, false
 	for i := 0; i < len(payload); i++ {

@@ -24,7 +24,7 @@ type SetState struct {
 	Holds []scheduler.Hold
 }
 
-// Idle says whether nothing of the set is up and nothing asks for it.
+// Idle reports whether nothing of the set is up and nothing asks for it.
 func (s SetState) Idle() bool {
 	return s.Set.Phase == scheduler.Absent && len(s.Runs) == 0
 }
@@ -52,7 +52,7 @@ func State(ctx context.Context, a *app.App, name scheduler.SetName) (SetState, e
 	return SetState{set, runs, holds}, err
 }
 
-// changeTries is how often a set is changed anew because somebody else was faster.
+// changeTries is how often a set is changed again because another writer was faster.
 const changeTries = 20
 
 // UpdateSet writes a change to a set's item.

@@ -140,7 +140,7 @@ func end(ctx context.Context, a *app.App, r scheduler.Run, tell func(string)) er
 	case r.State != scheduler.Running && r.State != scheduler.Starting || !r.StopAsked.IsZero():
 		return nil
 	case a.Config.Mode == config.Observe:
-		return giveUp(ctx, a, r, "it was only observed, and is no longer")
+		return giveUp(ctx, a, r, "it was only observed, and the installation is being removed")
 	}
 	if r.State == scheduler.Starting {
 		found, err := a.Tasks.Describe(ctx, []scheduler.Run{r})

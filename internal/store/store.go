@@ -237,7 +237,7 @@ func (s *Store) transact(ctx context.Context, items []types.TransactWriteItem) e
 }
 
 // query reads what a condition on the keys selects, page by page. values holds what
-// stands in the condition beside :set.
+// the condition contains in addition to :set.
 func (s *Store) query(ctx context.Context, set scheduler.SetName, index *string, condition, sortKey string,
 	values map[string]string, each func(attributes) error) error {
 	in := &dynamodb.QueryInput{
@@ -601,7 +601,7 @@ func (s *Store) Release(ctx context.Context, set scheduler.SetName, owner string
 	return awserr.Mark(err, "release set %s for %s", set, owner)
 }
 
-// Note reads what SaveNote has written for a set into v, and says whether there
+// Note reads what SaveNote has written for a set into v, and reports whether there
 // was anything.
 func (s *Store) Note(ctx context.Context, set scheduler.SetName, v any) (bool, error) {
 	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{
@@ -613,7 +613,7 @@ func (s *Store) Note(ctx context.Context, set scheduler.SetName, v any) (bool, e
 	return true, dataOf(out.Item, v)
 }
 
-// SaveNote writes a value beside a set: what an installation that only observes
+// SaveNote writes a value next to a set: what an installation that only observes
 // would have made.
 func (s *Store) SaveNote(ctx context.Context, set scheduler.SetName, v any) error {
 	data, err := encode(v)

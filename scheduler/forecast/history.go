@@ -16,7 +16,7 @@ type History struct {
 	// First is the first clock hour that was seen, Hour the one that is not over
 	// yet, both counted from 1970; 0 before the first arrival.
 	First, Hour int64
-	// Busy says whether anything arrived in Hour.
+	// Busy reports whether anything arrived in Hour.
 	Busy bool
 	// Last is the last arrival, in seconds from 1970.
 	Last float64
@@ -286,7 +286,7 @@ func hourOf(t float64) int64 { return int64(math.Floor(t / 3600)) }
 // weekHour is the hour of the week, from Thursday 00:00 UTC, when 1970 began.
 func weekHour(hour int64) int { return int((hour%weekHours + weekHours) % weekHours) }
 
-// weekend says whether an hour of the week lies on a Saturday or Sunday in UTC.
+// weekend reports whether an hour of the week is on a Saturday or Sunday in UTC.
 func weekend(bin int) bool { return bin/24 == 2 || bin/24 == 3 }
 
 func bound(p float64) float64 { return min(max(p, leastChance), mostChance) }

@@ -162,7 +162,7 @@ func (r *Reconciler) announce(ctx context.Context, v *view, p Prepared) error {
 	return r.save(ctx, v, next)
 }
 
-// extend adds to a set that is up what its runs need beside. Tasks that run are not
+// extend adds to a set that is up what its runs need in addition. Tasks that run are not
 // touched: what is there stays as it is.
 func (r *Reconciler) extend(ctx context.Context, v *view) error {
 	p, err := r.ports.Stacks.Prepare(ctx, v.set.Name, r.wish(v))
@@ -216,7 +216,7 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 	return nil
 }
 
-// count counts endpoint-hours that begin beside the set's own rhythm.
+// count counts endpoint-hours that begin outside of the set's own rhythm.
 func (r *Reconciler) count(ctx context.Context, v *view, hours int) error {
 	next := v.set
 	next.DayHours += hours

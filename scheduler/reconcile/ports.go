@@ -11,7 +11,7 @@ import (
 // Errors that the adapters report and the loop branches on.
 var (
 	// ErrConflict means that a conditional write lost against another writer.
-	ErrConflict = errors.New("somebody else changed it first")
+	ErrConflict = errors.New("another writer changed it first")
 	// ErrTemporary means that the call may have had no effect and is to be made
 	// again as it was: throttling, a 5xx, a lost reply.
 	ErrTemporary = errors.New("temporary failure")
@@ -61,7 +61,7 @@ type store interface {
 type stacks interface {
 	// Prepare works out what the stack has to hold; it only reads.
 	Prepare(ctx context.Context, set scheduler.SetName, wish Wish) (Prepared, error)
-	// Extend adds to the stack of a life of the set what p holds beside, by the nth try,
+	// Extend adds to the stack of a life of the set what p holds in addition, by the nth try,
 	// and returns how many endpoints it will have and what an hour of it is billed as.
 	// What it has stays as it is. A change that is under way, or made already, is success.
 	Extend(ctx context.Context, set scheduler.SetName, id scheduler.StackID, of LifeID, try int,
@@ -86,7 +86,7 @@ type stacks interface {
 	Sweep(ctx context.Context, set scheduler.SetName, id scheduler.StackID) error
 }
 
-// Wish is what a plan has to take into account beside the configuration.
+// Wish is what a plan takes into account in addition to the configuration.
 type Wish struct {
 	// Needs are services that runs which wait reach.
 	Needs []string

@@ -427,7 +427,7 @@ func (r *Reconciler) handOn(ctx context.Context, v *view) error {
 	if err := r.unlease(ctx, v); err != nil {
 		return err
 	}
-	reason := "goes on: " + v.decision.Reason
+	reason := "resumed: " + v.decision.Reason
 	if r.side == Reaper {
 		return r.ports.Waker.Reaper(ctx, v.set.Name, reason)
 	}
@@ -505,7 +505,7 @@ func (r *Reconciler) needsLease(v *view) bool {
 			(v.set.Usable.After(r.ports.Clock.Now()) || v.set.Extension != nil || v.demand.Refused > 0)
 }
 
-// mine says whether this invocation waits itself: a launcher for its endpoints,
+// mine reports whether this invocation waits itself: a launcher for its endpoints,
 // a reaper for a deletion to end or for a boundary that is close.
 // Both wait for the second of a scheduled run that is close: a timer is not exact.
 func (r *Reconciler) mine(v *view, pause time.Duration, look Look) bool {
@@ -518,7 +518,7 @@ func (r *Reconciler) mine(v *view, pause time.Duration, look Look) bool {
 	return pause <= look.Patience && v.set.Phase != scheduler.Creating && v.set.Extension == nil
 }
 
-// dueWithin says whether a scheduled time comes when the pause ends.
+// dueWithin reports whether a scheduled time comes when the pause ends.
 func (r *Reconciler) dueWithin(v *view, pause time.Duration) bool {
 	now := r.ports.Clock.Now()
 	next, _ := r.settings[v.set.Name].NextDue(v.set, now)

@@ -503,9 +503,9 @@ func (r *Reconciler) record(ctx context.Context, runs []scheduler.Run, now time.
 }
 
 // TaskStopped takes the report that a task has stopped. One that is not ours,
-// or of an attempt that is over, changes nothing. A name is no proof: what ends a run is
+// or of an attempt that is over, changes nothing. A name proves nothing: what ends a run is
 // the task that is recorded for it, or, while none is, what ECS itself shows of it. It
-// says whether the run has to be started again.
+// reports whether the run has to be started again.
 func (r *Reconciler) TaskStopped(ctx context.Context, set scheduler.SetName, t scheduler.Task) (retry bool, err error) {
 	id, attempt, ok := scheduler.ParseTaskGroup(t.Group)
 	if !ok {
