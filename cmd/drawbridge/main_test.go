@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"drawbridge/internal/awssim"
+	"drawbridge/internal/clock"
 	"drawbridge/internal/functions"
 	"drawbridge/internal/sandbox"
 )
@@ -29,7 +31,20 @@ var update = flag.Bool("update", false, "write the expected outputs of the scrip
 func TestMain(m *testing.M) {
 	testscript.Main(cleaning{m}, map[string]func(){
 		"drawbridge": main,
+		"pass":       pass,
 	})
+}
+
+// pass lets time pass on the clock of a script's commands, for a shell: pass 10s
+func pass() {
+	d, err := time.ParseDuration(os.Args[1])
+	if err == nil {
+		err = clock.FromEnvironment().Sleep(context.Background(), d)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "pass:", err)
+		os.Exit(1)
+	}
 }
 
 // cleaning removes what all tests share once they have run.
@@ -60,22 +75,46 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DRAWBRIDGE", path)
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"account": accountCmd, "advance": advanceCmd, "fault": faultCmd, "left": leftCmd, "down": downCmd, "foreign-stack": foreignStackCmd, "session": sessionCmd},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"account": accountCmd, "advance": advanceCmd, "fault": faultCmd, "left": leftCmd, "down": downCmd, "foreign-stack": foreignStackCmd, "session": sessionCmd, "hang": hangCmd, "hung": hungCmd},
 	})
 }
 
-// accountCmd starts a sandbox with the given arguments and sets the environment
-// for it: account ARGS...
+// accountCmd starts a sandbox with the given arguments, whose clock stands still until
+// advance or a command that sleeps moves it, and sets the environment for it: account
+// ARGS...
 func accountCmd(ts *testscript.TestScript, _ bool, args []string) {
-	endpoint, stop, err := startSandbox(args)
+	endpoint, stop, err := startSandbox(append([]string{"--speed", "0"}, args...))
 	ts.Check(err)
 	ts.Defer(func() {
 		if code, text := stop(); code != exitDone {
 			ts.Logf("the sandbox ended with %d: %s", code, text)
 		}
 	})
+	ck := newStrideClock(endpoint)
+	ts.Defer(ck.Close)
+	strides.Store(ck.URL, ck)
 	ts.Setenv("AWS_ENDPOINT_URL", endpoint)
+	ts.Setenv(clock.Variable, ck.URL)
 }
+
+// strides are the clocks of the scripts, by their addresses.
+var strides sync.Map
+
+func strideOf(ts *testscript.TestScript) *strideClock {
+	ck, ok := strides.Load(ts.Getenv(clock.Variable))
+	if !ok {
+		ts.Fatalf("there is no account yet")
+	}
+	return ck.(*strideClock)
+}
+
+// hangCmd lets commands hang where they sleep, once a file holds a text: hang FILE TEXT
+func hangCmd(ts *testscript.TestScript, _ bool, args []string) {
+	strideOf(ts).hangOnce(ts.MkAbs(args[0]), args[1])
+}
+
+// hungCmd waits until a command hangs; those that sleep later do not.
+func hungCmd(ts *testscript.TestScript, _ bool, _ []string) { strideOf(ts).awaitHung() }
 
 // startSandbox runs drawbridge sandbox and returns its endpoint.
 func startSandbox(args []string) (endpoint string, stop func() (int, string), err error) {
@@ -171,7 +210,7 @@ func foreignStackCmd(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // sessionCmd writes the commands of a section of the README to a file, as they
-// stand: session FILE HEADING
+// stand, for somebody who takes ten seconds over each: session FILE HEADING
 func sessionCmd(ts *testscript.TestScript, _ bool, args []string) {
 	text, err := os.ReadFile("../../README.md")
 	ts.Check(err)
@@ -181,5 +220,5 @@ func sessionCmd(ts *testscript.TestScript, _ bool, args []string) {
 	if !ok || !fenced || !closed {
 		ts.Fatalf("the README has no section %q with commands", args[1])
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("set -e\n"+block), 0o644))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("set -e\n"+strings.ReplaceAll(block, "\n", "\npass 10s\n")), 0o644))
 }
