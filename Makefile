@@ -29,7 +29,6 @@ test: check-machine unit lint images templates policies conformance ## All tests
 	@echo "all tests passed"
 
 unit: ## The Go tests alone.
-	@tools/get-sshd
 	@mkdir -p build && rm -f build/replies.jsonl build/calls.jsonl
 	DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 ./...
 
@@ -100,4 +99,4 @@ golden: ## Write the expected outputs of tests anew.
 	$(GO) test ./cfn ./internal/config ./internal/install ./cmd/drawbridge -update
 
 clean: ## Remove what was built or installed here.
-	rm -rf build dist drawbridge internal/functions/zips/*.zip tools/sshd tools/venv tools/checkov-venv tools/dynamodb-local tools/npm/node_modules tools/bin
+	rm -rf build dist drawbridge internal/functions/zips/*.zip tools/venv tools/checkov-venv tools/dynamodb-local tools/npm/node_modules tools/bin

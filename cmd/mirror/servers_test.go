@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,13 +8,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
-	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -73,97 +69,6 @@ func authority(t *testing.T) (ca, server, client certificate) {
 		return certificate{pemOf("CERTIFICATE", der), pemOf("EC PRIVATE KEY", secret)}
 	}
 	return issue(1, "authority", true), issue(2, "server", false), issue(3, "client", false)
-}
-
-// sshd is a real sshd on a port of its own.
-type sshd struct{ url, userKey, otherKey, knownHosts, otherHosts string }
-
-// startSSHD starts the machine's sshd with keys of its own.
-func startSSHD(t *testing.T) sshd {
-	t.Helper()
-	program := ""
-	unpacked, err := filepath.Abs("../../tools/sshd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range []string{filepath.Join(unpacked, "usr/sbin/sshd"), "/usr/local/sbin/sshd", "/usr/sbin/sshd"} {
-		if _, err := os.Stat(p); err == nil {
-			program = p
-		}
-	}
-	if program == "" {
-		t.Fatal("there is no sshd on this machine: run tools/get-sshd, or install OpenSSH's server")
-	}
-	libraries, err := filepath.Glob(filepath.Join(unpacked, "usr/lib/*-linux-gnu"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	keygen := func(name string) (private, public string) {
-		path := filepath.Join(dir, name)
-		if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path).CombinedOutput(); err != nil {
-			t.Fatalf("ssh-keygen: %v: %s", err, out)
-		}
-		a, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := os.ReadFile(path + ".pub")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(a), strings.TrimSpace(string(b))
-	}
-	_, host := keygen("host")
-	_, otherHost := keygen("other-host")
-	userKey, userPublic := keygen("user")
-	otherKey, _ := keygen("other-user")
-	if err := os.WriteFile(filepath.Join(dir, "authorized_keys"), []byte(userPublic+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	_ = listener.Close() // sshd takes it
-	settings := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nStrictModes no\nPasswordAuthentication no\nUsePAM no\nPermitRootLogin prohibit-password\n",
-		port, filepath.Join(dir, "host"), filepath.Join(dir, "authorized_keys"))
-	if err := os.WriteFile(filepath.Join(dir, "sshd_config"), []byte(settings), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll("/run/sshd", 0o755); err != nil && os.Geteuid() == 0 {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "-D", "-e", "-f", filepath.Join(dir, "sshd_config"))
-	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"))
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()         // killed
-	})
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		c, err := net.DialTimeout("tcp", address, time.Second)
-		if err == nil {
-			_ = c.Close() // only whether it answers
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("sshd does not answer: %s", said.String())
-		}
-	}
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	place := fmt.Sprintf("[127.0.0.1]:%d ", port)
-	return sshd{url: "ssh://" + me.Username + "@" + address, userKey: userKey, otherKey: otherKey, knownHosts: place + host, otherHosts: place + otherHost}
 }
 
 // processesWith returns the command lines of the running processes that hold a text.
