@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,19 @@ func processesWith(t *testing.T, text string) []string {
 		}
 	}
 	return out
+}
+
+// wantGone waits until no running process holds a text, and fails the test if that does
+// not come before its end.
+func wantGone(t *testing.T, text string) {
+	t.Helper()
+	end, bounded := t.Deadline()
+	for left := processesWith(t, text); len(left) > 0; left = processesWith(t, text) {
+		if bounded && time.Until(end) < 20*time.Second {
+			t.Fatalf("processes are left: %s", left)
+		}
+		runtime.Gosched() // what was killed is about to end
+	}
 }
 
 func (w *world) list(bucket string) []string {

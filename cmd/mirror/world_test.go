@@ -36,6 +36,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == "run" || os.Args[1] == "credential") {
 		main()
 	}
+	if _, err := exec.LookPath("git"); err != nil {
+		fmt.Fprintln(os.Stderr, "missing on this machine: git; install with: apt-get install git")
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 
@@ -47,6 +51,7 @@ type world struct {
 	folder   string // of the source's bare repositories
 	source   *httptest.Server
 	front    *frontDoor
+	killer   *killer
 	s3       *s3.Client
 	cc       *codecommit.Client
 	secrets  *secretsmanager.Client
@@ -129,11 +134,12 @@ const stateBucket = "state-bucket"
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	sim := awssim.New(awssim.Options{Speed: 1})
-	server := httptest.NewServer(sim)
+	k := &killer{}
+	server := httptest.NewServer(k.guard(sim))
 	sim.SetAddress(strings.TrimPrefix(server.URL, "http://"))
-	w := &world{t: t, sim: sim, endpoint: server.URL, folder: t.TempDir(), repositories: map[string]any{}}
+	w := &world{t: t, sim: sim, endpoint: server.URL, folder: t.TempDir(), killer: k, repositories: map[string]any{}}
 	w.front = &frontDoor{folder: w.folder, done: make(chan struct{})}
-	w.source = httptest.NewServer(w.front)
+	w.source = httptest.NewServer(k.guard(w.front))
 	t.Cleanup(func() {
 		close(w.front.done)
 		w.source.Close()
