@@ -17,6 +17,7 @@ import (
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"drawbridge/internal/awssim"
+	"drawbridge/internal/clock"
 	"drawbridge/internal/sandbox"
 )
 
@@ -65,7 +66,7 @@ func TestRunsNamesWhatWasMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := open(t, file, "--start", "2026-05-14T09:02:00Z") // all of it lies in one paid hour
-	for k, v := range map[string]string{"DRAWBRIDGE_CONFIG": file, "AWS_ENDPOINT_URL": a.endpoint, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"} {
+	for k, v := range map[string]string{"DRAWBRIDGE_CONFIG": file, "AWS_ENDPOINT_URL": a.endpoint, clock.Variable: a.endpoint + "/_sim/clock", "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"} {
 		t.Setenv(k, v)
 	}
 	sim := awssim.New(awssim.Options{}) // for its Region alone

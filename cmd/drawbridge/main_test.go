@@ -51,6 +51,12 @@ func pass() {
 type cleaning struct{ m *testing.M }
 
 func (c cleaning) Run() int {
+	for _, program := range []string{"git", "curl", "perl"} { // the last two are for the hook of examples/mirror
+		if _, err := exec.LookPath(program); err != nil {
+			fmt.Fprintf(os.Stderr, "missing on this machine: %s; install with: apt-get install %[1]s\n", program)
+			return 1
+		}
+	}
 	defer func() { removeBootstraps(); removeMirror() }()
 	return c.m.Run()
 }
