@@ -9,11 +9,12 @@ VENV      := tools/venv
 DYNAMODB  := tools/dynamodb-local
 CHECKOV   := tools/checkov-venv
 NPM       := tools/npm/node_modules
+GOFMT     := files=$$(gofmt -l cmd cfn endpoints scheduler internal tools/gitserve tools/lambdazip) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
 LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit lint images conformance templates policies check-machine lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick lint images conformance templates policies check-machine lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -32,11 +33,17 @@ unit: ## The Go tests alone.
 	@mkdir -p build && rm -f build/replies.jsonl build/calls.jsonl
 	DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 ./...
 
+quick: ## gofmt, go vet and the short Go tests, for each change. Needs no network.
+	@$(GOFMT)
+	$(GO) vet ./...
+	$(GO) test -short ./...
+	@echo "passed without the long stories, which make unit tells"
+
 check-machine: # names at once what the machine lacks
 	@tools/check-machine
 
 lint: $(LINT) ## gofmt, go vet and golangci-lint.
-	@test -z "$$(gofmt -l cmd cfn endpoints scheduler internal tools/gitserve tools/lambdazip)" || { echo "not formatted by gofmt:"; gofmt -l cmd cfn endpoints scheduler internal tools/gitserve tools/lambdazip; exit 1; }
+	@$(GOFMT)
 	$(LINT) run ./...
 
 $(LINT): Makefile

@@ -41,6 +41,9 @@ type account struct {
 // open starts drawbridge sandbox with a configuration and more arguments.
 func open(t *testing.T, config string, more ...string) *account {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("long story: run without -short")
+	}
 	dir, err := bootstraps()
 	if err != nil {
 		t.Fatal(err)

@@ -62,13 +62,15 @@ func (c cleaning) Run() int {
 }
 
 func TestScripts(t *testing.T) {
-	dir, err := bootstraps()
-	if err != nil {
-		t.Fatal(err)
-	}
-	mirror, err := mirrorProgram()
-	if err != nil {
-		t.Fatal(err)
+	var dir, mirror string
+	if !testing.Short() { // scripts that need them are long stories
+		var err error
+		if dir, err = bootstraps(); err != nil {
+			t.Fatal(err)
+		}
+		if mirror, err = mirrorProgram(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", UpdateScripts: *update,

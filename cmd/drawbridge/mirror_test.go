@@ -90,6 +90,9 @@ func runGit(t *testing.T, dir string, args ...string) string {
 // is added to the repository in the configuration.
 func openSite(t *testing.T, more string, flags ...string) *site {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("long story: run without -short")
+	}
 	program, err := mirrorProgram()
 	if err != nil {
 		t.Fatal(err)

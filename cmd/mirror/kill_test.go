@@ -173,6 +173,7 @@ func (a *halfAnswer) Write(p []byte) (int, error) {
 // TestKilledAtAnyMomentTheNextRunRepairs kills runs with all their processes, as
 // Fargate does with a container, at requests over the whole of a run.
 func TestKilledAtAnyMomentTheNextRunRepairs(t *testing.T) {
+	longStory(t)
 	w := newWorld(t)
 	dir := w.repository("app", 300)
 	w.mirrors("app", map[string]any{"force": true, "prune": true, "pruneLimit": 100})

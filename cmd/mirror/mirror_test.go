@@ -60,6 +60,7 @@ func TestMirrorsThenFindsNothingChanged(t *testing.T) {
 }
 
 func TestAuthentication(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
@@ -93,6 +94,7 @@ func TestAuthentication(t *testing.T) {
 }
 
 func TestTLS(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	w.repository("app", 2)
@@ -168,6 +170,7 @@ func TestScopeNeverHoldsHeadOrHiddenRefs(t *testing.T) {
 }
 
 func TestDivergedRefsFailAndAllElseIsMirrored(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 3)
@@ -199,6 +202,7 @@ func TestDivergedRefsFailAndAllElseIsMirrored(t *testing.T) {
 }
 
 func TestPrune(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 2)
@@ -252,6 +256,7 @@ func TestAnEmptySourceDeletesNothing(t *testing.T) {
 }
 
 func TestEmptyRepositoriesAndSubmodules(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	git(t, w.folder, "init", "-q", "--bare", "empty.git")
@@ -286,6 +291,7 @@ func TestOneFailureDoesNotStopTheOthers(t *testing.T) {
 }
 
 func TestFailuresOfTheServerAreTriedAgain(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	w.repository("app", 2)
@@ -350,6 +356,7 @@ func TestInterruptionEndsAllAndFreesTheLock(t *testing.T) {
 // TestObjectsThatGitRefusesAreNotMirrored: a tree that would write into .git where it is
 // checked out.
 func TestObjectsThatGitRefusesAreNotMirrored(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 2)
@@ -385,6 +392,7 @@ func TestObjectsThatGitRefusesAreNotMirrored(t *testing.T) {
 
 // TestASourceThatIsTooLargeIsRefused: by git, and as a bundle, before anything is pushed.
 func TestASourceThatIsTooLargeIsRefused(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 2)
@@ -409,6 +417,7 @@ func TestASourceThatIsTooLargeIsRefused(t *testing.T) {
 }
 
 func TestLFS(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	body := strings.Repeat("large ", 1000)
 	sum := sha256.Sum256([]byte(body))
@@ -477,6 +486,7 @@ func TestLFS(t *testing.T) {
 }
 
 func TestNamesThatCodeCommitRefuses(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 1)
@@ -492,6 +502,7 @@ func TestNamesThatCodeCommitRefuses(t *testing.T) {
 }
 
 func TestManyRefsGoInChunks(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 3)
@@ -514,6 +525,7 @@ func TestManyRefsGoInChunks(t *testing.T) {
 }
 
 func TestABrokenCacheIsMadeAnew(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	for name, breakIt := range map[string]func(*world, string) error{
 		"a pack is gone":    func(w *world, key string) error { return w.deleteObject(key) },
@@ -556,6 +568,7 @@ func TestABrokenCacheIsMadeAnew(t *testing.T) {
 }
 
 func TestManySmallFetchesLeaveFewPacks(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 5)
@@ -573,6 +586,7 @@ func TestManySmallFetchesLeaveFewPacks(t *testing.T) {
 }
 
 func TestBundles(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 4)
@@ -602,6 +616,7 @@ func TestBundles(t *testing.T) {
 }
 
 func TestArchive(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 4)
@@ -638,6 +653,7 @@ func TestArchive(t *testing.T) {
 }
 
 func TestAnotherGitRepositoryAsTarget(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 3)
@@ -660,6 +676,7 @@ func TestAnotherGitRepositoryAsTarget(t *testing.T) {
 }
 
 func TestRunsThatOverlap(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	w.repository("app", 50)
@@ -708,6 +725,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 }
 
 func TestNoSecretIsEverPrinted(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	const planted = "s3cr3t-Pl4nted/with+odd=chars"
 	w := newWorld(t)
@@ -754,6 +772,7 @@ func TestNoSecretIsEverPrinted(t *testing.T) {
 }
 
 func TestMetricsAndLag(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 2)
@@ -797,6 +816,7 @@ func TestBadConfigurationIsRefused(t *testing.T) {
 // TestGoGitReachesTheReplica lets a client that is not git's read and write with a
 // user name and password of ours, and fail with a wrong one.
 func TestGoGitReachesTheReplica(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 3)
@@ -838,6 +858,7 @@ func TestGoGitReachesTheReplica(t *testing.T) {
 }
 
 func TestOddNames(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 1)
@@ -862,6 +883,7 @@ func TestOddNames(t *testing.T) {
 // TestTagsOfEveryKind mirrors annotated tags, tags of tags, and tags of what is no
 // commit.
 func TestTagsOfEveryKind(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 2)
@@ -884,6 +906,7 @@ func TestTagsOfEveryKind(t *testing.T) {
 
 // TestThisProjectsOwnHistory mirrors a history that people have made.
 func TestThisProjectsOwnHistory(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	git(t, w.folder, "clone", "-q", "--bare", git(t, ".", "rev-parse", "--show-toplevel"), "own.git")
@@ -896,6 +919,7 @@ func TestThisProjectsOwnHistory(t *testing.T) {
 // take longer than a stall may. A machine that is so busy that a run stalls by itself
 // gets another try with everything slower.
 func TestASlowSourceIsNotAHang(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	for stall := 3 * time.Second; ; stall *= 4 {
@@ -921,6 +945,7 @@ func TestASlowSourceIsNotAHang(t *testing.T) {
 
 // TestATargetThatIsWrittenMeanwhile never overwrites what came after the look.
 func TestATargetThatIsWrittenMeanwhile(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 3)
@@ -952,6 +977,7 @@ func TestATargetThatIsWrittenMeanwhile(t *testing.T) {
 
 // TestRenamedAndRejected keeps the old name where the target does not take the new one.
 func TestRenamedAndRejected(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 3)
@@ -981,6 +1007,7 @@ func TestRenamedAndRejected(t *testing.T) {
 
 // TestAnIncompleteCacheIsMadeAnew takes a pack out of the manifest, as no kill can.
 func TestAnIncompleteCacheIsMadeAnew(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 5)
@@ -1014,6 +1041,7 @@ func TestAnIncompleteCacheIsMadeAnew(t *testing.T) {
 
 // TestSettingsThatChange look again at what was mirrored before.
 func TestSettingsThatChange(t *testing.T) {
+	longStory(t)
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 2)

@@ -43,6 +43,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// longStory skips a test that takes long where only quick ones are asked for.
+func longStory(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("long story: run without -short")
+	}
+}
+
 // world is a simulated AWS, and a git server that is the source.
 type world struct {
 	t        *testing.T

@@ -171,6 +171,9 @@ func TestAnObjectThatIsReplacedDuringADeploymentIsFound(t *testing.T) {
 // TestTheMirrorRunsItsImageByDigest: as it was when it was deployed, whatever is pushed
 // later.
 func TestTheMirrorRunsItsImageByDigest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long story: run without -short")
+	}
 	inAccount(t, mirrorExample(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config) {
 		image := func() string {
 			t.Helper()

@@ -188,6 +188,9 @@ func TestABucketOfSomebodyElseIsLeftAlone(t *testing.T) {
 // TestDeployTakesNothingAwayFromUnderASet goes through what a deployment may not
 // do while a set is up with a run, and may do once it is absent.
 func TestDeployTakesNothingAwayFromUnderASet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long story: run without -short")
+	}
 	const before = `
 sets:
   main: {subnets: [subnet-1, subnet-2]}

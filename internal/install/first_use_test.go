@@ -42,6 +42,9 @@ func gateways(sim *awssim.Sim) (there int) {
 // TestTheGatewaySurvivesASecondDeployment: tags of a stack reach its endpoints late or
 // never, so a gateway of ours must not be taken for somebody else's.
 func TestTheGatewaySurvivesASecondDeployment(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long story: run without -short")
+	}
 	second := func(t *testing.T) string {
 		return strings.Replace(hello(t), "sets:", "logRetention: 7\nsets:", 1)
 	}
@@ -94,6 +97,9 @@ func many(jobs, sets int) string {
 
 // TestManyJobsAndSetsDeploy: what grows with them has room.
 func TestManyJobsAndSetsDeploy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long story: run without -short")
+	}
 	for _, tt := range []struct{ jobs, sets int }{{300, 50}, {200, 200}} {
 		t.Run(fmt.Sprintf("%d jobs and %d sets", tt.jobs, tt.sets), func(t *testing.T) {
 			text := many(tt.jobs, tt.sets)
@@ -136,6 +142,9 @@ func TestManyJobsAndSetsDeploy(t *testing.T) {
 // after another, with one policy a role and with several, each of them made before what
 // is checked against it.
 func TestPoliciesNeverLeaveARoleWithoutRights(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long story: run without -short")
+	}
 	inAccount(t, many(60, 1), func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.Config) {
 		n := cfn.NamesOf("drawbridge", sim.Region())
 		cluster := map[string]any{"ecs:cluster": "arn:aws:ecs:us-east-1:123456789012:cluster/c"}

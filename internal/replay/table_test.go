@@ -199,6 +199,9 @@ func moneyRows(t testing.TB, all []Trace) (out []row) {
 // TestPolicyTable replays recorded arrivals through all policies, prints the table
 // (go test -v) and holds it to what was reached.
 func TestPolicyTable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("long story: run without -short")
+	}
 	all := traces(t)
 	for _, part := range []struct {
 		head string

@@ -52,6 +52,7 @@ func (w *world) services() []string {
 }
 
 func TestAutoHasWhatTheJobsNeedAndNoMore(t *testing.T) {
+	longStory(t)
 	inWorld(t, autoJob, awssim.Options{}, func(w *world) {
 		w.send(event("a"))
 		time.Sleep(3 * time.Hour)
@@ -74,6 +75,7 @@ func TestAutoHasWhatTheJobsNeedAndNoMore(t *testing.T) {
 }
 
 func TestAutoExtendsASetThatIsUp(t *testing.T) {
+	longStory(t)
 	inWorld(t, autoJob, awssim.Options{}, func(w *world) {
 		w.send(event("long", "SANDBOX_RUN_FOR=40m"))
 		time.Sleep(10 * time.Minute)
@@ -130,6 +132,7 @@ func billed(w *world) int {
 }
 
 func TestAutoGivesUpWhatCannotBeAdded(t *testing.T) {
+	longStory(t)
 	inWorld(t, autoJob, awssim.Options{}, func(w *world) {
 		w.send(event("long", "SANDBOX_RUN_FOR=2h"))
 		time.Sleep(10 * time.Minute)
@@ -158,6 +161,7 @@ func TestAutoGivesUpWhatCannotBeAdded(t *testing.T) {
 // TestAutoCrashBeforeAndAfterEachEffect kills the launcher at each of its calls
 // while it extends the set.
 func TestAutoCrashBeforeAndAfterEachEffect(t *testing.T) {
+	longStory(t)
 	kills := 0
 	for _, kind := range []string{"kill", "kill-after"} {
 		for n := 1; n <= 24; n++ {

@@ -55,6 +55,7 @@ func (w *world) most(family string) (most int) {
 // TestMaxConcurrentBoundsAJobsTasks: in a burst and one by one, on a cold set and on one
 // that is up, and all of them run in the end.
 func TestMaxConcurrentBoundsAJobsTasks(t *testing.T) {
+	longStory(t)
 	text := strings.Replace(twoTenants, "taskDefinition: hello,", "taskDefinition: hello, maxConcurrent: 3,", 1)
 	inWorld(t, text, awssim.Options{}, func(w *world) {
 		for i := range 12 {
@@ -86,6 +87,7 @@ func TestMaxConcurrentBoundsAJobsTasks(t *testing.T) {
 // TestATenantThatFillsAQuotaDoesNotEndTheOthersRuns: its tasks hold all that ECS allows for
 // two hours, longer than the other's startTimeout.
 func TestATenantThatFillsAQuotaDoesNotEndTheOthersRuns(t *testing.T) {
+	longStory(t)
 	inWorld(t, twoTenants, awssim.Options{}, func(w *world) {
 		w.send(tenant("hello", "a", "2h"))
 		time.Sleep(10 * time.Minute)
@@ -104,6 +106,7 @@ func TestATenantThatFillsAQuotaDoesNotEndTheOthersRuns(t *testing.T) {
 
 // TestEachJobHasItsTurn: a job with many runs does not keep one with few waiting.
 func TestEachJobHasItsTurn(t *testing.T) {
+	longStory(t)
 	inWorld(t, twoTenants, awssim.Options{}, func(w *world) {
 		for i := range 100 {
 			w.send(tenant("hello", fmt.Sprintf("a%d", i), "1m"))
@@ -131,6 +134,7 @@ func TestEachJobHasItsTurn(t *testing.T) {
 // TestEventsAreBoundedAtTheDoor: how much of them is kept, how deep they are, and how many
 // of a source come in a minute.
 func TestEventsAreBoundedAtTheDoor(t *testing.T) {
+	longStory(t)
 	letters := func(w *world) (out []string) {
 		for _, l := range w.sim.Ledger().DeadLetters {
 			out = append(out, l.Body)

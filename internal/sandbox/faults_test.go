@@ -36,6 +36,7 @@ func (w *world) randomFaults(r *rand.Rand) (told []string) {
 // TestPromises1To7UnderRandomFaults tells stories of eight runs under random
 // faults and random crashes. A seed that fails is told in the failure.
 func TestPromises1To7UnderRandomFaults(t *testing.T) {
+	longStory(t)
 	const stories = 30
 	for seed := range int64(stories) {
 		basis := []string{"clock", "creation"}[seed%2]

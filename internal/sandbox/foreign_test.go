@@ -72,6 +72,7 @@ func TestSharedSubnetsAreRefusedWithTheirOwner(t *testing.T) {
 // TestAnotherZoneIfTheFirstHasNoRoom: the generation that fails is followed by one
 // in the other zone, and so are those of the day.
 func TestAnotherZoneIfTheFirstHasNoRoom(t *testing.T) {
+	longStory(t)
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		w.fault("full-zone", "us-east-1a", 0)
 		w.send(event("a"))
@@ -131,6 +132,7 @@ func TestAServiceGoesWhereItIsOffered(t *testing.T) {
 // TestAutoExtensionIntoAnotherZone: what is added goes into the zone with room, and
 // what is there stays where it is.
 func TestAutoExtensionIntoAnotherZone(t *testing.T) {
+	longStory(t)
 	inWorld(t, autoJob, awssim.Options{}, func(w *world) {
 		w.send(event("long", "SANDBOX_RUN_FOR=2h"))
 		time.Sleep(10 * time.Minute)
@@ -157,6 +159,7 @@ func TestAutoExtensionIntoAnotherZone(t *testing.T) {
 
 // TestInAnotherPartition: names of services and ARNs differ in China and GovCloud.
 func TestInAnotherPartition(t *testing.T) {
+	longStory(t)
 	for _, region := range []string{"cn-north-1", "us-gov-west-1"} {
 		inWorld(t, strings.Replace(oneJob, "sets:", "endpointPrice: 0.01\nsets:", 1), awssim.Options{Region: region}, func(w *world) {
 			w.send(event("a"))

@@ -44,6 +44,7 @@ func (w *world) neverDearer() {
 // TestPromise3AStackWhoseIDWasNotStored: the answer to CreateStack comes late or never,
 // while the stack's own events wake the reaper.
 func TestPromise3AStackWhoseIDWasNotStored(t *testing.T) {
+	longStory(t)
 	for _, tt := range []struct{ name, config, fault, value string }{
 		{"late, listed services", oneJob, "late-reply", "2s"},
 		{"late, services: auto", autoJob, "late-reply", "2s"},
@@ -69,6 +70,7 @@ func TestPromise3AStackWhoseIDWasNotStored(t *testing.T) {
 }
 
 func TestPromise3WhatECSRefusesForTheMomentWaits(t *testing.T) {
+	longStory(t)
 	for _, kind := range []string{"capacity", "quota", "quota-empty", "throttled", "internal", "role"} {
 		t.Run(kind+" for ten minutes", func(t *testing.T) {
 			inWorld(t, oneJob, awssim.Options{}, func(w *world) {
@@ -150,6 +152,7 @@ func TestPromise5AClusterThatWasDeletedKeepsNothingUp(t *testing.T) {
 }
 
 func TestPromise3LargeEvents(t *testing.T) {
+	longStory(t)
 	t.Run("one of 400 KB beside nine small ones", func(t *testing.T) {
 		inWorld(t, mappedJob, awssim.Options{}, func(w *world) {
 			w.send(bus("large", 400<<10))
@@ -193,6 +196,7 @@ func TestPromise3LargeEvents(t *testing.T) {
 
 // TestPromise3AThousandEventsASecondOnAWarmSet: each once, in five calls at most.
 func TestPromise3AThousandEventsASecondOnAWarmSet(t *testing.T) {
+	longStory(t)
 	for _, direct := range []bool{false, true} {
 		t.Run(fmt.Sprintf("direct calls %v", direct), func(t *testing.T) {
 			inWorld(t, oneJob, awssim.Options{}, func(w *world) {
@@ -240,6 +244,7 @@ func callsOf(l awssim.Ledger) int {
 // TestPromise5LostTimers: all of them for a day, with two sets, at any phase of the
 // sweep, cost at most one extra hour a generation.
 func TestPromise5LostTimers(t *testing.T) {
+	longStory(t)
 	const two = `
 sets:
   one:
@@ -274,6 +279,7 @@ jobs:
 }
 
 func TestPromise6NeverDearerWhenAllFails(t *testing.T) {
+	longStory(t)
 	hourly := func(w *world, hours int) {
 		for i := range hours {
 			w.send(event(fmt.Sprintf("r%d", i)))
@@ -334,6 +340,7 @@ func TestPromise6NeverDearerWhenAllFails(t *testing.T) {
 // TestPromise5AMarginThatIsTooShort: a set whose deletions take longer than the margin
 // leaves them, or as long as it can be at most, goes all the same.
 func TestPromise5AMarginThatIsTooShort(t *testing.T) {
+	longStory(t)
 	for _, tt := range []struct {
 		margin string
 		slow   string
@@ -464,6 +471,7 @@ func TestATaskThatIsNotOursEndsNothing(t *testing.T) {
 // TestALauncherMeetsASetThatDrains: the reaper that was about to delete it is gone, and a launcher, which may not list
 // tasks, is the next to look. It reopens the set for an event by itself, and ends no set whose tasks it cannot see.
 func TestALauncherMeetsASetThatDrains(t *testing.T) {
+	longStory(t)
 	for _, tt := range []struct {
 		name, broken string
 		event        bool
@@ -572,6 +580,7 @@ func TestOneJobThatCannotTakeAnEventDoesNotRejectTheOthers(t *testing.T) {
 // TestAnInstallationThatWasMadeAgainCreatesItsStacks: its generations have the numbers
 // of those of an earlier installation.
 func TestAnInstallationThatWasMadeAgainCreatesItsStacks(t *testing.T) {
+	longStory(t)
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		w.send(event("a"))
 		time.Sleep(3 * time.Hour)
@@ -589,6 +598,7 @@ func TestAnInstallationThatWasMadeAgainCreatesItsStacks(t *testing.T) {
 // TestAnExtensionThatFailedIsTriedAgain: by another request, not by the name of the
 // one that failed.
 func TestAnExtensionThatFailedIsTriedAgain(t *testing.T) {
+	longStory(t)
 	inWorld(t, autoJob, awssim.Options{}, func(w *world) {
 		w.send(event("long", "SANDBOX_RUN_FOR=2h"))
 		time.Sleep(10 * time.Minute)
@@ -605,6 +615,7 @@ func TestAnExtensionThatFailedIsTriedAgain(t *testing.T) {
 // TestTheServiceRoleSurvivesTagsApart: CloudFormation creates endpoints without tags
 // and tags them by calls of their own; those of the stack come late, or never.
 func TestTheServiceRoleSurvivesTagsApart(t *testing.T) {
+	longStory(t)
 	for _, late := range []string{"late", "never"} {
 		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 			w.fault("tags-apart", "", 0)

@@ -11,6 +11,7 @@ import (
 // TestTheInstallationsOwnKey: the table and the queues lie under a customer-managed key,
 // which both functions may use by way of them alone.
 func TestTheInstallationsOwnKey(t *testing.T) {
+	longStory(t)
 	text := "kmsKey: arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-0000-4000-a000-000000000001\n" + oneJob
 	inWorld(t, text, awssim.Options{}, func(w *world) {
 		w.send("not JSON") // a letter by the launcher

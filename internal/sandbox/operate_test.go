@@ -79,6 +79,7 @@ func TestAPauseKeepsRunsAndCreatesNothing(t *testing.T) {
 }
 
 func TestAPauseOfAWarmSetStartsNothingAndLetsItGo(t *testing.T) {
+	longStory(t)
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		w.send(event("first"))
 		time.Sleep(10 * time.Minute)
@@ -141,6 +142,7 @@ func TestTheMaximumLifetimeEndsHoldsAndNoTask(t *testing.T) {
 }
 
 func TestABudgetMakesRunsWaitForTheNextDay(t *testing.T) {
+	longStory(t)
 	text := strings.Replace(oneJob, "    subnets: [subnet-1, subnet-2]", "    subnets: [subnet-1, subnet-2]\n    hoursPerDay: 10", 1)
 	inWorld(t, text, awssim.Options{}, func(w *world) { // a bubble's clock begins at midnight UTC
 		for _, id := range []string{"a", "b", "c"} {

@@ -77,6 +77,7 @@ func TestDelayBudgetGathersRuns(t *testing.T) {
 // TestLongRunsWaitForTheNextSet: a run that would not end inside the hour is put off,
 // does not hold the set, and runs later.
 func TestLongRunsWaitForTheNextSet(t *testing.T) {
+	longStory(t)
 	inWorld(t, job("", "    maxDelay: 3h\n"), awssim.Options{}, func(w *world) {
 		for i := range 12 { // the job is known to take 40 minutes
 			w.send(event(fmt.Sprint("known", i), "SANDBOX_RUN_FOR=40m"))
@@ -102,6 +103,7 @@ func TestLongRunsWaitForTheNextSet(t *testing.T) {
 // TestTimesAreLearned: after a few lives of the set its times, and those of its runs,
 // stand in its item, and the margin has become smaller.
 func TestTimesAreLearned(t *testing.T) {
+	longStory(t)
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		var runs []string
 		for i := range 12 {
@@ -137,6 +139,7 @@ func TestTimesAreLearned(t *testing.T) {
 // zones, through the changes of clocks in March, with creations that take as long as
 // AWS says, beside another set, and the set is gone in between.
 func TestScheduledJobsStartOnTime(t *testing.T) {
+	longStory(t)
 	for _, tt := range []struct {
 		schedule, zone string
 		raise          time.Duration
@@ -181,6 +184,7 @@ func TestScheduledJobsStartOnTime(t *testing.T) {
 // TestSetsAreRaisedAhead: with a price on waiting a daily run soon finds its endpoints
 // up, and a set that nobody uses any more stays down.
 func TestSetsAreRaisedAhead(t *testing.T) {
+	longStory(t)
 	inWorld(t, job("    waitCost: 10\n", ""), awssim.Options{Start: time.Date(2000, 5, 1, 9, 10, 0, 0, time.UTC)}, func(w *world) {
 		var waits []time.Duration
 		for day := range 16 {

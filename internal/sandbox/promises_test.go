@@ -59,6 +59,7 @@ func TestPromise1ReadyBeforeRun(t *testing.T) {
 }
 
 func TestPromise2NeverUnderATask(t *testing.T) {
+	longStory(t)
 	for _, basis := range []string{"clock", "creation"} {
 		t.Run("a task that runs over the boundary on the "+basis+" basis", func(t *testing.T) {
 			inWorld(t, "billing: "+basis+oneJob, awssim.Options{}, func(w *world) {
@@ -96,6 +97,7 @@ func TestPromise2NeverUnderATask(t *testing.T) {
 }
 
 func TestPromise3ExactlyOnce(t *testing.T) {
+	longStory(t)
 	t.Run("the same event five times", func(t *testing.T) {
 		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 			for range 3 {
@@ -243,6 +245,7 @@ func TestPromise4OneEndpointPerVPCAndService(t *testing.T) {
 }
 
 func TestPromise5NothingLeftBehind(t *testing.T) {
+	longStory(t)
 	for _, tt := range []struct {
 		name, fault, value string
 		lasts              time.Duration
@@ -282,6 +285,7 @@ func TestPromise5NothingLeftBehind(t *testing.T) {
 // TestPromise5CrashBeforeAndAfterEachEffect kills each function before and after
 // each of its calls, and expects the run to end once and nothing to be left.
 func TestPromise5CrashBeforeAndAfterEachEffect(t *testing.T) {
+	longStory(t)
 	kills := 0
 	for _, kind := range []string{"kill", "kill-after"} {
 		for _, function := range []string{"launcher", "reaper"} {
@@ -315,6 +319,7 @@ func TestPromise5CrashBeforeAndAfterEachEffect(t *testing.T) {
 }
 
 func TestPromise6NeverDearer(t *testing.T) {
+	longStory(t)
 	for _, basis := range []string{"clock", "creation"} {
 		t.Run("arrivals every 17 minutes, "+basis, func(t *testing.T) {
 			inWorld(t, "billing: "+basis+oneJob, awssim.Options{}, func(w *world) {
@@ -333,6 +338,7 @@ func TestPromise6NeverDearer(t *testing.T) {
 }
 
 func TestPromise6ARunThatEndsWithinTheMargin(t *testing.T) {
+	longStory(t)
 	for s := 0; s <= 300; s += 20 {
 		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 			w.send(event("a", fmt.Sprintf("SANDBOX_RUN_FOR=%ds", 51*60+20+s))) // ends from 54:40 to 59:40
@@ -347,6 +353,7 @@ func TestPromise6ARunThatEndsWithinTheMargin(t *testing.T) {
 }
 
 func TestPromise7OnlyItsOwn(t *testing.T) {
+	longStory(t)
 	t.Run("a stack of our name without our tag is left alone, and the event is a dead letter", func(t *testing.T) {
 		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 			w.foreignStack("drawbridge-set-main")
@@ -377,6 +384,7 @@ func TestPromise7OnlyItsOwn(t *testing.T) {
 }
 
 func TestPromise8SaysWhy(t *testing.T) {
+	longStory(t)
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		w.fault("fail-create", "logs", 5*time.Minute)
 		w.send(event("a"))

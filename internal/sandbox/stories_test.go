@@ -56,6 +56,7 @@ func holdsTheSet(t *testing.T) {
 }
 
 func TestDirectCallSaysRunPhaseAndExpectedStart(t *testing.T) {
+	longStory(t)
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		answer, failure := w.call(event("a"))
 		if failure != "" || answer["run"] != "hello/a" || answer["state"] != "waiting" || answer["phase"] != "absent" {
@@ -90,6 +91,7 @@ func TestDirectCallSaysRunPhaseAndExpectedStart(t *testing.T) {
 }
 
 func TestEventOfTheBusStartsTheMatchingJob(t *testing.T) {
+	longStory(t)
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		w.sim.Publish("example.hello", "Greeting", nil, map[string]any{"to": "world"})
 		w.sim.Publish("example.other", "Greeting", nil, nil)
@@ -102,6 +104,7 @@ func TestEventOfTheBusStartsTheMatchingJob(t *testing.T) {
 }
 
 func TestMaxRuntimeStopsATask(t *testing.T) {
+	longStory(t)
 	inWorld(t, strings.Replace(oneJob, "3h", "10m", 1), awssim.Options{}, func(w *world) {
 		w.send(event("a", "SANDBOX_RUN_FOR=5h"))
 		time.Sleep(3 * time.Hour)
@@ -117,6 +120,7 @@ func TestMaxRuntimeStopsATask(t *testing.T) {
 }
 
 func TestRunRecordHoldsExitCodeAndLogStream(t *testing.T) {
+	longStory(t)
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		w.send(event("a", "SANDBOX_EXIT_CODE=7"))
 		time.Sleep(30 * time.Minute)
@@ -131,6 +135,7 @@ func TestRunRecordHoldsExitCodeAndLogStream(t *testing.T) {
 }
 
 func TestBadEventsAreDeadLettersWithReasons(t *testing.T) {
+	longStory(t)
 	big := `{"job":"hello","id":"big","overrides":{"containerOverrides":[{"name":"hello","environment":[{"name":"X","value":"` + strings.Repeat("x", 256<<10) + `"}]}]}}`
 	large := strings.ReplaceAll(big, strings.Repeat("x", 256<<10), strings.Repeat("x", 9<<10))
 	for _, tt := range []struct{ name, body, reason string }{
@@ -168,6 +173,7 @@ func TestBadEventsAreDeadLettersWithReasons(t *testing.T) {
 // TestWhoWritesTheTableRunsNothingElse changes what is recorded of a run before its task
 // is asked for.
 func TestWhoWritesTheTableRunsNothingElse(t *testing.T) {
+	longStory(t)
 	for _, tt := range []struct {
 		name   string
 		change func(*scheduler.Run)
@@ -207,6 +213,7 @@ func TestWhoWritesTheTableRunsNothingElse(t *testing.T) {
 }
 
 func TestBadSurroundingsAreExplained(t *testing.T) {
+	longStory(t)
 	vpc := "vpc-0000000000000d0a0"
 	for _, tt := range []struct {
 		name   string
@@ -258,6 +265,7 @@ func TestBadSurroundingsAreExplained(t *testing.T) {
 }
 
 func TestTwoSetsLiveTheirOwnLives(t *testing.T) {
+	longStory(t)
 	const two = `
 sets:
   one:
@@ -343,6 +351,7 @@ func TestPromise4ASetThatOthersServeWholeNeedsNoStack(t *testing.T) {
 }
 
 func TestWhatSomebodyElseDeletesIsHealed(t *testing.T) {
+	longStory(t)
 	t.Run("an endpoint", func(t *testing.T) {
 		inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 			w.send(event("a"))

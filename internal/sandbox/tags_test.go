@@ -51,6 +51,7 @@ func (w *world) standing(ids ...string) {
 // if they were of our set, in another VPC and in the set's own, stay, whatever goes
 // wrong with the deletion, and the set goes on as if they bore no tags.
 func TestPromise7ATagAloneDeletesNothing(t *testing.T) {
+	longStory(t)
 	for _, fault := range []string{"", "fail-delete=1", "fail-delete=3"} {
 		t.Run(fault, func(t *testing.T) {
 			inWorld(t, oneJob, awssim.Options{}, func(w *world) {
@@ -130,6 +131,7 @@ func TestAKilledSelftestIsCleanedUp(t *testing.T) {
 // TestATagAloneHoldsNothingUp: neither an endpoint of our tags that never came up, nor
 // one that claims to be of another set of ours, keeps a set from coming up.
 func TestATagAloneHoldsNothingUp(t *testing.T) {
+	longStory(t)
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		w.fault("stuck-create", "", time.Second)
 		stuck := w.tagged("ssm", vpcOfMain, "subnet-1", "main")

@@ -75,6 +75,14 @@ func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) 
 	})
 }
 
+// longStory skips a test that takes long where only quick ones are asked for.
+func longStory(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("long story: run without -short")
+	}
+}
+
 // recording receives the replies of all worlds, or is nil.
 var recording = sync.OnceValue(func() io.Writer {
 	w, err := awssim.Recorder()
