@@ -14,7 +14,7 @@ LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit quick lint images conformance templates policies check-machine lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick flakes lint images conformance templates policies check-machine lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -31,13 +31,16 @@ test: check-machine unit lint images templates policies conformance ## All tests
 
 unit: ## The Go tests alone.
 	@mkdir -p build && rm -f build/replies.jsonl build/calls.jsonl
-	DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 ./...
+	DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 -timeout 1h ./...
 
 quick: ## gofmt, go vet and the short Go tests, for each change. Needs no network.
 	@$(GOFMT)
 	$(GO) vet ./...
 	$(GO) test -short ./...
 	@echo "passed without the long stories, which make unit tells"
+
+flakes: ## The Go tests ten times in a row on busy CPUs; FLAKES=3 for three times.
+	@GO='$(GO)' FLAKES='$(or $(FLAKES),10)' tools/flakes
 
 check-machine: # names at once what the machine lacks
 	@tools/check-machine
