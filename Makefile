@@ -13,6 +13,15 @@ GOFMT     := files=$$(gofmt -l cmd cfn endpoints scheduler internal tools/gitser
 LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
 
+# functions builds the functions for the architectures that are given, and zips them.
+define functions
+set -e; mkdir -p dist; for arch in $(1); do for f in $(FUNCTIONS); do \
+	echo "$$f for $$arch"; \
+	GOARCH=$$arch $(GOBUILD) -o dist/$$arch/$$f/bootstrap ./cmd/$$f; \
+	$(GO) run ./tools/lambdazip dist/$$f-$$arch.zip dist/$$arch/$$f/bootstrap; \
+done; done
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help demo build test unit quick flakes lint images conformance templates policies check-machine lambdas mirror bench golden clean
 
@@ -22,9 +31,12 @@ help: ## Show the targets.
 demo: ## A day of real arrivals against a simulated AWS. Needs Go alone.
 	@$(GO) run ./cmd/drawbridge demo
 
-build: lambdas ## The command line ./drawbridge, with the arm64 functions inside.
+build: ## The command line ./drawbridge, with the arm64 functions inside.
+	@$(call functions,arm64)
 	@for f in $(FUNCTIONS); do cp dist/$$f-arm64.zip internal/functions/zips/$$f.zip; done
-	CGO_ENABLED=0 $(GO) build -trimpath -o drawbridge ./cmd/drawbridge
+	@echo "drawbridge, with them inside"
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o drawbridge ./cmd/drawbridge
+	@ls -l drawbridge
 
 test: check-machine unit lint images templates policies conformance ## All tests: Go, linters, and the checks against AWS's own artefacts.
 	@echo "all tests passed"
@@ -85,11 +97,8 @@ conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done $(NPM)/done lambdas
 	$(VENV)/bin/python tools/conformance/run.py $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(filter yes,$(THIS_COSTS)),--yes-this-costs)
 
 lambdas: ## Static arm64 and amd64 bootstrap zips in dist/, the same bytes every time.
-	@mkdir -p dist
-	@set -e; for arch in $(ARCHES); do for f in $(FUNCTIONS); do \
-		GOARCH=$$arch $(GOBUILD) -o dist/$$arch/$$f/bootstrap ./cmd/$$f; \
-		$(GO) run ./tools/lambdazip dist/$$f-$$arch.zip dist/$$arch/$$f/bootstrap; \
-	done; done; ls -l dist/*.zip
+	@$(call functions,$(ARCHES))
+	@ls -l dist/*.zip
 
 images: $(VENV)/done ## The mirror's Dockerfile against hadolint, and what it copies against what the program is made of.
 	$(VENV)/bin/hadolint --failure-threshold info cmd/mirror/Dockerfile
