@@ -9,7 +9,7 @@ VENV      := tools/venv
 DYNAMODB  := tools/dynamodb-local
 CHECKOV   := tools/checkov-venv
 NPM       := tools/npm/node_modules
-GOFMT     := files=$$(gofmt -l cmd cfn endpoints scheduler internal tools/gitserve tools/lambdazip) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
+GOFMT     := files=$$(gofmt -l cmd cfn endpoints scheduler internal tools/gitserve tools/lambdazip tools/rooms) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
 LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
 
@@ -115,7 +115,7 @@ bench: $(VENV)/done lambdas ## Speed and size, each as a ratio measured in one r
 	$(VENV)/bin/python tools/bench_mirror.py
 
 golden: ## Write the expected outputs of tests anew.
-	$(GO) test ./cfn ./internal/config ./internal/install ./cmd/drawbridge -update
+	$(GO) test ./cfn ./internal/config ./internal/install ./cmd/drawbridge ./tools/rooms -update
 
 clean: ## Remove what was built or installed here.
 	rm -rf build dist drawbridge internal/functions/zips/*.zip tools/venv tools/checkov-venv tools/dynamodb-local tools/npm/node_modules tools/bin
