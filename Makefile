@@ -12,6 +12,8 @@ NPM       := tools/npm/node_modules
 GOFMT     := files=$$(gofmt -l cmd cfn endpoints scheduler internal tools/gitserve tools/lambdazip tools/rooms) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
 LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
+ACTIONLINT := tools/bin/actionlint
+ACTIONLINT_VERSION := v1.7.12
 
 # functions builds the functions for the architectures that are given, and zips them.
 define functions
@@ -57,13 +59,21 @@ flakes: ## The Go tests ten times in a row on busy CPUs; FLAKES=3 for three time
 check-machine: # names at once what the machine lacks
 	@tools/check-machine
 
-lint: $(LINT) ## gofmt, go vet and golangci-lint.
+# actionlint would call shellcheck and pyflakes where a machine has them: it says the same on every machine.
+lint: $(LINT) $(ACTIONLINT) $(VENV)/done ## gofmt, go vet and golangci-lint; the workflows against actionlint and zizmor.
 	@$(GOFMT)
 	$(LINT) run ./...
+	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml
+	$(VENV)/bin/zizmor --offline --quiet --persona auditor .github
 
 $(LINT): Makefile
 	@mkdir -p tools/bin
 	GOBIN=$(CURDIR)/tools/bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@touch $@
+
+$(ACTIONLINT): Makefile
+	@mkdir -p tools/bin
+	GOBIN=$(CURDIR)/tools/bin $(GO) install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 	@touch $@
 
 $(VENV)/done: tools/requirements.txt
