@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -52,6 +53,21 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 			if _, err := os.Stat(dir + "/" + m[1]); err != nil {
 				t.Errorf("%s links to %s, which is not there", path, m[1])
 			}
+		}
+	}
+}
+
+// TestWalksOfContributingApply holds each diff in CONTRIBUTING.md against the tree.
+func TestWalksOfContributingApply(t *testing.T) {
+	diffs := regexp.MustCompile("(?s)```diff\n(.*?)```").FindAllStringSubmatch(read(t, "../../CONTRIBUTING.md"), -1)
+	if len(diffs) == 0 {
+		t.Fatal("CONTRIBUTING.md holds no diff")
+	}
+	for _, m := range diffs {
+		git := exec.CommandContext(t.Context(), "git", "apply", "--check", "-")
+		git.Dir, git.Stdin = "../..", strings.NewReader(m[1])
+		if said, err := git.CombinedOutput(); err != nil {
+			t.Errorf("CONTRIBUTING.md holds a diff that does not apply: %v\n%s\n%s", err, said, m[1])
 		}
 	}
 }
