@@ -103,8 +103,7 @@ func (h house) reaches(from, to string) bool {
 // draw returns the house in Mermaid: a line for each height of a layer, then one for
 // the imports of each room, without those that it has by way of others as well.
 func (h house) draw() string {
-	var nodes, arrows string
-	heights := h.heights()
+	nodes, arrows, heights := "", "", h.heights()
 	rooms := slices.SortedFunc(maps.Keys(h), func(a, b string) int {
 		return cmp.Or(layerOf(a)-layerOf(b), heights[b]-heights[a], strings.Compare(a, b))
 	})
