@@ -1,6 +1,6 @@
 // Package endpoints knows which VPC endpoints a job needs, what they are called
-// in each Region and partition, and which of them a VPC already has. It is pure:
-// it reads no clock and calls no AWS.
+// in each Region and partition, and which of them a VPC already has. It reads no
+// clock and never calls AWS.
 package endpoints
 
 import (
@@ -10,31 +10,33 @@ import (
 	"strings"
 )
 
-// Type says how an endpoint is attached to a VPC.
+// Type is the kind of an endpoint, which decides how it is attached to a VPC.
 type Type string
 
-// The two types that Drawbridge works with. An interface endpoint is billed for
-// every started hour in every zone; a gateway endpoint is free.
+// Drawbridge works with two types. An interface endpoint is billed for every
+// started hour in every zone; a gateway endpoint is free.
 const (
 	Interface Type = "interface"
 	Gateway   Type = "gateway"
 )
 
 // ServiceID names an AWS service as an endpoint offers it: the part of the
-// endpoint service name behind the Region, such as "ecr.api".
+// endpoint service name after the Region, such as "ecr.api".
 type ServiceID string
 
-// Service describes one AWS service that private tasks reach by an endpoint.
+// Service describes one AWS service that private tasks reach through an
+// endpoint.
 type Service struct {
 	ID ServiceID
 	// Type is Interface or Gateway.
 	Type Type
-	// Host is the private DNS name in the aws partition, with REGION in the
-	// Region's place. It is empty for a gateway, which works by routes.
+	// Host is the private DNS name in the aws partition, with REGION as the
+	// placeholder for the Region. It is empty for a gateway, which works
+	// through routes.
 	Host string
-	// Policy says whether the service honours an endpoint policy.
+	// Policy is true if the service supports endpoint policies.
 	Policy bool
-	// Purpose says in a few words what a task uses the service for.
+	// Purpose is a short phrase for what a task uses the service for.
 	Purpose string
 }
 
@@ -118,7 +120,7 @@ func Lookup(id ServiceID) (Service, error) {
 // All returns the whole catalogue in order of ID. The slice is the caller's.
 func All() []Service { return slices.Clone(catalogue) }
 
-// Resolve looks up ids, drops repetitions and returns the services in order of
+// Resolve looks up ids, drops duplicates and returns the services in order of
 // ID, so that the order of the input does not matter.
 func Resolve(ids []ServiceID) ([]Service, error) {
 	var out []Service
@@ -133,8 +135,8 @@ func Resolve(ids []ServiceID) ([]Service, error) {
 	return slices.CompactFunc(out, func(a, b Service) bool { return a.ID == b.ID }), nil
 }
 
-// prefixed are the services whose interface endpoints have a prefix of their partition
-// in their name; the others are called com.amazonaws everywhere.
+// prefixed are the services whose interface endpoint names start with a prefix of the
+// partition; the others start with com.amazonaws everywhere.
 //
 // Source: aws-cdk-lib 2.276.0, aws-ec2/lib/vpc-endpoint.ts, getDefaultEndpointPrefix.
 var prefixed = map[string]struct {
@@ -160,8 +162,8 @@ func (s Service) Name(region string) string {
 	return prefix + region + "." + string(s.ID)
 }
 
-// PrivateDNS returns the private DNS name that the endpoint answers in region,
-// or "" for a gateway.
+// PrivateDNS returns the private DNS name that the endpoint answers for in
+// region, or "" for a gateway.
 func (s Service) PrivateDNS(region string) string {
 	if s.Host == "" {
 		return ""
@@ -183,7 +185,7 @@ func Partition(region string) string {
 	return "aws"
 }
 
-// DNSSuffix returns the domain that region's service hosts end in.
+// DNSSuffix returns the domain suffix of service hosts in region.
 func DNSSuffix(region string) string {
 	switch Partition(region) {
 	case "aws-cn":
@@ -210,25 +212,25 @@ func BillingRegion(region string) (string, error) {
 	}
 }
 
-// noBillingError is a partition without prices and bills of its own.
+// noBillingError reports a partition without prices and bills of its own.
 type noBillingError struct{ partition string }
 
 func (e *noBillingError) Error() string {
 	return "partition " + e.partition + " serves neither a Price List nor Cost Explorer"
 }
 
-// Hint says where they are instead.
+// Hint names the account and the setting to use instead.
 func (e *noBillingError) Hint() string {
-	return "its bill is that of the account in the partition aws which it is linked to: ask there; the price goes " +
-		"into endpointPrice"
+	return "its charges are on the bill of the linked account in partition aws: query that account, and set the " +
+		"price in endpointPrice"
 }
 
-// UnknownServiceError reports a service that the catalogue does not hold.
+// UnknownServiceError reports a service that is not in the catalogue.
 type UnknownServiceError struct{ ID ServiceID }
 
 func (e *UnknownServiceError) Error() string { return fmt.Sprintf("unknown service %q", e.ID) }
 
-// Hint lists the ids that the catalogue holds.
+// Hint lists the ids in the catalogue.
 func (e *UnknownServiceError) Hint() string {
 	ids := make([]string, len(catalogue))
 	for i, s := range catalogue {

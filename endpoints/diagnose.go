@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Cause is why a task did not start, in a word that metrics and records bear.
+// Cause is why a task did not start, as one word for metrics and records.
 type Cause string
 
-// The causes that lie in the network. Beside them every Trouble but Unreached is
-// a cause of its own.
+// These causes are in the network. Every Trouble except Unreached is also a
+// cause.
 const (
-	MissingEndpoint  Cause = "missing-endpoint"   // the set has none of the service
+	MissingEndpoint  Cause = "missing-endpoint"   // the set does not have the service
 	EndpointGone     Cause = "endpoint-gone"      // the set should have one
 	EndpointNotReady Cause = "endpoint-not-ready" // not available, or not settled
 	PrivateDNSOff    Cause = "private-dns-off"
@@ -21,9 +21,10 @@ const (
 	TaskClosed       Cause = "task-security-group"
 	MissingRoute     Cause = "missing-route"
 	EndpointPolicy   Cause = "endpoint-policy"
-	NoEndpointServes Cause = "no-endpoint-serves" // nor can any be made
+	NoEndpointServes Cause = "no-endpoint-serves" // and none can be created
 	OtherRegion      Cause = "other-region"
-	// HostedZoneAnswers is a private hosted zone that leads nowhere.
+	// HostedZoneAnswers means a private hosted zone whose target does not
+	// answer.
 	HostedZoneAnswers Cause = "hosted-zone"
 	LogsLost          Cause = "logs-lost"
 )
@@ -31,11 +32,11 @@ const (
 // Diagnosis explains a stopped task.
 type Diagnosis struct {
 	Cause Cause
-	// Service is the one that was asked in vain; empty if none is known.
+	// Service is the one that did not answer; empty if unknown.
 	Service ServiceID
-	// What could not be done, Why, and what to do; each without a full stop.
+	// What failed, Why, and the remedy; each without a full stop.
 	What, Why, Remedy string
-	// Lasting says that another attempt would end the same way.
+	// Lasting is true if another attempt would fail the same way.
 	Lasting bool
 }
 
@@ -50,8 +51,7 @@ func (d Diagnosis) String() string {
 	return s
 }
 
-// Diagnose explains why a task did not start, from its texts and what surrounds
-// it.
+// Diagnose explains why a task did not start, from its texts and its network.
 func Diagnose(t Stopped, s Scene) Diagnosis {
 	symptom := Read(t)
 	v := victimOf(symptom, s.Definition)
@@ -68,7 +68,7 @@ func Diagnose(t Stopped, s Scene) Diagnosis {
 
 // LostLogs explains a task that ran while its log went nowhere: FireLens starts
 // its containers whether or not its target can be reached. It returns false if
-// nothing was lost as far as can be seen.
+// no loss is visible.
 func LostLogs(s Scene) (Diagnosis, bool) {
 	d, err := readDefinition(s.Definition)
 	if err != nil {
@@ -87,7 +87,7 @@ func LostLogs(s Scene) (Diagnosis, bool) {
 			}
 			return Diagnosis{
 				Cause: LogsLost, Service: id, What: "container " + x.Name + " lost its log",
-				Why:    fmt.Sprintf("FireLens could not reach %s: set %s has no endpoint of it", id, s.Set),
+				Why:    fmt.Sprintf("FireLens could not reach %s: set %s has no endpoint for it", id, s.Set),
 				Remedy: add(id),
 			}, true
 		}
@@ -105,7 +105,7 @@ func add(id ServiceID) string {
 	return fmt.Sprintf("add %s to the set's services, or set services: auto", id)
 }
 
-// serving says whether an endpoint serves the service by its usual name.
+// serving reports whether an endpoint serves the service under its usual name.
 func (s Scene) serving(service Service) bool {
 	return slices.ContainsFunc(s.of(service), func(e Endpoint) bool {
 		return e.State == "available" && (e.Type == Gateway || e.PrivateDNS)
@@ -124,27 +124,27 @@ func (s Scene) of(service Service) []Endpoint {
 	return out
 }
 
-// unreached compares what was asked in vain with what surrounds the task.
+// unreached compares the service that did not answer with the task's network.
 func (s Scene) unreached(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	if u, ok := s.never(symptom, v); ok {
 		d.Cause = NoEndpointServes
 		d.Why = u.What
 		d.Remedy = u.Remedy
 		d.Lasting = true
-		if strings.Contains(u.What, " lies in ") {
+		if strings.Contains(u.What, " is in ") {
 			d.Cause = OtherRegion
 		}
 		return d
 	}
 	if out := s.wayOut(); out != "" {
-		d.Why, d.Remedy = fmt.Sprintf("its subnets have a way out, %s, that did not carry it",
-			out), "look at that gateway, at network ACLs and at the task's security groups"
+		d.Why, d.Remedy = fmt.Sprintf("its subnets have a default route, %s, but the call failed",
+			out), "check that gateway, the network ACLs and the task's security groups"
 		return d
 	}
 	service, err := Lookup(symptom.Service)
 	if err != nil {
-		d.Why, d.Remedy = "the text does not say what: "+
-			brief(symptom.Text), "drawbridge doctor looks at everything a job needs"
+		d.Why, d.Remedy = "the text does not name the service: "+
+			brief(symptom.Text), "drawbridge doctor checks everything a job needs"
 		return d
 	}
 	if e, ok := s.nearest(service); ok {
@@ -152,21 +152,21 @@ func (s Scene) unreached(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	}
 	if z, ok := s.VPC.zoneOf(service, s.Region); ok {
 		d.Cause, d.Why = HostedZoneAnswers, fmt.Sprintf("private hosted zone %s of account %s answers for %s in %s, "+
-			"and what it names did not answer", z.ID, z.Account, z.Name, s.VPC.ID)
-		d.Remedy = "look at its records, and at the way to the endpoint that they name"
+			"and its target did not answer", z.ID, z.Account, z.Name, s.VPC.ID)
+		d.Remedy = "check its records, and the route to the endpoint that they name"
 		return d
 	}
 	d.Cause = MissingEndpoint
 	switch {
 	case service.Type == Gateway:
 		d.Why = fmt.Sprintf("%s has no %s gateway endpoint", s.VPC.ID, service.ID)
-		d.Remedy = fmt.Sprintf("drawbridge deploy makes it, where %s is among the set's services; it is free",
+		d.Remedy = fmt.Sprintf("drawbridge deploy creates it if %s is among the set's services; it is free",
 			service.ID)
 		d.Lasting = true
 	case slices.Contains(s.Services, service.ID):
 		d.Cause = EndpointGone
-		d.Why = fmt.Sprintf("the %s endpoint of set %s is gone, and Drawbridge did not take it down", service.ID, s.Set)
-		d.Remedy = "the sweep makes it anew; find out who deletes it"
+		d.Why = fmt.Sprintf("the %s endpoint of set %s is gone, and Drawbridge did not delete it", service.ID, s.Set)
+		d.Remedy = "the sweep creates it again; find out what deletes it"
 	default:
 		d.Why = fmt.Sprintf("set %s has no %s endpoint", s.Set, service.ID)
 		d.Remedy = add(service.ID)
@@ -175,8 +175,8 @@ func (s Scene) unreached(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	return d
 }
 
-// nearest returns the endpoint that a call to the service takes, or would take if
-// what is wrong with it were mended.
+// nearest returns the endpoint that a call to the service takes, or would take
+// once it is fixed.
 func (s Scene) nearest(service Service) (Endpoint, bool) {
 	list := s.of(service)
 	for _, e := range list {
@@ -190,7 +190,7 @@ func (s Scene) nearest(service Service) (Endpoint, bool) {
 	return Endpoint{}, false
 }
 
-// through says why an endpoint that is there did not carry the call.
+// through explains why an existing endpoint did not carry the call.
 func (s Scene) through(d Diagnosis, service Service, e Endpoint) Diagnosis {
 	task := strings.Join(s.Groups, ", ")
 	subnets, tables := s.unrouted(e)
@@ -217,27 +217,27 @@ func (s Scene) through(d Diagnosis, service Service, e Endpoint) Diagnosis {
 			service.ID, s.Set), add(service.ID)
 	case s.closedOut(e):
 		d.Cause, d.Lasting = TaskClosed, true
-		d.Why = fmt.Sprintf("the task's security groups (%s) let no HTTPS out to endpoint %s", task, e.ID)
+		d.Why = fmt.Sprintf("the task's security groups (%s) do not allow HTTPS out to endpoint %s", task, e.ID)
 		d.Remedy = "allow TCP 443 out to " + strings.Join(e.SecurityGroups, ", ")
 		if e.Type == Gateway {
 			d.Remedy = "allow TCP 443 out to the prefix list of " + service.Name(s.Region)
 		}
 	case e.Type != Gateway && s.closedIn(e):
 		d.Cause, d.Lasting = EndpointClosed, true
-		d.Why = fmt.Sprintf("the security groups (%s) of endpoint %s let no HTTPS in from the task (%s)",
+		d.Why = fmt.Sprintf("the security groups (%s) of endpoint %s do not allow HTTPS in from the task (%s)",
 			strings.Join(e.SecurityGroups, ", "), e.ID, task)
 		d.Remedy = "allow TCP 443 in from " + task
 	default:
 		d.Cause = EndpointNotReady
-		d.Why = fmt.Sprintf("endpoint %s of %s is available, and route tables and security groups let it through", e.ID,
+		d.Why = fmt.Sprintf("endpoint %s of %s is available, and route tables and security groups allow the call", e.ID,
 			service.ID)
-		d.Remedy = "it may not have settled, so raise the set's settle time; otherwise look at the network ACLs of " +
+		d.Remedy = "it may not have settled, so increase the set's settle time; otherwise check the network ACLs of " +
 			"its subnets"
 	}
 	return d
 }
 
-// never returns what no endpoint could have served.
+// never returns the destination that no endpoint could have served.
 func (s Scene) never(symptom Symptom, v victim) (Unreachable, bool) {
 	if v.container == "" {
 		return Unreachable{}, false
@@ -264,14 +264,14 @@ func (s Scene) never(symptom Symptom, v victim) (Unreachable, bool) {
 	return Unreachable{}, false
 }
 
-// actions are what a task's start calls of each service.
+// actions are the IAM actions that starting a task calls, by service.
 var actions = map[ServiceID]string{
 	"ecr.api": "ecr:GetAuthorizationToken", "ecr.dkr": "ecr:BatchGetImage", "s3": "s3:GetObject",
 	"logs":           "logs:CreateLogStream",
 	"secretsmanager": "secretsmanager:GetSecretValue", "ssm": "ssm:GetParameters",
 }
 
-// denied tells the policy of an endpoint from that of the role.
+// denied distinguishes a denial by an endpoint policy from one by the role.
 func (s Scene) denied(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	d.Lasting = true
 	action := symptom.Action
@@ -282,8 +282,8 @@ func (s Scene) denied(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	case strings.Contains(symptom.Text, "Access to KMS"):
 		action = "kms:Decrypt"
 	case strings.Contains(symptom.Text, "unable to assume the role"):
-		d.Why = "ECS may not assume the task's role"
-		d.Remedy = "let ecs-tasks.amazonaws.com assume it in its trust policy"
+		d.Why = "ECS is not allowed to assume the task's role"
+		d.Remedy = "allow ecs-tasks.amazonaws.com in its trust policy"
 		return d
 	}
 	if service, err := Lookup(symptom.Service); err == nil && action != "kms:Decrypt" {
@@ -310,9 +310,9 @@ func (s Scene) denied(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 		name, _, _ := strings.Cut(rest, "/")
 		role = "role " + name
 	}
-	d.Why, d.Remedy = role+" was refused", "allow it what it asks for: "+brief(symptom.Text)
+	d.Why, d.Remedy = role+" was denied", "grant it the permission: "+brief(symptom.Text)
 	if action != "" {
-		d.Why, d.Remedy = role+" may not "+action, "allow it "+action
+		d.Why, d.Remedy = role+" is not allowed to call "+action, "allow it "+action
 		if v.arn != "" {
 			d.Remedy += " on " + v.arn
 		}
@@ -320,56 +320,56 @@ func (s Scene) denied(d Diagnosis, symptom Symptom, v victim) Diagnosis {
 	return d
 }
 
-// known explains what has nothing to do with endpoints.
+// known explains failures that have nothing to do with endpoints.
 func known(s Symptom) (why, remedy string, lasting bool) {
 	text := brief(s.Text)
 	switch s.Trouble {
 	case NotFound:
 		switch s.Service {
 		case "logs":
-			return "the log group does not exist", "create it, or set awslogs-create-group and let the execution " +
-				"role create it", true
+			return "the log group does not exist", "create it, or set awslogs-create-group and allow the execution " +
+				"role to create it", true
 		case "secretsmanager":
-			return "it does not exist, or has no value", "check its ARN, with the six characters that end it, and " +
-				"its staging label", true
+			return "it does not exist, or has no value",
+				"check its ARN, including the six characters at its end, and its staging label", true
 		case "ssm":
-			return "a parameter of that name does not exist: " +
-				text, "check the names; one that begins with a slash is written with it", true
+			return "no parameter has that name: " +
+				text, "check the names; a leading slash is part of the name", true
 		}
-		return "it does not exist: " + text, "check repository and tag", true
+		return "it does not exist: " + text, "check the repository and the tag", true
 	case Misconfigured:
 		if strings.Contains(s.Text, "json key") || strings.Contains(s.Text, "looking for beginning of value") {
 			return "the secret has no such JSON key: " +
-				text, "write the key into the secret, or take the key out of valueFrom", true
+				text, "add the key to the secret, or remove the key from valueFrom", true
 		}
-		return text, "mend the task definition", true
+		return text, "correct the task definition", true
 	case WrongPlatform:
 		return "the image was not built for the task's CPU architecture", "build it for both, or set " +
 			"runtimePlatform.cpuArchitecture", true
 	case RateLimited:
-		return "the registry limits how often it is asked", "push the image to a private ECR repository", false
+		return "the registry limits the rate of pulls", "push the image to a private ECR repository", false
 	case OutOfMemory:
-		return "it took more memory than it has", "raise the container's or the task's memory", false
+		return "it ran out of memory", "increase the container's or the task's memory", false
 	case NoSpace:
-		return "the image is larger than the task's disk", "raise ephemeralStorage", true
+		return "the image is larger than the task's disk", "increase ephemeralStorage", true
 	case NoCapacity:
-		return text, "it is tried again; free addresses in the subnet, or raise the quota, if it lasts", false
+		return text, "Drawbridge retries; if it persists, free addresses in the subnet or request a higher quota", false
 	case Mount:
-		remedy := "let NFS (TCP 2049) in to a mount target in the task's zone, " +
+		remedy := "allow NFS (TCP 2049) in to a mount target in the task's zone, " +
 			"and check the file system's id and access point"
 		return "its file system could not be mounted: " + text, remedy, false
 	case Interrupted:
-		return "AWS took the task back: " + text, "it is not a fault of the job", false
+		return "AWS reclaimed the task: " + text, "the job is not at fault", false
 	case StoppedByHand:
-		return "somebody stopped it: " + text, "", false
+		return "a user stopped it: " + text, "", false
 	}
 	return text, "", false
 }
 
-// brief shortens a text for a sentence.
+// brief shortens a text to fit in a sentence.
 func brief(s string) string {
 	if s == "" {
-		return "no reason is given"
+		return "no reason given"
 	}
 	if r := []rune(s); len(r) > 160 {
 		return string(r[:157]) + "..."
@@ -377,15 +377,15 @@ func brief(s string) string {
 	return strings.TrimRight(s, ". ")
 }
 
-// victim is what of a task definition was being prepared.
+// victim is the part of a task definition that was being prepared.
 type victim struct {
 	container string
-	// kind is image, secret, parameter, file or log; name says which, arn is its
+	// kind is image, secret, parameter, file or log; name is its name, arn its
 	// ARN if it has one.
 	kind, name, arn string
 }
 
-// could says what could not be done.
+// could describes what could not be done.
 func (v victim) could(s Symptom) string {
 	who := "the task"
 	if v.container != "" {
@@ -408,8 +408,8 @@ func (v victim) could(s Symptom) string {
 	return who + " did not start"
 }
 
-// victimOf finds what the text speaks of: by its name if that is in the text, else
-// the first of its kind.
+// victimOf finds the part that the text is about: by its name if that is in the
+// text, else the first of its kind.
 func victimOf(s Symptom, definition []byte) victim {
 	d, err := readDefinition(definition)
 	if err != nil {
@@ -433,7 +433,7 @@ func victimOf(s Symptom, definition []byte) victim {
 	return victim{container: s.Container}
 }
 
-// victimsIn returns what of a container the service holds.
+// victimsIn returns the parts of a container that the service holds.
 func victimsIn(x container, s Symptom) []victim {
 	var out []victim
 	file := strings.Contains(s.Text, "env files")
@@ -474,7 +474,7 @@ func secretARN(valueFrom string) string {
 	return strings.Join(parts, ":")
 }
 
-// namesImage says whether a text speaks of an image, or of its registry.
+// namesImage reports whether a text mentions an image or its registry.
 func namesImage(text, image string) bool {
 	if strings.Contains(text, image) {
 		return true

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// definition has one container with everything that a start can fail for.
+// definition has one container with everything that can make a start fail.
 const definition = `{"taskDefinition":{"taskDefinitionArn":"arn:aws:ecs:eu-west-1:123456789012:task-definition/web:1","requiresCompatibilities":["FARGATE"],"containerDefinitions":[
  {"name":"web","image":"123456789012.dkr.ecr.eu-west-1.amazonaws.com/web:1",
   "secrets":[{"name":"OTHER","valueFrom":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCdEf"},{"name":"TOKEN","valueFrom":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-AbCdEf:key::"},
@@ -15,7 +15,7 @@ const definition = `{"taskDefinition":{"taskDefinitionArn":"arn:aws:ecs:eu-west-
   "logConfiguration":{"logDriver":"awslogs","options":{"awslogs-group":"/web","awslogs-region":"eu-west-1"}}},
  {"name":"hub","image":"nginx:1"}]}}`
 
-// What Fargate says, as it is collected in testdata/stopped.json.
+// Texts of Fargate, as collected in testdata/stopped.json.
 const (
 	noLogin  = `ResourceInitializationError: unable to pull secrets or registry auth: The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. Check your task network configuration. RequestError: send request failed caused by: Post "https://api.ecr.eu-west-1.amazonaws.com/": dial tcp 172.40.1.94:443: i/o timeout`
 	noPull   = `CannotPullContainerError: Error response from daemon: Get https://123456789012.dkr.ecr.eu-west-1.amazonaws.com/v2/: net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)`
@@ -28,7 +28,7 @@ const (
 	denial   = `ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-AbCdEf from secrets manager: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/exec/x is not authorized to perform: secretsmanager:GetSecretValue on resource: x because no identity-based policy allows the secretsmanager:GetSecretValue action status code: 400`
 )
 
-// healthy returns a scene in which everything is as it should be.
+// healthy returns a scene without faults.
 func healthy() Scene {
 	open := []Rule{{Protocol: "-1", CIDRs: []string{everywhere}}}
 	s := Scene{
@@ -62,7 +62,7 @@ func change(id ServiceID, f func(*Endpoint)) func(*Scene) {
 	}
 }
 
-// without takes a service out of set and VPC.
+// without removes a service from set and VPC.
 func without(id ServiceID) func(*Scene) {
 	return func(s *Scene) {
 		s.Services = slices.DeleteFunc(s.Services, func(x ServiceID) bool { return x == id })
@@ -88,7 +88,7 @@ func TestDiagnose(t *testing.T) {
 	}{
 		{"no ecr.api", noLogin, without("ecr.api"), MissingEndpoint, "container web could not log in to ECR for its image 123456789012.dkr.ecr.eu-west-1.amazonaws.com/web:1: set main has no ecr.api endpoint; add ecr.api to the set's services, or set services: auto", true},
 		{"no ecr.dkr", noPull, without("ecr.dkr"), MissingEndpoint, "container web could not pull its image", true},
-		{"no gateway", noLayers, without("s3"), MissingEndpoint, "could not fetch the layers of its image 123456789012.dkr.ecr.eu-west-1.amazonaws.com/web:1 from S3: vpc-1 has no s3 gateway endpoint; drawbridge deploy makes it", true},
+		{"no gateway", noLayers, without("s3"), MissingEndpoint, "could not fetch the layers of its image 123456789012.dkr.ecr.eu-west-1.amazonaws.com/web:1 from S3: vpc-1 has no s3 gateway endpoint; drawbridge deploy creates it", true},
 		{"no secretsmanager", noSecret, without("secretsmanager"), MissingEndpoint, "container web could not fetch its secret TOKEN: set main has no secretsmanager endpoint", true},
 		{"no ssm", noParam, without("ssm"), MissingEndpoint, "container web could not fetch its parameter PARAM: set main has no ssm endpoint", true},
 		{"no logs", noLog, without("logs"), MissingEndpoint, "container web could not open its log in /web: set main has no logs endpoint", true},
@@ -98,7 +98,7 @@ func TestDiagnose(t *testing.T) {
 		{"an endpoint that somebody deleted", noLog, func(s *Scene) { s.VPC.Endpoints = nil }, EndpointGone, "the logs endpoint of set main is gone", false},
 		{"an endpoint in deletion", noLog, change("logs", func(e *Endpoint) { e.State = "deleting" }), EndpointGone, "is gone", false},
 		{"an endpoint that is pending", noLog, change("logs", func(e *Endpoint) { e.State = "pending" }), EndpointNotReady, "endpoint vpce-logs of logs is pending", false},
-		{"everything in its place", noLog, nil, EndpointNotReady, "raise the set's settle time", false},
+		{"everything in its place", noLog, nil, EndpointNotReady, "increase the set's settle time", false},
 		{"private DNS off", noLog, change("logs", func(e *Endpoint) { e.PrivateDNS = false }), PrivateDNSOff, "endpoint vpce-logs of logs has private DNS off", true},
 		{"a hosted zone that leads nowhere", noLog, func(s *Scene) {
 			without("logs")(s)
@@ -107,28 +107,28 @@ func TestDiagnose(t *testing.T) {
 		{"one with private DNS off beside one that serves", noLog, func(s *Scene) {
 			s.VPC.Endpoints = append([]Endpoint{{ID: "vpce-0", Service: "com.amazonaws.eu-west-1.logs", Type: Interface, State: "available"}}, s.VPC.Endpoints...)
 		}, EndpointNotReady, "endpoint vpce-logs", false},
-		{"no DNS in the VPC", noLog, func(s *Scene) { s.VPC.DNSHostnames = false }, DNSOff, "vpc-1 has enableDnsHostnames off, private DNS needs it; turn it on: aws ec2 modify-vpc-attribute", true},
-		{"a closed endpoint", noLog, group("sg-vpce", SecurityGroup{Ingress: tcp(80, 80, everywhere)}), EndpointClosed, "the security groups (sg-vpce) of endpoint vpce-logs let no HTTPS in from the task (sg-task); allow TCP 443 in from sg-task", true},
-		{"an endpoint open to another subnet", noLog, group("sg-vpce", SecurityGroup{Ingress: tcp(443, 443, "10.0.2.0/24")}), EndpointClosed, "let no HTTPS in", true},
-		{"an endpoint open to the task's subnet", noLog, group("sg-vpce", SecurityGroup{Ingress: tcp(0, 65535, "10.0.0.0/16")}), EndpointNotReady, "let it through", false},
-		{"a closed task", noLog, group("sg-task", SecurityGroup{}), TaskClosed, "the task's security groups (sg-task) let no HTTPS out to endpoint vpce-logs; allow TCP 443 out to sg-vpce", true},
+		{"no DNS in the VPC", noLog, func(s *Scene) { s.VPC.DNSHostnames = false }, DNSOff, "vpc-1 has enableDnsHostnames off, which private DNS requires; turn it on: aws ec2 modify-vpc-attribute", true},
+		{"a closed endpoint", noLog, group("sg-vpce", SecurityGroup{Ingress: tcp(80, 80, everywhere)}), EndpointClosed, "the security groups (sg-vpce) of endpoint vpce-logs do not allow HTTPS in from the task (sg-task); allow TCP 443 in from sg-task", true},
+		{"an endpoint open to another subnet", noLog, group("sg-vpce", SecurityGroup{Ingress: tcp(443, 443, "10.0.2.0/24")}), EndpointClosed, "do not allow HTTPS in", true},
+		{"an endpoint open to the task's subnet", noLog, group("sg-vpce", SecurityGroup{Ingress: tcp(0, 65535, "10.0.0.0/16")}), EndpointNotReady, "allow the call", false},
+		{"a closed task", noLog, group("sg-task", SecurityGroup{}), TaskClosed, "the task's security groups (sg-task) do not allow HTTPS out to endpoint vpce-logs; allow TCP 443 out to sg-vpce", true},
 		{"a task that may reach its VPC alone, and S3", noLayers, group("sg-task", SecurityGroup{Egress: tcp(443, 443, "10.0.0.0/16")}), TaskClosed, "allow TCP 443 out to the prefix list of com.amazonaws.eu-west-1.s3", true},
-		{"a task that may reach S3 alone", noLog, group("sg-task", SecurityGroup{Egress: []Rule{{Protocol: "tcp", From: 443, To: 443, PrefixLists: []string{"pl-1"}}}}), TaskClosed, "let no HTTPS out to endpoint vpce-logs", true},
+		{"a task that may reach S3 alone", noLog, group("sg-task", SecurityGroup{Egress: []Rule{{Protocol: "tcp", From: 443, To: 443, PrefixLists: []string{"pl-1"}}}}), TaskClosed, "do not allow HTTPS out to endpoint vpce-logs", true},
 		{"a task that may reach S3 and its VPC", noLog, group("sg-task", SecurityGroup{Egress: []Rule{{Protocol: "tcp", From: 443, To: 443, PrefixLists: []string{"pl-1"}}, {Protocol: "tcp", From: 443, To: 443, CIDRs: []string{"10.0.0.0/16"}}}}), EndpointNotReady, "", false},
 		{"a task that may reach a prefix list", noLayers, group("sg-task", SecurityGroup{Egress: []Rule{{Protocol: "tcp", From: 443, To: 443, PrefixLists: []string{"pl-1"}}}}), EndpointNotReady, "", false},
 		{"groups that cannot be read are not blamed", noLog, func(s *Scene) { s.SecurityGroups = nil }, EndpointNotReady, "", false},
 		{"a gateway on another route table", noLayers, change("s3", func(e *Endpoint) { e.RouteTables = []string{"rtb-2"} }), MissingRoute, "gateway endpoint vpce-s3 is not on the route table of subnet-1; aws ec2 modify-vpc-endpoint --vpc-endpoint-id vpce-s3 --add-route-table-ids rtb-1", true},
-		{"a way out that fails", noLog, func(s *Scene) { s.VPC.Subnets[0].WayOut = "nat-1" }, Cause(Unreached), "a way out, nat-1, that did not carry it", false},
-		{"a role without the right", denial, nil, Cause(Denied), "role exec may not secretsmanager:GetSecretValue; allow it secretsmanager:GetSecretValue on arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-AbCdEf", true},
+		{"a way out that fails", noLog, func(s *Scene) { s.VPC.Subnets[0].WayOut = "nat-1" }, Cause(Unreached), "a default route, nat-1, but the call failed", false},
+		{"a role without the right", denial, nil, Cause(Denied), "role exec is not allowed to call secretsmanager:GetSecretValue; allow it secretsmanager:GetSecretValue on arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-AbCdEf", true},
 		{"an endpoint policy that names another action", denial, change("secretsmanager", policy(`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"secretsmanager:List*","Resource":"*"}]}`)), EndpointPolicy, "the policy of endpoint vpce-secretsmanager does not allow secretsmanager:GetSecretValue", true},
 		{"an endpoint policy that names another secret", denial, change("secretsmanager", policy(`{"Statement":{"Effect":"Allow","Principal":"*","Action":["secretsmanager:*"],"Resource":"arn:aws:secretsmanager:*:*:secret:other-*"}}`)), EndpointPolicy, "allow it there on arn:aws:secretsmanager", true},
-		{"an endpoint policy that allows it", denial, change("secretsmanager", policy(`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"secretsmanager:Get*","Resource":"arn:aws:secretsmanager:*:*:secret:token-*"}]}`)), Cause(Denied), "role exec may not", true},
+		{"an endpoint policy that allows it", denial, change("secretsmanager", policy(`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"secretsmanager:Get*","Resource":"arn:aws:secretsmanager:*:*:secret:token-*"}]}`)), Cause(Denied), "role exec is not allowed to call", true},
 		{"an endpoint policy that forbids it", denial, change("secretsmanager", policy(`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"},{"Effect":"Deny","Principal":"*","Action":"secretsmanager:*","Resource":"*"}]}`)), EndpointPolicy, "", true},
 		{"a policy that AWS names itself", strings.ReplaceAll(denial, "no identity-based policy", "no VPC endpoint policy"), nil, EndpointPolicy, "the policy of endpoint vpce-secretsmanager", true},
 		{"a gateway for own principals alone keeps layers out", strings.Replace(noLayers, "?X-Amz", ": 403 Forbidden?X-Amz", 1), change("s3", policy(`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalAccount":"123456789012"}}}]}`)), EndpointPolicy, "the policy of endpoint vpce-s3 does not allow s3:GetObject; allow it there on arn:aws:s3:::prod-eu-west-1-starport-layer-bucket", true},
 		{"a log group that is missing", `ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1`, nil, Cause(NotFound), "container web could not open its log in /web: the log group does not exist; create it", true},
 		{"an image for another CPU", "CannotPullContainerError: image Manifest does not contain descriptor matching platform 'linux/amd64'", nil, Cause(WrongPlatform), "the image was not built for the task's CPU architecture", true},
-		{"too little memory", "OutOfMemoryError: Container killed due to memory usage", nil, Cause(OutOfMemory), "raise the container's or the task's memory", false},
+		{"too little memory", "OutOfMemoryError: Container killed due to memory usage", nil, Cause(OutOfMemory), "increase the container's or the task's memory", false},
 		{"no definition to read", noSecret, func(s *Scene) { s.Definition = nil; without("secretsmanager")(s) }, MissingEndpoint, "the task did not start: set main has no secretsmanager endpoint", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -168,8 +168,8 @@ func TestLostLogs(t *testing.T) {
 	}{
 		{"awslogs fails the start instead", []byte(definition), without("logs"), ""},
 		{"FireLens with its endpoint", fluent(`"Name":"cloudwatch"`), nil, ""},
-		{"FireLens without it", fluent(`"Name":"cloudwatch"`), without("logs"), "container web lost its log: FireLens could not reach logs: set main has no endpoint of it; add logs"},
-		{"FireLens to the internet", fluent(`"Name":"datadog","Host":"x.example"`), nil, "container web lost its log: FireLens sends the log by datadog"},
+		{"FireLens without it", fluent(`"Name":"cloudwatch"`), without("logs"), "container web lost its log: FireLens could not reach logs: set main has no endpoint for it; add logs"},
+		{"FireLens to the internet", fluent(`"Name":"datadog","Host":"x.example"`), nil, "container web lost its log: FireLens sends the log with output datadog"},
 		{"no definition", nil, nil, ""},
 	} {
 		s := healthy()
@@ -194,8 +194,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// TestKeepsOut tells an endpoint of others that can be adopted from one that keeps
-// the tasks out.
+// TestKeepsOut distinguishes another owner's endpoint that can be adopted from one
+// that blocks the tasks.
 func TestKeepsOut(t *testing.T) {
 	for _, tt := range []struct {
 		cidr string

@@ -112,9 +112,9 @@ func TestMake(t *testing.T) {
 	}{
 		{"the fewest zones: one", func(*VPC, *Request) {}, "ecr.api logs", "subnet-a", "vpce-s3", ""},
 		{"two zones if asked for", func(_ *VPC, r *Request) { r.Zones = 2 }, "ecr.api logs", "subnet-a subnet-b", "vpce-s3", ""},
-		{"three zones: not there", func(_ *VPC, r *Request) { r.Zones = 3 }, "", "", "", "lie in 2 zones"},
+		{"three zones: not there", func(_ *VPC, r *Request) { r.Zones = 3 }, "", "", "", "cover too few zones (2, want 3)"},
 		{"a zone that lacks a service is passed over", func(v *VPC, _ *Request) { v.Offered[logs] = []string{"b"} }, "ecr.api logs", "subnet-b", "vpce-s3", ""},
-		{"no zone has it", func(v *VPC, _ *Request) { v.Offered[logs] = []string{"c"} }, "", "", "", "service logs is offered in none of the zones"},
+		{"no zone has it", func(v *VPC, _ *Request) { v.Offered[logs] = []string{"c"} }, "", "", "", "service logs is not offered in any zone"},
 		{"two zones, one of which lacks a service", func(v *VPC, r *Request) { r.Zones = 2; v.Offered[logs] = []string{"b"} }, "ecr.api logs", "subnet-a subnet-b", "vpce-s3", ""},
 		{"no zone has all: each goes where it is", func(v *VPC, _ *Request) {
 			v.Offered[logs], v.Offered["com.amazonaws.us-east-1.ecr.api"] = []string{"b"}, []string{"a"}
@@ -142,7 +142,7 @@ func TestMake(t *testing.T) {
 		{"one of a parent domain is not in the way", func(v *VPC, _ *Request) {
 			v.Zones = []HostedZone{{ID: "Z1", Name: "us-east-1.amazonaws.com"}}
 		}, "ecr.api logs", "subnet-a", "vpce-s3", ""},
-		{"subnets of another account", func(v *VPC, _ *Request) { v.SharedBy = "999999999999" }, "", "", "", "shared by account 999999999999: only it can make endpoints there"},
+		{"subnets of another account", func(v *VPC, _ *Request) { v.SharedBy = "999999999999" }, "", "", "", "shared by account 999999999999, and only the owner can create endpoints there"},
 		{"subnets of another account, with everything in them", func(v *VPC, r *Request) {
 			v.SharedBy, r.Services = "999999999999", r.Services[2:]
 		}, "", "subnet-a", "vpce-s3", ""},
@@ -224,7 +224,7 @@ func TestForeignEndpointsComeWithReasons(t *testing.T) {
 	for _, s := range p.Skip {
 		got = append(got, string(s.Service)+" "+s.Endpoint+" not: "+s.Why)
 	}
-	for i, want := range []string{"ecr.dkr Z1 the private hosted zone of account 999999999999", "logs vpce-1 a service of AWS made it", "s3 vpce-s3 it is on all route tables",
+	for i, want := range []string{"ecr.dkr Z1 the private hosted zone of account 999999999999", "logs vpce-1 an AWS service created it", "s3 vpce-s3 it is on all route tables",
 		"ecr.api vpce-2 not: its private DNS is off", "kms vpce-3 not: it is rejected", "s3 vpce-4 not: it is not on all of the route tables rtb-1"} {
 		if i >= len(got) || !strings.HasPrefix(got[i], want) {
 			t.Errorf("reason %d of %q, want %s", i, got, want)

@@ -12,14 +12,14 @@ import (
 	"strings"
 )
 
-// Need is a service that a workload reaches, with the reasons.
+// Need is a service that a workload calls, with the reasons.
 type Need struct {
 	Service ServiceID `json:"service"`
 	Type    Type      `json:"type"`
 	Because []string  `json:"because"`
 }
 
-// Unreachable is something that no endpoint serves.
+// Unreachable is a destination that no endpoint serves.
 type Unreachable struct {
 	What   string `json:"what"`
 	Remedy string `json:"remedy"`
@@ -31,13 +31,13 @@ type Avoidable struct {
 	How     string    `json:"how"`
 }
 
-// Requirements are the services that a workload in subnets without a way out
-// needs endpoints of, in order of ID, and what it asks for in vain.
+// Requirements are the services that a workload in subnets without a default
+// route needs endpoints for, in order of ID, and what no endpoint can provide.
 type Requirements struct {
 	Services    []Need        `json:"services"`
 	Unreachable []Unreachable `json:"unreachable"`
 	Avoidable   []Avoidable   `json:"avoidable"`
-	// Unseen is what was named and not looked at.
+	// Unseen lists what was named but not examined.
 	Unseen []string `json:"unseen,omitempty"`
 }
 
@@ -50,11 +50,11 @@ func (r Requirements) IDs() []ServiceID {
 	return out
 }
 
-// Workload is what requirements are worked out from: what AWS's own commands
-// print, as JSON, each with or without the outer object.
+// Workload is the input of Requirements: the JSON output of AWS CLI commands,
+// each with or without the outer object.
 type Workload struct {
-	// Region is where the tasks run, where their own ARN does not say it; empty takes
-	// it from what they name first.
+	// Region is where the tasks run, if their ARN does not give it; if empty, the
+	// first Region that they name counts.
 	Region string
 	// TaskDefinitions are as aws ecs describe-task-definition prints them,
 	// AppSpecs as an AppSpec file holds it, HookFunctions as aws lambda
@@ -62,16 +62,16 @@ type Workload struct {
 	// Pipelines as aws codepipeline get-pipeline, Clusters as aws ecs
 	// describe-clusters --include CONFIGURATIONS.
 	TaskDefinitions, AppSpecs, HookFunctions, Projects, Pipelines, Clusters [][]byte
-	// Exec says that ECS Exec is used, Mirror that a git mirror to CodeCommit runs;
-	// MirrorCreates that it creates repositories that are missing, MirrorAssumes that
-	// it assumes a role.
+	// Exec is true if ECS Exec is used, Mirror if a git mirror to CodeCommit runs,
+	// MirrorCreates if the mirror creates missing repositories, MirrorAssumes if it
+	// assumes a role.
 	Exec, Mirror, MirrorCreates, MirrorAssumes bool
-	// Hints are services that are named by hand.
+	// Hints are services named by hand.
 	Hints []ServiceID
 }
 
-// Requirements works out what the workload needs. An error is input that cannot
-// be read.
+// Requirements derives what the workload needs. It returns an error for input
+// that it cannot read.
 func (w Workload) Requirements() (Requirements, error) {
 	c := &collector{base: w.Region, region: w.Region, needs: map[ServiceID][]string{}, invoked: map[string]bool{}}
 	for _, text := range w.TaskDefinitions {
@@ -111,7 +111,7 @@ func (w Workload) Requirements() (Requirements, error) {
 	return c.done(), nil
 }
 
-// mirror adds what the git mirror reaches.
+// mirror adds the services that the git mirror calls.
 func (c *collector) mirror(w Workload) {
 	if w.Mirror || w.MirrorCreates || w.MirrorAssumes {
 		c.need("git-codecommit", "the git mirror pushes to CodeCommit")
@@ -122,11 +122,11 @@ func (c *collector) mirror(w Workload) {
 	}
 	if w.MirrorAssumes {
 		c.need("sts", "the git mirror assumes a role")
-		c.spare("sts", "let the task role push, which needs no call to STS")
+		c.spare("sts", "grant push to the task role itself, which needs no call to STS")
 	}
 }
 
-// clusters adds what ECS Exec reaches as the clusters configure it.
+// clusters adds the services that ECS Exec calls as the clusters configure it.
 //
 // Source: "Using Amazon ECS Exec", "encrypt data" and "logging",
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
@@ -152,7 +152,8 @@ func (c *collector) clusters(text []byte) error {
 	}
 	if len(outer.Clusters) == 0 {
 		return &PlanError{
-			"read clusters: there are none", "give what aws ecs describe-clusters --include CONFIGURATIONS prints",
+			"read clusters: no clusters in the input",
+			"pass the output of aws ecs describe-clusters --include CONFIGURATIONS",
 		}
 	}
 	for _, x := range outer.Clusters {
@@ -161,7 +162,7 @@ func (c *collector) clusters(text []byte) error {
 			continue
 		}
 		if exec.Key != "" {
-			c.need("kms", "ECS Exec: cluster %s encrypts the session by %s", x.Name, exec.Key)
+			c.need("kms", "ECS Exec: cluster %s encrypts the session with %s", x.Name, exec.Key)
 		}
 		if exec.Logging == "OVERRIDE" && exec.Log.Group != "" {
 			c.need("logs", "ECS Exec: cluster %s logs sessions to %s", x.Name, exec.Log.Group)
@@ -173,7 +174,7 @@ func (c *collector) clusters(text []byte) error {
 	return nil
 }
 
-// decode reads a document. The error names what it should have been.
+// decode reads a document. The error names the expected document.
 func decode(text []byte, what, command string, into any) error {
 	err := json.Unmarshal(text, into)
 	if err == nil {
@@ -182,17 +183,17 @@ func decode(text []byte, what, command string, into any) error {
 	why := err.Error()
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
-		why = kind.Field + " is of the wrong kind, " + kind.Value
+		why = kind.Field + " has the wrong type, " + kind.Value
 		if kind.Field == "" {
-			why = "it is of the wrong kind, " + kind.Value
+			why = "it has the wrong type, " + kind.Value
 		}
 	}
-	return &PlanError{"read " + what + ": " + why, "give what " + command + " prints"}
+	return &PlanError{"read " + what + ": " + why, "pass the output of " + command}
 }
 
 // collector gathers requirements.
 type collector struct {
-	base, region string // the workload's, and that of the document at hand
+	base, region string // of the workload, and of the current document
 	needs        map[ServiceID][]string
 	unreachable  []Unreachable
 	avoidable    []Avoidable
@@ -263,7 +264,7 @@ type taskDefinition struct {
 }
 
 type container struct {
-	of                    string // what it is called, if it is none of a task
+	of                    string // its name, if it is not a task's
 	Name                  string
 	Image                 string
 	RepositoryCredentials struct {
@@ -295,12 +296,12 @@ type secret struct {
 	ValueFrom string `json:"valueFrom"`
 }
 
-// HintTag is the tag of a task definition that names services which its programs
-// call beyond their start, separated by blanks, commas or plus signs.
+// HintTag is the tag of a task definition that names further services its
+// programs call at run time, separated by blanks, commas or plus signs.
 const HintTag = "drawbridge:endpoints"
 
-// readDefinition reads what aws ecs describe-task-definition prints, with or without
-// the outer object, beside which its tags stand.
+// readDefinition reads the output of aws ecs describe-task-definition, with or
+// without the outer object, which holds the tags.
 func readDefinition(text []byte) (taskDefinition, error) {
 	var outer struct {
 		Inner *taskDefinition `json:"taskDefinition"`
@@ -323,14 +324,15 @@ func (c *collector) taskDefinition(text []byte) error {
 	}
 	if len(d.Containers) == 0 {
 		return &PlanError{
-			"read task definition: it has no containerDefinitions", "give what aws ecs describe-task-definition prints",
+			"read task definition: containerDefinitions is missing",
+			"pass the output of aws ecs describe-task-definition",
 		}
 	}
 	c.region = cmp.Or(regionOf(d.ARN), c.base, firstRegion(d))
 	for _, v := range d.Volumes {
 		if v.EFS != nil && v.EFS.Authorization.IAM == "ENABLED" {
 			c.need("elasticfilesystem", "volume %s: EFS with IAM authorisation", v.Name)
-			c.spare("elasticfilesystem", "mount the volume without IAM authorisation: the mount target lies in the VPC")
+			c.spare("elasticfilesystem", "mount the volume without IAM authorisation: the mount target is in the VPC")
 		}
 	}
 	for _, x := range d.Containers {
@@ -356,7 +358,7 @@ func (c *collector) taskDefinition(text []byte) error {
 
 func (c *collector) launchType(d taskDefinition) {
 	types := d.Requires
-	if len(types) == 0 { // what ECS found when it was registered
+	if len(types) == 0 { // what ECS determined at registration
 		types = d.Compatibilities
 	}
 	onlyEC2 := slices.Contains(types, "EC2") && !slices.Contains(types, "FARGATE")
@@ -399,35 +401,35 @@ func (c *collector) image(x container) {
 	}
 	of := cmp.Or(x.of, "container "+x.Name)
 	if x.Image == "" {
-		c.cannot("name its image", "%s: it has no image", of)
+		c.cannot("name its image", "%s: no image", of)
 		return
 	}
 	host, path, _ := strings.Cut(x.Image, "/")
 	m := ecrHost.FindStringSubmatch(host)
 	if m == nil && ecrOnAWS.MatchString(host) {
-		c.cannot("name the image by its host "+ecrOnAWS.ReplaceAllString(host, "$1.dkr.ecr.$3.")+
+		c.cannot("use the image's host "+ecrOnAWS.ReplaceAllString(host, "$1.dkr.ecr.$3.")+
 			DNSSuffix(ecrOnAWS.ReplaceAllString(host, "$3")),
-			"%s: image %s: the endpoints of ECR answer no dual-stack host", of, x.Image)
+			"%s: image %s: ECR endpoints do not serve dual-stack hosts", of, x.Image)
 		return
 	}
 	if m == nil {
-		c.cannot("push it to a private ECR repository in "+c.here()+" and name it there",
+		c.cannot("push it to a private ECR repository in "+c.here()+" and use that image",
 			"%s: image %s: %s has no endpoint", of, x.Image, registryOf(x.Image))
 		return
 	}
 	switch {
 	case m[2] != "":
-		c.cannot("name the image by its host "+ecrHost.ReplaceAllString(host, "$1.dkr.ecr.$3.amazonaws.com$4"),
-			"%s: image %s: the endpoints of ECR answer no FIPS host", of, x.Image)
+		c.cannot("use the image's host "+ecrHost.ReplaceAllString(host, "$1.dkr.ecr.$3.amazonaws.com$4"),
+			"%s: image %s: ECR endpoints do not serve FIPS hosts", of, x.Image)
 		return
 	case c.region != "" && m[3] != c.region:
-		c.cannot("replicate the repository to "+c.region+" and name it there",
-			"%s: image %s lies in %s, the task runs in %s", of, x.Image, m[3], c.region)
+		c.cannot("replicate the repository to "+c.region+" and use that image",
+			"%s: image %s is in %s, but the task runs in %s", of, x.Image, m[3], c.region)
 		return
 	case cacheRoot.MatchString(path):
-		c.cannot("pull it once from where there is a way out, or push it to a repository whose name begins otherwise",
-			"%s: image %s: if %s is a pull-through cache, as its name says: the first pull through a cache needs a "+
-				"way out", of, x.Image, cacheRoot.FindString(path))
+		c.cannot("pull it once from a network with internet access, or push it to a repository outside that prefix",
+			"%s: image %s: if %s is a pull-through cache, as its name suggests: the first pull through a cache needs "+
+				"internet access", of, x.Image, cacheRoot.FindString(path))
 	}
 	for _, id := range []ServiceID{"ecr.api", "ecr.dkr", "s3"} {
 		c.need(id, "%s: image %s", of, x.Image)
@@ -454,7 +456,7 @@ func registryOf(image string) string {
 	return host
 }
 
-// log adds what a container's log driver reaches.
+// log adds the services that a container's log driver calls.
 func (c *collector) log(x container) {
 	if x.FireLens != nil && x.FireLens.Options["config-file-type"] == "s3" {
 		c.need("s3", "container %s: FireLens reads its configuration from S3", x.Name)
@@ -467,16 +469,16 @@ func (c *collector) log(x container) {
 	switch l.Driver {
 	case "awslogs":
 		if r := l.Options["awslogs-region"]; r != "" && c.region != "" && r != c.region {
-			c.cannot("log to a group in "+c.region, "container %s: log group %s lies in %s, the task runs in %s",
+			c.cannot("log to a group in "+c.region, "container %s: log group %s is in %s, but the task runs in %s",
 				x.Name, l.Options["awslogs-group"], r, c.region)
 			return
 		}
 		c.need("logs", "container %s: awslogs to %s", x.Name, l.Options["awslogs-group"])
-		c.spare("logs", "send the log to S3 by FireLens: the gateway is free")
+		c.spare("logs", "send the log to S3 with FireLens: the gateway is free")
 	case "awsfirelens":
 		c.fireLens(x)
 	case "splunk":
-		c.cannot("log by awslogs, or by FireLens to an AWS service", "container %s: the log goes to Splunk at %s",
+		c.cannot("log with awslogs, or with FireLens to an AWS service", "container %s: the log goes to Splunk at %s",
 			x.Name, l.Options["splunk-url"])
 	}
 }
@@ -493,29 +495,29 @@ func (c *collector) fireLens(x container) {
 	for k, v := range x.Log.Options {
 		options[strings.ToLower(k)] = v
 	}
-	out := strings.ToLower(cmp.Or(options["name"], options["@type"])) // Fluent Bit's word, and Fluentd's
+	out := strings.ToLower(cmp.Or(options["name"], options["@type"])) // Fluent Bit's key, and Fluentd's
 	id, ok := fireLensTo[out]
 	switch {
 	case out == "" || slices.Contains([]string{"stdout", "null", "file"}, out):
-		return // its own configuration file says where, or nothing leaves the task
+		return // its own configuration file names the target, or nothing leaves the task
 	case !ok && inVPC(options["host"]):
 		return
 	case !ok:
 		c.cannot("send the log to CloudWatch Logs, Firehose, Kinesis or S3, or to a host inside the VPC",
-			"container %s: FireLens sends the log by %s to %s", x.Name, out, options["host"])
+			"container %s: FireLens sends the log with output %s to %s", x.Name, out, options["host"])
 	case options["region"] != "" && c.region != "" && options["region"] != c.region:
-		c.cannot("send it to "+c.region, "container %s: FireLens sends the log to %s, the task runs in %s", x.Name,
+		c.cannot("send it to "+c.region, "container %s: FireLens sends the log to %s, but the task runs in %s", x.Name,
 			options["region"], c.region)
 	default:
 		c.need(id, "container %s: FireLens to %s", x.Name, out)
 	}
 }
 
-// vpcHost is a host that lies in a VPC by its name: a private hosted zone's usual
-// ends, the VPC's own names, a domain of OpenSearch in a VPC.
+// vpcHost matches hosts that are in a VPC by their name: the usual suffixes of
+// private hosted zones, the VPC's own names, an OpenSearch domain in a VPC.
 var vpcHost = regexp.MustCompile(`(^localhost|\.(internal|local|lan|corp|private)|^vpc-.*\.es\.amazonaws\.com(\.cn)?)$`)
 
-// inVPC says whether a host surely needs no way out.
+// inVPC reports whether a host is certainly reachable inside the VPC.
 func inVPC(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast()
@@ -523,8 +525,8 @@ func inVPC(host string) bool {
 	return vpcHost.MatchString(strings.ToLower(host))
 }
 
-// DefinitionRegion returns the Region of a task definition as Requirements takes it,
-// "" if nothing in it says so.
+// DefinitionRegion returns the Region of a task definition as Requirements derives
+// it, or "" if the definition names none.
 func DefinitionRegion(text []byte) string {
 	d, err := readDefinition(text)
 	if err != nil {
@@ -552,24 +554,24 @@ func firstRegion(d taskDefinition) string {
 	return ""
 }
 
-// secrets adds what secrets and parameters are read from.
+// secrets adds the services that secrets and parameters are read from.
 func (c *collector) secrets(of string, list []secret) {
 	for _, s := range list {
 		id := ServiceID("ssm")
 		if strings.Contains(s.ValueFrom, ":secretsmanager:") {
 			id = "secretsmanager"
 		}
-		if s.ValueFrom != "" { // ECS refuses one without
+		if s.ValueFrom != "" { // ECS rejects an empty one
 			c.secret(of, id, s)
 		}
 	}
 }
 
-// secret adds what one secret or parameter is read from.
+// secret adds the service that one secret or parameter is read from.
 func (c *collector) secret(of string, id ServiceID, s secret) {
 	kind := map[ServiceID]string{"ssm": "parameter", "secretsmanager": "secret"}[id]
 	if r := regionOf(s.ValueFrom); r != "" && c.region != "" && r != c.region {
-		c.cannot("replicate it to "+c.region, "%s: %s %s lies in %s, the task runs in %s", of, kind, s.ValueFrom, r,
+		c.cannot("replicate it to "+c.region, "%s: %s %s is in %s, but the task runs in %s", of, kind, s.ValueFrom, r,
 			c.region)
 		return
 	}
@@ -578,7 +580,7 @@ func (c *collector) secret(of string, id ServiceID, s secret) {
 		"place for it")
 }
 
-// sidecars are well-known images and what they call.
+// sidecars are well-known images and the services that they call.
 var sidecars = []struct {
 	image string
 	calls []ServiceID

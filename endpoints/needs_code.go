@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// deployments adds what CodeDeploy's targets and lifecycle hooks call.
+// deployments adds the services that CodeDeploy's targets and lifecycle hooks
+// call.
 //
 // Source: "Use CodeDeploy with Amazon Virtual Private Cloud",
 // https://docs.aws.amazon.com/codedeploy/latest/userguide/vpc-endpoints.html
@@ -18,7 +19,7 @@ import (
 // by the service itself).
 func (c *collector) deployments(appSpecs, functions [][]byte) error {
 	services := 0
-	named := map[string]bool{} // what AppSpecs name as hooks
+	named := map[string]bool{} // the hooks that AppSpecs name
 	for _, text := range appSpecs {
 		kind, hooks, err := appSpecKind(text)
 		if err != nil {
@@ -27,7 +28,7 @@ func (c *collector) deployments(appSpecs, functions [][]byte) error {
 		switch kind {
 		case "server":
 			c.need("codedeploy", "AppSpec for EC2 and on-premises: the agent polls CodeDeploy")
-			c.need("codedeploy-commands-secure", "AppSpec for EC2 and on-premises: the agent reports by it")
+			c.need("codedeploy-commands-secure", "AppSpec for EC2 and on-premises: the agent reports through it")
 		case "service":
 			services++
 			for _, h := range hooks {
@@ -45,27 +46,27 @@ func (c *collector) deployments(appSpecs, functions [][]byte) error {
 		seen[name] = true
 		if len(subnets) > 0 && (len(appSpecs) == 0 && !c.invoked[name] || services > 0) {
 			c.need("codedeploy", "lifecycle hook %s runs in the VPC and reports to CodeDeploy", name)
-			c.spare("codedeploy", "take the hook "+name+" out of the VPC, or let a function outside of it report")
+			c.spare("codedeploy", "take the hook "+name+" out of the VPC, or report from a function outside it")
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(named)) {
 		if !seen[name] {
 			c.unseen = append(c.unseen,
 				"lifecycle hook "+name+
-					": if it runs in the VPC, it needs codedeploy; give what aws lambda get-function-configuration "+
-					"prints by --hook-function")
+					": if it runs in the VPC, it needs codedeploy; pass the output of "+
+					"aws lambda get-function-configuration with --hook-function")
 		}
 	}
 	return nil
 }
 
-// lambdaFunction is a Lambda function as far as its network goes.
+// lambdaFunction is the name and the VPC configuration of a Lambda function.
 type lambdaFunction struct {
 	FunctionName string
 	VpcConfig    struct{ SubnetIds []string }
 }
 
-// hookFunction reads what aws lambda get-function-configuration prints, or
+// hookFunction reads the output of aws lambda get-function-configuration or
 // get-function.
 func hookFunction(text []byte) (lambdaFunction, error) {
 	var f struct {
@@ -81,14 +82,14 @@ func hookFunction(text []byte) (lambdaFunction, error) {
 	}
 	if f.Outer.FunctionName == "" {
 		return lambdaFunction{}, &PlanError{
-			"read hook function: it has no FunctionName", "give what " + command + " prints",
+			"read hook function: FunctionName is missing", "pass the output of " + command,
 		}
 	}
 	return f.Outer, nil
 }
 
-// appSpecKind says what an AppSpec deploys to, server, or service for Lambda and
-// ECS, and which functions it names as hooks.
+// appSpecKind returns the target of an AppSpec (server, or service for Lambda
+// and ECS) and the functions that it names as hooks.
 func appSpecKind(text []byte) (kind string, hooks []string, err error) {
 	var spec struct {
 		OS        string            `json:"os"`
@@ -98,7 +99,7 @@ func appSpecKind(text []byte) (kind string, hooks []string, err error) {
 	}
 	if json.Unmarshal(text, &spec) != nil {
 		return "", nil, &PlanError{
-			"read AppSpec: it does not have the form of one", "give the AppSpec of the deployment, in JSON or YAML",
+			"read AppSpec: invalid format", "pass the AppSpec of the deployment, in JSON or YAML",
 		}
 	}
 	var named []map[string]string
@@ -123,7 +124,7 @@ func appSpecKind(text []byte) (kind string, hooks []string, err error) {
 	}
 	return "", nil, &PlanError{
 		"read AppSpec: it names neither os and files nor Resources of Lambda or ECS",
-		"give the AppSpec of the deployment, in JSON or YAML",
+		"pass the AppSpec of the deployment, in JSON or YAML",
 	}
 }
 
@@ -178,12 +179,12 @@ type project struct {
 type source struct {
 	Type     string `json:"type"`
 	Location string `json:"location"`
-	// Buildspec is its text, or where it is.
+	// Buildspec is its text or its location.
 	Buildspec string `json:"buildspec"`
 }
 
-// projects adds what CodeBuild projects in a VPC reach. One outside of a VPC
-// needs nothing.
+// projects adds the services that CodeBuild projects in a VPC call. A project
+// outside a VPC needs nothing.
 //
 // Source: "Use AWS CodeBuild with Amazon Virtual Private Cloud",
 // https://docs.aws.amazon.com/codebuild/latest/userguide/vpc-support.html
@@ -205,7 +206,7 @@ func (c *collector) projects(text []byte) error {
 	}
 	if len(list) == 0 {
 		return &PlanError{
-			"read CodeBuild projects: there are none", "give what aws codebuild batch-get-projects prints",
+			"read CodeBuild projects: no projects in the input", "pass the output of aws codebuild batch-get-projects",
 		}
 	}
 	for _, p := range list {
@@ -237,7 +238,7 @@ func (c *collector) project(p project) {
 		switch s.Type {
 		case "CODECOMMIT":
 			if m := codeCommitHost.FindStringSubmatch(s.Location); m != nil && c.region != "" && m[1] != c.region {
-				c.cannot("mirror the repository to "+c.region, "%s: source %s lies in %s, the build runs in %s", of,
+				c.cannot("mirror the repository to "+c.region, "%s: source %s is in %s, but the build runs in %s", of,
 					s.Location, m[1], c.region)
 				continue
 			}
@@ -246,8 +247,8 @@ func (c *collector) project(p project) {
 			c.need("s3", "%s: source in S3", of)
 		case "", "NO_SOURCE":
 		default:
-			c.cannot("take the source by CodePipeline, which hands it over in S3", "%s: source %s at %s", of, s.Type,
-				s.Location)
+			c.cannot("fetch the source with CodePipeline, which delivers it through S3", "%s: source %s at %s",
+				of, s.Type, s.Location)
 		}
 	}
 	for _, v := range p.Environment.EnvironmentVariables {
@@ -264,11 +265,11 @@ func (c *collector) project(p project) {
 	c.buildspec(of, p.Source.Buildspec)
 }
 
-// codeCommitHost is where CodeCommit serves git.
+// codeCommitHost matches the hosts where CodeCommit serves git.
 var codeCommitHost = regexp.MustCompile(`^https://git-codecommit(?:-fips)?\.([a-z0-9-]+)\.`)
 
-// buildspec adds what a buildspec that stands in the project asks for. One that lies
-// in the source cannot be seen.
+// buildspec adds the services that a buildspec inside the project needs. A buildspec
+// in the source cannot be read here.
 //
 // Source: "Build specification reference for CodeBuild",
 // https://docs.aws.amazon.com/codebuild/latest/userguide/build-spec-ref.html, and
@@ -295,7 +296,7 @@ func (c *collector) buildspec(of, text string) {
 	}
 }
 
-// pipeline is as aws codepipeline get-pipeline prints it.
+// pipeline is the output of aws codepipeline get-pipeline.
 type pipeline struct {
 	Name   string `json:"name"`
 	Stages []struct {
@@ -312,9 +313,9 @@ type pipelineAction struct {
 	Configuration map[string]string `json:"configuration"`
 }
 
-// pipeline adds what a pipeline's actions reach that run inside the VPC. CodePipeline
-// itself makes its calls from outside; a CodeBuild project is looked at by its own
-// description.
+// pipeline adds the services that a pipeline's actions inside the VPC call.
+// CodePipeline itself makes its calls from outside; a CodeBuild project is read from
+// its own description.
 //
 // Source: "Invoke an AWS Lambda function in a pipeline" and "Create a custom action",
 // https://docs.aws.amazon.com/codepipeline/latest/userguide/actions-invoke-lambda-function.html
@@ -332,9 +333,9 @@ func (c *collector) pipeline(text []byte, functions [][]byte) error {
 		p = outer.pipeline
 	}
 	if len(p.Stages) == 0 {
-		return &PlanError{"read pipeline: it has no stages", "give what " + command + " prints"}
+		return &PlanError{"read pipeline: stages is missing", "pass the output of " + command}
 	}
-	inside := map[string]bool{} // functions, and whether they run in the VPC
+	inside := map[string]bool{} // function names; true if it runs in the VPC
 	for _, text := range functions {
 		f, err := hookFunction(text)
 		if err != nil {
@@ -365,8 +366,8 @@ func (c *collector) action(of string, a pipelineAction, inside map[string]bool) 
 	case !known:
 		c.unseen = append(c.unseen,
 			of+": if function "+name+
-				" runs in the VPC, it needs codepipeline; give what aws lambda get-function-configuration prints by "+
-				"--hook-function")
+				" runs in the VPC, it needs codepipeline; pass the output of "+
+				"aws lambda get-function-configuration with --hook-function")
 	case runs:
 		c.need("codepipeline", "%s: function %s runs in the VPC and reports its result", of, name)
 		c.spare("codepipeline", "take function "+name+" out of the VPC")

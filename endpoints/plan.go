@@ -19,7 +19,8 @@ type Subnet struct {
 	// WayOut is the target of its default route, such as a NAT gateway; empty if it
 	// has none.
 	WayOut string
-	// Free is how many addresses are free in it; 0 is not known, below 0 none are.
+	// Free is the number of free addresses in it; 0 means unknown, below 0 means
+	// none.
 	Free int
 }
 
@@ -34,7 +35,7 @@ type Endpoint struct {
 	PrivateDNS bool
 	// RouteTables are the tables that a gateway endpoint is attached to.
 	RouteTables []string
-	// Owned says that the endpoint carries the owner tag of this set.
+	// Owned is true if the endpoint carries the owner tag of this set.
 	Owned bool
 	// Tags are the endpoint's tags; may be nil.
 	Tags map[string]string
@@ -42,13 +43,14 @@ type Endpoint struct {
 	SecurityGroups, Subnets []string
 	// Policy is the endpoint policy as JSON; empty is full access.
 	Policy string
-	// RequesterManaged says that a service of AWS made it for the account, Account
-	// is whose it is.
+	// RequesterManaged is true if an AWS service created it for the account;
+	// Account is its owner.
 	RequesterManaged bool
 	Account          string
 }
 
-// VPC is what a plan has to know of a VPC before endpoints are made in it.
+// VPC is what a plan has to know about a VPC before endpoints are created in
+// it.
 type VPC struct {
 	ID           string
 	DNSSupport   bool
@@ -59,8 +61,8 @@ type VPC struct {
 	Offered map[string][]string
 	// Endpoints are all endpoints in the VPC that are not deleted.
 	Endpoints []Endpoint
-	// Zones are the private hosted zones of Route 53 that the VPC resolves names by,
-	// without those that services of AWS own.
+	// Zones are the Route 53 private hosted zones associated with the VPC, without
+	// those owned by AWS services.
 	Zones []HostedZone
 	// SharedBy is the account that shares the subnets with this one; empty if they
 	// are its own.
@@ -70,24 +72,24 @@ type VPC struct {
 // HostedZone is a private hosted zone of Route 53.
 type HostedZone struct {
 	ID string
-	// Name is the domain without a dot at its end.
+	// Name is the domain without a trailing dot.
 	Name string
-	// Account is whose it is.
+	// Account is its owner.
 	Account string
 }
 
-// GatewayMode says who keeps the S3 gateway endpoint.
+// GatewayMode is where the S3 gateway endpoint belongs.
 type GatewayMode string
 
-// The gateway modes: permanent gateways stand outside the endpoint stack
-// (they are free, and adding one resets open connections); with set they live
-// and die with the set.
+// The gateway modes: permanent gateways are outside the endpoint stack (they
+// are free, and adding one resets open connections); with set they are created
+// and deleted with the set.
 const (
 	GatewayPermanent GatewayMode = "permanent"
 	GatewaySet       GatewayMode = "set"
 )
 
-// Join returns a VPC that was looked at for two sets as one.
+// Join merges the views of one VPC that were read for two sets.
 func Join(a, b VPC) VPC {
 	for _, s := range b.Subnets {
 		if !slices.ContainsFunc(a.Subnets, func(x Subnet) bool { return x.ID == s.ID }) {
@@ -104,48 +106,49 @@ func Join(a, b VPC) VPC {
 	return a
 }
 
-// Request is what a set asks of its VPC.
+// Request is what a set needs from its VPC.
 type Request struct {
 	Region   string
 	Services []Service
-	// Zones is how many zones to place interface endpoints in. An endpoint in
-	// one zone serves the whole VPC; 0 means 1.
+	// Zones is the number of zones to place interface endpoints in. An endpoint
+	// in one zone serves the whole VPC; 0 means 1.
 	Zones   int
 	Gateway GatewayMode
-	// Avoid are zones to be used only if no other will do: endpoints did not come up
-	// there for want of capacity.
+	// Avoid are zones to be used only if no other will do: endpoints could not be
+	// created there for lack of capacity.
 	Avoid []string
 }
 
-// Adopted is a service that somebody else's endpoint, or hosted zone, serves
-// already.
+// Adopted is a service that is already served by an endpoint or hosted zone
+// that Drawbridge does not own.
 type Adopted struct {
 	Service ServiceID
-	// Endpoint is the id of the endpoint or of the hosted zone, Why what makes it one
-	// that serves.
+	// Endpoint is the id of the endpoint or of the hosted zone, Why the reason that
+	// it serves.
 	Endpoint, Why string
 }
 
-// Skipped is somebody else's endpoint of a service that does not serve it, and is
-// not in the way either.
+// Skipped is another owner's endpoint that neither serves the service nor
+// conflicts with ours.
 type Skipped struct {
 	Service       ServiceID
 	Endpoint, Why string
 }
 
-// Plan says what to create. Planning twice gives the same plan, whatever the
+// Plan is what to create. Planning twice gives the same plan, regardless of the
 // order of the input.
 type Plan struct {
-	// Create are the services that the stack has to hold, in order of ID.
+	// Create are the services that the stack must contain, in order of ID.
 	Create []Service
-	// Adopt are the services that are served already, Skip what looks like it.
+	// Adopt are the services that are served already, Skip those that only seem
+	// to be.
 	Adopt []Adopted
 	Skip  []Skipped
-	// Subnets are the endpoint subnets, one a zone. Elsewhere are those of services
-	// that are not offered in all these zones.
+	// Subnets are the endpoint subnets, one per zone. Elsewhere are those of
+	// services that are not offered in all these zones.
 	Subnets   []Subnet
 	Elsewhere map[ServiceID][]Subnet
-	// RouteTables are the existing tables for gateways of the stack.
+	// RouteTables are the existing route tables for gateways of the stack.
 	RouteTables []string
 }
 
@@ -157,7 +160,7 @@ func (p Plan) SubnetsOf(id ServiceID) []Subnet {
 	return p.Subnets
 }
 
-// PerHour returns how many endpoint-hours an hour of what is created is billed as.
+// PerHour returns the endpoint-hours billed for one hour of the created endpoints.
 func (p Plan) PerHour() int {
 	n := 0
 	for _, s := range p.Create {
@@ -168,7 +171,7 @@ func (p Plan) PerHour() int {
 	return n
 }
 
-// PlanError says what is wrong with a VPC or a set, and what to do.
+// PlanError reports what is wrong with a VPC or a set, and the remedy.
 type PlanError struct{ What, Remedy string }
 
 func (e *PlanError) Error() string { return e.What }
@@ -180,8 +183,8 @@ func refuse(remedy, format string, args ...any) *PlanError {
 	return &PlanError{What: fmt.Sprintf(format, args...), Remedy: remedy}
 }
 
-// Make decides which endpoints a set needs in vpc beside those that are there.
-// It returns a *PlanError if the VPC cannot hold them.
+// Make decides which endpoints a set needs in vpc in addition to the existing
+// ones. It returns a *PlanError if they cannot be created in the VPC.
 func Make(r Request, vpc VPC) (Plan, error) {
 	if err := Check(vpc); err != nil {
 		return Plan{}, err
@@ -210,9 +213,10 @@ func Make(r Request, vpc VPC) (Plan, error) {
 		}
 	}
 	if vpc.SharedBy != "" && len(p.Create) > 0 {
-		return Plan{}, refuse("install Drawbridge in account "+vpc.SharedBy+", or have it make endpoints for "+
+		return Plan{}, refuse("install Drawbridge in account "+vpc.SharedBy+", or have it create endpoints for "+
 			names(p.Create)+" there",
-			"the subnets in %s are shared by account %s: only it can make endpoints there", vpc.ID, vpc.SharedBy)
+			"the subnets in %s are shared by account %s, and only the owner can create endpoints there",
+			vpc.ID, vpc.SharedBy)
 	}
 	if err := p.place(r, vpc); err != nil {
 		return Plan{}, err
@@ -230,14 +234,15 @@ func (p Plan) Zones() []string {
 	return out
 }
 
-// Check reports what keeps any endpoint with private DNS out of the VPC.
+// Check returns an error if no endpoint with private DNS can be created in the
+// VPC.
 func Check(vpc VPC) error {
 	if len(vpc.Subnets) == 0 {
 		return refuse("name at least one subnet under sets.<name>.subnets", "the set has no subnets")
 	}
 	for _, s := range vpc.Subnets {
 		if s.VPC != vpc.ID {
-			return refuse("use subnets of one VPC in a set, and one set a VPC", "subnet %s is in %s, subnet %s in %s",
+			return refuse("use subnets of one VPC in a set, and one set per VPC", "subnet %s is in %s, subnet %s in %s",
 				vpc.Subnets[0].ID, vpc.Subnets[0].VPC, s.ID, s.VPC)
 		}
 	}
@@ -248,7 +253,7 @@ func Check(vpc VPC) error {
 		if !a.on {
 			return refuse("turn it on: aws ec2 modify-vpc-attribute --vpc-id "+vpc.ID+" --"+kebab(a.name)+
 				" '{\"Value\":true}'",
-				"%s has %s off, private DNS needs it", vpc.ID, a.name)
+				"%s has %s off, which private DNS requires", vpc.ID, a.name)
 		}
 	}
 	return nil
@@ -274,9 +279,9 @@ func names(services []Service) string {
 	return strings.Join(out, ", ")
 }
 
-// adoptable returns what of somebody else serves s in the whole VPC, nil if there
-// is nothing, and what only looks like it. An endpoint that comes or goes, and so
-// holds the name without serving it, is an error.
+// adoptable returns the endpoint or zone of another owner that serves s in the
+// whole VPC, or nil, and those that only seem to. An endpoint in creation or
+// deletion, which holds the name without serving it, is an error.
 func adoptable(s Service, region string, vpc VPC) (*Adopted, []Skipped, error) {
 	var skipped []Skipped
 	skip := func(e Endpoint, why string) { skipped = append(skipped, Skipped{s.ID, e.ID, why}) }
@@ -286,11 +291,11 @@ func adoptable(s Service, region string, vpc VPC) (*Adopted, []Skipped, error) {
 		}
 		switch {
 		case e.State == "failed" || e.State == "rejected" || e.State == "expired":
-			skip(e, "it is "+e.State+" and serves nothing")
+			skip(e, "it is "+e.State+" and does not serve")
 		case s.Type == Gateway && (e.State != "available" || !Covers(e.RouteTables, RouteTables(vpc.Subnets))):
 			skip(e, "it is not on all of the route tables "+strings.Join(RouteTables(vpc.Subnets), ", "))
 		case s.Type == Interface && !e.PrivateDNS:
-			skip(e, "its private DNS is off: it answers by its own name alone, and ours can stand beside it")
+			skip(e, "its private DNS is off: it answers only to its own name and does not conflict with ours")
 		case e.State != "available":
 			return nil, nil, refuse("wait until "+e.ID+" is available or deleted, or leave "+string(s.ID)+
 				" out of the set's services",
@@ -302,7 +307,7 @@ func adoptable(s Service, region string, vpc VPC) (*Adopted, []Skipped, error) {
 	if z, ok := vpc.zoneOf(s, region); ok {
 		return &Adopted{
 			s.ID, z.ID, fmt.Sprintf("the private hosted zone of account %s answers for %s here, and an endpoint "+
-				"with private DNS could not stand beside it", z.Account, z.Name),
+				"with private DNS would conflict with it", z.Account, z.Name),
 		}, skipped, nil
 	}
 	return nil, skipped, nil
@@ -318,18 +323,18 @@ func (v VPC) zoneOf(s Service, region string) (HostedZone, bool) {
 	return v.Zones[i], true
 }
 
-// whose says what kind of endpoint serves a service already.
+// whose describes the endpoint that already serves a service.
 func whose(e Endpoint) string {
 	switch {
 	case e.Type == Gateway:
 		return "it is on all route tables"
 	case e.RequesterManaged:
-		return "a service of AWS made it and holds the name in the whole VPC; it may take it away again"
+		return "an AWS service created it and holds the name in the whole VPC; the service may delete it"
 	}
 	return "it holds the name in the whole VPC"
 }
 
-// Covers says whether have holds all of want.
+// Covers reports whether have contains all of want.
 func Covers(have, want []string) bool {
 	for _, w := range want {
 		if !slices.Contains(have, w) {
@@ -351,15 +356,15 @@ func RouteTables(subnets []Subnet) []string {
 	return slices.Compact(out)
 }
 
-// place chooses one subnet a zone: the fewest zones that are asked for, first those
-// that offer every service that is created, have room and are not to be avoided.
-// A service that is not offered in the zones chosen goes where it is.
+// place chooses one subnet per zone, in the requested number of zones. It prefers zones
+// that offer every service to create, have room and are not to be avoided. A
+// service that is not offered in the chosen zones is placed where it is offered.
 func (p *Plan) place(r Request, vpc VPC) error {
 	subnets := onePerZone(vpc.Subnets, interfaces(p.Create))
 	want := max(r.Zones, 1)
 	if len(subnets) < want {
-		return refuse("add a subnet in another zone, or lower sets.<name>.zones",
-			"the set's subnets lie in %d zones, zones: %d is asked for", len(subnets), want)
+		return refuse("add a subnet in another zone, or reduce sets.<name>.zones",
+			"the set's subnets cover too few zones (%d, want %d)", len(subnets), want)
 	}
 	lacks := func(n Subnet) []string { return lacking(r.Region, p.Create, vpc, n.Zone) }
 	slices.SortStableFunc(subnets, func(a, b Subnet) int {
@@ -382,7 +387,7 @@ func (p *Plan) place(r Request, vpc VPC) error {
 		if len(own) == 0 {
 			return refuse("add a subnet in one of the zones "+strings.Join(vpc.Offered[s.Name(r.Region)], ", ")+
 				", or leave "+string(s.ID)+" out",
-				"service %s is offered in none of the zones of the set's subnets", s.ID)
+				"service %s is not offered in any zone of the set's subnets", s.ID)
 		}
 		if p.Elsewhere == nil {
 			p.Elsewhere = map[ServiceID][]Subnet{}
@@ -403,11 +408,11 @@ func interfaces(services []Service) int {
 	return n
 }
 
-// full says whether a subnet has no room for n endpoints.
+// full reports whether a subnet has no room for n endpoints.
 func (s Subnet) full(n int) bool { return s.Free != 0 && s.Free < n }
 
-// reluctance orders zones that offer the same: those with room that were not found
-// wanting come first.
+// reluctance orders zones that offer the same services: those with room and
+// without capacity problems come first.
 func reluctance(n Subnet, r Request, endpoints int) int {
 	cost := 0
 	if n.full(endpoints) {
@@ -419,8 +424,8 @@ func reluctance(n Subnet, r Request, endpoints int) int {
 	return cost
 }
 
-// onePerZone returns a subnet of each zone, one with room for n endpoints if there
-// is any, in order of zone.
+// onePerZone returns one subnet per zone, with room for n endpoints if possible,
+// in order of zone.
 func onePerZone(all []Subnet, n int) []Subnet {
 	subnets := slices.Clone(all)
 	slices.SortFunc(subnets, func(a, b Subnet) int {

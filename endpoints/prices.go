@@ -5,39 +5,40 @@ import (
 	"slices"
 )
 
-// HoursPerMonth is how many hours AWS counts a month as.
+// HoursPerMonth is the number of hours in a month by AWS's convention.
 const HoursPerMonth = 730
 
-// Prices are what a Region charges, in USD. Zero is not known.
+// Prices are the prices in a Region, in USD. Zero means unknown.
 type Prices struct {
-	// Endpoint is an interface endpoint in one zone for a started hour.
+	// Endpoint is the price of one interface endpoint in one zone per started
+	// hour.
 	Endpoint float64 `json:"endpointHour"`
-	// Data is a gigabyte through interface endpoints, of the first petabyte in a
-	// month.
+	// Data is the price of a gigabyte through interface endpoints, within the
+	// first petabyte of a month.
 	Data float64 `json:"endpointGB,omitempty"`
-	// NAT is a NAT gateway for a started hour, NATData a gigabyte through it.
+	// NAT is the price of a NAT gateway per started hour, NATData that of a
+	// gigabyte through it.
 	NAT     float64 `json:"natGatewayHour,omitempty"`
 	NATData float64 `json:"natGatewayGB,omitempty"`
-	// IPv4 is a public address in use, for an hour; it is billed by the second,
-	// a minute at least.
+	// IPv4 is the price of a public address in use, per hour; it is billed by
+	// the second, for at least a minute.
 	IPv4 float64 `json:"publicIPv4Hour,omitempty"`
 }
 
-// RegionPrices are the prices of a Region with where they come from.
+// RegionPrices are the prices of a Region with their source.
 type RegionPrices struct {
 	Prices
 	Source string `json:"source"`
-	// Read is the day or month when the source was read, as 2026-10 or
-	// 2026-10-03.
+	// Read is the day or month the source was read, as 2026-10 or 2026-10-03.
 	Read string `json:"read"`
 }
 
 // PriceTable holds the prices of Regions by their names. A Region that is not in
-// it is unknown: nothing is guessed.
+// it is unknown; no price is guessed.
 type PriceTable map[string]RegionPrices
 
-// KnownPrices returns the table that is built in: what price lists, bills and code
-// that others have published showed, each with where and when.
+// KnownPrices returns the built-in table: prices from published price lists, bills
+// and code, each with its source and date.
 func KnownPrices() PriceTable {
 	const (
 		list   = "price list, "
@@ -72,7 +73,7 @@ func KnownPrices() PriceTable {
 	return out
 }
 
-// What costs the same in each of them.
+// These cost the same in every Region of the table.
 //
 // Source: https://aws.amazon.com/vpc/pricing and https://aws.amazon.com/privatelink/pricing
 const (
@@ -80,7 +81,7 @@ const (
 	endpointData = 0.01
 )
 
-// In returns the prices of a Region, and false for one that is not known.
+// In returns the prices of a Region, and false if the Region is unknown.
 func (t PriceTable) In(region string) (RegionPrices, bool) {
 	p, ok := t[region]
 	return p, ok

@@ -8,27 +8,27 @@ import (
 	"strings"
 )
 
-// Rule lets traffic through a security group. A rule with neither CIDRs, Groups
-// nor PrefixLists lets nothing through.
+// Rule is a security group rule. A rule without CIDRs, Groups and PrefixLists
+// allows no traffic.
 type Rule struct {
 	// Protocol is tcp, udp, ..., or -1 for all; From and To are the ports.
 	Protocol string
 	From, To int
 	CIDRs    []string
 	Groups   []string
-	// PrefixLists are ids of prefix lists; what is in them is not known.
+	// PrefixLists are ids of prefix lists; their entries are not known.
 	PrefixLists []string
 }
 
-// SecurityGroup is a security group of EC2.
+// SecurityGroup is an EC2 security group.
 type SecurityGroup struct {
 	ID              string
 	Ingress, Egress []Rule
 }
 
-// Scene is what surrounds a task, as AWS shows it.
+// Scene is the network around a task, as AWS describes it.
 type Scene struct {
-	// Set is the set's name, Services those that it is to serve.
+	// Set is the set's name, Services the services that it should serve.
 	Set      string
 	Region   string
 	Services []ServiceID
@@ -65,8 +65,8 @@ func (r Rule) hasPort() bool {
 	return r.Protocol == "-1" || r.Protocol == "tcp" && r.From <= https && https <= r.To
 }
 
-// lets says whether any rule lets HTTPS through from or to a peer that has one of
-// groups or lies in one of networks; a prefix list counts if lists does.
+// lets reports whether any rule allows HTTPS from or to a peer that has one of
+// groups or is in one of networks; prefix lists count if lists is set.
 func lets(rules []Rule, groups, networks []string, lists bool) bool {
 	for _, r := range rules {
 		if !r.hasPort() {
@@ -86,7 +86,7 @@ func lets(rules []Rule, groups, networks []string, lists bool) bool {
 	return false
 }
 
-// covers says whether the block outer holds all of inner.
+// covers reports whether the block outer contains all of inner.
 func covers(outer, inner string) bool {
 	o, err := netip.ParsePrefix(outer)
 	if err != nil {
@@ -96,7 +96,7 @@ func covers(outer, inner string) bool {
 	return err == nil && o.Bits() <= i.Bits() && o.Contains(i.Addr())
 }
 
-// everywhere stands for addresses outside of the VPC.
+// everywhere stands for addresses outside the VPC.
 const everywhere = "0.0.0.0/0"
 
 func (s Scene) taskNetworks() []string {
@@ -126,17 +126,19 @@ func (s Scene) rules(groups []string, of func(SecurityGroup) []Rule) ([]Rule, bo
 func ingress(g SecurityGroup) []Rule { return g.Ingress }
 func egress(g SecurityGroup) []Rule  { return g.Egress }
 
-// closedIn says whether an interface endpoint's groups surely keep the task out.
+// closedIn reports whether an interface endpoint's groups certainly block the
+// task.
 func (s Scene) closedIn(e Endpoint) bool {
 	rules, ok := s.rules(e.SecurityGroups, ingress)
 	return ok && !lets(rules, s.Groups, s.taskNetworks(), true)
 }
 
-// KeepsOut says whether an interface endpoint's security groups surely do not let the
-// task in.
+// KeepsOut reports whether an interface endpoint's security groups certainly block
+// the task.
 func (s Scene) KeepsOut(e Endpoint) bool { return e.Type == Interface && s.closedIn(e) }
 
-// closedOut says whether the task's groups surely keep it from the endpoint.
+// closedOut reports whether the task's groups certainly block traffic to the
+// endpoint.
 func (s Scene) closedOut(e Endpoint) bool {
 	rules, ok := s.rules(s.Groups, egress)
 	if !ok {
@@ -151,10 +153,10 @@ func (s Scene) closedOut(e Endpoint) bool {
 			networks = append(networks, n.CIDR)
 		}
 	}
-	if len(networks) < len(e.Subnets) { // it lies in subnets that are not ours to see
+	if len(networks) < len(e.Subnets) { // its subnets cannot be described
 		return !slices.ContainsFunc(rules, Rule.hasPort)
 	}
-	return !lets(rules, e.SecurityGroups, networks, false) // the lists that tasks are let out by are those of gateways
+	return !lets(rules, e.SecurityGroups, networks, false) // egress rules name the prefix lists of gateways
 }
 
 // unrouted returns the task's subnets, and their route tables, that a gateway
@@ -184,9 +186,9 @@ func (s Scene) wayOut() string {
 	return target
 }
 
-// policyForbids says whether an endpoint policy surely keeps an action on a
-// resource from passing. foreign is a call that no principal of the account makes:
-// fetching image layers from the bucket of AWS.
+// policyForbids reports whether an endpoint policy certainly denies an action on a
+// resource. foreign marks a call that no principal of the account makes: fetching
+// image layers from AWS's bucket.
 func policyForbids(document, action, resource string, foreign bool) bool {
 	if document == "" {
 		return false
@@ -221,7 +223,7 @@ func policyForbids(document, action, resource string, foreign bool) bool {
 	return !allowed
 }
 
-// ofOwnPrincipals says whether a condition asks who calls.
+// ofOwnPrincipals reports whether a condition restricts the calling principal.
 func ofOwnPrincipals(condition map[string]map[string]any) bool {
 	for _, keys := range condition {
 		for k := range keys {
@@ -236,7 +238,7 @@ func ofOwnPrincipals(condition map[string]map[string]any) bool {
 // matchesAny compares as IAM does: * and ? are wildcards, actions know no case.
 func matchesAny(patterns []string, text string) bool {
 	for _, p := range patterns {
-		// path.Match keeps / apart, and knows brackets and backslashes.
+		// path.Match treats /, brackets and backslashes specially
 		p = strings.NewReplacer("/", "\x00", "[", `\[`, `\`, `\\`).Replace(strings.ToLower(p))
 		if ok, err := path.Match(p, strings.ReplaceAll(strings.ToLower(text), "/", "\x00")); err == nil && ok {
 			return true
@@ -245,7 +247,7 @@ func matchesAny(patterns []string, text string) bool {
 	return false
 }
 
-// oneOrMany is a list that JSON may write as its only element.
+// oneOrMany is a list that JSON may write as a single element.
 type oneOrMany[T any] []T
 
 // UnmarshalJSON reads a list, or one element.

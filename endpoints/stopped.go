@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Stopped is a task that has stopped, as ECS describes it.
+// Stopped is a stopped task, as ECS describes it.
 type Stopped struct {
 	// Code is the task's stopCode, Reason its stoppedReason.
 	Code, Reason string
@@ -19,16 +19,16 @@ type StoppedContainer struct {
 	ExitCode     *int
 }
 
-// Trouble is what kind of thing went wrong.
+// Trouble is a kind of failure.
 type Trouble string
 
 // The troubles.
 const (
-	// Unreached is a service or registry that did not answer.
+	// Unreached means that a service or registry did not answer.
 	Unreached Trouble = "unreached"
-	// Denied is an answer that refused.
+	// Denied means that the answer was a refusal.
 	Denied Trouble = "denied"
-	// NotFound is something that is not there: an image, a secret, a log group.
+	// NotFound means that an image, a secret or a log group does not exist.
 	NotFound      Trouble = "not-found"
 	Misconfigured Trouble = "misconfigured"
 	WrongPlatform Trouble = "wrong-platform"
@@ -36,30 +36,30 @@ const (
 	OutOfMemory   Trouble = "out-of-memory"
 	NoSpace       Trouble = "no-space"
 	NoCapacity    Trouble = "no-capacity"
-	// Mount is a file system that could not be mounted.
+	// Mount means that a file system could not be mounted.
 	Mount Trouble = "mount"
-	// Interrupted is a task that AWS took back, StoppedByHand one that somebody
-	// stopped.
+	// Interrupted means that AWS reclaimed the task, StoppedByHand that a user
+	// stopped it.
 	Interrupted   Trouble = "interrupted"
 	StoppedByHand Trouble = "stopped-by-hand"
-	// Unexplained is a text that nothing is known of.
+	// Unexplained means that no rule matches the text.
 	Unexplained Trouble = "unexplained"
 )
 
-// Symptom is what the texts of a stopped task say.
+// Symptom is what the texts of a stopped task report.
 type Symptom struct {
 	Trouble Trouble
-	// Service is the one that was asked; empty if the text names none.
+	// Service is the one that was called; empty if the text names none.
 	Service ServiceID
-	// Container is the one whose text it is; empty for the task's own.
+	// Container is the one the text belongs to; empty for the task's own text.
 	Container string
-	// Action is the IAM action that was refused, if the text names it.
+	// Action is the IAM action that was denied, if the text names it.
 	Action string
-	// Text is what was read.
+	// Text is the text that was read.
 	Text string
 }
 
-// reading is a rule: a text that matches means the trouble.
+// reading is a rule: a matching text means the trouble.
 type reading struct {
 	trouble Trouble
 	text    *regexp.Regexp
@@ -70,7 +70,7 @@ func rule(t Trouble, expression string) reading {
 }
 
 // readings are tried in order. testdata/stopped.json holds the texts that they
-// were drawn from, with their sources.
+// come from, with their sources.
 var readings = []reading{
 	rule(Unexplained, `CannotCreateVolume`),
 	rule(WrongPlatform, `descriptor (matching|for) platform|exec format error`),
@@ -94,13 +94,13 @@ var readings = []reading{
 	rule(NotFound,
 		`ResourceNotFound|not found|does not exist|invalid ssm parameters|can't find the specified secret|manifest `+
 			`unknown|pull access denied`),
-	// Cut off or bare texts, after all that say more.
+	// Truncated or bare texts come after all that are more specific.
 	rule(Unreached,
 		`service call has been retried \d+ time|failed to do request: (Get|Head)|asm fetching secret|`+
 			`starport-layer-bucket`),
 }
 
-// asked are the services by what the texts say of them, tried in order.
+// asked maps what the texts say to services, tried in order.
 var asked = []struct {
 	service ServiceID
 	text    *regexp.Regexp
@@ -123,7 +123,7 @@ var asked = []struct {
 var refusedAction = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)`)
 
 // Read reads the texts of a stopped task. The task's own text comes first, unless
-// it says nothing.
+// it is unspecific.
 func Read(t Stopped) Symptom {
 	s := readText(t.Reason)
 	for _, c := range t.Containers {
@@ -165,7 +165,7 @@ func readText(text string) Symptom {
 	return s
 }
 
-// FailedToStart says whether a task stopped before its containers ran.
+// FailedToStart reports whether a task stopped before its containers ran.
 func (t Stopped) FailedToStart() bool {
 	for _, c := range t.Containers {
 		if c.ExitCode != nil {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// collected is a text of a stopped task that somebody reported.
+// collected is a published text of a stopped task.
 type collected struct {
 	Text, Source, StopCode string
 	Trouble                Trouble
@@ -25,7 +25,7 @@ func collectedTexts(t *testing.T) []collected {
 		t.Fatal(err)
 	}
 	if len(list) < 25 {
-		t.Fatalf("%d texts are collected, want 25 at least", len(list))
+		t.Fatalf("%d texts are collected, want at least 25", len(list))
 	}
 	return list
 }

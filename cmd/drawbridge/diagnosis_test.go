@@ -38,18 +38,18 @@ var missing = []struct {
 	}, "missing-endpoint", "could not fetch its environment file arn:aws:s3:::settings/web.env"},
 	{"no-secret", "plain", "ecr.api, ecr.dkr, logs, s3", "", secretFrom("arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf"), "missing-endpoint", "container no-secret could not fetch its secret TOKEN: set plain has no secretsmanager endpoint"},
 	{"no-parameter", "plain", "", "", secretFrom("/web/token"), "missing-endpoint", "could not fetch its parameter TOKEN: set plain has no ssm endpoint"},
-	{"far-secret", "plain", "", "", secretFrom("arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-AbCdEf"), "other-region", "lies in eu-west-1, the task runs in us-east-1; replicate it to us-east-1"},
+	{"far-secret", "plain", "", "", secretFrom("arn:aws:secretsmanager:eu-west-1:123456789012:secret:token-AbCdEf"), "other-region", "is in eu-west-1, but the task runs in us-east-1; replicate it to us-east-1"},
 	{"docker-hub", "plain", "", "", func(c *ecstypes.ContainerDefinition) { c.Image = aws.String("nginx:1") }, "no-endpoint-serves", "could not pull its image nginx:1: Docker Hub has no endpoint; push it to a private ECR repository in us-east-1"},
 	{"no-group", "plain", "", "", func(c *ecstypes.ContainerDefinition) { c.LogConfiguration.Options["awslogs-group"] = "/none" }, "not-found", "could not open its log in /none: the log group does not exist; create it"},
 	{"lost-log", "plain", "", "", func(c *ecstypes.ContainerDefinition) {
 		c.LogConfiguration = &ecstypes.LogConfiguration{LogDriver: ecstypes.LogDriverAwsfirelens, Options: map[string]string{"Name": "kinesis_firehose"}}
 	}, "logs-lost", "exit code 0; container lost-log lost its log: FireLens could not reach kinesis-firehose"},
 	{"closed", "closed", "ecr.api, ecr.dkr, logs, s3", "", nil, "endpoint-security-group", "the security groups (sg-0000000000000c105) of endpoint vpce-"},
-	{"mute", "mute", "ecr.api, ecr.dkr, logs, s3", "securityGroups: [sg-00000000000000e0]", nil, "task-security-group", "the task's security groups (sg-00000000000000e0) let no HTTPS out to endpoint vpce-"},
+	{"mute", "mute", "ecr.api, ecr.dkr, logs, s3", "securityGroups: [sg-00000000000000e0]", nil, "task-security-group", "the task's security groups (sg-00000000000000e0) do not allow HTTPS out to endpoint vpce-"},
 	{"forbidden", "policy", "ecr.api, ecr.dkr, logs, s3, secretsmanager", "", secretFrom("arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf"), "endpoint-policy", "does not allow secretsmanager:GetSecretValue; allow it there on arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf"},
 	{"nameless", "names", "ecr.api, ecr.dkr, logs, s3", "", secretFrom("/web/token"), "private-dns-off", "of ssm has private DNS off, and set names has none of its own; add ssm"},
 	{"unrouted", "late", "ecr.api, ecr.dkr, logs, s3", "", nil, "missing-route", "is not on the route table of subnet-"},
-	{"robbed", "late", "", "", nil, "endpoint-gone", "the logs endpoint of set late is gone, and Drawbridge did not take it down"},
+	{"robbed", "late", "", "", nil, "endpoint-gone", "the logs endpoint of set late is gone, and Drawbridge did not delete it"},
 }
 
 func secretFrom(valueFrom string) func(*ecstypes.ContainerDefinition) {

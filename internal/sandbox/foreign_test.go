@@ -63,7 +63,7 @@ func TestSharedSubnetsAreRefusedWithTheirOwner(t *testing.T) {
 		w.send(event("a"))
 		time.Sleep(time.Hour)
 		letters := w.sim.Ledger().DeadLetters
-		if len(letters) != 1 || !strings.Contains(letters[0].Body, "shared by account 999999999999: only it can make endpoints there; install Drawbridge in account 999999999999") {
+		if len(letters) != 1 || !strings.Contains(letters[0].Body, "shared by account 999999999999, and only the owner can create endpoints there; install Drawbridge in account 999999999999") {
 			t.Errorf("dead letters %v, want one that names the owner", letters)
 		}
 	})

@@ -226,7 +226,7 @@ func TestBadSurroundingsAreExplained(t *testing.T) {
 		{"service that no zone of the set offers", func(w *world) {
 			w.sim.WithholdService("com.amazonaws.us-east-1.logs", "us-east-1a")
 			w.sim.WithholdService("com.amazonaws.us-east-1.logs", "us-east-1b")
-		}, "service logs is offered in none of the zones"},
+		}, "service logs is not offered in any zone"},
 		{"inactive task definition", func(w *world) { w.sim.DeactivateTaskDefinition("hello") }, "TaskDefinition"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
