@@ -20,11 +20,11 @@ import (
 
 type credentialCmd struct {
 	CodeCommit codeCommitCredentialCmd `cmd:"" name:"codecommit" help:"For CodeCommit, from AWS credentials; set credential.UseHttpPath true."`
-	Static     staticCredentialCmd     `cmd:"" help:"For one host: what DRAWBRIDGE_GIT_HOST, DRAWBRIDGE_GIT_USERNAME and DRAWBRIDGE_GIT_PASSWORD hold."`
-	URL        urlCredentialCmd        `cmd:"" help:"Print an address in CodeCommit with its password."`
+	Static     staticCredentialCmd     `cmd:"" help:"For one host, from DRAWBRIDGE_GIT_HOST, DRAWBRIDGE_GIT_USERNAME and DRAWBRIDGE_GIT_PASSWORD."`
+	URL        urlCredentialCmd        `cmd:"" help:"Print a CodeCommit URL with its password."`
 }
 
-// question is what git asks a credential helper.
+// question is git's request to a credential helper.
 //
 // Source: https://git-scm.com/docs/git-credential#IOFMT
 type question map[string]string
@@ -40,11 +40,11 @@ func ask(in io.Reader) (question, error) {
 }
 
 type codeCommitCredentialCmd struct {
-	Operation string `arg:"" help:"get, store or erase; only get is answered."`
+	Operation string `arg:"" help:"get, store or erase; only get does something."`
 }
 
-// Run answers git. A host that is not CodeCommit's is left to other helpers, except
-// for the one that AWS_ENDPOINT_URL names.
+// Run answers git. It leaves hosts other than CodeCommit's and that of
+// AWS_ENDPOINT_URL to other helpers.
 func (c *codeCommitCredentialCmd) Run(ctx context.Context, s streams) error {
 	if c.Operation != "get" {
 		return nil
@@ -58,7 +58,7 @@ func (c *codeCommitCredentialCmd) Run(ctx context.Context, s streams) error {
 		return nil //nolint:nilerr // another helper may know the host
 	}
 	if q["path"] == "" {
-		return fmt.Errorf("git does not say which repository it asks for: set credential.UseHttpPath to true")
+		return fmt.Errorf("git did not send the repository's path: set credential.UseHttpPath to true")
 	}
 	creds, err := awsCredentials(ctx)
 	if err != nil {
@@ -69,21 +69,21 @@ func (c *codeCommitCredentialCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// codeCommitRegion returns the Region of a host of CodeCommit, or of what stands in
-// for it.
+// codeCommitRegion returns the Region of a host of CodeCommit, or of its
+// simulation.
 func codeCommitRegion(protocol, host string) (string, error) {
 	region, err := codecommit.Region(host)
 	if endpoint := codeCommitEndpoint(); err != nil && endpoint != "" && endpoint == protocol+"://"+host {
 		return os.Getenv("AWS_REGION"), nil
 	}
 	if err == nil && protocol != "https" {
-		return "", fmt.Errorf("%s: CodeCommit is reached by https alone", host)
+		return "", fmt.Errorf("invalid scheme of %s (CodeCommit supports only https)", host)
 	}
 	return region, err
 }
 
-// codeCommitEndpoint is the simulation on this machine that takes the place of AWS's own
-// endpoints, "" for none.
+// codeCommitEndpoint is the local simulation that replaces AWS's own endpoints, "" for
+// none.
 func codeCommitEndpoint() string {
 	if endpoint := os.Getenv("AWS_ENDPOINT_URL"); clock.Loopback(endpoint) {
 		return strings.TrimSuffix(endpoint, "/")
@@ -91,8 +91,8 @@ func codeCommitEndpoint() string {
 	return ""
 }
 
-// loadAWS reads the AWS settings. An endpoint that would be called without encryption
-// over the network is refused.
+// loadAWS reads the AWS settings. It refuses an endpoint that would be called
+// unencrypted over the network.
 func loadAWS(ctx context.Context) (aws.Config, error) {
 	conf, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -115,7 +115,7 @@ func awsCredentials(ctx context.Context) (aws.Credentials, error) {
 }
 
 type staticCredentialCmd struct {
-	Operation string `arg:"" help:"get, store or erase; only get is answered."`
+	Operation string `arg:"" help:"get, store or erase; only get does something."`
 }
 
 // Run answers git for the one host that the credentials are for.
@@ -125,7 +125,7 @@ func (c *staticCredentialCmd) Run(s streams) error {
 	}
 	q, err := ask(s.in)
 	if err != nil || q["host"] != os.Getenv(mirror.HostVariable) {
-		return err // another host, after a redirection say, is told nothing
+		return err // another host, for example after a redirect, gets no credentials
 	}
 	fmt.Fprintf(s.out, "username=%s\npassword=%s\n", os.Getenv(mirror.UsernameVariable),
 		os.Getenv(mirror.PasswordVariable))

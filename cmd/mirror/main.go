@@ -1,5 +1,5 @@
-// Command mirror makes replicas of git repositories. It is the container of the job
-// mirror, and the credential helper of the git program that it runs.
+// Command mirror replicates git repositories. It runs in the container of the job
+// mirror, and is the credential helper of the git that it runs.
 package main
 
 import (
@@ -23,7 +23,7 @@ const (
 	exitInterrupted = 130
 )
 
-// streams are what a verb reads and writes.
+// streams are a command's input and outputs.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
@@ -31,8 +31,8 @@ type streams struct {
 
 // cli is the command line.
 type cli struct {
-	Run        runCmd        `cmd:"" default:"withargs" help:"Mirror repositories: all that are configured, or those that are named."`
-	Credential credentialCmd `cmd:"" help:"Answer as a credential helper of git."`
+	Run        runCmd        `cmd:"" default:"withargs" help:"Mirror all configured repositories, or the named ones."`
+	Credential credentialCmd `cmd:"" help:"Act as git's credential helper."`
 }
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})) }
@@ -46,8 +46,8 @@ func run(ctx context.Context, args []string, s streams) (code int) {
 	parser, err := kong.New(&c, kong.Name("mirror"), kong.Writers(s.out, s.err), kong.Exit(func(n int) {
 		exited = n
 	}), kong.UsageOnError(),
-		kong.Description("Makes replicas of git repositories in AWS CodeCommit, in other git repositories, or as "+
-			"bundles in S3.\n\nExit codes: 0 all replicas hold what their sources hold, 1 some do not, 2 usage or "+
+		kong.Description("Replicates git repositories to AWS CodeCommit, to other git repositories, or to "+
+			"bundles in S3.\n\nExit codes: 0 all replicas match their sources, 1 some do not, 2 usage or "+
 			"configuration, 3 a dry run found differences, 130 interrupted."))
 	if err != nil {
 		return fail(s, err)

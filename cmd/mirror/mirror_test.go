@@ -181,7 +181,7 @@ func TestDivergedRefsFailAndAllElseIsMirrored(t *testing.T) {
 	git(t, dir, "update-ref", "refs/heads/rewritten", "main~2")
 	git(t, dir, "update-ref", "refs/tags/moved", "main~1")
 	w.file(dir, "refs/heads/main", "new", "text")
-	// Somebody writes to the replica.
+	// A user writes to the replica.
 	stray := w.sim.GitFolder("app")
 	w.file(stray, "refs/heads/stray", "x", "x")
 	git(t, dir, "update-ref", "refs/heads/stray", "main")
@@ -284,7 +284,7 @@ func TestOneFailureDoesNotStopTheOthers(t *testing.T) {
 	o.want(t, exitFailed, "a", mirror.Mirrored)
 	r := o.want(t, exitFailed, "b", mirror.Failed)
 	o.want(t, exitFailed, "c", mirror.Mirrored)
-	if !strings.Contains(r.Hint, "no such repository") {
+	if !strings.Contains(r.Hint, "the repository does not exist") {
 		t.Errorf("hint %q", r.Hint)
 	}
 	w.run("a").want(t, exitDone, "a", mirror.Unchanged)
@@ -322,7 +322,7 @@ func TestAHangIsKilledWithItsWholeGroup(t *testing.T) {
 	w.front.hang.Store(true)
 	w.args = []string{"--stall", "1s", "--attempts", "1"}
 	r := w.run().want(t, exitFailed, "app", mirror.Failed)
-	if !strings.Contains(r.Error, "no sign of life") && !strings.Contains(r.Error, "too slow") || !strings.Contains(r.Hint, "does not answer") && !strings.Contains(r.Hint, "network") {
+	if !strings.Contains(r.Error, "no progress") && !strings.Contains(r.Error, "too slow") || !strings.Contains(r.Hint, "does not answer") && !strings.Contains(r.Hint, "network") {
 		t.Errorf("%s; %s", r.Error, r.Hint)
 	}
 	wantGone(t, w.source.URL)
@@ -403,13 +403,13 @@ func TestASourceThatIsTooLargeIsRefused(t *testing.T) {
 	w.file(dir, "refs/heads/main", "noise", hex.EncodeToString(noise)) // packs to a megabyte and a little
 	w.mirrors("app", map[string]any{"source": map[string]any{"url": w.source.URL + "/app.git", "maxMiB": 1}})
 	r := w.run().want(t, exitFailed, "app", mirror.Refused)
-	if !strings.Contains(r.Error, "at most 1 are taken") || !strings.Contains(r.Hint, "maxMiB") || len(refs(t, w.sim.GitFolder("app"))) != 0 {
+	if !strings.Contains(r.Error, "(limit 1 MiB)") || !strings.Contains(r.Hint, "maxMiB") || len(refs(t, w.sim.GitFolder("app"))) != 0 {
 		t.Errorf("%s; %s; %v", r.Error, r.Hint, refs(t, w.sim.GitFolder("app")))
 	}
 	w.bucket("inbox")
 	w.bundle(dir, "inbox", "app.bundle", "--all")
 	w.repositories["app"] = map[string]any{"source": map[string]any{"bundle": "s3://inbox/app.bundle", "maxMiB": 1}, "target": map[string]any{"codecommit": "app", "create": true}}
-	if r := w.run().want(t, exitFailed, "app", mirror.Refused); !strings.Contains(r.Error, "at most 1 are taken") {
+	if r := w.run().want(t, exitFailed, "app", mirror.Refused); !strings.Contains(r.Error, "(limit 1 MiB)") {
 		t.Errorf("as a bundle: %s", r.Error)
 	}
 	w.mirrors("app", nil)
@@ -604,7 +604,7 @@ func TestBundles(t *testing.T) {
 	old := git(t, dir, "rev-parse", "main")
 	w.file(dir, "refs/heads/main", "x", "y")
 	git(t, dir, "branch", "other", old)
-	put("main", "^"+old) // built upon what is there; it does not show the other branch
+	put("main", "^"+old) // incremental; it does not list the other branch
 	w.run().want(t, exitDone, "app", mirror.Mirrored)
 	if got := refs(t, w.sim.GitFolder("app")); len(got) != 1 || got["refs/heads/main"] != git(t, dir, "rev-parse", "main") {
 		t.Errorf("the replica holds %v", got)
@@ -739,7 +739,7 @@ func TestNoSecretIsEverPrinted(t *testing.T) {
 		}
 		return false
 	}
-	w.env = append(w.env, "GIT_TRACE=1", "GIT_TRACE_CURL=1", "GIT_CURL_VERBOSE=1") // of no effect: git's environment is made anew
+	w.env = append(w.env, "GIT_TRACE=1", "GIT_TRACE_CURL=1", "GIT_CURL_VERBOSE=1") // no effect: git gets a new environment
 	seen := ""
 	for range 4 {
 		seen += w.run("--attempts", "2").out

@@ -27,22 +27,22 @@ import (
 )
 
 type runCmd struct {
-	Repositories []string      `arg:"" optional:"" help:"Names of repositories. Default: those that the environment names, else all."`
+	Repositories []string      `arg:"" optional:"" help:"Names of repositories. Default: those named in the environment, else all."`
 	Config       string        `help:"File with the mirror's part of the configuration: parallel and repositories." type:"path" placeholder:"FILE"`
-	Settings     string        `help:"The same as a text." env:"DRAWBRIDGE_MIRROR" placeholder:"TEXT" hidden:""`
+	Settings     string        `help:"The same, as text." env:"DRAWBRIDGE_MIRROR" placeholder:"TEXT" hidden:""`
 	State        string        `help:"s3://BUCKET/PREFIX for caches, records and locks." env:"DRAWBRIDGE_MIRROR_STATE" required:"" placeholder:"PLACE"`
-	Installation string        `help:"Installation, for metrics." env:"DRAWBRIDGE_NAME" default:"drawbridge"`
-	Work         string        `help:"Folder to work in. Default: the system's for temporary files." env:"DRAWBRIDGE_MIRROR_WORK" placeholder:"FOLDER"`
-	DryRun       bool          `help:"Say what differs, and change nothing."`
-	Report       string        `help:"File for the report, beside standard output." type:"path" placeholder:"FILE"`
-	Timeout      time.Duration `help:"How long one fetch or push may take." default:"3h"`
-	Stall        time.Duration `help:"How long a fetch or push may show no sign of life." default:"10m"`
-	Attempts     int           `help:"How often what fails for the moment is tried." default:"5"`
-	Pause        time.Duration `help:"The pause before the second attempt; it doubles." default:"2s" hidden:""`
-	Lock         time.Duration `help:"How long the lock of a run that was killed holds." default:"1m" hidden:""`
+	Installation string        `help:"Name of the installation, for metrics." env:"DRAWBRIDGE_NAME" default:"drawbridge"`
+	Work         string        `help:"Work folder. Default: the system's temporary folder." env:"DRAWBRIDGE_MIRROR_WORK" placeholder:"FOLDER"`
+	DryRun       bool          `help:"Report differences and change nothing."`
+	Report       string        `help:"Write the report to this file as well as to standard output." type:"path" placeholder:"FILE"`
+	Timeout      time.Duration `help:"Time limit of one fetch or push." default:"3h"`
+	Stall        time.Duration `help:"Time limit of a fetch or push without progress." default:"10m"`
+	Attempts     int           `help:"Number of attempts after transient failures." default:"5"`
+	Pause        time.Duration `help:"Pause before the second attempt; it doubles." default:"2s" hidden:""`
+	Lock         time.Duration `help:"How long the lock of a killed run lasts." default:"1m" hidden:""`
 }
 
-// The environment variables by which an event reaches the task.
+// These environment variables pass an event to the task.
 const (
 	repositoriesVariable = "DRAWBRIDGE_MIRROR_REPOSITORIES"
 	reportedVariable     = "DRAWBRIDGE_MIRROR_REPORTED"
@@ -52,7 +52,8 @@ const (
 // Run mirrors. It prints log, metrics and, as the last line, the report, all of it
 // JSON.
 func (c *runCmd) Run(ctx context.Context, s streams) error {
-	// The task's memory is git's. This is no bound: the collector works harder near it.
+	// Most of the task's memory is for git. This is a soft limit: the collector works
+	// harder near it.
 	debug.SetMemoryLimit(26 << 20)
 	settings, err := c.settings()
 	if err != nil {
@@ -86,7 +87,7 @@ func (c *runCmd) settings() (*config.Mirror, error) {
 		from = c.Config
 	}
 	if len(text) == 0 {
-		return nil, &exitError{exitUsage, "no configuration: name a file by --config"}
+		return nil, &exitError{exitUsage, "no configuration: pass a file with --config"}
 	}
 	m := &config.Mirror{}
 	if err := yaml.UnmarshalWithOptions(text, m, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
@@ -116,7 +117,7 @@ func (c *runCmd) names(m *config.Mirror) (names []string, reported bool, err err
 	for _, n := range names {
 		if m.Repositories[n] == nil {
 			return nil, false, &exitError{
-				exitUsage, fmt.Sprintf("there is no repository %q; name some of: %s", n,
+				exitUsage, fmt.Sprintf("unknown repository %q (want one of %s)", n,
 					strings.Join(slices.Sorted(maps.Keys(m.Repositories)), ", ")),
 			}
 		}
@@ -125,7 +126,7 @@ func (c *runCmd) names(m *config.Mirror) (names []string, reported bool, err err
 	return slices.Compact(names), reported, nil
 }
 
-// bundlesOf returns the repositories whose bundle has just been put into S3.
+// bundlesOf returns the repositories whose bundle was just uploaded to S3.
 func bundlesOf(m *config.Mirror, event string) []string {
 	var e struct {
 		Detail struct {
@@ -152,11 +153,11 @@ func (c *runCmd) runner(ctx context.Context, s streams, m *config.Mirror) (*mirr
 		return nil, err
 	}
 	if conf.Region == "" {
-		return nil, &exitError{exitUsage, "no Region: set AWS_REGION"}
+		return nil, &exitError{exitUsage, "no Region; set AWS_REGION"}
 	}
 	bucket, prefix, ok := config.S3Place(c.State)
 	if !ok {
-		return nil, &exitError{exitUsage, fmt.Sprintf("--state %s: write s3://BUCKET/PREFIX", c.State)}
+		return nil, &exitError{exitUsage, fmt.Sprintf("invalid --state %s (want s3://BUCKET/PREFIX)", c.State)}
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -180,7 +181,7 @@ func (c *runCmd) runner(ctx context.Context, s streams, m *config.Mirror) (*mirr
 	}, nil
 }
 
-// owner names this run: by its task if it is one.
+// owner identifies this run, by its task if it runs in one.
 //
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4-fargate.html
 func owner(ctx context.Context) string {
@@ -201,7 +202,7 @@ func owner(ctx context.Context) string {
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return name // a name for people alone
+		return name // a name only for people
 	}
 	defer res.Body.Close()
 	var task struct{ TaskARN string }
@@ -246,12 +247,12 @@ func (c *runCmd) report(s streams, reports []mirror.Report) error {
 	var problems []error
 	if failed > 0 {
 		problems = append(problems, &exitError{
-			exitFailed, fmt.Sprintf("%d of %d repositories are not mirrored; the report says why", failed,
+			exitFailed, fmt.Sprintf("repositories not mirrored: %d of %d; the report says why", failed,
 				len(reports)),
 		})
 	} else if differs > 0 {
 		problems = append(problems, &exitError{
-			exitDiffers, fmt.Sprintf("%d of %d repositories differ", differs, len(reports)),
+			exitDiffers, fmt.Sprintf("repositories that differ: %d of %d", differs, len(reports)),
 		})
 	}
 	return errors.Join(problems...)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// archive is a target in S3: bundles, each of them the whole repository, and an
-// index that names the newest and what it holds.
+// archive is a target in S3: bundles, each of the whole repository, and an
+// index that names the newest and its refs.
 type archive struct {
 	bucket *Bucket
 	keep   int
@@ -26,10 +26,11 @@ type archiveIndex struct {
 
 const archiveIndexKey = "index.json"
 
-// bundlePattern is what the bundles are called; others in the folder are not ours.
+// bundlePattern matches the names of our bundles; other objects in the folder are
+// not ours.
 var bundlePattern = regexp.MustCompile(`^\d{8}T\d{6}\.\d{3}Z\.bundle$`)
 
-// list returns what the newest bundle holds.
+// list returns the refs of the newest bundle.
 func (a *archive) list(ctx context.Context) (Listing, error) {
 	var x archiveIndex
 	_, err := a.bucket.get(ctx, archiveIndexKey, &x)
@@ -40,15 +41,15 @@ func (a *archive) list(ctx context.Context) (Listing, error) {
 		return Listing{}, err
 	}
 	if _, _, err := a.bucket.head(ctx, x.Bundle); errors.Is(err, errMissing) {
-		return Listing{Refs: Refs{}}, nil // somebody deleted it
+		return Listing{Refs: Refs{}}, nil // it was deleted by hand
 	} else if err != nil {
 		return Listing{}, err
 	}
 	return Listing{Refs: x.Refs, Default: x.Default}, nil
 }
 
-// write makes a bundle of all refs of the repository, reads it back, and lets those
-// go that are too many.
+// write creates a bundle of all refs of the repository, reads it back, and deletes
+// surplus bundles.
 func (a *archive) write(ctx context.Context, g *git, refs Refs, branch string, now time.Time) (int64, error) {
 	if len(refs) == 0 {
 		_, err := a.bucket.put(ctx, archiveIndexKey, archiveIndex{Refs: refs}, anything)
@@ -71,8 +72,8 @@ func (a *archive) write(ctx context.Context, g *git, refs Refs, branch string, n
 		return 0, err
 	}
 	if d := Compare(refs, held.Refs); !d.Empty() {
-		return 0, &refusal{what: "the bundle does not hold what it should: " +
-			names(append(append(d.Create, d.Update...), d.Delete...)), hint: "look at the report, and run it again"}
+		return 0, &refusal{what: "the bundle does not match the repository: " +
+			names(append(append(d.Create, d.Update...), d.Delete...)), hint: "check the report, and run it again"}
 	}
 	n, err := a.bucket.uploadFile(ctx, name, path)
 	if err != nil {
@@ -84,7 +85,7 @@ func (a *archive) write(ctx context.Context, g *git, refs Refs, branch string, n
 	return n, a.thin(ctx)
 }
 
-// thin deletes the oldest bundles beyond those that are kept.
+// thin deletes the oldest bundles beyond the number to keep.
 func (a *archive) thin(ctx context.Context) error {
 	objects, err := a.bucket.list(ctx, "")
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// s3API is the part of *s3.Client that a bucket calls beside the transfers.
+// s3API is the part of *s3.Client that a bucket calls, apart from the
+// transfers.
 type s3API interface {
 	transfermanager.S3APIClient
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
@@ -28,26 +29,26 @@ type s3API interface {
 
 var _ s3API = (*s3.Client)(nil)
 
-// Bucket is a place in S3: a bucket, and what every key in it begins with.
+// Bucket is a location in S3: a bucket and a key prefix.
 type Bucket struct {
 	api    s3API
 	name   string
 	prefix string
 }
 
-// NewBucket returns a place in S3; prefix is empty or ends with a slash.
+// NewBucket returns a location in S3; prefix is empty or ends with a slash.
 func NewBucket(api *s3.Client, name, prefix string) *Bucket { return &Bucket{api, name, prefix} }
 
-// in returns the place below b.
+// in returns the location below b.
 func (b *Bucket) in(folder string) *Bucket { return &Bucket{b.api, b.name, b.prefix + folder + "/"} }
 
-// The errors that callers branch on.
+// Callers branch on these errors.
 var (
 	errMissing = errors.New("no such object")
-	errChanged = errors.New("somebody else has written it")
+	errChanged = errors.New("another writer has changed it")
 )
 
-// uri names an object for people.
+// uri returns an object's s3:// URI for messages.
 func (b *Bucket) uri(key string) string { return "s3://" + b.name + "/" + b.prefix + key }
 
 func (b *Bucket) fail(verb, key string, err error) error {
@@ -66,7 +67,7 @@ func (b *Bucket) fail(verb, key string, err error) error {
 // maxDocument bounds what is read into memory at once, in bytes.
 const maxDocument = 64 << 20
 
-// get reads a JSON object, with its ETag. errMissing is the error if it is not there.
+// get reads a JSON object, with its ETag. It returns errMissing if there is none.
 func (b *Bucket) get(ctx context.Context, key string, v any) (etag string, err error) {
 	out, err := b.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key)})
 	if err != nil {
@@ -79,11 +80,12 @@ func (b *Bucket) get(ctx context.Context, key string, v any) (etag string, err e
 	return aws.ToString(out.ETag), nil
 }
 
-// anything lets put write whatever is there.
+// anything makes put overwrite any version.
 const anything = "*"
 
-// put writes a JSON object if it is still the one with the ETag: "" is none. It
-// returns the new ETag; errChanged is the error if somebody else was faster.
+// put writes a JSON object if its ETag is still the given one; "" means that
+// there must be none. It returns the new ETag, or errChanged if another writer
+// was faster.
 func (b *Bucket) put(ctx context.Context, key string, v any, etag string) (string, error) {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -103,7 +105,7 @@ func (b *Bucket) put(ctx context.Context, key string, v any, etag string) (strin
 	out, err := b.api.PutObject(ctx, in)
 	if err != nil {
 		err = b.fail("put", key, err)
-		if errors.Is(err, errMissing) { // what was to be replaced is gone
+		if errors.Is(err, errMissing) { // the object to replace is gone
 			err = fmt.Errorf("put %s: %w", b.uri(key), errChanged)
 		}
 		return "", err
@@ -120,15 +122,15 @@ func (b *Bucket) delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// object is an object of a listing.
+// object is an entry of a listing.
 type object struct {
-	// key is below the place.
+	// key is relative to the prefix.
 	key      string
 	size     int64
 	modified time.Time
 }
 
-// list returns every object whose key begins so, in order of keys.
+// list returns every object whose key has the prefix, in order of keys.
 func (b *Bucket) list(ctx context.Context, begin string) ([]object, error) {
 	var out []object
 	pages := s3.NewListObjectsV2Paginator(b.api, &s3.ListObjectsV2Input{
@@ -152,12 +154,12 @@ func (b *Bucket) list(ctx context.Context, begin string) ([]object, error) {
 func (b *Bucket) head(ctx context.Context, key string) (etag string, size int64, err error) {
 	out, err := b.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key)})
 	if err != nil {
-		return "", 0, b.fail("look at", key, err)
+		return "", 0, b.fail("head", key, err)
 	}
 	return aws.ToString(out.ETag), aws.ToInt64(out.ContentLength), nil
 }
 
-// Transfers take so many parts of so many bytes at once, which is what they need in
+// Transfers handle this many parts of this many bytes at once; the product is their
 // memory.
 const partSize, partsAtOnce = 5 << 20, 1
 
@@ -191,8 +193,8 @@ func (b *Bucket) uploadFile(ctx context.Context, key, path string) (int64, error
 	return info.Size(), b.upload(ctx, key, f)
 }
 
-// downloadFile reads an object into a file. What it has read goes through also, a
-// hash for example; nil for none.
+// downloadFile reads an object into a file. The bytes also go to also, for
+// example a hash; nil for none.
 func (b *Bucket) downloadFile(ctx context.Context, key, path string, also io.Writer) (int64, error) {
 	out, err := b.api.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: aws.String(b.prefix + key)})
 	if err != nil {

@@ -18,22 +18,22 @@ import (
 )
 
 // cache keeps a bare repository in S3: its packs under their own names, which are
-// never written twice with other content, and a manifest, which is written last and
-// in one piece. Whatever a kill leaves behind, the manifest names packs that are
-// whole; packs that no manifest names are deleted after a day.
+// never rewritten with other content, and a manifest, which is written last, in one
+// object. Even after a kill, the manifest names only complete packs; packs that no
+// manifest names are deleted after a day.
 type cache struct {
 	bucket *Bucket
-	// etag is that of the manifest that was read, "" if there is none; before are its
+	// etag is the ETag of the manifest that was read, "" if none; before are its
 	// packs.
 	etag   string
 	before []string
-	// down and up are the bytes that went through.
+	// down and up are the bytes transferred.
 	down, up int64
-	// skip says that what is there is of no use, and to be replaced.
+	// skip is true if the stored cache is unusable and is to be replaced.
 	skip bool
 }
 
-// manifest is what a cache holds.
+// manifest lists the content of a cache.
 type manifest struct {
 	Version int `json:"version"`
 	// Packs are the names of the packs, as pack-0123456789abcdef0123456789abcdef01234567.
@@ -44,17 +44,17 @@ type manifest struct {
 const (
 	manifestVersion = 1
 	manifestKey     = "manifest.json"
-	// orphanAge is the age at which packs that no manifest names are deleted: older
-	// than any run that might still name them.
+	// orphanAge is the age at which packs that no manifest names are deleted:
+	// longer than any run that might still name them.
 	orphanAge = 24 * time.Hour
-	// maxPacks is the number of packs from which on they are made fewer.
+	// maxPacks is the number of packs from which a repack combines them.
 	maxPacks = 12
 )
 
 var packPattern = regexp.MustCompile(`^pack-[0-9a-f]{40}$`)
 
-// load fills an empty repository with what the cache holds. An error that wraps
-// errBroken means that the cache is of no use, and the repository empty as before.
+// load fills an empty repository from the cache. An error that wraps errBroken
+// means that the cache is unusable and the repository still empty.
 func (c *cache) load(ctx context.Context, g *git) (Refs, error) {
 	var m manifest
 	var err error
@@ -64,7 +64,7 @@ func (c *cache) load(ctx context.Context, g *git) (Refs, error) {
 		return nil, nil
 	}
 	if err != nil && c.etag == "" {
-		return nil, err // S3 itself does not answer
+		return nil, err // S3 does not answer
 	}
 	if err == nil {
 		err = c.fill(ctx, g, m)
@@ -79,16 +79,16 @@ func (c *cache) load(ctx context.Context, g *git) (Refs, error) {
 	return m.Refs, err
 }
 
-// errBroken is the error for a cache that is of no use.
-var errBroken = errors.New("the cache is broken and will be made anew")
+// errBroken is the error for an unusable cache.
+var errBroken = errors.New("the cache is broken and will be rebuilt")
 
 func (c *cache) fill(ctx context.Context, g *git, m manifest) error {
 	if m.Version != manifestVersion {
-		return fmt.Errorf("its version is %d", m.Version)
+		return fmt.Errorf("unsupported version %d", m.Version)
 	}
 	for _, name := range m.Packs {
 		if !packPattern.MatchString(name) {
-			return fmt.Errorf("%q is no name of a pack", name)
+			return fmt.Errorf("invalid pack name %q", name)
 		}
 		for _, ending := range []string{".pack", ".idx"} {
 			n, err := c.fetch(ctx, name+ending, filepath.Join(packFolder(g), name+ending))
@@ -100,14 +100,14 @@ func (c *cache) fill(ctx context.Context, g *git, m manifest) error {
 	}
 	for name, id := range m.Refs {
 		if !strings.HasPrefix(name, "refs/") || !idPattern.MatchString(id) {
-			return fmt.Errorf("%q is no ref", name)
+			return fmt.Errorf("invalid ref %q", name)
 		}
 	}
 	return g.writeRefs(m.Refs, "")
 }
 
-// fetch downloads a pack or its index, both of which end with the hash of all that
-// comes before.
+// fetch downloads a pack or its index, both of which end with the hash of the
+// preceding bytes.
 func (c *cache) fetch(ctx context.Context, key, path string) (n int64, err error) {
 	for range 3 {
 		t := &trailer{hash: sha1.New()}
@@ -125,7 +125,7 @@ func (c *cache) fetch(ctx context.Context, key, path string) (n int64, err error
 	return n, err
 }
 
-// trailer checks that what is written ends with the hash of what comes before.
+// trailer checks that the bytes written end with the hash of the bytes before.
 type trailer struct {
 	hash hash.Hash
 	tail []byte
@@ -134,7 +134,7 @@ type trailer struct {
 func (t *trailer) Write(p []byte) (int, error) {
 	t.tail = append(t.tail, p...)
 	if over := len(t.tail) - sha1.Size; over > 0 {
-		t.hash.Write(t.tail[:over]) // a hash takes everything
+		t.hash.Write(t.tail[:over]) // a hash never fails
 		t.tail = append(t.tail[:0], t.tail[over:]...)
 	}
 	return len(p), nil
@@ -142,7 +142,7 @@ func (t *trailer) Write(p []byte) (int, error) {
 
 func (t *trailer) right() bool { return bytes.Equal(t.tail, t.hash.Sum(nil)) }
 
-// save writes what the repository holds. Somebody else's newer cache stays.
+// save writes the repository to the cache. A newer cache of another run stays.
 func (c *cache) save(ctx context.Context, g *git, refs Refs) error {
 	packs, err := g.packs()
 	if err != nil {
@@ -162,7 +162,7 @@ func (c *cache) save(ctx context.Context, g *git, refs Refs) error {
 	}
 	etag, err := c.bucket.put(ctx, manifestKey, manifest{manifestVersion, packs, refs}, c.etag)
 	if errors.Is(err, errChanged) {
-		return nil // another run was faster; what we uploaded goes in a day
+		return nil // another run was faster; our upload is deleted in a day
 	}
 	if err != nil {
 		return err
@@ -171,8 +171,8 @@ func (c *cache) save(ctx context.Context, g *git, refs Refs) error {
 	return nil
 }
 
-// tidy deletes packs of more than a day that the manifest does not name. A run that
-// still reads them, a day after its beginning, finds its cache broken and does without.
+// tidy deletes packs older than a day that the manifest does not name. A run that still
+// reads them a day after its start finds its cache broken and continues without it.
 func (c *cache) tidy(ctx context.Context, now time.Time) error {
 	objects, err := c.bucket.list(ctx, "pack-")
 	if err != nil {
@@ -210,14 +210,14 @@ func emptyPacks(g *git) error {
 	return os.MkdirAll(packFolder(g), 0o700)
 }
 
-// init makes an empty bare repository.
+// init creates an empty bare repository.
 func (g *git) init(ctx context.Context) error {
 	return g.run(ctx, command{args: []string{"init", "--quiet", "--bare", "--template="}, within: g.limits.List})
 }
 
-// writeRefs makes refs all that the repository has, in one file: thousands of loose
-// ones cost more than the objects that they name. branch is what HEAD stands for, "" for
-// nothing.
+// writeRefs replaces the repository's refs with refs, in one file: thousands of loose
+// refs cost more than the objects that they name. branch is the branch of HEAD, "" for
+// none.
 //
 // Source of the format: https://git-scm.com/docs/git-pack-refs, refs/packed-backend.c
 func (g *git) writeRefs(refs Refs, branch string) error {
@@ -230,12 +230,12 @@ func (g *git) writeRefs(refs Refs, branch string) error {
 		return err
 	}
 	if branch == "" {
-		branch = "refs/heads/-none-" // and not whatever a clone has left
+		branch = "refs/heads/-none-" // not the leftovers of a clone
 	}
 	return os.WriteFile(filepath.Join(g.dir, "HEAD"), []byte("ref: "+branch+"\n"), 0o600)
 }
 
-// clone makes the repository anew with all branches and tags of another.
+// clone replaces the repository with all branches and tags of another.
 func (g *git) clone(ctx context.Context, r *remote) error {
 	if err := os.RemoveAll(g.dir); err != nil {
 		return err
@@ -247,9 +247,9 @@ func (g *git) clone(ctx context.Context, r *remote) error {
 	})
 }
 
-// fetch brings objects that were listed, by their ids and not by their refs: it is
-// what was listed that is mirrored, wherever a ref has moved meanwhile, and git takes
-// minutes over thousands of refs by name. No ref is written down.
+// fetch fetches the listed objects by id, not by ref: the listed state is mirrored
+// even if a ref has moved meanwhile, and git takes minutes over thousands of refs by
+// name. It writes no ref.
 func (g *git) fetch(ctx context.Context, r *remote, ids []string) error {
 	return g.run(ctx, command{
 		args: []string{
@@ -260,7 +260,7 @@ func (g *git) fetch(ctx context.Context, r *remote, ids []string) error {
 	})
 }
 
-// missing returns which of the ids the repository does not have.
+// missing returns the ids that the repository does not have.
 func (g *git) missing(ctx context.Context, ids []string) ([]string, error) {
 	var out []string
 	check := command{
@@ -277,7 +277,7 @@ func (g *git) missing(ctx context.Context, ids []string) ([]string, error) {
 	return out, err
 }
 
-// repack makes few packs of many, the small ones first.
+// repack combines packs, the small ones first.
 func (g *git) repack(ctx context.Context) error {
 	return g.run(ctx, command{args: []string{"repack", "--geometric=2", "-d", "-q"}})
 }

@@ -1,10 +1,9 @@
 // Package mirror makes a replica of git repositories: in CodeCommit, in another git
-// repository, or as bundles in S3. It compares refs first, drives the git program
-// for everything that moves objects, and calls nothing a success before the
-// replica's refs were read back.
+// repository, or as bundles in S3. It compares refs first, uses git for everything
+// that moves objects, and reports success only after it has read the replica's refs
+// back.
 //
-// What a run leaves behind lies in one bucket: the cache of each bare repository
-// (cache.go), the record of what the replica last held (record.go), and a lock while
-// it is at work (lock.go). Each can be lost or be found half-written; the next run
-// makes it anew.
+// A run keeps its state in one bucket: the cache of each bare repository (cache.go),
+// the record of the replica's last state (record.go), and a lock while it works
+// (lock.go). Each can be lost or half-written; the next run rebuilds it.
 package mirror

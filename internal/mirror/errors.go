@@ -10,31 +10,31 @@ import (
 	"time"
 )
 
-// class is what a failure of git asks of the caller.
+// class tells the caller how to handle a failure of git.
 type class int
 
 const (
-	// broken is a failure that nothing is known of; it is not tried again.
+	// broken is an unknown failure; it is not retried.
 	broken class = iota
-	// passing is one of the network or the server, tried again.
+	// passing is a failure of the network or the server; it is retried.
 	passing
-	// refused is about credentials or rights, never tried again: that would lock an
-	// account.
+	// refused is a failure of credentials or permissions; it is never retried,
+	// which could lock an account.
 	refused
-	// absent is a repository that is not there.
+	// absent means that the repository does not exist.
 	absent
-	// moved is an object that the server no longer gives away: its ref has moved.
+	// moved means that the server no longer serves an object: its ref has moved.
 	moved
-	// unsafe is a server that is not who it should be, or sends what it should not.
+	// unsafe is a server that failed authentication or sent unsafe objects.
 	unsafe
 )
 
-// gitError is a failure of the git program.
+// gitError is a failure of git.
 type gitError struct {
 	verb  string
 	class class
 	cause error
-	// text is what git said, without secrets.
+	// text is git's message, without secrets.
 	text string
 	hint string
 }
@@ -61,7 +61,7 @@ func (e *gitError) Unwrap() error { return e.cause }
 // Hint returns the remedy, "" if none is known.
 func (e *gitError) Hint() string { return e.hint }
 
-// symptoms are what git and ssh say, in order: the first that is found decides.
+// symptoms match messages of git and ssh, in order: the first match decides.
 //
 // Source: the messages of git 2.39 to 2.47, curl and OpenSSH.
 var symptoms = []struct {
@@ -76,8 +76,8 @@ var symptoms = []struct {
 	},
 	{
 		regexp.MustCompile(`(?i)fsck error|error: object [0-9a-f]{40,64}: \w+: `), unsafe,
-		"the source sends an object that git fsck refuses: damaged, or made to do harm where it is checked out; git " +
-			"fsck --full in the source names it; source.skipObjectChecks takes it all the same",
+		"the source sends an object that git fsck rejects: damaged, or harmful on checkout; git " +
+			"fsck --full in the source names it; source.skipObjectChecks accepts it anyway",
 	},
 	{
 		regexp.MustCompile(`(?i)certificate (verification failed|problem|has expired)|SSL certificate|unable to ` +
@@ -88,16 +88,16 @@ var symptoms = []struct {
 		regexp.MustCompile(`(?i)authentication failed|permission denied \(|could not read (username|password)|` +
 			`invalid credentials|returned error: 40[13]|HTTP 40[13]|access denied|not authorized|Too many ` +
 			`authentication failures|terminal prompts disabled`), refused,
-		"the credentials are refused, or lack the right; look at the secret, or at the task role for CodeCommit",
+		"the credentials are wrong or lack permission; check the secret, or the task role for CodeCommit",
 	},
 	{
 		regexp.MustCompile(`(?i)repository .*not found|returned error: 404|does not appear to be a git repository|` +
 			`repository does not exist`), absent,
-		"there is no such repository; look at the URL, or set create: true for CodeCommit",
+		"the repository does not exist; check the URL, or set create: true for CodeCommit",
 	},
 	{
 		regexp.MustCompile(`(?i)not our ref|unadvertised object|want .* not valid|no such remote ref|couldn't find ` +
-			`remote ref`), moved, "the source's refs move faster than they can be fetched; the next run goes on",
+			`remote ref`), moved, "the source's refs move faster than they can be fetched; the next run resumes",
 	},
 	{
 		regexp.MustCompile(`(?i)returned error: (5\d\d|429|408)|HTTP (5\d\d|429|408)|could not resolve (host|` +
@@ -106,7 +106,7 @@ var symptoms = []struct {
 			`network is unreachable|no route to host|broken pipe|TLS connect|SSL_(connect|read|ERROR)|GnuTLS|` +
 			`transfer closed|empty reply|kex_exchange_identification|ssh_exchange_identification|Rate exceeded|` +
 			`rate limit|expected flush|invalid index-pack output|fetch-pack: invalid|protocol error`), passing,
-		"the network or the server failed; the next run goes on",
+		"the network or the server failed; the next run resumes",
 	},
 }
 
@@ -123,8 +123,8 @@ func classify(verb string, cause error, text string) *gitError {
 	}
 	if errors.Is(cause, errStalled) || errors.Is(cause, context.DeadlineExceeded) ||
 		strings.HasPrefix(cause.Error(), "not done after") {
-		e.class, e.hint = passing, "the server does not answer, or too slowly; look at security groups, routes and "+
-			"DNS between the subnet and it"
+		e.class, e.hint = passing, "the server does not answer, or too slowly; check security groups, routes and "+
+			"DNS between the subnet and the server"
 	}
 	return e
 }
@@ -138,8 +138,8 @@ func classOf(err error) class {
 	return broken
 }
 
-// again calls do until it succeeds, fails for good, or has failed so often as the
-// limits allow. It returns how often it was tried.
+// again calls do until it succeeds, fails permanently, or reaches the limit of
+// attempts. It returns the number of attempts.
 func again(ctx context.Context, l Limits, do func() error) (tries int, err error) {
 	pause := l.Pause
 	for tries = 1; ; tries++ {

@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// Limits are how long the git program may take.
+// Limits bound how long the git program may take.
 type Limits struct {
-	// List is for reading a repository's refs, Transfer for a fetch or push, Stall
-	// for how long any of them may show no sign of life.
+	// List bounds reading a repository's refs, Transfer a fetch or push, Stall the
+	// time that any of them may go without progress.
 	List, Transfer, Stall time.Duration
-	// Attempts is how often something that failed for the moment is tried, Pause the
-	// time before the second attempt; it doubles from then on.
+	// Attempts is how often a transient failure is tried, Pause the time before the
+	// second attempt; it doubles from then on.
 	Attempts int
 	Pause    time.Duration
-	// Lock is how long a lock holds that is not renewed: for as long a repository
-	// waits after a run was killed.
+	// Lock is how long a lock holds without renewal: a repository waits that long
+	// after a run was killed.
 	Lock time.Duration
 }
 
@@ -34,27 +34,27 @@ var DefaultLimits = Limits{
 	Lock: time.Minute,
 }
 
-// git runs the git program for one repository.
+// git runs git for one repository.
 type git struct {
-	// dir is the bare repository, home a folder of its own for everything else.
+	// dir is the bare repository, home a folder for everything else.
 	dir, home string
 	limits    Limits
 	redact    *redactor
-	// progress is told the program's lines of progress; nil to leave them.
+	// progress receives git's progress lines; nil to drop them.
 	progress func(line string)
 }
 
 // remote is a repository as git reaches it.
 type remote struct {
-	// url is what git is given, scheme its protocol.
+	// url is the URL given to git, scheme its protocol.
 	url, scheme string
 	config      [][2]string
 	env         []string
 }
 
-// baseConfig is how git is run: no hooks, no housekeeping by itself, no waiting for
-// a disk that is thrown away, no protocol but those that are asked for, and every
-// fetch as a pack that the cache can keep.
+// baseConfig configures git: no hooks, no automatic maintenance, no fsync on a disk
+// that is thrown away, only the listed protocols, and every fetch as a pack that
+// the cache can keep.
 var baseConfig = [][2]string{
 	{"core.hooksPath", "/dev/null"}, {"gc.auto", "0"}, {"maintenance.auto", "false"}, {"core.fsync", "none"},
 	{"core.logAllRefUpdates", "false"},
@@ -64,8 +64,8 @@ var baseConfig = [][2]string{
 	{"init.defaultBranch", "main"}, {"submodule.recurse", "false"},
 }
 
-// objectChecks have git look at each object that comes from a source, as it comes. What
-// old programs wrote without harm passes.
+// objectChecks make git check each object from a source as it arrives. Harmless defects
+// that old programs wrote pass.
 //
 // Source: https://git-scm.com/docs/git-fsck
 var objectChecks = [][2]string{
@@ -82,15 +82,15 @@ type command struct {
 	stdin  io.Reader
 	// stdout receives what the program prints; nil to drop it.
 	stdout io.Writer
-	// within is how long it may take; 0 is as long as a transfer.
+	// within bounds the duration; 0 is the limit of a transfer.
 	within time.Duration
 }
 
-// errStalled is the cause when a program showed no sign of life.
-var errStalled = errors.New("no sign of life")
+// errStalled is the cause when a program made no progress.
+var errStalled = errors.New("no progress")
 
-// run runs the git program in a process group of its own, all of which ends with
-// it. A failure is a *gitError.
+// run runs git in its own process group and ends the whole group with it. A
+// failure is a *gitError.
 func (g *git) run(ctx context.Context, c command) error {
 	within := c.within
 	if within == 0 {
@@ -101,7 +101,7 @@ func (g *git) run(ctx context.Context, c command) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	alive := func() {}
-	if c.remote != nil { // what works on the disk alone may be silent for long
+	if c.remote != nil { // work on the disk alone may be silent for long
 		stall := time.AfterFunc(g.limits.Stall, func() { stop(fmt.Errorf("%w for %s", errStalled, g.limits.Stall)) })
 		defer stall.Stop()
 		alive = func() { stall.Reset(g.limits.Stall) }
@@ -124,7 +124,7 @@ func (g *git) run(ctx context.Context, c command) error {
 	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()
 	if cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whoever is left of its group; usually nobody
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // the rest of its group, usually empty
 	}
 	if err == nil {
 		return nil
@@ -135,7 +135,7 @@ func (g *git) run(ctx context.Context, c command) error {
 	return classify(verbOf(c.args), err, g.redact.clean(said.text()))
 }
 
-// output runs the git program and returns what it printed.
+// output runs git and returns its output.
 func (g *git) output(ctx context.Context, c command) ([]byte, error) {
 	var out bytes.Buffer
 	c.stdout = &out
@@ -152,8 +152,8 @@ func verbOf(args []string) string {
 	return ""
 }
 
-// environment returns everything that the program sees: nothing of ours but what it
-// needs, and the settings as variables rather than arguments.
+// environment returns git's whole environment: only what it needs of ours, and the
+// settings as variables rather than arguments.
 func (g *git) environment(r *remote) []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + g.home, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1",
@@ -177,7 +177,7 @@ func (g *git) environment(r *remote) []string {
 	return env
 }
 
-// livelyWriter tells that something was written.
+// livelyWriter signals each write.
 type livelyWriter struct {
 	io.Writer
 	alive func()
@@ -188,8 +188,8 @@ func (w *livelyWriter) Write(p []byte) (int, error) {
 	return w.Writer.Write(p)
 }
 
-// messages takes what the git program says beside its output: lines of progress,
-// which it hands on, and the last of all others, which it keeps.
+// messages receives git's standard error: it passes progress lines on and keeps
+// the last of all others.
 type messages struct {
 	alive    func()
 	progress func(string)
@@ -199,7 +199,7 @@ type messages struct {
 	lines []string
 }
 
-// kept is how many lines of messages are kept, and how long a line may be.
+// These bound how many lines of messages are kept, and their length.
 const kept, longest = 40, 2000
 
 func (m *messages) Write(p []byte) (int, error) {
@@ -249,7 +249,7 @@ func (m *messages) text() string {
 	return strings.Join(m.lines, "\n")
 }
 
-// isProgress says whether a line is one of git's progress, as in "Receiving
+// isProgress reports whether a line is one of git's progress, as in "Receiving
 // objects:  42% (420/1000), 1.20 MiB | 2.00 MiB/s".
 func isProgress(s string) bool {
 	s = strings.TrimPrefix(s, "remote: ")

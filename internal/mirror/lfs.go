@@ -31,14 +31,14 @@ import (
 type lfsSource struct {
 	address            string
 	username, password string
-	// hosts are where objects may come from.
+	// hosts are the hosts that objects may come from.
 	hosts  []string
 	client *http.Client
-	// stall is how long a server may show no sign of life.
+	// stall is how long a server may make no progress.
 	stall time.Duration
 }
 
-// lfsBatch is how many objects are asked for at once.
+// lfsBatch is the number of objects in one request.
 const lfsBatch = 100
 
 // newLFS returns the LFS server of a source.
@@ -50,7 +50,7 @@ func (r *remotes) newLFS(ctx context.Context, from config.MirrorSource, stall ti
 	}
 	home, err := url.Parse(base)
 	if err != nil {
-		return nil, fmt.Errorf("the source's address is none: %w", err)
+		return nil, fmt.Errorf("invalid source URL: %w", err)
 	}
 	out := &lfsSource{address: base + "/info/lfs", stall: stall, hosts: append([]string{home.Host}, from.LFSHosts...)}
 	settings := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -68,7 +68,7 @@ func (r *remotes) newLFS(ctx context.Context, from config.MirrorSource, stall ti
 		if s.ClientCertificate != "" {
 			pair, err := tls.X509KeyPair([]byte(s.ClientCertificate), []byte(s.ClientKey))
 			if err != nil {
-				return nil, fmt.Errorf("secret %s: its client certificate and key are no pair", arn)
+				return nil, fmt.Errorf("secret %s: client certificate and key do not match", arn)
 			}
 			settings.Certificates = []tls.Certificate{pair}
 		}
@@ -85,21 +85,21 @@ func (r *remotes) newLFS(ctx context.Context, from config.MirrorSource, stall ti
 	return out, nil
 }
 
-// maxRedirects is how often a server may send elsewhere.
+// maxRedirects bounds a server's redirects.
 const maxRedirects = 5
 
-// lets refuses an address that is none of the source's: a repository's server, or
-// whoever speaks in its place, would have the mirror fetch what only the mirror reaches.
+// lets refuses an address that is not the source's: otherwise a repository's server, or
+// an impostor, could have the mirror fetch what only the mirror can reach.
 func (l *lfsSource) lets(to *url.URL) error {
 	if !strings.HasPrefix(l.address, to.Scheme+"://") || !slices.Contains(l.hosts, to.Host) {
-		return &refusal{what: fmt.Sprintf("the LFS server sends to %s://%s, which is not the source's host", to.Scheme,
-			to.Host), hint: "name the host under source.lfsHosts if it is to be trusted"}
+		return &refusal{what: fmt.Sprintf("the LFS server refers to %s://%s, which is not the source's host", to.Scheme,
+			to.Host), hint: "add the host to source.lfsHosts if you trust it"}
 	}
 	return nil
 }
 
-// outside refuses connections to addresses that only this machine has something behind:
-// credentials and metadata of tasks and instances, whatever name led there.
+// outside refuses connections to addresses local to this machine: credentials and
+// metadata of tasks and instances, whatever name resolved to them.
 //
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html and
 // https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
@@ -110,7 +110,7 @@ func outside(_, address string, _ syscall.RawConn) error {
 	}
 	if ip := at.Addr().Unmap(); ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() ||
 		netip.MustParsePrefix("fd00:ec2::/32").Contains(ip) {
-		return fmt.Errorf("%s is an address of this machine's own", ip)
+		return fmt.Errorf("%s is a local address of this machine", ip)
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ type lfsObject struct {
 }
 
 // copyTo copies the objects of pointers into S3 as PREFIX/ab/cd/abcd..., those that
-// are not there yet. It returns how many and how many bytes.
+// are not there yet. It returns their number and their bytes.
 func (l *lfsSource) copyTo(ctx context.Context, to *Bucket, pointers map[string]Pointer,
 	limits Limits) (count int, n int64, err error) {
 	var lacking []Pointer
@@ -172,7 +172,7 @@ func (l *lfsSource) copyTo(ctx context.Context, to *Bucket, pointers map[string]
 
 func lfsKey(oid string) string { return oid[:2] + "/" + oid[2:4] + "/" + oid }
 
-// ask asks where objects are.
+// ask requests the download addresses of objects.
 func (l *lfsSource) ask(ctx context.Context, pointers []Pointer) ([]lfsObject, error) {
 	in := struct {
 		Operation string      `json:"operation"`
@@ -200,14 +200,14 @@ func (l *lfsSource) ask(ctx context.Context, pointers []Pointer) ([]lfsObject, e
 	var out struct {
 		Objects []lfsObject `json:"objects"`
 	}
-	if err := l.do(req, "ask for LFS objects", func(r io.Reader) error {
+	if err := l.do(req, "request LFS objects", func(r io.Reader) error {
 		return json.NewDecoder(io.LimitReader(r, maxDocument)).Decode(&out)
 	}); err != nil {
 		return nil, err
 	}
 	for _, o := range out.Objects {
 		if size, ok := wanted[o.OID]; !ok || size != o.Size && o.Error.Code == 0 {
-			return nil, fmt.Errorf("ask for LFS objects: the server answers with %.80q", o.OID)
+			return nil, fmt.Errorf("request LFS objects: unexpected response %.80q", o.OID)
 		}
 		if o.Error.Code != 0 || o.Actions.Download.Href == "" {
 			return nil, &refusal{what: fmt.Sprintf("the LFS server lacks object %s: %d %s", o.OID, o.Error.Code,
@@ -216,7 +216,7 @@ func (l *lfsSource) ask(ctx context.Context, pointers []Pointer) ([]lfsObject, e
 		delete(wanted, o.OID)
 	}
 	if len(wanted) > 0 {
-		return nil, fmt.Errorf("ask for LFS objects: the server does not answer for %s",
+		return nil, fmt.Errorf("request LFS objects: no answer for %s",
 			names(slices.Sorted(maps.Keys(wanted))))
 	}
 	return out.Objects, nil
@@ -225,7 +225,7 @@ func (l *lfsSource) ask(ctx context.Context, pointers []Pointer) ([]lfsObject, e
 func (l *lfsSource) copyOne(ctx context.Context, to *Bucket, o lfsObject) error {
 	href, err := url.Parse(o.Actions.Download.Href)
 	if err != nil {
-		return fmt.Errorf("LFS object %s: its address is none", o.OID)
+		return fmt.Errorf("LFS object %s: invalid download URL", o.OID)
 	}
 	if err := l.lets(href); err != nil {
 		return err
@@ -246,7 +246,7 @@ func (l *lfsSource) copyOne(ctx context.Context, to *Bucket, o lfsObject) error 
 	})
 }
 
-// do sends a request; its failures are of the classes that git's are.
+// do sends a request; its failures have the same classes as git's.
 func (l *lfsSource) do(req *http.Request, what string, read func(io.Reader) error) error {
 	ctx, stop := context.WithCancelCause(req.Context())
 	defer stop(nil)
@@ -268,7 +268,7 @@ func (l *lfsSource) do(req *http.Request, what string, read func(io.Reader) erro
 	return classify("lfs", fmt.Errorf("%s: %s", what, res.Status), fmt.Sprintf("HTTP %d", res.StatusCode))
 }
 
-// lfsError is a failure of the network, or a server that is not who it should be.
+// lfsError is a failure of the network, or a server that failed authentication.
 func lfsError(ctx context.Context, what string, err error) error {
 	if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
 		err = cause
@@ -279,7 +279,7 @@ func lfsError(ctx context.Context, what string, err error) error {
 	}
 	e := &gitError{
 		verb: "lfs", class: passing, cause: fmt.Errorf("%s: %w", what, plain(err)),
-		hint: "the network or the server failed; the next run goes on",
+		hint: "the network or the server failed; the next run resumes",
 	}
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
@@ -292,7 +292,7 @@ func lfsError(ctx context.Context, what string, err error) error {
 	return e
 }
 
-// lively tells that something was read, and keeps the error that ended it early.
+// lively signals each read, and keeps the error that ended it early.
 type lively struct {
 	r     io.Reader
 	alive func()
@@ -308,7 +308,7 @@ func (l *lively) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// plain takes the address out of an error of package http: it may be signed.
+// plain removes the address from an error of package http: it may be signed.
 func plain(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -317,7 +317,7 @@ func plain(err error) error {
 	return err
 }
 
-// verified reads an object and fails at its end if it is not the one.
+// verified reads an object and fails at its end if its hash is wrong.
 type verified struct {
 	r    io.Reader
 	hash hash.Hash
@@ -327,10 +327,10 @@ type verified struct {
 
 func (v *verified) Read(p []byte) (int, error) {
 	n, err := v.r.Read(p)
-	v.hash.Write(p[:n]) // a hash takes everything
+	v.hash.Write(p[:n]) // a hash never fails
 	v.left -= int64(n)
 	if errors.Is(err, io.EOF) && (v.left != 0 || hex.EncodeToString(v.hash.Sum(nil)) != v.oid) {
-		return n, fmt.Errorf("LFS object %s is not what it should be", v.oid)
+		return n, fmt.Errorf("LFS object %s: hash mismatch", v.oid)
 	}
 	return n, err
 }

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// lock keeps two runs from working on one repository at the same time. It saves
-// work and no more: writes to the replica, the cache's manifest and the record are
-// compare-and-swaps of their own.
+// lock keeps two runs from working on one repository at the same time. It only
+// saves work: writes to the replica, the cache's manifest and the record are
+// compare-and-swaps by themselves.
 type lock struct {
 	bucket *Bucket
 	now    func() time.Time
 	owner  string
-	// holds is how long the lock holds without being renewed.
+	// holds is how long the lock lasts without renewal.
 	holds time.Duration
 	etag  string
 	stop  context.CancelFunc
@@ -30,8 +30,8 @@ type claim struct {
 
 const lockKey = "lock.json"
 
-// acquire takes the lock, and waits for as long as another run holds it, at most
-// until ctx ends. waiting is told once whom it waits for.
+// acquire takes the lock, and waits while another run holds it, at most until
+// ctx ends. It calls waiting once with the run that it waits for.
 func (l *lock) acquire(ctx context.Context, waiting func(owner string)) error {
 	told := false
 	for {
@@ -60,7 +60,7 @@ func (l *lock) acquire(ctx context.Context, waiting func(owner string)) error {
 	return nil
 }
 
-// try takes the lock if it is free or was left; otherwise it returns who has it.
+// try takes the lock if it is free or expired; otherwise it returns its owner.
 func (l *lock) try(ctx context.Context) (holder string, err error) {
 	var held claim
 	etag, err := l.bucket.get(ctx, lockKey, &held)
@@ -87,7 +87,7 @@ func (l *lock) renew(ctx context.Context) {
 		case <-t.C:
 			etag, err := l.bucket.put(ctx, lockKey, claim{l.owner, l.now().Add(l.holds)}, l.etag)
 			if errors.Is(err, errChanged) {
-				return // somebody took it for dead; both go on, each by compare-and-swap
+				return // another run took the lock as expired; both continue, by compare-and-swap
 			}
 			if err == nil {
 				l.etag = etag
@@ -96,13 +96,13 @@ func (l *lock) renew(ctx context.Context) {
 	}
 }
 
-// release gives the lock up.
+// release releases the lock.
 func (l *lock) release(ctx context.Context) error {
 	l.stop()
 	l.done.Wait()
 	_, err := l.bucket.put(ctx, lockKey, claim{Owner: l.owner}, l.etag)
 	if errors.Is(err, errChanged) {
-		return nil // it is somebody else's by now
+		return nil // another run holds it now
 	}
 	return err
 }

@@ -95,7 +95,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// TestClassify holds messages of git, curl and ssh against what is done about them.
+// TestClassify checks the class of messages of git, curl and ssh.
 func TestClassify(t *testing.T) {
 	for text, want := range map[string]class{
 		"fatal: unable to access 'https://x/': The requested URL returned error: 503":                                                 passing,
@@ -248,8 +248,8 @@ func TestTrailer(t *testing.T) {
 	}
 }
 
-// TestScanNamesWhatIsTooBig finds blobs beyond a limit in what is new, and not in what
-// the target has or nobody wants.
+// TestScanNamesWhatIsTooBig finds blobs over a limit among new objects, but not among
+// those that the target has or no ref wants.
 func TestScanNamesWhatIsTooBig(t *testing.T) {
 	home := t.TempDir()
 	g := &git{dir: filepath.Join(home, "git"), home: home, limits: DefaultLimits, redact: &redactor{}}

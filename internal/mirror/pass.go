@@ -32,12 +32,12 @@ type pass struct {
 	state   *Bucket
 	log     *zap.Logger
 	rep     *Report
-	noted   sync.Mutex // over the report's steps
+	noted   sync.Mutex // guards the report's steps
 	sides
 	compared
 }
 
-// sides are what a run mirrors from and to.
+// sides are the two ends of a run.
 type sides struct {
 	source  *remote
 	target  *remote // target is nil for an archive
@@ -46,22 +46,22 @@ type sides struct {
 	prune   bool
 }
 
-// compared is what a run has found out.
+// compared is the result of comparing source and target.
 type compared struct {
 	// last is the record of the last success, lastTag its ETag.
 	last    Record
 	lastTag string
-	// kept is why refs that are gone from the source were not deleted, nil if they were.
+	// kept is why refs that are gone from the source were not deleted; nil if they were.
 	kept error
 	from Listing
 	to   Listing
 	want Refs
 	have Refs
-	held Refs // of want, those whose objects the repository has
+	held Refs // the refs of want whose objects the repository has
 	diff Difference
 }
 
-// run compares, and brings over what differs.
+// run compares, and transfers the difference.
 func (p *pass) run(ctx context.Context) error {
 	if err := p.open(ctx); err != nil {
 		return err
@@ -93,22 +93,22 @@ func (p *pass) run(ctx context.Context) error {
 		return err
 	}
 	err = p.bring(ctx)
-	// The lock is given up even if the run was interrupted.
+	// The lock is released even if the run was interrupted.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if err := held.release(bounded); err != nil {
-		p.log.Warn("the lock was not given up: it expires by itself", zap.Error(err))
+		p.log.Warn("lock not released; it expires by itself", zap.Error(err))
 	}
 	return err
 }
 
-// unseen says whether what was mirrored before has still to be looked through for
-// pointers of LFS, since that is wanted now and was not then.
+// unseen reports whether earlier objects must still be scanned for LFS pointers,
+// because LFS is on now and was off then.
 func (p *pass) unseen() bool {
 	return !p.last.At.IsZero() && p.last.LFS == config.LFSIgnore && p.c.LFS != config.LFSIgnore
 }
 
-// open finds out how source and target are reached.
+// open sets up access to source and target.
 func (p *pass) open(ctx context.Context) (err error) {
 	p.prune = p.c.Prune
 	if p.c.Source.Bundle == "" {
@@ -124,21 +124,22 @@ func (p *pass) open(ctx context.Context) (err error) {
 		return err
 	}
 	bucket, prefix, _ := config.S3Place(p.c.Target.Archive)
-	p.prune = true // a bundle holds what the source holds; earlier ones hold what is gone
+	p.prune = true // a bundle holds the source's refs; earlier bundles hold deleted ones
 	p.archive = &archive{NewBucket(p.S3, bucket, prefix+"/"), p.c.Target.Keep}
 	return nil
 }
 
-// sameBundle says whether the source is the bundle that was mirrored last, and the
-// target still holds it. Otherwise it brings the bundle, and makes it the source.
+// sameBundle reports whether the source is the bundle that was mirrored last, and
+// the target still holds it. Otherwise it downloads the bundle and makes it the
+// source.
 func (p *pass) sameBundle(ctx context.Context) (bool, error) {
 	bucket, key, _ := config.S3Place(p.c.Source.Bundle)
 	at := NewBucket(p.S3, bucket, "")
 	etag, size, err := at.head(ctx, key)
 	if errors.Is(err, errMissing) {
 		return false, &refusal{
-			what: fmt.Sprintf("there is no bundle at %s", p.c.Source.Bundle),
-			hint: "put one there: git bundle create - --all | aws s3 cp - " + p.c.Source.Bundle,
+			what: fmt.Sprintf("no bundle at %s", p.c.Source.Bundle),
+			hint: "upload one: git bundle create - --all | aws s3 cp - " + p.c.Source.Bundle,
 		}
 	}
 	if err != nil {
@@ -169,20 +170,20 @@ func (p *pass) sameBundle(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// tooLarge refuses a source of more bytes than it may have; any may where no limit is set.
+// tooLarge refuses a source over the limit; without a limit any size passes.
 func (p *pass) tooLarge(bytes int64) error {
 	limit := int64(p.c.Source.MaxMiB) << 20
 	if limit == 0 || bytes <= limit {
 		return nil
 	}
 	return &refusal{
-		what: fmt.Sprintf("the source has %d MiB, and at most %d are taken", bytes>>20, p.c.Source.MaxMiB),
-		hint: "raise source.maxMiB, and mirror.disk where that is what bounds it",
+		what: fmt.Sprintf("the source has %.1f MiB (limit %d MiB)", float64(bytes)/(1<<20), p.c.Source.MaxMiB),
+		hint: "increase source.maxMiB, and mirror.disk if that is the limit",
 	}
 }
 
-// checkBundle reads a bundle's head. One that is built upon others does not show all
-// refs, so that what it lacks is not gone.
+// checkBundle reads a bundle's header. An incremental bundle does not list all refs,
+// so a ref that it lacks is not deleted.
 //
 // Source of the format: https://git-scm.com/docs/gitformat-bundle
 func (p *pass) checkBundle(path string) error {
@@ -195,26 +196,26 @@ func (p *pass) checkBundle(path string) error {
 	err = eachLineUntilBlank(f, func(line string) error {
 		if first && !strings.HasPrefix(line, "# v2 git bundle") && !strings.HasPrefix(line, "# v3 git bundle") {
 			return &refusal{
-				what: p.c.Source.Bundle + " is no git bundle", hint: "make it by git bundle create FILE --all",
+				what: p.c.Source.Bundle + " is not a git bundle", hint: "create it with git bundle create FILE --all",
 			}
 		}
 		first = false
 		if strings.HasPrefix(line, "-") && p.prune {
 			p.prune = false
-			p.log.Warn("the bundle is built upon others: nothing is pruned")
+			p.log.Warn("the bundle is incremental: nothing is pruned")
 		}
 		return nil
 	})
 	if errors.Is(err, errLongHead) {
 		return &refusal{
-			what: p.c.Source.Bundle + " is no git bundle: " + err.Error(),
-			hint: "make it by git bundle create FILE --all",
+			what: p.c.Source.Bundle + " is not a git bundle: " + err.Error(),
+			hint: "create it with git bundle create FILE --all",
 		}
 	}
 	return err
 }
 
-// compare lists both sides and works out the difference.
+// compare lists both sides and computes the difference.
 func (p *pass) compare(ctx context.Context) error {
 	var other sync.WaitGroup
 	var failed error
@@ -262,7 +263,7 @@ func (p *pass) listTarget(ctx context.Context) error {
 	return nil
 }
 
-// differ works out the difference between what was listed.
+// differ computes the difference between the two listings.
 func (p *pass) differ() {
 	p.want, p.have = p.scope.Of(p.from.Refs), p.scope.Of(p.to.Refs)
 	p.diff = Compare(p.want, p.have)
@@ -277,12 +278,13 @@ func (p *pass) differ() {
 }
 
 // check refuses what the target would refuse, and a source that is suddenly empty.
-// Deletions that go too far are left out, and fail the run when all else is done.
+// It leaves out deletions that exceed the limits; they fail the run once the rest
+// is done.
 func (p *pass) check() error {
 	if len(p.from.Refs) == 0 && len(p.last.Refs) > 0 {
 		return &refusal{
-			what: fmt.Sprintf("the source shows no refs at all; it held %d", len(p.last.Refs)),
-			hint: "look whether it is the right one, and whether the credentials may still read it; nothing was " +
+			what: fmt.Sprintf("the source lists no refs; it had %d", len(p.last.Refs)),
+			hint: "check the URL, and that the credentials can still read it; nothing was " +
 				"changed",
 		}
 	}
@@ -298,13 +300,13 @@ func (p *pass) check() error {
 	if len(bad) > 0 {
 		return &refusal{
 			what: "these names cannot be mirrored: " + names(bad),
-			hint: "rename them at the source, or leave them out by refs, as !refs/heads/NAME; nothing was pushed",
+			hint: "rename them at the source, or exclude them in refs, as !refs/heads/NAME; nothing was pushed",
 		}
 	}
 	return nil
 }
 
-// tell ends a dry run.
+// tell reports the difference at the end of a dry run.
 func (p *pass) tell() error {
 	p.rep.Status = Unchanged
 	if !p.diff.Empty() {
@@ -316,7 +318,7 @@ func (p *pass) tell() error {
 	return nil
 }
 
-// bring makes the target hold what the source holds. The lock is held.
+// bring makes the target match the source. The caller holds the lock.
 func (p *pass) bring(ctx context.Context) error {
 	if p.rep.WaitedFor != "" { // the other run may have done it all
 		if err := p.compare(ctx); err != nil {
@@ -330,7 +332,7 @@ func (p *pass) bring(ctx context.Context) error {
 	err := p.carry(ctx, store)
 	if why := p.doubt(ctx, err); why != "" {
 		// The cache may lack what its manifest says it holds.
-		p.log.Warn("the cache is tried without", zap.String("why", why))
+		p.log.Warn("retrying without the cache", zap.String("why", why))
 		p.rep.Cache = "rebuilt: " + why
 		p.rep.Diverged = nil
 		store.skip = true
@@ -352,8 +354,7 @@ func (p *pass) bring(ctx context.Context) error {
 }
 
 // doubt returns why a failure may come from an incomplete cache, "" if it does not:
-// git misses objects of its own, or refs have diverged in a repository that is not
-// whole.
+// git lacks objects of its own, or refs have diverged in an incomplete repository.
 func (p *pass) doubt(ctx context.Context, err error) string {
 	if err == nil || p.rep.Cache != "used" || ctx.Err() != nil {
 		return ""
@@ -370,17 +371,17 @@ func (p *pass) doubt(ctx context.Context, err error) string {
 		stdin: revisions(slices.Sorted(maps.Values(p.held)), nil),
 	}
 	if p.git.run(ctx, walk) != nil && ctx.Err() == nil {
-		return "it is not whole"
+		return "it is incomplete"
 	}
 	return ""
 }
 
-// missingObjects is what git says when a repository is not whole.
+// missingObjects matches git's messages about an incomplete repository.
 var missingObjects = regexp.MustCompile(`(?i)could not read|unable to read|missing (blob|tree|commit|object)|bad ` +
 	`(object|tree|blob)|did not send all necessary objects|unresolved deltas|invalid index-pack|failed to traverse|` +
 	`index-pack failed`)
 
-// carry fetches, inspects and pushes, and saves the cache meanwhile.
+// carry fetches, inspects and pushes, and saves the cache in parallel.
 func (p *pass) carry(ctx context.Context, store *cache) error {
 	if err := p.git.init(ctx); err != nil {
 		return err
@@ -404,12 +405,12 @@ func (p *pass) carry(ctx context.Context, store *cache) error {
 	saving.Wait()
 	p.rep.Bytes.CacheDown, p.rep.Bytes.CacheUp = store.down, store.up
 	if unsaved != nil {
-		p.log.Warn("the cache was not saved: the next run fetches more", zap.Error(unsaved))
+		p.log.Warn("cache not saved; the next run fetches more", zap.Error(unsaved))
 	}
 	return err
 }
 
-// step does one step and notes how long it took.
+// step runs one step and records its duration.
 func (p *pass) step(name string, do func() error) error {
 	began := p.Now()
 	err := do()
@@ -422,14 +423,14 @@ func (p *pass) step(name string, do func() error) error {
 	return err
 }
 
-// gather fills the repository with all that the difference needs: from the cache, and
-// what is new from the source. The source's refs may move meanwhile; what counts is
-// what is there in the end.
+// gather fills the repository with all objects that the difference needs: from the
+// cache, and new ones from the source. The source's refs may move meanwhile; the
+// final state counts.
 func (p *pass) gather(ctx context.Context, store *cache) error {
 	cached, err := store.load(ctx, p.git)
 	switch {
 	case errors.Is(err, errBroken):
-		p.log.Warn("the cache is of no use", zap.Error(err))
+		p.log.Warn("cache unusable", zap.Error(err))
 		p.rep.Cache = "rebuilt: " + err.Error()
 	case err != nil:
 		return err
@@ -464,8 +465,8 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 		tries, failed := again(ctx, p.Limits, func() error { return p.take(ctx, lacking) })
 		p.rep.Tries += tries
 		if failed != nil && p.rep.Cache == "used" && classOf(failed) == broken && ctx.Err() == nil {
-			// Objects that the cache should hold are what a fetch is built upon.
-			p.log.Warn("the fetch failed upon the cache, and is tried without", zap.Error(failed))
+			// A fetch relies on the objects that the cache should hold.
+			p.log.Warn("fetch with the cache failed; retrying without it", zap.Error(failed))
 			p.rep.Cache = "rebuilt: " + p.redact.clean(failed.Error())
 			store.before, before = nil, 0
 			failed = errors.Join(emptyPacks(p.git), p.git.writeRefs(Refs{}, ""))
@@ -479,12 +480,12 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 			}
 		}
 	}
-	return errors.New("fetch from the source: its refs move faster than they can be fetched, or it does not send " +
-		"what it lists")
+	return errors.New("fetch from the source: its refs move faster than they can be fetched, or it does not send the " +
+		"objects that it lists")
 }
 
-// take brings objects from the source. Where the repository is empty and all branches
-// and tags are wanted it is a clone, which spares git a walk over all of them.
+// take fetches objects from the source. If the repository is empty and all branches
+// and tags are wanted, it clones, which spares git a walk over all of them.
 func (p *pass) take(ctx context.Context, ids []string) error {
 	packs, err := p.git.packs()
 	if err != nil {
@@ -496,8 +497,8 @@ func (p *pass) take(ctx context.Context, ids []string) error {
 	return p.git.fetch(ctx, p.source, ids)
 }
 
-// settle writes down the refs whose objects the repository has: all that were fetched
-// or cached. Of a replica that was made by other means it may lack some.
+// settle writes the refs whose objects the repository has: all that were fetched or
+// cached. It may lack some of a replica that another tool made.
 func (p *pass) settle(ctx context.Context) error {
 	p.held = maps.Clone(p.want)
 	gone, err := p.git.missing(ctx, slices.Collect(maps.Values(p.want)))
@@ -512,7 +513,8 @@ func (p *pass) settle(ctx context.Context) error {
 	return p.git.writeRefs(p.held, "")
 }
 
-// lacking returns the objects of the difference's refs that are not there.
+// lacking returns the objects of the difference's refs that the repository
+// lacks.
 func (p *pass) lacking(ctx context.Context) ([]string, error) {
 	refs := append(slices.Clone(p.diff.Create), p.diff.Update...)
 	if p.archive != nil || p.unseen() {
@@ -541,7 +543,7 @@ func (p *pass) packBytes() (int64, error) {
 	return n, err
 }
 
-// inspect looks for what must not be pushed, and copies the objects of LFS.
+// inspect looks for objects that must not be pushed, and copies LFS objects.
 func (p *pass) inspect(ctx context.Context) error {
 	var want []string
 	for _, name := range append(slices.Clone(p.diff.Create), p.diff.Update...) {
@@ -556,7 +558,7 @@ func (p *pass) inspect(ctx context.Context) error {
 	}
 	found, err := p.git.scan(ctx, want, have, maxBlob)
 	if err != nil {
-		return fmt.Errorf("look through the new objects: %w", err)
+		return fmt.Errorf("scan the new objects: %w", err)
 	}
 	if p.c.Target.CodeCommit != "" {
 		if err := found.tooBig(); err != nil {
@@ -582,7 +584,7 @@ func (p *pass) inspect(ctx context.Context) error {
 	return nil
 }
 
-// lag works out how long the oldest change has waited: since it was reported, or since
+// lag computes how long the oldest change has waited: since it was reported, or since
 // it was committed, but not since before the last success.
 func (p *pass) lag(ctx context.Context) {
 	if p.last.At.IsZero() {
@@ -610,7 +612,7 @@ func (p *pass) lag(ctx context.Context) {
 	p.rep.LagSeconds = max(0, p.Now().Sub(since).Seconds())
 }
 
-// saveCache writes the cache, with few packs if there have become many.
+// saveCache writes the cache, and repacks if there are many packs.
 func (p *pass) saveCache(ctx context.Context, store *cache) error {
 	packs, err := p.git.packs()
 	if err != nil {
@@ -628,8 +630,8 @@ func (p *pass) saveCache(ctx context.Context, store *cache) error {
 	return store.tidy(ctx, p.Now())
 }
 
-// pushAll pushes the difference. After a failure for the moment the target is listed
-// anew: some of it may have arrived.
+// pushAll pushes the difference. After a transient failure it lists the target
+// again: some refs may have arrived.
 func (p *pass) pushAll(ctx context.Context) error {
 	var out pushed
 	first := true
@@ -687,8 +689,8 @@ func (p *pass) writeArchive(ctx context.Context) error {
 	return nil
 }
 
-// verify reads the target's refs back: only if they are what they should be is the
-// run a success.
+// verify reads the target's refs back: the run succeeds only if they are as
+// expected.
 func (p *pass) verify(ctx context.Context) error {
 	if err := p.listTarget(ctx); err != nil {
 		return fmt.Errorf("verify: %w", err)
@@ -700,11 +702,11 @@ func (p *pass) verify(ctx context.Context) error {
 	return p.finish(ctx, Mirrored)
 }
 
-// finish writes the record of a success. One that another run has written meanwhile is
-// newer, and stays.
+// finish writes the record of a success. A record that another run has written
+// meanwhile is newer and stays.
 func (p *pass) finish(ctx context.Context, s Status) error {
 	if p.kept != nil {
-		return p.kept // all else is done
+		return p.kept // the rest is done
 	}
 	_, err := p.state.put(ctx, recordKey,
 		Record{

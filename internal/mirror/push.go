@@ -13,20 +13,20 @@ import (
 	"strings"
 )
 
-// pushed is what became of the refs of a push.
+// pushed is the result of a push, by ref.
 type pushed struct {
-	// done are the refs that the target took, forced those of them that were
-	// overwritten.
+	// done are the refs that the target accepted, forced those of them that
+	// were overwritten.
 	done, forced []string
-	// diverged are refs that the target holds at something that the source's is not a
-	// descendant of. rejected are those that it refused, with its reason.
+	// diverged are refs whose commit at the target is not an ancestor of the
+	// source's. rejected are those that the target rejected, with its reason.
 	diverged []string
 	rejected map[string]string
-	// bytes is what git says it has written.
+	// bytes is the size that git reports as written.
 	bytes int64
 }
 
-// push brings the refs of d from the repository to the target, in chunks. The default
+// push pushes the refs of d from the repository to the target, in chunks. The default
 // branch is named first: CodeCommit makes the first branch that an empty repository
 // receives its default one.
 func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs, first string,
@@ -58,13 +58,13 @@ func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs
 		}
 	}
 	if len(out.diverged)+len(out.rejected) > 0 {
-		return out, nil // what is gone from the source may be there by another name, which was not taken
+		return out, nil // a ref gone from the source may have been renamed, and the new name rejected
 	}
 	return out, g.overwrite(ctx, r, d.Delete, nil, have, &out)
 }
 
-// inTheWay parts the deletions of d into those of refs that a new one needs as its
-// folder, or lies in, and the others: git keeps no a beside a/b.
+// inTheWay splits the deletions of d into those that conflict with a new ref as
+// its folder or inside it, and the others: git cannot hold both a and a/b.
 func inTheWay(d Difference) (blocking, others []string) {
 	for _, old := range d.Delete {
 		if slices.ContainsFunc(d.Create, func(name string) bool {
@@ -78,10 +78,9 @@ func inTheWay(d Difference) (blocking, others []string) {
 	return blocking, others
 }
 
-// pushSome pushes refs to where they are created or descend from what is there. They
-// are all the refs of a repository of their own, upon the same objects, so that one
-// pattern stands for them: thousands of them by name would take git minutes. The first
-// of them is sent first.
+// pushSome pushes refs that are created or fast-forward. It puts them into a
+// repository of their own with the same objects, so that one pattern stands for them:
+// thousands of names would take git minutes. The first ref is sent first.
 func (g *git) pushSome(ctx context.Context, r *remote, refs []string, want Refs, out *pushed) error {
 	some := Refs{}
 	for _, name := range refs {
@@ -95,7 +94,7 @@ func (g *git) pushSome(ctx context.Context, r *remote, refs []string, want Refs,
 		[]string{refs[0] + ":" + refs[0], "refs/heads/*:refs/heads/*", "refs/tags/*:refs/tags/*"}, out)
 }
 
-// beside returns a repository with the same objects and other refs.
+// beside returns a second repository with the same objects and other refs.
 func (g *git) beside(refs Refs) (*git, error) {
 	out := *g
 	out.dir = filepath.Join(g.home, "push")
@@ -117,8 +116,8 @@ func (g *git) beside(refs Refs) (*git, error) {
 	return &out, out.writeRefs(refs, "")
 }
 
-// overwrite pushes refs whatever is there, or deletes them where want has none, if the
-// target still holds what was listed.
+// overwrite force-pushes refs, or deletes those that want lacks, if the target still
+// holds what was listed.
 func (g *git) overwrite(ctx context.Context, r *remote, refs []string, want, have Refs, out *pushed) error {
 	for chunk := range slices.Chunk(refs, maxNamesAPush) {
 		var specs, leases []string
@@ -152,12 +151,12 @@ func (g *git) pushChunk(ctx context.Context, r *remote, leases, specs []string, 
 	out.bytes += wrote
 	rejected := out.read(report)
 	if err != nil && rejected && classOf(err) == broken && ctx.Err() == nil {
-		return nil // each with its reason
+		return nil // rejected refs, each with its reason
 	}
 	return err
 }
 
-// bytesIn reads the size out of a line such as "Writing objects: 100% (3/3), 1.20
+// bytesIn reads the size from a line such as "Writing objects: 100% (3/3), 1.20
 // MiB | 2.00 MiB/s, done."; 0 if it has none.
 func bytesIn(line string) int64 {
 	_, rest, ok := strings.Cut(line, "), ")
@@ -173,8 +172,8 @@ func bytesIn(line string) int64 {
 	return int64(n * map[string]float64{"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[unit])
 }
 
-// read takes in the report of git push --porcelain. It says whether some ref was
-// rejected.
+// read parses the report of git push --porcelain. It reports whether some ref
+// was rejected.
 //
 // Source: https://git-scm.com/docs/git-push#_output
 func (p *pushed) read(report []byte) (rejected bool) {
@@ -205,14 +204,14 @@ func (p *pushed) read(report []byte) (rejected bool) {
 	return rejected
 }
 
-// err returns the error for what was not taken, nil if all was.
+// err returns the error for rejected and diverged refs, nil if there are none.
 func (p *pushed) err() error {
 	var problems []error
 	if len(p.diverged) > 0 {
 		problems = append(problems,
-			&refusal{what: fmt.Sprintf("diverged: the target has commits that the source has not, at %s",
+			&refusal{what: fmt.Sprintf("diverged: the target has commits that the source does not have, at %s",
 				names(p.diverged)),
-				hint: "look who wrote to the target; force: true overwrites it"})
+				hint: "find out who wrote to the target; force: true overwrites it"})
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.rejected)) {
 		problems = append(problems, fmt.Errorf("push %s: %s", name, p.rejected[name]))
@@ -224,7 +223,7 @@ func (p *pushed) err() error {
 	return errors.Join(problems...)
 }
 
-// names lists refs for a message, the first few of many.
+// names lists refs for a message, only the first few if there are many.
 func names(refs []string) string {
 	const most = 5
 	if len(refs) <= most {

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Record is what a replica last held, as a run has read it back. It is what lets a
-// change be told from none without looking at the replica.
+// Record is the last state of a replica, as a run has read it back. It allows a
+// run to detect a change without reading the replica.
 type Record struct {
 	Refs Refs `json:"refs"`
 	// Default is the source's default branch.
 	Default string `json:"default,omitempty"`
-	// At is when replica and source were last known to be the same.
+	// At is the last time replica and source were known to match.
 	At time.Time `json:"at"`
-	// Scope and LFS are the settings that it was made with.
+	// Scope and LFS are the settings of that run.
 	Scope []string `json:"scope,omitempty"`
 	LFS   string   `json:"lfs,omitempty"`
 	// Bundle is the ETag of the bundle that was the source, "" for a git server.
@@ -23,18 +23,18 @@ type Record struct {
 
 const recordKey = "record.json"
 
-// In returns the place of a repository below the place that all share.
+// In returns the location of a repository below the shared one.
 func In(b *Bucket, repository string) *Bucket { return b.in(repository) }
 
-// ReadRecord reads the record of a repository; that of a repository which was never
-// mirrored is empty.
+// ReadRecord reads the record of a repository; it is empty if the repository was
+// never mirrored.
 func ReadRecord(ctx context.Context, b *Bucket) (Record, error) {
 	r, _, err := readRecord(ctx, b)
 	return r, err
 }
 
-// readRecord reads the record with its ETag, "" if there is none. One that cannot be
-// read is as none: the next success replaces it.
+// readRecord reads the record with its ETag, "" if there is none. An unreadable
+// record counts as none: the next success replaces it.
 func readRecord(ctx context.Context, b *Bucket) (r Record, etag string, err error) {
 	etag, err = b.get(ctx, recordKey, &r)
 	if errors.Is(err, errMissing) || err != nil && etag != "" {
@@ -43,7 +43,7 @@ func readRecord(ctx context.Context, b *Bucket) (r Record, etag string, err erro
 	return r, etag, err
 }
 
-// Busy says whether a run is at work on a repository.
+// Busy reports whether a run is working on a repository.
 func Busy(ctx context.Context, b *Bucket, now time.Time) (bool, error) {
 	var held claim
 	_, err := b.get(ctx, lockKey, &held)
@@ -73,8 +73,8 @@ func writeReport(ctx context.Context, b *Bucket, r Report) error {
 	return err
 }
 
-// Seen returns when something was remembered last; zero if it was not, or the bucket
-// has forgotten it.
+// Seen returns when an event was last remembered; zero if never, or if the object
+// has expired.
 func Seen(ctx context.Context, b *Bucket, what string) (at time.Time, err error) {
 	_, err = b.get(ctx, what, &at)
 	if errors.Is(err, errMissing) {
@@ -83,7 +83,7 @@ func Seen(ctx context.Context, b *Bucket, what string) (at time.Time, err error)
 	return at, err
 }
 
-// Remember remembers something.
+// Remember records an event.
 func Remember(ctx context.Context, b *Bucket, what string, at time.Time) error {
 	_, err := b.put(ctx, what, at.UTC(), anything)
 	return err

@@ -9,7 +9,7 @@ import (
 	"sync"
 )
 
-// redactor takes secrets out of texts.
+// redactor removes secrets from texts.
 type redactor struct {
 	mu      sync.Mutex
 	secrets []string
@@ -23,8 +23,8 @@ var (
 		`token)(["']?\s*[:=]\s*["']?)((basic|bearer)\s+)?[^\s"',;]+`)
 )
 
-// add makes secrets known, in each form that they may turn up in. A secret of
-// several lines is known by each of them.
+// add registers secrets, in each form that they may appear in. A multi-line
+// secret is registered line by line.
 func (r *redactor) add(secrets ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -32,7 +32,7 @@ func (r *redactor) add(secrets ...string) {
 		for _, line := range strings.Split(s, "\n") {
 			line = strings.TrimSpace(line)
 			if len(line) < 4 || strings.HasPrefix(line, "-----") {
-				continue // would take out common words, or tells nothing
+				continue // too short: would remove common words
 			}
 			for _, form := range []string{
 				line, url.QueryEscape(line), url.PathEscape(line), base64.StdEncoding.EncodeToString([]byte(line)),
@@ -46,7 +46,7 @@ func (r *redactor) add(secrets ...string) {
 	slices.SortFunc(r.secrets, func(a, b string) int { return len(b) - len(a) })
 }
 
-// clean returns text without any secret.
+// clean returns text without secrets.
 func (r *redactor) clean(text string) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

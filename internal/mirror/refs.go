@@ -17,16 +17,16 @@ import (
 // Refs are the refs of a repository: object id by full name.
 type Refs map[string]string
 
-// Listing is what a repository shows of itself.
+// Listing is the refs that a repository lists.
 type Listing struct {
 	Refs Refs
-	// Default is the branch that HEAD stands for, "" if it is not shown; Head is the
-	// object that HEAD stands for, "" if none.
+	// Default is the branch that HEAD points to, "" if it is not listed; Head is the
+	// object that HEAD points to, "" if none.
 	Default, Head string
 }
 
-// defaults returns the branches that may be the default one: where the server does not
-// say which it is, all that stand where HEAD does.
+// defaults returns the branches that may be the default one: if the server does not
+// name it, all that point to the same commit as HEAD.
 func (l Listing) defaults() []string {
 	if l.Default != "" {
 		return []string{l.Default}
@@ -59,14 +59,14 @@ func parseListing(in io.Reader) (Listing, error) {
 		value, name, ok := strings.Cut(lines.Text(), "\t")
 		switch target, symbolic := strings.CutPrefix(value, "ref: "); {
 		case !ok:
-			return l, fmt.Errorf("read refs: %q is no line of git ls-remote", lines.Text())
+			return l, fmt.Errorf("read refs: invalid line %q from git ls-remote", lines.Text())
 		case symbolic && name == "HEAD":
 			l.Default = target
 		case name == "HEAD":
 			l.Head = value
 		case symbolic, strings.HasSuffix(name, "^{}"):
 		case !idPattern.MatchString(value):
-			return l, fmt.Errorf("read refs: %q is no object id of SHA-1, which is all that CodeCommit knows", value)
+			return l, fmt.Errorf("read refs: invalid object id %q (want SHA-1, as CodeCommit requires)", value)
 		default:
 			l.Refs[name] = value
 		}
@@ -84,11 +84,11 @@ func eachLine(in io.Reader, do func(string)) error {
 	return lines.Err()
 }
 
-// maxHead is how long the head of a bundle may be, in bytes: a million refs.
+// maxHead bounds the header of a bundle, in bytes: a million refs.
 const maxHead = 128 << 20
 
-// errLongHead is a head without an end.
-var errLongHead = errors.New("its head has no end within 128 MiB")
+// errLongHead reports a header without an end.
+var errLongHead = errors.New("its header exceeds 128 MiB")
 
 // eachLineUntilBlank calls do for every line before the first empty one.
 func eachLineUntilBlank(in io.Reader, do func(string) error) error {
@@ -112,14 +112,14 @@ func eachLineUntilBlank(in io.Reader, do func(string) error) error {
 	}
 }
 
-// idPattern is what object ids look like: SHA-1. CodeCommit knows no others.
+// idPattern matches SHA-1 object ids, the only ones that CodeCommit supports.
 var idPattern = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
-// Scope says which refs are mirrored.
+// Scope selects the refs that are mirrored.
 type Scope struct{ in, out []*regexp.Regexp }
 
 // NewScope returns the scope of patterns such as refs/heads/* and !refs/heads/tmp/*,
-// in which * stands for any text. Whatever they say, only branches and tags are in it.
+// in which * stands for any text. Only branches and tags can be in it.
 func NewScope(patterns []string) Scope {
 	var s Scope
 	for _, p := range patterns {
@@ -134,7 +134,7 @@ func NewScope(patterns []string) Scope {
 	return s
 }
 
-// Has says whether a ref is mirrored.
+// Has reports whether a ref is mirrored.
 func (s Scope) Has(name string) bool {
 	if !strings.HasPrefix(name, "refs/heads/") && !strings.HasPrefix(name, "refs/tags/") {
 		return false
@@ -154,17 +154,17 @@ func (s Scope) Of(refs Refs) Refs {
 	return out
 }
 
-// Difference is what has to happen to a replica.
+// Difference is the changes that a replica needs.
 type Difference struct {
-	// Create and Update are the refs that it lacks, or has at another place; each
-	// list is in order. Delete are those that the source does not have.
+	// Create and Update are the refs that it lacks, or has at another object;
+	// each list is in order. Delete are those that the source does not have.
 	Create, Update, Delete []string
 }
 
-// Empty says whether nothing has to happen.
+// Empty reports whether there is nothing to change.
 func (d Difference) Empty() bool { return len(d.Create)+len(d.Update)+len(d.Delete) == 0 }
 
-// Compare returns what makes the replica hold what the source holds.
+// Compare returns the changes that make the replica match the source.
 func Compare(source, replica Refs) Difference {
 	var d Difference
 	for _, name := range slices.Sorted(maps.Keys(source)) {
@@ -183,29 +183,29 @@ func Compare(source, replica Refs) Difference {
 	return d
 }
 
-// guard returns an error if the deletions of d go too far: beyond limit per cent, or,
-// unless it is allowed, to a branch that may be the default one. One ref by itself is
-// never too many.
+// guard returns an error if the deletions of d exceed limit per cent, or, unless
+// allowed, include a branch that may be the default one. A single ref is always
+// within the limit.
 func guard(d Difference, replica Refs, defaults []string, limit int, deleteDefault bool) error {
 	if len(d.Delete) == 0 {
 		return nil
 	}
 	for _, name := range defaults {
 		if !deleteDefault && slices.Contains(d.Delete, name) {
-			return &refusal{what: fmt.Sprintf("the source no longer has %s, the default branch of the target", name),
-				hint: "make another branch the default one at the target, or set pruneDefault: true; nothing was " +
+			return &refusal{what: fmt.Sprintf("the source no longer has %s, the target's default branch", name),
+				hint: "change the target's default branch, or set pruneDefault: true; nothing was " +
 					"deleted"}
 		}
 	}
 	if len(d.Delete) > 1 && len(d.Delete)*100 > limit*len(replica) {
 		return &refusal{what: fmt.Sprintf("%d of the target's %d refs are gone from the source, more than %d %%",
 			len(d.Delete), len(replica), limit),
-			hint: "look whether the source is the right one, and raise pruneLimit if it is; nothing was deleted"}
+			hint: "check that the source is the right one; if it is, increase pruneLimit; nothing was deleted"}
 	}
 	return nil
 }
 
-// refusal is something that the mirror does not do.
+// refusal is an error about something that the mirror does not do.
 type refusal struct{ what, hint string }
 
 func (e *refusal) Error() string { return e.what }
@@ -213,13 +213,13 @@ func (e *refusal) Error() string { return e.what }
 // Hint returns the remedy.
 func (e *refusal) Hint() string { return e.hint }
 
-// maxRefsAPush is how many refs CodeCommit takes in one push, maxNamesAPush how many of
-// them are named one by one, as arguments.
+// maxRefsAPush is how many refs CodeCommit accepts in one push, maxNamesAPush how many
+// of them are passed as arguments.
 //
 // Source: https://docs.aws.amazon.com/codecommit/latest/userguide/limits.html
 const maxRefsAPush, maxNamesAPush = 4000, 1000
 
-// badName returns why CodeCommit refuses a ref's name, "" if it does not.
+// badName returns why CodeCommit rejects a ref's name, "" if it accepts it.
 //
 // Source: https://docs.aws.amazon.com/codecommit/latest/userguide/limits.html
 func badName(ref string) string {

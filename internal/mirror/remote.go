@@ -26,24 +26,25 @@ type secretsAPI interface {
 
 var _ secretsAPI = (*secretsmanager.Client)(nil)
 
-// Secret is what a secret in Secrets Manager may hold for a git server.
+// Secret is the content of a secret in Secrets Manager for a git server.
 type Secret struct {
-	// Token takes the place of a password. Username is git if it is not given.
+	// Token replaces the password. Username defaults to git.
 	Token    string `json:"token"`
 	Username string `json:"username"`
 	Password string `json:"password"`
-	// CA is the certificate, in PEM, of the authority that has signed the server's.
+	// CA is the certificate, in PEM, of the authority that signed the server's.
 	CA string `json:"ca"`
-	// ClientCertificate and ClientKey, in PEM, are shown to the server.
+	// ClientCertificate and ClientKey, in PEM, authenticate the mirror to the
+	// server.
 	ClientCertificate string `json:"clientCertificate"`
 	ClientKey         string `json:"clientKey"`
-	// PrivateKey is a key of OpenSSH without a passphrase, KnownHosts the lines of a
+	// PrivateKey is an OpenSSH key without a passphrase, KnownHosts the lines of a
 	// known_hosts file for the server.
 	PrivateKey string `json:"privateKey"`
 	KnownHosts string `json:"knownHosts"`
 }
 
-// ReadSecret reads a secret. Errors hold nothing of it.
+// ReadSecret reads a secret. Errors never contain its value.
 func ReadSecret(ctx context.Context, api secretsAPI, arn string) (s Secret, err error) {
 	text, err := secretText(ctx, api, arn)
 	if err != nil {
@@ -51,7 +52,7 @@ func ReadSecret(ctx context.Context, api secretsAPI, arn string) (s Secret, err 
 	}
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return s, &refusal{
-			what: fmt.Sprintf("read secret %s: it is no JSON object of texts", arn),
+			what: fmt.Sprintf("read secret %s: invalid value (want a JSON object of strings)", arn),
 			hint: `store {"username": "...", "token": "..."}, or privateKey and knownHosts for SSH`,
 		}
 	}
@@ -62,9 +63,9 @@ func ReadSecret(ctx context.Context, api secretsAPI, arn string) (s Secret, err 
 		s.Username = "git"
 	}
 	s.Username, s.Password = strings.TrimRight(s.Username, "\r\n"), strings.TrimRight(s.Password, "\r\n")
-	if strings.ContainsAny(s.Username+s.Password, "\r\n\x00") { // git's helpers speak in lines
+	if strings.ContainsAny(s.Username+s.Password, "\r\n\x00") { // git's credential protocol is line-based
 		return Secret{}, &refusal{
-			what: fmt.Sprintf("secret %s: its username or password has a line break inside", arn),
+			what: fmt.Sprintf("secret %s: username or password contains a line break", arn),
 			hint: "store it without one",
 		}
 	}
@@ -84,22 +85,22 @@ func secretText(ctx context.Context, api secretsAPI, arn string) (string, error)
 
 func (s Secret) all() []string { return []string{s.Token, s.Password, s.ClientKey, s.PrivateKey} }
 
-// The environment variables by which a credential helper learns what it answers with.
+// These environment variables pass the credentials to the credential helper.
 const (
 	HostVariable     = "DRAWBRIDGE_GIT_HOST"
 	UsernameVariable = "DRAWBRIDGE_GIT_USERNAME"
 	PasswordVariable = "DRAWBRIDGE_GIT_PASSWORD"
 )
 
-// remotes makes remotes of addresses.
+// remotes turns addresses into remotes.
 type remotes struct {
 	secrets secretsAPI
-	// endpoint takes the place of CodeCommit's own host, "" for none.
+	// endpoint replaces CodeCommit's own host, "" for none.
 	endpoint, region string
-	// program is the path of the mirror, which is git's credential helper too.
+	// program is the path of the mirror, which is also git's credential helper.
 	program string
 	redact  *redactor
-	// home is where files with credentials go.
+	// home is the folder for files with credentials.
 	home string
 }
 
@@ -144,8 +145,8 @@ func (r *remotes) open(ctx context.Context, address, arn, name string) (*remote,
 	return out, nil
 }
 
-// codecommit returns the remote of an address in CodeCommit, whose passwords the
-// helper makes with the credentials of the task.
+// codecommit returns the remote of an address in CodeCommit; the helper derives
+// its passwords from the credentials of the task.
 func (r *remotes) codecommit(address string) *remote {
 	u, err := url.Parse(address)
 	out := &remote{url: address, config: [][2]string{r.helper("codecommit")}}
@@ -168,9 +169,9 @@ func (r *remotes) helper(kind string) [2]string {
 func (r *remotes) ssh(out *remote, s Secret, arn, name string) error {
 	if s.PrivateKey == "" || s.KnownHosts == "" {
 		return &refusal{
-			what: fmt.Sprintf("secret %s has no privateKey, or no knownHosts", arn),
-			hint: "store both; ssh-keyscan HOST prints the lines for knownHosts, to be compared with what the " +
-				"server's people say",
+			what: fmt.Sprintf("secret %s: privateKey or knownHosts is missing", arn),
+			hint: "store both; ssh-keyscan HOST prints the lines for knownHosts; verify them with the " +
+				"server's administrator",
 		}
 	}
 	key, err := r.file(name+"-key", strings.TrimSpace(s.PrivateKey)+"\n")

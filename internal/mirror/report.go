@@ -7,24 +7,24 @@ import (
 	"drawbridge/internal/emf"
 )
 
-// Status is how a repository's run has ended.
+// Status is the result of a repository's run.
 type Status string
 
-// The statuses. In the first two the replica holds what the source holds.
+// In the first two statuses the replica matches the source.
 const (
 	Unchanged Status = "unchanged"
 	Mirrored  Status = "mirrored"
-	// Differs is the end of a dry run that found something to do.
+	// Differs is the result of a dry run that found a difference.
 	Differs Status = "differs"
-	// Diverged is a replica that holds commits which the source has not; all else was
-	// mirrored.
+	// Diverged means that the replica has commits that the source does not have; the
+	// rest was mirrored.
 	Diverged Status = "diverged"
-	// Refused is something that the configuration does not allow; nothing was pushed.
+	// Refused means that the configuration does not allow it; nothing was pushed.
 	Refused Status = "refused"
 	Failed  Status = "failed"
 )
 
-// Report is what a run has done to one repository.
+// Report is the outcome of a run for one repository.
 type Report struct {
 	Repository string    `json:"repository"`
 	Status     Status    `json:"status"`
@@ -35,37 +35,36 @@ type Report struct {
 	// Steps are the seconds that each step took; the cache is saved while it pushes.
 	Steps map[string]float64 `json:"steps,omitempty"`
 	Changes
-	// LagSeconds is how long the oldest of the changes had been there before it was
-	// mirrored; 0 where nothing was, or in the first run.
+	// LagSeconds is the age of the oldest change when it was mirrored; 0 if nothing
+	// was mirrored, or in the first run.
 	LagSeconds float64 `json:"lagSeconds"`
 	Bytes      Bytes   `json:"bytes"`
-	// LFSObjects is how many objects of Git LFS were copied.
+	// LFSObjects is the number of Git LFS objects copied.
 	LFSObjects int `json:"lfsObjects,omitempty"`
-	// Tries is how often fetches and pushes were begun.
+	// Tries is the number of fetches and pushes started.
 	Tries int `json:"tries,omitempty"`
-	// WaitedFor is the run that was at work on the repository before.
+	// WaitedFor is the run that held the repository's lock before.
 	WaitedFor string `json:"waitedFor,omitempty"`
-	// Cache is what became of the cache: empty, used, or rebuilt with the reason.
+	// Cache is the state of the cache: empty, used, or rebuilt with the reason.
 	Cache string `json:"cache,omitempty"`
 	Error string `json:"error,omitempty"`
 	Hint  string `json:"hint,omitempty"`
 }
 
-// Changes are what a run has changed in the target.
+// Changes are a run's changes to the target.
 type Changes struct {
-	// Refs is how many refs are mirrored.
+	// Refs is the number of mirrored refs.
 	Refs     int      `json:"refs"`
 	Created  []string `json:"created,omitempty"`
 	Updated  []string `json:"updated,omitempty"`
 	Deleted  []string `json:"deleted,omitempty"`
 	Forced   []string `json:"forced,omitempty"`
 	Diverged []string `json:"diverged,omitempty"`
-	// Kept is how many refs the target has that the source has not, where they are not
-	// pruned.
+	// Kept is the number of refs that only the target has, if they are not pruned.
 	Kept int `json:"kept,omitempty"`
 }
 
-// Bytes are what went over the network, as far as it is counted.
+// Bytes are the bytes sent over the network, as far as they are counted.
 type Bytes struct {
 	Fetched   int64 `json:"fetched"`
 	Pushed    int64 `json:"pushed"`
@@ -74,11 +73,11 @@ type Bytes struct {
 	CacheUp   int64 `json:"cacheUp"`
 }
 
-// InSync says whether the replica holds what the source holds.
+// InSync reports whether the replica matches the source.
 func (r Report) InSync() bool { return r.Status == Unchanged || r.Status == Mirrored }
 
-// The metrics, in the namespace, each for a repository of an installation. A mirror
-// without MetricInSync for too long is stale.
+// Each metric is for one repository of an installation. A mirror without
+// MetricInSync for too long is stale.
 const (
 	MetricInSync   = "MirrorInSync"
 	MetricFailed   = "MirrorFailed"
@@ -88,7 +87,7 @@ const (
 	MetricLag      = "MirrorLag"
 )
 
-// WriteMetrics writes the metrics of a report as a line for CloudWatch.
+// WriteMetrics writes the metrics of a report as one line for CloudWatch.
 func (r Report) WriteMetrics(w io.Writer, namespace, installation string, now time.Time) error {
 	metrics := []emf.Metric{{Name: MetricDuration, Unit: "Seconds", Value: r.Seconds},
 		{Name: MetricRefs, Unit: "Count", Value: float64(len(r.Created) + len(r.Updated) + len(r.Deleted))},
@@ -103,7 +102,7 @@ func (r Report) WriteMetrics(w io.Writer, namespace, installation string, now ti
 	return WriteMetrics(w, namespace, installation, r.Repository, now, metrics...)
 }
 
-// WriteMetrics writes metrics of a repository as a line for CloudWatch.
+// WriteMetrics writes metrics of a repository as one line for CloudWatch.
 func WriteMetrics(w io.Writer, namespace, installation, repository string, now time.Time, metrics ...emf.Metric) error {
 	return emf.Write(w, now, namespace, [][]string{{"Installation", "Repository"}},
 		map[string]string{"Installation": installation, "Repository": repository}, metrics...)

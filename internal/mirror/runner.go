@@ -28,24 +28,24 @@ var _ codeCommitAPI = (*codecommit.Client)(nil)
 // Runner mirrors repositories.
 type Runner struct {
 	Config *config.Mirror
-	// Region is the Region of CodeCommit; Endpoint takes the place of its host for git,
-	// "" for AWS's own.
+	// Region is the Region of CodeCommit; Endpoint replaces its host for git, "" for
+	// AWS's own.
 	Region, Endpoint string
-	// State is where caches, records and locks lie, a folder for each repository.
+	// State holds caches, records and locks, in a folder per repository.
 	State      *Bucket
 	S3         *s3.Client
 	Secrets    secretsAPI
 	CodeCommit codeCommitAPI
-	// Program is the path of the mirror's own program, git's credential helper.
+	// Program is the path of the mirror's own binary, git's credential helper.
 	Program string
-	// Work is the folder for what a run needs on disk; it leaves nothing there.
+	// Work is the folder for a run's temporary files; nothing remains there.
 	Work string
-	// Owner names this run in locks.
+	// Owner identifies this run in locks.
 	Owner  string
 	Limits Limits
-	// DryRun says what would be done, and does nothing.
+	// DryRun reports the difference and changes nothing.
 	DryRun bool
-	// Reported is when a change was reported, by repository.
+	// Reported is the time a change was reported, by repository.
 	Reported map[string]time.Time
 	Log      *zap.Logger
 	Now      func() time.Time
@@ -53,8 +53,8 @@ type Runner struct {
 	redact redactor
 }
 
-// Run mirrors the named repositories, some at a time. One that fails does not stop
-// the others. There is a report for each, in the order of names.
+// Run mirrors the named repositories, some at a time. A failure does not stop the
+// others. It returns a report for each, in the order of names.
 func (r *Runner) Run(ctx context.Context, names []string) []Report {
 	out := make([]Report, len(names))
 	slots := make(chan struct{}, r.Config.Parallel)
@@ -109,19 +109,19 @@ func (r *Runner) one(ctx context.Context, name string) Report {
 	}
 	if !r.DryRun {
 		if err := writeReport(context.WithoutCancel(ctx), In(r.State, name), rep); err != nil {
-			log.Warn("the report was not stored", zap.Error(err))
+			log.Warn("report not stored", zap.Error(err))
 		}
 	}
 	return rep
 }
 
-// inFolder gives do a folder that is gone afterwards.
+// inFolder calls do with a temporary folder.
 func (r *Runner) inFolder(name string, do func(home string) error) error {
 	home, err := os.MkdirTemp(r.Work, "mirror-"+name+"-")
 	if err != nil {
-		return fmt.Errorf("make a folder to work in: %w", err)
+		return fmt.Errorf("create a work folder: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(home) }() // the disk is the task's own
+	defer func() { _ = os.RemoveAll(home) }() // the disk belongs to the task
 	if err := os.Mkdir(filepath.Join(home, "git"), 0o700); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (r *Runner) inFolder(name string, do func(home string) error) error {
 
 func sourceName(s config.MirrorSource) string { return s.URL + s.Bundle }
 
-// TargetName names a target for people.
+// TargetName names a target in messages.
 func TargetName(t config.MirrorTarget) string {
 	if t.CodeCommit != "" {
 		return "codecommit:" + t.CodeCommit
@@ -138,8 +138,8 @@ func TargetName(t config.MirrorTarget) string {
 	return t.URL + t.Archive
 }
 
-// progress returns what is told git's lines of progress: one in ten seconds goes into
-// the log.
+// progress returns the receiver of git's progress lines: it logs one every ten
+// seconds.
 func (p *pass) progress() func(string) {
 	const every = 10 * time.Second
 	var mu sync.Mutex
@@ -154,9 +154,9 @@ func (p *pass) progress() func(string) {
 	}
 }
 
-// createRepository makes the target in CodeCommit.
+// createRepository creates the target in CodeCommit.
 func (r *Runner) createRepository(ctx context.Context, name string) error {
-	description := "Replica made by Drawbridge; do not push to it"
+	description := "Replica created by Drawbridge; do not push to it"
 	_, err := r.CodeCommit.CreateRepository(ctx, &codecommit.CreateRepositoryInput{
 		RepositoryName: &name, RepositoryDescription: &description,
 	})

@@ -14,39 +14,39 @@ import (
 	"sync"
 )
 
-// maxBlob is the size in bytes beyond which CodeCommit takes no blob.
+// maxBlob is the largest blob, in bytes, that CodeCommit accepts.
 //
 // Source: https://docs.aws.amazon.com/codecommit/latest/userguide/limits.html
 const maxBlob = 2 << 30
 
-// The sizes that a pointer of Git LFS can have: its first two lines, and less than
-// 1024 bytes.
+// A Git LFS pointer is at least its first two lines and less than 1024 bytes.
 //
 // Source: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 const minPointer, maxPointer = 100, 1024
 
 var oidPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// Pointer is a pointer of Git LFS.
+// Pointer is a Git LFS pointer.
 type Pointer struct {
 	// OID is the SHA-256 of the object, in hexadecimal; Size is in bytes.
 	OID  string
 	Size int64
 }
 
-// found is what a scan found in objects that the target does not have.
+// found is the result of scanning the objects that the target does not have.
 type found struct {
-	// big are blobs that are too big, pointers those of Git LFS, each by object id.
+	// big are blobs over the limit, pointers the Git LFS pointers, each by object
+	// id.
 	big      map[string]int64
 	pointers map[string]Pointer
-	// paths are where they lie, by object id; of each the first.
+	// paths are their paths, by object id; the first of each.
 	paths map[string]string
 }
 
 // scan looks through all objects that the target lacks: those of want that are not
-// reachable from have. Blobs are too big beyond limit, in bytes. Where the target has nothing it
-// takes every object of the
-// repository, without a walk, and walks only if something was found.
+// reachable from have. Blobs over limit bytes are too big. If the target is empty, it
+// reads every object of the repository without a walk, and walks only if it found
+// something.
 func (g *git) scan(ctx context.Context, want, have []string, limit int64) (*found, error) {
 	f := &found{big: map[string]int64{}, pointers: map[string]Pointer{}, paths: map[string]string{}}
 	all := len(have) == 0
@@ -64,7 +64,7 @@ func (g *git) scan(ctx context.Context, want, have []string, limit int64) (*foun
 	return f, nil
 }
 
-// sizes fills in the blobs that are too big, and those that may be pointers.
+// sizes records the blobs that are too big, and those that may be pointers.
 func (g *git) sizes(ctx context.Context, want, have []string, all bool, limit int64, f *found) error {
 	read := func(in io.Reader) error {
 		lines := bufio.NewScanner(in)
@@ -116,7 +116,7 @@ func revisions(want, have []string) io.Reader {
 	return &b
 }
 
-// stream runs a command and lets read take its output while it runs.
+// stream runs a command and passes its output to read while it runs.
 func (g *git) stream(ctx context.Context, c command, read func(io.Reader) error) error {
 	in, out := io.Pipe()
 	c.stdout = out
@@ -127,7 +127,7 @@ func (g *git) stream(ctx context.Context, c command, read func(io.Reader) error)
 		_ = out.CloseWithError(failed) // never fails
 	})
 	err := read(in)
-	_ = in.CloseWithError(io.ErrClosedPipe) // ends the program if it is not read to its end
+	_ = in.CloseWithError(io.ErrClosedPipe) // ends the program if read stops early
 	done.Wait()
 	if err == nil {
 		err = failed
@@ -135,7 +135,7 @@ func (g *git) stream(ctx context.Context, c command, read func(io.Reader) error)
 	return err
 }
 
-// readPointers keeps of the blobs that may be pointers those that are.
+// readPointers keeps the blobs that are pointers.
 func (g *git) readPointers(ctx context.Context, f *found) error {
 	if len(f.pointers) == 0 {
 		return nil
@@ -158,7 +158,7 @@ func (g *git) readPointers(ctx context.Context, f *found) error {
 				size, _ = strconv.Atoi(parts[2]) // a bad number is 0, which ends the reading
 			}
 			if size < 0 || size > maxPointer {
-				return fmt.Errorf("read blobs: git says %q", strings.TrimSpace(head))
+				return fmt.Errorf("read blobs: unexpected output of git: %q", strings.TrimSpace(head))
 			}
 			if _, err := io.ReadFull(r, body[:size+1]); err != nil {
 				return fmt.Errorf("read blob %s: %w", parts[0], err)
@@ -174,7 +174,7 @@ func (g *git) readPointers(ctx context.Context, f *found) error {
 	})
 }
 
-// ParsePointer reads a pointer of Git LFS; ok says whether it is one.
+// ParsePointer reads a Git LFS pointer; ok reports whether it is one.
 func ParsePointer(blob []byte) (p Pointer, ok bool) {
 	lines := strings.Split(string(blob), "\n")
 	if len(lines) < 3 ||
@@ -194,7 +194,7 @@ func ParsePointer(blob []byte) (p Pointer, ok bool) {
 	return p, oidPattern.MatchString(p.OID) && p.Size >= 0
 }
 
-// locate finds out where what was found lies, and drops what want does not reach.
+// locate finds the paths of what was found, and drops what want does not reach.
 func (g *git) locate(ctx context.Context, want []string, f *found) error {
 	reached := map[string]bool{}
 	walk := command{args: []string{"rev-list", "--objects", "--stdin"}, stdin: revisions(want, nil)}
@@ -230,20 +230,20 @@ func (f *found) tooBig() error {
 	}
 	slices.Sort(out)
 	return &refusal{
-		what: "CodeCommit takes no blob over 2 GiB: " + names(out),
-		hint: "take it out of the history, or leave out the branches that hold it by refs; nothing was pushed",
+		what: "CodeCommit does not accept a blob over 2 GiB: " + names(out),
+		hint: "remove it from the history, or exclude its branches in refs; nothing was pushed",
 	}
 }
 
-// lfs returns the error for pointers that are not wanted.
+// lfs returns the error for pointers if LFS is off.
 func (f *found) lfs() error {
 	var out []string
 	for id := range f.pointers {
 		out = append(out, f.paths[id])
 	}
 	slices.Sort(out)
-	return &refusal{what: fmt.Sprintf("%d files are pointers of Git LFS, whose objects a git mirror does not carry: %s",
+	return &refusal{what: fmt.Sprintf("found Git LFS pointers (%d), whose objects a git mirror does not copy: %s",
 		len(out), names(slices.Compact(out))),
-		hint: "set lfs: s3://BUCKET/PREFIX to copy the objects, or lfs: ignore to mirror the pointers alone; " +
+		hint: "set lfs: s3://BUCKET/PREFIX to copy the objects, or lfs: ignore to mirror only the pointers; " +
 			"nothing was pushed"}
 }

@@ -17,8 +17,8 @@ func (v vault) GetSecretValue(context.Context, *secretsmanager.GetSecretValueInp
 	return &secretsmanager.GetSecretValueOutput{SecretString: aws.String(string(v))}, nil
 }
 
-// TestALineBreakInAPasswordIsRefused: git's credential helpers speak in lines, so that what follows a break would be a
-// line of its own, such as another host.
+// TestALineBreakInAPasswordIsRefused: git's credential protocol is line-based, so the
+// text after a break would be a line of its own, such as another host.
 func TestALineBreakInAPasswordIsRefused(t *testing.T) {
 	for _, tt := range []struct {
 		text, password string
