@@ -6,15 +6,15 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// LedgerResource is something that is there now and carries tags.
+// LedgerResource is an existing resource with tags.
 type LedgerResource struct {
 	Type string            `json:"type"`
 	ID   string            `json:"id"`
 	Tags map[string]string `json:"tags"`
 }
 
-// tagged lists everything that is there now and carries tags: what stacks hold,
-// endpoints and security groups of EC2 beside them, buckets.
+// tagged lists all existing resources with tags: those of stacks, other
+// endpoints and security groups, and buckets.
 func (s *Sim) tagged() []LedgerResource {
 	out := []LedgerResource{}
 	seen := map[string]bool{}

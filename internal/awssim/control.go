@@ -44,7 +44,7 @@ func (s *Sim) ServeControl(w http.ResponseWriter, r *http.Request) {
 		kernel.Answer(w, http.StatusOK, s.Ledger())
 	default:
 		kernel.Answer(w, http.StatusNotFound, map[string]any{
-			"error": "no such path; there are advance, fault, ledger and clock",
+			"error": "unknown path (want advance, fault, ledger or clock)",
 		})
 	}
 }
@@ -61,7 +61,7 @@ func faultValue(v any) string {
 		}
 		return ""
 	}
-	b, _ := json.Marshal(v) // it came out of JSON
+	b, _ := json.Marshal(v) // it was decoded from JSON
 	return string(b)
 }
 
@@ -80,7 +80,7 @@ func orNull(s string) *string {
 	return &s
 }
 
-// Ledger is the truth about everything that has happened. Times are epoch
+// Ledger is the true record of everything that has happened. Times are epoch
 // seconds of the simulation's clock, null for not yet.
 type Ledger struct {
 	Now         float64            `json:"now"`
@@ -90,7 +90,7 @@ type Ledger struct {
 	Invocations []LedgerInvocation `json:"invocations"`
 	DeadLetters []LedgerLetter     `json:"dead_letters"`
 	Calls       map[string]int     `json:"calls"`
-	// Resources are all that is there now and carries tags.
+	// Resources are all existing resources with tags.
 	Resources []LedgerResource `json:"resources"`
 }
 
@@ -149,7 +149,7 @@ type LedgerLetter struct {
 	At   float64 `json:"at"`
 }
 
-// Ledger returns the truth as it stands.
+// Ledger returns the current ledger.
 func (s *Sim) Ledger() Ledger {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()

@@ -1,6 +1,6 @@
 package awssim
 
-// The methods below put things into the account without calls of the API, so that the
+// The methods below add resources to the account without API calls, so that the
 // ledger counts only what clients do.
 
 import (
@@ -18,15 +18,15 @@ import (
 )
 
 // Publish puts an event of any source on the default bus, as AWS services do, and
-// returns its id.
+// returns the event's id.
 func (s *Sim) Publish(source, detailType string, resources []string, detail map[string]any) string {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	return s.eventbridge.Emit(source, detailType, resources, detail)
 }
 
-// AddVPC puts a VPC with DNS support and host names into the account, and a route
-// table of its own for private subnets. It returns the table's id.
+// AddVPC adds a VPC with DNS support and host names to the account, with a route
+// table for private subnets. It returns the table's id.
 func (s *Sim) AddVPC(id, cidr string) (routeTableID string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -39,7 +39,7 @@ func (s *Sim) AddVPC(id, cidr string) (routeTableID string) {
 	return t.ID
 }
 
-// AddSubnet puts a private subnet into a VPC, on the given route table. zone
+// AddSubnet adds a private subnet to a VPC, on the given route table. zone
 // counts the Region's zones from 0.
 func (s *Sim) AddSubnet(id, vpc string, zone int, cidr, routeTableID string) {
 	s.Mu.Lock()
@@ -52,8 +52,8 @@ func (s *Sim) AddSubnet(id, vpc string, zone int, cidr, routeTableID string) {
 	t.Subnets = append(t.Subnets, id)
 }
 
-// ChangeSubnet sets how many addresses a subnet has left and, unless owner is
-// empty, lets another account share it.
+// ChangeSubnet sets the number of free addresses of a subnet and, unless owner
+// is empty, makes another account its owner.
 func (s *Sim) ChangeSubnet(id string, free int, owner string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -61,14 +61,14 @@ func (s *Sim) ChangeSubnet(id string, free int, owner string) {
 	n.Free, n.Owner = free, owner
 }
 
-// ManageEndpoint makes an endpoint one that a service of AWS has made.
+// ManageEndpoint marks an endpoint as created by an AWS service.
 func (s *Sim) ManageEndpoint(id string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	s.ec2.Endpoint(id).RequesterManaged = true
 }
 
-// AddSecurityGroup puts a security group into a VPC that lets HTTPS in from the
+// AddSecurityGroup adds a security group to a VPC that allows HTTPS in from the
 // given CIDR blocks.
 func (s *Sim) AddSecurityGroup(id, vpc, name string, from ...string) {
 	s.Mu.Lock()
@@ -79,8 +79,9 @@ func (s *Sim) AddSecurityGroup(id, vpc, name string, from ...string) {
 	}
 }
 
-// AddEndpoint puts an endpoint without any owner tag into a VPC, as somebody else
-// would. A gateway is available at once, an interface endpoint in the usual time.
+// AddEndpoint adds an endpoint without an owner tag to a VPC, as another user
+// would. A gateway is available immediately, an interface endpoint after the
+// usual time.
 func (s *Sim) AddEndpoint(service, kind, vpc string, subnets, groups, routeTables []string) (string, error) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -96,7 +97,7 @@ func (s *Sim) AddEndpoint(service, kind, vpc string, subnets, groups, routeTable
 	return e.ID, nil
 }
 
-// RemoveEndpoint deletes an endpoint, as somebody else would.
+// RemoveEndpoint deletes an endpoint, as another user would.
 func (s *Sim) RemoveEndpoint(id string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -113,16 +114,16 @@ func (s *Sim) SetVPCDNS(id string, support, hostnames bool) {
 	v.DNSSupport, v.DNSHostnames = support, hostnames
 }
 
-// AddCluster puts an ECS cluster into the account.
+// AddCluster adds an ECS cluster to the account.
 func (s *Sim) AddCluster(name string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	s.ecs.AddCluster(name)
 }
 
-// AddTaskDefinition registers a task definition, given as RegisterTaskDefinition
-// takes it.
-// revision is the number that it gets, at least; those before it are the same.
+// AddTaskDefinition registers a task definition, given as input of
+// RegisterTaskDefinition. Its revision number is at least revision; earlier
+// revisions are the same.
 func (s *Sim) AddTaskDefinition(definition []byte, revision int) error {
 	var raw map[string]any
 	if err := json.Unmarshal(definition, &raw); err != nil {
@@ -138,14 +139,14 @@ func (s *Sim) AddTaskDefinition(definition []byte, revision int) error {
 	}
 }
 
-// AddLogGroup puts a log group into the account.
+// AddLogGroup adds a log group to the account.
 func (s *Sim) AddLogGroup(name string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	s.logs.AddLogGroup(name)
 }
 
-// AddTable puts a DynamoDB table into the account, given as CreateTable takes it.
+// AddTable adds a DynamoDB table to the account, given as input of CreateTable.
 func (s *Sim) AddTable(input any) error {
 	body, err := json.Marshal(dense(dynamodb.Plain(input)))
 	if err != nil {
@@ -158,7 +159,7 @@ func (s *Sim) AddTable(input any) error {
 	return err
 }
 
-// dense leaves out what an SDK's input does not set: nulls, and empty texts.
+// dense drops unset members of an SDK's input: nulls and empty strings.
 func dense(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -177,17 +178,17 @@ func dense(v any) any {
 	return v
 }
 
-// StandIn lets code of this machine stand in for the zip of a function that a
-// stack makes later.
+// StandIn replaces the zip of a function that a stack creates later with local
+// code.
 func (s *Sim) StandIn(function string, l lambda.Local) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	s.lambda.Local[function] = l
 }
 
-// PutStack puts a whole stack into the account at once, with all its resources
-// there, as if it had been created before the simulation began. The ledger tells
-// only of what happens in the simulation: it does not list the stack.
+// PutStack adds a complete stack to the account at once, as if it had been
+// created before the simulation began. The ledger does not list the stack: it
+// records only what happens in the simulation.
 func (s *Sim) PutStack(name string, body []byte, parameters, tags map[string]string) error {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -269,7 +270,7 @@ func (s *Sim) StackOutputs(name string) map[string]string {
 	return out
 }
 
-// AddImage puts an image into a repository of the account.
+// AddImage adds an image to a repository of the account.
 func (s *Sim) AddImage(repository, tag string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -292,7 +293,7 @@ func (s *Sim) DeactivateTaskDefinition(family string) {
 	}
 }
 
-// AddBucket puts a bucket with one object and without tags into the account.
+// AddBucket adds an untagged bucket with one object to the account.
 func (s *Sim) AddBucket(name string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -311,8 +312,8 @@ func (s *Sim) RoleMay(role, action, resource string, context map[string]any) boo
 	return r != nil && r.May(s.iam, kernel.Question{Action: action, Resource: resource, Context: context})
 }
 
-// FunctionEnvironmentSize returns how many bytes a function's environment takes of
-// Lambda's limit.
+// FunctionEnvironmentSize returns how many bytes of Lambda's limit a function's
+// environment takes.
 func (s *Sim) FunctionEnvironmentSize(function string) int {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -327,7 +328,7 @@ func (s *Sim) FunctionEnvironmentSize(function string) int {
 	return n
 }
 
-// AddRole puts a role that service may assume into the account and returns its
+// AddRole adds a role that service may assume to the account and returns its
 // ARN.
 func (s *Sim) AddRole(name, service string) string {
 	s.Mu.Lock()
@@ -337,8 +338,8 @@ func (s *Sim) AddRole(name, service string) string {
 			`"},"Action":"sts:AssumeRole"}]}`).ARN
 }
 
-// AddHostedZone ties a private hosted zone of an account to a VPC. What asks for
-// its name is answered by something that works.
+// AddHostedZone associates a private hosted zone of an account with a VPC. Its
+// name resolves to a working target.
 func (s *Sim) AddHostedZone(id, name, vpc, account string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()

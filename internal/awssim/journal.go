@@ -19,10 +19,10 @@ import (
 	"drawbridge/internal/awssim/lambda"
 )
 
-// Journal keeps an account on disk: what came from outside, and when on the simulated
-// clock. The same calls at the same instants make the same account again, as ids and
-// luck depend on the seed alone and functions are run again. What clients push by git,
-// and what only reads, is not kept.
+// Journal keeps an account on disk: the calls from outside and their simulated times.
+// The same calls at the same times rebuild the same account, as ids and chance depend
+// only on the seed and functions are run again. It does not keep git pushes and
+// read-only calls.
 type Journal struct {
 	mu     sync.Mutex
 	file   *os.File
@@ -31,7 +31,7 @@ type Journal struct {
 	calls  []journalLine
 	status map[int]int // of the calls, by number
 	number int
-	whole  bool // the account is there again
+	whole  bool // the account is rebuilt
 }
 
 // journalLine is a line of the file: its head, a call, the status that a call was
@@ -47,8 +47,9 @@ type journalLine struct {
 	Body   []byte            `json:"body,omitempty"`
 }
 
-// OpenJournal opens the journal at path, or begins one at start. terms are what an
-// account depends on beside its calls; a journal of other terms is an error.
+// OpenJournal opens the journal at path, or begins one at start. terms are the
+// account's inputs other than its calls; it returns an error for a journal with
+// other terms.
 func OpenJournal(path string, terms map[string]string, start time.Time) (*Journal, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -78,9 +79,9 @@ func (j *Journal) read(terms map[string]string) error {
 		}
 		switch {
 		case end == 0 && l.Terms == nil:
-			return errors.New("this is no account of a sandbox")
+			return errors.New("not an account file of a sandbox")
 		case end == 0 && !maps.Equal(l.Terms, terms):
-			return fmt.Errorf("it was made with other flags: %s", differing(l.Terms, terms))
+			return fmt.Errorf("created with other flags: %s", differing(l.Terms, terms))
 		case end == 0:
 			j.start = l.At
 		case l.Method != "":
@@ -99,12 +100,12 @@ func (j *Journal) read(terms map[string]string) error {
 	return j.write(journalLine{Terms: terms, At: j.start})
 }
 
-// differing names the terms that differ, as they were and as they are.
+// differing names the terms that differ, with their old and new values.
 func differing(was, are map[string]string) string {
 	var out []string
 	for _, k := range kernel.SortedKeys(was) {
 		if was[k] != are[k] {
-			out = append(out, fmt.Sprintf("%s was %q and is %q", k, was[k], are[k]))
+			out = append(out, fmt.Sprintf("%s was %q, now %q", k, was[k], are[k]))
 		}
 	}
 	return strings.Join(out, ", ")
@@ -129,7 +130,7 @@ func (j *Journal) Close(now time.Time) error {
 	return errors.Join(j.write(journalLine{At: now}), j.file.Close())
 }
 
-// Handler is the simulation with its journal kept.
+// Handler serves the simulation and records calls in the journal.
 func (j *Journal) Handler(s *Sim) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(io.LimitReader(r.Body, kernel.MaxRequest))
@@ -145,7 +146,7 @@ func (j *Journal) Handler(s *Sim) http.Handler {
 		if !j.whole {
 			j.mu.Unlock()
 			kernel.Answer(w, http.StatusServiceUnavailable, map[string]any{
-				"error": "the account is being made again; call again in a moment",
+				"error": "the account is being rebuilt; retry in a moment",
 			})
 			return
 		}
@@ -183,7 +184,7 @@ func (w *statusWriter) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// nowhere takes an answer that nobody waits for.
+// nowhere discards a reply.
 type nowhere http.Header
 
 func (w nowhere) Header() http.Header { return http.Header(w) }
@@ -209,8 +210,8 @@ func (s *Sim) journaled(r *http.Request, body []byte) bool {
 	return failure == nil && (p == nil || !p.Inside) && (c.Changes() || c.Action == "ReceiveMessage")
 }
 
-// Replay makes the account that the journal keeps, on a clock that stands still. It
-// returns how many calls were answered otherwise than they were.
+// Replay rebuilds the account of the journal, on a stopped clock. It returns how
+// many calls were answered differently than before.
 func (j *Journal) Replay(s *Sim) (otherwise int, err error) {
 	for _, l := range j.calls {
 		s.Advance(l.At.Sub(s.Now()))

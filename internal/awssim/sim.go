@@ -1,6 +1,6 @@
 // Package awssim is a simulated AWS, as far as private Fargate jobs behind VPC endpoints
-// need it: one package a service over one kernel, on one HTTP handler. Its clock is its
-// own, its ledger tells the truth, and its faults come on demand.
+// need it: one package per service over one kernel, on one HTTP handler. It has its own
+// clock, a ledger of what really happened, and faults on demand.
 package awssim
 
 import (
@@ -31,19 +31,19 @@ import (
 	"drawbridge/internal/awssim/sqs"
 )
 
-// Options are the terms of a simulation; see kernel.Options.
+// Options configure a simulation; see kernel.Options.
 type Options = kernel.Options
 
 // Handler is a function that runs in this process.
 type Handler = lambda.Handler
 
-// Local is code of this machine that stands in for a function's zip; see lambda.Local.
+// Local is local code that replaces a function's zip; see lambda.Local.
 type Local = lambda.Local
 
 // NoBucket is the bucket of a function whose code StandIn gave.
 const NoBucket = cloudformation.NoBucket
 
-// InProcessKey is the access key of what runs inside the simulation's own process.
+// InProcessKey is the access key of code inside the simulation's own process.
 const InProcessKey = kernel.InProcessKey
 
 // Sim is a simulated AWS: an account with the services in it. It is an http.Handler.
@@ -65,7 +65,7 @@ type Sim struct {
 	sqs            *sqs.Service
 }
 
-// New returns a simulation whose clock runs from now on. Close ends it.
+// New returns a simulation and starts its clock. Close ends it.
 func New(o Options) *Sim {
 	k := kernel.New(o)
 	k.Mu.Lock()
@@ -101,8 +101,8 @@ func New(o Options) *Sim {
 	return s
 }
 
-// Tag wraps a transport so that calls of handlers in this process are known for
-// theirs.
+// Tag wraps a transport so that calls of handlers in this process are
+// attributed to them.
 func Tag(next http.RoundTripper) http.RoundTripper { return lambda.Tag(next) }
 
 // InvocationID returns the request id of the invocation that ctx belongs to, or
@@ -112,21 +112,22 @@ func InvocationID(ctx context.Context) string { return lambda.InvocationID(ctx) 
 // Budget returns when the invocation that ctx belongs to times out.
 func (s *Sim) Budget(ctx context.Context) time.Time { return s.lambda.Budget(ctx) }
 
-// Sleep lets the invocation that ctx belongs to sleep for d of simulated time.
+// Sleep makes the invocation that ctx belongs to sleep for d of simulated time.
 func (s *Sim) Sleep(ctx context.Context, d time.Duration) error { return s.lambda.Pause(ctx, d) }
 
-// OnGit lets do be called before each request of git is answered, with whether it is
-// part of a push: somebody else at work in between.
+// OnGit calls do before each git request is answered, with whether it is part of a
+// push, to simulate another client in between.
 func (s *Sim) OnGit(do func(push bool)) { s.codecommit.OnGit(do) }
 
 // GitFolder returns the bare repository that stands for one of CodeCommit's, "" if
 // there is none.
 func (s *Sim) GitFolder(repository string) string { return s.codecommit.GitFolder(repository) }
 
-// WithholdService takes an endpoint service away in a zone, or everywhere if zone is empty.
+// WithholdService removes an endpoint service from a zone, or everywhere if zone is
+// empty.
 func (s *Sim) WithholdService(service, zone string) { s.ec2.WithholdService(service, zone) }
 
-// SetPrice changes what the Price List says of a usage type in a Region.
+// SetPrice changes the price of a usage type in a Region.
 func (s *Sim) SetPrice(region, usage, usd string) { s.pricing.SetPrice(region, usage, usd) }
 
 // Recorder returns a writer for Options.Record that appends to the file which the

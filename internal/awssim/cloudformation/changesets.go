@@ -108,8 +108,8 @@ func unionKeys(a, b map[string]any) []string {
 	return slices.Compact(out)
 }
 
-// updateResource changes a resource that was there before the update, in place or
-// by another one in its place, if it changes at all.
+// updateResource updates an existing resource, in place or by replacement, if it
+// changes at all.
 func (s *Service) updateResource(st *Stack, name string, spec template.ResourceSpec) {
 	r := st.Resources[name]
 	st.Handled[name] = true
@@ -161,7 +161,7 @@ func (s *Service) finishUpdate(st *Stack) {
 		left++
 		s.setResource(st, r, "DELETE_IN_PROGRESS", "")
 		r.Made().remove(s, r, func(err error) {
-			if err != nil { // the update is complete all the same, and the resource stays
+			if err != nil { // the update still completes, and the resource stays
 				s.setResource(st, r, "DELETE_FAILED", handlerMessage(err))
 			} else {
 				s.setResource(st, r, "DELETE_COMPLETE", "")
@@ -182,7 +182,7 @@ func (s *Service) finishUpdate(st *Stack) {
 	done()
 }
 
-// rollbackUpdate goes back to the template before.
+// rollbackUpdate returns to the previous template.
 func (s *Service) rollbackUpdate(st *Stack, reason string) {
 	s.setStack(st, "UPDATE_ROLLBACK_IN_PROGRESS", reason)
 	st.Template = st.previous
@@ -190,7 +190,7 @@ func (s *Service) rollbackUpdate(st *Stack, reason string) {
 	st.Body = st.previousBody
 	st.Wanted = st.Template.Resources(st.Parameters)
 	left := 1
-	done := func(error) { // what cannot be removed stays, and the rollback is complete all the same
+	done := func(error) { // a resource that cannot be removed stays, and the rollback still completes
 		if left--; left == 0 {
 			s.later(st, stepTakes, func() { s.setStack(st, "UPDATE_ROLLBACK_COMPLETE", "") })
 		}
@@ -219,7 +219,7 @@ func (s *Service) rollbackUpdate(st *Stack, reason string) {
 	})
 }
 
-// restore gives a resource the properties of the template before.
+// restore gives a resource the properties of the previous template.
 func (s *Service) restore(st *Stack, r *Resource) {
 	v, err := st.Template.Evaluate(st.Wanted[r.Logical].Properties, s.Scope(st))
 	before, _ := v.(map[string]any)
@@ -348,7 +348,7 @@ type changeDetailXML struct {
 	ChangeSource string
 }
 
-// changesOf compares a stack with what it is to become.
+// changesOf compares a stack with its planned state.
 func (s *Service) changesOf(st *Stack, p plannedUpdate) []changeXML {
 	var out []changeXML
 	wanted := p.template.Resources(p.params)
@@ -364,7 +364,7 @@ func (s *Service) changesOf(st *Stack, p plannedUpdate) []changeXML {
 		v, err := p.template.Evaluate(spec.Properties, sc)
 		after, _ := v.(map[string]any)
 		if err != nil {
-			after = spec.Properties // it refers to what is not there yet
+			after = spec.Properties // it refers to a resource that does not exist yet
 		}
 		changed, replaces := r.differences(after)
 		if len(changed) == 0 {
@@ -545,7 +545,7 @@ func (s *Service) executeChangeSet(_ *kernel.Call, in *struct {
 	return &emptyResult{}, nil
 }
 
-// emptyResult is the answer of operations whose result is there and empty.
+// emptyResult is the reply of operations with an empty result element.
 type emptyResult struct{}
 
 func (s *Service) deleteChangeSet(_ *kernel.Call, in *struct{ StackName, ChangeSetName string }) (*emptyResult, error) {

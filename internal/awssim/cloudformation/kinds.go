@@ -148,7 +148,7 @@ func init() { // a variable's initialiser would refer to itself: creations look 
 	}
 }
 
-// kindOf returns how resources of a type are made, and false for a type that the
+// kindOf returns the kind of a resource type, and false for a type that the
 // sandbox does not simulate.
 func kindOf(name string) (resourceKind, bool) {
 	k, ok := kinds[name]
@@ -161,11 +161,11 @@ func IsKind(name string) bool {
 	return ok
 }
 
-// soon ends a resource's change after the time that small changes take.
+// soon completes a resource's change after the usual time of small changes.
 func (s *Service) soon(finish func(error)) { s.Clock.After(stepTakes, func() { finish(nil) }) }
 
-// createPlainResource makes a resource that has no effect in the sandbox: dashboards,
-// policies of queues, permissions of functions.
+// createPlainResource creates a resource that has no effect in the sandbox:
+// dashboards, policies of queues, permissions of functions.
 func createPlainResource(s *Service, st *Stack, r *Resource, finish func(error)) error {
 	r.Physical = kernel.Text(r.Properties, "DashboardName")
 	if r.Physical == "" {
@@ -381,7 +381,7 @@ func removeRuleResource(s *Service, r *Resource, finish func(error)) {
 // NoBucket is the bucket of a function whose code StandIn gave.
 const NoBucket = "none"
 
-// applyFunction gives a function what its resource says.
+// applyFunction gives a function the settings of its resource.
 func (s *Service) applyFunction(f *lambda.Function, r *Resource) error {
 	s.Lambda.Retire(f)
 	f.Role, f.Memory = kernel.Text(r.Properties, "Role"), 128
@@ -560,7 +560,7 @@ func updateInvokeConfigResource(s *Service, _ *Stack, r *Resource) error {
 	return nil
 }
 
-// createSecretResource makes a secret, with a text that is given or made up.
+// createSecretResource creates a secret, with a given or generated text.
 func createSecretResource(s *Service, st *Stack, r *Resource, finish func(error)) error {
 	name := kernel.Text(r.Properties, "Name")
 	if name == "" {
@@ -592,7 +592,7 @@ func removeSecretResource(s *Service, r *Resource, finish func(error)) {
 	s.soon(finish)
 }
 
-// createScheduleResource makes a schedule of EventBridge Scheduler.
+// createScheduleResource creates a schedule of EventBridge Scheduler.
 func createScheduleResource(s *Service, st *Stack, r *Resource, finish func(error)) error {
 	name := kernel.Text(r.Properties, "Name")
 	if name == "" {

@@ -8,7 +8,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// stackQuestions returns what a call to CloudFormation asks.
+// stackQuestions returns the IAM questions of a call to CloudFormation.
 func (s *Service) stackQuestions(c *kernel.Call) []kernel.Question {
 	q := kernel.May(c.Permission(), s.stackResource(c.Form.Get("StackName")))
 	q.Context = map[string]any{}
@@ -27,8 +27,8 @@ func (s *Service) stackQuestions(c *kernel.Call) []kernel.Question {
 	return append(qs, s.stackTagQuestions(c, q.Resource)...)
 }
 
-// stackTagQuestions returns what the tags of a call to CloudFormation ask: they are
-// authorised apart from the call.
+// stackTagQuestions returns the IAM questions of the tags in a call to
+// CloudFormation: they are authorised separately from the call.
 //
 // Source: the statements CloudFormationTagOnCreate of AWS's managed policies
 // (SecretsManagerReadWrite, AWSControlTowerServiceRolePolicy).
@@ -73,7 +73,7 @@ func (s *Service) stackTagQuestions(c *kernel.Call, stack string) []kernel.Quest
 	return out
 }
 
-// stackResource returns the resource of a stack that is given by name or id.
+// stackResource returns the IAM resource of a stack given by name or id.
 func (s *Service) stackResource(given string) string {
 	if strings.HasPrefix(given, "arn:") {
 		return given

@@ -15,19 +15,19 @@ import (
 	"drawbridge/internal/awssim/sqs"
 )
 
-// resourceKind is how a type of resource is made by a stack. create and remove
-// call finish when the resource is stable, at once or later; an error that create
-// returns fails the resource too.
+// resourceKind is how a stack creates, updates and deletes a type of resource.
+// create and remove call finish when the resource is stable, immediately or
+// later; an error that create returns also fails the resource.
 type resourceKind struct {
 	Create func(s *Service, st *Stack, r *Resource, finish func(error)) error
 	remove func(s *Service, r *Resource, finish func(error))
-	// update changes the resource in place; nil means that nothing has to be done.
+	// update changes the resource in place; nil means that there is nothing to do.
 	update func(s *Service, st *Stack, r *Resource) error
 	// createOnly are the properties whose change replaces the resource.
 	createOnly []string
 }
 
-// Made returns how the resource is made; its type was checked with the template.
+// Made returns the kind of the resource; its type was checked with the template.
 func (r *Resource) Made() resourceKind {
 	k, _ := kindOf(r.Kind)
 	return k
@@ -40,7 +40,8 @@ func (r reason) Error() string { return string(r) }
 
 func reasonf(format string, args ...any) error { return reason(fmt.Sprintf(format, args...)) }
 
-// only refuses properties that the type does not have, and demands the required.
+// only rejects properties that the type does not have, and requires the
+// mandatory ones.
 func only(r *Resource, required, optional []string) error {
 	for _, k := range kernel.SortedKeys(r.Properties) {
 		if !slices.Contains(required, k) && !slices.Contains(optional, k) {
@@ -257,8 +258,8 @@ func updateRoleResource(s *Service, _ *Stack, r *Resource) error {
 		return err
 	}
 	role.Trust = string(trust)
-	// What is attached comes first, then what is not any more goes: a role in
-	// between has the rights of both.
+	// New policies are attached first, then old ones detached: in between, the
+	// role has the permissions of both.
 	wanted := kernel.Texts(r.Properties, "ManagedPolicyArns")
 	for _, policy := range wanted {
 		if err := s.IAM.Attach(role, policy); err != nil {

@@ -71,7 +71,7 @@ func removeImagesResource(s *Service, r *Resource, finish func(error)) {
 }
 
 // createDefinitionResource registers a task definition: CloudFormation's properties
-// are the API's members with a capital letter, but for the maps of names.
+// are the API's members with a capital letter, except in maps of names.
 func createDefinitionResource(s *Service, _ *Stack, r *Resource, finish func(error)) error {
 	raw, _ := smallLetters(r.Properties).(map[string]any)
 	delete(raw, "tags")
@@ -93,7 +93,8 @@ func createDefinitionResource(s *Service, _ *Stack, r *Resource, finish func(err
 	return nil
 }
 
-// smallLetters gives members of objects small first letters, except below Options.
+// smallLetters lowercases the first letter of object members, except below
+// Options.
 func smallLetters(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -140,8 +141,8 @@ func createURLResource(s *Service, _ *Stack, r *Resource, finish func(error)) er
 	return nil
 }
 
-// createManagedPolicy makes a managed policy and attaches it to the roles that it
-// names.
+// createManagedPolicy creates a managed policy and attaches it to the roles that
+// it names.
 func createManagedPolicy(s *Service, st *Stack, r *Resource, finish func(error)) error {
 	r.Physical = s.GlobalARN("iam", "policy/"+st.Name+"-"+r.Logical+"-"+s.Digest(st.ID+r.Logical, 12))
 	if err := updateManagedPolicy(s, st, r); err != nil {

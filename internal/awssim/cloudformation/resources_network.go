@@ -1,6 +1,7 @@
 package cloudformation
 
-// Templates that make a network of their own, as the CDK's and Terraform users' do.
+// These resources serve templates that create their own network, as those of the
+// CDK and of Terraform users do.
 
 import (
 	"encoding/json"
@@ -12,8 +13,8 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// removal ends the deletion of a resource by the call that deletes it: what is gone
-// already was deleted.
+// removal completes the deletion of a resource with the result of its API call: a
+// missing resource counts as deleted.
 func (s *Service) removal(err error, finish func(error)) {
 	var e *kernel.APIError
 	if errors.As(err, &e) && (strings.HasSuffix(e.Code, ".NotFound") || e.Code == "NoSuchEntity") {
@@ -138,7 +139,7 @@ func removeAssociationResource(s *Service, r *Resource, finish func(error)) {
 	s.removal(s.EC2.Disassociate(r.Physical), finish)
 }
 
-// createInlinePolicy makes a policy of the roles that it names.
+// createInlinePolicy adds an inline policy to the roles that it names.
 func createInlinePolicy(s *Service, st *Stack, r *Resource, finish func(error)) error {
 	if err := only(r, []string{"PolicyDocument", "PolicyName"}, []string{"Roles"}); err != nil {
 		return err

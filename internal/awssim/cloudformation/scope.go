@@ -5,7 +5,7 @@ import (
 	"drawbridge/internal/awssim/template"
 )
 
-// Scope is what the functions of a stack's template see.
+// Scope is the scope in which a stack's template functions are evaluated.
 func (s *Service) Scope(st *Stack) *template.Scope {
 	return &template.Scope{
 		Parameters: st.Parameters,

@@ -1,5 +1,5 @@
-// Package cloudformation simulates CloudFormation: stacks, change sets, and the types of resource
-// that they make in the other services.
+// Package cloudformation simulates CloudFormation: stacks, change sets, and the types of
+// resource that they create in the other services.
 package cloudformation
 
 import (
@@ -28,7 +28,7 @@ import (
 	"drawbridge/internal/awssim/template"
 )
 
-// Services are those in which stacks make their resources.
+// Services are those in which stacks create their resources.
 type Services struct {
 	CloudWatch     *cloudwatch.Service
 	DynamoDB       *dynamodb.Service
@@ -51,11 +51,11 @@ type Service struct {
 	Services
 
 	Stacks []*Stack
-	// tokens are the client request tokens that were used, by the operation.
+	// tokens are the used client request tokens, with their operation.
 	tokens map[string]bool
 }
 
-// Stack is one life of a stack; a deleted stack stays to be asked for by id.
+// Stack is one life of a stack; a deleted stack can still be described by id.
 type Stack struct {
 	Name   string
 	ID     string
@@ -79,21 +79,21 @@ type Stack struct {
 	Before       bool // there before the simulation began
 }
 
-// Operation is what the stack is at work on, or was last.
+// Operation is the stack's current or last operation.
 type Operation struct {
 	OnFailure      string
 	token          string
 	timeout        time.Duration
 	timer          *kernel.Due
-	failed         []string // logical ids of what failed in the present operation
+	failed         []string // logical ids that failed in the current operation
 	operation      int      // counts operations, so that late callbacks of older ones do nothing
 	Wanted         map[string]template.ResourceSpec
 	previous       *template.Template
 	previousParams map[string]string
 	previousBody   string
-	Handled        map[string]bool      // resources that this operation has looked at
-	replaced       map[string]*Resource // what an update has put others in the place of
-	express        bool                 // the present operation does not wait for what it began
+	Handled        map[string]bool      // resources that this operation has visited
+	replaced       map[string]*Resource // resources that an update has replaced
+	express        bool                 // the current operation does not wait for resources to stabilise
 }
 
 // Resource is one resource of a stack.
@@ -158,8 +158,8 @@ type stackInput struct {
 	DeploymentConfig                     deploymentConfig
 }
 
-// deploymentConfig is the mode of an operation. In EXPRESS it is complete as soon as its
-// calls have succeeded; what they began goes on by itself.
+// deploymentConfig is the mode of an operation. In EXPRESS it completes as soon as its
+// calls have succeeded; the resources stabilise afterwards.
 //
 // Source: "Deploy AWS CloudFormation stacks faster with express mode", AWS, June 2026
 type deploymentConfig struct {
@@ -231,8 +231,8 @@ func checkStackName(name string) error {
 	return nil
 }
 
-// useToken takes note of the token that names a request. One that was used before
-// names that request, whatever became of it.
+// useToken records the token of a request. A token that was used before refers to
+// that request, whatever its outcome.
 func (s *Service) useToken(token string) error {
 	switch {
 	case token == "":
@@ -247,7 +247,7 @@ func (s *Service) useToken(token string) error {
 	return nil
 }
 
-// checkStack refuses what CloudFormation refuses at the call itself.
+// checkStack rejects what CloudFormation rejects at the call itself.
 func (s *Service) checkStack(in *stackInput) (*template.Template, map[string]string, error) {
 	if in.TemplateURL != "" {
 		body, ok := s.S3.ObjectAt(in.TemplateURL)
@@ -297,7 +297,7 @@ func (s *Service) checkTemplate(in *stackInput, body string) (*template.Template
 	return t, params, nil
 }
 
-// setStack gives a stack another status and tells EventBridge.
+// setStack changes a stack's status and notifies EventBridge.
 func (s *Service) setStack(st *Stack, status, reason string) {
 	now := s.Clock.Now()
 	st.Status, st.reason = status, reason
@@ -327,7 +327,7 @@ func (s *Service) setResource(st *Stack, r *Resource, status, reason string) {
 	s.stackEvent(st, r.Logical, r.Physical, r.Kind, status, reason)
 }
 
-// stepTakes is the time that CloudFormation spends between two steps of its own.
+// stepTakes is the time that CloudFormation spends between two of its steps.
 const stepTakes = time.Second
 
 // later runs f after d unless the stack has begun another operation by then.
@@ -355,8 +355,8 @@ func (s *Service) beginCreate(st *Stack) {
 	s.later(st, stepTakes, func() { s.createReady(st) })
 }
 
-// createReady creates or updates every resource whose dependencies are there, and
-// ends the operation when all are.
+// createReady creates or updates every resource whose dependencies are complete,
+// and ends the operation when all are.
 func (s *Service) createReady(st *Stack) {
 	complete, progress := true, true
 	for progress {
@@ -392,7 +392,7 @@ func (s *Service) finishCreate(st *Stack) {
 	s.setStack(st, "CREATE_COMPLETE", "")
 }
 
-// DependenciesDone reports whether all is there that a resource depends on.
+// DependenciesDone reports whether all dependencies of a resource are complete.
 func (st *Stack) DependenciesDone(spec template.ResourceSpec) bool {
 	for _, d := range spec.DependsOn {
 		if r := st.Resources[d]; r == nil || !st.Handled[d] ||
@@ -522,7 +522,7 @@ func (s *Service) deleteReady(st *Stack) {
 	}
 }
 
-// allBlocked says whether everything that is left hangs on something that could
+// allBlocked reports whether every remaining resource depends on one that could
 // not be deleted.
 func (st *Stack) allBlocked() bool {
 	for _, r := range st.Resources {
@@ -542,7 +542,7 @@ func reversed(in []string) []string {
 	return in
 }
 
-// hasDependants says whether something that is still there depends on name.
+// hasDependants reports whether a remaining resource depends on name.
 func (st *Stack) hasDependants(name string) bool {
 	for _, r := range st.Resources {
 		if r.Status == "DELETE_COMPLETE" || r.Status == "DELETE_SKIPPED" {
@@ -650,7 +650,7 @@ func (s *Service) deleteStack(_ *kernel.Call, in *struct {
 		}
 	}
 	if in.DeletionMode == "FORCE_DELETE_STACK" {
-		for _, r := range st.Resources { // what hangs on the skipped ones stays as well
+		for _, r := range st.Resources { // dependencies of the skipped ones stay as well
 			if r.Status != "DELETE_COMPLETE" && r.Status != "DELETE_SKIPPED" && st.dependsOnSkipped(r.Logical) {
 				s.setResource(st, r, "DELETE_SKIPPED", "")
 			}
@@ -715,7 +715,7 @@ type outputXML struct {
 	Description            string `xml:",omitempty"`
 }
 
-// shown returns the stack's status as a read at t shows it; ok is false before
+// shown returns the stack's status as a read shows it at t; ok is false before
 // its creation.
 func (st *Stack) shown(t time.Time) (status, reason string, ok bool) {
 	for _, h := range st.History {

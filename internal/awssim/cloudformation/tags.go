@@ -10,9 +10,9 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// The tags of an endpoint that a stack holds come in two ways: those of the
-// resource with the request that creates it, those of the stack by a call of their
-// own, a minute later or never. CloudFormation's own are always there.
+// An endpoint of a stack gets its tags in two ways: those of the resource with the
+// create request, those of the stack by a separate call, a minute later or never.
+// CloudFormation's own are always there.
 //
 // Source: aws-cloudformation/cloudformation-coverage-roadmap#196 and #358, and the
 // handlers of AWS::EC2::VPCEndpoint, which list CreateTags and DeleteTags.
@@ -36,7 +36,7 @@ func ownTags(st *Stack, r *Resource) (system, own []ec2.Tag) {
 	return system, own
 }
 
-// bornWith returns the tags that the request for an endpoint carries.
+// bornWith returns the tags in the create request of an endpoint.
 func (s *Service) bornWith(st *Stack, r *Resource) []ec2.Tag {
 	system, own := ownTags(st, r)
 	if _, apart := s.FaultOn("tags-apart"); apart && st.role != "" {
@@ -45,7 +45,8 @@ func (s *Service) bornWith(st *Stack, r *Resource) []ec2.Tag {
 	return append(own, system...)
 }
 
-// deniedCreation is why the stack's role may not create an endpoint; nil if it may.
+// deniedCreation is why the stack's role may not create an endpoint; nil if it is
+// allowed.
 func (s *Service) deniedCreation(st *Stack, spec ec2.EndpointSpec) error {
 	if st.role == "" {
 		return nil
@@ -62,7 +63,7 @@ func (s *Service) deniedRemoval(st *Stack, r *Resource) error {
 		st.role)
 }
 
-// deniedResource is how CloudFormation reports what its role may not do.
+// deniedResource is how CloudFormation reports a denied call of its role.
 //
 // Source: aws/aws-parallelcluster#7331 for the refused tags.
 func deniedResource(q *kernel.Question, role string) error {
@@ -94,7 +95,7 @@ func (s *Service) tagLater(st *Stack, r *Resource, e *ec2.Endpoint, finish func(
 	}
 }
 
-// tagEndpoint adds the tags that an endpoint does not have yet.
+// tagEndpoint adds the missing tags to an endpoint.
 func (s *Service) tagEndpoint(st *Stack, e *ec2.Endpoint, tags []ec2.Tag, finish func(error)) {
 	if e.State(s.Clock.Now()) == "" || !e.Deleting.IsZero() {
 		return
@@ -118,8 +119,8 @@ func (s *Service) tagEndpoint(st *Stack, e *ec2.Endpoint, tags []ec2.Tag, finish
 	s.EC2.Tags[e.ID] = e.Tags
 }
 
-// retagEndpoint brings the tags of an endpoint that an update changes to what its
-// resource says. Those of the stack stay as they are.
+// retagEndpoint sets the tags of an updated endpoint to those of its resource.
+// The stack's tags stay as they are.
 func (s *Service) retagEndpoint(st *Stack, r *Resource, e *ec2.Endpoint) error {
 	system, own := ownTags(st, r)
 	wanted := append(own, system...)

@@ -23,14 +23,14 @@ type Service struct {
 	alarms  []*MetricAlarm
 }
 
-// point is what a metric got within one minute.
+// point is a metric's data within one minute.
 type point struct {
 	minute           time.Time
 	sum, least, most float64
 	count            float64
 }
 
-// keptMetrics is for how long points are kept: the longest period of our alarms, twice.
+// keptMetrics is how long points are kept: twice the longest period of our alarms.
 const keptMetrics = 48 * time.Hour
 
 type dimension struct{ Name, Value string }
@@ -59,7 +59,7 @@ type MetricAlarm struct {
 	alarmState
 }
 
-// alarmState is how an alarm stands.
+// alarmState is the state of an alarm.
 type alarmState struct {
 	state  string
 	reason string
@@ -104,7 +104,7 @@ func (s *Service) observe(key string, at time.Time, value, count float64) {
 	s.metrics[key] = slices.DeleteFunc(points, func(p point) bool { return p.minute.Before(old) })
 }
 
-// ObserveLog takes the metrics out of a line of a log in the embedded metric format.
+// ObserveLog extracts the metrics from a log line in the embedded metric format.
 //
 // Source:
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
@@ -147,7 +147,7 @@ func (s *Service) ObserveLog(line string) {
 	}
 }
 
-// metricError is an error that older clients know by a code without "Exception".
+// metricError is an error whose code has no "Exception" for older clients.
 func metricError(code, format string, args ...any) *kernel.APIError {
 	e := kernel.Errorf(code+"Exception", format, args...)
 	e.QueryCode = code
@@ -226,8 +226,8 @@ func (s *Service) putMetricData(_ *kernel.Call, in *struct {
 	return &kernel.None{}, nil
 }
 
-// points returns the points of a metric from from to to. What SQS publishes itself is
-// known for now alone.
+// points returns the points of a metric from from to to. SQS's own metrics are known
+// only for now.
 func (s *Service) points(namespace, name string, dimensions []dimension, from, to time.Time) []point {
 	if namespace == "AWS/SQS" && name == "ApproximateNumberOfMessagesVisible" && len(dimensions) == 1 &&
 		!to.Before(s.Clock.Now()) {
@@ -319,7 +319,7 @@ var comparisons = map[string]func(a, b float64) bool{
 	"LessThanOrEqualToThreshold":    func(a, b float64) bool { return a <= b },
 }
 
-// CheckAlarm refuses what PutMetricAlarm refuses.
+// CheckAlarm rejects what PutMetricAlarm rejects.
 func CheckAlarm(a *MetricAlarm) error {
 	switch {
 	case a.AlarmName == "":
@@ -348,14 +348,14 @@ func (s *Service) putMetricAlarm(_ *kernel.Call, in *MetricAlarm) (*kernel.None,
 	if err := CheckAlarm(in); err != nil {
 		return nil, err
 	}
-	if s.alarm(in.AlarmName) == nil { // tags of an alarm that is there are not changed
+	if s.alarm(in.AlarmName) == nil { // tags of an existing alarm are not changed
 		s.TagResource(s.AlarmARN(in.AlarmName), in.Tags.ByKey())
 	}
 	s.AddAlarm(in)
 	return &kernel.None{}, nil
 }
 
-// AddAlarm adds an alarm, in place of one of that name.
+// AddAlarm adds an alarm, replacing one of that name.
 func (s *Service) AddAlarm(a *MetricAlarm) {
 	a.state = "INSUFFICIENT_DATA"
 	a.reason = "Unchecked: Initial alarm creation"
@@ -389,7 +389,7 @@ func (s *Service) deleteAlarms(_ *kernel.Call, in *struct{ AlarmNames []string }
 	return &kernel.None{}, nil
 }
 
-// assess works out the state of an alarm as it is now.
+// assess computes the current state of an alarm.
 func (s *Service) assess(a *MetricAlarm) {
 	now := s.Clock.Now()
 	period := time.Duration(a.Period) * time.Second
@@ -473,7 +473,8 @@ func (s *Service) describeAlarms(_ *kernel.Call, in *struct {
 	return out, nil
 }
 
-// PlainNumbers turns the texts that CloudFormation takes for numbers into numbers.
+// PlainNumbers turns the strings that CloudFormation accepts as numbers into
+// numbers.
 func PlainNumbers(properties map[string]any) map[string]any {
 	out := map[string]any{}
 	for k, v := range properties {

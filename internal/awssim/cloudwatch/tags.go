@@ -7,7 +7,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// alarmByARN returns an error that names what is not there.
+// alarmByARN returns an error that names the missing alarm.
 func (s *Service) alarmByARN(arn string) error {
 	name := arn[strings.LastIndex(arn, ":")+1:]
 	if a := s.alarm(name); a == nil || arn != s.AlarmARN(name) {

@@ -17,7 +17,7 @@ import (
 	"drawbridge/internal/gitserver"
 )
 
-// repositoryQuestions returns what a call to CodeCommit asks.
+// repositoryQuestions returns the IAM questions of a call to CodeCommit.
 func (s *Service) repositoryQuestions(c *kernel.Call) []kernel.Question {
 	return []kernel.Question{kernel.May(c.Permission(), s.ARN("codecommit", c.Field("repositoryName")))}
 }
@@ -32,8 +32,8 @@ type Service struct {
 	onGit        func(push bool)
 }
 
-// OnGit lets do be called before each request of git is answered, with whether it is
-// part of a push: somebody else at work in between.
+// OnGit calls do before each git request is answered, with whether it is part of a
+// push, to simulate another client in between.
 func (s *Service) OnGit(do func(push bool)) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -104,11 +104,12 @@ func (s *Service) repository(name string) (*ccRepository, error) {
 	return nil, kernel.Errorf("RepositoryDoesNotExistException", "%s does not exist", name)
 }
 
-// noBranch is what the HEAD of a repository without branches stands for: the first
-// branch that is pushed becomes the default one.
+// noBranch is the HEAD of a repository without branches: the first branch that is
+// pushed becomes the default one.
 const noBranch = "-none-"
 
-// hooks hold pushes to what CodeCommit takes: 4,000 refs, branches and tags alone.
+// hooks limit pushes to what CodeCommit accepts: 4,000 refs, only branches and
+// tags.
 //
 // Source: https://docs.aws.amazon.com/codecommit/latest/userguide/limits.html
 var hooks = map[string]string{
@@ -213,7 +214,7 @@ func (s *Service) deleteRepository(_ *kernel.Call, in *struct {
 	out := &struct {
 		ID string `json:"repositoryId,omitempty"`
 	}{}
-	if r := s.repositories[in.Name]; r != nil { // one that is gone is no error
+	if r := s.repositories[in.Name]; r != nil { // a missing one is not an error
 		out.ID = r.id
 		delete(s.repositories, in.Name)
 		return out, os.RemoveAll(filepath.Join(s.folder, in.Name))
@@ -286,7 +287,7 @@ func (s *Service) gitAccess(key, token, password, host, path string) error {
 }
 
 // secretOf returns the secret of an access key: a task's, a session's, or, for any
-// other, the key itself.
+// other key, the key itself.
 func (s *Service) secretOf(key string) string {
 	if p := s.Principals[key]; p != nil {
 		return p.Secret

@@ -10,8 +10,8 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// Service is the simulated Cost Explorer. It answers what endpoints were billed as by
-// the hour; the fault bill says on which basis.
+// Service is the simulated Cost Explorer. It returns the billed endpoint-hours by the
+// hour; the fault bill sets the basis.
 type Service struct {
 	*kernel.Kernel
 	ec2 *ec2.Service
@@ -61,7 +61,7 @@ type costFilter struct {
 
 const costTime = "2006-01-02T15:04:05Z"
 
-// hourly is how far back hours can be asked for, and lateHours how many are not there
+// hourly is how far back hours can be queried, and lateHours how many are not there
 // yet.
 const hourly, lateHours = 14 * 24 * time.Hour, 24 * time.Hour
 

@@ -19,7 +19,7 @@ type Service struct {
 
 	Tables []*Table
 	tokens map[string]time.Time // of transactions that succeeded
-	// locked are the items that a transaction is at work on, by table and key.
+	// locked are the items in a running transaction, by table and key.
 	locked map[string]bool
 }
 
@@ -248,7 +248,7 @@ func (s *Service) deleteTable(_ *kernel.Call, in *struct{ TableName string }) (*
 	return &map[string]any{"TableDescription": s.tableJSON(t, "DELETING")}, nil
 }
 
-// describeBackups says that a table has no recovery to a point in time.
+// describeBackups reports that point-in-time recovery is disabled.
 func (s *Service) describeBackups(_ *kernel.Call, in *struct{ TableName string }) (*map[string]any, error) {
 	if _, err := s.Table(in.TableName); err != nil {
 		return nil, kernel.Errorf("TableNotFoundException", "Table not found: %s", in.TableName)
@@ -331,7 +331,7 @@ func (t *Table) key(it item) (string, error) {
 	return strings.Join(parts, "\x00"), nil
 }
 
-// exactKey is key for a request's Key, which must have the key attributes alone.
+// exactKey is key for a request's Key, which must have only the key attributes.
 func (t *Table) exactKey(k item) (string, error) {
 	want := 1
 	if t.rng != "" {
@@ -374,7 +374,7 @@ func (t *Table) checkItem(it item) error {
 	return nil
 }
 
-// expressions are the parameters that carry expressions and what they refer to.
+// expressions are the parameters with expressions and their placeholders.
 type expressions struct {
 	ConditionExpression                 string
 	ExpressionAttributeNames            map[string]string
@@ -573,7 +573,7 @@ func (w *prepared) output(r returning, changes []change) *writeOutput {
 	return &writeOutput{}
 }
 
-// write carries out a single write that could be prepared, and answers for it.
+// write executes a single prepared write, and returns its reply.
 func (s *Service) write(w *prepared, err error, r returning, changes []change) (*writeOutput, error) {
 	if err == nil && s.locked[w.id()] {
 		err = kernel.Errorf("TransactionConflictException", "Transaction is ongoing for the item")
@@ -779,7 +779,7 @@ func (t *Table) compare(a, b item, hash, rng string) int {
 	return 0
 }
 
-// left returns the rows, in order, that a read has still to look at.
+// left returns the rows, in order, that a read has not examined yet.
 func (t *Table) left(index *rows, in *readInput, forward bool) []row {
 	left := index.sorted[t.from(index, in):]
 	if in.ExclusiveStartKey == nil {
@@ -813,7 +813,7 @@ func (t *Table) page(in *readInput, e expressions, hash, rng string, keyTest, fi
 		it := at(i).item
 		if keyTest != nil && !keyTest(it) {
 			if last != nil {
-				break // those that the condition selects lie side by side
+				break // the selected rows are contiguous
 			}
 			continue
 		}
@@ -872,7 +872,7 @@ func (s *Service) transactWrite(c *kernel.Call, in *struct {
 }) (*kernel.None, error) {
 	if done, ok := s.tokens[in.ClientRequestToken]; ok && in.ClientRequestToken != "" &&
 		s.Clock.Now().Sub(done) < tokenKept {
-		return &kernel.None{}, nil // a repetition of a transaction that succeeded
+		return &kernel.None{}, nil // a repeat of a successful transaction
 	}
 	if len(in.TransactItems) > 100 {
 		return nil, validation("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: " +
@@ -928,8 +928,8 @@ func (s *Service) transactWrite(c *kernel.Call, in *struct {
 }
 
 // maxTransaction is DynamoDB's limit on the items of a transaction together, in
-// bytes, and transactionTakes how long one is at work: another that touches one of
-// its items meanwhile, a condition check included, is cancelled.
+// bytes, and transactionTakes how long one takes: another that touches one of its
+// items meanwhile, a condition check included, is cancelled.
 //
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
 const (
@@ -950,7 +950,7 @@ func transactionSize(writes []*prepared) int {
 	return n
 }
 
-// lockAll takes the items of a transaction, unless another one is at work on any.
+// lockAll locks the items of a transaction, unless another one holds any of them.
 func (s *Service) lockAll(writes []*prepared) error {
 	reasons := make([]map[string]any, len(writes))
 	codes := make([]string, len(writes))
@@ -979,7 +979,7 @@ func cancelled(codes []string, reasons []map[string]any) error {
 	return e
 }
 
-// tokenKept is how long DynamoDB knows a transaction's token.
+// tokenKept is how long DynamoDB remembers a transaction's token.
 const tokenKept = 10 * time.Minute
 
 func (s *Service) commitAll(writes []*prepared) (*kernel.None, error) {

@@ -45,7 +45,7 @@ func equal(a, b attribute) bool {
 	return reflect.DeepEqual(Plain(a), Plain(b))
 }
 
-// Plain brings a value into the form that encoding/json gives.
+// Plain converts a value to the types that encoding/json produces.
 func Plain(v any) any {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -116,7 +116,7 @@ func (x *expression) fail(format string, args ...any) {
 	panic(expressionError{validation("Invalid "+x.kind+": "+format, args...)})
 }
 
-// parse runs f on the tokens of text and demands that it uses all of them.
+// parse runs f on the tokens of text and requires that it uses all of them.
 func (x *expression) parse(text string, f func()) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -206,7 +206,7 @@ func (x *expression) expect(w string) {
 // path is a document path: attribute names and list positions.
 type path []any
 
-// reserved are the keywords that the expressions of tests and tools meet.
+// reserved are the reserved words that expressions of tests and tools use.
 //
 // Source: "Reserved words in DynamoDB"; the sandbox knows the commonest.
 var reserved = []string{
@@ -469,8 +469,7 @@ func compareBy(op string, a, b attribute) bool {
 	return op == "<" && c < 0 || op == "<=" && c <= 0 || op == ">" && c > 0 || op == ">=" && c >= 0
 }
 
-// change is one step of an update: it computes from the old item what to write
-// into the new one.
+// change is one step of an update: it computes the new value from the old item.
 type change struct {
 	at    path
 	apply func(old, next item) error
@@ -527,7 +526,7 @@ func (x *expression) clause(clause string) change {
 	}}
 }
 
-// combine carries out ADD and DELETE.
+// combine executes ADD and DELETE.
 func combine(clause string, old, v attribute) (attribute, error) {
 	k := v.kind()
 	if clause == "ADD" && k == "N" {

@@ -6,7 +6,8 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// tableQuestions returns what a call to DynamoDB asks: one for each item of a transaction.
+// tableQuestions returns the IAM questions of a call to DynamoDB: one for each item of a
+// transaction.
 func (s *Service) tableQuestions(c *kernel.Call) []kernel.Question {
 	table := func(name string) string { return s.ARN("dynamodb", "table/"+name) }
 	if c.Action != "TransactWriteItems" {
@@ -31,7 +32,8 @@ func (s *Service) tableQuestions(c *kernel.Call) []kernel.Question {
 	return out
 }
 
-// tableKey is what a table under a customer-managed key asks of it.
+// tableKey is the IAM question that a table raises for its customer-managed
+// key.
 //
 // Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
 func (s *Service) tableKey(name string) []kernel.Question {

@@ -15,8 +15,8 @@ type row struct {
 	size int
 }
 
-// rows are the items that an index holds, in the order of its keys. They are kept
-// in order with every write, so that a page costs what it shows.
+// rows are the items that an index holds, in the order of its keys. Every write
+// keeps them in order, so the cost of a page depends only on its size.
 type rows struct {
 	hash, rng string
 	sorted    []row
@@ -47,7 +47,7 @@ func (t *Table) rowsOf(hash, rng string) *rows {
 // holds reports whether an item has the keys of the index.
 func (r *rows) holds(it item) bool { return it[r.hash] != nil && (r.rng == "" || it[r.rng] != nil) }
 
-// replace keeps every index in order when one item takes another's place; nil is
+// replace keeps every index in order when one item replaces another; nil means
 // no item.
 func (t *Table) replace(old, next item) {
 	for _, r := range t.ordered {
@@ -69,8 +69,8 @@ var (
 	beginning = regexp.MustCompile(`begins_with\s*\(\s*(#?\w+)\s*,\s*(:\w+)\s*\)`)
 )
 
-// from returns where the rows that a key condition selects can begin: a place
-// before them all. The condition itself is still asked of every row.
+// from returns a position before all rows that a key condition selects. The
+// condition itself is still checked for every row.
 func (t *Table) from(r *rows, in *readInput) int {
 	low := item{}
 	bound := func(pattern *regexp.Regexp, key string) {
@@ -94,7 +94,7 @@ func (t *Table) from(r *rows, in *readInput) int {
 	i, _ := slices.BinarySearchFunc(r.sorted, low, func(a row, b item) int {
 		for _, k := range []string{r.hash, r.rng} {
 			if b[k] == nil {
-				return 1 // any row of this hash is at or behind the place
+				return 1 // all rows of this hash are at or after the position
 			}
 			if c, ok := order(a.item[k], b[k]); ok && c != 0 {
 				return c

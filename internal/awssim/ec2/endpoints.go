@@ -12,7 +12,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// gatewayTakes is how long a gateway endpoint takes to come or go.
+// gatewayTakes is how long a gateway endpoint takes to be created or deleted.
 const gatewayTakes = 2 * time.Second
 
 // failAfter is how long an endpoint is pending before it fails.
@@ -23,7 +23,7 @@ func (s *Network) Endpoint(id string) *Endpoint {
 	return kernel.Find(s.Endpoints, func(e *Endpoint) bool { return e.ID == id })
 }
 
-// EndpointSpec is what an endpoint is created from, by a call or by a stack.
+// EndpointSpec is the input for creating an endpoint, by a call or by a stack.
 type EndpointSpec struct {
 	Service, Kind, VPC, Stack, Policy, token string
 	Subnets, Groups, Tables                  []string
@@ -31,7 +31,7 @@ type EndpointSpec struct {
 	Tags                                     []Tag
 }
 
-// AddEndpoint creates an endpoint, or refuses as EC2 does.
+// AddEndpoint creates an endpoint, or returns EC2's error.
 func (s *Service) AddEndpoint(in EndpointSpec) (*Endpoint, error) {
 	if id, ok := s.tokens[in.token]; ok && in.token != "" {
 		return s.Endpoint(id), nil
@@ -144,7 +144,7 @@ func (s *Service) checkEndpoint(in EndpointSpec) error {
 	return nil
 }
 
-// zoneFull says whether an endpoint goes where there is no capacity for it.
+// zoneFull reports whether one of the endpoint's zones has no capacity.
 func (s *Service) zoneFull(e *Endpoint) bool {
 	zone, on := s.FaultOn("full-zone")
 	return on && e.Kind == "Interface" && slices.ContainsFunc(e.Subnets, func(id string) bool {
@@ -222,7 +222,7 @@ func (s *Service) RemoveEndpoint(e *Endpoint) {
 	s.finishRemoval(e, takes)
 }
 
-// finishRemoval plans the end of a deletion, once it is not stuck any more.
+// finishRemoval schedules the end of a deletion, once it is no longer stuck.
 func (s *Service) finishRemoval(e *Endpoint, takes time.Duration) {
 	if _, stuck := s.FaultOn("stuck-delete"); stuck && e.Kind == "Interface" {
 		e.deletingForEver = true
@@ -266,8 +266,8 @@ func (s *Service) Serving(service string, sub *Subnet, groups []string, t time.T
 	return nil
 }
 
-// httpsTo says whether a rule lets port 443 through between a security group and
-// a network.
+// httpsTo reports whether a rule lets port 443 through between a security group
+// and a network.
 func (p Permission) httpsTo(groups []string, network string) bool {
 	if p.Protocol != "-1" && (p.Protocol != "tcp" || p.From > 443 || p.To < 443) {
 		return false
@@ -280,7 +280,8 @@ func (p Permission) httpsTo(groups []string, network string) bool {
 	return err == nil && ierr == nil && outer.Contains(inner.Addr()) && outer.Bits() <= inner.Bits()
 }
 
-// letsIn says whether any of an endpoint's groups lets port 443 in from a task.
+// letsIn reports whether any of an endpoint's groups lets port 443 in from a
+// task.
 func (s *Service) letsIn(endpointGroups []string, sub *Subnet, taskGroups []string) bool {
 	for _, id := range endpointGroups {
 		if g := s.Group(id); g != nil && slices.ContainsFunc(g.Ingress, func(p Permission) bool {
@@ -292,7 +293,8 @@ func (s *Service) letsIn(endpointGroups []string, sub *Subnet, taskGroups []stri
 	return false
 }
 
-// letsOut says whether any of a task's groups lets port 443 out to an endpoint.
+// letsOut reports whether any of a task's groups lets port 443 out to an
+// endpoint.
 func (s *Service) letsOut(taskGroups []string, e *Endpoint) bool {
 	for _, id := range taskGroups {
 		g := s.Group(id)
@@ -316,8 +318,9 @@ func (s *Service) letsOut(taskGroups []string, e *Endpoint) bool {
 	return false
 }
 
-// Lets says whether the endpoint's policy lets an action on a resource pass, for a
-// principal of the account or, with a URL that AWS signed itself, for another.
+// Lets reports whether the endpoint's policy allows an action on a resource,
+// for a principal of the account or, with a URL signed by AWS itself, for
+// another.
 func (e *Endpoint) Lets(action, resource string, own bool) bool {
 	if e.policy == "" {
 		return true
@@ -377,7 +380,7 @@ func (s *Service) modifyVpcEndpoint(_ *kernel.Call, in *struct {
 	return yes, nil
 }
 
-// exchanged returns have with more and without gone.
+// exchanged returns have plus more, minus gone.
 func exchanged(have, more, gone []string) []string {
 	out := slices.DeleteFunc(slices.Clone(have), func(x string) bool {
 		return slices.Contains(gone, x) || slices.Contains(more, x)
@@ -660,7 +663,7 @@ func interfaceID(s *Service, e *Endpoint, subnet string) string {
 	return "eni-" + s.Digest(e.ID+subnet, 17)
 }
 
-// describeNetworkInterfaces knows the interfaces of endpoints alone.
+// describeNetworkInterfaces knows only the interfaces of endpoints.
 func (s *Service) describeNetworkInterfaces(_ *kernel.Call, in *struct {
 	Filter     []filter
 	Interfaces []string `query:"NetworkInterfaceId"`

@@ -1,4 +1,4 @@
-// Package ec2 simulates EC2 as far as VPCs, their endpoints and what these need are concerned.
+// Package ec2 simulates the part of EC2 around VPCs and their endpoints.
 package ec2
 
 import (
@@ -12,8 +12,8 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// Network is what is there: VPCs with subnets, route tables and security groups, and
-// their endpoints.
+// Network holds the resources: VPCs with subnets, route tables and security groups,
+// and their endpoints.
 type Network struct {
 	*kernel.Kernel
 
@@ -41,13 +41,13 @@ type vpc struct {
 }
 
 // Subnet belongs to the account, unless owner names another that shares it. free
-// is how many addresses it has left.
+// is the number of its free addresses.
 type Subnet struct {
 	ID, VPC, Zone, CIDR, Owner string
 	Free                       int
 }
 
-// FreeAddresses is how many addresses a block of 256 has for networks of its own.
+// FreeAddresses is the number of usable addresses in a block of 256.
 const FreeAddresses = 251
 
 // RouteTable is a route table with its routes and the subnets that use it.
@@ -58,7 +58,7 @@ type RouteTable struct {
 	Routes  []Route
 }
 
-// Route leads a destination to a target: "local", or the id of a gateway.
+// Route maps a destination to a target: "local", or the id of a gateway.
 type Route struct{ Destination, Target string }
 
 // SecurityGroup is a security group with its rules.
@@ -98,7 +98,7 @@ type Endpoint struct {
 	clientToken      string
 }
 
-// Life is what has become of an endpoint, and what is planned for it.
+// Life is the history of an endpoint, and its planned events.
 type Life struct {
 	Created         time.Time
 	Available       time.Time
@@ -243,8 +243,8 @@ type filter struct {
 	Value []string
 }
 
-// matches says whether a resource with the given attributes passes all filters.
-// Unknown filters are errors, as on AWS.
+// matches reports whether a resource with the given attributes passes all
+// filters. Unknown filters are errors, as on AWS.
 func matches(filters []filter, tags []Tag, attrs map[string][]string) (bool, error) {
 	for _, f := range filters {
 		var have []string
@@ -324,7 +324,7 @@ func (s *Network) AddVPC(id, cidr string) *vpc {
 	return v
 }
 
-// AddGroup adds a security group that lets everything out.
+// AddGroup adds a security group that allows all outbound traffic.
 func (s *Network) AddGroup(id, vpc, name, description string) *SecurityGroup {
 	g := &SecurityGroup{
 		ID: id, VPC: vpc, Name: name, description: description,
@@ -412,12 +412,12 @@ func (s *Network) deleteVpc(_ *kernel.Call, in *struct {
 	return yes, nil
 }
 
-// NoVPC is the error for a VPC that is not there.
+// NoVPC is the error for a VPC that does not exist.
 func NoVPC(id string) error {
 	return kernel.Errorf("InvalidVpcID.NotFound", "The vpc ID '%s' does not exist", id)
 }
 
-// RemoveVPC deletes a VPC that nothing is left in.
+// RemoveVPC deletes an empty VPC.
 func (s *Network) RemoveVPC(id string) error {
 	if s.VPC(id) == nil {
 		return NoVPC(id)
@@ -527,7 +527,7 @@ func (s *Network) createSubnet(_ *kernel.Call, in *struct {
 	}{s.subnetXML(n)}, nil
 }
 
-// AddSubnet makes a subnet; zone "" is the Region's first.
+// AddSubnet creates a subnet; zone "" is the Region's first.
 func (s *Network) AddSubnet(vpc, zone, cidr string) (*Subnet, error) {
 	if s.VPC(vpc) == nil {
 		return nil, NoVPC(vpc)
@@ -785,7 +785,7 @@ func (s *Network) disassociateRouteTable(_ *kernel.Call, in *struct {
 	return yes, nil
 }
 
-// Disassociate takes a subnet off its route table.
+// Disassociate removes a subnet from its route table.
 func (s *Network) Disassociate(association string) error {
 	for _, t := range s.Tables {
 		for _, n := range t.Subnets {
@@ -982,7 +982,7 @@ func (s *Network) createSecurityGroup(_ *kernel.Call, in *struct {
 	}{g.ID, s.ARN("ec2", "security-group/"+g.ID), kernel.Items[Tag]{Item: s.Tags[g.ID]}}, nil
 }
 
-// ruleIn adds rules to a security group or takes them away.
+// ruleIn adds rules to a security group or removes them.
 type ruleIn struct {
 	GroupID       string         `query:"GroupId"`
 	IPPermissions []permissionIn `query:"IpPermissions"`
@@ -992,7 +992,7 @@ type ruleIn struct {
 	CidrIP        string `query:"CidrIp"`
 }
 
-// permissions returns the rules that are asked for, one source each.
+// permissions returns the requested rules, one source each.
 func (s *Network) permissions(in *ruleIn) (*SecurityGroup, []Permission, error) {
 	g := s.Group(in.GroupID)
 	if g == nil {

@@ -51,7 +51,7 @@ func (s *Service) describeManagedPrefixLists(_ *kernel.Call, in *struct {
 	return out, nil
 }
 
-// describePrefixLists is the older call, which also names the addresses.
+// describePrefixLists is the older call, which also returns the addresses.
 func (s *Service) describePrefixLists(c *kernel.Call, in *struct {
 	Filter     []filter
 	PrefixList []string `query:"PrefixListId"`

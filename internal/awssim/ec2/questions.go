@@ -8,7 +8,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// ec2Questions returns what a call to EC2 asks.
+// ec2Questions returns the IAM questions of a call to EC2.
 func (s *Service) ec2Questions(c *kernel.Call) []kernel.Question {
 	switch c.Action {
 	case "DescribeVpcAttribute":
@@ -35,7 +35,8 @@ func (s *Service) DeleteEndpointQuestion(e *Endpoint) kernel.Question {
 	return q
 }
 
-// EndpointReads are what CloudFormation looks up for an endpoint.
+// EndpointReads are the Describe calls that CloudFormation makes for an
+// endpoint.
 //
 // Source: the handlers of AWS::EC2::VPCEndpoint in the CloudFormation registry.
 func EndpointReads() []kernel.Question {
@@ -48,8 +49,8 @@ func EndpointReads() []kernel.Question {
 	return qs
 }
 
-// CreateEndpointQuestions returns what the creation of an endpoint asks, with the
-// tags that the request carries.
+// CreateEndpointQuestions returns the IAM questions of creating an endpoint, with
+// the tags in the request.
 //
 // Source: the dependent actions of ec2:CreateVpcEndpoint in the Service
 // Authorization Reference.
@@ -99,8 +100,8 @@ func requestTags(context map[string]any, tags []Tag) []string {
 	return keys
 }
 
-// TagEndpointQuestion asks to give an endpoint that is there more tags, or, by
-// action DeleteTags, to take some away.
+// TagEndpointQuestion asks whether tags may be added to an existing endpoint,
+// or, with action DeleteTags, removed.
 func (s *Service) TagEndpointQuestion(action string, e *Endpoint, tags []Tag) kernel.Question {
 	q := kernel.May("ec2:"+action, s.ARN("ec2", "vpc-endpoint/"+e.ID))
 	q.Context = map[string]any{}

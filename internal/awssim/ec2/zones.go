@@ -6,7 +6,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// HostedZone is a private hosted zone of Route 53 with the VPC that it is tied to.
+// HostedZone is a private hosted zone of Route 53 with its associated VPC.
 type HostedZone struct{ ID, Name, VPC, Account string }
 
 // zoneOf returns the hosted zone of a VPC that answers for an endpoint service.

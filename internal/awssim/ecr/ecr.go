@@ -56,7 +56,7 @@ func New(k *kernel.Kernel) *Service {
 // RepositoryARN returns the ARN of a repository by its name.
 func (s *Service) RepositoryARN(name string) string { return s.ARN("ecr", "repository/"+name) }
 
-// RepositoryURI returns the address of a repository by its name.
+// RepositoryURI returns the URI of a repository by its name.
 func (s *Service) RepositoryURI(name string) string {
 	return s.Options.Account + ".dkr.ecr." + s.Suffix() + "/" + name
 }
@@ -72,7 +72,7 @@ func (s *Service) ImageRepository(name string) (*imageRepository, error) {
 		"The repository with name '%s' does not exist in the registry with id '%s'", name, s.Options.Account)
 }
 
-// AddRepository makes a repository, or returns the one that is there.
+// AddRepository creates a repository, or returns the existing one.
 func (s *Service) AddRepository(name string) *imageRepository {
 	if r, err := s.ImageRepository(name); err == nil {
 		return r
@@ -229,7 +229,8 @@ type putImageReply struct {
 	} `json:"image"`
 }
 
-// putImage takes a manifest. Layers are not simulated: a manifest may name any.
+// putImage stores a manifest. Layers are not simulated: a manifest may name
+// any.
 func (s *Service) putImage(_ *kernel.Call, in *struct {
 	RegistryID                                                                   string `json:"registryId"`
 	RepositoryName, ImageManifest, ImageManifestMediaType, ImageTag, ImageDigest string

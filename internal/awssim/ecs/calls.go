@@ -14,7 +14,7 @@ func (s *Service) taskKey(t *task) string { return "ASIA" + strings.ToUpper(s.Di
 
 func (s *Service) taskSecret(t *task) string { return s.Digest("secret "+t.id, 40) }
 
-// taskPrincipal is who a task with a program of its own calls as.
+// taskPrincipal is the principal of a task that runs a local program.
 func (s *Service) taskPrincipal(t *task) *kernel.Principal {
 	role := kernel.Text(t.Definition.raw, "taskRoleArn")
 	return &kernel.Principal{

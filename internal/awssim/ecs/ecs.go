@@ -122,7 +122,7 @@ type task struct {
 	life
 }
 
-// life is what has become of a task.
+// life is the history of a task.
 type life struct {
 	status          string
 	Created         time.Time
@@ -150,7 +150,7 @@ func New(k *kernel.Kernel, cloudwatch *cloudwatch.Service, ec2 *ec2.Service, iam
 	s.ec2.Changed = s.recheck
 	s.AtEnd = append(s.AtEnd, func() {
 		for cmd := range s.running {
-			_ = cmd.Process.Kill() // it may have ended by itself
+			_ = cmd.Process.Kill() // it may have exited already
 		}
 	})
 	s.ec2.NetworkRefs = func(group string) int {
@@ -353,7 +353,7 @@ func (s *Service) registerTaskDefinition(c *kernel.Call) (any, error) {
 	return s.definitionReply(d, d.tags != nil), nil
 }
 
-// definitionReply is a task definition, with its tags if they are asked for.
+// definitionReply is a task definition, with its tags if requested.
 func (s *Service) definitionReply(d *taskDefinition, withTags bool) map[string]any {
 	out := map[string]any{"taskDefinition": s.definitionJSON(d)}
 	if withTags {
@@ -423,15 +423,15 @@ func checkFargate(raw map[string]any) error {
 	return nil
 }
 
-// units reads a size that is given as a number, or with a unit of which it has 1024.
+// units reads a size given as a number, or with a unit of 1024.
 func units(text, unit string) int {
 	if inner, ok := strings.CutSuffix(strings.ToLower(text), unit); ok {
 		var v float64
-		_, _ = fmt.Sscan(strings.TrimSpace(inner), &v) // 0 is no size that is offered
+		_, _ = fmt.Sscan(strings.TrimSpace(inner), &v) // 0 is not a valid size
 		return int(v * 1024)
 	}
 	n := 0
-	_, _ = fmt.Sscan(text, &n) // absent is no size that is offered
+	_, _ = fmt.Sscan(text, &n) // absent is not a valid size
 	return n
 }
 
@@ -453,8 +453,8 @@ func (s *Service) definitionJSON(d *taskDefinition) map[string]any {
 	return out
 }
 
-// definition finds a task definition by family, family:revision or ARN. A family
-// alone means its newest active revision.
+// definition finds a task definition by family, family:revision or ARN. A bare
+// family means its newest active revision.
 func (s *Service) definition(given string) *taskDefinition {
 	name := given
 	if i := strings.LastIndex(name, "/"); i >= 0 {
@@ -622,8 +622,8 @@ func digestOf(in *runTaskInput) string {
 	return string(b)
 }
 
-// tokenUse returns the use of a client token that still counts: for 24 hours, or
-// until an hour after the last of its tasks has stopped.
+// tokenUse returns the use of a client token that is still valid: for 24 hours,
+// or until an hour after the last of its tasks has stopped.
 func (s *Service) tokenUse(cluster, token string) *tokenUse {
 	use := s.tokens[cluster+" "+token]
 	if use == nil {
@@ -747,7 +747,7 @@ type taskJSON struct {
 	EnableExecuteCommand bool             `json:"enableExecuteCommand"`
 }
 
-// taskTimesJSON is the part of a task that tells of its life.
+// taskTimesJSON is the part of a task with its timestamps.
 type taskTimesJSON struct {
 	CreatedAt     *kernel.Stamp `json:"createdAt,omitempty"`
 	PullStartedAt *kernel.Stamp `json:"pullStartedAt,omitempty"`
@@ -829,7 +829,7 @@ func (t *task) statusAt(at time.Time) string {
 	return status
 }
 
-// Environment returns what the task's first container sees.
+// Environment returns the environment of the task's first container.
 func (t *task) Environment() map[string]string {
 	out := map[string]string{}
 	c := t.Definition.containers[0]

@@ -13,14 +13,14 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// The times of a Fargate task's life beside its run.
+// These are the durations of a Fargate task's phases other than its run.
 const (
 	provisionTakes = 5 * time.Second
 	pullTakes      = 10 * time.Second
-	// giveUpAfter is how long the agent retries what it cannot reach.
+	// giveUpAfter is how long the agent retries an unreachable service.
 	giveUpAfter = 30 * time.Second
 	stopTakes   = 3 * time.Second
-	// runsFor is how long a container runs that does not say it.
+	// runsFor is how long a container runs by default.
 	runsFor = time.Minute
 )
 
@@ -50,7 +50,7 @@ func (s *Service) addTask(in *runTaskInput, cluster string, d *taskDefinition, s
 	return t
 }
 
-// setTask gives a task another status and tells EventBridge.
+// setTask changes a task's status and notifies EventBridge.
 func (s *Service) setTask(t *task, status string) {
 	now := s.Clock.Now()
 	t.status = status
@@ -78,7 +78,8 @@ func (s *Service) setTask(t *task, status string) {
 	s.Emit("aws.ecs", "ECS Task State Change", []string{t.ARN}, detail)
 }
 
-// pull begins what needs the endpoints: login, image, secrets, log stream.
+// pull starts the steps that need the endpoints: login, image, secrets, log
+// stream.
 func (s *Service) pull(t *task) {
 	t.pulling = s.Clock.Now()
 	s.setTask(t, "PENDING")
@@ -116,8 +117,8 @@ func (s *Service) runContainer(t *task) {
 	t.next = s.Clock.After(length, func() { s.containerExited(t, code) })
 }
 
-// command returns the local command that stands in for an image: named by its
-// whole reference, by repository and tag, or by the repository alone.
+// command returns the local command that replaces an image: named by its whole
+// reference, by repository and tag, or only by the repository.
 func (s *Service) command(image string) (string, bool) {
 	repository := image[strings.LastIndex(image, "/")+1:]
 	name, _, _ := strings.Cut(repository, "@")
@@ -135,7 +136,7 @@ func (s *Service) containerExited(t *task, code int) {
 	s.beginStop(t, "EssentialContainerExited", "Essential container in task exited", "", &code)
 }
 
-// beginStop ends a task.
+// beginStop starts to stop a task.
 func (s *Service) beginStop(t *task, code, reason, containerReason string, exit *int) {
 	if !t.stopping.IsZero() {
 		return
@@ -155,8 +156,8 @@ func (s *Service) beginStop(t *task, code, reason, containerReason string, exit 
 	})
 }
 
-// runImage runs a local program in the container's place. The task lasts as long
-// as the program, and no simulated time passes meanwhile.
+// runImage runs a local program in place of the container. The task lasts as
+// long as the program, and no simulated time passes meanwhile.
 func (s *Service) runImage(t *task, command string, env map[string]string) {
 	args := []string{"-c", command + ` "$@"`, command}
 	args = append(args, t.Definition.containers[0].Command...)
@@ -199,7 +200,7 @@ func (s *Service) runImage(t *task, command string, env map[string]string) {
 	}()
 }
 
-// recheck looks whether tasks have just lost an endpoint that they need.
+// recheck checks whether tasks have just lost an endpoint that they need.
 func (s *Service) recheck() {
 	for _, t := range s.Tasks {
 		if t.HadEndpoints && !t.pulling.IsZero() && t.stopping.IsZero() && s.unreachable(t) != "" {
@@ -208,8 +209,8 @@ func (s *Service) recheck() {
 	}
 }
 
-// unreachable returns the reason that Fargate gives when the task cannot reach
-// what it needs, or "" if it can. The texts are those that users of Fargate report.
+// unreachable returns the reason that Fargate gives when the task cannot reach a
+// service, or "" if it can. The texts are those that users of Fargate report.
 func (s *Service) unreachable(t *task) string {
 	if s.hasWayOut(t) {
 		return ""
@@ -235,8 +236,8 @@ func (s *Service) reach(t *task, id, region string) *ec2.Endpoint {
 	return s.ec2.Serving(s.EndpointService(id), t.subnet, t.groups, s.Clock.Now())
 }
 
-// refused returns what AWS says when the policy of an endpoint keeps a call of the
-// task's execution role out, or "".
+// refused returns AWS's error when an endpoint policy denies a call of the task's
+// execution role, or "".
 func (s *Service) refused(t *task, e *ec2.Endpoint, action, resource string) string {
 	if e.Lets(action, resource, true) {
 		return ""
@@ -386,7 +387,7 @@ func (s *Service) cannotLog(t *task, c containerDefinition) string {
 	return ""
 }
 
-// hasWayOut says whether the task reaches the internet, so that it needs no
+// hasWayOut reports whether the task reaches the internet, so that it needs no
 // endpoint.
 func (s *Service) hasWayOut(t *task) bool {
 	table := s.ec2.TableOf(t.subnet)
@@ -402,7 +403,7 @@ func (s *Service) hasWayOut(t *task) bool {
 	return false
 }
 
-// logTask writes a line into the task's log stream, if its group exists.
+// logTask writes a line to the task's log stream, if its group exists.
 func (s *Service) logTask(t *task, line string) {
 	c := t.Definition.containers[0]
 	if c.LogConfiguration == nil || c.LogConfiguration.LogDriver != "awslogs" {

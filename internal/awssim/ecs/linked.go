@@ -6,11 +6,12 @@ import (
 	"drawbridge/internal/awssim/iam"
 )
 
-// linkTakes is how long a service-linked role that was just made cannot be assumed.
+// linkTakes is how long a new service-linked role cannot be assumed.
 const linkTakes = 8 * time.Second
 
-// ECSLinked refuses what ECS cannot do without its service-linked role. In an account
-// that never used ECS the first request makes the role, and comes too soon for it.
+// ECSLinked refuses calls that need ECS's service-linked role. In an account that
+// never used ECS the first request creates the role, but fails because the role is
+// too new.
 //
 // Source: aws-cloudformation/cloudformation-coverage-roadmap#818
 func (s *Service) ECSLinked() error {

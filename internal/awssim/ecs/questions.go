@@ -8,7 +8,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// ecsQuestions returns what a call to ECS asks.
+// ecsQuestions returns the IAM questions of a call to ECS.
 func (s *Service) ecsQuestions(c *kernel.Call) []kernel.Question {
 	action, body := c.Permission(), c.JSONBody()
 	given := c.Field("cluster")

@@ -10,12 +10,12 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// taskRefusals are the ways in which RunTask refuses for the moment, by the value
-// of the fault refuse-tasks.
+// taskRefusals are the temporary failures of RunTask, by the value of the fault
+// refuse-tasks.
 //
 // Source of the texts: what users of ECS report. The capacity, the quota and the
 // service-linked role: https://repost.aws/knowledge-center/ecs-fargate-runtask-capacity,
-// PrefectHQ/prefect-aws#282, awslabs/fargatecli#35. EC2's troubles inside
+// PrefectHQ/prefect-aws#282, awslabs/fargatecli#35. EC2's errors inside
 // InvalidParameterException: dask/dask-cloudprovider#56, cdklabs/construct-hub#415.
 var taskRefusals = map[string]func() (*runTaskOutput, error){
 	"capacity":    func() (*runTaskOutput, error) { return refusedTask(noCapacity), nil },
@@ -48,8 +48,8 @@ func refusedTask(reasons ...string) *runTaskOutput {
 	return out
 }
 
-// refuseTask refuses what could be run another time: by a fault, in a zone without
-// room, and beyond the quota of vCPUs. It returns nothing for a task that runs.
+// refuseTask refuses a task temporarily: by a fault, in a zone without capacity,
+// or over the quota of vCPUs. It returns nothing for a task that can run.
 func (s *Service) refuseTask(d *taskDefinition, sub *ec2.Subnet, count int) (*runTaskOutput, error) {
 	if kind, on := s.FaultOn("refuse-tasks"); on {
 		if kind == "" {
@@ -92,7 +92,7 @@ func (d *taskDefinition) vCPUs() float64 {
 // new account begins with 6.
 const defaultVCPUs = 4000
 
-// VCPUQuota is how many Fargate vCPUs may run at once.
+// VCPUQuota is the number of Fargate vCPUs that may run at once.
 func (s *Service) VCPUQuota() float64 {
 	if v, on := s.FaultOn("vcpu-quota"); on {
 		n := 6.0

@@ -6,7 +6,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// ecsTags is the same list with the small letters of ECS.
+// ecsTags is the same list with ECS's lower-case member names.
 func (s *Service) ecsTags(arn string) []ecsTag {
 	l := []ecsTag{}
 	for _, t := range s.TagList(arn) {
@@ -21,7 +21,7 @@ type ecsTagsInput struct {
 	TagKeys     []string
 }
 
-// ecsTagged refuses an ARN of ECS at which there is nothing to tag.
+// ecsTagged rejects an ECS ARN that has no taggable resource.
 func (s *Service) ecsTagged(arn string) error {
 	_, resource, _ := strings.Cut(arn, s.Options.Account+":")
 	kind, name, _ := strings.Cut(resource, "/")

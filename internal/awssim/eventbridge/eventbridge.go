@@ -112,8 +112,8 @@ func (s *Service) putRule(_ *kernel.Call, in *struct {
 	return &struct{ RuleArn string }{s.RuleARN(in.Name)}, nil
 }
 
-// RuleSchedule refuses what a rule cannot be scheduled by: it knows rate and cron, in
-// UTC.
+// RuleSchedule rejects an invalid schedule expression: rules support rate and cron,
+// in UTC.
 func RuleSchedule(expression string) error {
 	if _, err := parseRate(expression); err == nil {
 		return nil
@@ -124,8 +124,8 @@ func RuleSchedule(expression string) error {
 	return nil
 }
 
-// DueIn returns how long from now an expression is due next, that was checked: a rate
-// counts from now, cron by the clock.
+// DueIn returns the time until a valid expression is next due: a rate counts from
+// now, cron by the clock.
 func (s *Service) DueIn(expression, zone string) (time.Duration, bool) {
 	if every, err := parseRate(expression); err == nil {
 		return every, true
@@ -343,7 +343,7 @@ func (s *Service) putEvent(e putEntry) putResult {
 	return putResult{EventID: s.Emit(e.Source, e.DetailType, e.Resources, detail)}
 }
 
-// busEvent is an event as EventBridge hands it to targets.
+// busEvent is an event as EventBridge delivers it to targets.
 type busEvent struct {
 	Version    string         `json:"version"`
 	ID         string         `json:"id"`
@@ -384,7 +384,7 @@ func (s *Service) Emit(source, detailType string, resources []string, detail map
 // eventTakes is how long EventBridge takes to reach a target.
 const eventTakes = 500 * time.Millisecond
 
-// fire hands an event to a rule's targets.
+// fire delivers an event to a rule's targets.
 func (s *Service) fire(r *Rule, e busEvent) {
 	for _, t := range r.Targets {
 		body, err := json.Marshal(e)

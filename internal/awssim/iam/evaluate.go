@@ -9,10 +9,10 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// Allows answers questions that a role raises, and records them for the proof of
-// the policies. It returns the first one that no policy of the role allows; nil if
-// all are allowed. A role that the sandbox made for tasks, and that nobody gave a
-// policy, may do everything.
+// Allows answers the questions of a role, and records them for the proof of the
+// policies. It returns the first one that no policy of the role allows; nil if all
+// are allowed. A role that the sandbox created for tasks, and that has no policy,
+// may do everything.
 func (s *Service) Allows(roleARN string, qs ...kernel.Question) *kernel.Question {
 	for i, q := range qs {
 		if v, on := s.FaultOn("deny"); on && strings.EqualFold(v, q.Action) {
@@ -32,7 +32,7 @@ func (s *Service) Allows(roleARN string, qs ...kernel.Question) *kernel.Question
 	return nil
 }
 
-// statement is one of a policy, as far as it is evaluated.
+// statement is a policy statement, as far as it is evaluated.
 type statement struct {
 	Effect                                   string
 	Action, NotAction, Resource, NotResource oneOrMany
@@ -65,8 +65,8 @@ func (o oneOrMany) match(value string, fold bool) bool {
 	})
 }
 
-// May reports whether the role's policies allow what q asks. A statement that
-// denies wins over those that allow.
+// May reports whether the role's policies allow q. An explicit deny overrides
+// any allow.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 func (r *Role) May(s *Service, q kernel.Question) bool {
@@ -85,7 +85,8 @@ func (r *Role) May(s *Service, q kernel.Question) bool {
 	return allowed
 }
 
-// statementsOf returns the statements of a policy; none of one that cannot be read.
+// statementsOf returns the statements of a policy; none if the policy cannot be
+// parsed.
 func (s *Service) statementsOf(body string) []statement {
 	if known, ok := s.parsed[body]; ok {
 		return known
@@ -108,7 +109,7 @@ func (x statement) concerns(q kernel.Question) bool {
 		(x.Resource.match(q.Resource, false) || x.NotResource != nil && !x.NotResource.match(q.Resource, false))
 }
 
-// holds reports whether all conditions of a statement hold for what q asks.
+// holds reports whether all conditions of a statement hold for q.
 func (x statement) holds(q kernel.Question, s *Service) bool {
 	context := map[string][]string{"aws:principalaccount": {s.Options.Account}}
 	for k, v := range q.Context {
@@ -130,8 +131,8 @@ func (x statement) holds(q kernel.Question, s *Service) bool {
 	return true
 }
 
-// conditionHolds judges one key of a condition. An operator that the sandbox does
-// not know never holds.
+// conditionHolds evaluates one key of a condition. An unknown operator never
+// holds.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
 func conditionHolds(operator string, wanted oneOrMany, values []string, there bool) bool {
@@ -167,8 +168,9 @@ func conditionHolds(operator string, wanted oneOrMany, values []string, there bo
 	return slices.ContainsFunc(values, one)
 }
 
-// authorise answers whether the caller may make a call: a function's or a task's
-// role by its policies. People may do everything, save what the fault deny refuses.
+// authorise returns an error unless the caller may make a call: a function's or a
+// task's role by its policies. Users may do everything, except what the fault deny
+// denies.
 func (s *Service) authorise(c *kernel.Call) *kernel.APIError {
 	_, denying := s.FaultOn("deny")
 	role := c.Principal().RoleARN()
@@ -181,7 +183,7 @@ func (s *Service) authorise(c *kernel.Call) *kernel.APIError {
 	return nil
 }
 
-// deniedCall is how a service says that a call is not allowed.
+// deniedCall is how a service reports a denied call.
 func (s *Service) deniedCall(c *kernel.Call, q kernel.Question) *kernel.APIError {
 	what := fmt.Sprintf("User: %s is not authorized to perform: %s", s.callerARN(c), q.Action)
 	if q.Resource != "*" {

@@ -1,4 +1,5 @@
-// Package iam simulates IAM and STS: roles, their policies, and the judgement on each call.
+// Package iam simulates IAM and STS: roles, their policies, and the authorisation of each
+// call.
 package iam
 
 import (
@@ -12,7 +13,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// The lengths that IAM takes, in characters without blanks.
+// These are IAM's size limits, in characters without white space.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 const (
@@ -20,12 +21,12 @@ const (
 	MaxManagedPolicy  = 6144
 )
 
-// maxAttached is how many managed policies a role may have.
+// maxAttached is the number of managed policies that a role may have.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 const maxAttached = 10
 
-// Attach gives a role a managed policy.
+// Attach attaches a managed policy to a role.
 func (s *Service) Attach(r *Role, policy string) error {
 	body, ok := s.Managed[policy]
 	if !ok {
@@ -62,7 +63,7 @@ type Role struct {
 	Created                        time.Time
 	Policies                       map[string]string
 	tags                           []kernel.Tag
-	// judged says that the role may do what its policies allow, none included.
+	// judged is true if only the role's policies count, even if it has none.
 	Judged bool
 }
 
@@ -101,7 +102,8 @@ func New(k *kernel.Kernel) *Service {
 // ECSRole is the service-linked role of ECS.
 const ECSRole = "AWSServiceRoleForECS"
 
-// LinkECS makes ECS's service-linked role, which can be assumed a while later.
+// LinkECS creates ECS's service-linked role, which can be assumed a while
+// later.
 func (s *Service) LinkECS() *Role {
 	r := s.AddRole(ECSRole,
 		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs.amazonaws.com"},`+
@@ -227,7 +229,7 @@ func (s *Service) updateTrust(_ *kernel.Call, in *struct{ RoleName, PolicyDocume
 	return &kernel.None{}, nil
 }
 
-// listInstanceProfiles answers with none: the sandbox has no instances.
+// listInstanceProfiles returns none: the sandbox has no instances.
 func (s *Service) listInstanceProfiles(_ *kernel.Call, in *struct {
 	RoleName, Marker string
 	MaxItems         int
@@ -259,7 +261,7 @@ func (s *Service) AddRole(name, trust string) *Role {
 	return r
 }
 
-// RoleServes says whether there is such a role and the service may assume it.
+// RoleServes reports whether the role exists and the service may assume it.
 func (s *Service) RoleServes(arn, service string) bool {
 	r := s.Role(arn)
 	return r != nil && strings.Contains(r.Trust, service)
@@ -286,7 +288,7 @@ func (r *Role) xml() roleXML {
 	return x
 }
 
-// NoRole is the error for a role that is not there.
+// NoRole is the error for a role that does not exist.
 func NoRole(name string) *kernel.APIError {
 	return kernel.Errorf("NoSuchEntity", "The role with name %s cannot be found.", name).WithStatus(http.StatusNotFound)
 }
@@ -308,7 +310,7 @@ func (s *Service) createRole(_ *kernel.Call, in *struct {
 	return &struct{ Role roleXML }{r.xml()}, nil
 }
 
-// CheckTrust refuses a trust policy that IAM refuses.
+// CheckTrust rejects a trust policy that IAM rejects.
 func CheckTrust(document string) error {
 	var policy struct {
 		Statement []struct {
@@ -420,7 +422,7 @@ func (s *Service) deleteRolePolicy(_ *kernel.Call, in *struct{ RoleName, PolicyN
 	return &kernel.None{}, nil
 }
 
-// awsManaged are policies that AWS keeps, as far as roles of jobs have them.
+// awsManaged are the AWS managed policies that roles of jobs use.
 //
 // Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/
 var awsManaged = map[string]string{
@@ -472,7 +474,7 @@ func (s *Service) callerIdentity(c *kernel.Call, _ *kernel.None) (*struct{ Arn, 
 	}, nil
 }
 
-// callerARN returns the ARN of who makes a call.
+// callerARN returns the ARN of the caller.
 func (s *Service) callerARN(c *kernel.Call) string {
 	if p := c.Principal(); p != nil && p.Session != nil {
 		if _, name, ok := strings.Cut(p.Session(), ":role/"); ok {
@@ -521,7 +523,7 @@ func (s *Service) assumeRole(c *kernel.Call, in *struct {
 }
 
 // DeniedKey reports whether the caller's role may not use a customer-managed key for
-// what a service keeps under it.
+// a service's encrypted data.
 //
 // Source: https://docs.aws.amazon.com/secretsmanager/latest/userguide/security-encryption.html
 func (s *Service) DeniedKey(c *kernel.Call, key, action, service, context, value string) bool {

@@ -32,7 +32,7 @@ var calls = sync.OnceValue(func() *callRecorder {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		panic(fmt.Sprintf("record calls: %v", err)) // the proof would miss what is tested here
+		panic(fmt.Sprintf("record calls: %v", err)) // the proof would miss the calls of this test
 	}
 	return &callRecorder{out: f, seen: map[string]bool{}}
 })
@@ -52,8 +52,8 @@ func (r *callRecorder) write(key string, v any) {
 	}
 }
 
-// Ask records questions that a role raises. Calls of people, who have no role of
-// ours, are not recorded.
+// Ask records the questions of a role. Calls of users, who have none of our
+// roles, are not recorded.
 func (s *Service) Ask(roleARN string, qs ...kernel.Question) {
 	rec := calls()
 	role := s.Role(roleARN)

@@ -7,10 +7,9 @@ import (
 	"strings"
 )
 
-// forbidden says why a request is not served: it may come from a page in a browser on
-// this machine, which reaches what listens here although its site never could, by a name
-// that points here, or by a request that needs no permission. Programs send none of
-// these.
+// forbidden returns why a request is refused: it may come from a web page in a browser
+// on this machine, through a name that resolves here or a request that needs no
+// permission. Programs send no such requests.
 //
 // Source: https://fetch.spec.whatwg.org/#cors-safelisted-request-header
 func forbidden(r *http.Request) string {
@@ -25,16 +24,16 @@ func forbidden(r *http.Request) string {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case named && !git:
-		return "the sandbox is reached by an address or as localhost, not as " + host
+		return "call the sandbox by IP address or as localhost, not as " + host
 	case r.Header.Get("Origin") != "":
-		return "the sandbox serves no pages of a browser (Origin)"
+		return "the sandbox does not serve browser pages (Origin)"
 	case site != "" && site != "none" && site != "same-origin":
-		return "the sandbox serves no pages of a browser (Sec-Fetch-Site)"
+		return "the sandbox does not serve browser pages (Sec-Fetch-Site)"
 	case r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/_sim/") && kind != "application/json":
 		return "send Content-Type: application/json"
 	}
 	return ""
 }
 
-// GitRoot is where git finds repositories.
+// GitRoot is the path of git repositories.
 const GitRoot = "/v1/repos/"

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Clock is the simulated clock and the list of what is due on it. Everything
-// that is due runs one after the other, with the simulation's lock held.
+// Clock is the simulated clock and the list of events due on it. Due events run
+// one after the other, with the simulation's lock held.
 type Clock struct {
 	mu    *sync.Mutex
 	Speed float64
@@ -20,11 +20,11 @@ type Clock struct {
 	// busy counts the handlers that run and do not sleep.
 	busy    int
 	settled *sync.Cond
-	changed chan struct{} // tells the driver that due has changed
+	changed chan struct{} // signals the driver that due has changed
 	stopped bool
 }
 
-// Due is something that is due at an instant.
+// Due is an event due at an instant.
 type Due struct {
 	at    time.Time
 	seq   int
@@ -47,11 +47,11 @@ func (e *Clock) Now() time.Time {
 	return e.base.Add(time.Duration(float64(time.Since(e.realBase)) * e.Speed))
 }
 
-// After lets run happen once d has passed. The lock must be held, and is held
-// when run is called.
+// After calls run once d has passed. The lock must be held, and is held when
+// run is called.
 func (e *Clock) After(d time.Duration, run func()) *Due { return e.At(e.Now().Add(d), run) }
 
-// At lets run happen at t; see After.
+// At calls run at t; see After.
 func (e *Clock) At(t time.Time, run func()) *Due {
 	ev := &Due{at: t, seq: e.seq, run: run}
 	e.seq++
@@ -63,7 +63,7 @@ func (e *Clock) At(t time.Time, run func()) *Due {
 	return ev
 }
 
-// Cancel takes ev back if it has not happened.
+// Cancel cancels ev if it has not happened.
 func (e *Clock) Cancel(ev *Due) {
 	if ev != nil && ev.index >= 0 {
 		heap.Remove(&e.due, ev.index)
@@ -78,7 +78,7 @@ func (e *Clock) pop(t time.Time) *Due {
 	return heap.Pop(&e.due).(*Due)
 }
 
-// drive runs what is due as time passes, until ctx ends. It is for speeds above 0.
+// drive runs due events as time passes, until ctx ends. It is for speeds above 0.
 func (e *Clock) drive(ctx context.Context) {
 	for {
 		e.mu.Lock()
@@ -102,8 +102,8 @@ func (e *Clock) drive(ctx context.Context) {
 	}
 }
 
-// advance moves the clock by d, through everything that is due on the way, in order,
-// and waits for each handler to end or to sleep. A clock that runs goes on from there.
+// advance moves the clock by d, runs all events due on the way, in order, and waits
+// for each handler to end or to sleep. A running clock continues from there.
 func (e *Clock) advance(d time.Duration) time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -124,7 +124,7 @@ func (e *Clock) advance(d time.Duration) time.Time {
 	}
 }
 
-// jump puts the clock forward to t, unless it is there already.
+// jump moves the clock forward to t, unless it is there already.
 func (e *Clock) jump(t time.Time) {
 	switch {
 	case !t.After(e.Now()):
@@ -179,8 +179,8 @@ func (h *dueHeap) Pop() any {
 	return ev
 }
 
-// Settles waits until a call is answered, or waits itself for the clock: then it says
-// false.
+// Settles waits until a call is answered, and returns true, or until the call itself
+// waits for the clock, and returns false.
 func (s *Kernel) Settles(done <-chan struct{}) bool {
 	const look, enough = 5 * time.Millisecond, 10
 	for resting := 0; resting < enough; resting++ {
@@ -198,7 +198,7 @@ func (s *Kernel) Settles(done <-chan struct{}) bool {
 	return false
 }
 
-// Run lets the clock of a simulation that stands still run from now on.
+// Run starts a stopped clock.
 func (s *Kernel) Run(speed float64) {
 	if speed == 0 {
 		return

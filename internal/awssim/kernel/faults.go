@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fault is a fault that is on.
+// fault is an active fault.
 type fault struct {
 	value string
 	until time.Time // zero: until it is turned off
@@ -20,10 +20,10 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 	{"bill", "clock|creation", "Cost Explorer shows paid hours on that basis (default clock)"},
 	{
 		"deny", "SERVICE:ACTION",
-		"what needs that action is refused as if no policy allowed it, CloudFormation with a role included",
+		"calls that need that action are denied as if no policy allowed it, CloudFormation with a role included",
 	},
 	{"duplicate-events", "P", "each event, message and timer is delivered twice with probability P (default 0.5)"},
-	{"expired-credentials", "", "every call is refused for expired credentials"},
+	{"expired-credentials", "", "every call fails with expired credentials"},
 	{
 		"fail-create", "SERVICE",
 		"the endpoint of SERVICE (default: every one) fails while it is created; the stack rolls back",
@@ -31,33 +31,33 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 	{"fail-delete", "N", "the next N stack deletions (default 1) end in DELETE_FAILED"},
 	{
 		"full-zone", "ZONE",
-		"interface endpoints in ZONE (default: every one) fail for want of capacity; the stack rolls back",
+		"interface endpoints in ZONE (default: every one) fail for lack of capacity; the stack rolls back",
 	},
 	{"kill", "FUNCTION:N", "the next handler of FUNCTION is killed before its Nth call to AWS takes effect"},
 	{"kill-after", "FUNCTION:N", "the next handler of FUNCTION is killed after its Nth call to AWS took effect"},
 	{"full-fargate-zone", "ZONE", "RunTask finds no capacity in ZONE (default: in none)"},
-	{"late-events", "DURATION", "events, messages and timers come DURATION later (default 60s)"},
+	{"late-events", "DURATION", "events, messages and timers arrive DURATION later (default 60s)"},
 	{
 		"late-reply", "DURATION",
-		"calls that change something take effect at once and answer DURATION later (default 1s)",
+		"mutating calls take effect immediately and reply DURATION later (default 1s)",
 	},
 	{
 		"lost-events", "P",
-		"each event of EventBridge is lost with probability P (default 0.5); queues and timers lose nothing",
+		"each EventBridge event is lost with probability P (default 0.5), but no message and no timer",
 	},
 	{"lost-reply", "P", "a call takes effect and its reply is lost, with probability P (default 0.1)"},
 	{"lost-timers", "P", "each timer of EventBridge Scheduler is lost with probability P (default 1)"},
-	{"no-capacity", "P", "RunTask answers with a failure for want of capacity, with probability P (default 0.5)"},
+	{"no-capacity", "P", "RunTask returns a failure for lack of capacity, with probability P (default 0.5)"},
 	{
 		"refuse-tasks", "capacity|quota|quota-empty|throttled|internal|role",
-		"RunTask refuses for the moment in that way (default capacity)",
+		"RunTask fails temporarily for that reason (default capacity)",
 	},
-	{"server-error", "P", "a call is answered with a 5xx error and has no effect, with probability P (default 0.1)"},
+	{"server-error", "P", "a call fails with a 5xx error and has no effect, with probability P (default 0.1)"},
 	{"slow-create", "DURATION", "endpoints need DURATION longer to become available (default 5m)"},
 	{"slow-delete", "DURATION", "endpoints need DURATION longer to be gone (default 5m)"},
 	{
 		"stale-reads", "DURATION",
-		"describing stacks, endpoints and tasks shows them as they were DURATION ago (default 5s)",
+		"stacks, endpoints and tasks are described as they were DURATION ago (default 5s)",
 	},
 	{"stuck-create", "", "endpoints stay pending"},
 	{"stuck-delete", "", "endpoints stay deleting"},
@@ -65,7 +65,7 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 		"stack-tags", "late|never",
 		"tags of a stack reach its endpoints a minute after their creation (default), or never",
 	},
-	{"tags-apart", "", "CloudFormation creates endpoints without any tag, and tags them by calls of their own"},
+	{"tags-apart", "", "CloudFormation creates endpoints without tags, and tags them with separate calls"},
 	{"throttle", "P", "a call is throttled and has no effect, with probability P (default 0.1)"},
 	{"vcpu-quota", "N", "the account may run N Fargate vCPUs at once (default 6)"},
 	{"unsettled", "DURATION", "endpoints refuse connections for DURATION after they became available (default 60s)"},
@@ -76,7 +76,7 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 func (s *Kernel) SetFault(name, value string, forSeconds float64) error {
 	i := slices.IndexFunc(FaultHelp, func(f struct{ Name, Value, Help string }) bool { return f.Name == name })
 	if i < 0 {
-		return fmt.Errorf("unknown fault %q, use one of %s", name, strings.Join(faultNames(), ", "))
+		return fmt.Errorf("unknown fault %q (want one of %s)", name, strings.Join(faultNames(), ", "))
 	}
 	if _, err := strconv.ParseFloat(value, 64); err == nil && FaultHelp[i].Value == "DURATION" {
 		value += "s" // a number is seconds
@@ -137,15 +137,15 @@ func checkFault(kind, name, value string) error {
 			err = fmt.Errorf("out of range")
 		}
 	case "":
-		err = fmt.Errorf("it takes no value")
+		err = fmt.Errorf("no value")
 	}
 	if err != nil {
-		return fmt.Errorf("fault %s=%s: want %s", name, value, kind)
+		return fmt.Errorf("invalid fault %s=%q (want %s)", name, value, kind)
 	}
 	return nil
 }
 
-// FaultOn returns the value of a fault that is on.
+// FaultOn returns the value of an active fault.
 func (s *Kernel) FaultOn(name string) (string, bool) {
 	f, ok := s.faults[name]
 	if !ok {
@@ -158,7 +158,7 @@ func (s *Kernel) FaultOn(name string) (string, bool) {
 	return f.value, true
 }
 
-// Strikes reports whether a fault that strikes N times, once by default, does so now.
+// Strikes reports whether a fault that strikes N times, once by default, strikes now.
 func (s *Kernel) Strikes(name string) bool {
 	v, on := s.FaultOn(name)
 	if !on {
@@ -178,7 +178,7 @@ func (s *Kernel) Strikes(name string) bool {
 	return true
 }
 
-// EndFault turns a fault off that strikes once.
+// EndFault turns off a fault that strikes once.
 func (s *Kernel) EndFault(name string) { delete(s.faults, name) }
 
 // Happens draws whether a fault with a probability strikes this time.
@@ -206,7 +206,7 @@ func (s *Kernel) Delay(name string, normal time.Duration) time.Duration {
 	return d
 }
 
-// refuse returns the error of a fault that keeps a call from having any effect.
+// refuse returns the error of a fault that prevents a call from taking effect.
 func (s *Kernel) refuse(c *Call) *APIError {
 	if _, ok := s.FaultOn("expired-credentials"); ok || strings.HasPrefix(c.AccessKey, "ASIAEXPIRED") {
 		return c.denied("expired")
@@ -249,11 +249,11 @@ func (s *Kernel) refuse(c *Call) *APIError {
 	return nil
 }
 
-// AsOf returns the instant that a read shows: now, or earlier while reads are
-// stale.
+// AsOf returns the time whose state a read shows: now, or earlier while reads
+// are stale.
 func (s *Kernel) AsOf() time.Time { return s.Clock.Now().Add(-s.Delay("stale-reads", 5*time.Second)) }
 
-// Deliver carries an event, message or timer over after d, as the faults have it.
+// Deliver delivers an event, message or timer after d, subject to the faults.
 func (s *Kernel) Deliver(d time.Duration, lossy bool, run func()) {
 	d += s.Delay("late-events", time.Minute)
 	if !lossy || !s.Happens("lost-events", 0.5) {

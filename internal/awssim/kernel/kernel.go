@@ -1,6 +1,6 @@
-// Package kernel is what the services of the simulated AWS stand on: the clock and
-// what is due on it, the routing of calls, the wire formats, faults, tags, ids, and who
-// calls. It knows no service.
+// Package kernel is the base of the services of the simulated AWS: the clock and its
+// events, the routing of calls, the wire formats, faults, tags, ids, and principals. It
+// knows no service.
 package kernel
 
 import (
@@ -24,11 +24,11 @@ import (
 	"drawbridge/endpoints"
 )
 
-// Options are the terms of a simulation. The zero value is a clock that stands
-// still, in us-east-1, with AWS's usual times.
+// Options configure a simulation. The zero value is a stopped clock, in
+// us-east-1, with AWS's usual times.
 type Options struct {
-	// Speed is how many times as fast as real time the clock runs; 0 stands
-	// still and moves by Advance.
+	// Speed is how many times as fast as real time the clock runs; at 0 it is
+	// stopped and moves only by Advance.
 	Speed float64
 	// Start is the first instant of the clock; zero means now.
 	Start time.Time
@@ -36,14 +36,15 @@ type Options struct {
 	// available and to be gone; 0 means 150 s and 120 s.
 	Raise, Lower time.Duration
 	Seed         int64
-	// NewAccount is an account that never used ECS: it has no service-linked role yet.
+	// NewAccount is true for an account that never used ECS: it has no service-linked
+	// role yet.
 	NewAccount bool
-	// AccessKeys are the access keys of the account's users. Beside them only those
-	// serve that the simulation gives out itself. Empty means that any key serves.
+	// AccessKeys are the access keys of the account's users. Only these and the
+	// keys that the simulation issues are valid. Empty means that any key is valid.
 	AccessKeys []string
 	Region     string
 	Account    string
-	// Images maps image references to local commands that stand in for them.
+	// Images maps image references to local commands that replace them.
 	Images map[string]string
 	// StandIn returns the path of a Go program that is built for this machine, by
 	// its import path, for a function whose zip holds the same program for another;
@@ -55,26 +56,26 @@ type Options struct {
 
 // Kernel is what all services of an account share. It is an http.Handler.
 type Kernel struct {
-	// Mu guards the account. What an operation or something due runs with it held.
+	// Mu guards the account. Operations and due events run with it held.
 	Mu      sync.Mutex
 	Options Options
 	Clock   *Clock
-	// Principals are who calls with the access keys that the simulation gave out.
+	// Principals are the owners of the access keys that the simulation issued.
 	Principals map[string]*Principal
-	// Paths answer requests for the simulation itself, by how they begin.
+	// Paths answer requests to the simulation itself, by path prefix.
 	Paths map[string]http.HandlerFunc
 	// AtEnd is called by Close, in order.
 	AtEnd []func()
-	// Address is the host and port at which the simulation is reached, for what it starts.
+	// Address is the host and port of the simulation, for the programs that it starts.
 	Address string
 	// Context ends with the simulation.
 	Context context.Context
-	// Tags are what resources made without a stack carry, by ARN and key.
+	// Tags are the tags of resources created without a stack, by ARN and key.
 	Tags map[string]map[string]string
 	// Calls counts the calls by service:Operation.
 	Calls map[string]int
-	// The hooks of services: Bus puts an event on the default bus, Judge is IAM's answer to a
-	// call, InProcess finds the invocation in this process of an id.
+	// The hooks of services: Bus puts an event on the default bus, Judge is IAM's answer
+	// to a call, InProcess finds the invocation in this process by id.
 	Bus       func(source, detailType string, resources []string, detail map[string]any) string
 	Judge     func(*Call) *APIError
 	InProcess func(id string) Work
@@ -87,8 +88,7 @@ type Kernel struct {
 	faults   map[string]fault
 }
 
-// New returns the kernel of an empty account, whose clock runs from now on. Close ends
-// it.
+// New returns the kernel of an empty account and starts its clock. Close ends it.
 func New(o Options) *Kernel {
 	if o.Raise == 0 {
 		o.Raise = 150 * time.Second
@@ -127,7 +127,7 @@ func (s *Kernel) Register(api *API) {
 	}
 }
 
-// Close stops the clock and everything that the simulation has started.
+// Close stops the clock and all that the simulation has started.
 func (s *Kernel) Close() {
 	s.stop()
 	s.Mu.Lock()
@@ -139,8 +139,8 @@ func (s *Kernel) Close() {
 	}
 }
 
-// ownPath returns what answers a path of the simulation itself, or nil: the longest
-// beginning counts.
+// ownPath returns the handler of a path of the simulation itself, or nil: the
+// longest prefix wins.
 func (s *Kernel) ownPath(path string) http.HandlerFunc {
 	longest := ""
 	for prefix := range s.Paths {
@@ -167,7 +167,7 @@ func (s *Kernel) Emit(source, detailType string, resources []string, detail map[
 	return s.Bus(source, detailType, resources, detail)
 }
 
-// SetAddress tells the simulation the host and port it is reached at.
+// SetAddress sets the host and port of the simulation.
 func (s *Kernel) SetAddress(hostPort string) {
 	if host, port, err := net.SplitHostPort(hostPort); err == nil && net.ParseIP(host).IsUnspecified() {
 		hostPort = net.JoinHostPort("127.0.0.1", port) // functions and tasks run on this machine
@@ -182,7 +182,7 @@ func (s *Kernel) Now() time.Time {
 	return s.Clock.Now()
 }
 
-// Advance moves a clock that stands still by d; see the package's contract.
+// Advance moves a stopped clock by d; see the package's contract.
 func (s *Kernel) Advance(d time.Duration) time.Time { return s.Clock.advance(d) }
 
 // Region returns the simulated Region.
@@ -222,7 +222,7 @@ func (s *Kernel) ARN(service, resource string) string {
 	return s.Partition() + service + ":" + s.Options.Region + ":" + s.Options.Account + ":" + resource
 }
 
-// GlobalARN is the ARN of a resource that lies in no Region: IAM's, of this account.
+// GlobalARN is the ARN of a global resource: IAM's, of this account.
 func (s *Kernel) GlobalARN(service, resource string) string {
 	return s.Partition() + service + "::" + s.Options.Account + ":" + resource
 }
@@ -235,12 +235,12 @@ func (s *Kernel) EndpointService(id string) string {
 	return "com.amazonaws." + s.Options.Region + "." + id
 }
 
-// Suffix ends the names of hosts in the Region, such as us-east-1.amazonaws.com.
+// Suffix is the host name suffix of the Region, such as us-east-1.amazonaws.com.
 func (s *Kernel) Suffix() string {
 	return s.Options.Region + "." + endpoints.DNSSuffix(s.Options.Region)
 }
 
-// Partition is how the ARNs of the Region's partition begin.
+// Partition is the ARN prefix of the Region's partition.
 func (s *Kernel) Partition() string { return "arn:" + endpoints.Partition(s.Options.Region) + ":" }
 
 // ServeHTTP answers the AWS APIs, the Lambda Runtime API and the simulation's own
@@ -263,11 +263,11 @@ func (s *Kernel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(out.status)
 	for _, part := range append([][]byte{out.body}, out.more...) {
-		_, _ = w.Write(part) // a client that is gone needs no answer
+		_, _ = w.Write(part) // the client may be gone
 	}
 }
 
-// RoundTripper returns a transport that reaches the simulation without a network.
+// RoundTripper returns a transport that calls the simulation without a network.
 func (s *Kernel) RoundTripper() http.RoundTripper { return inProcess{s} }
 
 type inProcess struct{ sim *Kernel }
@@ -316,7 +316,7 @@ func (s *Kernel) serveAPI(r *http.Request) (out reply, lost bool) {
 	}
 	if failure == nil && s.Unplugged(c.AccessKey, c.API.Endpoint) {
 		s.Mu.Unlock()
-		return reply{}, true // a task that has no way there
+		return reply{}, true // a task without network access to it
 	}
 	if failure != nil {
 		out = c.encode(nil, failure)
@@ -369,19 +369,19 @@ func (s *Kernel) perform(c *Call) (out reply, lost bool) {
 // Count counts a call.
 func (s *Kernel) Count(service, action string) { s.Calls[service+":"+action]++ }
 
-// During lets d pass while a call is at work, with the lock given up: other calls
-// are served side by side with it. On a clock that stands still only what a handler
-// asks for takes time; anybody else's call would wait for ever.
+// During lets d pass while a call runs, with the lock released: other calls are
+// served meanwhile. On a stopped clock only a handler's calls take time; any other
+// call would wait for ever.
 func (s *Kernel) During(c *Call, d time.Duration) {
 	if s.Options.Speed == 0 && c.Work == nil {
 		return
 	}
 	s.Mu.Unlock()
-	_ = s.Sleep(c.Request.Context(), c.Work, d) // a client that is gone does not take the call back
+	_ = s.Sleep(c.Request.Context(), c.Work, d) // the call takes effect even if the client is gone
 	s.Mu.Lock()
 }
 
-// Changes reports whether a call changes anything, by its name.
+// Changes reports whether a call is mutating, by its name.
 func (c *Call) Changes() bool {
 	for _, reads := range []string{"Describe", "Get", "List", "Query", "Scan", "Receive", "Validate", "Simulate"} {
 		if strings.HasPrefix(c.Action, reads) {
@@ -410,7 +410,7 @@ func (c *Call) unknownAction() *APIError {
 	return Errorf("UnknownOperationException", "The requested operation is not recognized by the service.")
 }
 
-// Route finds out who calls which operation of which service.
+// Route determines the caller, the service and the operation.
 func (s *Kernel) Route(r *http.Request, body []byte) (*Call, *APIError) {
 	c := &Call{sim: s, Request: r, Body: body, API: &API{Protocol: RESTJSON}}
 	key, scope := credential(r.Header.Get("Authorization"))
@@ -485,10 +485,10 @@ func (s *Kernel) knows(c *Call) bool {
 		s.Principals[c.AccessKey] != nil
 }
 
-// InProcessKey is the access key of what runs inside the simulation's own process.
+// InProcessKey is the access key of code inside the simulation's own process.
 const InProcessKey = "AKIASANDBOX"
 
-// unknownKey is how the service's protocol reports an access key that is nobody's.
+// unknownKey is how the service's protocol reports an unknown access key.
 //
 // Source: the errors common to all actions in each service's API reference
 func (c *Call) unknownKey() *APIError {
@@ -509,7 +509,7 @@ func (c *Call) unknownKey() *APIError {
 	return e
 }
 
-// denied is how the service's protocol reports credentials that do not serve.
+// denied is how the service's protocol reports invalid credentials.
 func (c *Call) denied(why string) *APIError {
 	expired := why == "expired"
 	switch {
@@ -539,7 +539,7 @@ func (c *Call) denied(why string) *APIError {
 	return e
 }
 
-// record writes a reply down for the conformance check.
+// record records a reply for the conformance check.
 func (s *Kernel) record(c *Call, out reply) {
 	if s.Options.Record == nil || out.status == 0 || c.Action == "" {
 		return
@@ -551,7 +551,8 @@ func (s *Kernel) record(c *Call, out reply) {
 		"body": strings.ReplaceAll(string(out.body), c.RequestID, "00000000-0000-4000-a000-000000000000"),
 	})
 	if err == nil {
-		// the check misses what cannot be written, and says how many it saw
+		// the check skips replies that cannot be written, and reports how many
+		// it saw
 		_, _ = s.Options.Record.Write(append(line, '\n'))
 	}
 }

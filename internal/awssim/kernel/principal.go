@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// Principal is who calls with an access key that the simulation gave out itself: a
-// function, a task, or a session of a role. People have none.
+// Principal is the owner of an access key that the simulation issued: a function,
+// a task, or a session of a role. Users have none.
 type Principal struct {
-	// Role returns the ARN of the role by whose policies calls are judged; nil, or "",
+	// Role returns the ARN of the role whose policies authorise calls; nil, or "",
 	// means that everything is allowed.
 	Role func() string
-	// Session returns the role's ARN and the name of the session, as STS shows it.
+	// Session returns the role's ARN and the session name, as STS shows them.
 	Session func() string
 	// Secret is the secret of the access key, Token the session token that belongs to
-	// it; an empty Token is not asked for.
+	// it; an empty Token is not checked.
 	Secret, Token string
-	// Inside is true for what the simulation has started itself.
+	// Inside is true for programs that the simulation started itself.
 	Inside bool
-	// Reaches reports whether there is a way to a service's endpoint; nil means always.
+	// Reaches reports whether a service's endpoint is reachable; nil means always.
 	Reaches func(API string) bool
 	// Work returns the invocation that calls now, or nil; nil means that there is none.
 	Work func() Work
@@ -34,20 +34,21 @@ func (p *Principal) RoleARN() string {
 
 // Work is an invocation of a function, which makes calls and waits on the clock.
 type Work interface {
-	// Principal is who it calls as; nil if it is over.
+	// Principal is the caller's identity; nil if it has ended.
 	Principal() *Principal
 	// Silent reports whether it was killed inside this process: it makes no calls.
 	Silent() bool
-	// Called tells it of one of its calls, before and after that takes effect. It
-	// reports whether a fault has killed it at that.
+	// Called notifies it of one of its calls, before and after it takes effect.
+	// It reports whether a fault has killed it there.
 	Called(before bool) (killed bool)
-	// Sleeping tells it that it begins (1) or ends (-1) to wait on the clock.
+	// Sleeping notifies it that it starts (1) or stops (-1) waiting on the
+	// clock.
 	Sleeping(n int)
-	// Settled lets the clock count it as busy or not.
+	// Settled sets whether the clock counts it as busy.
 	Settled()
 }
 
-// Principal returns who makes a call, or nil for people.
+// Principal returns the caller of a call, or nil for users.
 func (c *Call) Principal() *Principal {
 	if c.Work != nil && c.Work.Principal() != nil {
 		return c.Work.Principal()
@@ -55,7 +56,8 @@ func (c *Call) Principal() *Principal {
 	return c.sim.Principals[c.AccessKey]
 }
 
-// Unplugged reports whether an access key is a task's that has no way to a service.
+// Unplugged reports whether an access key is that of a task that cannot reach a
+// service.
 func (s *Kernel) Unplugged(key, service string) bool {
 	p := s.Principals[key]
 	return p != nil && p.Reaches != nil && !p.Reaches(service)

@@ -1,8 +1,8 @@
 package kernel
 
-// Tags of what is made without a stack: queues, tables, log groups, clusters, image
-// repositories, schedule groups. Each service has its own calls and shapes for them.
-// EC2's, IAM's and S3's are with those services.
+// These are the tags of resources created without a stack: queues, tables, log
+// groups, clusters, image repositories, schedule groups. Each service has its own
+// calls and shapes for them. EC2's, IAM's and S3's are with those services.
 
 // TagResource adds tags to the resource arn.
 func (s *Kernel) TagResource(arn string, tags map[string]string) {
@@ -14,14 +14,14 @@ func (s *Kernel) TagResource(arn string, tags map[string]string) {
 	}
 }
 
-// UntagResource takes tags away from the resource arn.
+// UntagResource removes tags from the resource arn.
 func (s *Kernel) UntagResource(arn string, keys []string) {
 	for _, k := range keys {
 		delete(s.Tags[arn], k)
 	}
 }
 
-// TagList is the form in which most services take tags.
+// TagList is the form in which most services accept tags.
 type TagList []Tag
 
 // ByKey returns the tags as a map.

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// StatusAt is when a stack took on a status, for stale reads.
+// StatusAt is a stack's status and its time, for stale reads.
 type StatusAt struct {
 	At     time.Time
 	Status string
@@ -19,7 +19,7 @@ type Tag struct {
 	Value string
 }
 
-// Text returns a property as text; "" where there is none.
+// Text returns a property as text; "" if there is none.
 func Text(props map[string]any, key string) string {
 	if v, ok := props[key]; ok {
 		return fmt.Sprint(v)
@@ -54,7 +54,7 @@ func TextsOf(list []any) []string {
 	return out
 }
 
-// Find returns the first of all that fits, or nil.
+// Find returns the first match in all, or nil.
 func Find[T any](list []*T, is func(*T) bool) *T {
 	if i := slices.IndexFunc(list, is); i >= 0 {
 		return list[i]

@@ -26,12 +26,12 @@ func (c *Call) PathName() string {
 	return name
 }
 
-// NotFound is the error of REST services for what is not there.
+// NotFound is the error of REST services for a missing resource.
 func NotFound(format string, args ...any) *APIError {
 	return Errorf("ResourceNotFoundException", format, args...).WithStatus(http.StatusNotFound)
 }
 
-// APIError is an error as AWS answers it.
+// APIError is an AWS error response.
 type APIError struct {
 	Code    string
 	Message string
@@ -40,7 +40,7 @@ type APIError struct {
 	// QueryCode is the code in the x-amzn-query-error header of services that
 	// once spoke the query protocol.
 	QueryCode string
-	// Extra are members of the error beside its message.
+	// Extra are members of the error besides its message.
 	Extra map[string]any
 }
 
@@ -62,7 +62,8 @@ type Call struct {
 	sim    *Kernel
 	API    *API
 	Action string
-	// accessKey names who calls, work the invocation that does; nil for any other.
+	// accessKey identifies the caller, work is the calling invocation; nil for any
+	// other caller.
 	AccessKey string
 	Work      Work
 	Request   *http.Request
@@ -78,10 +79,10 @@ func (s *Kernel) CallTo(service, action string, body []byte) *Call {
 	return &Call{sim: s, API: s.services[service], Action: action, Body: body}
 }
 
-// protocol is how a service speaks.
+// protocol is the wire protocol of a service.
 type protocol int
 
-// The protocols that AWS's services speak.
+// These are the protocols of AWS services.
 const (
 	JSON10 protocol = iota
 	JSON11
@@ -105,15 +106,16 @@ type API struct {
 	Endpoint string
 	// route finds the operation of a REST service by method and path.
 	Route func(r *http.Request, path []string) string
-	// asks returns what a call asks of IAM; nil asks for the action on everything.
+	// asks returns the IAM questions of a call; nil asks for the action on
+	// everything.
 	Asks func(*Call) []Question
 }
 
 // Operation answers a call with a value to be encoded, or an *apiError. The
-// simulation's lock is held; an operation that waits gives it up meanwhile.
+// simulation's lock is held; an operation that waits releases it meanwhile.
 type Operation func(*Call) (any, error)
 
-// Op makes an operation of a function on typed input and output.
+// Op turns a function on typed input and output into an operation.
 func Op[I, O any](f func(*Call, *I) (*O, error)) Operation {
 	return func(c *Call) (any, error) {
 		in := new(I)
@@ -128,11 +130,11 @@ func Op[I, O any](f func(*Call, *I) (*O, error)) Operation {
 	}
 }
 
-// None is the output of operations that answer with nothing.
+// None is the output of operations with an empty reply.
 type None struct{}
 
 // Unsupported reports a parameter that the sandbox does not simulate. AWS has no
-// such error: a parameter must not be taken and then ignored.
+// such error: a parameter must not be accepted and then ignored.
 func (c *Call) Unsupported(name string) *APIError {
 	return Errorf("ValidationException", "the sandbox does not simulate the parameter %s of %s:%s", name, c.API.Name,
 		c.Action)
@@ -241,8 +243,8 @@ func (c *Call) decodeField(v reflect.Value, name string, used map[string]bool) e
 	return nil
 }
 
-// has says whether the form has name itself or anything below it. The empty list
-// that the AWS CLI and SDKs send as a bare name counts as seen.
+// has reports whether the form has name itself or anything below it. The empty
+// list that the AWS CLI and SDKs send as a bare name counts as seen.
 func (c *Call) has(name string, used map[string]bool) bool {
 	if _, ok := c.Form[name]; ok {
 		return true
@@ -292,7 +294,7 @@ func StampOf(t time.Time) *Stamp {
 	return &Stamp{t}
 }
 
-// reply is an answer on its way out.
+// reply is an encoded reply.
 type reply struct {
 	status int
 	header http.Header

@@ -15,7 +15,7 @@ import (
 // Source: https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
 const cborProtocol = "rpc-v2-cbor"
 
-// routeCBOR turns a call in CBOR into the one in JSON that it stands for.
+// routeCBOR turns a call in CBOR into the equivalent JSON.
 func (s *Kernel) routeCBOR(c *Call, r *http.Request) *APIError {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	if len(parts) != 4 || parts[0] != "service" || parts[2] != "operation" {
@@ -106,7 +106,7 @@ func toCBOR(name string, v any) cbor.Value {
 	return &cbor.Nil{}
 }
 
-// answerCBOR turns an answer in JSON into the one in CBOR.
+// answerCBOR turns an answer in JSON into the equivalent CBOR.
 func (r *reply) answerCBOR() {
 	r.header.Set("Content-Type", "application/cbor")
 	r.header.Set("Smithy-Protocol", cborProtocol)

@@ -19,8 +19,8 @@ import (
 // Source: https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
 const cloudWatchXML = "http://monitoring.amazonaws.com/doc/2010-08-01/"
 
-// formNumbers, formFlags and formTimes are the members of CloudWatch's input that are no
-// texts: a form does not say so.
+// formNumbers, formFlags and formTimes are the members of CloudWatch's input that are
+// not strings: a form does not carry types.
 var (
 	formNumbers = []string{
 		"Value", "Values", "Counts", "Period", "EvaluationPeriods", "DatapointsToAlarm", "Threshold", "MaxRecords",
@@ -30,8 +30,8 @@ var (
 	formTimes = []string{"Timestamp", "StartTime", "EndTime"}
 )
 
-// jsonOfForm turns a form into the JSON that it stands for. A form with a member that
-// does not read as what it is gives an error.
+// jsonOfForm turns a form into the equivalent JSON. It returns an error for a member
+// with an invalid value.
 func jsonOfForm(form url.Values) ([]byte, error) {
 	root := map[string]any{}
 	for _, key := range SortedKeys(form) {
@@ -99,11 +99,11 @@ func unnumbered(v any) any {
 	return m
 }
 
-// answerQuery turns an answer in JSON into the one in XML.
+// answerQuery turns an answer in JSON into the equivalent XML.
 func (r *reply) answerQuery(c *Call) {
 	var v map[string]any
 	if len(r.body) > 0 && json.Unmarshal(r.body, &v) != nil {
-		return // it is none of CloudWatch's
+		return // it is not one of CloudWatch's
 	}
 	code := r.header.Get("x-amzn-query-error")
 	r.header = http.Header{"Content-Type": {"text/xml"}, "X-Amzn-Requestid": {c.RequestID}}

@@ -38,7 +38,7 @@ type Service struct {
 	Functions   []*Function
 	Mappings    []*Mapping
 	Invocations []*invocation
-	open        map[string]*invocation // those that have not ended, by request id
+	open        map[string]*invocation // running invocations, by request id
 	Local       map[string]Local       // code of this machine, by function name
 	folders     []string               // of code that was replaced
 	// environments are the execution environments, by access key.
@@ -84,10 +84,10 @@ type invocation struct {
 	calls          int
 	sleeping       int
 	counted        bool
-	hops           int // how many functions came before it in its chain
+	hops           int // number of functions before it in its chain
 }
 
-// invokeResult is what came of an invocation: outcome ok, error, timeout or
+// invokeResult is the result of an invocation: outcome ok, error, timeout or
 // killed, and the handler's answer or its error as JSON.
 type invokeResult struct {
 	outcome string
@@ -177,16 +177,15 @@ func (s *Service) functionOf(c *kernel.Call) (*Function, error) {
 	return nil, kernel.NotFound("Function not found: %s", s.FunctionARN(functionName(c)))
 }
 
-// Local is code of this machine that stands in for a function's zip: a Handler in
-// this process, or the path of a bootstrap binary. Environment is added to the
-// function's own.
+// Local is local code that replaces a function's zip: a Handler in this process,
+// or the path of a bootstrap binary. Environment is added to the function's own.
 type Local struct {
 	Handler     Handler
 	Bootstrap   string
 	Environment map[string]string
 }
 
-// AddMapping lets a function read a queue.
+// AddMapping adds an event source mapping from a queue to a function.
 func (s *Service) AddMapping(q *sqs.Queue, f *Function, batch, concurrency int) *Mapping {
 	m := &Mapping{ID: s.UUID("mapping"), Queue: q, function: f, Batch: batch, Concurrency: concurrency}
 	m.Reader = &sqs.Reader{Look: func() { s.poll(m) }}
@@ -274,7 +273,7 @@ func (s *Service) Concurrency() int {
 	return 1000
 }
 
-// Unreserved is what functions leave of it.
+// Unreserved is the concurrency that no function reserves.
 func (s *Service) Unreserved() int {
 	left := s.Concurrency()
 	for _, f := range s.Functions {
@@ -283,7 +282,7 @@ func (s *Service) Unreserved() int {
 	return left
 }
 
-// KeptUnreserved is how much of the concurrency cannot be reserved; of a small quota all.
+// KeptUnreserved is the concurrency that cannot be reserved; all of a small quota.
 const KeptUnreserved = 100
 
 func (s *Service) getAccountSettings(_ *kernel.Call, _ *kernel.None) (*struct {
@@ -337,7 +336,7 @@ func (s *Service) updateFunctionCode(c *kernel.Call, in *struct {
 // Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const maxEnvironment = 4 << 10
 
-// CheckEnvironment refuses variables that are longer than Lambda's limit.
+// CheckEnvironment rejects variables over Lambda's limit.
 func CheckEnvironment(variables map[string]string) error {
 	body, err := json.Marshal(variables)
 	if err == nil && len(body) > maxEnvironment {
@@ -412,7 +411,7 @@ func (s *Service) runnable(dir string) (string, error) {
 	path := filepath.Join(dir, "bootstrap")
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
-		return path, nil // not a Go program: a script, say
+		return path, nil // not a Go program, for example a script
 	}
 	machine := ""
 	for _, setting := range info.Settings {
@@ -534,7 +533,7 @@ func (s *Service) listMappings(_ *kernel.Call, _ *kernel.None) (*struct{ EventSo
 // The limits of Invoke's payload in bytes: synchronous, asynchronous.
 const maxSync, maxAsync = 6 << 20, 1 << 20
 
-// invokeAPI answers Invoke. The lock is given up while the handler runs.
+// invokeAPI answers Invoke. The lock is released while the handler runs.
 func (s *Service) invokeAPI(c *kernel.Call) (any, error) {
 	f, err := s.functionOf(c)
 	if err != nil {
@@ -581,15 +580,15 @@ func (s *Service) invokeAPI(c *kernel.Call) (any, error) {
 	return &kernel.RawReply{Status: http.StatusOK, Header: headers, Body: r.payload}, nil
 }
 
-// asyncRetries are the pauses before an asynchronous invocation is tried again.
+// asyncRetries are the pauses before the retries of an asynchronous invocation.
 var asyncRetries = []time.Duration{time.Minute, 2 * time.Minute}
 
 // InvokeAsync invokes a function for an event, with Lambda's two retries and its
-// destination for what failed for good.
+// destination for failures.
 func (s *Service) InvokeAsync(f *Function, payload []byte) { s.invokeChained(f, payload, 0) }
 
-// invokeChained is invokeAsync for a function that others have invoked, so many of
-// them in a chain. Lambda stops a chain that is too long, and tells the destination.
+// invokeChained is invokeAsync for a function at the given position of a chain of
+// invocations. Lambda stops a chain that is too long, and notifies the destination.
 func (s *Service) invokeChained(f *Function, payload []byte, hops int) {
 	if hops > maxHops && !f.Loops {
 		s.sendToDestination(f, payload, invokeResult{
@@ -665,7 +664,7 @@ func (s *Service) invokeAs(f *Function, payload []byte, hops int, done func(invo
 	s.runBootstrap(inv)
 }
 
-// settle keeps the clock's number of busy handlers true.
+// settle keeps the clock's count of busy handlers correct.
 func (s *Service) settle(inv *invocation) {
 	busy := inv.Outcome == "" && inv.sleeping == 0
 	if busy != inv.counted {
@@ -717,7 +716,7 @@ func (s *Service) runInProcess(inv *invocation) {
 		defer s.Mu.Unlock()
 		defer cancel()
 		if err != nil {
-			// texts always encode
+			// strings always encode
 			body, _ := json.Marshal(map[string]string{"errorMessage": err.Error(), "errorType": "errorString"})
 			s.endInvocation(inv, "error", body)
 			return
@@ -743,8 +742,8 @@ func (s *Service) Budget(ctx context.Context) time.Time {
 	return s.Now().Add(15 * time.Minute)
 }
 
-// Tag wraps a transport so that calls of handlers in this process are known for
-// theirs.
+// Tag wraps a transport so that calls of handlers in this process are
+// attributed to them.
 func Tag(next http.RoundTripper) http.RoundTripper { return tagging{next} }
 
 type tagging struct{ next http.RoundTripper }
@@ -757,8 +756,8 @@ func (t tagging) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(r)
 }
 
-// invocationInProcess returns the invocation in this process that names itself in a
-// call. One that is over makes no calls.
+// invocationInProcess returns the invocation in this process that a call names. One
+// that has ended makes no calls.
 func (s *Service) invocationInProcess(id string) kernel.Work {
 	if inv := s.open[id]; inv != nil {
 		return inv
@@ -774,16 +773,16 @@ func (inv *invocation) Principal() *kernel.Principal {
 	return inv.Function.principal()
 }
 
-// Silent reports whether a handler in this process is over.
+// Silent reports whether a handler in this process has ended.
 func (inv *invocation) Silent() bool { return inv.Outcome != "" && inv.environment == nil }
 
 // Sleeping counts what the handler waits for on the clock.
 func (inv *invocation) Sleeping(n int) { inv.sleeping += n }
 
-// Settled counts the handler as busy, or as one that sleeps.
+// Settled counts the handler as busy or as sleeping.
 func (inv *invocation) Settled() { inv.sim.settle(inv) }
 
-// Called carries out the faults that kill a handler at its nth call.
+// Called applies the faults that kill a handler at its nth call.
 func (inv *invocation) Called(before bool) bool {
 	s := inv.sim
 	if inv.Outcome != "" {
@@ -810,14 +809,14 @@ func (inv *invocation) Called(before bool) bool {
 	return true
 }
 
-// principal is who the function calls as.
+// principal is the function's principal.
 func (f *Function) principal() *kernel.Principal {
 	return &kernel.Principal{Role: func() string {
 		return f.Role
 	}, Session: func() string { return f.Role + "/" + f.Name }, Secret: "sandbox", Inside: true}
 }
 
-// Pause lets the invocation that ctx belongs to sleep for d of simulated time.
+// Pause makes the invocation that ctx belongs to sleep for d of simulated time.
 func (s *Service) Pause(ctx context.Context, d time.Duration) error {
 	if inv, ok := ctx.Value(invocationKey{}).(*invocation); ok {
 		return s.Sleep(ctx, inv, d)

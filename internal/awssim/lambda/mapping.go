@@ -8,8 +8,8 @@ import (
 	"drawbridge/internal/awssim/sqs"
 )
 
-// mayPoll answers whether Lambda may read a mapping's queue with the function's
-// role.
+// mayPoll returns what keeps Lambda from reading a mapping's queue with the
+// function's role, or nil.
 func (s *Service) mayPoll(m *Mapping) *kernel.Question { return s.MayRead(m.function.Role, m.Queue) }
 
 // MayRead asks whether a role may read a queue; it returns what is denied, or nil.
@@ -32,7 +32,7 @@ type Mapping struct {
 	Reader      *sqs.Reader
 }
 
-// poll hands waiting messages to the function, in batches.
+// poll passes waiting messages to the function, in batches.
 func (s *Service) poll(m *Mapping) {
 	for m.active < m.Concurrency && s.mayPoll(m) == nil {
 		visibility := time.Duration(m.Queue.Number("VisibilityTimeout", 30)) * time.Second
@@ -74,8 +74,8 @@ func (s *Service) records(q *sqs.Queue, batch []*sqs.Message) []map[string]any {
 	return out
 }
 
-// settleBatch deletes the messages that the function has done. The others are
-// seen again when their visibility time-out ends.
+// settleBatch deletes the messages that the function has processed. The others
+// become visible again when their visibility time-out ends.
 func (m *Mapping) settleBatch(batch []*sqs.Message, r invokeResult) {
 	if r.outcome != "ok" {
 		return

@@ -6,7 +6,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// lambdaQuestions returns what a call to Lambda asks.
+// lambdaQuestions returns the IAM questions of a call to Lambda.
 func (s *Service) lambdaQuestions(c *kernel.Call) []kernel.Question {
 	if functionName(c) == "" {
 		return []kernel.Question{kernel.May(c.Permission(), "*")}
@@ -14,7 +14,7 @@ func (s *Service) lambdaQuestions(c *kernel.Call) []kernel.Question {
 	return []kernel.Question{kernel.May("lambda:InvokeFunction", s.FunctionARN(s.nameOf(functionName(c))))}
 }
 
-// nameOf returns the name of a function that is given by name or ARN.
+// nameOf returns the name of a function given by name or ARN.
 func (s *Service) nameOf(function string) string {
 	return strings.TrimPrefix(function, s.ARN("lambda", "function:"))
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // environment is an execution environment: one process of a bootstrap binary,
-// which works on one invocation at a time.
+// which runs one invocation at a time.
 type environment struct {
 	id       string
 	version  int // of the function, counted by its changes
@@ -31,11 +31,11 @@ type environment struct {
 func (e *environment) kill() {
 	if !e.dead {
 		e.dead = true
-		_ = e.cmd.Process.Kill() // it may have ended by itself
+		_ = e.cmd.Process.Kill() // it may have exited already
 	}
 }
 
-// runBootstrap hands an invocation to an idle environment or to a new one.
+// runBootstrap passes an invocation to an idle environment or to a new one.
 func (s *Service) runBootstrap(inv *invocation) {
 	f := inv.Function
 	for len(f.idle) > 0 {
@@ -106,7 +106,7 @@ func (s *Service) startEnvironment(f *Function) (*environment, error) {
 	return e, nil
 }
 
-// watch keeps what an environment prints, and notices its end.
+// watch keeps the output of an environment, and detects its end.
 func (s *Service) watch(e *environment, out io.Reader) {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
@@ -118,7 +118,7 @@ func (s *Service) watch(e *environment, out io.Reader) {
 		}
 		s.Mu.Unlock()
 	}
-	_ = e.cmd.Wait() // how it ended does not matter here: an invocation under way has failed
+	_ = e.cmd.Wait() // its exit status does not matter: a running invocation has failed
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	e.dead = true
@@ -139,8 +139,8 @@ func (f *Function) taskRoot() string {
 	return f.Directory
 }
 
-// Retire lets the environments of a function's old code end: those at work when
-// their work is done, which keeps their folder until the simulation ends.
+// Retire ends the environments of a function's old code: busy ones when their
+// invocation is done, which keeps their folder until the simulation ends.
 func (s *Service) Retire(f *Function) {
 	for _, e := range f.idle {
 		e.kill()
@@ -179,7 +179,7 @@ func (s *Service) closeFunctions() {
 	}
 }
 
-// serveRuntime is the Lambda Runtime API, one path prefix an environment.
+// serveRuntime is the Lambda Runtime API, with one path prefix per environment.
 //
 // Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 func (s *Service) serveRuntime(w http.ResponseWriter, r *http.Request) {
@@ -228,8 +228,8 @@ func (s *Service) serveNext(w http.ResponseWriter, r *http.Request, e *environme
 	}
 }
 
-// serveClock tells the time to the programs that the simulation has started, and
-// lets them sleep on it.
+// serveClock gives the simulated time to the programs that the simulation has
+// started, and lets them sleep on it.
 func (s *Service) serveClock(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.Path, "/_sim/clock")
 	switch {

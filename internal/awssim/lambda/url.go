@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// URLRoot is where the sandbox serves the addresses of functions; in AWS each has a
-// host of its own.
+// URLRoot is the path of function URLs in the sandbox; in AWS each has its own
+// host.
 const URLRoot = "/_url/"
 
-// maxURLBody is the longest request that a function's address takes, in bytes.
+// maxURLBody is the largest request that a function URL accepts, in bytes.
 //
 // Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const maxURLBody = 6 << 20
 
-// serveFunctionURL hands a request to a function as payload of version 2.0.
+// serveFunctionURL passes a request to a function as payload of version 2.0.
 //
 // Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 func (s *Service) serveFunctionURL(w http.ResponseWriter, r *http.Request) {
@@ -78,5 +78,5 @@ func (s *Service) serveFunctionURL(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(k, v)
 	}
 	w.WriteHeader(answer.StatusCode)
-	_, _ = io.WriteString(w, answer.Body) // a client that is gone needs no answer
+	_, _ = io.WriteString(w, answer.Body) // the client may be gone
 }

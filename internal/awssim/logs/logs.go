@@ -21,7 +21,7 @@ type Service struct {
 type LogGroup struct {
 	Name    string
 	created time.Time
-	days    int // for which events are kept; 0 for ever
+	days    int // retention of events; 0 for ever
 	streams map[string][]logEvent
 }
 
@@ -31,7 +31,7 @@ type logEvent struct {
 	IngestionTime int64  `json:"ingestionTime"`
 }
 
-// maxLogEvents bounds what a stream keeps.
+// maxLogEvents bounds the events of a stream.
 const maxLogEvents = 20000
 
 // Write adds a line to a stream.
@@ -68,7 +68,7 @@ func (s *Service) LogGroup(name string) *LogGroup {
 	return kernel.Find(s.Groups, func(g *LogGroup) bool { return g.Name == name })
 }
 
-// AddLogGroup returns the log group of that name, and adds it where there is none.
+// AddLogGroup returns the log group of that name, and adds it if there is none.
 func (s *Service) AddLogGroup(name string) *LogGroup {
 	if g := s.LogGroup(name); g != nil {
 		return g

@@ -10,8 +10,8 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// listedPrice is a product of the Price List: tiers by the unit at which they
-// begin, in USD.
+// listedPrice is a product of the Price List: tiers by their first unit, in
+// USD.
 type listedPrice struct {
 	service, region, family, usage, unit string
 	attributes                           map[string]string
@@ -20,7 +20,7 @@ type listedPrice struct {
 
 type tier struct{ from, usd string }
 
-// Service is the simulated the Price List.
+// Service is the simulated Price List.
 type Service struct {
 	*kernel.Kernel
 
@@ -38,9 +38,8 @@ func New(k *kernel.Kernel) *Service {
 	return s
 }
 
-// SetPrice changes what the Price List says of a usage type in a Region, the
-// price of the first unit, in USD. The bill of the ledger is in endpoint-hours
-// and does not change.
+// SetPrice changes the price of a usage type in a Region, of the first unit, in
+// USD. The bill of the ledger is in endpoint-hours and does not change.
 func (s *Service) SetPrice(region, usage, usd string) {
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
@@ -51,8 +50,8 @@ func (s *Service) SetPrice(region, usage, usd string) {
 	}
 }
 
-// priceList holds the Regions whose prices are known, and what stands beside them
-// in AWS's list: endpoints of other kinds, a Local Zone, tiers.
+// priceList holds the Regions whose prices are known, and neighbouring entries of
+// AWS's list: endpoints of other kinds, a Local Zone, tiers.
 func priceList() []listedPrice {
 	var out []listedPrice
 	add := func(service, region, family, usage, unit string, attributes map[string]string, tiers ...tier) {

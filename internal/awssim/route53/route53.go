@@ -10,7 +10,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// zoneQuestions returns what a call to Route 53 asks.
+// zoneQuestions returns the IAM questions of a call to Route 53.
 func zoneQuestions(c *kernel.Call) []kernel.Question {
 	return []kernel.Question{kernel.May(c.Permission(), "*"), kernel.May("ec2:DescribeVpcs", "*")}
 }

@@ -7,7 +7,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// objectQuestions returns what a call to S3 asks of IAM.
+// objectQuestions returns the IAM questions of a call to S3.
 //
 // Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
 func (s *Service) objectQuestions(c *kernel.Call) []kernel.Question {
@@ -32,15 +32,16 @@ func (s *Service) objectQuestions(c *kernel.Call) []kernel.Question {
 		qs = append(qs, kernel.May("s3:GetObject", s.Partition()+"s3:::"+bucket+"/"+key))
 	}
 	if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead {
-		if b := s.Buckets[bucket]; b == nil || b.Objects[key].parts == nil { // or S3 says that it is denied
+		if b := s.Buckets[bucket]; b == nil || b.Objects[key].parts == nil { // otherwise S3 answers that it is denied
 			qs = append(qs, kernel.May("s3:ListBucket", s.Partition()+"s3:::"+bucket))
 		}
 	}
 	return qs
 }
 
-// keyQuestions returns what a call for an object asks of KMS, if that is under a
-// customer-managed key: its own, or the one that its bucket gives to new objects.
+// keyQuestions returns the KMS questions of a call for an object that is
+// encrypted with a customer-managed key: its own, or the bucket's default for new
+// objects.
 //
 // Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
 func (s *Service) keyQuestions(c *kernel.Call, bucket, object string) []kernel.Question {

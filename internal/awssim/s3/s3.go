@@ -21,7 +21,7 @@ type Service struct {
 	*kernel.Kernel
 
 	Buckets map[string]*Bucket
-	uploads map[string]*s3Upload // that are not complete, by id
+	uploads map[string]*s3Upload // incomplete ones, by id
 }
 
 // Bucket is a bucket with its objects and settings.
@@ -29,13 +29,15 @@ type Bucket struct {
 	Objects map[string]Object
 	Tags    []kernel.Tag
 	Created time.Time
-	// notifies says that EventBridge is told of new objects.
+	// notifies is true if the bucket sends events of new objects to
+	// EventBridge.
 	Notifies bool
-	// settings are what PutBucketPolicy and the like have stored, by name.
+	// settings are the documents stored by PutBucketPolicy and similar calls,
+	// by name.
 	Settings map[string][]byte
 }
 
-// Object is an object; one that came in parts stays in parts, as it may be big.
+// Object is an object; a multipart upload stays in parts, as it may be big.
 type Object struct {
 	parts    [][]byte
 	etag     string
@@ -54,7 +56,7 @@ func (o Object) size() int {
 // Bytes returns an object's content.
 func (o Object) Bytes() []byte { return bytes.Join(o.parts, nil) }
 
-// NewObject returns an object that is stored now.
+// NewObject returns an object with the current time.
 func (s *Service) NewObject(body []byte) Object {
 	sum := md5.Sum(body)
 	return Object{[][]byte{body}, `"` + hex.EncodeToString(sum[:]) + `"`, s.Clock.Now(), ""}
@@ -253,8 +255,8 @@ func (s *Service) getBucketTagging(c *kernel.Call) (any, error) {
 
 var masterKey = regexp.MustCompile(`<KMSMasterKeyID>([^<]+)</KMSMasterKeyID>`)
 
-// key returns the customer-managed key that a new object is put under: the one that the
-// call names, or the bucket's.
+// key returns the customer-managed key of a new object: the one that the call names, or
+// the bucket's.
 func (b *Bucket) key(c *kernel.Call) string {
 	if id := c.Request.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"); id != "" {
 		return id

@@ -12,18 +12,18 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// s3Upload is a multipart upload that is not complete.
+// s3Upload is an incomplete multipart upload.
 type s3Upload struct {
 	bucket, key string
 	parts       map[int]Object
 }
 
-// minPart is the least size of a part that is not the last, in bytes.
+// minPart is the minimum size of a part other than the last, in bytes.
 //
 // Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 const minPart = 5 << 20
 
-// conditions refuses a write whose If-Match or If-None-Match does not hold.
+// conditions rejects a write whose If-Match or If-None-Match does not hold.
 //
 // Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 func (b *Bucket) conditions(c *kernel.Call, key string) error {
@@ -44,7 +44,8 @@ func (b *Bucket) conditions(c *kernel.Call, key string) error {
 	return nil
 }
 
-// store puts an object into a bucket, and tells EventBridge if the bucket does so.
+// store puts an object into a bucket, and notifies EventBridge if the bucket is
+// configured to.
 //
 // Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 func (s *Service) store(c *kernel.Call, b *Bucket, key string, o Object) {
@@ -104,8 +105,8 @@ func (s *Service) uploadPart(c *kernel.Call) (any, error) {
 			"the sandbox does not simulate streaming signatures; set request_checksum_calculation to "+
 				"when_required").WithStatus(http.StatusNotImplemented)
 	}
-	// A part's ETag is its MD5 only where nothing encrypts it. The client's own digest
-	// serves as well, and costs nothing.
+	// A part's ETag is its MD5 only if it is not encrypted. The client's own digest
+	// works as well, and costs nothing.
 	if digest := c.Request.Header.Get("X-Amz-Content-Sha256"); len(digest) == 64 {
 		u.parts[n] = Object{[][]byte{c.Body}, `"` + digest[:32] + `"`, s.Clock.Now(), ""}
 	} else {

@@ -13,10 +13,11 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// scheduleQuestions returns what a call to EventBridge Scheduler asks.
+// scheduleQuestions returns the IAM questions of a call to EventBridge
+// Scheduler.
 func (s *Service) scheduleQuestions(c *kernel.Call) []kernel.Question {
 	group := c.Field("GroupName")
-	if group == "" { // where nothing has a body
+	if group == "" { // where requests have no body
 		group = c.Request.URL.Query().Get("groupName")
 	}
 	qs := []kernel.Question{kernel.May(c.Permission(), s.ARN("scheduler", "schedule/"+group+"/"+c.PathName()))}
@@ -110,7 +111,7 @@ func schedulerAction(r *http.Request, parts []string) string {
 	return ""
 }
 
-// ScheduleInput is a schedule as calls and templates give it.
+// ScheduleInput is a schedule as given by calls and templates.
 type ScheduleInput struct {
 	ClientToken, Description, EndDate, GroupName, KmsKeyArn string
 	FlexibleTimeWindow                                      *flexibleWindow
@@ -141,7 +142,7 @@ func (s *Service) readSchedule(c *kernel.Call, in *ScheduleInput) (*schedule, er
 	return s.NewSchedule(c.PathName(), in)
 }
 
-// NewSchedule checks what Scheduler checks at the call.
+// NewSchedule makes the checks that Scheduler makes at the call.
 func (s *Service) NewSchedule(name string, in *ScheduleInput) (*schedule, error) {
 	group := in.GroupName
 	if group == "" {
@@ -164,7 +165,7 @@ func (s *Service) NewSchedule(name string, in *ScheduleInput) (*schedule, error)
 			"1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy "+
 				"regular expression pattern: [0-9a-zA-Z-_.]+", name)
 	}
-	// one in the past is reported to be refused
+	// Scheduler is reported to reject one in the past
 	if _, ok := s.eventbridge.DueIn(in.ScheduleExpression, in.ScheduleExpressionTimezone); !ok {
 		return nil, kernel.Errorf("ValidationException", "Invalid Schedule Expression %s.", in.ScheduleExpression)
 	}
@@ -190,7 +191,8 @@ func (s *Service) NewSchedule(name string, in *ScheduleInput) (*schedule, error)
 	return x, nil
 }
 
-// PlanSchedule plans the next firing: within the minute that the schedule names.
+// PlanSchedule schedules the next firing, within the minute that the schedule
+// names.
 func (s *Service) PlanSchedule(x *schedule) {
 	s.Clock.Cancel(x.next)
 	due, ok := s.eventbridge.DueIn(x.expression, x.timezone)
@@ -214,13 +216,13 @@ func (s *Service) PlanSchedule(x *schedule) {
 	})
 }
 
-// lateDeletion is how long after its last invocation a schedule is deleted that
-// is to be. A time that was written under its name meanwhile goes with it.
+// lateDeletion is how long after its last invocation a self-deleting schedule
+// is deleted. A newer time written under its name meanwhile is lost.
 //
 // Source: "shortly after", as AWS puts it; that a newer time is lost is inferred.
 const lateDeletion = 40 * time.Second
 
-// ForgetSchedule deletes a schedule; none is no error.
+// ForgetSchedule deletes a schedule; a missing one is not an error.
 func (s *Service) ForgetSchedule(group, name string) {
 	s.Schedules = slices.DeleteFunc(s.Schedules, func(x *schedule) bool {
 		gone := x.Group == group && x.Name == name

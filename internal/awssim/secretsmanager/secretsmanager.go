@@ -8,7 +8,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// secretQuestions returns what a call to Secrets Manager asks.
+// secretQuestions returns the IAM questions of a call to Secrets Manager.
 func secretQuestions(c *kernel.Call) []kernel.Question {
 	return []kernel.Question{kernel.May(c.Permission(), c.Field("SecretId"))}
 }
@@ -21,7 +21,7 @@ type Service struct {
 	Secrets map[string]SecretValue
 }
 
-// SecretValue is a secret with the text that it holds now.
+// SecretValue is a secret with its current text.
 type SecretValue struct {
 	Text    string
 	Created time.Time

@@ -8,7 +8,7 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// quotas are the quotas that the sandbox knows: service, code, name, value.
+// quotas are the simulated quotas: service, code, name, value.
 //
 // Source: the quotas' codes as Service Quotas shows them.
 var quotas = []struct {

@@ -6,14 +6,15 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// queueQuestions returns what a call to SQS asks.
+// queueQuestions returns the IAM questions of a call to SQS.
 func (s *Service) queueQuestions(c *kernel.Call) []kernel.Question {
 	url := c.Field("QueueUrl")
 	name := url[strings.LastIndex(url, "/")+1:]
 	return append([]kernel.Question{kernel.May(c.Permission(), s.ARN("sqs", name))}, s.QueueKey(name, c.Action)...)
 }
 
-// QueueKey is what a queue under a customer-managed key asks of it.
+// QueueKey is the IAM question that a queue raises for its customer-managed
+// key.
 //
 // Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
 func (s *Service) QueueKey(name, action string) []kernel.Question {

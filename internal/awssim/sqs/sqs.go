@@ -29,7 +29,7 @@ type Queue struct {
 	Attributes map[string]string
 	Messages   []*Message
 	created    time.Time
-	Readers    []*Reader // what hands its messages on
+	Readers    []*Reader // readers of its messages
 }
 
 // Message is one message of a queue.
@@ -85,7 +85,7 @@ func (q *Queue) URL(s *Service) string {
 	return "http://" + host + "/" + s.Options.Account + "/" + q.Name
 }
 
-// Number returns an attribute that is a number; normal if it is none.
+// Number returns a numeric attribute; normal if it is not a number.
 func (q *Queue) Number(name string, normal int) int {
 	n, err := strconv.Atoi(q.Attributes[name])
 	if err != nil {
@@ -94,8 +94,8 @@ func (q *Queue) Number(name string, normal int) int {
 	return n
 }
 
-// redrive returns the dead-letter queue's ARN and how often a message may be
-// received before it goes there; 0 if there is none.
+// redrive returns the dead-letter queue's ARN and its maximum receive count; 0
+// if there is none.
 func (q *Queue) redrive() (arn string, count int) {
 	var p struct {
 		DeadLetterTargetArn string          `json:"deadLetterTargetArn"`
@@ -104,12 +104,12 @@ func (q *Queue) redrive() (arn string, count int) {
 	if json.Unmarshal([]byte(q.Attributes["RedrivePolicy"]), &p) != nil {
 		return "", 0
 	}
-	count, _ = strconv.Atoi(strings.Trim(string(p.MaxReceiveCount), `"`)) // a policy without it redrives nothing
+	count, _ = strconv.Atoi(strings.Trim(string(p.MaxReceiveCount), `"`)) // without it, nothing is redriven
 	return p.DeadLetterTargetArn, count
 }
 
-// DeadLetterQueues are the queues that others redrive to, and those whose name
-// says so.
+// DeadLetterQueues are the queues that others redrive to, and those with a
+// matching name.
 func (st *Service) DeadLetterQueues() []*Queue {
 	var out []*Queue
 	for _, q := range st.Queues {
@@ -460,7 +460,7 @@ func (s *Service) Take(q *Queue, n int, visibility time.Duration) []*Message {
 		out = append(out, m)
 		s.pump(q, visibility)
 		if s.Happens("duplicate-events", 0.5) {
-			m.Visible = now.Add(time.Second) // comes again although it is being worked on
+			m.Visible = now.Add(time.Second) // delivered again while it is being processed
 			s.pump(q, time.Second)
 		}
 	}
@@ -482,7 +482,7 @@ type receivedMessage struct {
 	MD5OfMessageAttributes string                      `json:",omitempty"`
 }
 
-// SystemAttributes returns what SQS says of a message itself.
+// SystemAttributes returns the system attributes of a message.
 func (s *Service) SystemAttributes(m *Message) map[string]string {
 	return map[string]string{
 		"ApproximateReceiveCount": strconv.Itoa(m.received), "SentTimestamp": strconv.FormatInt(m.Sent.UnixMilli(), 10),
@@ -616,10 +616,10 @@ func (s *Service) changeVisibility(_ *kernel.Call, in *struct {
 	return &kernel.None{}, nil
 }
 
-// Reader looks at a queue whenever a message of it may have become visible.
+// Reader checks a queue whenever one of its messages may have become visible.
 type Reader struct{ Look func() }
 
-// pump lets the queue's readers look at it once d has passed.
+// pump calls the queue's readers once d has passed.
 func (s *Service) pump(q *Queue, d time.Duration) {
 	for _, r := range q.Readers {
 		s.Clock.After(d, r.Look)

@@ -1,5 +1,5 @@
-// Package template reads templates of CloudFormation, refuses what CloudFormation
-// refuses at the call, and evaluates their functions. It knows no stack.
+// Package template parses CloudFormation templates, rejects what CloudFormation
+// rejects at the call, and evaluates their functions. It knows no stack.
 package template
 
 import (
@@ -23,7 +23,7 @@ type Parameter struct {
 	ResolvedValue                string
 }
 
-// Invalid is the error for what CloudFormation refuses at the call.
+// Invalid is the error for a template that CloudFormation rejects at the call.
 func Invalid(format string, args ...any) *kernel.APIError {
 	return kernel.Errorf("ValidationError", format, args...)
 }
@@ -54,8 +54,8 @@ func formatError(format string, args ...any) *kernel.APIError {
 	return Invalid("Template format error: "+format, args...)
 }
 
-// Parse reads JSON or YAML and refuses what CloudFormation refuses at
-// the call.
+// Parse parses JSON or YAML and rejects what CloudFormation rejects at the
+// call.
 func Parse(known func(kind string) bool, body string) (*Template, error) {
 	var root any
 	if strings.HasPrefix(strings.TrimSpace(body), "{") {
@@ -112,7 +112,7 @@ func Parse(known func(kind string) bool, body string) (*Template, error) {
 	return t, t.checkReferences()
 }
 
-// logicalID is what the id of a resource may be.
+// logicalID matches valid ids of resources.
 var logicalID = regexp.MustCompile(`^[A-Za-z0-9]+$`)
 
 // nullIn returns the path of the first null in v, or "".
@@ -197,8 +197,8 @@ func (t *Template) readResources(known func(kind string) bool, v any) error {
 	return nil
 }
 
-// checkReferences resolves what each resource refers to, and adds it to what it
-// depends on.
+// checkReferences resolves the references of each resource, and adds them to
+// its dependencies.
 func (t *Template) checkReferences() error {
 	var unresolved []string
 	for name, spec := range t.Specs {
@@ -348,10 +348,10 @@ func (t *Template) Bind(given []Parameter) (map[string]string, error) {
 	return out, nil
 }
 
-// NoEcho reports whether a parameter's value is not to be shown.
+// NoEcho reports whether a parameter's value must not be shown.
 func (t *Template) NoEcho(name string) bool { return t.Parameters[name].NoEcho }
 
-// Capability returns what the template requires to be acknowledged, or "".
+// Capability returns the capability that the template requires, or "".
 func (t *Template) Capability() string {
 	need := ""
 	for _, r := range t.Specs {
@@ -391,18 +391,18 @@ func (t *Template) condition(name string, params map[string]string) bool {
 	return err == nil && b
 }
 
-// Scope is what a template's functions see.
+// Scope is the scope in which a template's functions are evaluated.
 type Scope struct {
 	Parameters map[string]string
 	Pseudo     func(string) (string, bool)
-	// resource returns the physical id and the attributes of a resource that is there.
+	// resource returns the physical id and the attributes of an existing resource.
 	Resource func(name string) (physical string, attributes map[string]string, there bool)
 }
 
 // noValue is what AWS::NoValue evaluates to: the property is left out.
 type noValue struct{}
 
-// Evaluate returns v with all functions carried out.
+// Evaluate returns v with all functions evaluated.
 func (t *Template) Evaluate(v any, sc *Scope) (any, error) {
 	switch v := v.(type) {
 	case []any:
@@ -440,7 +440,7 @@ func (t *Template) Evaluate(v any, sc *Scope) (any, error) {
 	return v, nil
 }
 
-// call carries out one function.
+// call evaluates one function.
 func (t *Template) call(name string, arg any, sc *Scope) (any, error) {
 	switch name {
 	case "Ref":
@@ -471,7 +471,7 @@ func (t *Template) call(name string, arg any, sc *Scope) (any, error) {
 	return t.callList(name, a)
 }
 
-// callList carries out a function whose argument is a list, evaluated already.
+// callList evaluates a function whose argument is an already evaluated list.
 func (t *Template) callList(name string, a []any) (any, error) {
 	switch name {
 	case "Fn::Join":
@@ -520,7 +520,7 @@ func (t *Template) callList(name string, a []any) (any, error) {
 			}
 		}
 	}
-	return nil, Invalid("Template error: the sandbox cannot carry out %s", name)
+	return nil, Invalid("Template error: the sandbox does not simulate %s", name)
 }
 
 func (t *Template) ref(name string, sc *Scope) (any, error) {
