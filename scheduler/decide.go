@@ -335,7 +335,8 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 		return Settled.Because("%s; %s", set.Pause, asking(d))
 	}
 	if set.Hopeless(s, now) && d.Failed > 0 {
-		return GiveUp.Because("%s in a row did not come up, the last one because: %s", Count(set.Failures, "generation"),
+		return GiveUp.Because("%s in a row did not come up, the last one because: %s",
+			Count(set.Failures, "generation"),
 			set.Failure)
 	}
 	if now.Before(set.RetryAt) {
@@ -497,7 +498,8 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 	case d.Unserved > 0:
 		return decideUnserved(now, s, set, d, o)
 	case d.Refused > 0:
-		return waitUntil(d.RefusedUntil, "ECS refuses %s for the moment (%s); the next try is at %s", Count(d.Refused, "run"),
+		return waitUntil(d.RefusedUntil, "ECS refuses %s for the moment (%s); the next try is at %s",
+			Count(d.Refused, "run"),
 			brief(d.RefusedFor), ClockTime(d.RefusedUntil))
 	case d.Live():
 		return decideInUse(now, s, set, d)
@@ -566,7 +568,8 @@ func decideIdle(now time.Time, s Settings, set Set, d Demand, prompt Due) Decisi
 	if now.Before(first) {
 		reason := fmt.Sprintf("idle, and paid hour %d lasts until %s", hour, ClockTime(boundary))
 		if d.Deferred > 0 {
-			reason += "; " + Count(d.Deferred, "run would not end before it and waits", "runs would not end before it and wait") +
+			reason += "; " +
+				Count(d.Deferred, "run would not end before it and waits", "runs would not end before it and wait") +
 				" for the next set"
 		}
 		return waitUntil(first, "%s", reason)
@@ -598,7 +601,8 @@ func decideIdle(now time.Time, s Settings, set Set, d Demand, prompt Due) Decisi
 func decideUnserved(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 	switch {
 	case set.Extensions >= s.MaxFailures:
-		return GiveUp.Because("the set could not be extended %s in a row: %s", Count(set.Extensions, "time"), set.ExtendFailure)
+		return GiveUp.Because("the set could not be extended %s in a row: %s", Count(set.Extensions, "time"),
+			set.ExtendFailure)
 	case now.Before(set.ExtendAt):
 		return waitUntil(set.ExtendAt, "the set could not be extended (%s); again at %s", brief(set.ExtendFailure),
 			ClockTime(set.ExtendAt))
@@ -663,7 +667,8 @@ func decideGone(now time.Time, set Set, o Observed) Decision {
 			return Sweep.Because("the stack is gone and left %s behind", Count(o.Endpoints.Left(), "endpoint"))
 		}
 		if o.Endpoints.Deleting > 0 {
-			return waitUntil(now.Add(pollGoneEvery), "%s deleting", Count(o.Endpoints.Deleting, "endpoint is", "endpoints are"))
+			return waitUntil(now.Add(pollGoneEvery), "%s deleting",
+				Count(o.Endpoints.Deleting, "endpoint is", "endpoints are"))
 		}
 		return Forget.Because("nothing of generation %v is left", set.Generation)
 	case StackDeleteFailed:

@@ -45,7 +45,8 @@ type selftestCmd struct {
 func (selftestCmd) Help() string {
 	return "It needs an installation whose set is absent, and runs the job for real: name one that may run at any " +
 		"time. Whatever happens, it deletes what it has made and takes the set down. With --dry-run it says what it " +
-		"would do and cost.\n\nIt reports what AWS refused, with the statement to add; how long things took, compared with " +
+		"would do and cost.\n\nIt reports what AWS refused, with the statement to add; how long things took, " +
+		"compared with " +
 		"the simulated AWS; which open questions it could settle; and in what the account did otherwise than the " +
 		"simulation. The report's file holds names, ARNs, times, and which members answers had: no other " +
 		"values.\n\nExit code 0: all went as it should. 1: something was refused, or failed, or is left."

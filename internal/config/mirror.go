@@ -342,7 +342,8 @@ func (k *checker) mirror(c *Config) {
 		k.add("mirror.cluster", "name the ECS cluster, or let the base stack make one: ecsCluster", "no cluster")
 	}
 	if m.Architecture != "arm64" && m.Architecture != "x86_64" {
-		k.add("mirror.architecture", "write arm64 or x86_64", "invalid architecture %q (want arm64 or x86_64)", m.Architecture)
+		k.add("mirror.architecture", "write arm64 or x86_64", "invalid architecture %q (want arm64 or x86_64)",
+			m.Architecture)
 	}
 	if m.Disk != 0 && (m.Disk < 21 || m.Disk > 200) {
 		k.add("mirror.disk", "write 21 to 200 GiB, or leave it out for 20", "%d GiB", m.Disk)

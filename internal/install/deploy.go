@@ -204,7 +204,12 @@ func (i *Installer) Discard(ctx context.Context, p *Plan) error {
 		return nil
 	}
 	_, err := i.Clients.CloudFormation.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &p.stackID})
-	return awserr.Mark(err, "delete the empty stack %s", p.Name)
+	if err != nil {
+		return awserr.Mark(err, "delete the empty stack %s", p.Name)
+	}
+	// A deployment that follows at once must find it gone.
+	_, err = i.follow(ctx, p.stackID, p.Name, i.Clock.Now(), func(cfn.Event) {})
+	return err
 }
 
 // Execute uploads the code, executes the plan's change set and waits for the end,

@@ -200,7 +200,7 @@ jobs:
 `
 	for _, tt := range []struct{ name, old, new, failure string }{
 		{"the set", "main", "renamed", "set main is no longer a set of its own"},
-		{"its mode", "sets:", "mode: observe\nsets:", "set main is only observed"},
+		{"its mode", "sets:", "mode: observe\nsets:", "set main changes from active to observe"},
 		{"the job of a run", "  hello: {set: main, cluster: c, taskDefinition: hello}\n", "", "job hello is no longer in the configuration, and its run hello/a is running"},
 		{"the cluster of a run", "cluster: c, taskDefinition: hello", "cluster: d, taskDefinition: hello", "job hello moves to cluster d"},
 		{"the endpoints' security group", "subnets: [subnet-1, subnet-2]", "subnets: [subnet-1, subnet-2], endpointSecurityGroups: [sg-1]", "which tasks may use"},

@@ -188,3 +188,18 @@ func TestAnAccountThatNeverUsedECS(t *testing.T) {
 		}
 	})
 }
+
+// TestAPlanLeavesNothingInTheWay: the deployment that follows a plan at once finds no
+// stack that is still being deleted.
+func TestAPlanLeavesNothingInTheWay(t *testing.T) {
+	inAccount(t, hello(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.Config) {
+		p, err := i.Plan(t.Context(), c, []byte(hello(t)), standIns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := i.Discard(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		deploy(t, i, hello(t))
+	})
+}
