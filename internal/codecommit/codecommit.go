@@ -1,5 +1,5 @@
-// Package codecommit makes the addresses and the passwords by which git reaches
-// AWS CodeCommit over HTTPS with the credentials of an IAM role.
+// Package codecommit creates the URLs and passwords with which git accesses AWS
+// CodeCommit over HTTPS with the credentials of an IAM role.
 package codecommit
 
 import (
@@ -17,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// hostPattern is what CodeCommit's hosts for git look like: with a VPC endpoint's
-// own name before it, with -fips, in China.
+// hostPattern matches CodeCommit's git hosts: with a VPC endpoint's own name
+// before it, with -fips, in China.
 //
 // Source: the credential helper of the AWS CLI, and
 // https://docs.aws.amazon.com/codecommit/latest/userguide/regions.html
@@ -39,8 +39,8 @@ func Region(host string) (string, error) {
 	return m[1], nil
 }
 
-// URL returns the address of a repository for git. endpoint takes the place of
-// AWS's own host where it is given, as http://127.0.0.1:4577.
+// URL returns the address of a repository for git. endpoint, if given, replaces
+// AWS's own host, as http://127.0.0.1:4577.
 func URL(endpoint, region, repository string) string {
 	if endpoint == "" {
 		endpoint = "https://git-codecommit." + region + ".amazonaws.com"
@@ -63,12 +63,11 @@ func Username(c aws.Credentials) string {
 }
 
 // Password returns the password for git on a path such as /v1/repos/app of a host,
-// whose port does not count. It holds for about 15 minutes. The session token is
-// not part of it.
+// whose port does not count. It is valid for about 15 minutes. The session token
+// is not part of it.
 //
 // It is a signature of version 4 of a request with the method GIT, without a body
-// hash; the time stands without its Z where it is signed and with it before the
-// signature.
+// hash; the time has no Z where it is signed and has one before the signature.
 //
 // Source: git-remote-codecommit, and the credential helper of the AWS CLI.
 func Password(c aws.Credentials, region, host, path string, now time.Time) string {
@@ -90,15 +89,15 @@ func signature(secret, region, host, path, stamp string) string {
 
 func sum(key []byte, text string) []byte {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte(text)) // a hash takes everything
+	h.Write([]byte(text)) // a hash never fails
 	return h.Sum(nil)
 }
 
-// validity is how far a password's time may be from the server's.
+// validity is how far a password's time may differ from the server's.
 const validity = 15 * time.Minute
 
-// Verify checks a password as CodeCommit does. It returns nil if it is right and
-// of the last 15 minutes.
+// Verify checks a password as CodeCommit does. It returns nil if it is correct
+// and at most 15 minutes old.
 func Verify(secret, region, host, path, password string, now time.Time) error {
 	stamp, got, ok := strings.Cut(password, "Z")
 	at, err := time.Parse(stampLayout, stamp)
@@ -106,7 +105,7 @@ func Verify(secret, region, host, path, password string, now time.Time) error {
 		return errors.New("the password has no time")
 	}
 	if d := now.Sub(at); d > validity || d < -validity {
-		return fmt.Errorf("the signature has expired: it is of %s", at.Format(time.RFC3339))
+		return fmt.Errorf("the signature of %s has expired", at.Format(time.RFC3339))
 	}
 	if subtle.ConstantTimeCompare([]byte(got), []byte(signature(secret, region, host, path, stamp))) != 1 {
 		return errors.New("the signature does not match")
@@ -115,7 +114,7 @@ func Verify(secret, region, host, path, password string, now time.Time) error {
 }
 
 // WithCredentials returns a URL that carries user name and password, for programs
-// other than git that know no credential helper.
+// other than git that do not support credential helpers.
 func WithCredentials(given string, c aws.Credentials, region string, now time.Time) (string, error) {
 	u, err := url.Parse(given)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // Serve answers one request for the repositories in folder, whose paths begin with
-// root. user is who has been let in; with "" nothing can be pushed.
+// root. user is the authenticated user; with "" nothing can be pushed.
 func Serve(w http.ResponseWriter, r *http.Request, root, folder, user string) {
 	program, err := exec.LookPath("git")
 	if err != nil {
@@ -20,7 +20,7 @@ func Serve(w http.ResponseWriter, r *http.Request, root, folder, user string) {
 		return
 	}
 	r = r.Clone(r.Context())
-	r.TransferEncoding = nil // CGI knows no chunks, and http-backend reads to the end where there is no length
+	r.TransferEncoding = nil // CGI has no chunked encoding, and http-backend reads to the end without a length
 	settings := [][2]string{{"safe.directory", "*"}, {"core.fsync", "none"}, {"http.receivepack", "false"}}
 	env := []string{
 		"GIT_PROJECT_ROOT=" + folder, "GIT_HTTP_EXPORT_ALL=1", "HOME=" + folder, "GIT_CONFIG_NOSYSTEM=1", "LC_ALL=C",

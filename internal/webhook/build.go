@@ -22,7 +22,7 @@ func Of(a *app.App) *Receiver {
 	bucket := cfn.MirrorBucket(a.Config.Name, a.Place.Account, a.Place.Region)
 	m := a.Config.Mirror
 	if m == nil {
-		m = &config.Mirror{} // a deployment took the mirror away; every report is of an unknown repository
+		m = &config.Mirror{} // a deployment removed the mirror; every report is of an unknown repository
 	}
 	return &Receiver{
 		Installation: a.Config.Name, Mirror: m, State: mirror.NewBucket(objects, bucket, cfn.MirrorStateFolder+"/"),

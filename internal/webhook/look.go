@@ -26,11 +26,11 @@ import (
 	"drawbridge/internal/mirror"
 )
 
-// looksAtOnce is how many sources are looked at at the same time.
+// looksAtOnce is how many sources are checked at the same time.
 const looksAtOnce = 8
 
-// look compares the sources that can be seen from outside the VPC with the records
-// of their replicas, and asks for runs where they differ.
+// look compares the sources that can be reached from outside the VPC with the
+// records of their replicas, and requests runs where they differ.
 func (r *Receiver) look(ctx context.Context) error {
 	names := slices.Sorted(maps.Keys(r.Mirror.Repositories))
 	problems := make([]error, len(names))
@@ -44,7 +44,7 @@ func (r *Receiver) look(ctx context.Context) error {
 		all.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			ctx, cancel := context.WithTimeout(ctx, lookFor) // a source that does not answer keeps nobody up
+			ctx, cancel := context.WithTimeout(ctx, lookFor) // a source that does not answer does not block the others
 			defer cancel()
 			if err := r.lookAt(ctx, name, repository); err != nil {
 				r.Log.Error("look failed", zap.String("repository", name), zap.Error(err))
@@ -78,13 +78,13 @@ func (r *Receiver) lookAt(ctx context.Context, name string, repository *config.M
 			Name: mirror.MetricInSync, Unit: "Count", Value: 1,
 		})
 	}
-	// One state of the source asks once a day, unless the mirror has succeeded since: one
-	// that fails upon it would otherwise raise its endpoints every time.
+	// One state of the source requests one run a day, unless the mirror has succeeded
+	// since: a state that always fails would otherwise create the endpoints every time.
 	id := fmt.Sprintf("look-%s-%s-%s-%d", name, digest(want), r.Now().UTC().Format(time.DateOnly), held.At.Unix())
 	return r.send(ctx, name, id, 0)
 }
 
-// digest is a short text that another state of refs does not have.
+// digest is a short text that identifies a state of refs.
 func digest(refs mirror.Refs) string {
 	h := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(refs)) {
@@ -93,8 +93,7 @@ func digest(refs mirror.Refs) string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// list reads the refs of a source, without the git program, which a Lambda does not
-// have.
+// list reads the refs of a source without git, which a Lambda does not have.
 func (r *Receiver) list(ctx context.Context, repository *config.MirrorRepository) (mirror.Refs, error) {
 	options := &git.ListOptions{PeelingOption: git.IgnorePeeled}
 	if arn := repository.Source.Secret; arn != "" {

@@ -9,26 +9,27 @@ import (
 	"time"
 )
 
-// change is a ref as a report says it stands now; an ID of zeros is one that is gone.
+// change is a ref and its new object as reported; an ID of zeros means that it was
+// deleted.
 type change struct{ ref, id string }
 
-// zero is the id of a ref that is gone.
+// zero is the id of a deleted ref.
 const zero = "0000000000000000000000000000000000000000"
 
-// push is what a report says.
+// push is the content of a report.
 type push struct {
-	// events other than pushes have no changes and a word for what they are.
+	// events other than pushes have no changes but a name.
 	other      string
 	repository string
 	changes    []change
-	// at is the time in what is signed; zero if there is none.
+	// at is the signed time; zero if there is none.
 	at time.Time
 }
 
-// ping are the events by which servers try a webhook.
+// ping are the test events of webhooks.
 var ping = []string{"ping", "diagnostics:ping"}
 
-// parse reads a verified report.
+// parse parses a verified report.
 //
 // Source: the webhook references of GitHub Enterprise, GitLab, Gitea and Bitbucket
 // Data Center.
@@ -61,7 +62,7 @@ func parse(provider string, r report) (push, error) {
 		Name    string
 	}
 	if err := json.Unmarshal(r.body, &body); err != nil {
-		return push{}, errors.New("the body is not the JSON of a push")
+		return push{}, errors.New("invalid body (want the JSON of a push)")
 	}
 	p := push{repository: body.Repository.FullName + body.Project.Path + body.Name}
 	if body.Ref != "" {
@@ -93,7 +94,7 @@ func parseBitbucket(r report) (push, error) {
 		}
 	}
 	if err := json.Unmarshal(r.body, &body); err != nil {
-		return push{}, errors.New("the body is not the JSON of a push")
+		return push{}, errors.New("invalid body (want the JSON of a push)")
 	}
 	p := push{repository: body.Repository.Project.Key + "/" + body.Repository.Slug}
 	for _, c := range body.Changes {
@@ -116,7 +117,7 @@ func (p push) check() error {
 	for _, c := range p.changes {
 		if !strings.HasPrefix(c.ref, "refs/") || len(c.id) != len(zero) ||
 			strings.Trim(c.id, "0123456789abcdef") != "" {
-			return fmt.Errorf("%.80q at %.50q is no ref", c.ref, c.id)
+			return fmt.Errorf("invalid ref %.80q at %.50q", c.ref, c.id)
 		}
 	}
 	return nil

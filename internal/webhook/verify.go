@@ -13,28 +13,28 @@ import (
 	"time"
 )
 
-// The replay windows: how far the time of a report may lie from now, where the time
-// is part of what is signed. Servers that queue reports, and let people send them
-// again, get an hour; for as long the same report counts once.
+// The replay windows bound how far a report's signed time may be from now. Servers
+// that queue reports, and let users resend them, get an hour; for that long the
+// same report counts once.
 const (
 	window     = 5 * time.Minute
 	wideWindow = time.Hour
 )
 
-// errForged is the error for a report that is not from who has the secret. It does
-// not say in what way.
-var errForged = errors.New("the signature is missing or wrong, or there is no such webhook")
+// errForged is the error for a report that was not signed with the secret. It
+// gives no details.
+var errForged = errors.New("signature missing or wrong, or unknown webhook")
 
 // minSecret is the length of the shortest secret, and key, that reports are verified
-// with, in bytes: what is shorter, or empty, others find out.
+// with, in bytes: a shorter one can be guessed.
 const minSecret = 16
 
-// errWeak is the error for a secret that proves nothing.
-var errWeak = fmt.Errorf("its secret has fewer than %d bytes: make a longer one, there and in Secrets Manager",
+// errWeak is the error for a secret that is too short.
+var errWeak = fmt.Errorf("its secret is shorter than %d bytes: set a longer one at the server and in Secrets Manager",
 	minSecret)
 
-// errOld is the error for a report outside of the replay window.
-var errOld = errors.New("the report is too old, or from the future")
+// errOld is the error for a report outside the replay window.
+var errOld = errors.New("the report's time is outside the replay window")
 
 // report is a report of a git server as it came in. Header names are in small
 // letters.
@@ -43,8 +43,7 @@ type report struct {
 	body   []byte
 }
 
-// verify checks who a report is from, in a time that does not depend on where it is
-// wrong.
+// verify verifies a report's signature in constant time.
 func verify(provider string, secret []byte, r report, now time.Time) error {
 	if len(secret) < minSecret {
 		return errWeak
@@ -65,7 +64,7 @@ func verify(provider string, secret []byte, r report, now time.Time) error {
 		if strings.HasPrefix(string(secret), "whsec_") {
 			return standard(r, secret, now)
 		}
-		// Digests are of one length, whatever the token's.
+		// Digests have the same length, whatever the token's.
 		given, want := sha256.Sum256([]byte(r.header["x-gitlab-token"])), sha256.Sum256(secret)
 		if subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
 			return errForged
@@ -79,7 +78,7 @@ func verify(provider string, secret []byte, r report, now time.Time) error {
 		}
 		return within(stamp, now)
 	}
-	return fmt.Errorf("%q is no provider", provider)
+	return fmt.Errorf("unknown provider %q", provider)
 }
 
 // signed checks a HMAC-SHA256 in hexadecimal.
@@ -121,7 +120,7 @@ func standard(r report, secret []byte, now time.Time) error {
 
 func mac(key, text []byte) []byte {
 	h := hmac.New(sha256.New, key)
-	h.Write(text) // a hash takes everything
+	h.Write(text) // a hash never fails
 	return h.Sum(nil)
 }
 

@@ -1,7 +1,7 @@
-// Package webhook is the function that git servers report pushes to. It checks who
-// reports, asks for a run of the job mirror where the replica does not hold the push
-// yet, and looks by itself at sources that can be seen from outside the VPC. What
-// needs no run raises no endpoint.
+// Package webhook is the function that git servers report pushes to. It verifies the
+// report, requests a run of the job mirror if the replica does not hold the push
+// yet, and checks on its own the sources that can be reached from outside the VPC. A
+// report that needs no run creates no endpoint.
 package webhook
 
 import (
@@ -31,14 +31,14 @@ import (
 	"drawbridge/internal/mirror"
 )
 
-// The limits of reports. A body of GitHub with all the commits that it lists is
-// shorter.
+// These are the limits of reports. A GitHub body with all the commits that it
+// lists is shorter.
 const (
 	maxBody = 4 << 20
-	// lookFor is how long a source that is looked at may take.
+	// lookFor is how long checking a source may take.
 	lookFor = 20 * time.Second
-	// Of reports that are not verified yet an environment takes 20 a second, of
-	// verified ones of a repository one a second, and bursts of 30.
+	// An environment accepts 20 unverified reports a second, one verified
+	// report a second per repository, and bursts of 30.
 	unverifiedRate, unverifiedBurst = 20, 60
 	verifiedRate, verifiedBurst     = 1, 30
 	// secretsFor is how long a secret is kept in memory.
@@ -63,10 +63,10 @@ var (
 
 // Receiver handles the events of the function.
 type Receiver struct {
-	// Installation is the installation's name, Mirror what it mirrors.
+	// Installation is the installation's name, Mirror its mirror configuration.
 	Installation string
 	Mirror       *config.Mirror
-	// State is where the mirror keeps its records, Seen what reports are remembered in.
+	// State holds the mirror's records, Seen the reports of the last day.
 	State, Seen *mirror.Bucket
 	Secrets     secretsAPI
 	Queue       queueAPI
@@ -74,7 +74,7 @@ type Receiver struct {
 	QueueURL string
 	Now      func() time.Time
 	Log      *zap.Logger
-	// Metrics takes lines of metrics, a Lambda's standard output.
+	// Metrics receives lines of metrics; it is a Lambda's standard output.
 	Metrics io.Writer
 
 	mu         sync.Mutex
@@ -88,7 +88,7 @@ type keptSecret struct {
 	at   time.Time
 }
 
-// Handle takes a request at the function's address, or an event of the schedule.
+// Handle handles a request to the function URL, or an event of the schedule.
 func (r *Receiver) Handle(ctx context.Context, payload []byte) (any, error) {
 	var in events.LambdaFunctionURLRequest
 	if err := json.Unmarshal(payload, &in); err != nil {
@@ -109,10 +109,10 @@ func (r *Receiver) Handle(ctx context.Context, payload []byte) (any, error) {
 	}, nil
 }
 
-// answer is what a git server is told.
+// answer is the response to a git server.
 type answer struct {
 	status int
-	// Run is the event that was asked for, Ignored why none was.
+	// Run is the requested event, Ignored the reason for none.
 	Run     string `json:"run,omitempty"`
 	Ignored string `json:"ignored,omitempty"`
 	Error   string `json:"error,omitempty"`
@@ -122,7 +122,8 @@ func no(status int, format string, args ...any) answer {
 	return answer{status: status, Error: fmt.Sprintf(format, args...)}
 }
 
-// from says whether an address lies in one of the blocks; any does if there are none.
+// from reports whether an address is in one of the blocks; without blocks any
+// address is.
 func from(blocks []string, address string) bool {
 	if len(blocks) == 0 {
 		return true
@@ -137,14 +138,14 @@ func from(blocks []string, address string) bool {
 	})
 }
 
-// receive answers one report. A server that gets 2xx has done its part; 5xx and 429
-// let it report again.
+// receive answers one report. 2xx tells the server that the report was accepted;
+// 5xx and 429 tell it to retry.
 func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLRequest) answer {
 	if in.RequestContext.HTTP.Method != http.MethodPost {
-		return no(http.StatusMethodNotAllowed, "reports come by POST")
+		return no(http.StatusMethodNotAllowed, "use POST")
 	}
 	if !from(r.Mirror.WebhookSources, in.RequestContext.HTTP.SourceIP) {
-		return no(http.StatusForbidden, "reports are not taken from this address")
+		return no(http.StatusForbidden, "reports are not accepted from this address")
 	}
 	if !r.limits().AllowN(r.Now(), 1) {
 		return no(http.StatusTooManyRequests, "too many reports")
@@ -157,14 +158,14 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 		}
 	}
 	if len(body) > maxBody {
-		return no(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", maxBody)
+		return no(http.StatusRequestEntityTooLarge, "the body exceeds %d bytes", maxBody)
 	}
 	name := strings.Trim(in.RawPath, "/")
 	repository := r.Mirror.Repositories[name]
 	if repository == nil || repository.Webhook == nil {
-		r.Log.Warn("report refused", zap.String("why", "no such repository"),
+		r.Log.Warn("report refused", zap.String("why", "unknown repository"),
 			zap.String("from", in.RequestContext.HTTP.SourceIP))
-		return no(http.StatusUnauthorized, "%v", errForged) // strangers do not learn which there are
+		return no(http.StatusUnauthorized, "%v", errForged) // do not reveal which repositories exist
 	}
 	rep := report{header: in.Headers, body: body}
 	if err := r.verify(ctx, repository.Webhook, rep); errors.Is(err, errForged) || errors.Is(err, errOld) {
@@ -173,7 +174,7 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 		return no(http.StatusUnauthorized, "%v", err)
 	} else if errors.Is(err, errWeak) {
 		r.Log.Error("report refused", zap.String("repository", name), zap.Error(err))
-		return no(http.StatusUnauthorized, "%v", errForged) // strangers do not learn that it is weak
+		return no(http.StatusUnauthorized, "%v", errForged) // do not reveal that it is weak
 	} else if err != nil {
 		return r.failed(name, err)
 	}
@@ -185,10 +186,10 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 
 func (r *Receiver) failed(name string, err error) answer {
 	r.Log.Error("report failed", zap.String("repository", name), zap.Error(err))
-	return no(http.StatusInternalServerError, "the report could not be handled; send it again")
+	return no(http.StatusInternalServerError, "internal error; send the report again")
 }
 
-// take handles a report that is verified.
+// take handles a verified report.
 func (r *Receiver) take(ctx context.Context, name string, repository *config.MirrorRepository, rep report) answer {
 	p, err := parse(repository.Webhook.Provider, rep)
 	if err != nil {
@@ -203,7 +204,7 @@ func (r *Receiver) take(ctx context.Context, name string, repository *config.Mir
 	}
 	if want := repository.Webhook.Repository; want != "" && want != p.repository {
 		r.Log.Warn("report refused", zap.String("repository", name), zap.String("of", p.repository))
-		return no(http.StatusForbidden, "the report is of another repository")
+		return no(http.StatusForbidden, "the report is for another repository")
 	}
 	if !p.at.IsZero() {
 		if err := fresh(p.at, wideWindow, r.Now()); err != nil {
@@ -219,7 +220,7 @@ func (r *Receiver) take(ctx context.Context, name string, repository *config.Mir
 	if err != nil {
 		return r.failed(name, err)
 	}
-	// While a run is at work the record is of before it: what it says is not what will be.
+	// While a run is in progress the record is older than its result.
 	if why := needless(p.changes, repository, held.Refs); why != "" && (!busy || why != holds) {
 		r.Log.Info("push needs no run", zap.String("repository", name), zap.String("why", why))
 		return answer{status: http.StatusOK, Ignored: why}
@@ -234,8 +235,8 @@ func (r *Receiver) take(ctx context.Context, name string, repository *config.Mir
 	if seen, err := mirror.Seen(ctx, r.Seen, digest); err != nil {
 		return r.failed(name, err)
 	} else if r.Now().Sub(seen) < wideWindow && (last == nil || last.Started.Before(seen)) {
-		// No run has begun since; the one that was asked for will see it.
-		return answer{status: http.StatusOK, Ignored: "the same report came before"}
+		// No run has started since; the requested run will see it.
+		return answer{status: http.StatusOK, Ignored: "duplicate report"}
 	}
 	run, err := r.ask(ctx, name)
 	if err == nil {
@@ -268,11 +269,11 @@ func needless(changes []change, repository *config.MirrorRepository, held mirror
 	return holds
 }
 
-// holds is why a push needs no run whose refs the replica has.
-const holds = "the replica holds the refs already"
+// holds is why a push needs no run if the replica has its refs.
+const holds = "the replica already has the refs"
 
-// ask asks for a run. Pushes of one interval have one event between them, which is
-// delivered when the interval is over: the run sees them all.
+// ask requests a run. Pushes of one interval share one event, which is delivered
+// when the interval is over: the run sees them all.
 func (r *Receiver) ask(ctx context.Context, name string) (string, error) {
 	merge := time.Duration(r.Mirror.Merge)
 	now := r.Now()
@@ -299,14 +300,14 @@ func (r *Receiver) send(ctx context.Context, name, id string, delay time.Duratio
 	if _, err := r.Queue.SendMessage(ctx, &sqs.SendMessageInput{
 		QueueUrl: &r.QueueURL, MessageBody: aws.String(string(body)), DelaySeconds: min(seconds, 900),
 	}); err != nil {
-		return fmt.Errorf("ask for a run of %s: %w", name, err)
+		return fmt.Errorf("request a run of %s: %w", name, err)
 	}
-	r.Log.Info("asked for a run", zap.String("repository", name), zap.String("event", id))
+	r.Log.Info("run requested", zap.String("repository", name), zap.String("event", id))
 	return nil
 }
 
-// verify checks a report with the webhook's secret. A secret from memory that does
-// not fit is read anew: it may have been changed.
+// verify checks a report with the webhook's secret. If a cached secret does not
+// match, it is read again: it may have been rotated.
 func (r *Receiver) verify(ctx context.Context, w *config.MirrorWebhook, rep report) error {
 	text, kept, err := r.secret(ctx, w.Secret, false)
 	if err != nil {
@@ -322,7 +323,7 @@ func (r *Receiver) verify(ctx context.Context, w *config.MirrorWebhook, rep repo
 	return err
 }
 
-// secret returns a secret, and whether it was kept for long enough to be read anew.
+// secret returns a secret, and whether it is old enough to be read again.
 func (r *Receiver) secret(ctx context.Context, arn string, anew bool) (text string, kept bool, err error) {
 	r.mu.Lock()
 	k, ok := r.known[arn]

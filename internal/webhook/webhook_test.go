@@ -153,7 +153,7 @@ func TestEveryServersPushAsksForARun(t *testing.T) {
 			t.Errorf("%s: %d %s, %d queued, want 202 and one", name, code, body, b.queued())
 		}
 		in.Body, in.IsBase64Encoded = base64.StdEncoding.EncodeToString([]byte(in.Body)), true
-		if code, body := b.report(in); code != http.StatusOK || !strings.Contains(body, "same report") {
+		if code, body := b.report(in); code != http.StatusOK || !strings.Contains(body, "duplicate report") {
 			t.Errorf("%s again, as base64: %d %s, want 200 and nothing asked for", name, code, body)
 		}
 	}
@@ -318,16 +318,16 @@ func TestOtherRequests(t *testing.T) {
 		says string
 	}{
 		{"GET", with(func(in *events.LambdaFunctionURLRequest) { in.RequestContext.HTTP.Method = http.MethodGet }), http.StatusMethodNotAllowed, "POST"},
-		{"an unknown repository", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/nobody" }), http.StatusUnauthorized, "no such webhook"},
-		{"a repository without a webhook", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/unhooked" }), http.StatusUnauthorized, "no such webhook"},
-		{"no repository", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/" }), http.StatusUnauthorized, "no such webhook"},
-		{"too long", with(func(in *events.LambdaFunctionURLRequest) { in.Body = strings.Repeat("x", maxBody+1) }), http.StatusRequestEntityTooLarge, "longer"},
+		{"an unknown repository", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/nobody" }), http.StatusUnauthorized, "unknown webhook"},
+		{"a repository without a webhook", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/unhooked" }), http.StatusUnauthorized, "unknown webhook"},
+		{"no repository", with(func(in *events.LambdaFunctionURLRequest) { in.RawPath = "/" }), http.StatusUnauthorized, "unknown webhook"},
+		{"too long", with(func(in *events.LambdaFunctionURLRequest) { in.Body = strings.Repeat("x", maxBody+1) }), http.StatusRequestEntityTooLarge, "exceeds"},
 		{"not base64", with(func(in *events.LambdaFunctionURLRequest) { in.IsBase64Encoded, in.Body = true, "%" }), http.StatusBadRequest, "read"},
 		{"a ping", with(func(in *events.LambdaFunctionURLRequest) { in.Headers["x-github-event"] = "ping" }), http.StatusOK, "works"},
 		{"another event", with(func(in *events.LambdaFunctionURLRequest) { in.Headers["x-github-event"] = "issues" }), http.StatusOK, "not a push"},
 		{"no JSON", with(func(in *events.LambdaFunctionURLRequest) { in.Body = "payload=%7B%7D"; sign(in) }), http.StatusBadRequest, "JSON"},
 		{"no ref", with(func(in *events.LambdaFunctionURLRequest) { in.Body = "{}"; sign(in) }), http.StatusBadRequest, "no ref"},
-		{"a ref that is none", with(func(in *events.LambdaFunctionURLRequest) { in.Body = `{"ref":"../x","after":"y"}`; sign(in) }), http.StatusBadRequest, "is no ref"},
+		{"a ref that is none", with(func(in *events.LambdaFunctionURLRequest) { in.Body = `{"ref":"../x","after":"y"}`; sign(in) }), http.StatusBadRequest, "invalid ref"},
 	} {
 		if code, body := b.report(tt.in); code != tt.want || !strings.Contains(body, tt.says) {
 			t.Errorf("%s: %d %s, want %d and %q", tt.name, code, body, tt.want, tt.says)
