@@ -2,7 +2,7 @@ package selftest
 
 import "time"
 
-// questions answers, as far as the evidence tells, what no document says.
+// questions answers undocumented questions, as far as the evidence allows.
 func questions(e Evidence) []Question {
 	q := func(text, how, answer string) Question {
 		if answer != "" {
@@ -42,7 +42,7 @@ func questions(e Evidence) []Question {
 		q("Are paid hours those of the clock, or counted from creation?",
 			"drawbridge selftest --parts billing, and two days later drawbridge calibrate", ""),
 		q("Does metering stop at the call or once the endpoint is gone?",
-			"drawbridge selftest --parts billing tells if its deletion lasts over the end of an hour; look at the "+
+			"drawbridge selftest --parts billing answers it if its deletion lasts past the end of an hour; check the "+
 				"bill by the hour", ""),
 		q("Where do EC2 and CloudFormation begin to throttle?",
 			"the functions' logs show throttled calls; a selftest makes too few", ""),
@@ -53,9 +53,9 @@ func questions(e Evidence) []Question {
 			"an event more than the quota lets run shows it in drawbridge status", ""),
 		q("How late does EventBridge Scheduler delete a timer that has fired?",
 			"aws scheduler list-schedules, some minutes after a set has gone", ""),
-		q("Do endpoints in subnets with IPv6 blocks behave otherwise?",
-			"run the selftest with a set whose subnets have them; endpoints are made for IPv4", ""),
-		q("Does a denied tag fail a creation whose role may create?",
+		q("Do endpoints in subnets with IPv6 blocks behave differently?",
+			"run the selftest with a set whose subnets have them; endpoints are created for IPv4", ""),
+		q("Does a denied tag fail the creation if the role may create endpoints?",
 			"it shows as a refusal above where the role lacks cloudformation:TagResource or ec2:CreateTags", ""),
 	}
 }
@@ -67,7 +67,7 @@ func (e Evidence) between(from, to string) (time.Duration, bool) {
 	return b.Sub(a), ok && also
 }
 
-// ownTags says when the tags of the resource came to the endpoint; "" if it is not known.
+// ownTags describes when the tags of the resource reached the endpoint; "" if unknown.
 func ownTags(e Evidence) string {
 	after, ok := e.between("standard: endpoint pending", "standard: endpoint has its own tags")
 	_, own := e.at("standard: endpoint has its own tags")
@@ -77,10 +77,10 @@ func ownTags(e Evidence) string {
 	case !ok || after < every:
 		return "the tags of the resource come with it"
 	}
-	return "the tags of the resource come " + after.Round(time.Second).String() + " after it, by a call of their own"
+	return "the tags of the resource come " + after.Round(time.Second).String() + " after it, by a separate call"
 }
 
-// stackTags says when those of its stack did.
+// stackTags describes when those of its stack did.
 func stackTags(e Evidence) string {
 	after, ok := e.between("standard: endpoint pending", "standard: endpoint has the stack's tags")
 	if ok {
@@ -92,7 +92,8 @@ func stackTags(e Evidence) string {
 	return ""
 }
 
-// detailed says whether the stack reported that its configuration was complete.
+// detailed reports whether the stack reported that its configuration was
+// complete.
 func detailed(e Evidence) string {
 	if _, configured := e.at("standard: stack detailed CONFIGURATION_COMPLETE"); configured {
 		return "yes"

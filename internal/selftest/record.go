@@ -14,8 +14,8 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// Recorder takes down what the answers of AWS look like: their members and the codes
-// of their errors, not what they hold.
+// Recorder records the shape of AWS's answers: their members and error codes, not
+// their values.
 type Recorder struct {
 	mu     sync.Mutex
 	shapes map[string]map[string]bool
@@ -23,7 +23,7 @@ type Recorder struct {
 	texts  []string // of errors
 }
 
-// NewRecorder returns a Recorder that has seen nothing.
+// NewRecorder returns an empty Recorder.
 func NewRecorder() *Recorder {
 	return &Recorder{shapes: map[string]map[string]bool{}, errors: map[string]map[string]bool{}}
 }
@@ -63,10 +63,10 @@ func (r *Recorder) record(op string, result any, err error) {
 	members(reflect.ValueOf(result), "", r.shapes[op], 0)
 }
 
-// deepest is how far down the members of an answer are looked at.
+// deepest is the depth to which the members of an answer are recorded.
 const deepest = 4
 
-// members adds the names of the members that are there to a set.
+// members adds the names of the present members to a set.
 func members(v reflect.Value, path string, into map[string]bool, depth int) {
 	for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
 		if v.IsNil() {

@@ -10,26 +10,26 @@ import (
 	"drawbridge/internal/awserr"
 )
 
-// denial is how AWS names who may not do what to which resource.
+// denial matches AWS's denial of an action on a resource to a principal.
 var denial = regexp.MustCompile(`User: (\S+) is not authorized to perform: ([\w-]+:\w+)(?: on resource: (\S+))?`)
 
-// lacks is how our own texts name it.
+// lacks matches our own texts of a denial.
 var lacks = regexp.MustCompile(`role (\S+) lacks ([\w-]+:\w+)`)
 
-// others are refusals that are not about rights, with their remedies.
+// others are refusals other than denials, with their remedies.
 var others = []struct{ text, remedy string }{
 	{
 		"service linked role",
-		"aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com; deploy does it where it may",
+		"aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com; deploy does it if permitted",
 	},
 	{
 		"UnauthorizedTaggingOperation",
-		"drawbridge deploy sets the service role right: it needs ec2:CreateTags on the endpoints that it creates",
+		"drawbridge deploy corrects the service role: it needs ec2:CreateTags on the endpoints that it creates",
 	},
 	{"4KB limit", "this drawbridge keeps what grows out of the functions' environment: deploy it again"},
 	{
 		"conflicting DNS domain",
-		"an endpoint or a private hosted zone of somebody else holds the name; drawbridge doctor names it",
+		"another owner's endpoint or private hosted zone holds the name; drawbridge doctor names it",
 	},
 	{"does not exist within the Region", "leave the service out of the set: the Region does not offer it"},
 	{
@@ -39,12 +39,12 @@ var others = []struct{ text, remedy string }{
 	},
 	{
 		"limit on the number of vCPUs",
-		"raise the quota Fargate On-Demand vCPU resource count (Service Quotas, L-3032A538)",
+		"request a higher quota of Fargate On-Demand vCPU resource count (Service Quotas, L-3032A538)",
 	},
 	{"Capacity is unavailable", "wait, or name subnets in more zones under the set"},
 }
 
-// refusals reads what was refused from texts of AWS: each action and role once, and
+// refusals extracts the refusals from texts of AWS: each action and role once, and
 // each refusal of another kind.
 func refusals(texts []string) []Refusal {
 	out := []Refusal{}
@@ -83,18 +83,18 @@ func refusals(texts []string) []Refusal {
 	return out
 }
 
-// changing are parts of a resource's ARN that are others the next time.
+// changing matches parts of a resource's ARN that differ each time.
 var changing = regexp.MustCompile(`/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$|vpce-[0-9a-f]+$`)
 
-// remedy says what lets an action pass.
+// remedy returns what allows an action.
 func remedy(text, who, action, resource string) string {
 	if _, policy := cfn.Forbidden(text); policy != "" {
-		return "a " + policy + " stands against it, not the rights of " + who + ": have whoever keeps it let " +
-			action + " pass on " + generalised(resource)
+		return "a " + policy + " denies it, not the permissions of " + who + ": have its owner allow " +
+			action + " on " + generalised(resource)
 	}
 	out := "add " + statement(action, generalised(resource))
 	if strings.HasPrefix(who, "role ") {
-		out += "; drawbridge deploy sets the roles of the installation right"
+		out += "; drawbridge deploy corrects the roles of the installation"
 	}
 	return out
 }
@@ -108,7 +108,7 @@ func generalised(resource string) string {
 	})
 }
 
-// statement is the statement that lets an action pass.
+// statement is the statement that allows an action.
 func statement(action, resource string) string {
 	b, err := json.Marshal(map[string]string{"Effect": "Allow", "Action": action, "Resource": resource})
 	if err != nil {

@@ -1,9 +1,9 @@
-// Package selftest finds out on a real account what no simulation can know: whether
-// AWS lets the installation do what it has to, how long that takes, and in what its
-// answers differ from those of the simulated AWS.
+// Package selftest tests on a real account what a simulation cannot show: whether
+// AWS allows the installation's calls, how long they take, and how the answers
+// differ from those of the simulated AWS.
 //
-// The same experiments run twice, against the account and against a simulation that
-// is made for the purpose, and what was seen is compared.
+// The same experiments run twice, against the account and against a simulation
+// created for the purpose, and the evidence is compared.
 package selftest
 
 import (
@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// Report is what a selftest found. It holds no values of the account but names, ARNs
-// and times: it can be sent to whoever maintains the simulation.
+// Report is what a selftest found. It holds only names, ARNs and times of the
+// account: it can be sent to the maintainers of the simulation.
 type Report struct {
 	Version string    `json:"version"`
 	Account string    `json:"account"`
 	Region  string    `json:"region"`
 	Began   time.Time `json:"began"`
 	Ended   time.Time `json:"ended"`
-	// EndpointHours is how many hours of endpoints were begun, USD what they cost where
-	// the price is known, else 0.
+	// EndpointHours is the number of started endpoint-hours, USD their cost; 0 if the
+	// price is unknown.
 	EndpointHours int     `json:"endpointHours"`
 	USD           float64 `json:"usd"`
-	// Outcome is empty if all experiments came to their end, else why not.
+	// Outcome is empty if all experiments finished, else the reason.
 	Outcome string `json:"outcome,omitempty"`
-	// Left is what could not be cleaned up; empty if nothing is left.
+	// Left lists what could not be cleaned up.
 	Left        []string     `json:"left,omitempty"`
 	Refused     []Refusal    `json:"refused"`
 	Times       []Time       `json:"times"`
@@ -38,13 +38,13 @@ type Report struct {
 	Expected Evidence `json:"expected"`
 }
 
-// Refusal is what AWS refused.
+// Refusal is a call that AWS refused.
 type Refusal struct {
-	// Action is what somebody lacks the right to, Who a role or a user; both are empty
-	// for a refusal of another kind.
+	// Action is the denied action, Who a role or a user; both are empty for a refusal
+	// of another kind.
 	Action string `json:"action,omitempty"`
 	Who    string `json:"who,omitempty"`
-	// Text is AWS's own, Remedy what to do: for an action the statement to add.
+	// Text is AWS's own, Remedy the remedy: for an action the statement to add.
 	Text   string `json:"text"`
 	Remedy string `json:"remedy"`
 }
@@ -64,7 +64,7 @@ type Question struct {
 	How    string `json:"how,omitempty"`
 }
 
-// Difference is something in which the account did otherwise than the simulation.
+// Difference is a difference between the account and the simulation.
 type Difference struct {
 	Kind     string `json:"kind"` // order, shape, error
 	Where    string `json:"where"`
@@ -79,19 +79,19 @@ type Evidence struct {
 	// calls failed with, by operation.
 	Shapes map[string][]string `json:"shapes"`
 	Errors map[string][]string `json:"errors"`
-	// Looks is the longest time between two looks, in seconds: what was seen closer
-	// together than that may have come in any order.
+	// Looks is the longest interval between two polls, in seconds: moments closer
+	// together may have come in any order.
 	Looks float64 `json:"secondsBetweenLooks"`
 }
 
-// Moment is when something was seen first.
+// Moment is when a state was first seen.
 type Moment struct {
 	At time.Time `json:"at"`
 	// What is an experiment, a thing and its state: "standard: stack CREATE_COMPLETE".
 	What string `json:"what"`
 }
 
-// note takes down a moment unless it was seen before.
+// note records a moment unless it was seen before.
 func (e *Evidence) note(at time.Time, format string, args ...any) {
 	what := fmt.Sprintf(format, args...)
 	if !slices.ContainsFunc(e.Moments, func(m Moment) bool { return m.What == what }) {
@@ -99,7 +99,7 @@ func (e *Evidence) note(at time.Time, format string, args ...any) {
 	}
 }
 
-// at returns when something was seen first, and false if it never was.
+// at returns when a state was first seen, and false if never.
 func (e *Evidence) at(what string) (time.Time, bool) {
 	i := slices.IndexFunc(e.Moments, func(m Moment) bool { return m.What == what })
 	if i < 0 {
@@ -108,7 +108,7 @@ func (e *Evidence) at(what string) (time.Time, bool) {
 	return e.Moments[i].At, true
 }
 
-// spans are the times that a report tells: from one moment to another.
+// spans are the durations in a report, from one moment to another.
 var spans = []struct{ what, from, to string }{
 	{"standard: creation until the stack is complete", "standard: asked for", "standard: stack CREATE_COMPLETE"},
 	{"standard: creation until the endpoint is available", "standard: asked for", "standard: endpoint available"},
@@ -127,7 +127,7 @@ var spans = []struct{ what, from, to string }{
 	{"run: deletion until the set is absent", "run: set deleting", "run: set absent"},
 }
 
-// times works out how long things took, beside the simulation's times.
+// times computes the durations, with those of the simulation.
 func times(seen, expected Evidence) []Time {
 	length := func(e Evidence, from, to string) (float64, bool) {
 		a, ok := e.at(from)
@@ -147,8 +147,8 @@ func times(seen, expected Evidence) []Time {
 }
 
 // differences compares two pieces of evidence: what came in which order, which members
-// answers held, and which errors came. What only one of two answers may or may not hold
-// is no difference: empty members are left out by AWS as it likes.
+// answers held, and which errors came. A member that is missing in one of two answers
+// does not count: AWS may omit empty members.
 func differences(seen, expected Evidence) []Difference {
 	out := []Difference{}
 	for _, kind := range []string{"standard", "express", "run"} {
@@ -186,8 +186,8 @@ func (e Evidence) order(kind string) []string {
 	return list
 }
 
-// agree says whether two pieces of evidence hold the same moments of an experiment, and
-// no two of them surely in another order.
+// agree reports whether two pieces of evidence hold the same moments of an experiment,
+// and no two of them surely in another order.
 func agree(a, b Evidence, kind string) bool {
 	moments := a.order(kind)
 	if !slices.Equal(slices.Sorted(slices.Values(moments)), slices.Sorted(slices.Values(b.order(kind)))) {

@@ -26,8 +26,8 @@ import (
 	"drawbridge/scheduler/reconcile"
 )
 
-// The parts of a selftest: an endpoint by each mode of CloudFormation, and a run of a
-// job by the installation's own functions.
+// The parts of a selftest are an endpoint by each mode of CloudFormation, and a run
+// of a job by the installation's own functions.
 const (
 	Modes = "modes"
 	Run   = "run"
@@ -40,35 +40,35 @@ type Test struct {
 	Recorder *Recorder
 	Job      scheduler.JobName
 	Parts    []string
-	// Until is when what is not over by then is given up.
+	// Until is the deadline of the experiments.
 	Until time.Time
-	// Tell is told what is going on.
+	// Tell receives progress messages.
 	Tell func(string)
 
 	evidence Evidence
 	texts    []string // that AWS refused something with
 	began    time.Time
-	own      []*life             // endpoints that were begun
-	stacks   map[string][]string // the ids of the stacks that were made, by set
+	own      []*life             // endpoints that were created
+	stacks   map[string][]string // the ids of the created stacks, by set
 	counted  int                 // endpoint-hours of the set so far, before the run and after it
-	started  scheduler.RunID     // the run that was asked for
+	started  scheduler.RunID     // the requested run
 }
 
-// life is how long an endpoint was there, as far as it was seen. gone is zero while
-// nobody has seen it go.
+// life is how long an endpoint was there, as far as it was seen. gone is zero until
+// it was seen gone.
 type life struct {
 	id, kind      string
 	created, gone time.Time
 }
 
-// every is how often is looked at what is expected.
+// every is the polling interval.
 const every = 2 * time.Second
 
-// errLate ends an experiment whose time is over.
-var errLate = errors.New("the time of the selftest is over")
+// errLate ends an experiment at its deadline.
+var errLate = errors.New("the selftest ran out of time")
 
-// Do makes the experiments and cleans up, whatever came of them. It returns what was
-// seen, and why it is not whole.
+// Do runs the experiments and cleans up, whatever their outcome. It returns the
+// evidence, and why it is incomplete.
 func (t *Test) Do(ctx context.Context) (evidence Evidence, refused []Refusal, left []string, err error) {
 	t.began = t.App.Clock.Now()
 	set := t.App.Config.Jobs[t.Job].Set
@@ -77,13 +77,14 @@ func (t *Test) Do(ctx context.Context) (evidence Evidence, refused []Refusal, le
 		return evidence, nil, nil, err
 	}
 	var errs []error
-	for _, part := range t.experiments(set) { // each on its own: what one is refused says nothing of the others
+	for _, part := range t.experiments(set) { // each on its own: a refusal of one says nothing about the others
 		if ctx.Err() == nil && t.App.Clock.Now().Before(t.Until) {
 			errs = append(errs, part(ctx))
 		}
 	}
 	err = errors.Join(errs...)
-	// What is up is billed: it goes even if nobody waits for the rest any more.
+	// Existing endpoints are billed: they are deleted even if the selftest was
+	// interrupted.
 	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTakes)
 	defer cancel()
 	left = t.cleanUp(clean, set)
@@ -95,7 +96,7 @@ func (t *Test) Do(ctx context.Context) (evidence Evidence, refused []Refusal, le
 	return t.evidence, refusals(append(t.texts, t.Recorder.refusals()...)), left, err
 }
 
-// experiments are the parts that were asked for, in order.
+// experiments are the requested parts, in order.
 func (t *Test) experiments(set scheduler.SetName) []func(context.Context) error {
 	var out []func(context.Context) error
 	if slices.Contains(t.Parts, Modes) {
@@ -112,8 +113,8 @@ func (t *Test) experiments(set scheduler.SetName) []func(context.Context) error 
 // modes are CloudFormation's ways of creating and deleting a stack.
 var modes = []cfntypes.DeploymentConfigMode{cfntypes.DeploymentConfigModeStandard, cfntypes.DeploymentConfigModeExpress}
 
-// EndpointHours is how many endpoint-hours the experiments have begun, on the basis of
-// the configuration, until now.
+// EndpointHours is how many endpoint-hours the experiments have started, on the basis
+// of the configuration, until now.
 func (t *Test) EndpointHours() int {
 	n := t.counted
 	for _, l := range t.own {
@@ -126,9 +127,8 @@ func (t *Test) EndpointHours() int {
 	return n
 }
 
-// Most is how many endpoint-hours the parts may take at the most, the clean-up included,
-// for a set that is billed as perHour: every one of their hours may end while they are at
-// work.
+// Most is the maximum of endpoint-hours that the parts may take, clean-up included, for a
+// set that is billed as perHour: an hour may end during any of them.
 func Most(parts []string, perHour int, maxTime time.Duration) int {
 	hours, n := int((maxTime+cleanUpTakes+time.Hour-1)/time.Hour)+1, 0
 	if slices.Contains(parts, Modes) {
@@ -143,7 +143,7 @@ func Most(parts []string, perHour int, maxTime time.Duration) int {
 // cleanUpTakes bounds the clean-up, in real time.
 const cleanUpTakes = 30 * time.Minute
 
-// until looks again and again until seen says that it is enough.
+// until polls until seen returns true.
 func (t *Test) until(ctx context.Context, what string, seen func() (bool, error)) error {
 	for last := t.App.Clock.Now(); ; last = t.App.Clock.Now() {
 		done, err := seen()
@@ -207,7 +207,7 @@ func (t *Test) mode(ctx context.Context, set scheduler.SetName, mode cfntypes.De
 	return t.lower(ctx, api, kind, id, mode)
 }
 
-// lower deletes a stack of one endpoint and sees both go.
+// lower deletes a stack of one endpoint and waits until both are gone.
 func (t *Test) lower(ctx context.Context, api *cloudformation.Client, kind, id string,
 	mode cfntypes.DeploymentConfigMode) error {
 	t.evidence.note(t.App.Clock.Now(), "%s: deletion asked for", kind)
@@ -226,17 +226,17 @@ func (t *Test) lower(ctx context.Context, api *cloudformation.Client, kind, id s
 	})
 }
 
-// lastText is what AWS said last of what failed.
+// lastText is AWS's last message about a failure.
 func (t *Test) lastText() string {
 	if len(t.texts) == 0 {
-		return "no reason was given"
+		return "no reason given"
 	}
 	return t.texts[len(t.texts)-1]
 }
 
 // template is that of a stack with one endpoint: of a service of the set, in a subnet of
-// the set whose zone offers it. Its private DNS is off, so that it can stand beside an
-// endpoint of somebody else.
+// the set whose zone offers it. Its private DNS is off, so that it does not conflict
+// with another owner's endpoint.
 func (t *Test) template(ctx context.Context, set scheduler.SetName, name string) ([]byte, error) {
 	a := t.App
 	c := a.Config.Sets[set]
@@ -251,7 +251,7 @@ func (t *Test) template(ctx context.Context, set scheduler.SetName, name string)
 	})
 }
 
-// place finds a service and a subnet of the set that go together.
+// place finds a service and a subnet of the set whose zone offers it.
 func (t *Test) place(ctx context.Context, set scheduler.SetName) (endpoints.Service, string, error) {
 	c, api := t.App.Config.Sets[set], ec2.NewFromConfig(t.AWS)
 	services, err := endpoints.Resolve(c.Services)
@@ -270,7 +270,7 @@ func (t *Test) place(ctx context.Context, set scheduler.SetName) (endpoints.Serv
 			ServiceNames: []string{s.Name(t.App.Place.Region)},
 		})
 		if err != nil || len(offered.ServiceDetails) == 0 {
-			continue // the Region does not offer it; the doctor says so
+			continue // the Region does not offer it; doctor reports that
 		}
 		for _, n := range subnets.Subnets {
 			if slices.Contains(offered.ServiceDetails[0].AvailabilityZones, aws.ToString(n.AvailabilityZone)) {
@@ -278,11 +278,11 @@ func (t *Test) place(ctx context.Context, set scheduler.SetName) (endpoints.Serv
 			}
 		}
 	}
-	return endpoints.Service{}, "", fmt.Errorf("set %s has no interface endpoint to try in the zones of its subnets",
+	return endpoints.Service{}, "", fmt.Errorf("set %s has no interface endpoint to test in the zones of its subnets",
 		set)
 }
 
-// watch takes down the states of a stack and of its endpoint, and returns the stack's
+// watch records the states of a stack and of its endpoint, and returns the stack's
 // status.
 func (t *Test) watch(ctx context.Context, api *cloudformation.Client, kind, id string) (string, error) {
 	out, err := api.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &id})
@@ -326,7 +326,7 @@ func (t *Test) life(id string) *life {
 	return nil
 }
 
-// watchEndpoint takes down the state of an endpoint and which tags have reached it.
+// watchEndpoint records the state of an endpoint and the tags that have reached it.
 func (t *Test) watchEndpoint(ctx context.Context, kind, id string) error {
 	out, err := ec2.NewFromConfig(t.AWS).DescribeVpcEndpoints(ctx, &ec2.DescribeVpcEndpointsInput{
 		Filters: []ec2types.Filter{{Name: aws.String("vpc-endpoint-id"), Values: []string{id}}},
@@ -360,13 +360,14 @@ func (t *Test) watchEndpoint(ctx context.Context, kind, id string) error {
 	return nil
 }
 
-// readEvents takes in why resources of a stack failed.
+// readEvents records why resources of a stack failed.
 func (t *Test) readEvents(ctx context.Context, api *cloudformation.Client, id string) {
 	reasons, _ := cfn.Failures(ctx, api, id) // the error itself is recorded
 	t.texts = append(t.texts, reasons...)
 }
 
-// run has the installation's own functions raise the set for a run, and lower it.
+// run has the installation's own functions create the set's stack for a run, and
+// delete it.
 func (t *Test) run(ctx context.Context, set scheduler.SetName) error {
 	a := t.App
 	event := "selftest-" + t.began.UTC().Format("20060102T150405Z")
@@ -409,7 +410,7 @@ func (t *Test) run(ctx context.Context, set scheduler.SetName) error {
 	return nil
 }
 
-// follow takes down how the set, its endpoints, the run and its task stand.
+// follow records the states of the set, its endpoints, the run and its task.
 func (t *Test) follow(ctx context.Context, set scheduler.SetName, id scheduler.RunID) (scheduler.Run, error) {
 	a := t.App
 	s, err := a.Store.LoadSet(ctx, set)
@@ -429,7 +430,7 @@ func (t *Test) follow(ctx context.Context, set scheduler.SetName, id scheduler.R
 			return scheduler.Run{}, err
 		}
 	}
-	if s.Phase == scheduler.Available { // it was opened because they were
+	if s.Phase == scheduler.Available { // it is open because they are available
 		t.evidence.note(s.Since, "run: every endpoint available")
 	}
 	run, known, err := a.Store.Run(ctx, set, id)
@@ -472,7 +473,7 @@ func (t *Test) watchSet(ctx context.Context, set scheduler.SetName) error {
 	return nil
 }
 
-// watchTask takes down what ECS says of the run's task.
+// watchTask records the state of the run's task in ECS.
 func (t *Test) watchTask(ctx context.Context, run scheduler.Run) error {
 	out, err := ecs.NewFromConfig(t.AWS).DescribeTasks(ctx, &ecs.DescribeTasksInput{
 		Cluster: aws.String(run.Cluster), Tasks: []string{run.TaskARN},
@@ -499,7 +500,8 @@ func (t *Test) watchTask(ctx context.Context, run scheduler.Run) error {
 	return nil
 }
 
-// cleanUp removes what the experiments have made and returns what it could not.
+// cleanUp removes what the experiments have created and returns what it could
+// not remove.
 func (t *Test) cleanUp(ctx context.Context, set scheduler.SetName) (left []string) {
 	a := t.App
 	t.Until = a.Clock.Now().Add(cleanUpTakes)
@@ -526,8 +528,8 @@ func (t *Test) cleanUp(ctx context.Context, set scheduler.SetName) (left []strin
 	return left
 }
 
-// endRun ends the run that still waits, so that it raises no set later. One whose task
-// may have been asked for ends by itself.
+// endRun ends a run that still waits, so that it does not create the set later. A run
+// whose task may have been started ends by itself.
 func (t *Test) endRun(ctx context.Context, set scheduler.SetName) error {
 	if t.started == "" {
 		return nil
@@ -543,14 +545,14 @@ func (t *Test) endRun(ctx context.Context, set scheduler.SetName) error {
 		run.Reason = "the selftest ended before its task was started"
 		err = t.App.Store.Advance(ctx, []scheduler.Run{run}, scheduler.Waiting)
 		if errors.Is(err, reconcile.ErrConflict) {
-			return false, nil // it has gone on
+			return false, nil // it has progressed
 		}
 		return err == nil, err
 	})
 }
 
-// plainDeletions is how often a stack's deletion is tried before what resists is left
-// out of it.
+// plainDeletions is how often a stack's deletion is tried before resources that fail
+// are retained.
 const plainDeletions = 3
 
 // removeStack deletes a stack of ours, if it is there.
@@ -576,7 +578,8 @@ func (t *Test) removeStack(ctx context.Context, api *cloudformation.Client, set 
 	})
 }
 
-// made keeps the id of a stack that was made for a set, by which its endpoints are known.
+// made records the id of a stack that was created for a set; it identifies the set's
+// endpoints.
 func (t *Test) made(set, id string) {
 	if t.stacks == nil {
 		t.stacks = map[string][]string{}
@@ -586,8 +589,8 @@ func (t *Test) made(set, id string) {
 	}
 }
 
-// removeEndpoints deletes what the stacks of a set left behind, and sees it go. Tags do
-// not tell: anybody may have given them.
+// removeEndpoints deletes endpoints that the stacks of a set left behind, and waits
+// until they are gone. Tags are no proof: any user may have set them.
 func (t *Test) removeEndpoints(ctx context.Context, set string) error {
 	api := ec2.NewFromConfig(t.AWS)
 	return t.until(ctx, "deletion of the endpoints of "+set, func() (bool, error) {
@@ -620,7 +623,7 @@ func (t *Test) removeEndpoints(ctx context.Context, set string) error {
 			}
 			there++
 		}
-		for _, l := range t.own { // the last look at each
+		for _, l := range t.own { // the last poll of each
 			if err := t.watchEndpoint(ctx, l.kind, l.id); err != nil && there == 0 {
 				return false, err
 			}
@@ -632,7 +635,8 @@ func (t *Test) removeEndpoints(ctx context.Context, set string) error {
 	})
 }
 
-// takeDown has the reaper lower the set at once, and sees it go.
+// takeDown has the reaper delete the set's stack at once, and waits until it is
+// gone.
 func (t *Test) takeDown(ctx context.Context, set scheduler.SetName) error {
 	a := t.App
 	return t.until(ctx, "deletion of set "+string(set), func() (bool, error) {
@@ -657,9 +661,9 @@ func (t *Test) takeDown(ctx context.Context, set scheduler.SetName) error {
 	})
 }
 
-// phase takes down a set's phase. When the deletion was asked for is in the set's own
-// record, where it may have come and gone between two looks; draining is too short to be
-// seen each time.
+// phase records a set's phase. The time of the deletion request is in the set's own
+// record, as it may come and go between two polls; draining is too short to be seen each
+// time.
 func (t *Test) phase(s scheduler.Set) {
 	for _, d := range s.Decisions {
 		if d.Action == scheduler.Delete && !d.At.Before(t.began) {
@@ -671,7 +675,8 @@ func (t *Test) phase(s scheduler.Set) {
 	}
 }
 
-// readLogs takes in what the functions were refused since the selftest began.
+// readLogs records the refusals in the functions' logs since the selftest
+// began.
 func (t *Test) readLogs(ctx context.Context) {
 	api := cloudwatchlogs.NewFromConfig(t.AWS)
 	for _, function := range []string{t.App.Names.Launcher, t.App.Names.Reaper} {

@@ -14,11 +14,11 @@ import (
 	"drawbridge/scheduler"
 )
 
-// twinSpeed is how many times as fast as time the twin's clock runs.
+// twinSpeed is the speed of the twin's clock relative to real time.
 const twinSpeed = 600
 
-// Twin makes the same experiments in a simulated AWS that holds what the configuration
-// names, with the installation's own code, and returns what was seen there.
+// Twin runs the same experiments in a simulated AWS that holds what the configuration
+// names, with the installation's own code, and returns the evidence.
 func Twin(ctx context.Context, text []byte, region string, job scheduler.JobName, parts []string) (Evidence, error) {
 	c, err := config.Parse("drawbridge.yaml", text)
 	if err != nil {
