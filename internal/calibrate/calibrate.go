@@ -1,5 +1,5 @@
-// Package calibrate finds out where paid hours begin: from what a bill shows by the
-// hour, beside when endpoints were there.
+// Package calibrate determines where paid hours begin, by comparing an hourly bill
+// with the lives of endpoints.
 package calibrate
 
 import (
@@ -11,16 +11,16 @@ import (
 	"drawbridge/scheduler"
 )
 
-// Life is a time in which endpoints were there.
+// Life is a period in which endpoints existed.
 type Life struct {
-	// What names it: a stack, or the experiment's endpoint.
+	// What identifies it: a stack, or the experiment's endpoint.
 	What             string
 	Created, Deleted time.Time
-	// Units is how many endpoint-hours an hour of it is billed as.
+	// Units is the number of endpoint-hours billed for an hour of it.
 	Units int
 }
 
-// Usage is what a bill shows for a UTC hour: endpoint-hours of all endpoints in the
+// Usage is the billed usage in a UTC hour: endpoint-hours of all endpoints in the
 // Region.
 type Usage struct {
 	Hour     time.Time
@@ -30,34 +30,34 @@ type Usage struct {
 // Line is an hour of the evidence.
 type Line struct {
 	Hour time.Time `json:"hour"`
-	// Billed is what the bill shows above the background, Clock and Creation what it
-	// would show on either basis.
+	// Billed is the usage above the background, Clock and Creation the usage
+	// expected on either basis.
 	Billed   float64 `json:"billed"`
 	Clock    int     `json:"clock"`
 	Creation int     `json:"creation"`
 }
 
-// Finding is what the bill shows.
+// Finding is the result of a comparison.
 type Finding struct {
-	// Basis is empty if the bill does not tell.
+	// Basis is empty if the bill does not decide it.
 	Basis scheduler.Basis `json:"basis"`
-	// Background is what other endpoints are billed as in an hour.
+	// Background is the hourly usage of other endpoints.
 	Background float64 `json:"background"`
 	// Billed, Clock and Creation are sums over the hours.
 	Billed   float64 `json:"billed"`
 	Clock    int     `json:"clock"`
 	Creation int     `json:"creation"`
-	// Lives were compared; Odd ones were not, as their first hour was billed as
-	// something else.
+	// Lives were compared; Odd ones were not, as their first hour was billed
+	// differently.
 	Lives  int    `json:"lives"`
 	Odd    int    `json:"odd,omitempty"`
 	Lines  []Line `json:"hours"`
 	Reason string `json:"reason"`
 }
 
-// Infer compares what was billed with what either basis would bill. Lives that the
-// usage does not cover whole are left out, and those whose first hour, in which both
-// bases agree, was billed as something else: the bill is not complete there, or the
+// Infer compares the billed usage with that of either basis. It leaves out lives
+// that the usage does not cover fully, and those whose first hour, in which both
+// bases agree, was billed differently: the bill is incomplete there, or the
 // endpoints were others.
 func Infer(lives []Life, usage []Usage) Finding {
 	billed := map[time.Time]float64{}
@@ -99,7 +99,7 @@ func (l Life) hours() (first, last time.Time) {
 	return l.Created.UTC().Truncate(time.Hour), l.Deleted.Add(-1).UTC().Truncate(time.Hour)
 }
 
-// bills returns what lives would be billed as in each hour, on either basis.
+// bills returns the usage of lives in each hour, on either basis.
 func bills(lives []Life) (clock, creation map[time.Time]int) {
 	clock, creation = map[time.Time]int{}, map[time.Time]int{}
 	for _, l := range lives {
@@ -114,8 +114,8 @@ func bills(lives []Life) (clock, creation map[time.Time]int) {
 	return clock, creation
 }
 
-// background is what is billed in an hour in which nothing of ours is known to have
-// been there: the median.
+// background is the median usage in hours in which no endpoint of ours is known to
+// have existed.
 func background(billed map[time.Time]float64, lives []Life) float64 {
 	touched, _ := bills(lives)
 	var quiet []float64
@@ -131,13 +131,13 @@ func background(billed map[time.Time]float64, lives []Life) float64 {
 	return quiet[len(quiet)/2]
 }
 
-// agrees says whether a quantity is what was expected, but for rounding.
+// agrees reports whether a quantity is as expected, up to rounding.
 func agrees(billed float64, expected int) bool {
 	return expected > 0 && math.Abs(billed-float64(expected)) < 0.1
 }
 
-// covered says whether the bill has the hours from first to last, and the one after,
-// without which the last may not be whole.
+// covered reports whether the bill has the hours from first to last, and the one
+// after, without which the last may be incomplete.
 func covered(billed map[time.Time]float64, first, last time.Time) bool {
 	for h := first; !h.After(last.Add(time.Hour)); h = h.Add(time.Hour) {
 		if _, ok := billed[h]; !ok {
@@ -153,17 +153,18 @@ func (f *Finding) judge() {
 	toClock, toCreation := math.Abs(f.Billed-float64(f.Clock)), math.Abs(f.Billed-float64(f.Creation))
 	switch {
 	case f.Lives == 0 && f.Odd > 0:
-		f.Reason = fmt.Sprintf("%d times in which endpoints of ours were there were billed as something else in "+
-			"their first hour; drawbridge calibrate run makes an endpoint that is known", f.Odd)
+		f.Reason = fmt.Sprintf("the first hour of our endpoints was billed differently (lives: %d), "+
+			"so they cannot be compared; drawbridge calibrate run creates a known endpoint", f.Odd)
 	case f.Lives == 0:
-		f.Reason = "the bill does not cover the whole of any time in which endpoints of ours were there; hours show " +
+		f.Reason = "the bill does not fully cover the life of any of our endpoints; hours appear " +
 			"in it a day or two later"
 	case apart == 0:
-		f.Reason = fmt.Sprintf("both bases would bill the same %d endpoint-hours: nothing lived over a full hour "+
-			"for less than an hour; drawbridge calibrate run makes an endpoint that does", f.Clock)
+		f.Reason = fmt.Sprintf("both bases would bill the same %d endpoint-hours: no endpoint lived over a full hour "+
+			"for less than an hour; drawbridge calibrate run creates one that does", f.Clock)
 	case min(toClock, toCreation) > apart/4:
 		f.Reason = fmt.Sprintf("%.1f endpoint-hours were billed, which neither basis explains: clock hours would be "+
-			"%d, hours from creation %d; other endpoints came or went meanwhile", f.Billed, f.Clock, f.Creation)
+			"%d, hours from creation %d; other endpoints were created or deleted meanwhile",
+			f.Billed, f.Clock, f.Creation)
 	case toClock < toCreation:
 		f.Basis = scheduler.Clock
 		f.Reason = fmt.Sprintf("%.1f endpoint-hours were billed: clock hours are %d, hours from creation would be %d",
@@ -175,7 +176,7 @@ func (f *Finding) judge() {
 	}
 }
 
-// Experiment is an endpoint that is made to tell the bases apart: it lives from ten
+// Experiment is an endpoint created to tell the bases apart: it exists from ten
 // minutes before a full hour until ten minutes after it, which is one paid hour from
 // creation and two clock hours.
 type Experiment struct {
@@ -186,19 +187,19 @@ type Experiment struct {
 	Deleted  time.Time `json:"deleted,omitzero"`
 }
 
-// The minutes of the experiment.
+// These are the minutes of the experiment.
 const (
 	Before = 10 * time.Minute
 	After  = 10 * time.Minute
-	// late is how long after its minute the experiment may still begin.
+	// late is how long after its minute the experiment may still start.
 	late = 4 * time.Minute
 )
 
-// Takes is the longest that an experiment takes, from when it is asked for until its
+// Takes is the maximum duration of an experiment, from its request until its
 // endpoint is deleted.
 const Takes = time.Hour + late + Before + After
 
-// Begin returns when an experiment that is asked for at now begins, and when its
+// Begin returns when an experiment that is requested at now starts, and when its
 // endpoint is deleted.
 func Begin(now time.Time) (begin, end time.Time) {
 	hour := now.UTC().Truncate(time.Hour).Add(time.Hour)
@@ -209,7 +210,7 @@ func Begin(now time.Time) (begin, end time.Time) {
 	return begin, hour.Add(After)
 }
 
-// Tells says whether the endpoint's time tells the bases apart.
+// Tells reports whether the endpoint's life tells the bases apart.
 func (e Experiment) Tells() bool {
 	clock, creation := bills([]Life{{e.Endpoint, e.Created, e.Deleted, 1}})
 	sum := func(hours map[time.Time]int) (n int) {

@@ -51,9 +51,9 @@ func TestInfer(t *testing.T) {
 		{"beside endpoints that are always there", []Life{short, inside}, bill(scheduler.Clock, 12, short, inside), scheduler.Clock, "7.0 endpoint-hours"},
 		{"the ledger alone", []Life{long, inside}, bill(scheduler.Creation, 3, long, inside), scheduler.Creation, "hours from creation are 15, clock hours would be 20"},
 		{"nothing crossed an hour", []Life{inside}, bill(scheduler.Clock, 0, inside), "", "both bases would bill the same 5"},
-		{"a bill of something else", []Life{short}, bill(scheduler.Clock, 0, short, Life{"other", clockTime("08:00"), clockTime("10:00"), 7}), "", "billed as something else in their first hour"},
+		{"a bill of something else", []Life{short}, bill(scheduler.Clock, 0, short, Life{"other", clockTime("08:00"), clockTime("10:00"), 7}), "", "the first hour of our endpoints was billed differently"},
 		{"hours that are not filled in yet", []Life{short, long}, append(bill(scheduler.Clock, 0, short)[:4], bill(scheduler.Clock, 0)[4:]...), scheduler.Clock, "2.0 endpoint-hours were billed: clock hours are 2"},
-		{"a set that has other endpoints now", []Life{long}, bill(scheduler.Creation, 0, Life{"stack", long.Created, long.Deleted, 10}), "", "1 times in which endpoints of ours were there were billed as something else"},
+		{"a set that has other endpoints now", []Life{long}, bill(scheduler.Creation, 0, Life{"stack", long.Created, long.Deleted, 10}), "", "was billed differently (lives: 1)"},
 		{"a bill that is not there yet", []Life{short}, nil, "", "a day or two later"},
 		{"a bill that ends too soon", []Life{short}, bill(scheduler.Clock, 0, short)[:3], "", "a day or two later"},
 	} {

@@ -1,5 +1,5 @@
-// Package estimate compares what ways of reaching AWS from a private subnet cost
-// in a month, for a given workload.
+// Package estimate compares the monthly cost of ways to reach AWS from a private
+// subnet, for a given workload.
 package estimate
 
 import (
@@ -15,50 +15,50 @@ import (
 	"drawbridge/scheduler"
 )
 
-// Input is what is asked.
+// Input is the workload and the prices.
 type Input struct {
 	Region string
-	// Prices are the Region's; those that are zero are not known.
+	// Prices are the Region's; zero means unknown.
 	Prices endpoints.RegionPrices
-	// Services are the interface services, Zones is how many zones hold an endpoint of
-	// each.
+	// Services are the interface services, Zones is the number of zones with an
+	// endpoint of each.
 	Services []endpoints.ServiceID
 	Zones    int
 	Basis    scheduler.Basis
 	// Trace are the arrivals.
 	Trace replay.Trace
-	// Span is how much time the trace stands for; every month is like it.
+	// Span is the time that the trace covers; every month is like it.
 	Span         time.Duration
 	Raise, Lower time.Duration
-	// DataGB are the gigabytes that a job moves beside its image's layers, which
-	// go through the free S3 gateway.
+	// DataGB are the gigabytes that a job transfers in addition to its image's
+	// layers, which go through the free S3 gateway.
 	DataGB float64
-	// Unreachable is what the jobs name in vain: no endpoint leads to it.
+	// Unreachable is what the jobs need but no endpoint serves.
 	Unreachable []endpoints.Unreachable
 }
 
-// Option is one way, and what it costs in a month of 730 hours.
+// Option is one way, with its cost in a month of 730 hours.
 type Option struct {
 	Name string `json:"option"`
-	// USD is nil where a price is not known.
+	// USD is nil if a price is unknown.
 	USD *float64 `json:"usdPerMonth"`
 	// Hours are billed hours in a month: of endpoints in zones, gateways or
 	// addresses.
 	Hours float64 `json:"hours"`
-	// Allows is what a job can reach, Forbids what keeps the option out or comes
-	// at a price.
+	// Allows is what a job can reach, Forbids what rules the option out or what
+	// it costs besides money.
 	Allows  string `json:"allows"`
 	Forbids string `json:"forbids"`
 }
 
-// Own is what Drawbridge's own parts cost in a month, in USD.
+// Own is the monthly cost of Drawbridge's own parts, in USD.
 type Own struct {
 	Lambda    float64 `json:"lambda"`
 	DynamoDB  float64 `json:"dynamodb"`
 	Scheduler float64 `json:"scheduler"`
 	SQS       float64 `json:"sqs"`
-	// CloudWatch is what metrics, alarms and the dashboard cost in an account that
-	// has used up the free tier. It is not part of the options' sums.
+	// CloudWatch is the cost of metrics, alarms and the dashboard in an account
+	// that has used up the free tier. It is not part of the options' sums.
 	CloudWatch float64 `json:"cloudWatchBeyondFreeTier"`
 }
 
@@ -72,21 +72,21 @@ type Report struct {
 	Own          Own      `json:"ownUsdPerMonth"`
 	// MeanWait is how long a job waits for its start with Drawbridge, in seconds.
 	MeanWait float64 `json:"meanWaitSeconds"`
-	// BreakEven is the number of paid hours a month from which on leaving the
-	// endpoints up is cheaper than Drawbridge, nil if the price is not known; Paid
-	// is how many there are.
+	// BreakEven is the number of paid hours a month from which always-on endpoints
+	// are cheaper than Drawbridge, nil if the price is unknown; Paid is the
+	// estimated number.
 	BreakEven *float64 `json:"breakEvenHours"`
 	Paid      float64  `json:"paidHours"`
-	// Recommended is the name of an option, empty if a price is missing or nothing
-	// is to be paid; Recommendation says plainly why.
+	// Recommended is the name of an option, empty if a price is missing or every
+	// option costs nothing; Recommendation is the reason.
 	Recommended    string `json:"recommended"`
 	Recommendation string `json:"recommendation"`
-	// Unreachable is what no endpoint leads to: a job that needs it cannot start
-	// without a way out.
+	// Unreachable is what no endpoint serves: a job that needs it cannot start
+	// without internet access.
 	Unreachable []endpoints.Unreachable `json:"unreachable,omitempty"`
 }
 
-// The options' names.
+// These are the options' names.
 const (
 	Drawbridge  = "Drawbridge"
 	AlwaysOn    = "endpoints, always on"
@@ -96,8 +96,8 @@ const (
 	IPv6        = "IPv6-only subnet"
 )
 
-// What Drawbridge itself uses, in USD, by AWS's list prices in us-east-1, without
-// free tiers.
+// These are the prices of Drawbridge's own parts, in USD, from AWS's price list
+// for us-east-1, without free tiers.
 //
 // Sources: https://aws.amazon.com/lambda/pricing, https://aws.amazon.com/dynamodb/pricing/on-demand,
 // https://aws.amazon.com/eventbridge/pricing, https://aws.amazon.com/sqs/pricing,
@@ -149,13 +149,13 @@ func Make(in Input) (Report, error) {
 	return out, nil
 }
 
-// comparison is an input with what follows from it.
+// comparison is an input with the values derived from it.
 type comparison struct {
 	Input
 	months float64
 }
 
-// zoneHour is what all endpoints together cost for an hour.
+// zoneHour is the cost of all endpoints together for an hour.
 func (c comparison) zoneHour() float64 {
 	return float64(len(c.Services)*c.Zones) * c.Prices.Endpoint
 }
@@ -178,11 +178,11 @@ func (c comparison) options(r Report) []Option {
 	if why := c.noIPv6(); why != "" {
 		ipv6, against = nil, "not here: "+why
 	}
-	const aws, internet = "the services of its endpoints, nothing else", "AWS and the internet"
+	const aws, internet = "only the services of its endpoints", "AWS and the internet"
 	return []Option{
 		{
 			Drawbridge, priced(c.Prices.Endpoint, r.Paid*c.zoneHour()+r.Own.sum()+data*c.Prices.Data), r.Paid * zones,
-			aws, fmt.Sprintf("a job that finds no endpoints waits about %s", c.Raise),
+			aws, fmt.Sprintf("a job without running endpoints waits about %s", c.Raise),
 		},
 		{
 			AlwaysOn, priced(c.Prices.Endpoint, always*c.zoneHour()+data*c.Prices.Data), always * zones, aws,
@@ -190,11 +190,11 @@ func (c comparison) options(r Report) []Option {
 		},
 		{
 			NATOnDemand, priced(c.Prices.NAT, r.Paid*nat+r.Own.sum()+data*c.Prices.NATData), r.Paid, internet,
-			"not where a way out is forbidden; jobs wait as well, and something has to make and delete it",
+			"not where internet access is forbidden; jobs also wait, and you have to create and delete it",
 		},
 		{
 			NATAlways, priced(c.Prices.NAT, always*nat+data*c.Prices.NATData), always, internet,
-			"not where a way out is forbidden",
+			"not where internet access is forbidden",
 		},
 		{
 			PublicIP, priced(c.Prices.IPv4, addresses*c.Prices.IPv4), addresses, internet,
@@ -217,7 +217,7 @@ var (
 	noIPv6Regions = []string{"eu-west-1", "eu-north-1", "eu-central-2"}
 )
 
-// noIPv6 says why an IPv6-only subnet does not do; "" if it may.
+// noIPv6 returns why an IPv6-only subnet is not an option; "" if it may be.
 func (c comparison) noIPv6() string {
 	var out []string
 	for _, id := range c.Services {
@@ -227,14 +227,14 @@ func (c comparison) noIPv6() string {
 	}
 	switch {
 	case len(out) > 0:
-		return "no dual-stack host is known of " + strings.Join(out, ", ")
+		return "no known dual-stack host for " + strings.Join(out, ", ")
 	case slices.Contains(noIPv6Regions, c.Region) || endpoints.Partition(c.Region) != "aws":
-		return "ECS was not said to run tasks in such subnets in " + c.Region
+		return "ECS is not documented to run tasks in such subnets in " + c.Region
 	}
 	return ""
 }
 
-// own returns what Drawbridge's own parts cost in a month.
+// own returns the monthly cost of Drawbridge's own parts.
 func own(lives, runs float64) Own {
 	seconds := lives*lifeSeconds + sweepsInMonth*sweepSeconds
 	calls := sweepsInMonth + lives*lifeCalls + runs*runCalls
@@ -247,8 +247,8 @@ func own(lives, runs float64) Own {
 	}
 }
 
-// addressHours returns how long a job holds a public address on the mean, in
-// hours: a minute at least.
+// addressHours returns how long a job holds a public address on average, in
+// hours, at least a minute.
 func addressHours(t replay.Trace) float64 {
 	total := time.Duration(0)
 	for _, a := range t.Arrivals {
@@ -257,11 +257,12 @@ func addressHours(t replay.Trace) float64 {
 	return total.Hours() / float64(max(len(t.Arrivals), 1))
 }
 
-// clearly is how much cheaper an option has to be to be worth a change.
+// clearly is the factor by which an option must be cheaper to be worth a
+// change.
 const clearly = 0.9
 
-// recommend says plainly what to do where nothing but AWS may be reached, and
-// where the task may have a way out.
+// recommend recommends an option for tasks that may reach only AWS, and for
+// tasks that may have internet access.
 func (c comparison) recommend(r Report) (name, text string) {
 	usd := map[string]float64{}
 	for _, o := range r.Options {
@@ -278,18 +279,18 @@ func (c comparison) recommend(r Report) (name, text string) {
 	}
 	free := ""
 	if len(instead) > 0 {
-		free = "If " + strings.Join(instead, ", or ") + ", take that instead."
+		free = "If " + strings.Join(instead, ", or ") + ", use that instead."
 	}
 	switch {
 	case len(c.Services) == 0:
-		return "", "No interface endpoint is needed: the S3 gateway is free, and nothing is left to schedule."
+		return "", "No interface endpoint is needed: the S3 gateway is free, and there is nothing to schedule."
 	case c.Prices.Endpoint == 0:
 		return "", "The price of endpoints in " + c.Region +
-			" is not known here; drawbridge prices refresh reads it. " + free
+			" is unknown; run drawbridge prices refresh. " + free
 	}
 	saved := 100 * (1 - usd[Drawbridge]/usd[AlwaysOn])
 	name = Drawbridge
-	text = fmt.Sprintf("Drawbridge saves %.0f %% against endpoints that stay up.", saved)
+	text = fmt.Sprintf("Drawbridge saves %.0f %% against always-on endpoints.", saved)
 	switch {
 	case usd[Drawbridge] >= usd[AlwaysOn]:
 		name, text = AlwaysOn, fmt.Sprintf("Drawbridge is the wrong choice: it would pay %.0f of %d hours and save "+
@@ -299,12 +300,12 @@ func (c comparison) recommend(r Report) (name, text string) {
 			"one more thing to run. Leave the endpoints up.", saved)
 	}
 	if name == Drawbridge && usd[Drawbridge]+r.Own.CloudWatch >= usd[AlwaysOn] {
-		text += fmt.Sprintf(" Not so in an account whose free tier of CloudWatch is used up: metrics, alarms and "+
-			"the dashboard cost %.2f USD there, more than is saved.", r.Own.CloudWatch)
+		text += fmt.Sprintf(" This does not hold if the free tier of CloudWatch is used up: metrics, alarms and "+
+			"the dashboard then cost %.2f USD, more than is saved.", r.Own.CloudWatch)
 	}
-	nat, words := NATOnDemand, "a NAT gateway made on demand"
+	nat, words := NATOnDemand, "a NAT gateway created on demand"
 	if name == AlwaysOn {
-		nat, words = NATAlways, "a NAT gateway that stays up"
+		nat, words = NATAlways, "an always-on NAT gateway"
 	}
 	if cost, ok := usd[nat]; ok && cost < clearly*usd[name] {
 		text += fmt.Sprintf(" If the jobs may reach the internet, %s costs %.0f %% less.", words,
@@ -314,8 +315,8 @@ func (c comparison) recommend(r Report) (name, text string) {
 }
 
 // PerDay returns a trace in which jobs arrive at random times, n a day, each of the
-// given length, over as much time as it takes for the mean to be near: about a
-// thousand jobs. The same input gives the same trace.
+// given length, over enough time for a stable mean: about a thousand jobs. The same
+// input gives the same trace.
 func PerDay(n float64, length time.Duration) (replay.Trace, time.Duration) {
 	t := replay.Trace{Name: fmt.Sprintf("%g jobs a day of %s", n, length)}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -328,13 +329,13 @@ func PerDay(n float64, length time.Duration) (replay.Trace, time.Duration) {
 	return t, span
 }
 
-// enough is how many jobs a random trace has, mostDays how many days at most.
+// enough is the number of jobs in a random trace, mostDays its maximum of days.
 const (
 	enough   = 1000
 	mostDays = 36500
 )
 
-// days is how many days a month without a trace has, from start.
+// days is the number of days in a month without a trace, from start.
 const (
 	days = 30
 	span = days * 24 * time.Hour

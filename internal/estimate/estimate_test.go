@@ -44,12 +44,12 @@ func TestRecommendation(t *testing.T) {
 		want, says      string
 	}{
 		{"few jobs", "us-east-1", 5, 1, 3, Drawbridge, "saves 8"},
-		{"two zones, where a NAT gateway costs half", "us-east-1", 5, 2, 3, Drawbridge, "a NAT gateway made on demand costs"},
-		{"one zone, where it costs the same", "us-east-1", 5, 1, 3, Drawbridge, "stay up. If the task may"},
+		{"two zones, where a NAT gateway costs half", "us-east-1", 5, 2, 3, Drawbridge, "a NAT gateway created on demand costs"},
+		{"one zone, where it costs the same", "us-east-1", 5, 1, 3, Drawbridge, "always-on endpoints. If the task may"},
 		{"jobs at every hour", "us-east-1", 5, 1, 300, AlwaysOn, "the wrong choice"},
-		{"jobs at every hour in two zones", "us-east-1", 5, 2, 300, AlwaysOn, "a NAT gateway that stays up costs"},
-		{"no interface endpoint", "us-east-1", 0, 1, 3, "", "nothing is left to schedule"},
-		{"a Region without a price", "eu-north-1", 5, 1, 3, "", "not known"},
+		{"jobs at every hour in two zones", "us-east-1", 5, 2, 300, AlwaysOn, "an always-on NAT gateway costs"},
+		{"no interface endpoint", "us-east-1", 0, 1, 3, "", "there is nothing to schedule"},
+		{"a Region without a price", "eu-north-1", 5, 1, 3, "", "is unknown"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := daily(t, tt.region, tt.services, tt.zones, tt.perDay, 5*time.Minute)

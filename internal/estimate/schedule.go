@@ -8,7 +8,7 @@ import (
 )
 
 // Scheduled returns a month of arrivals by a schedule; see schedule.Parse. A schedule
-// of certain years is taken in the first of them.
+// restricted to certain years uses the first of them.
 func Scheduled(expression, zone string, length time.Duration) (replay.Trace, time.Duration, error) {
 	t := replay.Trace{Name: expression}
 	s, err := schedule.Parse(expression, zone)

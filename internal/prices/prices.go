@@ -1,5 +1,5 @@
-// Package prices reads from the AWS Price List what endpoints and their
-// substitutes cost, and keeps it beside the table that is built in.
+// Package prices reads the prices of endpoints and their alternatives from the
+// AWS Price List, and caches them over the built-in table.
 package prices
 
 import (
@@ -24,16 +24,16 @@ import (
 	"drawbridge/internal/awserr"
 )
 
-// Source is what a table that was read names as its source.
+// Source is the source named in a table that was read.
 const Source = "AWS Price List, GetProducts"
 
-// Region is where the Price List is asked: it is served in few Regions, and each
-// answers for all.
+// Region is the Region of the Price List endpoint: it exists in few Regions, and
+// each serves all prices.
 const Region = "us-east-1"
 
-// item is a price that is looked for: products of a service that the filters
-// find and whose usage type, without the prefix of its Region, is usage. The
-// prefixes follow no rule (EU- is eu-west-1), so Regions are told by regionCode.
+// item is a wanted price: products of a service that match the filters and whose
+// usage type, without the prefix of its Region, is usage. The prefixes follow no
+// rule (EU- is eu-west-1), so Regions are told by regionCode.
 type item struct {
 	service string
 	filters map[string]string
@@ -86,8 +86,8 @@ type product struct {
 
 // Read asks the Price List for the prices of the given Regions, of all Regions if
 // none is given. A Region that has no price of endpoints in USD is left out; of
-// the others a price that is not listed is zero. Errors are those of the calls,
-// and of a list that says two things or nothing.
+// the others a price that is not listed is zero. It returns an error if a call
+// fails, or if the list is contradictory or empty.
 func Read(ctx context.Context, api pricing.GetProductsAPIClient,
 	regions []string) (map[string]endpoints.Prices, error) {
 	out := map[string]*endpoints.Prices{}
@@ -138,7 +138,7 @@ func Read(ctx context.Context, api pricing.GetProductsAPIClient,
 	return known, nil
 }
 
-// products asks for what the item's filters find.
+// products queries the products that match the item's filters.
 func (it item) products(ctx context.Context, api pricing.GetProductsAPIClient, regions []string) ([]product, error) {
 	in := &pricing.GetProductsInput{
 		ServiceCode: aws.String(it.service), FormatVersion: aws.String("aws_v1"), MaxResults: aws.Int32(100),
@@ -170,8 +170,8 @@ func match(field, value string) types.Filter {
 	return types.Filter{Type: types.FilterTypeTermMatch, Field: aws.String(field), Value: aws.String(value)}
 }
 
-// matches tells the item from its neighbours: RegionalNatGateway-Hours and
-// VpcEndpoint-GWLBE-Hours are other things, and so is a Local Zone.
+// matches distinguishes the item from its neighbours: RegionalNatGateway-Hours,
+// VpcEndpoint-GWLBE-Hours and Local Zones are other products.
 func (it item) matches(p product) bool {
 	a := p.Product.Attributes
 	at := strings.TrimSuffix(a.UsageType, it.usage)
@@ -189,7 +189,7 @@ func (p product) firstUSD() (float64, bool, error) {
 			}
 			usd, err := strconv.ParseFloat(text, 64)
 			if err != nil || usd < 0 {
-				return 0, false, fmt.Errorf("%q is no price", text)
+				return 0, false, fmt.Errorf("invalid price %q", text)
 			}
 			return usd, usd > 0, nil
 		}
@@ -197,13 +197,13 @@ func (p product) firstUSD() (float64, bool, error) {
 	return 0, false, nil
 }
 
-// Table returns the table that is built in with what Save has kept in its place.
-// An error says that the kept file cannot be read.
+// Table returns the built-in table, overridden by the saved prices. It returns
+// an error if the saved file cannot be read.
 func Table() (endpoints.PriceTable, error) {
 	out := endpoints.KnownPrices()
 	path, err := file()
 	if err != nil {
-		return out, nil //nolint:nilerr // no place to keep anything: nothing is kept
+		return out, nil //nolint:nilerr // no cache folder: nothing is saved
 	}
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -220,16 +220,16 @@ func Table() (endpoints.PriceTable, error) {
 	return out, nil
 }
 
-// Save keeps the prices of Regions for later, and returns the path of the file.
-// What is kept of other Regions stays.
+// Save saves the prices of Regions, and returns the path of the file. Saved
+// prices of other Regions stay.
 func Save(prices endpoints.PriceTable) (string, error) {
 	path, err := file()
 	if err != nil {
-		return "", fmt.Errorf("keep the prices: %w", err)
+		return "", fmt.Errorf("save the prices: %w", err)
 	}
 	kept := endpoints.PriceTable{}
 	if text, err := os.ReadFile(path); err == nil {
-		_ = json.Unmarshal(text, &kept) // one that is broken is replaced
+		_ = json.Unmarshal(text, &kept) // a broken one is replaced
 	}
 	maps.Copy(kept, prices)
 	text, err := json.MarshalIndent(kept, "", "  ")
@@ -237,42 +237,42 @@ func Save(prices endpoints.PriceTable) (string, error) {
 		return "", err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return "", fmt.Errorf("keep the prices: %w", err)
+		return "", fmt.Errorf("save the prices: %w", err)
 	}
 	whole, err := os.CreateTemp(filepath.Dir(path), "prices-*")
 	if err != nil {
-		return "", fmt.Errorf("keep the prices: %w", err)
+		return "", fmt.Errorf("save the prices: %w", err)
 	}
-	defer func() { _ = os.Remove(whole.Name()) }() // gone once it was renamed
+	defer func() { _ = os.Remove(whole.Name()) }() // gone after the rename
 	_, err = whole.Write(append(text, '\n'))
 	if err = cmp.Or(err, whole.Close()); err == nil {
 		err = os.Rename(whole.Name(), path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("keep the prices: %w", err)
+		return "", fmt.Errorf("save the prices: %w", err)
 	}
 	return path, nil
 }
 
-// file is where prices are kept.
+// file is the path of the saved prices.
 func file() (string, error) {
 	dir, err := os.UserCacheDir()
 	return filepath.Join(dir, "drawbridge", "prices.json"), err
 }
 
-// fileError is a kept file that cannot be read.
+// fileError reports a saved file that cannot be read.
 type fileError struct {
 	path string
 	err  error
 }
 
 func (e *fileError) Error() string {
-	return fmt.Sprintf("read the prices that were kept: %s: %v", e.path, e.err)
+	return fmt.Sprintf("read saved prices: %s: %v", e.path, e.err)
 }
 
 func (e *fileError) Unwrap() error { return e.err }
 
 // Hint returns the remedy.
 func (e *fileError) Hint() string {
-	return "remove the file, or write it anew with drawbridge prices refresh"
+	return "delete the file, or rewrite it with drawbridge prices refresh"
 }

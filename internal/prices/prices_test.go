@@ -72,7 +72,7 @@ func TestRead(t *testing.T) {
 			map[string]endpoints.Prices{"us-east-1": {Endpoint: 0.01}}, ""},
 		{"two prices", list{"AmazonVPC": {endpoint("us-east-1", "VpcEndpoint-Hours", `"USD":"0.01"`), endpoint("us-east-1", "USE1-VpcEndpoint-Hours", `"USD":"0.02"`)}}, nil,
 			nil, "us-east-1 has two prices for VpcEndpoint-Hours, 0.01 and 0.02 USD"},
-		{"no number", list{"AmazonVPC": {endpoint("us-east-1", "VpcEndpoint-Hours", `"USD":"free"`)}}, nil, nil, `"free" is no price`},
+		{"no number", list{"AmazonVPC": {endpoint("us-east-1", "VpcEndpoint-Hours", `"USD":"free"`)}}, nil, nil, `invalid price "free"`},
 		{"no JSON", list{"AmazonVPC": {`"productFamily":"VpcEndpoint" "endpointType":"PrivateLink"`}}, nil, nil, "read the Price List of AmazonVPC"},
 		{"nothing", list{}, []string{"mars-1"}, nil, "no price of an interface endpoint for mars-1"},
 	} {

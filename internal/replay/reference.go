@@ -6,7 +6,7 @@ import (
 	"drawbridge/scheduler"
 )
 
-// AlwaysOn returns the paid hours of endpoints that stand from the first arrival
+// AlwaysOn returns the paid hours of endpoints that exist from the first arrival
 // until the last job has ended.
 func AlwaysOn(t Trace, basis scheduler.Basis) int {
 	first, last := t.Arrivals[0].At, t.Arrivals[0].At
@@ -18,10 +18,10 @@ func AlwaysOn(t Trace, basis scheduler.Basis) int {
 	return scheduler.PaidHours(basis, first, last)
 }
 
-// The times of the Lambda pair that Drawbridge grew out of: the reaper comes by
-// every half hour and deletes what is older than half an hour, running tasks or
-// not; the first task starts half a minute after the endpoints, a later one a
-// minute after its event.
+// These are the times of the pair of Lambdas that preceded Drawbridge: the
+// reaper runs every half hour and deletes what is older than half an hour,
+// running tasks or not; the first task starts half a minute after the
+// endpoints, a later one a minute after its event.
 const (
 	pairAge, pairRate    = 30 * time.Minute, 30 * time.Minute
 	pairFirst, pairLater = 30 * time.Second, time.Minute
@@ -51,7 +51,7 @@ func LambdaPair(t Trace, o Options) (hours, interrupted int) {
 }
 
 // IdleTimeout returns the paid hours of endpoints that are deleted a quarter of
-// an hour after the last job, whatever the paid hour.
+// an hour after the last job, regardless of the paid hour.
 func IdleTimeout(t Trace, o Options) int {
 	hours := 0
 	free := time.Time{}

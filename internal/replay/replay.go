@@ -14,13 +14,13 @@ import (
 type Options struct {
 	Basis        scheduler.Basis
 	Raise, Lower time.Duration
-	// MaxDelay is how long a job may wait beside a creation and a deletion, if its own
-	// budget is not longer.
+	// MaxDelay is how long a job may wait in addition to a creation and a deletion, if
+	// its own budget is not longer.
 	MaxDelay time.Duration
 	// WaitCost is what an hour of a job's waiting costs, HourCost an hour of the
 	// whole set, in USD.
 	WaitCost, HourCost float64
-	// Unlearned keeps run times from being learned, to show what that is worth.
+	// Unlearned turns off learning of run times, to show its benefit.
 	Unlearned bool
 }
 
@@ -29,7 +29,7 @@ type Period struct {
 	Created, Available, Deleting, Deleted time.Time
 }
 
-// Job is what became of one arrival.
+// Job is the outcome of one arrival.
 type Job struct {
 	Arrived, Started, Finished time.Time
 }
@@ -47,7 +47,7 @@ type Result struct {
 }
 
 // leastMargin is how long before the boundary a deletion begins that takes no
-// time: at the boundary itself the next hour would have begun.
+// time: at the boundary itself the next hour would have started.
 const leastMargin = time.Second
 
 // Run replays a trace. Each decision comes from scheduler.Decide, which sees
@@ -75,20 +75,20 @@ func Run(t Trace, o Options) (Result, error) {
 	return p.result, nil
 }
 
-// player stands in for the rim of the scheduler: it observes and acts upon
+// player replaces the adapters of the scheduler: it observes and changes
 // endpoints that exist only here.
 type player struct {
 	options  Options
 	settings scheduler.Settings
 	trace    []Arrival
 	arrived  int   // rows of the trace that have arrived
-	pending  []int // rows that have arrived and not started
+	pending  []int // rows that have arrived but not started
 	now      time.Time
 	set      scheduler.Set
 	ends     ends // of running jobs
 	ready    time.Time
 	gone     time.Time
-	next     time.Time // when the last decision asked to look again
+	next     time.Time // the time of the next decision
 	result   Result
 }
 
@@ -149,7 +149,7 @@ func (p *player) settle() error {
 			return err
 		}
 	}
-	return fmt.Errorf("no rest at %s in phase %s", p.now, p.set.Phase)
+	return fmt.Errorf("decisions at %s in phase %s do not settle", p.now, p.set.Phase)
 }
 
 func (p *player) demand() scheduler.Demand {
@@ -205,7 +205,7 @@ func (p *player) act(d scheduler.Decision) error {
 	case scheduler.Forget:
 		p.result.Periods[last].Deleted, p.gone = p.now, time.Time{}
 	default:
-		return fmt.Errorf("%s was decided (%s), which a replay has no place for", d.Action, d.Reason)
+		return fmt.Errorf("unexpected decision %s (%s)", d.Action, d.Reason)
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
 // Package replay runs recorded arrivals through the decisions of package
-// scheduler in virtual time, and counts what they would have cost.
+// scheduler in virtual time, and counts the hours that they would have cost.
 package replay
 
 import (
@@ -37,7 +37,7 @@ type Trace struct {
 	Arrivals []Arrival
 }
 
-// TraceError says which line of which trace cannot be used, and why.
+// TraceError reports an invalid line of a trace.
 type TraceError struct {
 	Trace  string
 	Line   int
@@ -78,7 +78,7 @@ func Read(name string, r io.Reader) (Trace, error) {
 		if line == 1 {
 			if text != header {
 				return Trace{}, &TraceError{
-					name, line, fmt.Sprintf("the header is %.60q", text), "begin the file with the line " + header,
+					name, line, fmt.Sprintf("invalid header %.60q", text), "start the file with the line " + header,
 				}
 			}
 			continue
@@ -103,7 +103,7 @@ func Read(name string, r io.Reader) (Trace, error) {
 		return Trace{}, &TraceError{name, line + 1, err.Error(), ""}
 	}
 	if len(t.Arrivals) == 0 {
-		return Trace{}, &TraceError{name, 0, "no rows", "give at least one arrival below the header"}
+		return Trace{}, &TraceError{name, 0, "no rows", "add at least one arrival below the header"}
 	}
 	return t, nil
 }
@@ -111,18 +111,18 @@ func Read(name string, r io.Reader) (Trace, error) {
 func parseRow(text string) (Arrival, error) {
 	first, second, ok := strings.Cut(text, ",")
 	if !ok || strings.Contains(second, ",") {
-		return Arrival{}, fmt.Errorf("want two columns, have %.60q", text)
+		return Arrival{}, fmt.Errorf("invalid row %.60q (want two columns)", text)
 	}
 	at, err := seconds(first)
 	if err != nil {
-		return Arrival{}, fmt.Errorf("arrival %.40q is not a number of seconds from 1970", first)
+		return Arrival{}, fmt.Errorf("invalid arrival %.40q (want seconds since 1970)", first)
 	}
 	a := Arrival{At: time.Unix(0, 0).UTC().Add(at), Duration: DefaultDuration}
 	if second == "" {
 		return a, nil
 	}
 	if a.Duration, err = seconds(second); err != nil || a.Duration < 0 {
-		return Arrival{}, fmt.Errorf("duration %.40q is not a number of seconds", second)
+		return Arrival{}, fmt.Errorf("invalid duration %.40q (want seconds)", second)
 	}
 	return a, nil
 }

@@ -1,5 +1,5 @@
-// Package savings says what a set's recorded runs would have cost otherwise: with the
-// endpoints left up, with a delay budget, with fewer services.
+// Package savings computes what a set's recorded runs would have cost with other
+// settings: with always-on endpoints, with a delay budget, with fewer services.
 package savings
 
 import (
@@ -21,8 +21,8 @@ type Input struct {
 	Learned  scheduler.Learned
 	// Now is when the history ends.
 	Now time.Time
-	// EndpointHours is how many endpoint-hours an hour of the set is billed as, Price
-	// what one costs in USD; 0 is not known.
+	// EndpointHours is the number of endpoint-hours billed for an hour of the set,
+	// Price the price of one in USD; 0 means unknown.
 	EndpointHours int
 	Price         float64
 	// Avoidable are services that the jobs could do without, and how.
@@ -35,19 +35,20 @@ type Avoidable struct{ Service, How string }
 // Option is one way, over the history.
 type Option struct {
 	Name string `json:"option"`
-	// Hours are paid hours of the set, EndpointHours what they are billed as.
+	// Hours are paid hours of the set, EndpointHours their billed
+	// endpoint-hours.
 	Hours         int `json:"hours"`
 	EndpointHours int `json:"endpointHours"`
-	// USD is nil if the price is not known.
+	// USD is nil if the price is unknown.
 	USD *float64 `json:"usd"`
-	// MeanWait is how long a run waits on the mean, in seconds.
+	// MeanWait is the mean wait of a run, in seconds.
 	MeanWait float64 `json:"meanWaitSeconds"`
 }
 
-// Report is what the history says.
+// Report is the result for a history.
 type Report struct {
 	Set scheduler.SetName `json:"set"`
-	// From is when the first recorded run arrived; Runs is how many there are.
+	// From is when the first recorded run arrived; Runs is the number of runs.
 	From    time.Time `json:"from"`
 	Until   time.Time `json:"until"`
 	Runs    int       `json:"runs"`
@@ -55,30 +56,31 @@ type Report struct {
 	Advice  []string  `json:"advice"`
 }
 
-// The options' names.
+// These are the options' names.
 const (
 	AsConfigured = "as configured"
 	AlwaysOn     = "always on"
 )
 
-// budgets are the delay budgets that are tried.
+// budgets are the delay budgets to try.
 var budgets = []time.Duration{10 * time.Minute, time.Hour, 4 * time.Hour}
 
-// enough is how many runs make a history, worth how much an option has to save, as a
-// share, to be advised.
+// enough is the minimum number of runs for advice, worth the share that an option
+// has to save to be advised.
 const (
 	enough = 5
 	worth  = 0.05
-	// hardly is how much more always-on may cost to be worth its peace.
+	// hardly is the factor by which always-on may cost more and still be
+	// advised.
 	hardly = 1.03
 )
 
-// Make replays the history through the decisions that are in use now.
+// Make replays the history with the current decisions.
 func Make(in Input) (Report, error) {
 	t := in.trace()
 	r := Report{Set: in.Set, Until: in.Now.UTC(), Runs: len(t.Arrivals), Options: []Option{}, Advice: []string{}}
 	if r.Runs == 0 {
-		r.Advice = append(r.Advice, "No run is recorded yet.")
+		r.Advice = append(r.Advice, "No run has been recorded yet.")
 		return r, nil
 	}
 	r.From = t.Arrivals[0].At.UTC()
@@ -93,17 +95,17 @@ func Make(in Input) (Report, error) {
 	always := in.option(AlwaysOn, scheduler.PaidHours(s.Basis, r.From, in.Now), 0, r.Runs)
 	r.Options = append(r.Options, always)
 	if r.Runs < enough {
-		r.Advice = append(r.Advice, fmt.Sprintf("%d runs are too few for advice.", r.Runs))
+		r.Advice = append(r.Advice, fmt.Sprintf("Too few runs for advice (%d).", r.Runs))
 		return r, nil
 	}
 	if s.WaitCost > 0 && in.money(always, 0) < in.money(now, base.Waited) {
 		r.Advice = append(r.Advice,
-			fmt.Sprintf("Leaving the endpoints up would have cost %.2f USD, in place of %.2f and %.2f for the waits "+
+			fmt.Sprintf("Always-on endpoints would have cost %.2f USD, instead of %.2f plus %.2f for the waits "+
 				"of the runs (waitCost).", in.money(always, 0), in.money(now, 0),
 				in.money(now, base.Waited)-in.money(now, 0)))
 	} else if float64(always.Hours) <= hardly*float64(now.Hours) {
 		r.Advice = append(r.Advice,
-			fmt.Sprintf("Leaving the endpoints up would have cost less, or hardly more: %d paid hours against %d, "+
+			fmt.Sprintf("Always-on endpoints would have cost less, or hardly more: %d paid hours against %d, "+
 				"and no run would have waited.", always.Hours, now.Hours))
 	}
 	r.Advice = append(r.Advice, in.delays(t, o, now, base.Waited, &r)...)
@@ -134,7 +136,7 @@ func (in Input) delays(t replay.Trace, o replay.Options, now Option, waited time
 		option := in.option("maxDelay "+duration(d), x.Hours, x.Waited, r.Runs)
 		r.Options = append(r.Options, option)
 		share := 1 - float64(option.Hours)/float64(now.Hours)
-		if o.WaitCost > 0 { // then the wait has its price
+		if o.WaitCost > 0 { // then the wait has a price
 			share = 1 - in.money(option, x.Waited)/in.money(now, waited)
 		}
 		if share < saved+worth {
@@ -146,15 +148,15 @@ func (in Input) delays(t replay.Trace, o replay.Options, now Option, waited time
 			text += fmt.Sprintf(", %.2f USD", *now.USD-*option.USD)
 		}
 		out = append(out,
-			fmt.Sprintf("%s; runs would have waited %s on the mean in place of %s.", text,
+			fmt.Sprintf("%s; the mean wait of a run would have been %s instead of %s.", text,
 				duration(time.Duration(option.MeanWait)*time.Second),
 				duration(time.Duration(now.MeanWait)*time.Second)))
 	}
 	return out
 }
 
-// trace turns runs into arrivals. A run that has not ended took as long as it has, or
-// as one of its job is expected to.
+// trace turns runs into arrivals. A run that has not ended counts with its time so
+// far, or with its job's expected time if that is longer.
 func (in Input) trace() replay.Trace {
 	t := replay.Trace{Name: string(in.Set)}
 	for _, r := range in.Runs {
@@ -188,7 +190,7 @@ func (in Input) option(name string, hours int, waited time.Duration, runs int) O
 	return o
 }
 
-// money is what an option costs with its waits.
+// money is the cost of an option including its waits.
 func (in Input) money(o Option, waited time.Duration) float64 {
 	return float64(o.Hours)*in.Settings.HourCost + in.Settings.WaitCost*waited.Hours()
 }

@@ -30,14 +30,14 @@ func TestAdvice(t *testing.T) {
 		says   []string
 		not    string
 	}{
-		{"nothing yet", nil, nil, []string{"No run is recorded yet."}, "saved"},
-		{"too few", every(3, time.Hour), nil, []string{"3 runs are too few for advice."}, "saved"},
-		{"runs that would share an hour", every(60, 70*time.Minute, 22*time.Hour), nil, []string{"A maxDelay of 1h for all jobs would have saved 50 %, 1.75 USD; runs would have waited"}, "up would have cost"},
+		{"nothing yet", nil, nil, []string{"No run has been recorded yet."}, "saved"},
+		{"too few", every(3, time.Hour), nil, []string{"Too few runs for advice (3)."}, "saved"},
+		{"runs that would share an hour", every(60, 70*time.Minute, 22*time.Hour), nil, []string{"A maxDelay of 1h for all jobs would have saved 50 %, 1.75 USD; the mean wait of a run would have been"}, "Always-on endpoints would have cost"},
 		{"runs that never would", every(30, 24*time.Hour), nil, nil, "would have saved"},
-		{"a run in each hour", every(200, 50*time.Minute), nil, []string{"Leaving the endpoints up would have cost less, or hardly more: 167 paid hours against 166"}, ""},
+		{"a run in each hour", every(200, 50*time.Minute), nil, []string{"Always-on endpoints would have cost less, or hardly more: 167 paid hours against 166"}, ""},
 		{"waits that are dear", every(100, 2*time.Hour), func(in *Input) { in.Settings.WaitCost = 50 }, nil, "A maxDelay of 10m"},
 		{"a service to spare", every(30, 24*time.Hour), func(in *Input) { in.Avoidable = []Avoidable{{"logs", "send the log to S3"}} }, []string{"Without logs one endpoint in 5 would not have been paid, 0.30 USD: send the log to S3."}, ""},
-		{"a price that is not known", every(60, 70*time.Minute, 22*time.Hour), func(in *Input) { in.Price = 0 }, []string{"would have saved 50 %; runs"}, "USD"},
+		{"a price that is not known", every(60, 70*time.Minute, 22*time.Hour), func(in *Input) { in.Price = 0 }, []string{"would have saved 50 %; the mean wait"}, "USD"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			in := Input{Set: "main", Runs: tt.runs, Settings: scheduler.DefaultSettings(), EndpointHours: 5, Price: 0.01, Now: begin}
