@@ -27,7 +27,7 @@ func (c Clock) Now() time.Time { return c.Sim.Now() }
 // Sleep waits on the simulated time.
 func (c Clock) Sleep(ctx context.Context, d time.Duration) error { return c.Sim.Sleep(ctx, d) }
 
-// AWSConfig returns an SDK configuration that reaches the simulation over
+// AWSConfig returns an SDK configuration that calls the simulation over
 // transport.
 func AWSConfig(sim *awssim.Sim, endpoint string, transport http.RoundTripper) aws.Config {
 	return aws.Config{
@@ -37,10 +37,10 @@ func AWSConfig(sim *awssim.Sim, endpoint string, transport http.RoundTripper) aw
 	}
 }
 
-// reserve is what a handler keeps of its time for writing down what is under way.
+// reserve is the part of a handler's time kept for recording unfinished work.
 const reserve = 20 * time.Second
 
-// InProcess returns the two functions as handlers in this process, which reach
+// InProcess returns the two functions as handlers in this process, which call
 // the simulation over transport.
 func InProcess(sim *awssim.Sim, c *config.Config, endpoint string, transport http.RoundTripper, log *zap.Logger,
 	metrics io.Writer) Functions {

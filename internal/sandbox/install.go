@@ -24,7 +24,7 @@ import (
 	"drawbridge/scheduler"
 )
 
-// Functions are the functions: handlers in this process, or the paths of
+// Functions are the Lambda functions: handlers in this process, or the paths of
 // bootstrap binaries.
 type Functions struct {
 	Launcher, Reaper                                     awssim.Handler
@@ -33,8 +33,8 @@ type Functions struct {
 	ConfigPath string
 }
 
-// Install puts everything that c names into the account, and the installation
-// with the given functions. c then knows what was installed.
+// Install adds everything that c names to the account, and the installation
+// with the given functions. c then describes the installation.
 func Install(sim *awssim.Sim, c *config.Config, f Functions) error {
 	facts, err := Account(sim, c)
 	if err != nil {
@@ -73,9 +73,9 @@ func Install(sim *awssim.Sim, c *config.Config, f Functions) error {
 	return nil
 }
 
-// Account puts what a configuration takes for granted into the account: networks,
+// Account adds a configuration's prerequisites to the account: networks,
 // clusters, task definitions with their roles, images and log groups. It returns
-// what an installation has to know of it.
+// the facts that an installation needs.
 func Account(sim *awssim.Sim, c *config.Config) (install.Facts, error) {
 	f := install.Facts{
 		Region: sim.Region(), Sets: map[scheduler.SetName]install.SetFacts{}, Roles: map[scheduler.JobName][]string{},
@@ -88,7 +88,7 @@ func Account(sim *awssim.Sim, c *config.Config) (install.Facts, error) {
 	return f, resolve(sim, c, f)
 }
 
-// resolve works out the services of sets whose services follow from their jobs.
+// resolve derives the services of sets whose services follow from their jobs.
 func resolve(sim *awssim.Sim, c *config.Config, f install.Facts) error {
 	tasks := ecstasks.New(ecs.NewFromConfig(AWSConfig(sim, "http://aws.invalid", sim.RoundTripper())), c)
 	for name, set := range c.Sets {
@@ -108,14 +108,13 @@ func resolve(sim *awssim.Sim, c *config.Config, f install.Facts) error {
 	return nil
 }
 
-// network is a VPC of the sandbox with what lies in it.
+// network is a VPC of the sandbox with its resources.
 type network struct {
 	vpc, table, block string
 	subnets           int
 }
 
-// addNetworks makes a VPC for each set. Sets that have a subnet in common lie in
-// one.
+// addNetworks creates a VPC for each set. Sets with a common subnet share one.
 func addNetworks(sim *awssim.Sim, c *config.Config, f install.Facts) {
 	of := map[string]*network{} // by subnet
 	groups := map[string]bool{}
@@ -171,7 +170,7 @@ func addJobs(sim *awssim.Sim, c *config.Config, f install.Facts) error {
 		}
 		family := install.Family(job.TaskDefinition)
 		if job.Made() {
-			sim.AddImage(family, "latest") // as somebody pushes it after the first deployment
+			sim.AddImage(family, "latest") // as a user pushes it after the first deployment
 			continue
 		}
 		if roles[family] == nil {
@@ -188,7 +187,8 @@ func addJobs(sim *awssim.Sim, c *config.Config, f install.Facts) error {
 	return nil
 }
 
-// maxRevision is the highest revision of a task definition that the sandbox makes.
+// maxRevision is the highest revision of a task definition that the sandbox
+// creates.
 const maxRevision = 1000
 
 func addDefinition(sim *awssim.Sim, owner, family, container string, roles []string, revision int) error {

@@ -17,11 +17,11 @@ type Period struct {
 	Deleting  time.Time `json:"deleting"`
 	Deleted   time.Time `json:"deleted"`
 	PaidHours int       `json:"paid_hours"`
-	// Failed says that not all of them came up.
+	// Failed is true if not all of them became available.
 	Failed bool `json:"failed,omitempty"`
 }
 
-// Promise is one promise with the evidence of the day.
+// Promise is one promise with its evidence.
 type Promise struct {
 	Number   int    `json:"number"`
 	Name     string `json:"name"`
@@ -88,8 +88,8 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// Check holds a ledger at whose end nothing should be up against promises 1 to 7.
-// accepted is how many different events were sent; each must have ended as a run
+// Check checks promises 1 to 7 on a ledger at whose end no stack should exist.
+// accepted is the number of different events sent; each must have ended as a run
 // or as a dead letter.
 func Check(basis scheduler.Basis, l awssim.Ledger, accepted int) []Promise {
 	return []Promise{
@@ -113,8 +113,8 @@ func readyBeforeRun(l awssim.Ledger) Promise {
 	for _, t := range l.Tasks {
 		before := false
 		for _, e := range l.Endpoints {
-			// What is added to a set that is up concerns the tasks that need it;
-			// that they had it is in HadEndpoints.
+			// An endpoint added to an existing set concerns only the tasks that
+			// need it; HadEndpoints covers those.
 			added := *e.Created > first[lifeOf(e, l)]+addedAfter
 			if e.Type == "interface" && !added && *e.Created <= *t.Created &&
 				(e.Deleted == nil || *e.Deleted > *t.Created) && (e.Available == nil || *e.Available > *t.Created) {
