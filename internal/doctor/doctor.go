@@ -1,5 +1,5 @@
-// Package doctor looks at everything that an installation and its jobs need in an
-// account, and says of each thing what it is, why it matters and what to do.
+// Package doctor checks everything that an installation and its jobs need in an
+// account. Each finding states the fact, why it matters and the remedy.
 package doctor
 
 import (
@@ -27,31 +27,31 @@ import (
 	"drawbridge/internal/install"
 )
 
-// Result is how a check came out.
+// Result is the result of a check.
 type Result string
 
-// The results. A warning is what costs or may surprise and keeps nothing from
-// working; a failure keeps a job from running.
+// A warning costs money or may surprise but breaks nothing; a failure keeps a
+// job from running.
 const (
 	OK      Result = "ok"
 	Warning Result = "warning"
 	Failed  Result = "failed"
 )
 
-// Finding is one thing that was looked at.
+// Finding is the outcome of one check.
 type Finding struct {
-	// Check is what kind of thing, Subject which.
+	// Check is the kind of check, Subject its object.
 	Check   string `json:"check"`
 	Subject string `json:"subject"`
 	Result  Result `json:"result"`
-	// Found says what is there, Why what depends on it, Remedy what to do; the
-	// last is empty if all is well.
+	// Found is the fact, Why what depends on it, Remedy what to do; Remedy is
+	// empty if the result is ok.
 	Found  string `json:"found"`
 	Why    string `json:"why"`
 	Remedy string `json:"remedy,omitempty"`
 }
 
-// Doctor looks at one configuration in one account and Region.
+// Doctor checks one configuration in one account and Region.
 type Doctor struct {
 	config    *config.Config
 	place     app.Place
@@ -79,9 +79,8 @@ func New(c aws.Config, cfg *config.Config, i *install.Installer) *Doctor {
 	}
 }
 
-// Look makes every check and returns the findings in a fixed order. An error is a
-// check that could not be made at all, and is a finding too; only the end of ctx
-// is returned.
+// Look makes every check and returns the findings in a fixed order. A check that
+// could not be made is also a finding; only the error of ctx is returned.
 func (d *Doctor) Look(ctx context.Context) ([]Finding, error) {
 	d.findings = nil
 	d.installation(ctx)
@@ -116,7 +115,7 @@ func Worst(findings []Finding) Result {
 	return worst
 }
 
-// said returns what AWS says, without the rest of the error.
+// said returns AWS's message, without the rest of the error.
 func said(err error) string {
 	var api smithy.APIError
 	if errors.As(err, &api) && api.ErrorMessage() != "" {
@@ -125,7 +124,7 @@ func said(err error) string {
 	return err.Error()
 }
 
-// topic is a kind of check on one subject.
+// topic is one kind of check on one subject.
 type topic struct {
 	d                   *Doctor
 	check, subject, why string
@@ -145,9 +144,9 @@ func (t topic) warn(remedy, format string, args ...any) { t.add(Warning, remedy,
 
 // unread reports a check that could not be made.
 func (t topic) unread(err error) {
-	remedy := "look at the message"
+	remedy := "read the message"
 	if strings.Contains(err.Error(), "not authorized") {
-		remedy = "ask for the action that the message names, or have somebody with it run drawbridge doctor"
+		remedy = "request permission for the action that the message names, or run doctor as a role that has it"
 	}
 	t.warn(remedy, "could not be read: %s", said(err))
 }

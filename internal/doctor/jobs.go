@@ -24,7 +24,7 @@ import (
 func (d *Doctor) cluster(ctx context.Context, name string) {
 	t := d.topic("cluster", name, "tasks run in it")
 	if name == d.config.ECSCluster {
-		t.ok("deploy makes it")
+		t.ok("deploy creates it")
 		return
 	}
 	out, err := d.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{name}})
@@ -32,7 +32,7 @@ func (d *Doctor) cluster(ctx context.Context, name string) {
 	case err != nil:
 		t.unread(err)
 	case len(out.Clusters) == 0:
-		t.fail("create it, or let deploy do so by ecsCluster: "+name, "there is no such cluster in %s", d.place.Region)
+		t.fail("create it, or have deploy create it with ecsCluster: "+name, "it does not exist in %s", d.place.Region)
 	case aws.ToString(out.Clusters[0].Status) != "ACTIVE":
 		t.fail("use an active cluster", "it is %s", aws.ToString(out.Clusters[0].Status))
 	default:
@@ -42,13 +42,13 @@ func (d *Doctor) cluster(ctx context.Context, name string) {
 
 func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 	job := d.config.Jobs[name]
-	t := d.topic("task definition", "job "+string(name), "it says what the job runs")
+	t := d.topic("task definition", "job "+string(name), "it defines what the job runs")
 	out, err := d.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
 		TaskDefinition: aws.String(job.TaskDefinition),
 	})
 	if err != nil {
 		if code := awserr.Code(err); code == "ClientException" && job.Made() {
-			t.ok("deploy makes it")
+			t.ok("deploy creates it")
 			d.needs(ctx, name)
 		} else if code == "ClientException" {
 			t.fail("register "+job.TaskDefinition+" in "+d.place.Region, "%s: %s", job.TaskDefinition, said(err))
@@ -65,7 +65,7 @@ func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 	case def.NetworkMode != types.NetworkModeAwsvpc:
 		t.fail("register it with network mode awsvpc", "%s has network mode %s", id, def.NetworkMode)
 	case !slices.Contains(def.RequiresCompatibilities, types.CompatibilityFargate):
-		t.fail("register it with FARGATE among requiresCompatibilities", "%s is not made for Fargate", id)
+		t.fail("register it with FARGATE in requiresCompatibilities", "%s is not for Fargate", id)
 	default:
 		t.ok("%s, %s CPU units, %s MiB", id, aws.ToString(def.Cpu), aws.ToString(def.Memory))
 	}
@@ -81,7 +81,7 @@ func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 }
 
 func (d *Doctor) container(name scheduler.JobName, job *config.Job, def *types.TaskDefinition) {
-	t := d.topic("container", "job "+string(name), "events are handed to it")
+	t := d.topic("container", "job "+string(name), "events are passed to it")
 	var names []string
 	for _, c := range def.ContainerDefinitions {
 		names = append(names, aws.ToString(c.Name))
@@ -94,7 +94,7 @@ func (d *Doctor) container(name scheduler.JobName, job *config.Job, def *types.T
 	t.ok("%s", job.Container)
 }
 
-// role looks at a role of the task definition and who may assume it.
+// role checks a role of the task definition and its trust policy.
 func (d *Doctor) role(ctx context.Context, name scheduler.JobName, kind, arn string, needed bool) {
 	t := d.topic(kind, "job "+string(name),
 		map[bool]string{
@@ -113,7 +113,7 @@ func (d *Doctor) role(ctx context.Context, name scheduler.JobName, kind, arn str
 	role := arn[strings.LastIndex(arn, "/")+1:]
 	out, err := d.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: &role})
 	if awserr.Code(err) == "NoSuchEntity" {
-		t.fail("create it, or register the task definition with another role", "there is no role %s", role)
+		t.fail("create it, or register the task definition with another role", "role %s does not exist", role)
 		return
 	}
 	if err != nil {
@@ -126,7 +126,7 @@ func (d *Doctor) role(ctx context.Context, name scheduler.JobName, kind, arn str
 		return
 	}
 	if !strings.Contains(trust, "ecs-tasks.amazonaws.com") {
-		t.fail("let ecs-tasks.amazonaws.com assume it", "%s cannot be assumed by ECS tasks", role)
+		t.fail("allow ecs-tasks.amazonaws.com to assume it", "%s cannot be assumed by ECS tasks", role)
 		return
 	}
 	t.ok("%s", role)
@@ -145,25 +145,26 @@ func (d *Doctor) vcpus(ctx context.Context, name scheduler.JobName, def *types.T
 		return // checked by ECS itself
 	}
 	if n := limit * 1024 / units; n < 1 {
-		t.fail("ask for more in Service Quotas (fargate, L-3032A538)", "one task takes %.2f vCPUs, %.0f are allowed",
+		t.fail("request a higher quota in Service Quotas (fargate, L-3032A538)",
+			"one task takes %.2f vCPUs (quota %.0f)",
 			units/1024, limit)
 	} else {
-		t.ok("%.0f tasks at a time with nothing else running, by the %.0f vCPUs allowed", n, limit)
+		t.ok("tasks at a time with nothing else running: %.0f (quota %.0f vCPUs)", n, limit)
 	}
 }
 
-// image looks for an image in the account's own registry.
+// image checks an image in the account's own registry.
 func (d *Doctor) image(ctx context.Context, name scheduler.JobName, image string) {
 	t := d.topic("image", "job "+string(name),
-		"a private subnet reaches the registry of ECR in its Region, and no other")
+		"a private subnet reaches only the ECR registry of its Region")
 	host, path, _ := strings.Cut(image, "/")
 	account, rest, private := strings.Cut(host, ".dkr.ecr.")
 	if !private {
-		t.fail("push it to ECR in "+d.place.Region, "%s does not lie in a private ECR registry", image)
+		t.fail("push it to ECR in "+d.place.Region, "%s is not in a private ECR registry", image)
 		return
 	}
 	if region, _, _ := strings.Cut(rest, "."); region != d.place.Region {
-		t.fail("push it to ECR in "+d.place.Region, "%s lies in %s", image, region)
+		t.fail("push it to ECR in "+d.place.Region, "%s is in %s", image, region)
 		return
 	}
 	repository, tag, tagged := strings.Cut(path, ":")
@@ -180,7 +181,7 @@ func (d *Doctor) image(ctx context.Context, name scheduler.JobName, image string
 	})
 	switch awserr.Code(err) {
 	case "RepositoryNotFoundException", "ImageNotFoundException":
-		t.fail("push "+image, "%s is not there", image)
+		t.fail("push "+image, "%s does not exist", image)
 	default:
 		if err != nil {
 			t.unread(err)
@@ -212,5 +213,5 @@ func (d *Doctor) logGroup(ctx context.Context, name scheduler.JobName, c types.C
 			return
 		}
 	}
-	t.fail("aws logs create-log-group --log-group-name "+group, "%s is not there", group)
+	t.fail("aws logs create-log-group --log-group-name "+group, "%s does not exist", group)
 }

@@ -13,7 +13,7 @@ import (
 	"drawbridge/internal/config"
 )
 
-// mirror looks at what the mirror's repositories need beside their endpoints.
+// mirror checks what the mirror's repositories need besides their endpoints.
 func (d *Doctor) mirror(ctx context.Context) {
 	m := d.config.Mirror
 	for _, name := range slices.Sorted(maps.Keys(m.Repositories)) {
@@ -23,8 +23,8 @@ func (d *Doctor) mirror(ctx context.Context) {
 			hook = r.Webhook.Secret
 		}
 		for _, s := range []struct{ arn, why string }{
-			{r.Source.Secret, "the source lets nobody in without it"},
-			{r.Target.Secret, "the target lets nobody in without it"}, {hook, "reports of pushes are checked with it"},
+			{r.Source.Secret, "the source requires it"},
+			{r.Target.Secret, "the target requires it"}, {hook, "reports of pushes are verified with it"},
 		} {
 			if s.arn != "" {
 				d.secret(ctx, name, s.arn, s.why)
@@ -38,13 +38,13 @@ func (d *Doctor) mirror(ctx context.Context) {
 	}
 }
 
-// secret looks whether a secret is there. It does not read it.
+// secret checks that a secret exists. It does not read it.
 func (d *Doctor) secret(ctx context.Context, name, arn, why string) {
 	t := d.topic("secret", "repository "+name, why)
 	out, err := d.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &arn})
 	switch {
 	case awserr.Code(err) == "ResourceNotFoundException":
-		t.fail("create it in Secrets Manager, or correct the ARN", "%s is not there", arn)
+		t.fail("create it in Secrets Manager, or correct the ARN", "%s does not exist", arn)
 	case err != nil:
 		t.unread(err)
 	case out.DeletedDate != nil:
@@ -54,35 +54,35 @@ func (d *Doctor) secret(ctx context.Context, name, arn, why string) {
 	}
 }
 
-// inbox looks whether a bucket tells EventBridge of bundles.
+// inbox checks that a bucket sends events of new bundles to EventBridge.
 func (d *Doctor) inbox(ctx context.Context, name, bucket string) {
-	t := d.topic("bucket", "repository "+name, "a bundle starts the run by an event of EventBridge")
+	t := d.topic("bucket", "repository "+name, "a bundle starts the run through an EventBridge event")
 	out, err := d.s3.GetBucketNotificationConfiguration(ctx, &s3.GetBucketNotificationConfigurationInput{
 		Bucket: &bucket,
 	})
 	switch {
 	case awserr.Code(err) == "NoSuchBucket":
-		t.fail("create it, or correct the source's bundle", "%s is not there", bucket)
+		t.fail("create it, or correct the source's bundle", "%s does not exist", bucket)
 	case err != nil:
 		t.unread(err)
 	case out.EventBridgeConfiguration == nil:
-		t.fail("switch on EventBridge notifications of the bucket", "%s does not tell EventBridge of new objects",
+		t.fail("turn on EventBridge notifications of the bucket", "%s does not send events to EventBridge",
 			bucket)
 	default:
-		t.ok("%s tells EventBridge", bucket)
+		t.ok("%s sends events to EventBridge", bucket)
 	}
 }
 
-// network looks whether tasks are let out to a source.
+// network checks that tasks may connect to a source.
 func (d *Doctor) network(name string, r *config.MirrorRepository) {
 	if r.Source.URL == "" {
 		return
 	}
-	t := d.topic("source", "repository "+name, "the security group of the mirror lets out to sourceNetworks alone")
+	t := d.topic("source", "repository "+name, "the mirror's security group allows egress only to sourceNetworks")
 	if len(d.config.Mirror.SourceNetworks) == 0 {
-		t.fail("name the address blocks of the git servers under mirror.sourceNetworks",
-			"no networks are named, so that %s is out of reach", r.Source.URL)
+		t.fail("add the address blocks of the git servers to mirror.sourceNetworks",
+			"no networks are set, so %s is unreachable", r.Source.URL)
 		return
 	}
-	t.ok("%d address blocks are open", len(d.config.Mirror.SourceNetworks))
+	t.ok("address blocks allowed: %d", len(d.config.Mirror.SourceNetworks))
 }

@@ -9,7 +9,7 @@ import (
 	"drawbridge/scheduler"
 )
 
-// needs holds what a job reaches against what its set has.
+// needs compares the services that a job needs with those of its set.
 func (d *Doctor) needs(ctx context.Context, name scheduler.JobName) {
 	t := d.topic("services", "job "+string(name),
 		"a task whose endpoint is missing does not start, or cannot do its work")
@@ -33,7 +33,7 @@ func (d *Doctor) needs(ctx context.Context, name scheduler.JobName) {
 		}
 	}
 	for _, u := range r.Unreachable {
-		if !strings.Contains(u.What, ": image ") { // looked at by itself
+		if !strings.Contains(u.What, ": image ") { // checked separately
 			bad = true
 			t.fail(u.Remedy, "%s", u.What)
 		}
@@ -43,14 +43,14 @@ func (d *Doctor) needs(ctx context.Context, name scheduler.JobName) {
 	}
 }
 
-// idle looks for services that no job of a set shows a need of.
+// idle looks for services that no job of a set seems to need.
 func (d *Doctor) idle(ctx context.Context, set scheduler.SetName) {
 	if d.config.Sets[set].Auto() {
 		return
 	}
 	have, err := d.tasks.Services(ctx, set)
 	if err != nil {
-		return // said where the set is looked at
+		return // reported with the set
 	}
 	needed := map[endpoints.ServiceID]bool{}
 	jobs := 0
@@ -60,7 +60,7 @@ func (d *Doctor) idle(ctx context.Context, set scheduler.SetName) {
 		}
 		r, _, err := d.tasks.Requirements(ctx, name)
 		if err != nil {
-			return // said where the job is looked at
+			return // reported with the job
 		}
 		jobs++
 		for _, id := range r.IDs() {
@@ -77,8 +77,8 @@ func (d *Doctor) idle(ctx context.Context, set scheduler.SetName) {
 	switch {
 	case jobs == 0:
 	case len(idle) > 0:
-		t.warn("leave out what the programs do not call either, or set services: auto and name their calls under "+
-			"jobs.<name>.services", "no task definition of its jobs shows a need of %s", joinIDs(idle))
+		t.warn("remove what the programs do not call either, or set services: auto and name their calls under "+
+			"jobs.<name>.services", "no task definition of its jobs seems to need %s", joinIDs(idle))
 	default:
 		t.ok("its jobs need all of them")
 	}
@@ -86,7 +86,7 @@ func (d *Doctor) idle(ctx context.Context, set scheduler.SetName) {
 
 func joinIDs(ids []endpoints.ServiceID) string {
 	if len(ids) == 0 {
-		return "nothing to need"
+		return "no services to check"
 	}
 	out := make([]string, len(ids))
 	for i, id := range ids {

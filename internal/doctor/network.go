@@ -24,7 +24,7 @@ import (
 	"drawbridge/scheduler"
 )
 
-// installation looks at the base stack.
+// installation checks the base stack.
 func (d *Doctor) installation(ctx context.Context) {
 	t := d.topic("installation", d.config.Name, "nothing happens without the base stack")
 	s, err := d.installer.Installed(ctx, d.config.Name)
@@ -42,17 +42,18 @@ func (d *Doctor) installation(ctx context.Context) {
 	}
 }
 
-// serviceLinkedRole looks for the role that ECS works with. An account that never used
-// ECS has none, and the first cluster or task is refused there.
+// serviceLinkedRole checks ECS's service-linked role. An account that never used ECS
+// has none, and ECS refuses the first cluster or task there.
 //
 // Source: aws-cloudformation/cloudformation-coverage-roadmap#818
 func (d *Doctor) serviceLinkedRole(ctx context.Context) {
-	t := d.topic("service-linked role", install.ECSRole, "ECS makes a task's network interface with it")
+	t := d.topic("service-linked role", install.ECSRole, "ECS creates a task's network interface with it")
 	_, err := d.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(install.ECSRole)})
 	switch {
 	case awserr.Code(err) == "NoSuchEntity":
-		t.warn("drawbridge deploy makes it, or aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com",
-			"not there: the account never used ECS")
+		t.warn("drawbridge deploy creates it; or aws iam create-service-linked-role --aws-service-name "+
+			"ecs.amazonaws.com",
+			"missing: the account never used ECS")
 	case err != nil:
 		t.unread(err)
 	default:
@@ -60,8 +61,8 @@ func (d *Doctor) serviceLinkedRole(ctx context.Context) {
 	}
 }
 
-// timerRole looks whether the role with which timers wake the reaper is as it was
-// deployed: without it the sweep alone is left to look in time.
+// timerRole checks that the role with which timers invoke the reaper is as it was
+// deployed: without it only the sweep runs.
 func (d *Doctor) timerRole(ctx context.Context) {
 	n := cfn.NamesOf(d.config.Name, d.place.Region)
 	t := d.topic("timers", n.TimerRole, "each set's timer wakes the reaper with this role at the end of its paid hour")
@@ -77,7 +78,7 @@ func (d *Doctor) timerRole(ctx context.Context) {
 	}
 	trust, err := url.QueryUnescape(aws.ToString(role.Role.AssumeRolePolicyDocument))
 	if err != nil || !strings.Contains(trust, "scheduler.amazonaws.com") {
-		t.fail(remedy, "EventBridge Scheduler may not assume it")
+		t.fail(remedy, "EventBridge Scheduler is not allowed to assume it")
 		return
 	}
 	attached, err := d.iam.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{
@@ -95,16 +96,16 @@ func (d *Doctor) timerRole(ctx context.Context) {
 	if !slices.ContainsFunc(attached.AttachedPolicies, func(p iamtypes.AttachedPolicy) bool {
 		return aws.ToString(p.PolicyArn) == policy
 	}) {
-		t.fail(remedy, "it no longer has the policy %s, by which it may invoke the reaper", policy)
+		t.fail(remedy, "it no longer has the policy %s, which allows it to invoke the reaper", policy)
 		return
 	}
 	t.ok("as it was deployed")
 }
 
-// set looks at the network of a set.
+// set checks the network of a set.
 func (d *Doctor) set(ctx context.Context, name scheduler.SetName) {
 	set := d.config.Sets[name]
-	t := d.topic("subnets", "set "+string(name), "tasks and endpoints live in the set's subnets, all of one VPC")
+	t := d.topic("subnets", "set "+string(name), "tasks and endpoints run in the set's subnets, all in one VPC")
 	services, err := d.tasks.Services(ctx, name)
 	if err != nil {
 		t.unread(err)
@@ -145,7 +146,7 @@ func (d *Doctor) set(ctx context.Context, name scheduler.SetName) {
 }
 
 func (d *Doctor) dns(v endpoints.VPC) {
-	t := d.topic("DNS", v.ID, "tasks find endpoints by AWS's own names, which private DNS answers")
+	t := d.topic("DNS", v.ID, "tasks find endpoints by AWS's own names, which private DNS resolves")
 	for _, a := range []struct {
 		name, flag string
 		on         bool
@@ -163,7 +164,7 @@ func (d *Doctor) dns(v endpoints.VPC) {
 
 func (d *Doctor) services(v endpoints.VPC, services []endpoints.Service, want int) {
 	t := d.topic("services", v.ID, "an endpoint can only be where the service offers one")
-	zones := map[int][]string{} // services by the number of the set's zones that offer them
+	zones := map[int][]string{} // services, by the number of the set's zones that offer them
 	for _, s := range services {
 		offered, ok := v.Offered[s.Name(d.place.Region)]
 		if !ok {
@@ -184,12 +185,12 @@ func (d *Doctor) services(v endpoints.VPC, services []endpoints.Service, want in
 	for _, n := range slices.Sorted(maps.Keys(zones)) {
 		switch {
 		case n == 0:
-			t.fail("add a subnet in a zone that offers them", "%s: offered in none of the set's zones",
+			t.fail("add a subnet in a zone that offers them", "%s: not offered in any of the set's zones",
 				strings.Join(zones[n], ", "))
 			continue
 		case n < want:
-			t.warn("add a subnet in a zone that offers them, or lower sets.<name>.zones",
-				"%s: offered in %d of the set's zones, %d are asked for; they stand in these alone",
+			t.warn("add a subnet in a zone that offers them, or reduce sets.<name>.zones",
+				"%s: offered in only %d of the set's zones, want %d",
 				strings.Join(zones[n], ", "), n, want)
 			continue
 		}
@@ -197,10 +198,10 @@ func (d *Doctor) services(v endpoints.VPC, services []endpoints.Service, want in
 	}
 }
 
-// routes looks for ways out, which make endpoints a choice rather than a need.
+// routes looks for default routes, which make endpoints optional.
 func (d *Doctor) routes(ctx context.Context, v endpoints.VPC) {
 	t := d.topic("route tables", v.ID,
-		"a subnet with a way out needs no endpoints, and Drawbridge never changes routes of others")
+		"a subnet with a default route needs no endpoints, and Drawbridge never changes others' routes")
 	out, err := d.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{
 		Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{v.ID}}},
 	})
@@ -221,44 +222,44 @@ func (d *Doctor) routes(ctx context.Context, v endpoints.VPC) {
 			if cidr := aws.ToString(r.DestinationCidrBlock); way != "" && cidr == "0.0.0.0/0" {
 				private = false
 				t.warn("jobs there reach AWS without endpoints: compare the costs in docs/billing.md before you pay "+
-					"for both", "%s leads out by %s", aws.ToString(table.RouteTableId), way)
+					"for both", "%s has a default route to %s", aws.ToString(table.RouteTableId), way)
 			}
 		}
 	}
 	if private {
-		t.ok("%s: no way out", strings.Join(endpoints.RouteTables(v.Subnets), ", "))
+		t.ok("%s: no default route", strings.Join(endpoints.RouteTables(v.Subnets), ", "))
 	}
 }
 
 func (d *Doctor) gateway(v endpoints.VPC, services []endpoints.Service, set string) {
 	if !slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" }) {
 		d.topic("S3 gateway", v.ID,
-			"the layers of ECR's images lie in S3").warn("add s3 to sets."+set+
+			"ECR stores image layers in S3").warn("add s3 to sets."+set+
 			".services unless no image comes from ECR: the gateway is free", "s3 is not among the services")
 		return
 	}
-	t := d.topic("S3 gateway", v.ID, "the layers of ECR's images lie in S3; the gateway is free")
+	t := d.topic("S3 gateway", v.ID, "ECR stores image layers in S3; the gateway is free")
 	for _, e := range v.Endpoints {
 		if e.Type == endpoints.Gateway && strings.HasSuffix(e.Service, ".s3") && e.State == "available" {
 			if endpoints.Covers(e.RouteTables, endpoints.RouteTables(v.Subnets)) {
 				t.ok("%s is on all route tables", e.ID)
 				return
 			}
-			t.warn("add the missing route tables to it, or deploy makes a second one and fails where both would be",
+			t.warn("add the missing route tables to it, or deploy creates a second one and fails where they overlap",
 				"%s is on %s, the subnets use %s", e.ID, strings.Join(e.RouteTables, ", "),
 				strings.Join(endpoints.RouteTables(v.Subnets), ", "))
 			return
 		}
 	}
-	t.ok("none yet; deploy makes one")
+	t.ok("none yet; deploy creates one")
 }
 
-// foreign looks for what others have that serves a service, or is in the way, by
-// the same plan that a creation makes.
+// foreign looks for other owners' endpoints that serve a service or conflict
+// with ours, with the plan that a creation uses.
 func (d *Doctor) foreign(ctx context.Context, reader *vpc.Reader, v endpoints.VPC, services []endpoints.Service,
 	name scheduler.SetName) {
-	t := d.topic("foreign endpoints", v.ID, "private DNS allows one endpoint a service in a VPC")
-	// The gateway is looked at by itself.
+	t := d.topic("foreign endpoints", v.ID, "private DNS allows one endpoint per service in a VPC")
+	// The gateway is checked separately.
 	services = slices.DeleteFunc(slices.Clone(services), func(s endpoints.Service) bool {
 		return s.Type == endpoints.Gateway
 	})
@@ -283,34 +284,34 @@ func (d *Doctor) foreign(ctx context.Context, reader *vpc.Reader, v endpoints.VP
 				continue
 			}
 			if scene.KeepsOut(v.Endpoints[i]) {
-				t.fail("have it let TCP 443 in from the set's subnets, or leave "+string(a.Service)+" out of the set",
-					"%s is adopted for %s, as %s, but its security groups (%s) let no HTTPS in from there", a.Endpoint,
-					a.Service, a.Why, strings.Join(v.Endpoints[i].SecurityGroups, ", "))
+				t.fail("allow TCP 443 in from the set's subnets there, or leave "+string(a.Service)+" out of the set",
+					"%s is adopted for %s, as %s, but its security groups (%s) do not allow HTTPS in from there",
+					a.Endpoint, a.Service, a.Why, strings.Join(v.Endpoints[i].SecurityGroups, ", "))
 				continue
 			}
 		}
-		t.ok("%s serves %s already and is adopted: %s; it costs whether Drawbridge is there or not", a.Endpoint,
+		t.ok("%s already serves %s and is adopted: %s; it costs the same with or without Drawbridge", a.Endpoint,
 			a.Service, a.Why)
 	}
 	for _, s := range p.Skip {
-		t.ok("%s for %s is passed over: %s", s.Endpoint, s.Service, s.Why)
+		t.ok("%s for %s is ignored: %s", s.Endpoint, s.Service, s.Why)
 	}
 	if len(p.Adopt)+len(p.Skip) == 0 {
 		t.ok("none")
 	}
 }
 
-// groups looks at the security groups that the configuration names.
+// groups checks the security groups that the configuration names.
 func (d *Doctor) groups(ctx context.Context, v endpoints.VPC, name scheduler.SetName) {
 	t := d.topic("security groups", "set "+string(name), "tasks must reach their endpoints on port 443")
 	tasks, all := d.config.SecurityGroups(name)
 	own := d.config.Sets[name].EndpointSecurityGroups
 	ids := slices.Concat(tasks, own)
 	if !all {
-		t.ok("deploy makes one for the tasks of jobs that name none")
+		t.ok("deploy creates one for the tasks of jobs that name none")
 	}
 	if len(own) == 0 {
-		t.ok("deploy makes one for the endpoints")
+		t.ok("deploy creates one for the endpoints")
 	}
 	if len(ids) == 0 {
 		return
@@ -330,16 +331,16 @@ func (d *Doctor) groups(ctx context.Context, v endpoints.VPC, name scheduler.Set
 		case aws.ToString(g.VpcId) != v.ID:
 			t.fail("name a security group of "+v.ID, "%s is in %s", id, aws.ToString(g.VpcId))
 		case slices.Contains(tasks, id) && !opens443(g.IpPermissionsEgress):
-			t.fail("let "+id+" out on TCP 443", "%s lets nothing out on port 443", id)
+			t.fail("allow "+id+" out on TCP 443", "%s does not allow port 443 out", id)
 		case slices.Contains(own, id) && !opens443(g.IpPermissions):
-			t.fail("let the tasks in on TCP 443", "%s lets nothing in on port 443", id)
+			t.fail("allow the tasks in on TCP 443", "%s does not allow port 443 in", id)
 		default:
-			t.ok("%s is in %s and passes port 443", id, v.ID)
+			t.ok("%s is in %s and allows port 443", id, v.ID)
 		}
 	}
 }
 
-// opens443 says whether any of the rules passes TCP port 443.
+// opens443 reports whether any of the rules allows TCP port 443.
 func opens443(rules []types.IpPermission) bool {
 	return slices.ContainsFunc(rules, func(p types.IpPermission) bool {
 		if proto := aws.ToString(p.IpProtocol); proto == "-1" {
@@ -351,10 +352,10 @@ func opens443(rules []types.IpPermission) bool {
 	})
 }
 
-// strangers looks for endpoints that carry our owner tag although no stack holds them.
+// strangers looks for endpoints with our owner tag that belong to no stack.
 func (d *Doctor) strangers(ctx context.Context) {
 	t := d.topic("owner tag", cfn.OwnerTag+"="+d.config.Name,
-		"an endpoint with it that no stack of a set holds is billed, and nobody deletes it")
+		"an endpoint with it that belongs to no set's stack is billed and never deleted")
 	stacks := cfn.NewStacks(d.installer.Clients.CloudFormation, d.config.Name, "")
 	found, err := vpc.New(d.ec2, d.installer.Clients.Route53, d.place.Region, d.place.Account).Strangers(ctx,
 		d.config.Name, func(set string) ([]string, error) {
@@ -369,16 +370,16 @@ func (d *Doctor) strangers(ctx context.Context) {
 		return
 	}
 	for _, s := range found {
-		t.warn("if it is left over, aws ec2 delete-vpc-endpoints --vpc-endpoint-ids "+s.ID+
-			"; if it is somebody's, take the tag away", "%s belongs to no stack of a configured set", s)
+		t.warn("if it is a leftover, aws ec2 delete-vpc-endpoints --vpc-endpoint-ids "+s.ID+
+			"; if it is in use, remove the tag", "%s belongs to no stack of a configured set", s)
 	}
 	if len(found) == 0 {
-		t.ok("on no endpoint but those of the sets")
+		t.ok("only on endpoints of the sets")
 	}
 }
 
-// endpointQuota compares the quota of interface endpoints with what is there and
-// what would come.
+// endpointQuota compares the quota of interface endpoints with the existing and
+// the planned ones.
 func (d *Doctor) endpointQuota(ctx context.Context, v endpoints.VPC, services []endpoints.Service) {
 	t := d.topic("quota", v.ID, "a VPC holds a limited number of interface endpoints")
 	limit, err := d.quota(ctx, "vpc", "L-29B6F2EB")
@@ -398,11 +399,11 @@ func (d *Doctor) endpointQuota(ctx context.Context, v endpoints.VPC, services []
 		}
 	}
 	if float64(have+need) > limit {
-		t.fail("ask for more in Service Quotas (vpc, L-29B6F2EB)",
-			"%d endpoints of others and %d of the set are more than %.0f", have, need, limit)
+		t.fail("request a higher quota in Service Quotas (vpc, L-29B6F2EB)",
+			"endpoints: %d of others, %d of the set (quota %.0f)", have, need, limit)
 		return
 	}
-	t.ok("%d endpoints of others and %d of the set, %.0f are allowed", have, need, limit)
+	t.ok("endpoints: %d of others, %d of the set (quota %.0f)", have, need, limit)
 }
 
 func (d *Doctor) quota(ctx context.Context, service, code string) (float64, error) {
