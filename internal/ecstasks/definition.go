@@ -22,14 +22,13 @@ func DefinitionJSON(out *ecs.DescribeTaskDefinitionOutput) ([]byte, error) {
 	return json.Marshal(lowerFirst(map[string]any{"taskDefinition": out.TaskDefinition, "tags": out.Tags}))
 }
 
-// Requirements works out what a job needs: from its task definition as it is now,
-// and from what the configuration says beside it. It returns the ARN of the
-// revision that was read.
+// Requirements derives what a job needs from its current task definition and from
+// the configuration. It returns the ARN of the revision that was read.
 func (t *Tasks) Requirements(ctx context.Context,
 	name scheduler.JobName) (r endpoints.Requirements, revision string, err error) {
 	job := t.config.Jobs[name]
 	if job == nil {
-		return r, "", fmt.Errorf("find out what job %s needs: it is no longer in the configuration", name)
+		return r, "", fmt.Errorf("read requirements of job %s: it is no longer in the configuration", name)
 	}
 	d, err := t.definition(ctx, job.TaskDefinition)
 	if err != nil && job.Made() && !errors.Is(err, reconcile.ErrTemporary) { // before the first deployment
@@ -37,11 +36,11 @@ func (t *Tasks) Requirements(ctx context.Context,
 		return r, "", err
 	}
 	if err != nil {
-		return r, "", fmt.Errorf("find out what job %s needs: %w", name, err)
+		return r, "", fmt.Errorf("read requirements of job %s: %w", name, err)
 	}
 	r, err = endpoints.Workload{TaskDefinitions: [][]byte{d.text}, Hints: job.Services}.Requirements()
 	if err != nil {
-		return r, "", fmt.Errorf("find out what job %s needs: %w", name, err)
+		return r, "", fmt.Errorf("read requirements of job %s: %w", name, err)
 	}
 	return r, d.arn, nil
 }
@@ -49,7 +48,7 @@ func (t *Tasks) Requirements(ctx context.Context,
 // Services returns the services of a set: those that the configuration names, or
 // what all its jobs need together, with those in more. A job whose task definition
 // cannot be read fails the set only if the reason is temporary, or if nothing else
-// is known: its own runs will say what is wrong.
+// is known: its own runs will report the problem.
 func (t *Tasks) Services(ctx context.Context, set scheduler.SetName,
 	more ...endpoints.ServiceID) ([]endpoints.Service, error) {
 	s := t.config.Sets[set]
@@ -78,7 +77,7 @@ func (t *Tasks) Services(ctx context.Context, set scheduler.SetName,
 }
 
 // lowerFirst turns an answer of the SDK into the JSON that the AWS CLI prints:
-// the members' names begin with a small letter.
+// member names start with a lower-case letter.
 func lowerFirst(v any) any {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -15,30 +15,30 @@ import (
 	"drawbridge/scheduler/reconcile"
 )
 
-// class is what a refusal of RunTask means for the run.
+// class is the consequence of a RunTask refusal for the run.
 type class int
 
-// The classes: a passing refusal may be gone in seconds or minutes, a lasting one
-// needs somebody to change something.
+// A passing refusal may end in seconds or minutes, a lasting one needs a change
+// by an operator.
 const (
 	lasting class = iota
 	passing
 )
 
-// refusal is a text by which RunTask refuses a task.
+// refusal is a text with which RunTask refuses a task.
 type refusal struct {
-	// text is what the error or the failure holds, in lower case.
+	// text is part of the error or failure, in lower case.
 	text  string
 	class class
-	// remedy says what to do; %s in it is the job's task definition, or cluster.
+	// remedy is the remedy; %s in it is the job's task definition, or cluster.
 	remedy string
 	// source is where the text was seen.
 	source string
 }
 
-// refusals are the texts that RunTask is known to refuse tasks with; the first that
-// fits tells. EC2's troubles come inside InvalidParameterException, whose other texts
-// last.
+// refusals are the known texts with which RunTask refuses tasks; the first match
+// counts. EC2's errors come inside InvalidParameterException, whose other texts are
+// lasting.
 var refusals = []refusal{
 	{
 		"capacity is unavailable", passing, "name subnets in more zones under the set; drawbridge tries each in turn",
@@ -46,20 +46,20 @@ var refusals = []refusal{
 	},
 	{
 		"limit on the number of vcpus", passing,
-		"raise the quota Fargate On-Demand vCPU resource count (Service Quotas, L-3032A538)",
+		"request a higher quota of Fargate On-Demand vCPU resource count (Service Quotas, L-3032A538)",
 		"https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html",
 	},
 	{
-		"limit on the number of tasks", passing, "raise the quota of Fargate tasks in Service Quotas",
+		"limit on the number of tasks", passing, "request a higher quota of Fargate tasks in Service Quotas",
 		"awslabs/fargatecli issues",
 	},
 	{
 		"neither a task nor a failure", passing,
-		"ECS answers so at the quota of vCPUs: raise Fargate On-Demand vCPU resource count (Service Quotas, " +
+		"this happens at the quota of vCPUs: request a higher Fargate On-Demand vCPU resource count (Service Quotas, " +
 			"L-3032A538)", "PrefectHQ/prefect-aws#282",
 	},
 	{
-		"concurrent limit", passing, "raise the quota of Fargate tasks in Service Quotas",
+		"concurrent limit", passing, "request a higher quota of Fargate tasks in Service Quotas",
 		"aws/containers-roadmap issues",
 	},
 	{
@@ -81,11 +81,11 @@ var refusals = []refusal{
 		"https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html",
 	},
 	{
-		"networkinterfacelimitexceeded", passing, "raise the quota of network interfaces of the Region",
+		"networkinterfacelimitexceeded", passing, "request a higher quota of network interfaces in the Region",
 		"https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html",
 	},
 	{
-		"resource:eni", passing, "free addresses in the job's subnets, or raise the quota of network interfaces",
+		"resource:eni", passing, "free addresses in the job's subnets, or request a higher quota of network interfaces",
 		"https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html",
 	},
 	{
@@ -93,11 +93,11 @@ var refusals = []refusal{
 		"https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
 	},
 	{
-		"taskdefinition not found", lasting, "there is no task definition %s in this Region",
+		"taskdefinition not found", lasting, "task definition %s does not exist in this Region",
 		"https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
 	},
 	{
-		"cluster", lasting, "there is no cluster %s in this Region, or it was deleted",
+		"cluster", lasting, "cluster %s does not exist in this Region, or was deleted",
 		"https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
 	},
 	{
@@ -106,8 +106,8 @@ var refusals = []refusal{
 	},
 	{
 		"overrides length", lasting,
-		"map what the container needs of the event under jobs.<name>.environment: ECS takes 8192 characters of " +
-			"overrides", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
+		"map the parts of the event that the container needs under jobs.<name>.environment: ECS accepts " +
+			"8192 characters of overrides", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
 	},
 	{
 		"subnet", lasting, "check the set's subnets",
@@ -119,16 +119,16 @@ var refusals = []refusal{
 	},
 	{
 		"no fargate configuration exists", lasting,
-		"register the task definition with a pair of CPU and memory that Fargate offers",
+		"register the task definition with a combination of CPU and memory that Fargate supports",
 		"https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html",
 	},
 	{
-		"platform version", lasting, "let the task definition ask for what platform version 1.4.0 has",
+		"platform version", lasting, "use only features of platform version 1.4.0 in the task definition",
 		"https://docs.aws.amazon.com/AmazonECS/latest/developerguide/platform-fargate.html",
 	},
 }
 
-// known returns the row for a text of RunTask; a text that nobody has seen lasts.
+// known returns the entry for a text of RunTask; an unknown text is lasting.
 func known(text string) refusal {
 	text = strings.ToLower(text)
 	for _, r := range refusals {
@@ -139,7 +139,7 @@ func known(text string) refusal {
 	return refusal{class: lasting}
 }
 
-// refusedError is a task that ECS does not run as it is asked for, or not yet.
+// refusedError reports a task that ECS refuses to run, or does not run yet.
 type refusedError struct {
 	run   scheduler.RunID
 	job   *config.Job
@@ -158,7 +158,7 @@ func (e *refusedError) Unwrap() []error {
 	return []error{reconcile.ErrRefused, e.cause}
 }
 
-// Hint returns the remedy; none if there is none to tell.
+// Hint returns the remedy, "" if there is none.
 func (e *refusedError) Hint() string {
 	switch {
 	case strings.HasPrefix(e.row.text, "taskdefinition"):
@@ -175,9 +175,9 @@ func (e *refusedError) Hint() string {
 	return ""
 }
 
-// refused reads an error of RunTask. A conflict about the client token means that
-// the attempt has its task already, from before the configuration was changed; one that
-// names no task that ECS remembers the token of a start which it refused.
+// refused interprets an error of RunTask. A client token conflict means that the
+// attempt already has its task, from before the configuration was changed; a conflict
+// that names no task means that ECS remembers the token of a refused start.
 func (t *Tasks) refused(run scheduler.Run, job *config.Job, err error) (string, error) {
 	var conflict *types.ConflictException
 	if errors.As(err, &conflict) {
@@ -187,7 +187,7 @@ func (t *Tasks) refused(run scheduler.Run, job *config.Job, err error) (string, 
 		return "", &refusedError{run.ID, job, refusal{class: passing}, err}
 	}
 	row := known(err.Error())
-	if awserr.Throttled(err) { // too soon, and no task: the same call may be made again at once
+	if awserr.Throttled(err) { // throttled, and no task: the same call may be repeated at once
 		return "", fmt.Errorf("run task of %s: %w: %w: %s", run.ID, reconcile.ErrTemporary, reconcile.ErrNotStarted,
 			awserr.Brief(err))
 	}
@@ -197,18 +197,18 @@ func (t *Tasks) refused(run scheduler.Run, job *config.Job, err error) (string, 
 	return "", &refusedError{run.ID, job, row, err}
 }
 
-// answered returns the task of an answer of RunTask, or why there is none.
+// answered returns the task of a RunTask response, or why there is none.
 func answered(run scheduler.Run, job *config.Job, out *ecs.RunTaskOutput) (string, error) {
 	if len(out.Tasks) > 0 {
 		return aws.ToString(out.Tasks[0].TaskArn), nil
 	}
-	cause := errors.New("ECS answered with neither a task nor a failure")
+	cause := errors.New("ECS returned neither a task nor a failure")
 	if len(out.Failures) > 0 {
 		cause = errors.New(strings.TrimSpace(aws.ToString(out.Failures[0].Reason) + " " +
 			aws.ToString(out.Failures[0].Detail)))
 	}
 	row := known(cause.Error())
-	if row.text == "" { // a failure that nobody has seen was made by no error of the caller's
+	if row.text == "" { // an unknown failure is not the caller's error
 		row = refusal{class: passing}
 	}
 	return "", &refusedError{run.ID, job, row, cause}

@@ -60,7 +60,8 @@ func (o taskOverride) sdk() *types.TaskOverride {
 	return out
 }
 
-// EventVariable hands the whole event to the container of a job that maps none of it.
+// EventVariable passes the whole event to the container of a job that maps none of
+// it.
 const EventVariable = "DRAWBRIDGE_EVENT"
 
 // Overrides checks the overrides of an event, in the shape of ECS's TaskOverride,
@@ -87,14 +88,14 @@ func Overrides(given json.RawMessage, job *config.Job, variables map[string]stri
 		return nil, fmt.Errorf("overrides: %w", err)
 	}
 	if len(b) > MaxOverrides {
-		return nil, fmt.Errorf("overrides: %d bytes with the event, ECS takes at most %d; map the parts that the "+
+		return nil, fmt.Errorf("overrides: %d bytes with the event, over ECS's limit of %d; map the parts that the "+
 			"job needs under jobs.<name>.environment", len(b), MaxOverrides)
 	}
 	return b, nil
 }
 
-// check reports what the job does not allow. ours are variables that are not the
-// event's own choice.
+// check reports what the job does not allow. ours are variables that the event
+// does not set.
 func (o taskOverride) check(job *config.Job, ours func(variable string) bool) error {
 	uses := map[string]bool{"cpu": o.CPU != "", "memory": o.Memory != ""}
 	for _, c := range o.ContainerOverrides {
@@ -107,9 +108,9 @@ func (o taskOverride) check(job *config.Job, ours func(variable string) bool) er
 			case !job.Allows("environment"):
 				uses["environment"] = true
 			case !job.AllowsVariable(v.Name):
-				return fmt.Errorf("overrides: the job does not let an event set the variable %q; "+
-					"jobs.<name>.overrides names what it lets through, and what steers programs (AWS_*, LD_*, PATH "+
-					"and their like) never passes", v.Name)
+				return fmt.Errorf("overrides: the job does not allow an event to set the variable %q; "+
+					"jobs.<name>.overrides lists what it allows, and variables that control programs (AWS_*, LD_*, "+
+					"PATH and similar) are never allowed", v.Name)
 			}
 		}
 		uses["command"] = uses["command"] || len(c.Command) > 0
@@ -119,21 +120,22 @@ func (o taskOverride) check(job *config.Job, ours func(variable string) bool) er
 	for _, kind := range []string{"command", "cpu", "environment", "memory"} {
 		if uses[kind] && !job.Allows(kind) {
 			return fmt.Errorf("overrides: the job does not allow an event to override %s; add it to "+
-				"jobs.<name>.overrides if events are to be trusted with it", kind)
+				"jobs.<name>.overrides if you trust its events", kind)
 		}
 	}
 	return nil
 }
 
-// recorded reads the overrides of a run that is about to start, and holds the run to its
-// job once more: who can write the table must not be able to run what the job does not.
+// recorded reads the overrides of a run that is about to start, and checks the run
+// against its job again: write access to the table must not allow running what the job
+// does not allow.
 func recorded(run scheduler.Run, job *config.Job) (*types.TaskOverride, error) {
 	if run.Cluster != "" && run.Cluster != job.Cluster {
-		return nil, fmt.Errorf("it is recorded for cluster %s, and job %s names %s now; replay its event", run.Cluster,
-			run.Job, job.Cluster)
+		return nil, fmt.Errorf("the run is recorded for cluster %s, but job %s now names %s; replay its event",
+			run.Cluster, run.Job, job.Cluster)
 	}
 	if run.Definition != "" && family(run.Definition) != family(job.TaskDefinition) {
-		return nil, fmt.Errorf("it is recorded for task definition %s, and job %s names %s now; replay its event",
+		return nil, fmt.Errorf("the run is recorded for task definition %s, but job %s now names %s; replay its event",
 			run.Definition, run.Job, job.TaskDefinition)
 	}
 	if len(run.Overrides) == 0 {
@@ -159,8 +161,8 @@ func family(definition string) string {
 	return name
 }
 
-// add sets variables of a container, in order of name; what the event sets itself
-// stays.
+// add sets variables of a container, in order of name; the event's own values
+// stay.
 func (o *taskOverride) add(container string, variables map[string]string) {
 	if len(variables) == 0 {
 		return

@@ -43,14 +43,14 @@ type Tasks struct {
 	known map[string]definition // by what names the task definition
 }
 
-// definition is a task definition as it was read.
+// definition is a task definition that was read.
 type definition struct {
 	arn  string
 	text []byte // as aws ecs describe-task-definition prints it
 	log  logPlace
 }
 
-// logPlace is where the first container of a task definition logs to.
+// logPlace is the log destination of a task definition's first container.
 type logPlace struct{ group, prefix, container string }
 
 // New returns the tasks of the jobs in c.
@@ -58,21 +58,21 @@ func New(api ecsAPI, c *config.Config) *Tasks {
 	return &Tasks{api: api, config: c, known: map[string]definition{}}
 }
 
-// StartedBy returns the name that a set's tasks bear in ECS.
+// StartedBy returns the startedBy value of a set's tasks in ECS.
 func StartedBy(owner string, set scheduler.SetName) string { return owner + "/" + string(set) }
 
-// SetOf returns the set whose tasks bear the name startedBy.
+// SetOf returns the set whose tasks have this startedBy value.
 func SetOf(owner, startedBy string) (scheduler.SetName, bool) {
 	set, ok := strings.CutPrefix(startedBy, owner+"/")
 	return scheduler.SetName(set), ok
 }
 
-// startTakes bounds a call of RunTask: well below the time after which somebody else
-// tries the same start again.
+// startTakes bounds a call of RunTask: well below the time after which another
+// invocation retries the same start.
 const startTakes = time.Minute
 
-// Start runs the task of a run's attempt; the client token makes it happen once.
-// A task that ECS has refused goes into one of the job's subnets, another each time.
+// Start runs the task of a run's attempt; the client token ensures that it happens
+// once. After a refusal by ECS each attempt uses another of the job's subnets.
 func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
 	job := t.config.Jobs[run.Job]
 	if job == nil {
@@ -129,15 +129,15 @@ func (t *Tasks) Active(ctx context.Context, set scheduler.SetName) (int, error) 
 	return n, nil
 }
 
-// isDeleted reports whether an error says that a cluster is not there, or not any more:
-// nothing can run in it.
+// isDeleted reports whether an error means that a cluster does not exist or was
+// deleted: nothing can run in it.
 func isDeleted(err error) bool {
 	var gone *types.ClusterNotFoundException
 	return errors.As(err, &gone)
 }
 
-// clusterOf returns the cluster of a run's task, whatever became of its job; "" if
-// nothing names it.
+// clusterOf returns the cluster of a run's task, even if its job has changed; ""
+// if nothing names it.
 func (t *Tasks) clusterOf(r scheduler.Run) string {
 	if r.Cluster != "" {
 		return r.Cluster
@@ -167,10 +167,10 @@ func (t *Tasks) clusters(set scheduler.SetName) []string {
 	return out
 }
 
-// describeBatch is how many tasks DescribeTasks takes at once.
+// describeBatch is how many tasks DescribeTasks accepts at once.
 const describeBatch = 100
 
-// Describe returns the tasks of runs that ECS still knows, by run.
+// Describe returns the tasks of runs that ECS still shows, by run.
 func (t *Tasks) Describe(ctx context.Context, runs []scheduler.Run) (map[scheduler.RunID]scheduler.Task, error) {
 	byCluster := map[string][]scheduler.Run{}
 	found := map[scheduler.RunID]scheduler.Task{}
@@ -207,15 +207,15 @@ func (t *Tasks) Describe(ctx context.Context, runs []scheduler.Run) (map[schedul
 }
 
 // name finds the tasks of runs whose start was never recorded, among all tasks of
-// their set that ECS shows, by their group and task definition. Where several tasks
-// bear the name of one run, none is taken for its task: the client token of its start
-// tells.
+// their set that ECS shows, by their group and task definition. If several tasks have
+// the name of one run, none is taken for its task: the client token of its start
+// decides.
 func (t *Tasks) name(ctx context.Context, cluster string, runs []scheduler.Run) ([]scheduler.Run, error) {
 	byGroup := map[string]scheduler.Run{}
 	for _, r := range runs {
 		byGroup[r.TaskGroup()] = r
 	}
-	// of a run's name, their ARNs; one that stops meanwhile is listed twice
+	// ARNs by run name; a task that stops meanwhile is listed twice
 	bearers := map[scheduler.RunID]map[string]bool{}
 	for _, status := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
 		var next *string
@@ -295,7 +295,7 @@ func (t *Tasks) describe(ctx context.Context, cluster string, runs []scheduler.R
 	return nil
 }
 
-// worse returns the exit code that tells more: the first that is not 0.
+// worse returns the first exit code that is not 0.
 func worse(a *int, b *int32) *int {
 	if b == nil || a != nil && *a != 0 {
 		return a
@@ -316,7 +316,7 @@ func intOf(n *int32) *int {
 func (t *Tasks) Locate(ctx context.Context, task *scheduler.Task) {
 	d, err := t.definition(ctx, task.Definition)
 	if err != nil || d.log.group == "" {
-		return // a record without its log stream is better than none
+		return // a record without a log stream is better than none
 	}
 	task.LogGroup = d.log.group
 	task.LogStream = d.log.prefix + "/" + d.log.container + "/" + task.ARN[strings.LastIndex(task.ARN, "/")+1:]
@@ -329,8 +329,8 @@ func (t *Tasks) Definition(ctx context.Context, name string) ([]byte, error) {
 	return d.text, err
 }
 
-// definition reads a task definition. One that is named with its revision never
-// changes, and is read once.
+// definition reads a task definition. A definition named with its revision
+// never changes, and is read once.
 func (t *Tasks) definition(ctx context.Context, name string) (definition, error) {
 	t.mu.Lock()
 	d, ok := t.known[name]
@@ -361,7 +361,7 @@ func (t *Tasks) definition(ctx context.Context, name string) (definition, error)
 	return d, nil
 }
 
-// Stop stops a run's task. One that is gone is success.
+// Stop stops a run's task. A missing task is success.
 func (t *Tasks) Stop(ctx context.Context, run scheduler.Run, reason string) error {
 	cluster := t.clusterOf(run)
 	if cluster == "" || run.TaskARN == "" {

@@ -15,7 +15,7 @@ import (
 // Pattern is a compiled event pattern.
 type Pattern struct{ root map[string]any }
 
-// Compile reads a pattern in JSON. The error names the place of what is wrong.
+// Compile parses a pattern in JSON. The error names the invalid place.
 func Compile(text []byte) (*Pattern, error) {
 	var root map[string]any
 	dec := json.NewDecoder(bytes.NewReader(text))
@@ -25,7 +25,7 @@ func Compile(text []byte) (*Pattern, error) {
 	return FromMap(root)
 }
 
-// FromMap is Compile for a pattern that is decoded already, with JSON's types.
+// FromMap is Compile for an already decoded pattern, with JSON's types.
 func FromMap(root map[string]any) (*Pattern, error) {
 	if len(root) == 0 {
 		return nil, fmt.Errorf("the pattern is empty")
@@ -36,7 +36,7 @@ func FromMap(root map[string]any) (*Pattern, error) {
 	return &Pattern{root}, nil
 }
 
-// Match says whether the event, a JSON object, matches.
+// Match reports whether the event, a JSON object, matches.
 func (p *Pattern) Match(event []byte) bool {
 	var e map[string]any
 	return json.Unmarshal(event, &e) == nil && p.MatchMap(e)
@@ -117,7 +117,7 @@ func describe(v any) string {
 	return string(b)
 }
 
-// operand says whether op is known and arg is of its kind.
+// operand reports whether op is known and arg has its type.
 func operand(op string, arg any) bool {
 	_, isText := arg.(string)
 	switch op {
@@ -222,7 +222,7 @@ func matchOr(options []any, event map[string]any) bool {
 	return false
 }
 
-// matchField says whether a value, or any element of it if it is an array,
+// matchField reports whether a value, or any element of it if it is an array,
 // satisfies any of the rules.
 func matchField(rules []any, v any, present bool) bool {
 	values := []any{v}
@@ -270,7 +270,7 @@ func matchOperator(m map[string]any, v any) bool {
 	return false
 }
 
-// anyOf is what anything-but excludes.
+// anyOf is the exclusion of anything-but.
 func anyOf(arg, v any) bool {
 	switch arg := arg.(type) {
 	case []any:

@@ -10,10 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// Clean is a writer to a terminal or a pipe that lets no control characters through but
-// line breaks, tabs and the colours of this package: what an event, a log or a name
-// holds cannot move the cursor, hide a line or speak to the terminal. In the place of
-// each stands the replacement character.
+// Clean is a writer to a terminal or a pipe that replaces control characters, except
+// line breaks, tabs and the colours of this package, by the replacement character: the
+// content of an event, a log or a name cannot move the cursor, hide a line or control
+// the terminal.
 type Clean struct {
 	mu   sync.Mutex
 	w    io.Writer
@@ -23,7 +23,7 @@ type Clean struct {
 // NewClean returns a writer that cleans what goes to w.
 func NewClean(w io.Writer) *Clean { return &Clean{w: w} }
 
-// painted is a colour as Paint writes it.
+// painted matches a colour as Paint writes it.
 var painted = regexp.MustCompile("^\x1b\\[(?:[0-9]{1,2}(?:;1)?)m")
 
 func (c *Clean) Write(given []byte) (int, error) {
@@ -56,8 +56,8 @@ func (c *Clean) Write(given []byte) (int, error) {
 	return len(given), nil
 }
 
-// turns reports whether a character has others shown in another order, or begins a line
-// of its own. The marks that texts from right to left need do neither.
+// turns reports whether a character reorders others, or starts a new line. The marks
+// that right-to-left texts need do neither.
 func turns(r rune) bool {
 	return r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069' || r == '\u2028' || r == '\u2029'
 }
@@ -78,7 +78,7 @@ func Steer(w io.Writer, sequence string) {
 	if c, ok := w.(*Clean); ok {
 		w = c.w
 	}
-	_, _ = io.WriteString(w, sequence) // what follows it reports a terminal that is gone
+	_, _ = io.WriteString(w, sequence) // the next write reports a terminal that is gone
 }
 
 // File returns the file that w writes to, if it is one.

@@ -1,5 +1,5 @@
-// Package output writes what verbs of the command line have to say: as a table
-// for people, or as JSON or YAML for programs.
+// Package output writes the output of commands: as a table for people, or as
+// JSON or YAML for programs.
 package output
 
 import (
@@ -13,17 +13,17 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// Format is how data is written.
+// Format is an output format.
 type Format string
 
-// The formats.
+// These are the formats.
 const (
 	Table Format = "table"
 	JSON  Format = "json"
 	YAML  Format = "yaml"
 )
 
-// Style is how a table is written.
+// Style is the style of a table.
 type Style struct {
 	// Width is the terminal's width in columns; 0 is a pipe, where nothing is
 	// wrapped.
@@ -31,7 +31,7 @@ type Style struct {
 	Color bool
 }
 
-// Write writes v as JSON or YAML, or calls table for people.
+// Write writes v as JSON or YAML, or calls table for the text format.
 func Write(w io.Writer, f Format, v any, table func(io.Writer) error) error {
 	if f == Table {
 		return table(w)
@@ -55,14 +55,14 @@ func Write(w io.Writer, f Format, v any, table func(io.Writer) error) error {
 	return err
 }
 
-// Rows are the rows of a table, the head first. The last column is wrapped to the
+// Rows are the rows of a table, header first. The last column is wrapped to the
 // width; the others are as wide as their longest cell.
 type Rows struct {
 	style Style
 	rows  [][]string
 }
 
-// NewRows returns a table with the given head.
+// NewRows returns a table with the given header.
 func NewRows(s Style, head ...string) *Rows { return &Rows{style: s, rows: [][]string{head}} }
 
 // Add adds a row; an empty cell is shown as a dash.
@@ -75,7 +75,7 @@ func (r *Rows) Add(cells ...string) {
 	r.rows = append(r.rows, cells)
 }
 
-// Len is the number of rows without the head.
+// Len is the number of rows without the header.
 func (r *Rows) Len() int { return len(r.rows) - 1 }
 
 // Write writes the table.
@@ -90,7 +90,7 @@ func (r *Rows) Write(w io.Writer) error {
 	for _, n := range widths[:len(widths)-1] {
 		indent += n + 2
 	}
-	// A last column that is left too little room stands on lines of its own.
+	// A last column with too little room moves to lines of its own.
 	below := r.style.Width > 0 && r.style.Width-indent < narrowest && widths[len(widths)-1] > r.style.Width-indent
 	for n, row := range r.rows {
 		var b strings.Builder
@@ -117,7 +117,7 @@ func (r *Rows) Write(w io.Writer) error {
 	return nil
 }
 
-// narrowest is the least room in columns that a wrapped column is given.
+// narrowest is the minimum width of a wrapped column.
 const narrowest = 24
 
 // Println writes a line, wrapped to the width.
@@ -131,7 +131,7 @@ func (s Style) Println(w io.Writer, format string, args ...any) error {
 }
 
 // Wrap breaks a text at blanks into lines of at most width columns; a longer word
-// stands alone.
+// gets a line of its own.
 func Wrap(text string, width int) []string {
 	var lines []string
 	line := ""
@@ -148,13 +148,13 @@ func Wrap(text string, width int) []string {
 	return append(lines, line)
 }
 
-// colours are the terminal's colours by the sign or word that they stand for.
+// colours are the terminal colours by sign or word.
 var colours = map[string]string{
 	"+": "32", "~": "33", "-": "31", "!": "31;1", "ok": "32", "warning": "33", "failed": "31;1",
 }
 
-// Paint colours a text by what it stands for: a sign of a change, or the result of
-// a check.
+// Paint colours a text by its meaning: a sign of a change, or the result of a
+// check.
 func (s Style) Paint(meaning, text string) string {
 	code, ok := colours[meaning]
 	if !s.Color || !ok {

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// What AWS's cron has beyond cron's own, in the fields of days and years: the letters L
-// and W, the sign #, weekdays from 1 for Sunday, and years.
+// This file parses what AWS's cron adds to cron's own fields of days and years: the
+// letters L and W, the sign #, weekdays from 1 for Sunday, and years.
 //
 // Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html
 
-// daysOfMonth splits AWS's field into what robfig/cron knows and the days that it does
-// not know: L, the last one, LW, the last from Monday to Friday, and 15W, the one from
-// Monday to Friday that is nearest to the 15th in its month. A month without an nth
-// day has no nW.
+// daysOfMonth splits AWS's field into the part that robfig/cron supports and the days
+// that it does not support: L, the last one, LW, the last from Monday to Friday, and
+// 15W, the one from Monday to Friday that is nearest to the 15th in its month. A month
+// without an nth day has no nW.
 func daysOfMonth(field string) (string, []day, error) {
 	var plain []string
 	var days []day
@@ -39,8 +39,9 @@ func daysOfMonth(field string) (string, []day, error) {
 	return strings.Join(plain, ","), days, nil
 }
 
-// daysOfWeek splits AWS's field into what robfig/cron knows, in its numbers, and the days
-// that it does not know: 6L, the last Friday of a month, and 6#2, the second one.
+// daysOfWeek splits AWS's field into the part that robfig/cron supports, in its numbers,
+// and the days that it does not support: 6L, the last Friday of a month, and 6#2, the
+// second one.
 func daysOfWeek(field string) (string, []day, error) {
 	if name, number, ok := strings.Cut(field, "#"); ok {
 		weekday, err := weekdayOf(name)
@@ -78,7 +79,7 @@ func daysOfWeek(field string) (string, []day, error) {
 	return strings.Join(plain, ","), days, nil
 }
 
-// weekdayOf reads one of AWS's days of the week. Its L alone is the last one, Saturday.
+// weekdayOf parses one of AWS's days of the week. A bare L is the last one, Saturday.
 func weekdayOf(text string) (time.Weekday, error) {
 	for d := time.Sunday; d <= time.Saturday; d++ {
 		if text == strconv.Itoa(int(d)+1) || strings.EqualFold(text, d.String()[:3]) {
@@ -113,12 +114,12 @@ func nearest(at time.Time, n int) int {
 	return n
 }
 
-// The years that AWS knows.
+// AWS's cron supports these years.
 const firstYear, lastYear = 1970, 2199
 
 var yearPart = regexp.MustCompile(`^(?:\*|(\d{4})(?:-(\d{4}))?)(?:/([1-9]\d{0,2}))?$`)
 
-// yearsOf reads the last field of AWS's cron; nil is every year.
+// yearsOf parses the last field of AWS's cron; nil is every year.
 func yearsOf(field string) (years []int, err error) {
 	if field == "*" {
 		return nil, nil

@@ -11,7 +11,7 @@ import (
 )
 
 // fields are the times that the fields of cron name: minute, hour and month in spec,
-// days and years beside it.
+// days and years separately.
 type fields struct {
 	spec     *cron.SpecSchedule // its days are all days
 	dom, dow uint64             // days of the month and of the week, in bits as spec has them
@@ -22,16 +22,17 @@ type fields struct {
 // day reports whether a day, given by an instant of it in UTC, is meant.
 type day func(time.Time) bool
 
-// The bits of a field that is left open, as robfig/cron has them: each value, and a mark.
+// These are the bits of an open field in robfig/cron: each value, and a mark.
 const (
 	star = 1 << 63
 	open = star | (1<<32 - 1)
 )
 
-// parseFields reads cron's own five fields, or one of its words, such as @daily.
+// parseFields parses cron's own five fields, or one of its words, such as
+// @daily.
 func parseFields(expression string) (*fields, error) {
 	if strings.Contains(expression, "=") {
-		return nil, errors.New("a time zone stands in a field of its own")
+		return nil, errors.New("set the time zone in its own field")
 	}
 	parts := strings.Fields(expression)
 	if len(parts) == 5 {
@@ -50,7 +51,7 @@ func parseFields(expression string) (*fields, error) {
 	return out, nil
 }
 
-// sunday turns the 7 of cron's fifth field into the 0 that it also is.
+// sunday turns the 7 of cron's fifth field into 0, which is also Sunday.
 func sunday(field string) string {
 	parts := strings.Split(field, ",")
 	for i, p := range parts {
@@ -61,7 +62,7 @@ func sunday(field string) string {
 	return strings.Join(parts, ",")
 }
 
-// parseAWS reads the six fields of AWS's cron.
+// parseAWS parses the six fields of AWS's cron.
 func parseAWS(inner string) (*fields, error) {
 	parts := strings.Fields(strings.ToUpper(inner))
 	if len(parts) != 6 {
@@ -69,7 +70,7 @@ func parseAWS(inner string) (*fields, error) {
 	}
 	if (parts[2] == "?") == (parts[4] == "?") {
 		return nil, errors.New("AWS's cron takes a ? for the day of the month or for the day of the week, " +
-			"whichever the other one decides")
+			"whichever is not set")
 	}
 	ofMonth, monthDays, err := daysOfMonth(parts[2])
 	if err != nil {
@@ -97,8 +98,8 @@ func parseAWS(inner string) (*fields, error) {
 	return out, nil
 }
 
-// orOpen returns the field, or an open one where nothing plain is left of it: robfig/cron
-// parses no empty field.
+// orOpen returns the field, or an open one if it is empty: robfig/cron does not parse an
+// empty field.
 func orOpen(field string) string {
 	if field == "" {
 		return "*"
@@ -106,7 +107,7 @@ func orOpen(field string) string {
 	return field
 }
 
-// on reports whether a day is meant.
+// on reports whether a day matches.
 func (f *fields) on(at time.Time) bool {
 	if _, ok := slices.BinarySearch(f.years, at.Year()); !ok && f.years != nil {
 		return false
@@ -133,21 +134,21 @@ func (f *fields) shown(w, end time.Time) time.Time {
 	return time.Time{}
 }
 
-// horizon is how many years ahead a time is looked for.
+// horizon is how many years ahead the search goes.
 const horizon = 40
 
-// everyHour is the field of hours that is left open.
+// everyHour is the open field of hours.
 const everyHour = 1<<24 - 1
 
-// next goes from one change of the clocks to the next. What they show again after a
-// change does not count, unless every hour is meant.
+// next goes from one clock change to the next. Times repeated after a change do not
+// count, unless every hour matches.
 func (f *fields) next(t time.Time, location *time.Location) time.Time {
 	last := t.AddDate(horizon, 0, 0)
 	for from := t.Add(1); from.Before(last); {
 		local := from.In(location)
 		begin, end := local.ZoneBounds()
 		switch {
-		case !end.IsZero() && !end.After(from): // the last day of a leap year, which time takes for the year after
+		case !end.IsZero() && !end.After(from): // a leap year's last day, which package time counts to the next
 			end = from.AddDate(0, 0, 1)
 		case end.IsZero() || end.After(last):
 			end = last

@@ -1,5 +1,5 @@
-// Package schedule reads the expressions that jobs are scheduled by: AWS's cron, rate
-// and at, and cron's own five fields, in a time zone.
+// Package schedule parses the schedule expressions of jobs: AWS's cron, rate and at,
+// and cron's own five fields, in a time zone.
 package schedule
 
 import (
@@ -7,26 +7,27 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	_ "time/tzdata" // the functions run where there is no database
+	_ "time/tzdata" // Lambda has no time zone database
 )
 
-// Schedule gives the times at which something happens.
+// Schedule is a parsed expression with its time zone.
 type Schedule struct {
 	text     string
 	rule     rule
 	location *time.Location
 }
 
-// rule is a kind of schedule: the first time after t, zero if there is none.
+// rule is a kind of schedule. It returns the first time after t, zero if there
+// is none.
 type rule interface {
 	next(t time.Time, location *time.Location) time.Time
 }
 
-// Parse reads an expression: "30 6 * * 1-5", "cron(30 6 ? * MON-FRI *)", "rate(2
+// Parse parses an expression: "30 6 * * 1-5", "cron(30 6 ? * MON-FRI *)", "rate(2
 // hours)" or "at(2026-05-14T06:00:00)". zone is a name of the IANA database, in which
-// cron and at are meant; "" is UTC. A time that a clock change leaves out is skipped,
-// one that it repeats happens once; a schedule for every hour follows the hours as
-// they pass.
+// cron and at are interpreted; "" is UTC. A time that a clock change skips does not
+// happen, one that it repeats happens once; a schedule for every hour follows the
+// hours as they pass.
 //
 // Source: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 func Parse(expression, zone string) (*Schedule, error) {
@@ -54,7 +55,7 @@ func (s *Schedule) Next(t time.Time) time.Time {
 	return next.UTC()
 }
 
-// FirstYear returns the year in which the schedule begins to hold; 0 is any.
+// FirstYear returns the first year of the schedule; 0 is any.
 func (s *Schedule) FirstYear() int {
 	if f, ok := s.rule.(*fields); ok && len(f.years) > 0 {
 		return f.years[0]
@@ -65,19 +66,19 @@ func (s *Schedule) FirstYear() int {
 // Location returns the time zone.
 func (s *Schedule) Location() *time.Location { return s.location }
 
-// zoneError is a time zone that is not known.
+// zoneError reports an unknown time zone.
 type zoneError struct {
 	zone  string
 	cause error
 }
 
-func (e *zoneError) Error() string { return fmt.Sprintf("time zone %q is not known", e.zone) }
+func (e *zoneError) Error() string { return fmt.Sprintf("unknown time zone %q", e.zone) }
 func (e *zoneError) Unwrap() error { return e.cause }
 
 // Hint returns the remedy.
-func (e *zoneError) Hint() string { return "write a name such as Europe/Berlin" }
+func (e *zoneError) Hint() string { return "use a name such as Europe/Berlin" }
 
-// expressionError is an expression that is none.
+// expressionError reports an invalid expression.
 type expressionError struct {
 	expression string
 	cause      error
@@ -118,10 +119,10 @@ func parseRate(inner string) (rule, error) {
 	units := map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": 24 * time.Hour}
 	each, ok := units[strings.TrimSuffix(unit, "s")]
 	if !ok {
-		return nil, fmt.Errorf("not a unit: %s", unit)
+		return nil, fmt.Errorf("unknown unit %s", unit)
 	}
 	if n > int(most/each) {
-		return nil, errors.New("a rate is of a year at most")
+		return nil, errors.New("the rate exceeds a year")
 	}
 	return rate(time.Duration(n) * each), nil
 }
@@ -134,7 +135,7 @@ func (r rate) next(t time.Time, _ *time.Location) time.Time {
 	return time.Unix(0, 0).Add((t.Sub(time.Unix(0, 0))/each + 1) * each)
 }
 
-// once is a schedule of one time.
+// once is a one-time schedule.
 type once time.Time
 
 func (o once) next(t time.Time, _ *time.Location) time.Time {

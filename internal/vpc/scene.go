@@ -12,8 +12,8 @@ import (
 	"drawbridge/internal/awserr"
 )
 
-// Look returns the VPC that a task's subnets lie in as it is now, and the security
-// groups of the task and of the endpoints, by id.
+// Look returns the current state of a task's VPC, and the security groups of the
+// task and of the endpoints, by id.
 func (r *Reader) Look(ctx context.Context, subnets,
 	groups []string) (endpoints.VPC, map[string]endpoints.SecurityGroup, error) {
 	v, err := r.subnets(ctx, subnets)
@@ -37,8 +37,8 @@ func (r *Reader) Look(ctx context.Context, subnets,
 	return v, found, err
 }
 
-// Groups reads security groups. It asks by filter: one that is gone would fail a
-// question by id.
+// Groups reads security groups. It queries by filter: a query by id fails if one
+// of them is gone.
 func (r *Reader) Groups(ctx context.Context, ids []string) (map[string]endpoints.SecurityGroup, error) {
 	found := map[string]endpoints.SecurityGroup{}
 	if len(ids) == 0 {

@@ -1,5 +1,5 @@
-// Package vpc reads what EC2 knows of a VPC and its endpoints, and deletes endpoints
-// that a set's stack left behind.
+// Package vpc reads a VPC and its endpoints from EC2, and deletes endpoints that a
+// set's stack left behind.
 package vpc
 
 import (
@@ -50,7 +50,7 @@ type zonesAPI interface {
 
 var _ zonesAPI = (*route53.Client)(nil)
 
-// Tag is a tag that marks what belongs to a set.
+// Tag is a tag that marks the resources of a set.
 type Tag struct{ Key, Value string }
 
 // Reader reads VPCs in one Region.
@@ -65,8 +65,8 @@ func New(api ec2API, zones zonesAPI, region, account string) *Reader {
 	return &Reader{api, zones, region, account}
 }
 
-// Inspect returns what a plan needs to know of the VPC that subnets lie in.
-// owned are the ids of the endpoints that are the set's own.
+// Inspect returns what a plan needs to know about the VPC of subnets. owned are
+// the ids of the set's own endpoints.
 func (r *Reader) Inspect(ctx context.Context, subnets []string, services []endpoints.Service,
 	owned []string) (endpoints.VPC, error) {
 	v, err := r.subnets(ctx, subnets)
@@ -136,8 +136,8 @@ func (r *Reader) dns(ctx context.Context, v *endpoints.VPC) error {
 	return nil
 }
 
-// routeTables gives every subnet its table, its own or the VPC's main one, and the
-// way out that the table has.
+// routeTables gives every subnet its route table, its own or the VPC's main one,
+// and the table's default route.
 func (r *Reader) routeTables(ctx context.Context, v *endpoints.VPC) error {
 	out, err := r.api.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{
 		Filters: []types.Filter{filter("vpc-id", v.ID)},
@@ -169,10 +169,9 @@ func (r *Reader) routeTables(ctx context.Context, v *endpoints.VPC) error {
 	return nil
 }
 
-// hostedZones reads the private hosted zones that the VPC resolves names by. Those
-// that services of AWS own are left out: the ones of endpoints are among them.
-// An account that may not read them does without: CloudFormation reports a
-// conflict, too late but in words.
+// hostedZones reads the private hosted zones associated with the VPC. It leaves
+// out those owned by AWS services, such as those of endpoints. It ignores missing
+// permission: CloudFormation then reports a conflict, late but clearly.
 func (r *Reader) hostedZones(ctx context.Context, v *endpoints.VPC) error {
 	in := &route53.ListHostedZonesByVPCInput{VPCId: aws.String(v.ID), VPCRegion: r53types.VPCRegion(r.region)}
 	for {
@@ -207,7 +206,7 @@ func (r *Reader) offered(ctx context.Context, v *endpoints.VPC, services []endpo
 	for _, s := range services {
 		names = append(names, s.Name(r.region))
 	}
-	// By filter, not by name: a name that is not offered would fail the call.
+	// By filter, not by name: a name that is not offered fails the call.
 	out, err := r.api.DescribeVpcEndpointServices(ctx, &ec2.DescribeVpcEndpointServicesInput{
 		Filters: []types.Filter{filter("service-name", names...)},
 	})
@@ -297,7 +296,7 @@ func (b Bounds) include(e types.VpcEndpoint) bool {
 		carries(e.Tags, b.Tags)
 }
 
-// byID lists endpoints. It asks by filter: a question by id fails as a whole once one of
+// byID lists endpoints. It queries by filter: a query by id fails as a whole once one of
 // them is gone.
 func (r *Reader) byID(ctx context.Context, ids []string) ([]types.VpcEndpoint, error) {
 	if len(ids) == 0 {
@@ -307,7 +306,7 @@ func (r *Reader) byID(ctx context.Context, ids []string) ([]types.VpcEndpoint, e
 	return list, awserr.Mark(err, "describe endpoints %s", strings.Join(ids, ", "))
 }
 
-// Count counts the endpoints with these ids, those within bounds alone if there are any.
+// Count counts the endpoints with these ids, within bounds if there are any.
 func (r *Reader) Count(ctx context.Context, ids []string, within *Bounds) (scheduler.EndpointCount, error) {
 	list, err := r.byID(ctx, ids)
 	if err != nil {
@@ -319,7 +318,7 @@ func (r *Reader) Count(ctx context.Context, ids []string, within *Bounds) (sched
 	return count(list), nil
 }
 
-// CountTagged counts the endpoints within bounds, whoever made them.
+// CountTagged counts the endpoints within bounds, whoever created them.
 func (r *Reader) CountTagged(ctx context.Context, within Bounds) (scheduler.EndpointCount, error) {
 	list, err := r.Tagged(ctx, within.Tags...)
 	return count(slices.DeleteFunc(list, func(e types.VpcEndpoint) bool { return !within.include(e) })), err
@@ -335,12 +334,12 @@ func (r *Reader) Tagged(ctx context.Context, tags ...Tag) ([]types.VpcEndpoint, 
 	return list, awserr.Mark(err, "describe the endpoints with tag %s=%s", tags[0].Key, tags[0].Value)
 }
 
-// Stranger is an endpoint that carries an installation's owner tag although no stack of
-// it holds it: left behind in a way that nobody foresaw, or tagged by somebody else. It
-// is billed, and never deleted by us.
+// Stranger is an endpoint with an installation's owner tag that belongs to none of its
+// stacks: left behind unexpectedly, or tagged by another user. It is billed, and never
+// deleted by us.
 type Stranger struct {
 	ID, Service, VPC string
-	// Set is the set that its tags name, Created when it was made.
+	// Set is the set that its tags name, Created its creation time.
 	Set     string
 	Created time.Time
 }
@@ -413,7 +412,7 @@ func count(list []types.VpcEndpoint) scheduler.EndpointCount {
 	return c
 }
 
-// Sweep deletes the endpoints with these ids that lie within bounds.
+// Sweep deletes the endpoints with these ids that are within bounds.
 func (r *Reader) Sweep(ctx context.Context, held []string, within Bounds) error {
 	list, err := r.byID(ctx, held)
 	if err != nil {
