@@ -1,5 +1,5 @@
 // Package demo replays a day of real arrivals to the real launcher and reaper
-// against a simulated AWS, and shows what became of it.
+// against a simulated AWS, and reports the result.
 package demo
 
 import (
@@ -62,17 +62,18 @@ type Run struct {
 	Wait float64 `json:"wait_s"`
 }
 
-// Cost is what one way of running the day costs.
+// Cost is the cost of one way of running the day.
 type Cost struct {
 	Name string `json:"name"`
 	// Hours are paid hours of one endpoint, USD the price of all of them.
 	Hours int     `json:"hours"`
 	USD   float64 `json:"usd"`
-	// Interrupted is how many runs lose their endpoints while they run.
+	// Interrupted is the number of runs that lose their endpoints while they
+	// run.
 	Interrupted int `json:"interrupted"`
 }
 
-// Report is the day.
+// Report is the result of the day.
 type Report struct {
 	Day       string            `json:"day"`
 	Endpoints int               `json:"endpoints"`
@@ -83,7 +84,7 @@ type Report struct {
 	Calls     map[string]int    `json:"calls"`
 }
 
-// Kept says whether every promise was kept.
+// Kept reports whether every promise was kept.
 func (r Report) Kept() bool {
 	for _, p := range r.Promises {
 		if !p.Kept {
@@ -93,15 +94,15 @@ func (r Report) Kept() bool {
 	return true
 }
 
-// Progress is told of the day as it passes.
+// Progress receives the day's events as they happen.
 type Progress interface {
-	// Event tells of something that has happened.
+	// Event reports an event.
 	Event(at time.Time, what string)
-	// Tick tells the time and how things stand.
+	// Tick reports the time and the current state.
 	Tick(at time.Time, phase string, running int)
 }
 
-// step is how far the clock is advanced between two looks at the ledger.
+// step is how far the clock is advanced between two reads of the ledger.
 const step = 30 * time.Second
 
 // Play replays the day.
@@ -146,7 +147,7 @@ type director struct {
 	progress Progress
 	queue    *sqs.Client
 	url      string
-	seen     map[string]bool // what was told already
+	seen     map[string]bool // events already reported
 }
 
 func (d *director) play(ctx context.Context, t replay.Trace, start time.Time) error {
@@ -175,7 +176,7 @@ func (d *director) play(ctx context.Context, t replay.Trace, start time.Time) er
 	}
 }
 
-// quiet says whether nothing is up any more.
+// quiet reports whether all stacks are deleted.
 func (d *director) quiet() bool {
 	for _, s := range d.sim.Ledger().Stacks {
 		if s.Status != "DELETE_COMPLETE" {
@@ -220,8 +221,7 @@ func (d *director) send(ctx context.Context, i int, a replay.Arrival) error {
 	return nil
 }
 
-// tell reports what has changed since the last time, at the instants at which it
-// happened.
+// tell reports the changes since the last call, with their times.
 func (d *director) tell() {
 	l := d.sim.Ledger()
 	phase, running := "no endpoints", 0
@@ -248,7 +248,7 @@ func (d *director) tell() {
 	d.progress.Tick(d.sim.Now(), phase, running)
 }
 
-// once tells of something that happened at an instant, the first time it is seen.
+// once reports an event and its time, the first time it is seen.
 func (d *director) once(what string, at *float64) {
 	if at != nil && !d.seen[what] {
 		d.seen[what] = true

@@ -14,7 +14,7 @@ import (
 // deletionTakes is how long an endpoint's deletion takes in the simulation.
 const deletionTakes = 2 * time.Minute
 
-// report works the ledger up.
+// report builds the report from the ledger.
 func report(c *config.Config, t replay.Trace, l awssim.Ledger) Report {
 	r := Report{Day: t.Arrivals[0].At.Format("Monday, 2 January 2006"), Calls: l.Calls}
 	r.Periods, r.Endpoints = sandbox.Periods(c.Billing, l)

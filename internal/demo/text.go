@@ -9,7 +9,7 @@ import (
 	"drawbridge/internal/sandbox"
 )
 
-// Style is how a report is written.
+// Style is the style of a report.
 type Style struct {
 	// Width is the width of the terminal in columns; 0 means 80.
 	Width int
@@ -61,7 +61,7 @@ func (p *printer) line(format string, args ...any) {
 // label is the width of the timeline's first column.
 const label = 11
 
-// timeline draws the day, each column the same stretch of time.
+// timeline draws the day; each column is the same length of time.
 func (r Report) timeline(p *printer, s Style) {
 	columns := 24
 	for _, n := range []int{48, 96, 144} {
@@ -179,7 +179,7 @@ func (r Report) money(p *printer, s Style) {
 }
 
 func (r Report) promises(p *printer, s Style) {
-	p.line("%s", s.bold("PROMISES, held against the simulation's ledger"))
+	p.line("%s", s.bold("PROMISES, checked against the simulation's ledger"))
 	for _, x := range r.Promises {
 		mark := s.good("kept  ")
 		if !x.Kept {
