@@ -1,4 +1,4 @@
-// Package awsconf holds what every configuration of the AWS SDK gets here that was read
+// Package awsconf holds the settings added to every AWS SDK configuration that is read
 // from a user's environment and profiles.
 package awsconf
 
@@ -13,21 +13,21 @@ import (
 	"drawbridge/internal/clock"
 )
 
-// PlainError is a call that would go over the network without encryption.
+// PlainError reports a call that would go over the network unencrypted.
 type PlainError struct{ Host string }
 
 func (e *PlainError) Error() string {
-	return fmt.Sprintf("the endpoint http://%s would be called without encryption over the network", e.Host)
+	return fmt.Sprintf("the endpoint http://%s would be called unencrypted over the network", e.Host)
 }
 
 // Hint returns the remedy.
 func (e *PlainError) Hint() string {
-	return "use an https endpoint, or a sandbox on this machine (through an SSH tunnel, say); look at " +
+	return "use an https endpoint, or a sandbox on this machine (for example through an SSH tunnel); check " +
 		"AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE> and endpoint_url in the profile"
 }
 
-// Encrypted has every client of a configuration refuse to call an endpoint by plain http
-// that does not lie on this machine, wherever the endpoint was named.
+// Encrypted makes every client of a configuration refuse plain http endpoints that are
+// not on this machine, wherever the endpoint was set.
 func Encrypted(c *aws.Config) {
 	c.APIOptions = append(c.APIOptions, func(stack *middleware.Stack) error {
 		return stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("Encrypted",

@@ -1,4 +1,5 @@
-// Package awserr sorts errors of the AWS SDK by what they ask of the caller.
+// Package awserr classifies errors of the AWS SDK by how the caller should
+// react.
 package awserr
 
 import (
@@ -17,14 +18,14 @@ import (
 	"drawbridge/scheduler/reconcile"
 )
 
-// throttles are the codes by which services say that a call came too soon.
+// throttles are the error codes of throttled calls.
 var throttles = []string{
 	"Throttling", "ThrottlingException", "ThrottledException", "RequestLimitExceeded", "TooManyRequestsException",
 	"ProvisionedThroughputExceededException", "RequestThrottled", "SlowDown", "TransactionConflictException",
 }
 
-// Temporary says whether the same call may succeed later: throttling, a failure
-// of the server, a connection that broke.
+// Temporary reports whether the same call may succeed later: throttling, a
+// failure of the server, a connection that broke.
 func Temporary(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return false
@@ -39,7 +40,7 @@ func Temporary(err error) bool {
 		strings.Contains(err.Error(), "EOF")
 }
 
-// Throttled reports whether a call came too soon, and had no effect.
+// Throttled reports whether a call was throttled, and had no effect.
 func Throttled(err error) bool { return slices.Contains(throttles, Code(err)) }
 
 // Code returns the API's error code, or "".
@@ -51,8 +52,8 @@ func Code(err error) string {
 	return ""
 }
 
-// Brief returns what an error of AWS says, with its code and the request's id;
-// any other error's text as it is.
+// Brief returns the message of an AWS error with its code and the request's id;
+// any other error's text unchanged.
 func Brief(err error) string {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
@@ -70,7 +71,7 @@ func Brief(err error) string {
 }
 
 // Mark wraps a failed call: with reconcile.ErrTemporary if it may succeed later.
-// The action and its ids begin the text.
+// The text begins with the action and its ids.
 func Mark(err error, format string, args ...any) error {
 	if err == nil {
 		return nil
@@ -82,7 +83,7 @@ func Mark(err error, format string, args ...any) error {
 	return &callError{what, err}
 }
 
-// callError is a call that AWS refused.
+// callError reports a call that AWS refused.
 type callError struct {
 	what  string
 	cause error
@@ -91,16 +92,15 @@ type callError struct {
 func (e *callError) Error() string { return e.what + ": " + Brief(e.cause) }
 func (e *callError) Unwrap() error { return e.cause }
 
-// Hint says what to do about the codes that users meet, and what the cause itself knows
-// to do about any other.
+// Hint returns the remedy for common codes, and the hint of the cause for any other.
 func (e *callError) Hint() string {
 	switch Code(e.cause) {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
-		return "the credentials have expired: sign in again, as with aws sso login"
+		return "the credentials have expired: sign in again, for example with aws sso login"
 	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation":
 		return missing(e.cause.Error())
 	case "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure":
-		return "the credentials are not known to AWS: check the profile and the Region"
+		return "AWS does not know the credentials: check the profile and the Region"
 	}
 	var h interface{ Hint() string }
 	if errors.As(e.cause, &h) {
@@ -109,21 +109,21 @@ func (e *callError) Hint() string {
 	return ""
 }
 
-// denial is how AWS names who may not do what.
+// denial matches AWS's denial of an action to a principal.
 var denial = regexp.MustCompile(`User: (\S+) is not authorized to perform: (\S+)`)
 
-// missing names the role and the action that a refusal is about.
+// missing returns the role and the action of a denial.
 func missing(text string) string {
 	m := denial.FindStringSubmatch(text)
 	if m == nil {
-		return "the caller lacks the right that the message names; docs/permissions.md lists what each role needs"
+		return "the caller lacks the permission that the message names; docs/permissions.md lists what each role needs"
 	}
 	return Caller(m[1]) + " lacks " + m[2] +
-		"; docs/permissions.md lists what each role needs, and drawbridge deploy sets the installation's roles right"
+		"; docs/permissions.md lists what each role needs, and drawbridge deploy corrects the installation's roles"
 }
 
-// Caller returns who the ARN of a caller is, without account and session: "role NAME"
-// of a role, "user/NAME" of a user.
+// Caller returns the principal of a caller's ARN, without account and session: "role
+// NAME" of a role, "user/NAME" of a user.
 func Caller(text string) string {
 	a, err := arn.Parse(text)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package clock is where time comes from: the machine, or a simulation's clock.
+// Package clock provides the time: the machine's, or a simulation's.
 package clock
 
 import (
@@ -14,7 +14,8 @@ import (
 )
 
 // Variable is the environment variable that names the address of a simulation's
-// clock. A sandbox sets it for what it starts; it is never set in AWS.
+// clock. A sandbox sets it for the programs that it starts; it is never set in
+// AWS.
 const Variable = "DRAWBRIDGE_SANDBOX_CLOCK"
 
 // Clock tells the time and waits on it.
@@ -24,15 +25,15 @@ type Clock interface {
 	Sleep(ctx context.Context, d time.Duration) error
 }
 
-// Loopback says whether an address, http://127.0.0.1:4577 say, lies on this machine. What
-// does not may be anybody's: nothing there is taken for a simulation.
+// Loopback reports whether an address, such as http://127.0.0.1:4577, is on this
+// machine. Any other address is not trusted to be a simulation.
 func Loopback(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
 }
 
-// FromEnvironment returns the clock that the environment names, the machine's if
-// it names none on this machine.
+// FromEnvironment returns the clock that the environment names, or the machine's
+// if it names no local one.
 func FromEnvironment() Clock {
 	if address := os.Getenv(Variable); Loopback(address) {
 		return remote{address}
@@ -61,7 +62,7 @@ func (System) Sleep(ctx context.Context, d time.Duration) error {
 // remote is a simulation's clock.
 type remote struct{ address string }
 
-// Now asks the simulation. If that is gone the machine's time has to do.
+// Now asks the simulation. If it is gone, Now returns the machine's time.
 func (c remote) Now() time.Time {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, c.address, nil)
 	if err != nil {
@@ -100,7 +101,7 @@ func (c remote) Sleep(ctx context.Context, d time.Duration) error {
 }
 
 // For returns the clock of a program that calls AWS at an endpoint: a sandbox's,
-// if the endpoint lies on this machine and tells a time, else that of the
+// if the endpoint is on this machine and serves a time, else that of the
 // environment.
 func For(ctx context.Context, endpoint string) Clock {
 	if os.Getenv(Variable) != "" {

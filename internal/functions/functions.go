@@ -22,8 +22,7 @@ import (
 // Names are the functions' names: those of their folders under cmd.
 var Names = []string{"launcher", "reaper", "webhook"}
 
-// embedded holds a zip for each of them if the command line was built by
-// make build.
+// embedded holds a zip for each of them if the binary was built by make build.
 //
 //go:embed zips
 var embedded embed.FS
@@ -41,9 +40,9 @@ type Code struct {
 }
 
 // Load returns the code of all functions: from folder if one is given, else as
-// embedded, else built for arm64 from the source tree that the working folder or
-// the program lies in. elsewhere says where code comes from that this program does not
-// hold itself; "" for its own.
+// embedded, else built for arm64 from the source tree around the working folder or the
+// program. elsewhere names the source of code that is not embedded; "" for embedded
+// code.
 func Load(ctx context.Context, folder string) (code map[string]Code, elsewhere string, err error) {
 	if folder != "" {
 		code, err = fromFolder(folder)
@@ -68,7 +67,7 @@ func Load(ctx context.Context, folder string) (code map[string]Code, elsewhere s
 	return code, "the source tree " + root, err
 }
 
-// MissingError reports that there is no code anywhere.
+// MissingError reports that no code was found.
 type MissingError struct{}
 
 func (*MissingError) Error() string {
@@ -77,8 +76,8 @@ func (*MissingError) Error() string {
 
 // Hint returns the remedy.
 func (*MissingError) Hint() string {
-	return "run make build, or name the folder that holds launcher/bootstrap, reaper/bootstrap and " +
-		"webhook/bootstrap by --functions or " + FolderVariable
+	return "run make build, or pass the folder with launcher/bootstrap, reaper/bootstrap and " +
+		"webhook/bootstrap with --functions or " + FolderVariable
 }
 
 func fromFolder(folder string) (map[string]Code, error) {
@@ -121,7 +120,7 @@ func fromEmbedded() (map[string]Code, error) {
 	return out, nil
 }
 
-// codeOf reads from a binary which machine it is for.
+// codeOf reads the architecture of a binary.
 func codeOf(name string, bootstrap []byte) (Code, error) {
 	f, err := elf.NewFile(bytes.NewReader(bootstrap))
 	if err != nil {
@@ -129,16 +128,16 @@ func codeOf(name string, bootstrap []byte) (Code, error) {
 	}
 	architecture, ok := map[elf.Machine]string{elf.EM_AARCH64: "arm64", elf.EM_X86_64: "x86_64"}[f.Machine]
 	if !ok {
-		return Code{}, fmt.Errorf("read %s: Lambda runs no %s", name, f.Machine)
+		return Code{}, fmt.Errorf("read %s: Lambda does not support %s", name, f.Machine)
 	}
 	return Code{bootstrap, architecture}, nil
 }
 
-// epoch is the time of every entry of a zip: the first that a zip can hold.
+// epoch is the time of every entry of a zip: the earliest that a zip can hold.
 var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Zip packs a function with its configuration file. The same input gives the same
-// bytes, whenever and wherever it is packed.
+// Zip packs a function with its configuration file. The same input always gives
+// the same bytes.
 func Zip(bootstrap, config []byte) ([]byte, error) {
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)

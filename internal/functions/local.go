@@ -9,13 +9,13 @@ import (
 	"slices"
 )
 
-// Local returns the paths of the bootstrap binaries for this machine, by name:
-// from the folder that DRAWBRIDGE_FUNCTIONS names, built from the source tree if there
-// is one, from dist/ beside the program as make lambdas leaves them, or this program
-// itself, which is each of them under the function's name. cleanup removes what was
-// made.
+// Local returns the paths of the bootstrap binaries for this machine, by name: from
+// the folder that DRAWBRIDGE_FUNCTIONS names, built from the source tree if there is
+// one, from dist/ next to the program as make lambdas leaves them, or this program
+// itself, which acts as each of them under the function's name. cleanup removes
+// temporary files.
 //
-// from says which of these it was.
+// from names the source used.
 func Local(ctx context.Context) (paths map[string]string, from string, cleanup func(), err error) {
 	none := func() {}
 	if dir := os.Getenv(FolderVariable); dir != "" {
@@ -48,7 +48,7 @@ func Local(ctx context.Context) (paths map[string]string, from string, cleanup f
 	return paths, "", cleanup, err
 }
 
-// itself returns links to this program under the functions' names.
+// itself returns links to this program, named after the functions.
 func itself() (paths map[string]string, cleanup func(), err error) {
 	exe, err := os.Executable()
 	if err != nil {

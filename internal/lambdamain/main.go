@@ -19,16 +19,16 @@ import (
 	"drawbridge/internal/clock"
 )
 
-// Handle handles one event. id is the request's id, until when its time is nearly
-// up.
+// Handle handles one event. id is the request's id, until the time when it must
+// finish.
 type Handle func(ctx context.Context, payload []byte, id string, until time.Time) (any, error)
 
-// reserve is the time that is kept for writing down what is under way.
+// reserve is the time kept for recording unfinished work.
 const reserve = 20 * time.Second
 
 // Run serves a Lambda until its environment ends. build is called when the first event
-// tells which account it is, and again with the next event if it failed; until then only
-// what needs no account is built.
+// reveals the account, and again with the next event if it failed; until then only parts
+// that need no account are built.
 func Run(build func(context.Context, *app.App) (Handle, error)) {
 	h := &handler{build: build, clock: clock.FromEnvironment()}
 	if err := h.prepare(); err != nil {
@@ -43,7 +43,7 @@ type handler struct {
 	clock   clock.Clock
 	log     *zap.Logger
 	clients app.Clients
-	broken  error // for good
+	broken  error // permanently
 	ready   Handle
 }
 
@@ -55,7 +55,7 @@ func (h *handler) prepare() (err error) {
 }
 
 // newLogger returns the logger of a Lambda: JSON lines on standard output, with
-// the clock's time. The level is info, or what DRAWBRIDGE_LOG_LEVEL says.
+// the clock's time. The level is info, or that of DRAWBRIDGE_LOG_LEVEL.
 func newLogger(c clock.Clock) (*zap.Logger, error) {
 	config := zap.NewProductionConfig()
 	config.OutputPaths, config.ErrorOutputPaths = []string{"stdout"}, []string{"stderr"}
@@ -73,7 +73,7 @@ func newLogger(c clock.Clock) (*zap.Logger, error) {
 	return config.Build(zap.WithClock(logClock{c}))
 }
 
-// logClock is a clock as the logger wants it.
+// logClock adapts a clock to the logger.
 type logClock struct{ clock.Clock }
 
 // NewTicker is for buffered output, which a Lambda does not use.
@@ -87,12 +87,13 @@ func (h *handler) handle(ctx context.Context, payload json.RawMessage) (any, err
 	if lc == nil {
 		return nil, errors.New("no Lambda context")
 	}
-	if h.ready == nil { // an environment works on one event at a time
+	if h.ready == nil { // an environment handles one event at a time
 		if err := h.complete(ctx, lc.InvokedFunctionArn); err != nil {
 			return nil, err
 		}
 	}
-	// The deadline is the machine's time; what is left of it counts on the clock.
+	// The deadline is in the machine's time; the remaining time counts on the
+	// clock.
 	until := h.clock.Now().Add(15*time.Minute - reserve)
 	if deadline, ok := ctx.Deadline(); ok {
 		until = h.clock.Now().Add(time.Until(deadline) - reserve)

@@ -1,6 +1,6 @@
-// Package timers keeps the one-time EventBridge schedules of sets. Each time is a
-// schedule of its own: EventBridge deletes one that has fired a while after, by its name,
-// and would take a newer time of the same name with it.
+// Package timers manages the one-time EventBridge schedules of sets. Each time is a
+// separate schedule: EventBridge deletes a fired schedule a while later, by its name, and
+// would also delete a newer one of the same name.
 package timers
 
 import (
@@ -40,8 +40,8 @@ func New(api schedulerAPI, group, target, role string) *Timers {
 	return &Timers{api, group, target, role}
 }
 
-// keepTrying is how long Scheduler retries an invocation that failed. Later than
-// that, the sweep has looked already.
+// keepTrying is how long Scheduler retries an invocation that failed. After
+// that, the sweep has already run.
 const keepTrying = 5 * time.Minute
 
 // name returns the name of a set's schedule for a time: at most 64 characters.
@@ -49,8 +49,8 @@ func name(set core.SetName, at time.Time) string {
 	return string(set) + "-" + at.UTC().Format("20060102T150405")
 }
 
-// Set gives a set a timer at an instant, and takes away the one that it had before,
-// unless that is zero. The same time again is success, and so is one that has fired.
+// Set sets a set's timer to an instant, and deletes its previous one, unless that is
+// zero. Setting the same time again is success, even if it has fired.
 func (t *Timers) Set(ctx context.Context, set core.SetName, before, at time.Time) error {
 	input, err := json.Marshal(map[string]string{
 		"set": string(set), "reason": "timer of " + at.UTC().Format("15:04:05"),
@@ -72,7 +72,7 @@ func (t *Timers) Set(ctx context.Context, set core.SetName, before, at time.Time
 	if before.IsZero() || before.Equal(at) {
 		return nil
 	}
-	// One that has fired is gone, and one that stays makes one look too many.
+	// A fired timer is gone; a leftover one only causes an extra check.
 	_, _ = t.api.DeleteSchedule(ctx, &scheduler.DeleteScheduleInput{
 		Name: aws.String(name(set, before)), GroupName: aws.String(t.group),
 	})
