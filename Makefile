@@ -62,7 +62,7 @@ check-machine: # names at once what the machine lacks
 # actionlint would call shellcheck and pyflakes where a machine has them: it says the same on every machine.
 lint: $(LINT) $(ACTIONLINT) $(VENV)/done ## gofmt, go vet and golangci-lint; the workflows against actionlint and zizmor.
 	@$(GOFMT)
-	$(LINT) run ./...
+	$(LINT) run --allow-parallel-runners ./...
 	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml
 	$(VENV)/bin/zizmor --offline --quiet --persona auditor .github
 
