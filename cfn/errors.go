@@ -75,12 +75,12 @@ var remedies = []struct {
 	},
 	{
 		"not authorized",
-		"give the CloudFormation service role the missing action; drawbridge deploy sets the roles of the " +
-			"installation right", true,
+		"give the CloudFormation service role the missing action; drawbridge deploy restores the roles of the " +
+			"installation", true,
 	},
 	{"exceeded the specified timeout", "look at the stack's events; the next generation tries again", false},
 	{"InsufficientFreeAddresses", "free addresses in the subnet, or add a subnet in another zone", false},
-	{"LimitExceeded", "raise the quota of interface endpoints a VPC", true},
+	{"LimitExceeded", "raise the quota of interface endpoints per VPC", true},
 }
 
 // Lasts reports whether another try would fail for the same reason: what a policy, a
@@ -128,7 +128,7 @@ func Explain(reason string) string {
 				"; no right of the role changes that"
 		}
 		return m[1] + "role " + m[2] + " lacks " + m[3] +
-			": not authorized; drawbridge deploy sets the roles of the installation right"
+			": not authorized; drawbridge deploy restores the roles of the installation"
 	}
 	for _, r := range remedies {
 		if strings.Contains(reason, r.text) {

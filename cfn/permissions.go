@@ -282,11 +282,14 @@ func (b Base) vpcs() []string {
 // definitionARN returns the ARN pattern of every revision of a task definition
 // that is given as a family, a family and revision, or an ARN.
 func definitionARN(given string) string {
-	if i := strings.LastIndex(given, "/"); i >= 0 {
-		given = given[i+1:]
-	}
-	family, _, _ := strings.Cut(given, ":")
-	return arn("ecs", "task-definition/"+family+":*")
+	return arn("ecs", "task-definition/"+Family(given)+":*")
+}
+
+// Family returns the family of a task definition that is given as a family, a
+// family and revision, or an ARN.
+func Family(given string) string {
+	family, _, _ := strings.Cut(given[strings.LastIndex(given, "/")+1:], ":")
+	return family
 }
 
 func clusterARN(given string) string {

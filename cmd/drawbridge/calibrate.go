@@ -53,7 +53,7 @@ func (c *calibrateCmd) Run(ctx context.Context, s streams) error {
 }
 
 func writeFinding(w io.Writer, style output.Style, f calibrate.Finding, configured scheduler.Basis) error {
-	text := "The bill does not tell yet: " + f.Reason + "."
+	text := "The bill does not say yet: " + f.Reason + "."
 	if f.Basis != "" {
 		text = fmt.Sprintf("Paid hours are counted by %s: %s.",
 			map[scheduler.Basis]string{

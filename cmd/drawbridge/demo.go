@@ -13,6 +13,7 @@ import (
 
 	"drawbridge/internal/demo"
 	"drawbridge/internal/output"
+	"drawbridge/scheduler"
 )
 
 type demoCmd struct {
@@ -90,7 +91,7 @@ func (p *demoProgress) Tick(at time.Time, phase string, running int) {
 	if !p.live {
 		return
 	}
-	text := fmt.Sprintf("%s  %s, %d tasks", at.UTC().Format("15:04:05"), phase, running)
+	text := fmt.Sprintf("%s  %s, %s", at.UTC().Format("15:04:05"), phase, scheduler.Count(running, "task"))
 	if !strings.HasPrefix(phase, "no ") {
 		text += fmt.Sprintf(", paid hour ends in %d min", 60-at.Minute())
 	}

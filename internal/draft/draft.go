@@ -15,10 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"drawbridge/cfn"
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/ecstasks"
-	"drawbridge/internal/install"
 )
 
 // Source is where a draft is read from. Say tells of what was left out.
@@ -151,7 +151,7 @@ func (d *Draft) Job(ctx context.Context, given string) error {
 		}
 	}
 	def := out.TaskDefinition
-	family := install.Family(given)
+	family := cfn.Family(given)
 	job := jobDraft{name: jobName(family), definition: given}
 	if len(def.ContainerDefinitions) > 0 {
 		job.container = aws.ToString(def.ContainerDefinitions[0].Name)

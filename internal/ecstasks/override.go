@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"drawbridge/cfn"
 	"drawbridge/internal/config"
 	"drawbridge/scheduler"
 )
@@ -134,7 +134,7 @@ func recorded(run scheduler.Run, job *config.Job) (*types.TaskOverride, error) {
 		return nil, fmt.Errorf("the run is recorded for cluster %s, but job %s now names %s; replay its event",
 			run.Cluster, run.Job, job.Cluster)
 	}
-	if run.Definition != "" && family(run.Definition) != family(job.TaskDefinition) {
+	if run.Definition != "" && cfn.Family(run.Definition) != cfn.Family(job.TaskDefinition) {
 		return nil, fmt.Errorf("the run is recorded for task definition %s, but job %s now names %s; replay its event",
 			run.Definition, run.Job, job.TaskDefinition)
 	}
@@ -152,13 +152,6 @@ func recorded(run scheduler.Run, job *config.Job) (*types.TaskOverride, error) {
 		return mapped || name == EventVariable
 	})
 	return o.sdk(), err
-}
-
-// family returns the family of a task definition, given as its ARN, family or family
-// and revision.
-func family(definition string) string {
-	name, _, _ := strings.Cut(definition[strings.LastIndex(definition, "/")+1:], ":")
-	return name
 }
 
 // add sets variables of a container, in order of name; the event's own values

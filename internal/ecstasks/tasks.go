@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"drawbridge/cfn"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
 	"drawbridge/scheduler"
@@ -237,7 +238,7 @@ func (t *Tasks) name(ctx context.Context, cluster string, runs []scheduler.Run) 
 				for _, task := range out.Tasks {
 					r, ok := byGroup[aws.ToString(task.Group)]
 					if j := t.config.Jobs[r.Job]; ok &&
-						(j == nil || family(aws.ToString(task.TaskDefinitionArn)) == family(j.TaskDefinition)) {
+						(j == nil || cfn.Family(aws.ToString(task.TaskDefinitionArn)) == cfn.Family(j.TaskDefinition)) {
 						if bearers[r.ID] == nil {
 							bearers[r.ID] = map[string]bool{}
 						}

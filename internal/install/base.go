@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"drawbridge/cfn"
 	"drawbridge/endpoints"
@@ -149,13 +148,6 @@ func baseSet(c *config.Config, f Facts, name scheduler.SetName) (cfn.BaseSet, er
 	out.CIDRs = slices.Compact(out.CIDRs)
 	out.PermanentGateway = needs && s.S3Gateway == endpoints.GatewayPermanent && !foreign
 	return out, nil
-}
-
-// Family returns the family of a task definition that is given as a family, a
-// family and revision, or an ARN.
-func Family(given string) string {
-	family, _, _ := strings.Cut(given[strings.LastIndex(given, "/")+1:], ":")
-	return family
 }
 
 // Tags are the tags of the base stack, which CloudFormation hands on to all that

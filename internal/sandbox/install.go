@@ -159,7 +159,7 @@ func addJobs(sim *awssim.Sim, c *config.Config, f install.Facts) error {
 	for _, job := range c.Jobs {
 		_, n, _ := strings.Cut(last(job.TaskDefinition), ":")
 		if k, err := strconv.Atoi(n); err == nil && k <= maxRevision {
-			family := install.Family(job.TaskDefinition)
+			family := cfn.Family(job.TaskDefinition)
 			revision[family] = max(revision[family], k)
 		}
 	}
@@ -168,7 +168,7 @@ func addJobs(sim *awssim.Sim, c *config.Config, f install.Facts) error {
 		if c.ECSCluster == "" || last(job.Cluster) != c.ECSCluster {
 			sim.AddCluster(last(job.Cluster))
 		}
-		family := install.Family(job.TaskDefinition)
+		family := cfn.Family(job.TaskDefinition)
 		if job.Made() {
 			sim.AddImage(family, "latest") // as a user pushes it after the first deployment
 			continue

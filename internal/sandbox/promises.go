@@ -127,7 +127,7 @@ func readyBeforeRun(l awssim.Ledger) Promise {
 	}
 	return Promise{
 		1, "ready before run", early == 0,
-		fmt.Sprintf("%d tasks, %d started before an endpoint was available", len(l.Tasks), early),
+		fmt.Sprintf("%s, %d started before an endpoint was available", scheduler.Count(len(l.Tasks), "task"), early),
 	}
 }
 
@@ -139,7 +139,8 @@ func neverUnderATask(l awssim.Ledger) Promise {
 		}
 	}
 	return Promise{
-		2, "never under a task", lost == 0, fmt.Sprintf("%d of %d tasks lost an endpoint", lost, len(l.Tasks)),
+		2, "never under a task", lost == 0,
+		fmt.Sprintf("%d of %s lost an endpoint", lost, scheduler.Count(len(l.Tasks), "task")),
 	}
 }
 
