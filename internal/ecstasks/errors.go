@@ -107,7 +107,8 @@ var refusals = []refusal{
 	{
 		"overrides length", lasting,
 		"map the parts of the event that the container needs under jobs.<name>.environment: ECS accepts " +
-			"8192 characters of overrides", "https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
+			"8192 characters of overrides",
+		"https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html",
 	},
 	{
 		"subnet", lasting, "check the set's subnets",

@@ -212,7 +212,7 @@ func withAuto(list, auto []cfn.Statement) string {
 	more := slices.DeleteFunc(slices.Clone(auto), func(s cfn.Statement) bool {
 		return slices.ContainsFunc(list, func(x cfn.Statement) bool { return x.Role == s.Role && x.Sid == s.Sid })
 	})
-	return "With `services: auto` in any set, beside these, and with every service that Drawbridge knows in `CreateEndpoints` above:\n" + strings.ReplaceAll(statements(more), "\n### ", "\n#### ")
+	return "With `services: auto` in any set, in addition, and with every service that Drawbridge knows in `CreateEndpoints` above:\n" + strings.ReplaceAll(statements(more), "\n### ", "\n#### ")
 }
 
 // withMirror lists the statements of the mirror's roles.
