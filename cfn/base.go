@@ -327,7 +327,8 @@ func (b Base) logGroup(name string) object {
 	return g
 }
 
-// addStore adds the table and the two queues.
+// addStore adds the table, the two queues, the group of timers and, where the
+// installation brings one, the cluster.
 func (b Base) addStore(r object) {
 	attribute := func(name string) object { return object{"AttributeName": name, "AttributeType": "S"} }
 	key := func(name, kind string) object { return object{"AttributeName": name, "KeyType": kind} }
@@ -346,6 +347,15 @@ func (b Base) addStore(r object) {
 	})
 	table["DeletionPolicy"], table["UpdateReplacePolicy"] = "Delete", "Retain"
 	r["Table"] = table
+	b.addQueues(r)
+	r["Timers"] = resource("AWS::Scheduler::ScheduleGroup", object{"Name": b.names.ScheduleGroup})
+	if b.ECSCluster != "" {
+		r["Cluster"] = resource("AWS::ECS::Cluster", object{"ClusterName": b.ECSCluster})
+	}
+}
+
+// addQueues adds the queue of events and that of dead letters, with who may send to them.
+func (b Base) addQueues(r object) {
 	queue := func(name string, properties object) object {
 		properties["QueueName"] = name
 		if b.KMSKey == "" {
@@ -388,10 +398,6 @@ func (b Base) addStore(r object) {
 		"Queues":         []any{ref("DeadLetters")},
 		"PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{tls("DeadLetters")}},
 	})
-	r["Timers"] = resource("AWS::Scheduler::ScheduleGroup", object{"Name": b.names.ScheduleGroup})
-	if b.ECSCluster != "" {
-		r["Cluster"] = resource("AWS::ECS::Cluster", object{"ClusterName": b.ECSCluster})
-	}
 }
 
 func (b Base) addRoles(r object) error {
@@ -442,20 +448,25 @@ func (b Base) addRoles(r object) error {
 			"PermissionsBoundary":      optional("HasBoundary", ParameterBoundary),
 			"Tags":                     b.tags(""),
 		}
-		// The role names its policies, not they the role: so they are there before it,
-		// and before all that Lambda and CloudFormation check against it.
-		var attached []any
-		for n, document := range policies {
-			id := policyID(x.id, n, len(policies), document)
-			r[id] = resource("AWS::IAM::ManagedPolicy", object{
-				"Description": fmt.Sprintf("Drawbridge %s: %s", b.Name, x.role), "PolicyDocument": document,
-			})
-			attached = append(attached, ref(id))
-		}
-		p["ManagedPolicyArns"] = attached
+		p["ManagedPolicyArns"] = b.addPolicies(r, x.id, x.role, policies)
 		r[x.id] = resource("AWS::IAM::Role", p)
 	}
 	return nil
+}
+
+// addPolicies adds a role's policies and returns what the role attaches. The role names
+// its policies, not they the role: so they are there before it, and before all that
+// Lambda and CloudFormation check against it.
+func (b Base) addPolicies(r object, id string, role Role, policies []object) []any {
+	var attached []any
+	for n, document := range policies {
+		policy := policyID(id, n, len(policies), document)
+		r[policy] = resource("AWS::IAM::ManagedPolicy", object{
+			"Description": fmt.Sprintf("Drawbridge %s: %s", b.Name, role), "PolicyDocument": document,
+		})
+		attached = append(attached, ref(policy))
+	}
+	return attached
 }
 
 func (b Base) addFunctions(r object) {

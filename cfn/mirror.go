@@ -155,6 +155,15 @@ func (b Base) addMirror(r object) {
 	}
 	r["MirrorTaskDefinition"] = resource("AWS::ECS::TaskDefinition", definition)
 	b.addMirrorGroup(r)
+	b.addMirrorAlarms(r)
+	if m.Receives {
+		b.addWebhook(r)
+	}
+}
+
+// addMirrorAlarms adds an alarm for each repository that was not mirrored for long.
+func (b Base) addMirrorAlarms(r object) {
+	m := b.Mirror
 	for _, x := range m.Repositories {
 		p := b.alarm(alarm{
 			id: "StaleMirror" + logical(x.Name),
@@ -169,9 +178,6 @@ func (b Base) addMirror(r object) {
 			object{"Name": "Installation", "Value": b.Name}, object{"Name": "Repository", "Value": x.Name},
 		}
 		r["StaleMirror"+logical(x.Name)+"Alarm"] = resource("AWS::CloudWatch::Alarm", p)
-	}
-	if m.Receives {
-		b.addWebhook(r)
 	}
 }
 
@@ -285,31 +291,17 @@ func (b Base) mirrorStatements() []Statement {
 	if m == nil {
 		return nil
 	}
-	state := bucketARN(b.mirrorBucket())
-	var replicas, pulled, created, secrets, reads, writes, lists []string
-	for _, x := range m.Repositories {
-		if x.CodeCommit != "" {
-			replicas = append(replicas, arn("codecommit", x.CodeCommit))
-		}
-		if x.PullsFrom != "" {
-			pulled = append(pulled, arn("codecommit", x.PullsFrom))
-		}
-		if x.Creates {
-			created = append(created, arn("codecommit", x.CodeCommit))
-		}
-		secrets = append(secrets, x.Secrets...)
-		for _, place := range x.Reads {
-			reads = append(reads, bucketARN(place))
-			bucket, _, _ := strings.Cut(place, "/")
-			lists = append(lists, bucketARN(bucket))
-		}
-		for _, place := range x.Writes {
-			writes = append(writes, bucketARN(place)+"/*")
-			bucket, _, _ := strings.Cut(place, "/")
-			lists = append(lists, bucketARN(bucket))
-		}
+	out := append(b.mirrorTask(), b.mirrorRepositories()...)
+	if m.Receives {
+		out = append(out, b.webhookStatements()...)
 	}
-	out := []Statement{
+	return out
+}
+
+// mirrorTask is what the mirror's task needs whatever it mirrors.
+func (b Base) mirrorTask() []Statement {
+	state := bucketARN(b.mirrorBucket())
+	return []Statement{
 		{
 			Role: MirrorExecutionRole, Sid: "LogInToECR", Actions: []string{"ecr:GetAuthorizationToken"},
 			Resources: []string{"*"}, Why: "Fargate logs in to the registry; ECR knows no resources for it",
@@ -334,6 +326,35 @@ func (b Base) mirrorStatements() []Statement {
 			Why: "packs that no cache names are found; and without it S3 does not say that an object is missing",
 		},
 	}
+}
+
+// mirrorRepositories is what the mirror's task needs for the repositories: each right on
+// what they name, and none that no repository asks for.
+func (b Base) mirrorRepositories() []Statement {
+	var replicas, pulled, created, secrets, reads, writes, lists []string
+	for _, x := range b.Mirror.Repositories {
+		if x.CodeCommit != "" {
+			replicas = append(replicas, arn("codecommit", x.CodeCommit))
+		}
+		if x.PullsFrom != "" {
+			pulled = append(pulled, arn("codecommit", x.PullsFrom))
+		}
+		if x.Creates {
+			created = append(created, arn("codecommit", x.CodeCommit))
+		}
+		secrets = append(secrets, x.Secrets...)
+		for _, place := range x.Reads {
+			reads = append(reads, bucketARN(place))
+			bucket, _, _ := strings.Cut(place, "/")
+			lists = append(lists, bucketARN(bucket))
+		}
+		for _, place := range x.Writes {
+			writes = append(writes, bucketARN(place)+"/*")
+			bucket, _, _ := strings.Cut(place, "/")
+			lists = append(lists, bucketARN(bucket))
+		}
+	}
+	var out []Statement
 	add := func(ids []string, s Statement) {
 		if len(ids) > 0 {
 			s.Resources = sorted(ids)
@@ -366,11 +387,7 @@ func (b Base) mirrorStatements() []Statement {
 		Role: MirrorRole, Sid: "ListBuckets", Actions: []string{"s3:ListBucket"},
 		Why: "the oldest bundles are found; and without it S3 does not say that an object is missing",
 	})
-	out = append(out, b.mirrorKeys(secrets, reads, writes)...)
-	if m.Receives {
-		out = append(out, b.webhookStatements()...)
-	}
-	return out
+	return append(out, b.mirrorKeys(secrets, reads, writes)...)
 }
 
 // mirrorKeys returns what the mirror's task may do with customer-managed keys: for its

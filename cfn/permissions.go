@@ -244,6 +244,12 @@ func (b Base) launcher() []Statement {
 				Why: "with services: auto, a job that needs more than the set that is up has adds an endpoint to " +
 					"its stack, with the service role and no other"})
 	}
+	return append(out, b.runTasks()...)
+}
+
+// runTasks is what the launcher needs to run the jobs' tasks.
+func (b Base) runTasks() []Statement {
+	var out []Statement
 	var definitions, clusters, roles []string
 	for _, j := range b.Jobs {
 		definitions = append(definitions, definitionARN(j.TaskDefinition))
@@ -363,11 +369,6 @@ func (b Base) serviceRole() []Statement {
 	}
 	ours := "aws:ResourceTag/" + OwnerTag
 	services := b.serviceNames()
-	var zoneVPCs []string
-	for _, s := range b.Sets {
-		zoneVPCs = append(zoneVPCs, "VPCId="+s.VPC+",VPCRegion="+b.Region)
-	}
-	zoneVPCs = sorted(zoneVPCs)
 	out := []Statement{
 		{Role: ServiceRole, Sid: "CreateEndpoints", Actions: []string{"ec2:CreateVpcEndpoint"},
 			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("ec2:VpceServiceName", services...),
@@ -401,16 +402,26 @@ func (b Base) serviceRole() []Statement {
 			Why: "CloudFormation waits until an endpoint is available, or gone, and looks up what it names; EC2 " +
 				"knows no resources for reads"},
 	}
+	return append(out, b.privateDNS())
+}
+
+// privateDNS is the right to tie a service's own hosted zone to the sets' VPCs.
+func (b Base) privateDNS() Statement {
+	var zoneVPCs []string
+	for _, s := range b.Sets {
+		zoneVPCs = append(zoneVPCs, "VPCId="+s.VPC+",VPCRegion="+b.Region)
+	}
+	zoneVPCs = sorted(zoneVPCs)
 	zones := map[string]map[string]any{"ForAllValues:StringEquals": {"route53:VPCs": oneOrMore(zoneVPCs)}}
 	if len(zoneVPCs) > maxNamedVPCs {
 		zones = map[string]map[string]any{"ForAllValues:StringLike": {"route53:VPCs": "VPCId=*,VPCRegion=" + b.Region}}
 	}
-	out = append(out,
-		Statement{Role: ServiceRole, Sid: "PrivateDNS", Actions: []string{"route53:AssociateVPCWithHostedZone"},
-			Resources: []string{"arn:${AWS::Partition}:route53:::hostedzone/*"}, Acts: true, Condition: zones,
-			Why: "EC2 ties the service's own hosted zone to the VPC, one of the sets', when an endpoint has private " +
-				"DNS; the zone belongs to AWS and has no name in advance"})
-	return out
+	return Statement{
+		Role: ServiceRole, Sid: "PrivateDNS", Actions: []string{"route53:AssociateVPCWithHostedZone"},
+		Resources: []string{"arn:${AWS::Partition}:route53:::hostedzone/*"}, Acts: true, Condition: zones,
+		Why: "EC2 ties the service's own hosted zone to the VPC, one of the sets', when an endpoint has private " +
+			"DNS; the zone belongs to AWS and has no name in advance",
+	}
 }
 
 // maxNamedVPCs is up to how many VPCs the right to tie zones to them names: more have no

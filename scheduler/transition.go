@@ -29,15 +29,7 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 		next.Learned.Luck.KeptUntil = boundary.Add(PaidHour)
 		return next
 	case Extended:
-		next := set
-		next.Services = set.Extension.Services
-		next.Endpoints = o.Endpoints.Available
-		next.Usable = Latest(set.Usable, now.Add(s.Settle))
-		next.Extension = nil
-		next.Extensions = 0
-		next.ExtendAt = time.Time{}
-		next.ExtendFailure = ""
-		return next
+		return extended(now, s, set, o)
 	case Withdraw:
 		next := set.Withdraw(now, d.Reason)
 		if o.NoCapacity {
@@ -68,6 +60,18 @@ func Next(now time.Time, s Settings, set Set, d Decision, o Observed) Set {
 	case Forget:
 		return forget(now, s, set)
 	}
+	return set
+}
+
+// extended is the set whose added endpoints are available too.
+func extended(now time.Time, s Settings, set Set, o Observed) Set {
+	set.Services = set.Extension.Services
+	set.Endpoints = o.Endpoints.Available
+	set.Usable = Latest(set.Usable, now.Add(s.Settle))
+	set.Extension = nil
+	set.Extensions = 0
+	set.ExtendAt = time.Time{}
+	set.ExtendFailure = ""
 	return set
 }
 

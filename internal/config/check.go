@@ -263,6 +263,15 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 				"%q is not a security group id", g)
 		}
 	}
+	k.limits(where, j)
+	k.schedule(where, j)
+	k.overrides(where, j)
+	k.environment(where, j)
+	k.patterns(where, j)
+}
+
+// limits checks how long and how many of a job's tasks may run.
+func (k *checker) limits(where string, j *Job) {
 	if *j.MaxRuntime < 0 {
 		k.add(where+".maxRuntime", "write a duration such as 1h", "%s is negative", time.Duration(*j.MaxRuntime))
 	}
@@ -276,8 +285,10 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 	if d := time.Duration(j.StartTimeout); d != 0 && (d < time.Minute || d > 24*time.Hour) {
 		k.add(where+".startTimeout", "write 1m to 24h", "%s is out of range", d)
 	}
-	k.schedule(where, j)
-	k.overrides(where, j)
+}
+
+// environment checks the variables that a job's tasks take from the event.
+func (k *checker) environment(where string, j *Job) {
 	for _, v := range slices.Sorted(maps.Keys(j.Environment)) {
 		if !variablePattern.MatchString(v) || !pathPattern.MatchString(j.Environment[v]) {
 			k.add(where+".environment", "write NAME: $.detail.some.place",
@@ -287,7 +298,6 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 			k.add(where+".environment", "choose another name for what an event may say", "no event sets %s", v)
 		}
 	}
-	k.patterns(where, j)
 }
 
 func (k *checker) schedule(where string, j *Job) {

@@ -69,13 +69,11 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte,
 	if p.Survey, err = i.Read(ctx, c); err != nil {
 		return nil, err
 	}
-	for name, other := range code {
-		if other.Architecture != code["launcher"].Architecture {
-			return nil, fmt.Errorf("the launcher is built for %s and the %s for %s", code["launcher"].Architecture,
-				name, other.Architecture)
-		}
+	architecture, err := sameArchitecture(code)
+	if err != nil {
+		return nil, err
 	}
-	base, err := Base(c, p.Survey.Facts, code["launcher"].Architecture)
+	base, err := Base(c, p.Survey.Facts, architecture)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +110,17 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte,
 		return nil, errors.Join(err, i.Discard(context.WithoutCancel(ctx), p))
 	}
 	return p, nil
+}
+
+// sameArchitecture returns the one architecture that all functions are built for.
+func sameArchitecture(code map[string]functions.Code) (string, error) {
+	want := code["launcher"].Architecture
+	for name, other := range code {
+		if other.Architecture != want {
+			return "", fmt.Errorf("the launcher is built for %s and the %s for %s", want, name, other.Architecture)
+		}
+	}
+	return want, nil
 }
 
 // safe refuses a plan that would take something away from under a set.
