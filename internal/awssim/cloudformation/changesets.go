@@ -288,14 +288,7 @@ func (s *Service) createChangeSet(c *kernel.Call, in *changeSetInput) (*changeSe
 		}
 		cs.planned = plannedUpdate{&in.stackInput, t, params, false}
 		if st == nil {
-			st = &Stack{
-				Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")),
-				role: in.RoleARN, Created: s.Clock.Now(), Tags: in.Tags, Template: &template.Template{},
-				Parameters: map[string]string{}, Resources: map[string]*Resource{},
-				Operation: Operation{OnFailure: "ROLLBACK"},
-			}
-			s.Stacks = append(s.Stacks, st)
-			s.setStack(st, "REVIEW_IN_PROGRESS", "User Initiated")
+			st = s.reviewStack(in)
 		}
 	default:
 		p, err := s.planUpdate(st, &in.stackInput)
@@ -321,6 +314,19 @@ func (s *Service) createChangeSet(c *kernel.Call, in *changeSetInput) (*changeSe
 		cs.status, cs.execution = "CREATE_COMPLETE", "AVAILABLE"
 	})
 	return &changeSetIDXML{cs.id, st.ID}, nil
+}
+
+// reviewStack adds the empty stack of a change set that creates one.
+func (s *Service) reviewStack(in *changeSetInput) *Stack {
+	st := &Stack{
+		Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")),
+		role: in.RoleARN, Created: s.Clock.Now(), Tags: in.Tags, Template: &template.Template{},
+		Parameters: map[string]string{}, Resources: map[string]*Resource{},
+		Operation: Operation{OnFailure: "ROLLBACK"},
+	}
+	s.Stacks = append(s.Stacks, st)
+	s.setStack(st, "REVIEW_IN_PROGRESS", "User Initiated")
+	return st
 }
 
 type changeXML struct {

@@ -3,6 +3,7 @@ package cloudformation
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,7 +26,15 @@ import (
 var kinds map[string]resourceKind
 
 func init() { // a variable's initialiser would refer to itself: creations look up kinds
-	kinds = map[string]resourceKind{
+	kinds = map[string]resourceKind{}
+	for _, some := range []map[string]resourceKind{networkKinds(), computeKinds(), storeKinds(), controlKinds()} {
+		maps.Copy(kinds, some)
+	}
+}
+
+// networkKinds are the types of EC2.
+func networkKinds() map[string]resourceKind {
+	return map[string]resourceKind{
 		"AWS::EC2::VPCEndpoint": {
 			Create: createEndpointResource, remove: removeEndpointResource, update: updateEndpointResource,
 			createOnly: []string{"ServiceName", "VpcEndpointType", "VpcId"},
@@ -58,24 +67,18 @@ func init() { // a variable's initialiser would refer to itself: creations look 
 			Create: createEgressResource, remove: removeRuleOfGroup,
 			createOnly: []string{"GroupId", "IpProtocol", "FromPort", "ToPort", "CidrIp", "DestinationSecurityGroupId"},
 		},
-		"AWS::IAM::Role": {
-			Create: createRoleResource, remove: removeRoleResource, update: updateRoleResource,
-			createOnly: []string{"RoleName", "Path"},
+		"AWS::EC2::SubnetRouteTableAssociation": {
+			Create: createAssociationResource, remove: removeAssociationResource,
+			createOnly: []string{"RouteTableId", "SubnetId"},
 		},
-		"AWS::Logs::LogGroup": {
-			Create: createLogGroupResource, remove: removeLogGroupResource, createOnly: []string{"LogGroupName"},
-		},
-		"AWS::SQS::Queue": {
-			Create: createQueueResource, remove: removeQueueResource, update: updateQueueResource,
-			createOnly: []string{"QueueName", "FifoQueue"},
-		},
-		"AWS::SQS::QueuePolicy": {Create: createPlainResource, remove: removeNothing},
+	}
+}
+
+// computeKinds are the types of Lambda, ECS and ECR.
+func computeKinds() map[string]resourceKind {
+	return map[string]resourceKind{
 		"AWS::ECS::Cluster": {
 			Create: createClusterResource, remove: removeClusterResource, createOnly: []string{"ClusterName"},
-		},
-		"AWS::DynamoDB::Table": {
-			Create: createTableResource, remove: removeTableResource,
-			createOnly: []string{"TableName", "KeySchema", "LocalSecondaryIndexes"},
 		},
 		"AWS::Lambda::Function": {
 			Create: createFunctionResource, remove: removeFunctionResource, update: updateFunctionResource,
@@ -92,6 +95,57 @@ func init() { // a variable's initialiser would refer to itself: creations look 
 		"AWS::Lambda::EventInvokeConfig": {
 			Create: createInvokeConfigResource, remove: removeNothing, update: updateInvokeConfigResource,
 			createOnly: []string{"FunctionName", "Qualifier"},
+		},
+		"AWS::ECR::Repository": {
+			Create: createImagesResource, remove: removeImagesResource, update: updateImagesResource,
+			createOnly: []string{"RepositoryName"},
+		},
+		"AWS::ECS::TaskDefinition": {
+			Create: createDefinitionResource, remove: removeDefinitionResource,
+			createOnly: []string{
+				"Family", "Cpu", "Memory", "NetworkMode", "RequiresCompatibilities", "TaskRoleArn", "ExecutionRoleArn",
+				"RuntimePlatform", "ContainerDefinitions", "EphemeralStorage",
+			},
+		},
+		"AWS::Lambda::Url": {
+			Create: createURLResource, remove: removeNothing, createOnly: []string{"TargetFunctionArn"},
+		},
+	}
+}
+
+// storeKinds are the types that keep data: of DynamoDB, S3, SQS, Logs and Secrets Manager.
+func storeKinds() map[string]resourceKind {
+	return map[string]resourceKind{
+		"AWS::Logs::LogGroup": {
+			Create: createLogGroupResource, remove: removeLogGroupResource, createOnly: []string{"LogGroupName"},
+		},
+		"AWS::SQS::Queue": {
+			Create: createQueueResource, remove: removeQueueResource, update: updateQueueResource,
+			createOnly: []string{"QueueName", "FifoQueue"},
+		},
+		"AWS::SQS::QueuePolicy": {Create: createPlainResource, remove: removeNothing},
+		"AWS::DynamoDB::Table": {
+			Create: createTableResource, remove: removeTableResource,
+			createOnly: []string{"TableName", "KeySchema", "LocalSecondaryIndexes"},
+		},
+		"AWS::S3::Bucket": {
+			Create: createBucketResource, remove: removeBucketResource, createOnly: []string{"BucketName"},
+		},
+		"AWS::S3::BucketPolicy": {
+			Create: createPlainResource, remove: removeNothing, createOnly: []string{"Bucket"},
+		},
+		"AWS::SecretsManager::Secret": {
+			Create: createSecretResource, remove: removeSecretResource, createOnly: []string{"Name"},
+		},
+	}
+}
+
+// controlKinds are the types of IAM, EventBridge and CloudWatch.
+func controlKinds() map[string]resourceKind {
+	return map[string]resourceKind{
+		"AWS::IAM::Role": {
+			Create: createRoleResource, remove: removeRoleResource, update: updateRoleResource,
+			createOnly: []string{"RoleName", "Path"},
 		},
 		"AWS::Events::Rule": {
 			Create: createRuleResource, remove: removeRuleResource, update: updateRuleResource,
@@ -112,35 +166,8 @@ func init() { // a variable's initialiser would refer to itself: creations look 
 			Create: createManagedPolicy, remove: removeManagedPolicy, update: updateManagedPolicy,
 			createOnly: []string{"Description", "ManagedPolicyName"},
 		},
-		"AWS::S3::Bucket": {
-			Create: createBucketResource, remove: removeBucketResource, createOnly: []string{"BucketName"},
-		},
-		"AWS::S3::BucketPolicy": {
-			Create: createPlainResource, remove: removeNothing, createOnly: []string{"Bucket"},
-		},
-		"AWS::ECR::Repository": {
-			Create: createImagesResource, remove: removeImagesResource, update: updateImagesResource,
-			createOnly: []string{"RepositoryName"},
-		},
-		"AWS::ECS::TaskDefinition": {
-			Create: createDefinitionResource, remove: removeDefinitionResource,
-			createOnly: []string{
-				"Family", "Cpu", "Memory", "NetworkMode", "RequiresCompatibilities", "TaskRoleArn", "ExecutionRoleArn",
-				"RuntimePlatform", "ContainerDefinitions", "EphemeralStorage",
-			},
-		},
-		"AWS::Lambda::Url": {
-			Create: createURLResource, remove: removeNothing, createOnly: []string{"TargetFunctionArn"},
-		},
-		"AWS::SecretsManager::Secret": {
-			Create: createSecretResource, remove: removeSecretResource, createOnly: []string{"Name"},
-		},
 		"AWS::Scheduler::Schedule": {
 			Create: createScheduleResource, remove: removeScheduleResource, createOnly: []string{"Name", "GroupName"},
-		},
-		"AWS::EC2::SubnetRouteTableAssociation": {
-			Create: createAssociationResource, remove: removeAssociationResource,
-			createOnly: []string{"RouteTableId", "SubnetId"},
 		},
 		"AWS::CloudWatch::Dashboard": {
 			Create: createPlainResource, remove: removeNothing, createOnly: []string{"DashboardName"},
@@ -384,7 +411,27 @@ const NoBucket = "none"
 // applyFunction gives a function the settings of its resource.
 func (s *Service) applyFunction(f *lambda.Function, r *Resource) error {
 	s.Lambda.Retire(f)
-	f.Role, f.Memory = kernel.Text(r.Properties, "Role"), 128
+	f.Role = kernel.Text(r.Properties, "Role")
+	if err := s.applyCapacity(f, r); err != nil {
+		return err
+	}
+	f.Architectures = kernel.Texts(r.Properties, "Architectures")
+	f.Environment = map[string]string{}
+	env, _ := r.Properties["Environment"].(map[string]any)
+	variables, _ := env["Variables"].(map[string]any)
+	for k, v := range variables {
+		f.Environment[k] = fmt.Sprint(v)
+	}
+	if err := lambda.CheckEnvironment(f.Environment); err != nil {
+		return err
+	}
+	f.Loops = kernel.Text(r.Properties, "RecursiveLoop") == "Allow"
+	return s.applyCode(f, r)
+}
+
+// applyCapacity gives a function its memory, reserved concurrency and timeout.
+func (s *Service) applyCapacity(f *lambda.Function, r *Resource) error {
+	f.Memory = 128
 	if _, given := r.Properties["MemorySize"]; given {
 		if _, err := fmt.Sscan(kernel.Text(r.Properties, "MemorySize"), &f.Memory); err != nil || f.Memory < 128 ||
 			f.Memory > 10240 {
@@ -411,17 +458,11 @@ func (s *Service) applyFunction(f *lambda.Function, r *Resource) error {
 	if _, err := fmt.Sscan(kernel.Text(r.Properties, "Timeout"), &seconds); err == nil {
 		f.Timeout = time.Duration(seconds) * time.Second
 	}
-	f.Architectures = kernel.Texts(r.Properties, "Architectures")
-	f.Environment = map[string]string{}
-	env, _ := r.Properties["Environment"].(map[string]any)
-	variables, _ := env["Variables"].(map[string]any)
-	for k, v := range variables {
-		f.Environment[k] = fmt.Sprint(v)
-	}
-	if err := lambda.CheckEnvironment(f.Environment); err != nil {
-		return err
-	}
-	f.Loops = kernel.Text(r.Properties, "RecursiveLoop") == "Allow"
+	return nil
+}
+
+// applyCode loads a function's code from its bucket.
+func (s *Service) applyCode(f *lambda.Function, r *Resource) error {
 	code, _ := r.Properties["Code"].(map[string]any)
 	bucket, key := kernel.Text(code, "S3Bucket"), kernel.Text(code, "S3Key")
 	// installed with the sandbox, until a deployment replaces it

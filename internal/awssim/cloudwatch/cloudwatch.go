@@ -164,6 +164,8 @@ func missingMetric(format string, args ...any) *kernel.APIError {
 	return e
 }
 
+type statisticValues struct{ SampleCount, Sum, Minimum, Maximum float64 }
+
 func (s *Service) putMetricData(_ *kernel.Call, in *struct {
 	Namespace  string
 	MetricData []struct {
@@ -174,7 +176,7 @@ func (s *Service) putMetricData(_ *kernel.Call, in *struct {
 		Values, Counts    []float64
 		Unit              string
 		StorageResolution int
-		StatisticValues   *struct{ SampleCount, Sum, Minimum, Maximum float64 }
+		StatisticValues   *statisticValues
 	}
 }) (*kernel.None, error) {
 	if in.Namespace == "" || strings.HasPrefix(in.Namespace, "AWS/") {
@@ -213,17 +215,24 @@ func (s *Service) putMetricData(_ *kernel.Call, in *struct {
 			}
 			s.observe(key, at, v, count)
 		}
-		if v := m.StatisticValues; v != nil && v.SampleCount > 0 {
-			s.observe(key, at, v.Minimum, 1)
-			if v.SampleCount > 1 {
-				s.observe(key, at, v.Maximum, 1)
-			}
-			if v.SampleCount > 2 {
-				s.observe(key, at, (v.Sum-v.Minimum-v.Maximum)/(v.SampleCount-2), v.SampleCount-2)
-			}
+		if m.StatisticValues != nil {
+			s.observeAll(key, at, *m.StatisticValues)
 		}
 	}
 	return &kernel.None{}, nil
+}
+
+// observeAll counts samples of which only the summary is known.
+func (s *Service) observeAll(key string, at time.Time, v statisticValues) {
+	if v.SampleCount > 0 {
+		s.observe(key, at, v.Minimum, 1)
+	}
+	if v.SampleCount > 1 {
+		s.observe(key, at, v.Maximum, 1)
+	}
+	if v.SampleCount > 2 {
+		s.observe(key, at, (v.Sum-v.Minimum-v.Maximum)/(v.SampleCount-2), v.SampleCount-2)
+	}
 }
 
 // points returns the points of a metric from from to to. SQS's own metrics are known

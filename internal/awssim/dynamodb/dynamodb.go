@@ -862,10 +862,7 @@ type transactKeyed struct {
 }
 
 func (s *Service) transactWrite(c *kernel.Call, in *struct {
-	TransactItems []struct {
-		Put                            *transactPut
-		Update, Delete, ConditionCheck *transactKeyed
-	}
+	TransactItems               []transactItem
 	ClientRequestToken          string
 	ReturnConsumedCapacity      string
 	ReturnItemCollectionMetrics string
@@ -881,24 +878,7 @@ func (s *Service) transactWrite(c *kernel.Call, in *struct {
 	var writes []*prepared
 	seen := map[string]bool{}
 	for _, ti := range in.TransactItems {
-		var w *prepared
-		var err error
-		switch {
-		case ti.Put != nil:
-			w, err = s.preparePut(ti.Put.TableName, ti.Put.Item, ti.Put.expressions)
-		case ti.Update != nil:
-			w, _, err = s.prepareUpdate(ti.Update.TableName, ti.Update.Key, ti.Update.UpdateExpression,
-				ti.Update.expressions)
-		case ti.Delete != nil:
-			w, err = s.prepareDelete(ti.Delete.TableName, ti.Delete.Key, ti.Delete.expressions)
-		case ti.ConditionCheck != nil:
-			if w, err = s.prepareKeyed(ti.ConditionCheck.TableName, ti.ConditionCheck.Key,
-				ti.ConditionCheck.expressions); err == nil {
-				err = w.withCondition(ti.ConditionCheck.expressions, nil)
-			}
-		default:
-			err = validation("TransactItems can only contain one of Check, Put, Update or Delete")
-		}
+		w, err := s.prepareItem(ti)
 		if err != nil {
 			return nil, err
 		}
@@ -925,6 +905,32 @@ func (s *Service) transactWrite(c *kernel.Call, in *struct {
 		s.tokens[in.ClientRequestToken] = s.Clock.Now()
 	}
 	return out, err
+}
+
+type transactItem struct {
+	Put                            *transactPut
+	Update, Delete, ConditionCheck *transactKeyed
+}
+
+// prepareItem prepares one operation of a transaction.
+func (s *Service) prepareItem(ti transactItem) (w *prepared, err error) {
+	switch {
+	case ti.Put != nil:
+		return s.preparePut(ti.Put.TableName, ti.Put.Item, ti.Put.expressions)
+	case ti.Update != nil:
+		w, _, err = s.prepareUpdate(ti.Update.TableName, ti.Update.Key, ti.Update.UpdateExpression,
+			ti.Update.expressions)
+		return w, err
+	case ti.Delete != nil:
+		return s.prepareDelete(ti.Delete.TableName, ti.Delete.Key, ti.Delete.expressions)
+	case ti.ConditionCheck != nil:
+		check := ti.ConditionCheck
+		if w, err = s.prepareKeyed(check.TableName, check.Key, check.expressions); err == nil {
+			err = w.withCondition(check.expressions, nil)
+		}
+		return w, err
+	}
+	return nil, validation("TransactItems can only contain one of Check, Put, Update or Delete")
 }
 
 // maxTransaction is DynamoDB's limit on the items of a transaction together, in

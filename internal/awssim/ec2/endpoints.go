@@ -663,6 +663,33 @@ func interfaceID(s *Service, e *Endpoint, subnet string) string {
 	return "eni-" + s.Digest(e.ID+subnet, 17)
 }
 
+// interfaceOf returns the network interface of an endpoint in a subnet.
+func (s *Service) interfaceOf(e *Endpoint, subnet string) interfaceXML {
+	x := interfaceXML{
+		ID: interfaceID(s, e, subnet), SubnetID: subnet, VpcID: e.VPC, Description: "VPC Endpoint Interface " + e.ID,
+		OwnerID: s.Options.Account, RequesterID: "amazon-vpce", Managed: true, Status: "in-use",
+		Type: "vpc_endpoint",
+	}
+	if n := s.Subnet(subnet); n != nil {
+		x.Zone = n.Zone
+		// The first four addresses of a subnet are AWS's own.
+		if block, err := netip.ParsePrefix(n.CIDR); err == nil {
+			a := block.Addr()
+			for range 5 + int(s.Digest(x.ID, 2)[0])%8 {
+				a = a.Next()
+			}
+			x.Address = a.String()
+			x.Addresses.Item = []addressIP{{x.Address, true}}
+		}
+	}
+	for _, g := range e.Groups {
+		if group := s.Group(g); group != nil {
+			x.Groups.Item = append(x.Groups.Item, groupRef{g, group.Name})
+		}
+	}
+	return x
+}
+
 // describeNetworkInterfaces knows only the interfaces of endpoints.
 func (s *Service) describeNetworkInterfaces(_ *kernel.Call, in *struct {
 	Filter     []filter
@@ -681,29 +708,7 @@ func (s *Service) describeNetworkInterfaces(_ *kernel.Call, in *struct {
 			continue
 		}
 		for _, id := range e.Subnets {
-			n := s.Subnet(id)
-			x := interfaceXML{
-				ID: interfaceID(s, e, id), SubnetID: id, VpcID: e.VPC, Description: "VPC Endpoint Interface " + e.ID,
-				OwnerID: s.Options.Account, RequesterID: "amazon-vpce", Managed: true, Status: "in-use",
-				Type: "vpc_endpoint",
-			}
-			if n != nil {
-				x.Zone = n.Zone
-				// The first four addresses of a subnet are AWS's own.
-				if block, err := netip.ParsePrefix(n.CIDR); err == nil {
-					a := block.Addr()
-					for range 5 + int(s.Digest(x.ID, 2)[0])%8 {
-						a = a.Next()
-					}
-					x.Address = a.String()
-					x.Addresses.Item = []addressIP{{x.Address, true}}
-				}
-			}
-			for _, g := range e.Groups {
-				if group := s.Group(g); group != nil {
-					x.Groups.Item = append(x.Groups.Item, groupRef{g, group.Name})
-				}
-			}
+			x := s.interfaceOf(e, id)
 			ok, err := matches(in.Filter, nil, map[string][]string{
 				"network-interface-id": {x.ID}, "subnet-id": {id}, "vpc-id": {e.VPC}, "group-id": e.Groups,
 				"description": {x.Description}, "interface-type": {x.Type}, "status": {x.Status},

@@ -125,10 +125,7 @@ func (s *Service) completeUpload(c *kernel.Call) (any, error) {
 		return nil, err
 	}
 	var in struct {
-		Part []struct {
-			PartNumber int
-			ETag       string
-		}
+		Part []completedPart
 	}
 	if xml.Unmarshal(c.Body, &in) != nil || len(in.Part) == 0 {
 		return nil, kernel.Errorf("MalformedXML",
@@ -143,27 +140,12 @@ func (s *Service) completeUpload(c *kernel.Call) (any, error) {
 				"The list of parts was not in ascending order. Parts must be ordered by part number.")
 		}
 	}
-	var whole [][]byte
-	sums := md5.New()
-	for i, p := range in.Part {
-		part, ok := u.parts[p.PartNumber]
-		switch {
-		case !ok || strings.Trim(p.ETag, `"`) != strings.Trim(part.etag, `"`):
-			return nil, kernel.Errorf("InvalidPart",
-				"One or more of the specified parts could not be found.  The part may not have been uploaded, or "+
-					"the specified entity tag may not match the part's entity tag.")
-		case i < len(in.Part)-1 && part.size() < minPart:
-			return nil, kernel.Errorf("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
-		}
-		whole = append(whole, part.parts...)
-		sum, err := hex.DecodeString(strings.Trim(part.etag, `"`))
-		if err != nil {
-			return nil, err
-		}
-		sums.Write(sum)
+	whole, sum, err := u.join(in.Part)
+	if err != nil {
+		return nil, err
 	}
 	delete(s.uploads, id)
-	o := Object{whole, fmt.Sprintf(`"%s-%d"`, hex.EncodeToString(sums.Sum(nil)), len(in.Part)), s.Clock.Now(), b.key(c)}
+	o := Object{whole, fmt.Sprintf(`"%s-%d"`, sum, len(in.Part)), s.Clock.Now(), b.key(c)}
 	s.store(c, b, key, o)
 	answer, err := xml.Marshal(struct {
 		XMLName  xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ CompleteMultipartUploadResult"`
@@ -175,6 +157,36 @@ func (s *Service) completeUpload(c *kernel.Call) (any, error) {
 	return &kernel.RawReply{
 		Status: http.StatusOK, Header: map[string]string{"Content-Type": "application/xml"}, Body: answer,
 	}, err
+}
+
+// completedPart is a part that an upload is completed with.
+type completedPart struct {
+	PartNumber int
+	ETag       string
+}
+
+// join returns the bytes of an upload's parts and the hexadecimal MD5 of their MD5s.
+func (u *s3Upload) join(parts []completedPart) (whole [][]byte, sum string, err error) {
+	sums := md5.New()
+	for i, p := range parts {
+		part, ok := u.parts[p.PartNumber]
+		switch {
+		case !ok || strings.Trim(p.ETag, `"`) != strings.Trim(part.etag, `"`):
+			return nil, "", kernel.Errorf("InvalidPart",
+				"One or more of the specified parts could not be found.  The part may not have been uploaded, or "+
+					"the specified entity tag may not match the part's entity tag.")
+		case i < len(parts)-1 && part.size() < minPart:
+			return nil, "", kernel.Errorf("EntityTooSmall",
+				"Your proposed upload is smaller than the minimum allowed size")
+		}
+		whole = append(whole, part.parts...)
+		one, err := hex.DecodeString(strings.Trim(part.etag, `"`))
+		if err != nil {
+			return nil, "", err
+		}
+		sums.Write(one)
+	}
+	return whole, hex.EncodeToString(sums.Sum(nil)), nil
 }
 
 func (s *Service) abortUpload(c *kernel.Call) (any, error) {
