@@ -288,7 +288,7 @@ func (s *Service) createChangeSet(c *kernel.Call, in *changeSetInput) (*changeSe
 		}
 		cs.planned = plannedUpdate{&in.stackInput, t, params, false}
 		if st == nil {
-			st = s.reviewStack(in)
+			st = reviewStack(s, in)
 		}
 	default:
 		p, err := s.planUpdate(st, &in.stackInput)
@@ -317,7 +317,7 @@ func (s *Service) createChangeSet(c *kernel.Call, in *changeSetInput) (*changeSe
 }
 
 // reviewStack adds the empty stack of a change set that creates one.
-func (s *Service) reviewStack(in *changeSetInput) *Stack {
+func reviewStack(s *Service, in *changeSetInput) *Stack {
 	st := &Stack{
 		Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")),
 		role: in.RoleARN, Created: s.Clock.Now(), Tags: in.Tags, Template: &template.Template{},
@@ -474,10 +474,7 @@ func (s *Service) changeSetOf(stackName, name string) (*Stack, *changeSet, error
 	return st, cs, nil
 }
 
-func (s *Service) describeChangeSet(_ *kernel.Call, in *struct {
-	StackName, ChangeSetName, NextToken string
-	IncludePropertyValues               bool
-}) (*struct {
+type changeSetXML struct {
 	ChangeSetName   string
 	ChangeSetID     string `xml:"ChangeSetId"`
 	StackID         string `xml:"StackId"`
@@ -488,23 +485,17 @@ func (s *Service) describeChangeSet(_ *kernel.Call, in *struct {
 	StatusReason    string `xml:",omitempty"`
 	Tags            kernel.Members[kernel.Tag]
 	Changes         kernel.Members[changeXML]
-}, error) {
+}
+
+func (s *Service) describeChangeSet(_ *kernel.Call, in *struct {
+	StackName, ChangeSetName, NextToken string
+	IncludePropertyValues               bool
+}) (*changeSetXML, error) {
 	st, cs, err := s.changeSetOf(in.StackName, in.ChangeSetName)
 	if err != nil {
 		return nil, err
 	}
-	return &struct {
-		ChangeSetName   string
-		ChangeSetID     string `xml:"ChangeSetId"`
-		StackID         string `xml:"StackId"`
-		StackName       string
-		CreationTime    kernel.Stamp
-		ExecutionStatus string
-		Status          string
-		StatusReason    string `xml:",omitempty"`
-		Tags            kernel.Members[kernel.Tag]
-		Changes         kernel.Members[changeXML]
-	}{
+	return &changeSetXML{
 		cs.name, cs.id, st.ID, st.Name, kernel.Stamp{Time: cs.created}, cs.execution, cs.status, cs.reason,
 		kernel.Members[kernel.Tag]{Member: cs.tags}, kernel.Members[changeXML]{Member: cs.changes},
 	}, nil

@@ -412,7 +412,7 @@ const NoBucket = "none"
 func (s *Service) applyFunction(f *lambda.Function, r *Resource) error {
 	s.Lambda.Retire(f)
 	f.Role = kernel.Text(r.Properties, "Role")
-	if err := s.applyCapacity(f, r); err != nil {
+	if err := applyCapacity(s.Lambda, f, r); err != nil {
 		return err
 	}
 	f.Architectures = kernel.Texts(r.Properties, "Architectures")
@@ -426,11 +426,11 @@ func (s *Service) applyFunction(f *lambda.Function, r *Resource) error {
 		return err
 	}
 	f.Loops = kernel.Text(r.Properties, "RecursiveLoop") == "Allow"
-	return s.applyCode(f, r)
+	return applyCode(s, f, r)
 }
 
 // applyCapacity gives a function its memory, reserved concurrency and timeout.
-func (s *Service) applyCapacity(f *lambda.Function, r *Resource) error {
+func applyCapacity(l *lambda.Service, f *lambda.Function, r *Resource) error {
 	f.Memory = 128
 	if _, given := r.Properties["MemorySize"]; given {
 		if _, err := fmt.Sscan(kernel.Text(r.Properties, "MemorySize"), &f.Memory); err != nil || f.Memory < 128 ||
@@ -446,8 +446,8 @@ func (s *Service) applyCapacity(f *lambda.Function, r *Resource) error {
 				r.Properties["ReservedConcurrentExecutions"])
 		}
 	}
-	if least := min(lambda.KeptUnreserved, s.Lambda.Concurrency()); f.Reserved > 0 &&
-		s.Lambda.Unreserved()+before-f.Reserved < least {
+	if least := min(lambda.KeptUnreserved, l.Concurrency()); f.Reserved > 0 &&
+		l.Unreserved()+before-f.Reserved < least {
 		f.Reserved = before
 		return kernel.Errorf("InvalidParameterValueException",
 			"Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "+
@@ -462,7 +462,7 @@ func (s *Service) applyCapacity(f *lambda.Function, r *Resource) error {
 }
 
 // applyCode loads a function's code from its bucket.
-func (s *Service) applyCode(f *lambda.Function, r *Resource) error {
+func applyCode(s *Service, f *lambda.Function, r *Resource) error {
 	code, _ := r.Properties["Code"].(map[string]any)
 	bucket, key := kernel.Text(code, "S3Bucket"), kernel.Text(code, "S3Key")
 	// installed with the sandbox, until a deployment replaces it

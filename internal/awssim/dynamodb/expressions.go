@@ -564,6 +564,15 @@ func combine(clause string, old, v attribute) (attribute, error) {
 
 type computed func(item) (attribute, error)
 
+// both computes two values of an item.
+func both(it item, a, b computed) (v, w attribute, err error) {
+	if v, err = a(it); err != nil {
+		return nil, nil, err
+	}
+	w, err = b(it)
+	return v, w, err
+}
+
 // sum parses the right side of SET: an operand, or two with + or -.
 func (x *expression) sum() computed {
 	a := x.term()
@@ -574,11 +583,7 @@ func (x *expression) sum() computed {
 	x.pos++
 	b := x.term()
 	return func(it item) (attribute, error) {
-		v, err := a(it)
-		if err != nil {
-			return nil, err
-		}
-		w, err := b(it)
+		v, w, err := both(it, a, b)
 		if err != nil {
 			return nil, err
 		}
@@ -628,11 +633,7 @@ func (x *expression) term() computed {
 		b := x.term()
 		x.expect(")")
 		return func(it item) (attribute, error) {
-			v, err := a(it)
-			if err != nil {
-				return nil, err
-			}
-			w, err := b(it)
+			v, w, err := both(it, a, b)
 			if err != nil {
 				return nil, err
 			}

@@ -384,6 +384,12 @@ type batchError struct {
 	Message     string
 }
 
+// batchReply answers a batch: the entries that went well, and the others.
+type batchReply[T any] struct {
+	Successful []T
+	Failed     []batchError
+}
+
 type batchSent struct {
 	ID string `json:"Id"`
 	sentMessage
@@ -392,10 +398,7 @@ type batchSent struct {
 func (s *Service) sendMessageBatch(_ *kernel.Call, in *struct {
 	QueueURL string `json:"QueueUrl"`
 	Entries  []sendEntry
-}) (*struct {
-	Successful []batchSent
-	Failed     []batchError
-}, error) {
+}) (*batchReply[batchSent], error) {
 	q, err := s.queue(in.QueueURL)
 	if err != nil {
 		return nil, err
@@ -403,10 +406,7 @@ func (s *Service) sendMessageBatch(_ *kernel.Call, in *struct {
 	if err := checkBatch(len(in.Entries), "SendMessageBatchRequestEntry"); err != nil {
 		return nil, err
 	}
-	out := &struct {
-		Successful []batchSent
-		Failed     []batchError
-	}{[]batchSent{}, []batchError{}}
+	out := &batchReply[batchSent]{[]batchSent{}, []batchError{}}
 	for _, e := range in.Entries {
 		m, err := s.send(q, e)
 		if err != nil {
@@ -542,20 +542,30 @@ func (q *Queue) byReceipt(receipt string) (*Message, error) {
 	return nil, e
 }
 
+// received returns a queue and the message that a receipt of it is for.
+func (s *Service) received(url, receipt string) (*Queue, *Message, error) {
+	q, err := s.queue(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := q.byReceipt(receipt)
+	return q, m, err
+}
+
 func (s *Service) deleteMessage(_ *kernel.Call, in *struct {
 	QueueURL      string `json:"QueueUrl"`
 	ReceiptHandle string
 }) (*kernel.None, error) {
-	q, err := s.queue(in.QueueURL)
-	if err != nil {
-		return nil, err
-	}
-	m, err := q.byReceipt(in.ReceiptHandle)
+	q, m, err := s.received(in.QueueURL, in.ReceiptHandle)
 	if err != nil {
 		return nil, err
 	}
 	q.Drop(m)
 	return &kernel.None{}, nil
+}
+
+type batchDeleted struct {
+	ID string `json:"Id"`
 }
 
 func (s *Service) deleteMessageBatch(_ *kernel.Call, in *struct {
@@ -564,12 +574,7 @@ func (s *Service) deleteMessageBatch(_ *kernel.Call, in *struct {
 		ID            string `json:"Id"`
 		ReceiptHandle string
 	}
-}) (*struct {
-	Successful []struct {
-		ID string `json:"Id"`
-	}
-	Failed []batchError
-}, error) {
+}) (*batchReply[batchDeleted], error) {
 	q, err := s.queue(in.QueueURL)
 	if err != nil {
 		return nil, err
@@ -577,12 +582,7 @@ func (s *Service) deleteMessageBatch(_ *kernel.Call, in *struct {
 	if err := checkBatch(len(in.Entries), "DeleteMessageBatchRequestEntry"); err != nil {
 		return nil, err
 	}
-	out := &struct {
-		Successful []struct {
-			ID string `json:"Id"`
-		}
-		Failed []batchError
-	}{Failed: []batchError{}}
+	out := &batchReply[batchDeleted]{Failed: []batchError{}}
 	for _, e := range in.Entries {
 		m, err := q.byReceipt(e.ReceiptHandle)
 		if err != nil {
@@ -590,9 +590,7 @@ func (s *Service) deleteMessageBatch(_ *kernel.Call, in *struct {
 			continue
 		}
 		q.Drop(m)
-		out.Successful = append(out.Successful, struct {
-			ID string `json:"Id"`
-		}{e.ID})
+		out.Successful = append(out.Successful, batchDeleted{e.ID})
 	}
 	return out, nil
 }
@@ -602,11 +600,7 @@ func (s *Service) changeVisibility(_ *kernel.Call, in *struct {
 	ReceiptHandle     string
 	VisibilityTimeout int
 }) (*kernel.None, error) {
-	q, err := s.queue(in.QueueURL)
-	if err != nil {
-		return nil, err
-	}
-	m, err := q.byReceipt(in.ReceiptHandle)
+	q, m, err := s.received(in.QueueURL, in.ReceiptHandle)
 	if err != nil {
 		return nil, err
 	}
