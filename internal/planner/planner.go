@@ -22,7 +22,7 @@ type Scene struct {
 	VPC      endpoints.VPC
 	// Avoid are zones to be used only if no other will do.
 	Avoid []string
-	// BaseGateway is true while the base stack is still to make the set's S3 gateway:
+	// BaseGateway reports whether the base stack is still to create the set's S3 gateway:
 	// then the gateway is planned with, although the VPC does not show it.
 	BaseGateway bool
 }

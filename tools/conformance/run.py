@@ -790,7 +790,9 @@ def mirror_path(client, endpoint):
 
 def ready_sandbox(p):
     line = p.stdout.readline()
-    check(line.startswith('{"endpoint"'), f"the sandbox says {line}")
+    if not line.startswith('{"endpoint"'):
+        p.terminate()
+        check(False, f"the sandbox says {line}{p.stdout.read()}")
     return json.loads(line)["endpoint"]
 
 
