@@ -612,7 +612,7 @@ def state_path():
             post(endpoint, "/_sim/advance", {"seconds": 4 * 3600})
             check(all(e["deleted"] for e in ledger(endpoint)["endpoints"] if e["type"] == "interface") and len(ledger(endpoint)["tasks"]) == 1, "after two restarts the run has ended once, and the endpoints are gone")
         p = subprocess.run(command("--seed", "7"), env=env, cwd=ROOT, capture_output=True, text=True)
-        check(p.returncode == 1 and '--seed was "1" and is "7"' in p.stderr, f"a state of other flags: {p.stderr}")
+        check(p.returncode == 1 and '--seed was "1", now "7"' in p.stderr, f"a state of other flags: {p.stderr}")
 
 
 def deploy_path():
