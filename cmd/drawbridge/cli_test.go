@@ -15,6 +15,7 @@ import (
 
 	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
+	"drawbridge/internal/view"
 	"drawbridge/scheduler"
 )
 
@@ -155,18 +156,18 @@ func TestTablesFit80Columns(t *testing.T) {
 	}, Life: scheduler.Life{Generation: 12, BilledFrom: now.Add(-29 * time.Minute), PerHour: 5}, Paid: scheduler.Paid{Day: "2026-05-14", DayHours: 25, TotalHours: 1250}}
 	run := scheduler.Run{ID: "nightly-export/2026-05-14T12:00:00Z", Job: "nightly-export", Set: "production", Progress: scheduler.Progress{State: scheduler.Finished, Attempt: 1, StartedAt: now.Add(-26 * time.Minute), Reason: "exit code 137: the container was stopped because it used more memory than its task definition gives it"}, End: scheduler.End{Outcome: scheduler.FailedRun, FinishedAt: now.Add(-2 * time.Minute)}, Request: scheduler.Request{ReceivedAt: now.Add(-29 * time.Minute)}}
 	state := operate.SetState{Set: set, Holds: []scheduler.Hold{{Owner: "assumed-role/developer/jo", Reason: "looking at a failed export", Since: now, Expires: now.Add(2 * time.Hour)}}}
-	view := viewOfSet(state, scheduler.DefaultSettings(), now)
-	status := statusView{Name: "drawbridge", Account: "123456789012", Region: "us-east-1", Mode: "active", Now: now, Sets: []statusSet{view}}
-	why := whyView{statusSet: view, Runs: []runView{}, Decisions: set.Decisions}
+	main := view.OfSet(state, scheduler.DefaultSettings(), now)
+	status := view.Status{Name: "drawbridge", Account: "123456789012", Region: "us-east-1", Mode: "active", Now: now, Sets: []view.Set{main}}
+	why := view.Why{Set: main, Runs: []view.Run{}, Decisions: set.Decisions}
 	style := output.Style{Width: 80}
 	var b bytes.Buffer
 	for _, part := range []struct {
 		name  string
 		write func() error
 	}{
-		{"status", func() error { return status.write(&b, style) }},
-		{"why", func() error { return why.write(&b, style) }},
-		{"runs", func() error { return writeRuns(&b, style, []runView{viewOf(run)}) }},
+		{"status", func() error { return status.Write(&b, style) }},
+		{"why", func() error { return why.Write(&b, style) }},
+		{"runs", func() error { return view.WriteRuns(&b, style, []view.Run{view.OfRun(run)}) }},
 	} {
 		fmt.Fprintf(&b, "-- %s --\n", part.name)
 		if err := part.write(); err != nil {

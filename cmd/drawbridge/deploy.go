@@ -144,7 +144,7 @@ func (s *session) plan(ctx context.Context, folder string) (*install.Plan, error
 		s.say("WARNING: the functions come from %s, not from this program (--functions, DRAWBRIDGE_FUNCTIONS, or a "+
 			"program that was built without them). They will act with the installation's roles.", elsewhere)
 	}
-	return s.install.Plan(ctx, s.config, s.text, code)
+	return s.install.Plan(ctx, s.file, s.text, code)
 }
 
 // tellLive says which sets are up, so that changes reach them later.

@@ -19,6 +19,7 @@ import (
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/clock"
 	"drawbridge/internal/sandbox"
+	"drawbridge/internal/view"
 )
 
 // missing are ways for a task to lack what it needs: each a job of a set of its
@@ -90,7 +91,7 @@ func TestRunsNamesWhatWasMissing(t *testing.T) {
 	a.advance(4)
 
 	text := a.cli("runs", "-n", "0")
-	var runs []runView
+	var runs []view.Run
 	if err := json.Unmarshal([]byte(a.cli("runs", "-n", "0", "-o", "json")), &runs); err != nil {
 		t.Fatal(err)
 	}

@@ -17,16 +17,12 @@ import (
 func serveFunction() bool {
 	switch functions.Called() {
 	case "launcher":
-		lambdamain.Run(func(ctx context.Context, a *app.App) (lambdamain.Handle, error) {
-			return launcher.New(a).Handle, a.Locate(ctx)
-		})
+		lambdamain.Run(lambdamain.Of(func(a *app.App) lambdamain.Handle { return launcher.New(a).Handle }))
 	case "reaper":
-		lambdamain.Run(func(ctx context.Context, a *app.App) (lambdamain.Handle, error) {
-			return reaper.New(a).Handle, a.Locate(ctx)
-		})
+		lambdamain.Run(lambdamain.Of(func(a *app.App) lambdamain.Handle { return reaper.New(a).Handle }))
 	case "webhook":
-		lambdamain.Run(func(_ context.Context, a *app.App) (lambdamain.Handle, error) {
-			r := webhook.Of(a)
+		lambdamain.Run(func(_ context.Context, s app.Start) (lambdamain.Handle, error) {
+			r := webhook.Of(s)
 			return func(ctx context.Context, payload []byte, _ string, _ time.Time) (any, error) {
 				return r.Handle(ctx, payload)
 			}, nil

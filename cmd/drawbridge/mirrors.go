@@ -13,6 +13,7 @@ import (
 	"drawbridge/internal/config"
 	"drawbridge/internal/mirror"
 	"drawbridge/internal/output"
+	"drawbridge/internal/view"
 )
 
 type mirrorsCmd struct {
@@ -74,7 +75,7 @@ func viewMirror(ctx context.Context, state *mirror.Bucket, name string, r *confi
 	if err != nil {
 		return v, err
 	}
-	v.InSync, v.Refs = utc(held.At), len(held.Refs)
+	v.InSync, v.Refs = view.UTC(held.At), len(held.Refs)
 	v.Last, err = mirror.ReadReport(ctx, mirror.In(state, name))
 	return v, err
 }

@@ -19,6 +19,7 @@ import (
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/launcher"
 	"drawbridge/internal/output"
+	"drawbridge/internal/view"
 	"drawbridge/scheduler"
 )
 
@@ -44,8 +45,8 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	job := a.Config.Jobs[c.Job]
-	if job == nil {
+	job, ok := a.Config.Jobs[c.Job]
+	if !ok {
 		return &hinted{
 			fmt.Errorf("there is no job %s in %s", c.Job, c.Config),
 			"use one of " + strings.Join(keys(a.Config.Jobs), ", "),
@@ -68,7 +69,7 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 		return ss.print(answer, func(w io.Writer, style output.Style) error {
 			text := answer.Reason
 			if answer.ExpectedStart != nil {
-				text = "expected start " + clockTime(*answer.ExpectedStart)
+				text = "expected start " + view.ClockTime(*answer.ExpectedStart)
 			}
 			_, err := fmt.Fprintf(w, "%s is %s; its set is %s; %s.\n", answer.Run, answer.State, answer.Phase, text)
 			return err
@@ -155,7 +156,7 @@ func (c *runCmd) wait(ctx context.Context, ss *session, a *app.App, id scheduler
 		}
 		if text := c.progress(ctx, a, r); text != last {
 			last = text
-			ss.say("%s  %s", clockTime(ss.clock.Now()), text)
+			ss.say("%s  %s", view.ClockTime(ss.clock.Now()), text)
 		}
 		if r.State == scheduler.Finished {
 			return c.end(ss, r)
@@ -183,7 +184,7 @@ func (c *runCmd) progress(ctx context.Context, a *app.App, r scheduler.Run) stri
 	if set.Pause != nil {
 		return text + ": set " + string(r.Set) + " is " + set.Pause.String()
 	}
-	if x := refusalOf(set, r.Job); x != nil {
+	if x := view.RefusalOf(set, r.Job); x != nil {
 		return text + ": " + x.String()
 	}
 	return text + ": set " + string(r.Set) + " is " + string(set.Phase)
@@ -191,7 +192,7 @@ func (c *runCmd) progress(ctx context.Context, a *app.App, r scheduler.Run) stri
 
 // end prints how a run ended and returns its exit code.
 func (c *runCmd) end(ss *session, r scheduler.Run) error {
-	v := viewOf(r)
+	v := view.OfRun(r)
 	err := ss.print(v, func(w io.Writer, _ output.Style) error {
 		_, err := fmt.Fprintf(w, "%s %s: %s (waited %s, ran %s)\n", v.ID, v.Outcome, v.Reason, v.Waited, v.Ran)
 		return err
@@ -206,5 +207,3 @@ func (c *runCmd) end(ss *session, r scheduler.Run) error {
 	}
 	return exitCode(exitFailed)
 }
-
-func clockTime(t time.Time) string { return t.UTC().Format("15:04:05") }

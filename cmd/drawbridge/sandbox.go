@@ -245,12 +245,12 @@ func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func
 	if c.Config == "" {
 		return cleanup, nil
 	}
-	cfg, err := config.Load(c.Config)
+	file, err := config.Load(c.Config)
 	if err != nil {
 		return nil, err
 	}
 	if !c.Install {
-		_, err := sandbox.Account(sim, cfg)
+		_, err := sandbox.Account(sim, file)
 		return cleanup, err
 	}
 	path, err := filepath.Abs(c.Config)
@@ -260,7 +260,7 @@ func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func
 	if err := c.findFunctions(ctx); err != nil {
 		return nil, err
 	}
-	if err := sandbox.Install(sim, cfg, sandbox.Functions{
+	if _, err := sandbox.Install(sim, file, sandbox.Functions{
 		LauncherBootstrap: c.local["launcher"], ReaperBootstrap: c.local["reaper"],
 		WebhookBootstrap: c.local["webhook"], ConfigPath: path,
 	}); err != nil {

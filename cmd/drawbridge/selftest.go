@@ -90,8 +90,7 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 	if c.Job == "" && len(a.Config.Jobs) == 1 {
 		c.Job = slices.Collect(maps.Keys(a.Config.Jobs))[0]
 	}
-	job := a.Config.Jobs[c.Job]
-	if job == nil {
+	if _, ok := a.Config.Jobs[c.Job]; !ok {
 		return &hinted{
 			fmt.Errorf("there is no job %q in %s", c.Job, c.Config),
 			"name one that may run at any time by --job: " + strings.Join(keys(a.Config.Jobs), ", "),
@@ -116,7 +115,7 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 		Version: version(), Account: ss.place.Account, Region: ss.place.Region, Began: began,
 		Refused: []selftest.Refusal{},
 	}
-	expected, err := selftest.Twin(ctx, ss.text, ss.place.Region, c.Job, parts)
+	expected, err := selftest.Twin(ctx, ss.file, ss.place.Region, c.Job, parts)
 	if err != nil {
 		return fmt.Errorf("try it in the simulation: %w", err)
 	}
@@ -124,7 +123,7 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 	watched := recorder.Watch(ss.aws)
 	test := &selftest.Test{
 		App: app.New(a.Config, ss.place, app.NewClients(watched), ss.clock, ss.log,
-			app.NewMetrics(io.Discard, a.Config, ss.clock)), AWS: watched, Recorder: recorder,
+			io.Discard), AWS: watched, Recorder: recorder,
 		Job: c.Job, Parts: parts, Until: ss.clock.Now().Add(c.MaxTime), Tell: func(text string) { ss.say("%s", text) },
 	}
 	seen, refused, left, err := test.Do(ctx)

@@ -62,8 +62,10 @@ type changeFlags struct {
 // session is a verb at work with AWS.
 type session struct {
 	streams
-	flags  awsFlags
-	config *config.Config
+	flags awsFlags
+	file  *config.File
+	// config is the installation as far as it is known.
+	config *config.Installation
 	// text is the configuration file as it was read.
 	text    []byte
 	aws     aws.Config
@@ -91,15 +93,16 @@ func (f connectFlags) open(ctx context.Context, s streams) (*session, error) {
 	if err != nil {
 		return nil, config.ReadError(f.Config, err)
 	}
-	c, err := config.Parse(f.Config, text)
+	file, err := config.Parse(f.Config, text)
 	if err != nil {
 		return nil, err
 	}
-	out, err := f.connect(ctx, s, c.Region)
+	out, err := f.connect(ctx, s, file.Region)
 	if err != nil {
 		return nil, err
 	}
-	out.config, out.text = c, text
+	out.file, out.text = file, text
+	out.config = config.Resolve(file, config.Facts{Region: out.place.Region})
 	return out, nil
 }
 
@@ -216,8 +219,9 @@ func (s *session) installed(ctx context.Context) (*app.App, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.config.Apply(stack.Installed)
-	s.config.Adopt(stack.Installed)
+	known := app.FactsOf(stack.Installed, s.place.Region)
+	known.Adopt = true
+	s.config = config.Resolve(s.file, known)
 	return s.app(), nil
 }
 
@@ -245,7 +249,7 @@ func (e *notInstalledError) Error() string {
 func (e *notInstalledError) Unwrap() error { return install.ErrNotInstalled }
 
 func (s *session) app() *app.App {
-	return app.New(s.config, s.place, s.clients, s.clock, s.log, app.NewMetrics(io.Discard, s.config, s.clock))
+	return app.New(s.config, s.place, s.clients, s.clock, s.log, io.Discard)
 }
 
 // print writes v in the format that was asked for; table writes it for people.

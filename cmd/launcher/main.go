@@ -3,15 +3,11 @@
 package main
 
 import (
-	"context"
-
 	"drawbridge/internal/app"
 	"drawbridge/internal/lambdamain"
 	"drawbridge/internal/launcher"
 )
 
 func main() {
-	lambdamain.Run(func(ctx context.Context, a *app.App) (lambdamain.Handle, error) {
-		return launcher.New(a).Handle, a.Locate(ctx)
-	})
+	lambdamain.Run(lambdamain.Of(func(a *app.App) lambdamain.Handle { return launcher.New(a).Handle }))
 }

@@ -3,15 +3,11 @@
 package main
 
 import (
-	"context"
-
 	"drawbridge/internal/app"
 	"drawbridge/internal/lambdamain"
 	"drawbridge/internal/reaper"
 )
 
 func main() {
-	lambdamain.Run(func(ctx context.Context, a *app.App) (lambdamain.Handle, error) {
-		return reaper.New(a).Handle, a.Locate(ctx)
-	})
+	lambdamain.Run(lambdamain.Of(func(a *app.App) lambdamain.Handle { return reaper.New(a).Handle }))
 }

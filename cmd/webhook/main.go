@@ -11,8 +11,8 @@ import (
 )
 
 func main() {
-	lambdamain.Run(func(_ context.Context, a *app.App) (lambdamain.Handle, error) {
-		r := webhook.Of(a)
+	lambdamain.Run(func(_ context.Context, s app.Start) (lambdamain.Handle, error) {
+		r := webhook.Of(s)
 		return func(ctx context.Context, payload []byte, _ string, _ time.Time) (any, error) {
 			return r.Handle(ctx, payload)
 		}, nil

@@ -5,8 +5,8 @@ package app
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -118,7 +118,7 @@ func LambdaAWS() aws.Config {
 
 // App is an installation as one side of it sees it.
 type App struct {
-	Config  *config.Config
+	Config  *config.Installation
 	Names   cfn.Names
 	Place   Place
 	Clock   clock.Clock
@@ -133,15 +133,13 @@ type App struct {
 	clients Clients
 }
 
-// New wires an App. log and metrics may not be nil. An installation that only
-// observes gets stacks and tasks that exist nowhere but in its table.
-func New(c *config.Config, at Place, clients Clients, ck clock.Clock, log *zap.Logger, metrics *Metrics) *App {
+// New wires an App. Metrics are written to metrics, a Lambda's standard output. log and
+// metrics may not be nil. An installation that only observes gets stacks and tasks that
+// exist nowhere but in its table.
+func New(c *config.Installation, at Place, clients Clients, ck clock.Clock, log *zap.Logger, metrics io.Writer) *App {
 	n := cfn.NamesOf(c.Name, at.Region)
-	if known, ok := endpoints.KnownPrices().In(at.Region); ok && c.EndpointPrice == 0 {
-		c.EndpointPrice = known.Endpoint
-	}
 	a := &App{
-		Config: c, Names: n, Place: at, Clock: ck, Log: log, Metrics: metrics,
+		Config: c, Names: n, Place: at, Clock: ck, Log: log, Metrics: &Metrics{out: metrics, clock: ck, config: c},
 		Stacks: cfn.NewStacks(clients.CloudFormation, c.Name, at.ARN("iam", "role/"+n.StackRole)),
 		Store:  store.New(clients.DynamoDB, n.Table),
 		Tasks:  ecstasks.New(clients.ECS, c),
@@ -189,7 +187,7 @@ const settled = time.Hour
 // configured set. They are left alone.
 func (a *App) Strangers(ctx context.Context) ([]vpc.Stranger, error) {
 	all, err := a.made.vpc.Strangers(ctx, a.Config.Name, func(set string) ([]string, error) {
-		if a.Config.Sets[scheduler.SetName(set)] == nil {
+		if !a.Config.Lives(scheduler.SetName(set)) {
 			return nil, nil
 		}
 		return a.made.held(ctx, scheduler.SetName(set), "")
@@ -229,46 +227,4 @@ func (a *App) Delay(ctx context.Context, receipt string, d time.Duration) error 
 // Bury sends an event that cannot become a run to the dead-letter queue.
 func (a *App) Bury(ctx context.Context, event []byte, reason, hint string) error {
 	return a.queue.bury(ctx, event, reason, hint)
-}
-
-// ConfigVariable is the environment variable that names the configuration file
-// of a Lambda. Without it the file is next to the binary.
-const ConfigVariable = "DRAWBRIDGE_CONFIG"
-
-// LambdaConfig loads the configuration of a Lambda.
-func LambdaConfig() (*config.Config, error) {
-	path := os.Getenv(ConfigVariable)
-	if path == "" {
-		path = filepath.Join(os.Getenv("LAMBDA_TASK_ROOT"), "drawbridge.yaml")
-	}
-	c, err := config.Load(path)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-// Locate reads what the base stack knows of the sets: their VPCs, and the security
-// groups that it made. A stack that is still being made has nothing to tell yet, which
-// is temporary.
-func (a *App) Locate(ctx context.Context) error {
-	out, err := a.clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{
-		StackName: aws.String(a.Names.Stack),
-	})
-	if err != nil {
-		return awserr.Mark(err, "describe stack %s", a.Names.Stack)
-	}
-	if len(out.Stacks) == 0 || len(out.Stacks[0].Outputs) == 0 {
-		return fmt.Errorf("describe stack %s: %w: it has no outputs yet", a.Names.Stack, reconcile.ErrTemporary)
-	}
-	outputs := map[string]string{}
-	for _, o := range out.Stacks[0].Outputs {
-		outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
-	}
-	in, err := cfn.InstalledOf(outputs)
-	if err != nil {
-		return fmt.Errorf("stack %s: %w", a.Names.Stack, err)
-	}
-	a.Config.Apply(in)
-	return nil
 }

@@ -13,7 +13,7 @@ import (
 
 // explainer reads what surrounded a task that stopped, and says what was missing.
 type explainer struct {
-	config *config.Config
+	config *config.Installation
 	region string
 	vpc    *vpc.Reader
 	tasks  *ecstasks.Tasks
@@ -24,7 +24,7 @@ type explainer struct {
 func (x *explainer) Explain(ctx context.Context, run scheduler.Run, t scheduler.Task) (*scheduler.Explanation, error) {
 	stopped := stoppedOf(t)
 	scene := endpoints.Scene{Set: string(run.Set), Region: x.region}
-	if s := x.config.Sets[run.Set]; s != nil {
+	if s, ok := x.config.Sets[run.Set]; ok {
 		scene.Services, scene.Subnets = slices.Clone(s.Services), s.Subnets
 	}
 	for _, id := range run.Needs {
@@ -64,7 +64,7 @@ func (x *explainer) whileItRan(ctx context.Context, run scheduler.Run, stopped e
 
 // look fills in what surrounds the task.
 func (x *explainer) look(ctx context.Context, run scheduler.Run, scene *endpoints.Scene) (err error) {
-	if j := x.config.Jobs[run.Job]; j != nil {
+	if j, ok := x.config.Jobs[run.Job]; ok {
 		scene.Subnets, scene.Groups = j.Subnets, j.SecurityGroups
 	}
 	if len(scene.Subnets) == 0 {

@@ -18,13 +18,7 @@ type Metrics struct {
 	mu     sync.Mutex
 	out    io.Writer
 	clock  clock.Clock
-	config *config.Config
-}
-
-// NewMetrics returns the metrics of an installation, written to out, a Lambda's
-// standard output.
-func NewMetrics(out io.Writer, c *config.Config, ck clock.Clock) *Metrics {
-	return &Metrics{out: out, clock: ck, config: c}
+	config *config.Installation
 }
 
 // metric returns a metric with its value.

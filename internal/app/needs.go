@@ -12,7 +12,7 @@ import (
 
 // needs tells what jobs reach, in sets whose services follow from their jobs.
 type needs struct {
-	config *config.Config
+	config *config.Installation
 	tasks  *ecstasks.Tasks
 }
 
@@ -20,7 +20,7 @@ type needs struct {
 // nothing: starting its task will say what is wrong with it.
 func (n *needs) Of(ctx context.Context, set scheduler.SetName,
 	job scheduler.JobName) (services []string, definition string, err error) {
-	if s := n.config.Sets[set]; s == nil || !s.Auto() {
+	if !n.config.Sets[set].Auto {
 		return nil, "", nil
 	}
 	r, definition, err := n.tasks.Requirements(ctx, job)

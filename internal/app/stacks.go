@@ -22,7 +22,7 @@ import (
 // setStacks makes the stacks of sets: it plans with package endpoints, writes
 // and reads through package cfn, and looks at EC2 for what really exists.
 type setStacks struct {
-	config *config.Config
+	config *config.Installation
 	region string
 	stacks *cfn.Stacks
 	vpc    *vpc.Reader
@@ -119,7 +119,7 @@ func (s *setStacks) heldByOther(ctx context.Context, v endpoints.VPC, set schedu
 	for _, e := range v.Endpoints {
 		other := scheduler.SetName(e.Tags[cfn.SetTag])
 		if e.Tags[cfn.OwnerTag] != s.config.Name || other == "" || other == set || e.State == "deleted" ||
-			s.config.Sets[other] == nil {
+			!s.config.Lives(other) {
 			continue
 		}
 		ids, err := s.held(ctx, other, "")
@@ -250,9 +250,9 @@ func (s *setStacks) Coming(ctx context.Context, set scheduler.SetName) (schedule
 // bounds are where the endpoints of a set can be at all.
 func (s *setStacks) bounds(set scheduler.SetName) *vpc.Bounds {
 	c := s.config.Sets[set]
-	b := &vpc.Bounds{VPC: c.VPC(), Tags: s.tags(set)}
+	b := &vpc.Bounds{VPC: c.VPC, Tags: s.tags(set)}
 	services := endpoints.All()
-	if !c.Auto() {
+	if !c.Auto {
 		services, _ = endpoints.Resolve(c.Services) // the configuration was checked
 	}
 	for _, svc := range services {

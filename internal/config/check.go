@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -11,9 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
-	"drawbridge/cfn"
 	"drawbridge/endpoints"
-	"drawbridge/internal/eventpattern"
 	"drawbridge/internal/schedule"
 	"drawbridge/scheduler"
 )
@@ -65,6 +62,9 @@ var overridable = []string{"environment", "command", "cpu", "memory"}
 // which bears it alone, have three letters at least.
 const minName = 3
 
+// selftestPrefix begins the names of the sets whose stacks a selftest makes.
+const selftestPrefix = "selftest-"
+
 // checker gathers problems.
 type checker struct{ problems []Problem }
 
@@ -72,8 +72,9 @@ func (k *checker) add(where, remedy, format string, args ...any) {
 	k.problems = append(k.problems, Problem{where, fmt.Sprintf(format, args...), remedy})
 }
 
-func (c *Config) check() []Problem {
-	k := &checker{}
+// check reports everything that is wrong with the file, with its defaults.
+func (f *File) check() []Problem {
+	k, c := &checker{}, Resolve(f, Facts{})
 	if !namePattern.MatchString(c.Name) || len(c.Name) < minName {
 		k.add("name", "use lower-case letters, digits and hyphens, 3 to 25 of them",
 			"%q cannot begin the names of AWS resources", c.Name)
@@ -87,28 +88,42 @@ func (c *Config) check() []Problem {
 	if _, err := scheduler.ParseBasis(string(c.Billing)); err != nil {
 		k.add("billing", "write clock or creation", "%v", err)
 	}
-	if m := time.Duration(c.Margin); m < time.Minute || m > 30*time.Minute {
+	if m := c.Margin; m != 0 && (m < time.Minute || m > 30*time.Minute) {
 		k.add("margin", "write 1m to 30m", "margin %s is out of range (1m to 30m)", m)
 	}
-	if len(c.Sets) == 0 {
+	if len(f.Sets) == 0 {
 		k.add("sets", "name at least one set with its subnets", "no sets")
 	}
 	if len(c.Jobs) == 0 {
 		k.add("jobs", "name at least one job with its set, cluster and task definition", "no jobs")
 	}
 	k.installation(c)
-	if c.Mirror != nil {
-		k.mirror(c)
+	if f.Mirror != nil {
+		k.mirror(f, c)
 	}
 	if c.EndpointPrice < 0 || c.EndpointPrice > 100 {
 		k.add("endpointPrice", "write USD for an endpoint in a zone and hour, as in 0.01", "%v is out of range",
 			c.EndpointPrice)
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
-		k.set("sets."+string(name), string(name), c.Sets[name])
+	for _, name := range slices.Sorted(maps.Keys(f.Sets)) {
+		where := "sets." + string(name)
+		k.setName(where, string(name))
+		if f.Sets[name] == nil {
+			k.add(where, "give it at least its subnets", "the set is empty")
+			continue
+		}
+		k.set(where, c.Sets[name])
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
-		k.job("jobs."+string(name), string(name), c.Jobs[name], c)
+	for _, name := range slices.Sorted(maps.Keys(f.Jobs)) {
+		where := "jobs." + string(name)
+		k.jobName(where, string(name))
+		if f.Jobs[name] == nil {
+			k.add(where, "give it at least its set, cluster and task definition", "the job is empty")
+			continue
+		}
+		k.schedule(where, f.Jobs[name].Schedule, f.Jobs[name].Timezone)
+		k.patterns(where, f.Jobs[name].On)
+		k.job(where, c.Jobs[name], c)
 	}
 	return k.problems
 }
@@ -123,7 +138,7 @@ var retentions = []int{
 var keyPattern = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$`)
 
 // installation checks the keys of the installation as a whole.
-func (k *checker) installation(c *Config) {
+func (k *checker) installation(c *Installation) {
 	if c.Mode != Active && c.Mode != Observe {
 		k.add("mode", "write active or observe", "invalid mode %q (want active or observe)", c.Mode)
 	}
@@ -135,8 +150,8 @@ func (k *checker) installation(c *Config) {
 		k.add("kmsKey", "write the key's ARN, as in arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-...",
 			"%q is not one", c.KMSKey)
 	}
-	if c.KeepEvents != nil && (*c.KeepEvents < 0 || *c.KeepEvents > 256) {
-		k.add("keepEvents", "write 0 to 256 KiB", "%d", *c.KeepEvents)
+	if kib := c.KeepEvents >> 10; kib < 0 || kib > 256 {
+		k.add("keepEvents", "write 0 to 256 KiB", "%d", kib)
 	}
 	if c.EventsPerMinute < 0 {
 		k.add("eventsPerMinute", "write how many events are taken for a job in a minute, or 0 for any number", "%d",
@@ -167,14 +182,14 @@ func isARN(text, service, kind string) bool {
 }
 
 // guards checks the limits of a set.
-func (k *checker) guards(where string, s *Set) {
+func (k *checker) guards(where string, s Set) {
 	for _, g := range s.EndpointSecurityGroups {
 		if !strings.HasPrefix(g, "sg-") {
 			k.add(where+".endpointSecurityGroups", "write security group ids, as in sg-0123456789abcdef0",
 				"%q is not a security group id", g)
 		}
 	}
-	if m := time.Duration(s.MaxLifetime); m != 0 && m < time.Hour {
+	if m := s.MaxLifetime; m != 0 && m < time.Hour {
 		k.add(where+".maxLifetime", "write at least 1h, or 0s for none", "%s is less than a paid hour", m)
 	}
 	if s.WaitCost < 0 || s.WaitCost > 1e6 {
@@ -190,18 +205,17 @@ func (k *checker) guards(where string, s *Set) {
 	}
 }
 
-func (k *checker) set(where, name string, s *Set) {
+func (k *checker) setName(where, name string) {
 	if !namePattern.MatchString(name) {
 		k.add(where, "use lower-case letters, digits and hyphens, at most 25", "%q is not a set name", name)
 	}
-	if strings.HasPrefix(name, cfn.SelftestPrefix) {
+	if strings.HasPrefix(name, selftestPrefix) {
 		k.add(where, "choose another name: those stacks are deleted by drawbridge selftest",
-			"names of sets do not begin with %s", cfn.SelftestPrefix)
+			"names of sets do not begin with %s", selftestPrefix)
 	}
-	if s == nil {
-		k.add(where, "give it at least its subnets", "the set is empty")
-		return
-	}
+}
+
+func (k *checker) set(where string, s Set) {
 	if len(s.Subnets) == 0 {
 		k.add(where+".subnets", "name the private subnets that the jobs run in", "no subnets")
 	}
@@ -219,22 +233,21 @@ func (k *checker) set(where, name string, s *Set) {
 	if s.S3Gateway != endpoints.GatewayPermanent && s.S3Gateway != endpoints.GatewaySet {
 		k.add(where+".s3Gateway", "write permanent or set", "invalid s3Gateway %q (want permanent or set)", s.S3Gateway)
 	}
-	if settle := time.Duration(*s.Settle); settle < 0 || settle > 10*time.Minute {
+	if settle := s.Settle; settle < 0 || settle > 10*time.Minute {
 		k.add(where+".settle", "write 0s to 10m", "settle %s is out of range (0s to 10m)", settle)
 	}
 	k.guards(where, s)
 }
 
-func (k *checker) job(where, name string, j *Job, c *Config) {
+func (k *checker) jobName(where, name string) {
 	if !namePattern.MatchString(name) {
 		k.add(where, "use lower-case letters, digits and hyphens, at most 25", "%q is not a job name", name)
 	}
-	if j == nil {
-		k.add(where, "give it at least its set, cluster and task definition", "the job is empty")
-		return
-	}
-	s := c.Sets[j.Set]
-	if s == nil {
+}
+
+func (k *checker) job(where string, j Job, c *Installation) {
+	s, ok := c.Sets[j.Set]
+	if !ok {
 		k.add(where+".set", "name one of: "+joined(c.Sets), "there is no set %q", j.Set)
 	}
 	if j.Cluster == "" {
@@ -247,13 +260,13 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 		k.add(where+".services", hintOf(err), "%v", err)
 	}
 	for _, id := range j.Services {
-		if s != nil && !s.auto && !slices.Contains(s.Services, id) {
+		if ok && !s.Auto && !slices.Contains(s.Services, id) {
 			k.add(where+".services", "add it to sets."+string(j.Set)+".services, or set services: auto there",
 				"set %s does not have %s", j.Set, id)
 		}
 	}
 	for _, n := range j.Subnets {
-		if s != nil && !slices.Contains(s.Subnets, n) {
+		if ok && !slices.Contains(s.Subnets, n) {
 			k.add(where+".subnets", "use subnets of the set", "%s is not a subnet of set %s", n, j.Set)
 		}
 	}
@@ -264,31 +277,29 @@ func (k *checker) job(where, name string, j *Job, c *Config) {
 		}
 	}
 	k.limits(where, j)
-	k.schedule(where, j)
 	k.overrides(where, j)
 	k.environment(where, j)
-	k.patterns(where, j)
 }
 
 // limits checks how long and how many of a job's tasks may run.
-func (k *checker) limits(where string, j *Job) {
-	if *j.MaxRuntime < 0 {
-		k.add(where+".maxRuntime", "write a duration such as 1h", "%s is negative", time.Duration(*j.MaxRuntime))
+func (k *checker) limits(where string, j Job) {
+	if j.MaxRuntime < 0 {
+		k.add(where+".maxRuntime", "write a duration such as 1h", "%s is negative", j.MaxRuntime)
 	}
 	if j.MaxConcurrent < 0 {
 		k.add(where+".maxConcurrent", "write how many tasks may run at a time, or 0 for any number", "%d",
 			j.MaxConcurrent)
 	}
-	if d := time.Duration(j.MaxDelay); d < 0 || d > 7*24*time.Hour {
+	if d := j.MaxDelay; d < 0 || d > 7*24*time.Hour {
 		k.add(where+".maxDelay", "write 0s to 168h", "%s is out of range", d)
 	}
-	if d := time.Duration(j.StartTimeout); d != 0 && (d < time.Minute || d > 24*time.Hour) {
+	if d := j.StartTimeout; d != 0 && (d < time.Minute || d > 24*time.Hour) {
 		k.add(where+".startTimeout", "write 1m to 24h", "%s is out of range", d)
 	}
 }
 
 // environment checks the variables that a job's tasks take from the event.
-func (k *checker) environment(where string, j *Job) {
+func (k *checker) environment(where string, j Job) {
 	for _, v := range slices.Sorted(maps.Keys(j.Environment)) {
 		if !variablePattern.MatchString(v) || !pathPattern.MatchString(j.Environment[v]) {
 			k.add(where+".environment", "write NAME: $.detail.some.place",
@@ -300,16 +311,14 @@ func (k *checker) environment(where string, j *Job) {
 	}
 }
 
-func (k *checker) schedule(where string, j *Job) {
-	j.schedule = nil
-	if j.Schedule == "" {
-		if j.Timezone != "" {
+func (k *checker) schedule(where, text, zone string) {
+	if text == "" {
+		if zone != "" {
 			k.add(where+".timezone", "add a schedule, or leave it out", "there is no schedule")
 		}
 		return
 	}
-	var err error
-	if j.schedule, err = schedule.Parse(j.Schedule, j.Timezone); err != nil {
+	if _, err := schedule.Parse(text, zone); err != nil {
 		k.add(where+".schedule", hintOf(err), "%v", err)
 	}
 }
@@ -322,19 +331,12 @@ func hintOf(err error) string {
 	return ""
 }
 
-func (k *checker) patterns(where string, j *Job) {
-	j.patterns = nil
-	for i, on := range j.On {
-		text, err := json.Marshal(on)
-		if err == nil {
-			var p *eventpattern.Pattern
-			if p, err = eventpattern.Compile(text); err == nil {
-				j.patterns = append(j.patterns, p)
-				continue
-			}
+func (k *checker) patterns(where string, patterns []map[string]any) {
+	for i, on := range patterns {
+		if _, err := compile(on); err != nil {
+			k.add(fmt.Sprintf("%s.on[%d]", where, i), "write an EventBridge event pattern, as in source: [aws.s3]",
+				"%v", err)
 		}
-		k.add(fmt.Sprintf("%s.on[%d]", where, i), "write an EventBridge event pattern, as in source: [aws.s3]", "%v",
-			err)
 	}
 }
 

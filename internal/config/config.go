@@ -1,20 +1,16 @@
-// Package config reads drawbridge.yaml, the one file that the Lambdas and the
-// command line share.
+// Package config reads drawbridge.yaml, the one file that the Lambdas and the command
+// line share. A File is what is written there; Resolve makes of it, and of what is known
+// of the account, the Installation that everything else takes.
 package config
 
 import (
-	"cmp"
 	"fmt"
-	"maps"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
 
 	"drawbridge/endpoints"
-	"drawbridge/internal/eventpattern"
-	"drawbridge/internal/schedule"
 	"drawbridge/scheduler"
 )
 
@@ -35,8 +31,9 @@ func (d *Duration) UnmarshalYAML(unmarshal func(any) error) error {
 	return nil
 }
 
-// Config is the whole file. The doc comment of a field is its reference.
-type Config struct {
+// File is drawbridge.yaml as it is written: what is left out is zero. The doc comment of
+// a field is its reference.
+type File struct {
 	// Name is the installation's name. It begins the name of everything that the
 	// installation owns, and is the value of its owner tag. Default drawbridge.
 	Name string `yaml:"name"`
@@ -89,17 +86,14 @@ type Config struct {
 	// Sets are the endpoint sets by name. Sets whose subnets are in one VPC share
 	// their endpoints: they live as the first of them by name, with the services of
 	// all.
-	Sets map[scheduler.SetName]*Set `yaml:"sets"`
+	Sets map[scheduler.SetName]*SetSection `yaml:"sets"`
 	// Jobs are the jobs by name.
-	Jobs map[scheduler.JobName]*Job `yaml:"jobs"`
+	Jobs map[scheduler.JobName]*JobSection `yaml:"jobs"`
 	// Mirror is what mirrors git repositories into CodeCommit or elsewhere, as one more job.
 	// Default: none.
 	Mirror *Mirror `yaml:"mirror"`
 
-	path        string
-	fixedMargin bool
-	// hosts maps each set that shares the endpoints of another to that one.
-	hosts map[scheduler.SetName]scheduler.SetName
+	path string
 }
 
 // Mode is whether an installation acts.
@@ -122,8 +116,8 @@ const (
 	FailRuns       OverBudget = "fail"
 )
 
-// Set is an endpoint set.
-type Set struct {
+// SetSection is an endpoint set of the file.
+type SetSection struct {
 	// Subnets are the subnets that the jobs run in, all of one VPC.
 	Subnets []string `yaml:"subnets"`
 	// Services are the services that the jobs reach; or auto: what the task
@@ -159,12 +153,6 @@ type Set struct {
 	// kept, and raised ahead, where a run is so likely that its wait would cost more
 	// than the hour. Default 0: paid hours alone count.
 	WaitCost float64 `yaml:"waitCost"`
-
-	vpc string
-	// auto is true if the services follow from the jobs, in addition to those in fixed;
-	// Services then holds what they were at the last deployment.
-	auto  bool
-	fixed []endpoints.ServiceID
 }
 
 // ServiceList is a list of services, or the one word auto.
@@ -185,8 +173,8 @@ func (l *ServiceList) UnmarshalYAML(unmarshal func(any) error) error {
 	return unmarshal((*[]endpoints.ServiceID)(l))
 }
 
-// Job is a piece of work.
-type Job struct {
+// JobSection is a job of the file.
+type JobSection struct {
 	// Set is the set that the job needs.
 	Set scheduler.SetName `yaml:"set"`
 	// Cluster is the ECS cluster's name or ARN.
@@ -235,16 +223,11 @@ type Job struct {
 	// Environment maps variables of the container to places in the event, such
 	// as $.detail.object.key. Default: the whole event in DRAWBRIDGE_EVENT.
 	Environment map[string]string `yaml:"environment"`
-
-	patterns []*eventpattern.Pattern
-	schedule *schedule.Schedule
-	// made says that the base stack makes the task definition.
-	made bool
 }
 
 // Load reads and checks the file at path. Errors say where and what to do; they
 // are of type *Error.
-func Load(path string) (*Config, error) {
+func Load(path string) (*File, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, ReadError(path, err)
@@ -261,10 +244,10 @@ func ReadError(path string, err error) error {
 	}
 }
 
-// Parse checks the text of a file and fills in the defaults.
-func Parse(path string, text []byte) (*Config, error) {
-	c := &Config{path: path}
-	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
+// Parse reads the text of a file and checks it.
+func Parse(path string, text []byte) (*File, error) {
+	f := &File{path: path}
+	if err := yaml.UnmarshalWithOptions(text, f, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
 		return nil, &Error{
 			Path: path, Problems: []Problem{{
 				What:   yaml.FormatError(err, false, false),
@@ -272,166 +255,8 @@ func Parse(path string, text []byte) (*Config, error) {
 			}},
 		}
 	}
-	c.defaults()
-	if problems := c.check(); len(problems) > 0 {
+	if problems := f.check(); len(problems) > 0 {
 		return nil, &Error{Path: path, Problems: problems}
 	}
-	return c, nil
+	return f, nil
 }
-
-func (c *Config) defaults() {
-	orDefault(&c.Name, "drawbridge")
-	orDefault(&c.Billing, scheduler.Clock)
-	c.fixedMargin = c.Margin != 0
-	orDefault(&c.Margin, Duration(scheduler.DefaultMargin))
-	orDefault(&c.Mode, Active)
-	orDefault(&c.LogRetention, 30)
-	if c.KeepEvents == nil {
-		kib := 64
-		c.KeepEvents = &kib
-	}
-	for _, s := range c.Sets {
-		if s != nil {
-			s.defaults()
-		}
-	}
-	if c.Mirror != nil {
-		c.Mirror.defaults(c)
-		if c.Jobs[MirrorJob] == nil {
-			if c.Jobs == nil {
-				c.Jobs = map[scheduler.JobName]*Job{}
-			}
-			c.Jobs[MirrorJob] = c.Mirror.job(c)
-		}
-	}
-	for name, j := range c.Jobs {
-		if j == nil {
-			continue
-		}
-		orDefault(&j.Container, string(name))
-		orDefault(&j.MaxRuntime, durationOf(24*time.Hour))
-		if s := c.Sets[j.Set]; s != nil && len(j.Subnets) == 0 {
-			j.Subnets = s.Subnets
-		}
-	}
-}
-
-func (s *Set) defaults() {
-	switch {
-	case len(s.Services) == 0:
-		s.Services = endpoints.Default()
-	case len(s.Services) == 1 && s.Services[0] == auto:
-		s.auto, s.Services = true, nil
-	}
-	orDefault(&s.Zones, 1)
-	orDefault(&s.S3Gateway, endpoints.GatewayPermanent)
-	orDefault(&s.Settle, durationOf(scheduler.DefaultSettle))
-	orDefault(&s.OverBudget, WaitForNextDay)
-}
-
-func durationOf(d time.Duration) *Duration {
-	v := Duration(d)
-	return &v
-}
-
-func orDefault[T comparable](v *T, normal T) {
-	var zero T
-	if *v == zero {
-		*v = normal
-	}
-}
-
-// Settings returns the times that decisions are made with, by set.
-func (c *Config) Settings() map[scheduler.SetName]scheduler.Settings {
-	out := map[scheduler.SetName]scheduler.Settings{}
-	for name, s := range c.Sets {
-		v := scheduler.DefaultSettings()
-		v.Basis, v.Settle = c.Billing, time.Duration(*s.Settle)
-		v.MaxLifetime = time.Duration(s.MaxLifetime)
-		v.HoursPerDay = s.HoursPerDay
-		v.FailOverBudget = s.OverBudget == FailRuns
-		v.HoursPerHour = s.hoursPerHour()
-		if c.fixedMargin {
-			v = v.WithMargin(time.Duration(c.Margin))
-		}
-		v.WaitCost, v.HourCost = s.WaitCost, float64(v.HoursPerHour)*c.EndpointPrice
-		for _, j := range slices.Sorted(maps.Keys(c.Jobs)) {
-			job := c.Jobs[j]
-			if job.MaxConcurrent > 0 && cmp.Or(c.hosts[job.Set], job.Set) == name {
-				if v.MaxConcurrent == nil {
-					v.MaxConcurrent = map[scheduler.JobName]int{}
-				}
-				v.MaxConcurrent[j] = job.MaxConcurrent
-			}
-			if cmp.Or(c.hosts[job.Set], job.Set) == name && job.schedule != nil {
-				v.Schedules = append(v.Schedules, scheduler.Schedule{
-					Job: j, MaxDelay: time.Duration(job.MaxDelay), Times: job.schedule,
-				})
-			}
-		}
-		out[name] = v
-	}
-	return out
-}
-
-// Matching returns the names of the jobs whose patterns an event matches, in
-// order of name. The event is decoded JSON.
-func (c *Config) Matching(event map[string]any) []scheduler.JobName {
-	var out []scheduler.JobName
-	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
-		for _, p := range c.Jobs[name].patterns {
-			if p.MatchMap(event) {
-				out = append(out, name)
-				break
-			}
-		}
-	}
-	return out
-}
-
-// SecurityGroups returns the security groups that jobs of a set name, each once,
-// in order, and whether every job names some. The mirror has one of its own.
-func (c *Config) SecurityGroups(set scheduler.SetName) (groups []string, all bool) {
-	all = true
-	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
-		if j := c.Jobs[name]; j.Set == set && !j.made {
-			groups = append(groups, j.SecurityGroups...)
-			all = all && len(j.SecurityGroups) > 0
-		}
-	}
-	slices.Sort(groups)
-	return slices.Compact(groups), all
-}
-
-// hoursPerHour returns how many endpoint-hours an hour of the set is billed as.
-func (s *Set) hoursPerHour() int {
-	services, err := endpoints.Resolve(s.Services)
-	if err != nil {
-		return 0 // refused when the file was read
-	}
-	n := 0
-	for _, svc := range services {
-		if svc.Type == endpoints.Interface {
-			n += s.Zones
-		}
-	}
-	return n
-}
-
-// Auto reports whether the set's services follow from its jobs.
-func (s *Set) Auto() bool { return s.auto }
-
-// Fixed returns the services that a set with automatic services has whatever its
-// jobs need.
-func (s *Set) Fixed() []endpoints.ServiceID { return s.fixed }
-
-// Made reports whether the base stack makes the job's task definition, so that it is
-// known before it is there.
-func (j *Job) Made() bool { return j.made }
-
-// VPC returns the VPC of the set's subnets, as the installation knows
-// it; empty before Apply.
-func (s *Set) VPC() string { return s.vpc }
-
-// Path returns the path that the configuration was read from.
-func (c *Config) Path() string { return c.path }

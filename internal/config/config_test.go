@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"drawbridge/cfn"
+	"drawbridge/endpoints"
 	"drawbridge/scheduler"
 )
 
@@ -24,14 +25,35 @@ jobs:
     securityGroups: [sg-1]
 `
 
-func TestDefaults(t *testing.T) {
-	c, err := Parse("x.yaml", []byte(good))
+// resolved reads a text and resolves it without any facts.
+func resolved(t *testing.T, text string) *Installation {
+	t.Helper()
+	return Resolve(parsed(t, text), Facts{})
+}
+
+func parsed(t *testing.T, text string) *File {
+	t.Helper()
+	f, err := Parse("x.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// TestNoSetIsTakenForOneOfASelftest: their stacks are deleted by whoever finds them.
+func TestNoSetIsTakenForOneOfASelftest(t *testing.T) {
+	name := cfn.SelftestSet("standard")
+	_, err := Parse("x.yaml", []byte(strings.ReplaceAll(good, "main", name)))
+	if err == nil || !strings.Contains(err.Error(), "sets."+name+": names of sets do not begin with selftest-") {
+		t.Errorf("Parse = %v, want a refusal of set %s", err, name)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	c := resolved(t, good)
 	s, j := c.Sets["main"], c.Jobs["hello"]
-	if c.Name != "drawbridge" || c.Billing != scheduler.Clock || time.Duration(c.Margin) != 5*time.Minute || len(s.Services) != 6 || s.Zones != 1 || s.S3Gateway != "permanent" ||
-		j.Container != "hello" || time.Duration(*j.MaxRuntime) != 24*time.Hour || len(j.Subnets) != 2 {
+	if c.Name != "drawbridge" || c.Billing != scheduler.Clock || c.Margin != 0 || len(s.Services) != 6 || s.Zones != 1 || s.S3Gateway != "permanent" ||
+		j.Container != "hello" || j.MaxRuntime != 24*time.Hour || len(j.Subnets) != 2 {
 		t.Errorf("defaults: %+v, %+v, %+v", c, s, j)
 	}
 	if got := c.Settings()["main"]; got.Settle != scheduler.DefaultSettle || got.Margin != scheduler.DefaultMargin {
@@ -40,24 +62,22 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestAutomaticServices(t *testing.T) {
-	c, err := Parse("x", []byte(`
+	f := parsed(t, `
 sets:
   a: {subnets: [subnet-1], services: auto}
   b: {subnets: [subnet-2], services: [kms]}
   c: {subnets: [subnet-3], services: auto}
 jobs:
   x: {set: a, cluster: c, taskDefinition: x, services: [sqs]}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if a := c.Sets["a"]; !a.Auto() || len(a.Services) != 0 || c.Sets["b"].Auto() {
+`)
+	c := Resolve(f, Facts{})
+	if a := c.Sets["a"]; !a.Auto || len(a.Services) != 0 || c.Sets["b"].Auto {
 		t.Errorf("sets %+v, %+v", a, c.Sets["b"])
 	}
-	c.Apply(cfn.Installed{Sets: map[string]cfn.InstalledSet{
-		"a": {VPC: "vpc-1", Services: []string{"logs"}}, "b": {VPC: "vpc-1"}, "c": {VPC: "vpc-2", Services: []string{"ecr.api", "s3"}},
+	c = Resolve(f, Facts{Sets: map[scheduler.SetName]SetFacts{
+		"a": {VPC: "vpc-1", Services: []endpoints.ServiceID{"logs"}}, "b": {VPC: "vpc-1"}, "c": {VPC: "vpc-2", Services: []endpoints.ServiceID{"ecr.api", "s3"}},
 	}})
-	if a := c.Sets["a"]; !a.Auto() || len(a.Fixed()) != 1 || a.Fixed()[0] != "kms" || len(a.Services) != 2 {
+	if a := c.Sets["a"]; !a.Auto || len(a.Fixed) != 1 || a.Fixed[0] != "kms" || len(a.Services) != 2 {
 		t.Errorf("a set that shares its VPC with a list is %+v", a)
 	}
 	if n := c.Settings()["c"].HoursPerHour; n != 1 {
@@ -66,11 +86,12 @@ jobs:
 }
 
 func TestExamplesAreValid(t *testing.T) {
-	c, err := Load("../../examples/hello/drawbridge.yaml")
+	f, err := Load("../../examples/hello/drawbridge.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Sets) != 1 || len(c.Jobs) != 1 || c.Jobs["hello"] == nil || len(c.Jobs["hello"].Overrides) != 1 {
+	c := Resolve(f, Facts{})
+	if len(c.Sets) != 1 || len(c.Jobs) != 1 || len(c.Jobs["hello"].Overrides) != 1 {
 		t.Errorf("the example is no longer the smallest complete configuration: %+v", c)
 	}
 }
@@ -142,17 +163,14 @@ func TestBadConfigSaysWhereAndWhatToDo(t *testing.T) {
 }
 
 func TestZeroIsNotTheDefault(t *testing.T) {
-	c, err := Parse("x", []byte(strings.Replace(good, "    subnets", "    settle: 0s\n    subnets", 1)+"    maxRuntime: 0s\n"))
-	if err != nil || *c.Sets["main"].Settle != 0 || *c.Jobs["hello"].MaxRuntime != 0 {
-		t.Errorf("%+v, %+v, %v, want both 0", c.Sets["main"], c.Jobs["hello"], err)
+	c := resolved(t, strings.Replace(good, "    subnets", "    settle: 0s\n    subnets", 1)+"    maxRuntime: 0s\n")
+	if c.Sets["main"].Settle != 0 || c.Jobs["hello"].MaxRuntime != 0 {
+		t.Errorf("%+v, %+v, want both 0", c.Sets["main"], c.Jobs["hello"])
 	}
 }
 
 func TestMatching(t *testing.T) {
-	c, err := Parse("x", []byte(good+"    on:\n      - source: [a]\n      - source: [b]\n        detail: {n: [1]}\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := resolved(t, good+"    on:\n      - source: [a]\n      - source: [b]\n        detail: {n: [1]}\n")
 	for _, tt := range []struct {
 		event map[string]any
 		want  int
@@ -214,19 +232,19 @@ jobs:
   x: {set: b, cluster: c, taskDefinition: x, securityGroups: [sg-1]}
   y: {set: c, cluster: c, taskDefinition: y}
 `
-	c, err := Parse("x", []byte(two))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Apply(cfn.Installed{Sets: map[string]cfn.InstalledSet{
+	f := parsed(t, two)
+	c := Resolve(f, Facts{Sets: map[scheduler.SetName]SetFacts{
 		"a": {VPC: "vpc-1", EndpointSecurityGroups: []string{"sg-e"}}, "b": {VPC: "vpc-1"}, "c": {VPC: "vpc-2", TaskSecurityGroup: "sg-t"},
 	}})
 	if len(c.Sets) != 2 || c.Jobs["x"].Set != "a" || c.Jobs["x"].Subnets[0] != "subnet-2" || c.Jobs["y"].SecurityGroups[0] != "sg-t" {
 		t.Fatalf("%+v, %+v, %+v", c.Sets, c.Jobs["x"], c.Jobs["y"])
 	}
 	a := c.Sets["a"]
-	if len(a.Subnets) != 2 || len(a.Services) != 3 || a.Zones != 2 || a.MaxLifetime != 0 || a.HoursPerDay != 0 || time.Duration(*a.Settle) != time.Minute {
+	if len(a.Subnets) != 2 || len(a.Services) != 3 || a.Zones != 2 || a.MaxLifetime != 0 || a.HoursPerDay != 0 || a.Settle != time.Minute {
 		t.Errorf("the shared set is %+v", a)
+	}
+	if again := Resolve(f, Facts{}); len(again.Sets) != 3 || again.Jobs["x"].Set != "b" || len(again.Sets["a"].Services) != 1 {
+		t.Errorf("the facts have changed the file: %+v", again)
 	}
 	if host, ok := c.Host("b"); host != "a" || !ok {
 		t.Errorf("Host(b) = %s, %t", host, ok)
@@ -237,15 +255,12 @@ jobs:
 }
 
 func TestWhatAnEventMaySet(t *testing.T) {
-	c, err := Parse("x.yaml", []byte(strings.Replace(good, "    cluster", "    overrides: [command, {environment: [NAME, TEAM_*]}]\n    cluster", 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	some, all := c.Jobs["hello"], &Job{Overrides: []Override{{Kind: "environment"}}}
+	c := resolved(t, strings.Replace(good, "    cluster", "    overrides: [command, {environment: [NAME, TEAM_*]}]\n    cluster", 1))
+	some, all := c.Jobs["hello"], Job{Overrides: []Override{{Kind: "environment"}}}
 	if !some.Allows("command") || !some.Allows("environment") || some.Allows("cpu") {
 		t.Errorf("the job allows %+v", some.Overrides)
 	}
-	made := &Job{Overrides: []Override{{Kind: "environment"}}, made: true}
+	made := Job{Overrides: []Override{{Kind: "environment"}}, Made: true}
 	for _, tt := range []struct {
 		name            string
 		some, all, made bool

@@ -167,21 +167,32 @@ var AllRefs = []string{"refs/heads/*", "refs/tags/*"}
 // Providers are the git servers whose webhooks are known.
 var Providers = []string{"github", "gitlab", "gitea", "bitbucket", "plain"}
 
-func (m *Mirror) defaults(c *Config) {
-	orDefault(&m.Cluster, c.ECSCluster)
-	orDefault(&m.Architecture, "arm64")
-	orDefault(&m.CPU, 1024)
-	orDefault(&m.Memory, 2048)
-	orDefault(&m.MaxRuntime, durationOf(4*time.Hour))
-	orDefault(&m.Merge, Duration(30*time.Second))
-	orDefault(&m.CheckEvery, Duration(15*time.Minute))
-	orDefault(&m.StaleAfter, Duration(26*time.Hour))
-	for _, r := range m.Repositories {
-		if r != nil {
-			orDefault(&r.Source.MaxMiB, cmp.Or(m.Disk, taskDisk)<<10)
-		}
+// complete returns the section with its defaults; nil stays nil.
+func (m *Mirror) complete(f *File) *Mirror {
+	if m == nil {
+		return nil
 	}
-	m.Fill()
+	out := *m
+	out.Cluster = cmp.Or(m.Cluster, f.ECSCluster)
+	out.Architecture = cmp.Or(m.Architecture, "arm64")
+	out.CPU = cmp.Or(m.CPU, 1024)
+	out.Memory = cmp.Or(m.Memory, 2048)
+	runtime := orDefault(m.MaxRuntime, Duration(4*time.Hour))
+	out.MaxRuntime = &runtime
+	out.Merge = cmp.Or(m.Merge, Duration(30*time.Second))
+	out.CheckEvery = cmp.Or(m.CheckEvery, Duration(15*time.Minute))
+	out.StaleAfter = cmp.Or(m.StaleAfter, Duration(26*time.Hour))
+	out.Repositories = map[string]*MirrorRepository{}
+	for name, r := range m.Repositories {
+		if r != nil {
+			copied := *r
+			r = &copied
+			r.Source.MaxMiB = cmp.Or(r.Source.MaxMiB, cmp.Or(m.Disk, taskDisk)<<10)
+		}
+		out.Repositories[name] = r
+	}
+	out.Fill()
+	return &out
 }
 
 // taskDisk is the disk of a task that asks for none, in GiB.
@@ -191,7 +202,7 @@ const taskDisk = 20
 
 // Fill fills in the defaults of what the mirror itself reads.
 func (m *Mirror) Fill() {
-	orDefault(&m.Parallel, 2)
+	m.Parallel = cmp.Or(m.Parallel, 2)
 	for _, r := range m.Repositories {
 		if r == nil {
 			continue
@@ -199,21 +210,21 @@ func (m *Mirror) Fill() {
 		if len(r.Refs) == 0 {
 			r.Refs = AllRefs
 		}
-		orDefault(&r.PruneLimit, 20)
-		orDefault(&r.LFS, LFSRefuse)
+		r.PruneLimit = cmp.Or(r.PruneLimit, 20)
+		r.LFS = cmp.Or(r.LFS, LFSRefuse)
 		if r.Target.Archive != "" {
-			orDefault(&r.Target.Keep, 10)
+			r.Target.Keep = cmp.Or(r.Target.Keep, 10)
 		}
 	}
 }
 
 // job returns the job that mirrors.
-func (m *Mirror) job(c *Config) *Job {
-	j := &Job{
-		Set: m.Set, Cluster: m.Cluster, TaskDefinition: c.Name + "-mirror", Container: string(MirrorJob),
+func (m *Mirror) job(installation string) *JobSection {
+	j := &JobSection{
+		Set: m.Set, Cluster: m.Cluster, TaskDefinition: installation + "-mirror", Container: string(MirrorJob),
 		MaxRuntime: m.MaxRuntime, MaxDelay: m.MaxDelay,
 		Schedule: m.Schedule, Timezone: m.Timezone, Overrides: []Override{{Kind: "environment"}},
-		Services: m.Services(), made: true,
+		Services: m.Services(),
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.Repositories)) {
 		if r := m.Repositories[name]; r != nil && r.Source.Bundle != "" {
@@ -333,10 +344,13 @@ var (
 	refPattern        = regexp.MustCompile(`^!?refs/(heads|tags)/[^ ~^:?\[\\\x00-\x20\x7f]+$`)
 )
 
-func (k *checker) mirror(c *Config) {
+func (k *checker) mirror(f *File, c *Installation) {
 	m := c.Mirror
-	if c.Jobs[MirrorJob] != nil && !c.Jobs[MirrorJob].made {
+	if f.Jobs[MirrorJob] != nil {
 		k.add("jobs.mirror", "give it another name", "the name is taken: mirror is the job that the mirror makes")
+	} else {
+		k.schedule("jobs.mirror", m.Schedule, m.Timezone)
+		k.job("jobs.mirror", c.Jobs[MirrorJob], c)
 	}
 	if m.Cluster == "" {
 		k.add("mirror.cluster", "name the ECS cluster, or let the base stack make one: ecsCluster", "no cluster")

@@ -50,13 +50,13 @@ func Reserved(variable string) bool { return reserved.MatchString(variable) }
 var mirrorVariables = []string{"DRAWBRIDGE_MIRROR_REPOSITORIES", "DRAWBRIDGE_MIRROR_REPORTED"}
 
 // Allows reports whether an event may override a kind.
-func (j *Job) Allows(kind string) bool {
+func (j Job) Allows(kind string) bool {
 	return slices.ContainsFunc(j.Overrides, func(o Override) bool { return o.Kind == kind })
 }
 
 // AllowsVariable reports whether an event may set a variable of the job's container.
-func (j *Job) AllowsVariable(name string) bool {
-	if j.made {
+func (j Job) AllowsVariable(name string) bool {
+	if j.Made {
 		return slices.Contains(mirrorVariables, name)
 	}
 	return !Reserved(name) && slices.ContainsFunc(j.Overrides, func(o Override) bool {
@@ -71,7 +71,7 @@ func (j *Job) AllowsVariable(name string) bool {
 var overridePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*\*?$`)
 
 // overrides checks what an event may override.
-func (k *checker) overrides(where string, j *Job) {
+func (k *checker) overrides(where string, j Job) {
 	for _, o := range j.Overrides {
 		if !slices.Contains(overridable, o.Kind) {
 			k.add(where+".overrides", "use "+strings.Join(overridable, ", "), "%q cannot be overridden", o.Kind)

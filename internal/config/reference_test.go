@@ -30,7 +30,7 @@ func reference(sources ...string) (string, error) {
 	}
 	var b strings.Builder
 	b.WriteString("| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
-	for _, t := range []struct{ prefix, name string }{{"", "Config"}, {"sets.<name>.", "Set"}, {"jobs.<name>.", "Job"}, {"mirror.", "Mirror"}, {"mirror.repositories.<name>.", "MirrorRepository"},
+	for _, t := range []struct{ prefix, name string }{{"", "File"}, {"sets.<name>.", "SetSection"}, {"jobs.<name>.", "JobSection"}, {"mirror.", "Mirror"}, {"mirror.repositories.<name>.", "MirrorRepository"},
 		{"mirror.repositories.<name>.source.", "MirrorSource"}, {"mirror.repositories.<name>.target.", "MirrorTarget"}, {"mirror.repositories.<name>.webhook.", "MirrorWebhook"}} {
 		for _, f := range structs[t.name].Fields.List {
 			if f.Tag == nil {

@@ -111,7 +111,7 @@ func Play(ctx context.Context, seed int64, progress Progress) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	c, err := config.Parse("demo", []byte(setup))
+	file, err := config.Parse("demo", []byte(setup))
 	if err != nil {
 		return Report{}, err
 	}
@@ -127,8 +127,8 @@ func Play(ctx context.Context, seed int64, progress Progress) (Report, error) {
 	go func() { _ = server.Serve(listener) }() // ends with Close
 	defer server.Close()
 	endpoint := "http://" + listener.Addr().String()
-	if err := sandbox.Install(sim, c,
-		sandbox.InProcess(sim, c, endpoint, http.DefaultTransport, zap.NewNop(), io.Discard)); err != nil {
+	c, err := sandbox.InstallInProcess(sim, file, endpoint, http.DefaultTransport, zap.NewNop(), io.Discard)
+	if err != nil {
 		return Report{}, err
 	}
 	d := &director{

@@ -15,7 +15,7 @@ import (
 const deletionTakes = 2 * time.Minute
 
 // report builds the report from the ledger.
-func report(c *config.Config, t replay.Trace, l awssim.Ledger) Report {
+func report(c *config.Installation, t replay.Trace, l awssim.Ledger) Report {
 	r := Report{Day: t.Arrivals[0].At.Format("Monday, 2 January 2006"), Calls: l.Calls}
 	r.Periods, r.Endpoints = sandbox.Periods(c.Billing, l)
 	r.Runs = runs(t, l)

@@ -53,7 +53,7 @@ type Finding struct {
 
 // Doctor checks one configuration in one account and Region.
 type Doctor struct {
-	config    *config.Config
+	config    *config.Installation
 	place     app.Place
 	installer *install.Installer
 	ec2       *ec2.Client
@@ -70,7 +70,7 @@ type Doctor struct {
 }
 
 // New returns a Doctor. It only reads.
-func New(c aws.Config, cfg *config.Config, i *install.Installer) *Doctor {
+func New(c aws.Config, cfg *config.Installation, i *install.Installer) *Doctor {
 	return &Doctor{
 		config: cfg, place: i.Place, installer: i, ec2: i.Clients.EC2, ecs: i.Clients.ECS,
 		tasks: ecstasks.New(i.Clients.ECS, cfg),

@@ -47,7 +47,7 @@ func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 		TaskDefinition: aws.String(job.TaskDefinition),
 	})
 	if err != nil {
-		if code := awserr.Code(err); code == "ClientException" && job.Made() {
+		if code := awserr.Code(err); code == "ClientException" && job.Made {
 			t.ok("deploy creates it")
 			d.needs(ctx, name)
 		} else if code == "ClientException" {
@@ -80,7 +80,7 @@ func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 	}
 }
 
-func (d *Doctor) container(name scheduler.JobName, job *config.Job, def *types.TaskDefinition) {
+func (d *Doctor) container(name scheduler.JobName, job config.Job, def *types.TaskDefinition) {
 	t := d.topic("container", "job "+string(name), "events are passed to it")
 	var names []string
 	for _, c := range def.ContainerDefinitions {

@@ -45,7 +45,7 @@ func (d *Doctor) needs(ctx context.Context, name scheduler.JobName) {
 
 // idle looks for services that no job of a set seems to need.
 func (d *Doctor) idle(ctx context.Context, set scheduler.SetName) {
-	if d.config.Sets[set].Auto() {
+	if d.config.Sets[set].Auto {
 		return
 	}
 	have, err := d.tasks.Services(ctx, set)

@@ -26,12 +26,12 @@ func DefinitionJSON(out *ecs.DescribeTaskDefinitionOutput) ([]byte, error) {
 // the configuration. It returns the ARN of the revision that was read.
 func (t *Tasks) Requirements(ctx context.Context,
 	name scheduler.JobName) (r endpoints.Requirements, revision string, err error) {
-	job := t.config.Jobs[name]
-	if job == nil {
+	job, ok := t.config.Jobs[name]
+	if !ok {
 		return r, "", fmt.Errorf("read requirements of job %s: it is no longer in the configuration", name)
 	}
 	d, err := t.definition(ctx, job.TaskDefinition)
-	if err != nil && job.Made() && !errors.Is(err, reconcile.ErrTemporary) { // before the first deployment
+	if err != nil && job.Made && !errors.Is(err, reconcile.ErrTemporary) { // before the first deployment
 		r, err = endpoints.Workload{Hints: job.Services}.Requirements()
 		return r, "", err
 	}
@@ -52,10 +52,10 @@ func (t *Tasks) Requirements(ctx context.Context,
 func (t *Tasks) Services(ctx context.Context, set scheduler.SetName,
 	more ...endpoints.ServiceID) ([]endpoints.Service, error) {
 	s := t.config.Sets[set]
-	if !s.Auto() {
+	if !s.Auto {
 		return endpoints.Resolve(s.Services)
 	}
-	ids := append(slices.Clone(s.Fixed()), more...)
+	ids := append(slices.Clone(s.Fixed), more...)
 	var last error
 	for _, name := range slices.Sorted(maps.Keys(t.config.Jobs)) {
 		if t.config.Jobs[name].Set != set {

@@ -143,7 +143,7 @@ func known(text string) refusal {
 // refusedError reports a task that ECS refuses to run, or does not run yet.
 type refusedError struct {
 	run   scheduler.RunID
-	job   *config.Job
+	job   config.Job
 	row   refusal
 	cause error
 }
@@ -179,7 +179,7 @@ func (e *refusedError) Hint() string {
 // refused interprets an error of RunTask. A client token conflict means that the
 // attempt already has its task, from before the configuration was changed; a conflict
 // that names no task means that ECS remembers the token of a refused start.
-func (t *Tasks) refused(run scheduler.Run, job *config.Job, err error) (string, error) {
+func (t *Tasks) refused(run scheduler.Run, job config.Job, err error) (string, error) {
 	var conflict *types.ConflictException
 	if errors.As(err, &conflict) {
 		if len(conflict.ResourceIds) > 0 {
@@ -199,7 +199,7 @@ func (t *Tasks) refused(run scheduler.Run, job *config.Job, err error) (string, 
 }
 
 // answered returns the task of a RunTask response, or why there is none.
-func answered(run scheduler.Run, job *config.Job, out *ecs.RunTaskOutput) (string, error) {
+func answered(run scheduler.Run, job config.Job, out *ecs.RunTaskOutput) (string, error) {
 	if len(out.Tasks) > 0 {
 		return aws.ToString(out.Tasks[0].TaskArn), nil
 	}

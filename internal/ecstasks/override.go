@@ -67,7 +67,7 @@ const EventVariable = "DRAWBRIDGE_EVENT"
 // Overrides checks the overrides of an event, in the shape of ECS's TaskOverride,
 // against what the job allows, adds variables for its container, and returns them as
 // JSON; nil if there is nothing to override.
-func Overrides(given json.RawMessage, job *config.Job, variables map[string]string) ([]byte, error) {
+func Overrides(given json.RawMessage, job config.Job, variables map[string]string) ([]byte, error) {
 	var o taskOverride
 	if len(bytes.TrimSpace(given)) > 0 {
 		dec := json.NewDecoder(bytes.NewReader(given))
@@ -96,7 +96,7 @@ func Overrides(given json.RawMessage, job *config.Job, variables map[string]stri
 
 // check reports what the job does not allow. ours are variables that the event
 // does not set.
-func (o taskOverride) check(job *config.Job, ours func(variable string) bool) error {
+func (o taskOverride) check(job config.Job, ours func(variable string) bool) error {
 	uses := map[string]bool{"cpu": o.CPU != "", "memory": o.Memory != ""}
 	for _, c := range o.ContainerOverrides {
 		if c.Name == "" {
@@ -129,7 +129,7 @@ func (o taskOverride) check(job *config.Job, ours func(variable string) bool) er
 // recorded reads the overrides of a run that is about to start, and checks the run
 // against its job again: write access to the table must not allow running what the job
 // does not allow.
-func recorded(run scheduler.Run, job *config.Job) (*types.TaskOverride, error) {
+func recorded(run scheduler.Run, job config.Job) (*types.TaskOverride, error) {
 	if run.Cluster != "" && run.Cluster != job.Cluster {
 		return nil, fmt.Errorf("the run is recorded for cluster %s, but job %s now names %s; replay its event",
 			run.Cluster, run.Job, job.Cluster)

@@ -38,7 +38,7 @@ var _ ecsAPI = (*ecs.Client)(nil)
 // Tasks are the tasks of one installation.
 type Tasks struct {
 	api    ecsAPI
-	config *config.Config
+	config *config.Installation
 
 	mu    sync.Mutex
 	known map[string]definition // by what names the task definition
@@ -55,7 +55,7 @@ type definition struct {
 type logPlace struct{ group, prefix, container string }
 
 // New returns the tasks of the jobs in c.
-func New(api ecsAPI, c *config.Config) *Tasks {
+func New(api ecsAPI, c *config.Installation) *Tasks {
 	return &Tasks{api: api, config: c, known: map[string]definition{}}
 }
 
@@ -75,8 +75,8 @@ const startTakes = time.Minute
 // Start runs the task of a run's attempt; the client token ensures that it happens
 // once. After a refusal by ECS each attempt uses another of the job's subnets.
 func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
-	job := t.config.Jobs[run.Job]
-	if job == nil {
+	job, ok := t.config.Jobs[run.Job]
+	if !ok {
 		return "", fmt.Errorf("run task of %s: %w: job %s is no longer in the configuration", run.ID,
 			reconcile.ErrRefused, run.Job)
 	}
@@ -148,10 +148,7 @@ func (t *Tasks) clusterOf(r scheduler.Run) string {
 			return parts[1]
 		}
 	}
-	if j := t.config.Jobs[r.Job]; j != nil {
-		return j.Cluster
-	}
-	return ""
+	return t.config.Jobs[r.Job].Cluster
 }
 
 // clusters returns the clusters of a set's jobs, each once, in order of name.
@@ -236,9 +233,9 @@ func (t *Tasks) name(ctx context.Context, cluster string, runs []scheduler.Run) 
 					return nil, awserr.Mark(err, "describe %d tasks in cluster %s", len(list.TaskArns), cluster)
 				}
 				for _, task := range out.Tasks {
-					r, ok := byGroup[aws.ToString(task.Group)]
-					if j := t.config.Jobs[r.Job]; ok &&
-						(j == nil || cfn.Family(aws.ToString(task.TaskDefinitionArn)) == cfn.Family(j.TaskDefinition)) {
+					r, ours := byGroup[aws.ToString(task.Group)]
+					if j, known := t.config.Jobs[r.Job]; ours &&
+						(!known || cfn.Family(aws.ToString(task.TaskDefinitionArn)) == cfn.Family(j.TaskDefinition)) {
 						if bearers[r.ID] == nil {
 							bearers[r.ID] = map[string]bool{}
 						}

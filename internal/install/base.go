@@ -44,24 +44,28 @@ type SetFacts struct {
 	ForeignGateway string
 }
 
-// Base returns the base stack of a configuration. Sets in one VPC become one. c
-// is left as it is.
-func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
-	c = c.Clone()
-	in := cfn.Installed{Sets: map[string]cfn.InstalledSet{}}
-	vpcs := map[scheduler.SetName]string{}
+// known returns what the facts tell of the installation before its base stack is there.
+func (f Facts) known() config.Facts {
+	out := config.Facts{Region: f.Region, Sets: map[scheduler.SetName]config.SetFacts{}}
 	for name, s := range f.Sets {
-		in.Sets[string(name)], vpcs[name] = s.installed(), s.VPC
+		out.Sets[name] = config.SetFacts{VPC: s.VPC, Services: s.Services}
 	}
-	for name, host := range c.Hosts(vpcs) {
-		if (len(c.Sets[name].EndpointSecurityGroups) == 0) != (len(c.Sets[host].EndpointSecurityGroups) == 0) {
+	return out
+}
+
+// Base returns the base stack of a configuration. Sets in one VPC become one.
+func Base(file *config.File, f Facts, architecture string) (cfn.Base, error) {
+	c := config.Resolve(file, f.known())
+	members := c.Members()
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		host := members[name]
+		if (len(file.Sets[name].EndpointSecurityGroups) == 0) != (len(file.Sets[host].EndpointSecurityGroups) == 0) {
 			return cfn.Base{}, &refusedError{
 				fmt.Sprintf("sets %s and %s share %s, and only one of them names endpointSecurityGroups", host, name,
-					vpcs[name]), "name them for both, or for neither",
+					f.Sets[name].VPC), "name them for both, or for neither",
 			}
 		}
 	}
-	c.Apply(in)
 	b := cfn.Base{
 		Name: c.Name, Region: f.Region, Observe: c.Mode == config.Observe, Architecture: architecture,
 		LogRetention: c.LogRetention, ReservedConcurrency: c.ReservedConcurrency, KMSKey: c.KMSKey,
@@ -85,7 +89,7 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 		job := cfn.BaseJob{
 			Name: string(name), Cluster: j.Cluster, TaskDefinition: j.TaskDefinition, Roles: f.Roles[name],
 		}
-		if j.Made() && b.Mirror != nil {
+		if j.Made && b.Mirror != nil {
 			job.Roles = b.MirrorRoles()
 		}
 		for _, on := range j.On {
@@ -100,30 +104,20 @@ func Base(c *config.Config, f Facts, architecture string) (cfn.Base, error) {
 	return b, nil
 }
 
-// installed returns the facts as far as they are known before the base stack is
-// there.
-func (f SetFacts) installed() cfn.InstalledSet {
-	in := cfn.InstalledSet{VPC: f.VPC}
-	for _, id := range f.Services {
-		in.Services = append(in.Services, string(id))
-	}
-	return in
-}
-
-func baseSet(c *config.Config, f Facts, name scheduler.SetName) (cfn.BaseSet, error) {
+func baseSet(c *config.Installation, f Facts, name scheduler.SetName) (cfn.BaseSet, error) {
 	s := c.Sets[name]
 	services, err := endpoints.Resolve(s.Services)
 	if err != nil {
 		return cfn.BaseSet{}, fmt.Errorf("set %s: %w", name, err)
 	}
 	out := cfn.BaseSet{
-		Name: string(name), VPC: s.VPC(), Services: services, Subnets: s.Subnets,
+		Name: string(name), VPC: s.VPC, Services: services, Subnets: s.Subnets,
 		EndpointGroups: s.EndpointSecurityGroups, S3PrefixList: f.S3PrefixList, HasMaximum: s.MaxLifetime > 0,
 		HasBudget: s.HoursPerDay > 0,
 	}
 	groups, all := c.SecurityGroups(name)
 	out.TaskGroups, out.MakeTaskGroup = groups, !all
-	out.Auto = s.Auto()
+	out.Auto = s.Auto
 	// The gateway is free, and a later revision of a task definition may need it.
 	needs := out.Auto || slices.ContainsFunc(services, func(s endpoints.Service) bool { return s.ID == "s3" })
 	out.SetGateway = s.S3Gateway == endpoints.GatewaySet && needs ||

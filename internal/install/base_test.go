@@ -154,7 +154,7 @@ func TestManyRepositories(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sandbox.Install(sim, c, sandbox.Functions{}); err != nil {
+	if _, err := sandbox.Install(sim, c, sandbox.Functions{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"my_app.7", "my-app-32", "MyApp0"} {

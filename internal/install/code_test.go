@@ -36,7 +36,7 @@ func runs(t *testing.T, i *install.Installer, function string) string {
 }
 
 // roll plans and executes a deployment whose configuration reads text.
-func roll(t *testing.T, i *install.Installer, c *config.Config, text string) {
+func roll(t *testing.T, i *install.Installer, c *config.File, text string) {
 	t.Helper()
 	code := maps.Clone(standIns)
 	code["webhook"] = standIns["launcher"]
@@ -50,7 +50,7 @@ func roll(t *testing.T, i *install.Installer, c *config.Config, text string) {
 }
 
 // first plans a deployment whose configuration reads first, and packs its launcher.
-func first(t *testing.T, i *install.Installer, c *config.Config) (p *install.Plan, launcher []byte) {
+func first(t *testing.T, i *install.Installer, c *config.File) (p *install.Plan, launcher []byte) {
 	t.Helper()
 	launcher, err := functions.Zip(standIns["launcher"].Bootstrap, []byte("first"))
 	if err == nil {
@@ -80,7 +80,7 @@ func poison(t *testing.T) []byte {
 // TestCodeThatLiesThereAlreadyIsNotRun: who may write to the bucket knows under which key
 // the next code will be looked for.
 func TestCodeThatLiesThereAlreadyIsNotRun(t *testing.T) {
-	inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config) {
+	inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.File) {
 		roll(t, i, c, "first")
 		clean := runs(t, i, "drawbridge-launcher")
 		zipped, err := functions.Zip(standIns["launcher"].Bootstrap, []byte("second"))
@@ -123,7 +123,7 @@ func (r replacing) RoundTrip(q *http.Request) (*http.Response, error) {
 // TestCodeThatIsReplacedIsFound: between the upload and CloudFormation's reading, and
 // later on the function itself.
 func TestCodeThatIsReplacedIsFound(t *testing.T) {
-	inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, _ *install.Installer, c *config.Config) {
+	inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, _ *install.Installer, c *config.File) {
 		conf := sandbox.AWSConfig(sim, "http://aws.invalid", replacing{sim.RoundTripper(), poison(t)})
 		i := install.New(conf, app.Place{Region: sim.Region(), Account: sim.Account()}, app.NewClients(conf), sandbox.Clock{Sim: sim})
 		p, zipped := first(t, i, c)
@@ -151,7 +151,7 @@ func TestCodeThatIsReplacedIsFound(t *testing.T) {
 
 // TestAnObjectThatIsReplacedDuringADeploymentIsFound: whatever the functions made of it.
 func TestAnObjectThatIsReplacedDuringADeploymentIsFound(t *testing.T) {
-	inAccount(t, hello(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.Config) {
+	inAccount(t, hello(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.File) {
 		p, zipped := first(t, i, c)
 		put := false
 		err := i.Execute(t.Context(), p, func(cfn.Event) {
@@ -174,7 +174,7 @@ func TestTheMirrorRunsItsImageByDigest(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long story: run without -short")
 	}
-	inAccount(t, mirrorExample(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config) {
+	inAccount(t, mirrorExample(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.File) {
 		image := func() string {
 			t.Helper()
 			out, err := i.Clients.ECS.DescribeTaskDefinition(t.Context(), &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String("drawbridge-mirror")})
@@ -212,13 +212,13 @@ func TestTheMirrorRunsItsImageByDigest(t *testing.T) {
 // TestWhatAnAccountsConcurrencyLets: a new account has ten concurrent executions, of which
 // none can be reserved. It is said before anything is made.
 func TestWhatAnAccountsConcurrencyLets(t *testing.T) {
-	inNewAccount(t, mirrorExample(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.Config) {
+	inNewAccount(t, mirrorExample(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.File) {
 		roll(t, i, c, "first") // the webhook reserves nothing by itself
 	})
 	for _, old := range []string{"sets:", "mirror:"} {
 		more := map[string]string{"sets:": "reservedConcurrency: 2\nsets:", "mirror:": "mirror:\n  webhookConcurrency: 5"}[old]
 		text := strings.Replace(mirrorExample(t), "\n"+old, "\n"+more, 1)
-		inNewAccount(t, text, func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.Config) {
+		inNewAccount(t, text, func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.File) {
 			if _, err := i.Plan(t.Context(), c, []byte("x"), standIns); err == nil || !strings.Contains(err.Error(), "have to stay unreserved") {
 				t.Errorf("%s in a new account: %v", more, err)
 			}

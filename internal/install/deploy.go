@@ -45,15 +45,16 @@ type Plan struct {
 	// before is the stack as it is; nil if there is none. base is what it becomes.
 	before *Stack
 	base   cfn.Base
-	config *config.Config
+	config *config.Installation
 }
 
 // Plan surveys the account, asks CloudFormation for a change set and reads it. The
 // change set stays until it is executed or discarded. Nothing else is created,
 // except for the bucket if the template is too long to go without. An error that
 // Failed knows wants Clear first.
-func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte,
+func (i *Installer) Plan(ctx context.Context, file *config.File, text []byte,
 	code map[string]functions.Code) (*Plan, error) {
+	c := config.Resolve(file, config.Facts{})
 	stack, err := i.Installed(ctx, c.Name)
 	var failed *failedBeforeError
 	if err != nil && !errors.Is(err, ErrNotInstalled) || errors.As(err, &failed) {
@@ -66,14 +67,14 @@ func (i *Installer) Plan(ctx context.Context, c *config.Config, text []byte,
 	if !p.Creates {
 		p.before = stack
 	}
-	if p.Survey, err = i.Read(ctx, c); err != nil {
+	if p.Survey, err = i.Read(ctx, file); err != nil {
 		return nil, err
 	}
 	architecture, err := sameArchitecture(code)
 	if err != nil {
 		return nil, err
 	}
-	base, err := Base(c, p.Survey.Facts, architecture)
+	base, err := Base(file, p.Survey.Facts, architecture)
 	if err != nil {
 		return nil, err
 	}

@@ -24,18 +24,18 @@ var standIns = map[string]functions.Code{"launcher": {Bootstrap: []byte("#!/bin/
 
 // inAccount runs a story in an account that is ready for the configuration, in a
 // bubble of virtual time.
-func inAccount(t *testing.T, text string, story func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config)) {
+func inAccount(t *testing.T, text string, story func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.File)) {
 	t.Helper()
 	inAccountOf(t, text, awssim.Options{Speed: 1}, story)
 }
 
 // inNewAccount is inAccount for an account that never used ECS.
-func inNewAccount(t *testing.T, text string, story func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config)) {
+func inNewAccount(t *testing.T, text string, story func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.File)) {
 	t.Helper()
 	inAccountOf(t, text, awssim.Options{Speed: 1, NewAccount: true}, story)
 }
 
-func inAccountOf(t *testing.T, text string, o awssim.Options, story func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config)) {
+func inAccountOf(t *testing.T, text string, o awssim.Options, story func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.File)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c, err := config.Parse("drawbridge.yaml", []byte(text))
@@ -100,7 +100,7 @@ func TestDeployOverAnotherVersion(t *testing.T) {
 			return strings.Replace(s, `{"AttributeName":"item","KeyType":"RANGE"}],"LocalSecondaryIndexes"`, `{"AttributeName":"live","KeyType":"RANGE"}],"LocalSecondaryIndexes"`, 1)
 		}},
 	} {
-		inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config) {
+		inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.File) {
 			template := templateOf(t, hello(t))
 			if tt.change != nil {
 				if changed := tt.change(template); changed == template {
@@ -124,7 +124,7 @@ func TestDeployOverAnotherVersion(t *testing.T) {
 }
 
 func TestDeployAndRemoveLeaveNothingBehind(t *testing.T) {
-	inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config) {
+	inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.File) {
 		ours := func() (left []string) {
 			for _, r := range sim.Ledger().Resources {
 				if r.Tags[cfn.OwnerTag] == "drawbridge" {
@@ -172,7 +172,7 @@ func TestDeployAndRemoveLeaveNothingBehind(t *testing.T) {
 }
 
 func TestABucketOfSomebodyElseIsLeftAlone(t *testing.T) {
-	inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config) {
+	inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.File) {
 		sim.AddBucket(i.Bucket("drawbridge"))
 		p, err := i.Plan(t.Context(), c, []byte("x"), standIns)
 		if err != nil {
@@ -215,7 +215,7 @@ jobs:
 			t.Fatalf("%s: the case changes nothing", tt.name)
 		}
 		for _, up := range []bool{true, false} {
-			inAccount(t, before, func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.Config) {
+			inAccount(t, before, func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.File) {
 				put(t, sim, templateOf(t, before), "1")
 				c, err := config.Parse("drawbridge.yaml", []byte(after))
 				if err != nil {
@@ -268,7 +268,7 @@ jobs:
 	if n := strings.Count(template, `"AWS::EC2::SecurityGroup"`); n != 4+3 {
 		t.Errorf("%d security groups, want four of endpoints and three of tasks", n)
 	}
-	inAccount(t, text, func(t *testing.T, sim *awssim.Sim, _ *install.Installer, _ *config.Config) {
+	inAccount(t, text, func(t *testing.T, sim *awssim.Sim, _ *install.Installer, _ *config.File) {
 		put(t, sim, template, "1") // a set without jobs included
 	})
 }
@@ -276,7 +276,7 @@ jobs:
 func TestAPauseReachesSetsThatAreNew(t *testing.T) {
 	const before, after = "sets:\n  main: {subnets: [subnet-1]}\njobs:\n  hello: {set: main, cluster: c, taskDefinition: hello}\n",
 		"sets:\n  main: {subnets: [subnet-1]}\n  more: {subnets: [subnet-2]}\njobs:\n  hello: {set: main, cluster: c, taskDefinition: hello}\n"
-	inAccount(t, after, func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.Config) {
+	inAccount(t, after, func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.File) {
 		put(t, sim, templateOf(t, before), "1")
 		state := store.New(i.Clients.DynamoDB, "drawbridge")
 		if _, err := state.SaveSet(t.Context(), scheduler.Set{Name: "main", Phase: scheduler.Absent, Pause: &scheduler.Pause{By: "user/a"}}); err != nil {

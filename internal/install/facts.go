@@ -37,7 +37,8 @@ type SetPlan struct {
 
 // Read surveys the account. Everything that keeps the configuration from being
 // installed is reported at once.
-func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) {
+func (i *Installer) Read(ctx context.Context, file *config.File) (Survey, error) {
+	c := config.Resolve(file, config.Facts{Region: i.Place.Region})
 	s := Survey{Facts: Facts{
 		Region: i.Place.Region, Sets: map[scheduler.SetName]SetFacts{}, Roles: map[scheduler.JobName][]string{},
 	}, Plans: map[scheduler.SetName]SetPlan{}}
@@ -54,9 +55,8 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 	if err != nil {
 		problems = append(problems, err)
 	}
-	_, priced := endpoints.KnownPrices().In(i.Place.Region)
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
-		if c.Sets[name].WaitCost > 0 && c.EndpointPrice == 0 && !priced {
+		if c.Sets[name].WaitCost > 0 && c.EndpointPrice == 0 {
 			problems = append(problems, &refusedError{
 				fmt.Sprintf("set %s has a waitCost, and the price of endpoints in %s is not known", name,
 					i.Place.Region),
@@ -82,7 +82,7 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 			problems = append(problems, fmt.Errorf("set %s: %w", name, err))
 			continue
 		}
-		if c.Sets[name].Auto() {
+		if c.Sets[name].Auto {
 			for _, svc := range services {
 				f.Services = append(f.Services, svc.ID)
 			}
@@ -93,11 +93,11 @@ func (i *Installer) Read(ctx context.Context, c *config.Config) (Survey, error) 
 	if err := errors.Join(problems...); err != nil {
 		return s, err
 	}
-	return s, s.plan(c, networks)
+	return s, s.plan(file, networks)
 }
 
 // readAccount reads what belongs to no set's network.
-func (i *Installer) readAccount(ctx context.Context, c *config.Config, s *Survey) []error {
+func (i *Installer) readAccount(ctx context.Context, c *config.Installation, s *Survey) []error {
 	problems := []error{i.roles(ctx, c, s)}
 	var err error
 	s.Concurrency, err = i.concurrency(ctx, c)
@@ -143,10 +143,10 @@ func (i *Installer) blocks(ctx context.Context, id string) ([]string, error) {
 }
 
 // roles reads which roles the jobs' task definitions name.
-func (i *Installer) roles(ctx context.Context, c *config.Config, s *Survey) error {
+func (i *Installer) roles(ctx context.Context, c *config.Installation, s *Survey) error {
 	var problems []error
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
-		if c.Jobs[name].Made() {
+		if c.Jobs[name].Made {
 			continue // the base stack makes them
 		}
 		given := c.Jobs[name].TaskDefinition
@@ -204,13 +204,8 @@ func (i *Installer) prefixList(ctx context.Context) (string, error) {
 }
 
 // plan works out what each set would hold, as the launcher will.
-func (s *Survey) plan(c *config.Config, networks map[scheduler.SetName]endpoints.VPC) error {
-	c = c.Clone()
-	in := cfn.Installed{Sets: map[string]cfn.InstalledSet{}}
-	for name := range networks {
-		in.Sets[string(name)] = s.Sets[name].installed()
-	}
-	c.Apply(in)
+func (s *Survey) plan(file *config.File, networks map[scheduler.SetName]endpoints.VPC) error {
+	c := config.Resolve(file, s.known())
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		v := networks[name]
 		foreign := s.Sets[name].ForeignGateway != ""

@@ -48,7 +48,7 @@ func TestTheGatewaySurvivesASecondDeployment(t *testing.T) {
 	second := func(t *testing.T) string {
 		return strings.Replace(hello(t), "sets:", "logRetention: 7\nsets:", 1)
 	}
-	inAccount(t, second(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.Config) {
+	inAccount(t, second(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.File) {
 		if err := sim.SetFault("stack-tags", "never", 0); err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestTheGatewaySurvivesASecondDeployment(t *testing.T) {
 			t.Errorf("%d gateways after the second deployment, want the one of the first", n)
 		}
 	})
-	inAccount(t, second(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.Config) { // of a version that left the owner to the stack's tags
+	inAccount(t, second(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.File) { // of a version that left the owner to the stack's tags
 		if err := sim.SetFault("stack-tags", "never", 0); err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +109,7 @@ func TestManyJobsAndSetsDeploy(t *testing.T) {
 			}
 			sim := awssim.New(awssim.Options{})
 			defer sim.Close()
-			if err := sandbox.Install(sim, c, sandbox.Functions{}); err != nil {
+			if _, err := sandbox.Install(sim, c, sandbox.Functions{}); err != nil {
 				t.Fatal(err)
 			}
 			n := cfn.NamesOf("drawbridge", sim.Region())
@@ -145,7 +145,7 @@ func TestPoliciesNeverLeaveARoleWithoutRights(t *testing.T) {
 	if testing.Short() {
 		t.Skip("long story: run without -short")
 	}
-	inAccount(t, many(60, 1), func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.Config) {
+	inAccount(t, many(60, 1), func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.File) {
 		n := cfn.NamesOf("drawbridge", sim.Region())
 		cluster := map[string]any{"ecs:cluster": "arn:aws:ecs:us-east-1:123456789012:cluster/c"}
 		deploy(t, i, many(3, 1))
@@ -181,7 +181,7 @@ func TestPoliciesNeverLeaveARoleWithoutRights(t *testing.T) {
 // TestAnAccountThatNeverUsedECS: deploy makes the service-linked role first.
 func TestAnAccountThatNeverUsedECS(t *testing.T) {
 	text := strings.Replace(hello(t), "sets:", "ecsCluster: hello\nsets:", 1)
-	inNewAccount(t, text, func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.Config) {
+	inNewAccount(t, text, func(t *testing.T, sim *awssim.Sim, i *install.Installer, _ *config.File) {
 		deploy(t, i, text)
 		if s := sim.Ledger().Calls["iam:CreateServiceLinkedRole"]; s != 1 {
 			t.Errorf("the role was made %d times, want once", s)
@@ -192,7 +192,7 @@ func TestAnAccountThatNeverUsedECS(t *testing.T) {
 // TestAPlanLeavesNothingInTheWay: the deployment that follows a plan at once finds no
 // stack that is still being deleted.
 func TestAPlanLeavesNothingInTheWay(t *testing.T) {
-	inAccount(t, hello(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.Config) {
+	inAccount(t, hello(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.File) {
 		p, err := i.Plan(t.Context(), c, []byte(hello(t)), standIns)
 		if err != nil {
 			t.Fatal(err)

@@ -60,7 +60,8 @@ const wait = "wait until it is absent (drawbridge status); drawbridge pause keep
 // safe refuses a deployment that would take something away from under a set which
 // is up or asked for: the set itself, its mode, the job or the cluster of a run, or
 // the security groups and the gateway that its tasks use.
-func (s *Stack) safe(ctx context.Context, i *Installer, c *config.Config, next cfn.Base, changes []cfn.Change) error {
+func (s *Stack) safe(ctx context.Context, i *Installer, c *config.Installation, next cfn.Base,
+	changes []cfn.Change) error {
 	busy, err := s.busy(ctx, i)
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func (s *Stack) safe(ctx context.Context, i *Installer, c *config.Config, next c
 			return &refusedError{fmt.Sprintf("set %s %s in the new configuration, and %s", l.set.Name, why, l), wait}
 		}
 		for _, r := range l.runs {
-			if j := c.Jobs[r.Job]; j == nil {
+			if j, ok := c.Jobs[r.Job]; !ok {
 				return &refusedError{fmt.Sprintf("job %s is no longer in the configuration, and its run %s is %s",
 					r.Job, r.ID, r.State), "wait until it has ended (drawbridge runs)"}
 			} else if r.Cluster != "" && r.Cluster != j.Cluster {

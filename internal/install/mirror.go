@@ -21,7 +21,7 @@ import (
 
 // baseMirror returns what the base stack holds for the mirror, nil without one. The
 // sets of c are those that live.
-func baseMirror(c *config.Config, f Facts) (*cfn.BaseMirror, error) {
+func baseMirror(c *config.Installation, f Facts) (*cfn.BaseMirror, error) {
 	m := c.Mirror
 	if m == nil {
 		return nil, nil
@@ -63,7 +63,7 @@ func webhookConcurrency(m *config.Mirror, f Facts) int {
 // than it lets.
 //
 // Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
-func (i *Installer) concurrency(ctx context.Context, c *config.Config) (int, error) {
+func (i *Installer) concurrency(ctx context.Context, c *config.Installation) (int, error) {
 	out, err := i.Clients.Lambda.GetAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
 	if err != nil {
 		return 0, awserr.Mark(err, "read Lambda's quota of concurrency")
@@ -88,7 +88,7 @@ func (i *Installer) concurrency(ctx context.Context, c *config.Config) (int, err
 // mirrorDigest returns the digest of the mirror's image: of the tag that is given, or of
 // the image that was pushed last into the repository that the base stack makes. It is
 // empty while there is none, and where the registry of another account does not tell.
-func (i *Installer) mirrorDigest(ctx context.Context, c *config.Config) (string, error) {
+func (i *Installer) mirrorDigest(ctx context.Context, c *config.Installation) (string, error) {
 	if c.Mirror == nil || strings.Contains(c.Mirror.Image, "@") {
 		return "", nil
 	}

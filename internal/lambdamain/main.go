@@ -23,13 +23,27 @@ import (
 // finish.
 type Handle func(ctx context.Context, payload []byte, id string, until time.Time) (any, error)
 
+// Build builds what handles events.
+type Build func(context.Context, app.Start) (Handle, error)
+
+// Of builds a function that needs the whole installation.
+func Of(handle func(*app.App) Handle) Build {
+	return func(ctx context.Context, s app.Start) (Handle, error) {
+		a, err := s.App(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return handle(a), nil
+	}
+}
+
 // reserve is the time kept for recording unfinished work.
 const reserve = 20 * time.Second
 
 // Run serves a Lambda until its environment ends. build is called when the first event
 // reveals the account, and again with the next event if it failed; until then only parts
 // that need no account are built.
-func Run(build func(context.Context, *app.App) (Handle, error)) {
+func Run(build Build) {
 	h := &handler{build: build, clock: clock.FromEnvironment()}
 	if err := h.prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, err) // shown in the function's log; each event fails with the same
@@ -39,7 +53,7 @@ func Run(build func(context.Context, *app.App) (Handle, error)) {
 }
 
 type handler struct {
-	build   func(context.Context, *app.App) (Handle, error)
+	build   Build
 	clock   clock.Clock
 	log     *zap.Logger
 	clients app.Clients
@@ -114,11 +128,13 @@ func (h *handler) complete(ctx context.Context, functionARN string) error {
 	if err != nil {
 		return err
 	}
-	c, err := app.LambdaConfig()
+	file, err := app.LambdaFile()
 	if err != nil {
 		return err
 	}
-	ready, err := h.build(ctx, app.New(c, at, h.clients, h.clock, h.log, app.NewMetrics(os.Stdout, c, h.clock)))
+	ready, err := h.build(ctx, app.Start{
+		File: file, Place: at, Clients: h.clients, Clock: h.clock, Log: h.log, Metrics: os.Stdout,
+	})
 	if err != nil {
 		h.log.Error("not ready", zap.Error(err))
 		return err

@@ -62,8 +62,8 @@ func (l *Launcher) runs(payload []byte, fallback string) ([]scheduler.Run, error
 	if req.Job == "" {
 		return nil, reject("event names no job")
 	}
-	job := l.app.Config.Jobs[req.Job]
-	if job == nil {
+	job, ok := l.app.Config.Jobs[req.Job]
+	if !ok {
 		return nil, &rejected{
 			fmt.Sprintf("there is no job %q", req.Job), "name one of the jobs in the configuration: " + l.jobNames(),
 		}
@@ -136,7 +136,7 @@ func joined(problems []error) error {
 
 // kept is what is kept of an event until its run has ended.
 func (l *Launcher) kept(payload []byte) []byte {
-	return app.Kept(payload, *l.app.Config.KeepEvents<<10)
+	return app.Kept(payload, l.app.Config.KeepEvents)
 }
 
 // admit refuses a run of a job that has got more from the queue than it may in this
@@ -178,7 +178,7 @@ func (l *Launcher) admitted(runs []scheduler.Run, m events.SQSMessage) ([]schedu
 	return out, joined(problems)
 }
 
-func newRun(name scheduler.JobName, job *config.Job, event string, payload []byte, overrides json.RawMessage,
+func newRun(name scheduler.JobName, job config.Job, event string, payload []byte, overrides json.RawMessage,
 	variables map[string]string) (scheduler.Run, error) {
 	id, err := scheduler.NewRunID(name, event)
 	if err != nil {
@@ -200,15 +200,15 @@ func newRun(name scheduler.JobName, job *config.Job, event string, payload []byt
 		ID: id, Job: name, Set: job.Set,
 		Request: scheduler.Request{
 			Event: event, Overrides: o, Source: payload, Cluster: job.Cluster,
-			MaxRuntime: time.Duration(*job.MaxRuntime), MaxDelay: time.Duration(job.MaxDelay),
-			StartTimeout: time.Duration(job.StartTimeout),
+			MaxRuntime: job.MaxRuntime, MaxDelay: job.MaxDelay,
+			StartTimeout: job.StartTimeout,
 		},
 	}, nil
 }
 
 // fromEvent returns the variables that hand an event to the container: those that
 // the job maps, or the whole event in one.
-func fromEvent(job *config.Job, payload []byte) (map[string]string, error) {
+func fromEvent(job config.Job, payload []byte) (map[string]string, error) {
 	if len(job.Environment) == 0 {
 		var compact bytes.Buffer
 		if err := json.Compact(&compact, payload); err != nil {

@@ -24,7 +24,7 @@ func TestVariablesFromAnEvent(t *testing.T) {
 		{"a place below a text", map[string]string{"KEY": "$.detail.key.more"}, nil, "the event has nothing at $.detail.key.more"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := fromEvent(&config.Job{Environment: tt.mapped}, []byte(event))
+			got, err := fromEvent(config.Job{Environment: tt.mapped}, []byte(event))
 			if tt.failure != "" {
 				if err == nil || err.Error() != tt.failure {
 					t.Errorf("error %v, want %s", err, tt.failure)

@@ -13,7 +13,7 @@ import (
 
 // Scene is what the plan of a set depends on.
 type Scene struct {
-	Config *config.Config
+	Config *config.Installation
 	Region string
 	// Set is a set that lives as itself, Services are what it serves, VPC is its network
 	// with the endpoints of others.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,25 +41,31 @@ func AWSConfig(sim *awssim.Sim, endpoint string, transport http.RoundTripper) aw
 // reserve is the part of a handler's time kept for recording unfinished work.
 const reserve = 20 * time.Second
 
-// InProcess returns the two functions as handlers in this process, which call
-// the simulation over transport.
-func InProcess(sim *awssim.Sim, c *config.Config, endpoint string, transport http.RoundTripper, log *zap.Logger,
-	metrics io.Writer) Functions {
+// InstallInProcess installs as Install does, with the two functions as handlers in this
+// process, which call the simulation over transport. They start at their first event.
+func InstallInProcess(sim *awssim.Sim, file *config.File, endpoint string, transport http.RoundTripper,
+	log *zap.Logger, metrics io.Writer) (*config.Installation, error) {
+	var c *config.Installation
 	ck := Clock{sim}
 	at := app.Place{Region: sim.Region(), Account: sim.Account()}
 	build := func() *app.App {
-		return app.New(c, at, app.NewClients(AWSConfig(sim, endpoint, transport)), ck, log,
-			app.NewMetrics(metrics, c, ck))
+		return app.New(c, at, app.NewClients(AWSConfig(sim, endpoint, transport)), ck, log, metrics)
 	}
-	l, r := launcher.New(build()), reaper.New(build())
-	wrap := func(handle func(context.Context, []byte, string, time.Time) (any, error)) awssim.Handler {
+	type handle func(context.Context, []byte, string, time.Time) (any, error)
+	wrap := func(start func() handle) awssim.Handler {
+		ready := sync.OnceValue(start)
 		return func(ctx context.Context, payload []byte) ([]byte, error) {
-			out, err := handle(ctx, payload, awssim.InvocationID(ctx), sim.Budget(ctx).Add(-reserve))
+			out, err := ready()(ctx, payload, awssim.InvocationID(ctx), sim.Budget(ctx).Add(-reserve))
 			if err != nil {
 				return nil, err
 			}
 			return json.Marshal(out)
 		}
 	}
-	return Functions{Launcher: wrap(l.Handle), Reaper: wrap(r.Handle)}
+	var err error
+	c, err = Install(sim, file, Functions{
+		Launcher: wrap(func() handle { return launcher.New(build()).Handle }),
+		Reaper:   wrap(func() handle { return reaper.New(build()).Handle }),
+	})
+	return c, err
 }

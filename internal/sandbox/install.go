@@ -33,21 +33,22 @@ type Functions struct {
 	ConfigPath string
 }
 
-// Install adds everything that c names to the account, and the installation
-// with the given functions. c then describes the installation.
-func Install(sim *awssim.Sim, c *config.Config, f Functions) error {
-	facts, err := Account(sim, c)
+// Install adds everything that a configuration names to the account, and the installation
+// with the given functions.
+func Install(sim *awssim.Sim, file *config.File, f Functions) (*config.Installation, error) {
+	facts, err := Account(sim, file)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	base, err := install.Base(c, facts, "arm64")
+	base, err := install.Base(file, facts, "arm64")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	template, err := base.JSON()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	c := config.Resolve(file, config.Facts{})
 	n := cfn.NamesOf(c.Name, sim.Region())
 	environment := map[string]string{app.ConfigVariable: f.ConfigPath}
 	sim.StandIn(n.Launcher, awssim.Local{Handler: f.Launcher, Bootstrap: f.LauncherBootstrap, Environment: environment})
@@ -63,20 +64,20 @@ func Install(sim *awssim.Sim, c *config.Config, f Functions) error {
 		parameters[cfn.ParameterWebhookCode] = "none"
 	}
 	if err := sim.PutStack(n.Stack, template, parameters, install.Tags(c.Name)); err != nil {
-		return err
+		return nil, err
 	}
 	in, err := cfn.InstalledOf(sim.StackOutputs(n.Stack))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.Apply(in)
-	return nil
+	return config.Resolve(file, app.FactsOf(in, sim.Region())), nil
 }
 
 // Account adds a configuration's prerequisites to the account: networks,
 // clusters, task definitions with their roles, images and log groups. It returns
 // the facts that an installation needs.
-func Account(sim *awssim.Sim, c *config.Config) (install.Facts, error) {
+func Account(sim *awssim.Sim, file *config.File) (install.Facts, error) {
+	c := config.Resolve(file, config.Facts{})
 	f := install.Facts{
 		Region: sim.Region(), Sets: map[scheduler.SetName]install.SetFacts{}, Roles: map[scheduler.JobName][]string{},
 		S3PrefixList: sim.S3PrefixList(), Concurrency: 1000,
@@ -89,10 +90,10 @@ func Account(sim *awssim.Sim, c *config.Config) (install.Facts, error) {
 }
 
 // resolve derives the services of sets whose services follow from their jobs.
-func resolve(sim *awssim.Sim, c *config.Config, f install.Facts) error {
+func resolve(sim *awssim.Sim, c *config.Installation, f install.Facts) error {
 	tasks := ecstasks.New(ecs.NewFromConfig(AWSConfig(sim, "http://aws.invalid", sim.RoundTripper())), c)
 	for name, set := range c.Sets {
-		if !set.Auto() {
+		if !set.Auto {
 			continue
 		}
 		services, err := tasks.Services(context.Background(), name)
@@ -115,7 +116,7 @@ type network struct {
 }
 
 // addNetworks creates a VPC for each set. Sets with a common subnet share one.
-func addNetworks(sim *awssim.Sim, c *config.Config, f install.Facts) {
+func addNetworks(sim *awssim.Sim, c *config.Installation, f install.Facts) {
 	of := map[string]*network{} // by subnet
 	groups := map[string]bool{}
 	count := 0
@@ -154,7 +155,7 @@ func addNetworks(sim *awssim.Sim, c *config.Config, f install.Facts) {
 
 // addJobs registers the task definitions that jobs name: one container with a
 // private image and a log group, an execution role and a task role.
-func addJobs(sim *awssim.Sim, c *config.Config, f install.Facts) error {
+func addJobs(sim *awssim.Sim, c *config.Installation, f install.Facts) error {
 	roles, revision := map[string][]string{}, map[string]int{} // by family
 	for _, job := range c.Jobs {
 		_, n, _ := strings.Cut(last(job.TaskDefinition), ":")
@@ -169,7 +170,7 @@ func addJobs(sim *awssim.Sim, c *config.Config, f install.Facts) error {
 			sim.AddCluster(last(job.Cluster))
 		}
 		family := cfn.Family(job.TaskDefinition)
-		if job.Made() {
+		if job.Made {
 			sim.AddImage(family, "latest") // as a user pushes it after the first deployment
 			continue
 		}

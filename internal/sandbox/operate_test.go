@@ -20,7 +20,7 @@ import (
 func (w *world) operator() *app.App {
 	ck := Clock{w.sim}
 	aws := AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper())
-	return app.New(w.config, app.Place{Region: w.sim.Region(), Account: w.sim.Account()}, app.NewClients(aws), ck, zap.NewNop(), app.NewMetrics(io.Discard, w.config, ck))
+	return app.New(w.config, app.Place{Region: w.sim.Region(), Account: w.sim.Account()}, app.NewClients(aws), ck, zap.NewNop(), io.Discard)
 }
 
 // pause switches the pause of set main.

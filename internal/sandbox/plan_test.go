@@ -74,19 +74,19 @@ type planned struct {
 // planAgrees plans an account before the installation, installs, and compares with what
 // the launcher prepares.
 func planAgrees(text string, o awssim.Options) error {
-	c, err := config.Parse("scene", []byte(text))
+	file, err := config.Parse("scene", []byte(text))
 	if err != nil {
 		return err
 	}
 	o.Speed, o.Record = 0, recording()
 	sim := awssim.New(o)
 	defer sim.Close()
-	if _, err := Account(sim, c); err != nil {
+	if _, err := Account(sim, file); err != nil {
 		return err
 	}
 	conf := AWSConfig(sim, "http://aws.invalid", sim.RoundTripper())
 	place := app.Place{Region: sim.Region(), Account: sim.Account()}
-	survey, err := install.New(conf, place, app.NewClients(conf), clock.System{}).Read(context.Background(), c.Clone())
+	survey, err := install.New(conf, place, app.NewClients(conf), clock.System{}).Read(context.Background(), file)
 	if err != nil {
 		return err
 	}
@@ -96,12 +96,12 @@ func planAgrees(text string, o awssim.Options) error {
 	}
 	again := awssim.New(o)
 	defer again.Close()
-	f := InProcess(again, c, "http://aws.invalid", again.RoundTripper(), zap.NewNop(), io.Discard)
-	if err := Install(again, c, f); err != nil {
+	c, err := InstallInProcess(again, file, "http://aws.invalid", again.RoundTripper(), zap.NewNop(), io.Discard)
+	if err != nil {
 		return err
 	}
 	conf = AWSConfig(again, "http://aws.invalid", again.RoundTripper())
-	a := app.New(c, place, app.NewClients(conf), clock.System{}, zap.NewNop(), app.NewMetrics(io.Discard, c, clock.System{}))
+	a := app.New(c, place, app.NewClients(conf), clock.System{}, zap.NewNop(), io.Discard)
 	got := map[scheduler.SetName]planned{}
 	for name := range c.Sets {
 		p, err := a.Prepare(context.Background(), name)

@@ -101,9 +101,6 @@ func TestPromise7ATagAloneDeletesNothing(t *testing.T) {
 func TestAKilledSelftestIsCleanedUp(t *testing.T) {
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
 		a := w.operator()
-		if err := a.Locate(w.t.Context()); err != nil {
-			t.Fatal(err)
-		}
 		logs, err := endpoints.Lookup("logs")
 		if err != nil {
 			t.Fatal(err)

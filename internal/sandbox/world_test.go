@@ -43,7 +43,7 @@ jobs:
 type world struct {
 	t      *testing.T
 	sim    *awssim.Sim
-	config *config.Config
+	config *config.Installation
 	queue  *sqs.Client
 	lambda *lambda.Client
 }
@@ -56,7 +56,7 @@ func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) 
 	t.Helper()
 	scenes.Store(text, o)
 	synctest.Test(t, func(t *testing.T) {
-		c, err := config.Parse("test", []byte(text))
+		file, err := config.Parse("test", []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,8 +66,8 @@ func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) 
 		o.Speed, o.Record, o.Start = 1, recording(), time.Time{}
 		sim := awssim.New(o)
 		defer sim.Close()
-		f := InProcess(sim, c, "http://aws.invalid", sim.RoundTripper(), zap.NewNop(), io.Discard)
-		if err := Install(sim, c, f); err != nil {
+		c, err := InstallInProcess(sim, file, "http://aws.invalid", sim.RoundTripper(), zap.NewNop(), io.Discard)
+		if err != nil {
 			t.Fatal(err)
 		}
 		aws := AWSConfig(sim, "http://aws.invalid", sim.RoundTripper())

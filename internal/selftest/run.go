@@ -245,7 +245,7 @@ func (t *Test) template(ctx context.Context, set scheduler.SetName, name string)
 		return nil, err
 	}
 	return cfn.Template(cfn.Spec{
-		Owner: a.Config.Name, Set: name, Region: a.Place.Region, VPC: c.VPC(), Services: []endpoints.Service{service},
+		Owner: a.Config.Name, Set: name, Region: a.Place.Region, VPC: c.VPC, Services: []endpoints.Service{service},
 		Subnets:        []string{subnet},
 		SecurityGroups: c.EndpointSecurityGroups, NoPrivateDNS: true,
 	})

@@ -19,16 +19,13 @@ const twinSpeed = 600
 
 // Twin runs the same experiments in a simulated AWS that holds what the configuration
 // names, with the installation's own code, and returns the evidence.
-func Twin(ctx context.Context, text []byte, region string, job scheduler.JobName, parts []string) (Evidence, error) {
-	c, err := config.Parse("drawbridge.yaml", text)
-	if err != nil {
-		return Evidence{}, err
-	}
+func Twin(ctx context.Context, file *config.File, region string, job scheduler.JobName,
+	parts []string) (Evidence, error) {
 	sim := awssim.New(awssim.Options{Speed: twinSpeed, Region: region})
 	defer sim.Close()
 	const address = "http://twin.invalid"
-	f := sandbox.InProcess(sim, c, address, sim.RoundTripper(), zap.NewNop(), io.Discard)
-	if err := sandbox.Install(sim, c, f); err != nil {
+	c, err := sandbox.InstallInProcess(sim, file, address, sim.RoundTripper(), zap.NewNop(), io.Discard)
+	if err != nil {
 		return Evidence{}, err
 	}
 	recorder := NewRecorder()
@@ -36,7 +33,7 @@ func Twin(ctx context.Context, text []byte, region string, job scheduler.JobName
 	ck := sandbox.Clock{Sim: sim}
 	at := app.Place{Region: sim.Region(), Account: sim.Account()}
 	t := &Test{
-		App: app.New(c, at, app.NewClients(watched), ck, zap.NewNop(), app.NewMetrics(io.Discard, c, ck)), AWS: watched,
+		App: app.New(c, at, app.NewClients(watched), ck, zap.NewNop(), io.Discard), AWS: watched,
 		Recorder: recorder,
 		Job:      job, Parts: parts, Until: ck.Now().Add(3 * time.Hour), Tell: func(string) {},
 	}

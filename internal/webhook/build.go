@@ -1,8 +1,6 @@
 package webhook
 
 import (
-	"os"
-
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -13,21 +11,23 @@ import (
 	"drawbridge/internal/mirror"
 )
 
-// Of returns the Receiver of an installation, in a Lambda.
-func Of(a *app.App) *Receiver {
+// Of returns the Receiver of an installation, in a Lambda. It asks the base stack nothing.
+func Of(s app.Start) *Receiver {
 	conf := app.LambdaAWS()
 	objects := s3.NewFromConfig(conf, func(o *s3.Options) {
 		o.UsePathStyle, o.DisableLogOutputChecksumValidationSkipped = conf.BaseEndpoint != nil, true
 	})
-	bucket := cfn.MirrorBucket(a.Config.Name, a.Place.Account, a.Place.Region)
-	m := a.Config.Mirror
+	c := config.Resolve(s.File, config.Facts{})
+	bucket := cfn.MirrorBucket(c.Name, s.Place.Account, s.Place.Region)
+	m := c.Mirror
 	if m == nil {
 		m = &config.Mirror{} // a deployment removed the mirror; every report is of an unknown repository
 	}
 	return &Receiver{
-		Installation: a.Config.Name, Mirror: m, State: mirror.NewBucket(objects, bucket, cfn.MirrorStateFolder+"/"),
+		Installation: c.Name, Mirror: m, State: mirror.NewBucket(objects, bucket, cfn.MirrorStateFolder+"/"),
 		Seen:    mirror.NewBucket(objects, bucket, cfn.MirrorSeenFolder+"/"),
 		Secrets: secretsmanager.NewFromConfig(conf), Queue: sqs.NewFromConfig(conf),
-		QueueURL: app.QueueURL(a.Place, a.Names.Events), Now: a.Clock.Now, Log: a.Log, Metrics: os.Stdout,
+		QueueURL: app.QueueURL(s.Place, cfn.NamesOf(c.Name, s.Place.Region).Events), Now: s.Clock.Now, Log: s.Log,
+		Metrics: s.Metrics,
 	}
 }

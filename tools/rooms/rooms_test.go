@@ -147,3 +147,25 @@ func TestPictureOfTheRooms(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestTheWayToAChangeSetGoesDown holds the steps that the page lists against the imports.
+func TestTheWayToAChangeSetGoesDown(t *testing.T) {
+	text, err := os.ReadFile("../../docs/ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, way, _ := strings.Cut(string(text), "From the file to a change set,")
+	way, _, _ = strings.Cut(way, "\n\n`")
+	steps := regexp.MustCompile("(?m)^[0-9]\\. `([a-z/]+)` ").FindAllStringSubmatch(way, -1)
+	if len(steps) < 3 || len(steps) > 8 {
+		t.Fatalf("the page lists %d steps, want 3 to 8", len(steps))
+	}
+	heights := read(t).heights()
+	for i, step := range steps[1:] {
+		from, to := steps[i][1], step[1]
+		lower := layerOf(to) > layerOf(from) || layerOf(to) == layerOf(from) && heights[to] < heights[from]
+		if _, known := heights[to]; !known || !lower {
+			t.Errorf("step %d is in %s, which is no room below %s", i+2, to, from)
+		}
+	}
+}

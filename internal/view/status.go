@@ -1,0 +1,266 @@
+package view
+
+import (
+	"drawbridge/internal/app"
+	"drawbridge/internal/config"
+	"drawbridge/internal/operate"
+	"drawbridge/internal/output"
+	"drawbridge/scheduler"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Status is an installation as it stands.
+type Status struct {
+	Name    string      `json:"name"`
+	Account string      `json:"account"`
+	Region  string      `json:"region"`
+	Mode    config.Mode `json:"mode"`
+	Now     time.Time   `json:"now"`
+	Sets    []Set       `json:"sets"`
+	Shared  []Shared    `json:"shared,omitempty"`
+}
+
+// Shared is a set that lives as another one.
+type Shared struct {
+	Set  scheduler.SetName `json:"set"`
+	Host scheduler.SetName `json:"livesAs"`
+}
+
+// Set is a set as it stands.
+type Set struct {
+	Name       scheduler.SetName `json:"set"`
+	Phase      scheduler.Phase   `json:"phase"`
+	Since      *time.Time        `json:"since"`
+	Generation int               `json:"generation"`
+	// PaidUntil is the boundary of the hour that is paid now, or was last.
+	PaidUntil *time.Time `json:"paidUntil"`
+	// Next is when the set's timer has it looked at.
+	Next    *time.Time `json:"nextLook"`
+	Waiting int        `json:"waiting"`
+	// Starts is when the first of the runs that wait should start.
+	Starts  *time.Time `json:"nextStart,omitempty"`
+	Running int        `json:"running"`
+	Holds   []Hold     `json:"holds"`
+	Money
+	Paused string `json:"paused,omitempty"`
+	Place
+	Failure string `json:"failure,omitempty"`
+	// Refused are the jobs whose tasks ECS does not start for the moment.
+	Refused []Refusal `json:"refused,omitempty"`
+	// TimerFailure is why the set's timer could not be set.
+	TimerFailure string `json:"timerFailure,omitempty"`
+}
+
+// Money is what a set has cost.
+type Money struct {
+	// HoursToday and HoursTotal are paid endpoint-hours.
+	HoursToday int `json:"endpointHoursToday"`
+	HoursTotal int `json:"endpointHoursTotal"`
+	// AlwaysOn is what always having it up would have been billed as since
+	// CountedSince, as the configuration says.
+	AlwaysOn     int        `json:"endpointHoursAlwaysOn"`
+	CountedSince *time.Time `json:"countedSince"`
+}
+
+// Place is what a set serves, and where.
+type Place struct {
+	// Services are what the set serves while it is up, Zones where its own
+	// endpoints stand, Adding what is being added to it.
+	Services []string `json:"services,omitempty"`
+	Zones    []string `json:"zones,omitempty"`
+	Adding   []string `json:"adding,omitempty"`
+	// Avoided are zones that had no room, until AvoidedUntil.
+	Avoided      []string   `json:"avoidedZones,omitempty"`
+	AvoidedUntil *time.Time `json:"avoidedUntil,omitempty"`
+}
+
+// Refusal is what ECS says of a job whose tasks it does not start for the moment.
+type Refusal struct {
+	Job     scheduler.JobName `json:"job"`
+	Since   time.Time         `json:"since"`
+	NextTry time.Time         `json:"nextTry"`
+	Reason  string            `json:"reason"`
+}
+
+// String says it in a sentence without its full stop.
+func (r Refusal) String() string {
+	return fmt.Sprintf("ECS has not started job %s since %s: %s; the next try is at %s", r.Job, ClockTime(r.Since),
+		strings.TrimRight(r.Reason, "."), ClockTime(r.NextTry))
+}
+
+// RefusalOf returns what ECS says of a job, or nil.
+func RefusalOf(set scheduler.Set, job scheduler.JobName) *Refusal {
+	x, ok := set.Refused[job]
+	if !ok || set.Phase != scheduler.Available {
+		return nil
+	}
+	return &Refusal{job, x.Since.UTC(), x.Until.UTC(), x.Reason}
+}
+
+// Hold is a hold of a set.
+type Hold struct {
+	Owner  string    `json:"owner"`
+	Reason string    `json:"reason"`
+	Until  time.Time `json:"until"`
+}
+
+// OfSet sums up a set's state.
+func OfSet(s operate.SetState, settings scheduler.Settings, now time.Time) Set {
+	d := scheduler.DemandOf(s.Runs, s.Holds, settings, s.Set, now)
+	v := Set{
+		Name: s.Set.Name, Phase: s.Set.Phase, Since: UTC(s.Set.Since), Generation: s.Set.Generation,
+		Waiting: d.Waiting + d.Unserved + d.Deferred + d.Refused + d.Expired, Running: d.Running + d.Starting,
+		Holds: []Hold{}, Failure: s.Set.Failure, TimerFailure: s.Set.TimerFailure,
+		Money: Money{HoursTotal: s.Set.TotalHours},
+	}
+	for _, job := range slices.Sorted(maps.Keys(s.Set.Refused)) {
+		if x := RefusalOf(s.Set, job); x != nil {
+			v.Refused = append(v.Refused, *x)
+		}
+	}
+	if since := s.Set.CountedSince; !since.IsZero() {
+		v.CountedSince = UTC(since.Truncate(time.Second))
+		v.AlwaysOn = scheduler.PaidHours(settings.Basis, since, now) * settings.HoursPerHour
+	}
+	for _, r := range s.Runs {
+		if start := scheduler.ExpectedStart(now, settings, s.Set, r, s.Runs...); r.State == scheduler.Waiting &&
+			s.Set.Pause == nil && (v.Starts == nil || start.Before(*v.Starts)) {
+			v.Starts = UTC(start.Truncate(time.Second))
+		}
+	}
+	if s.Set.Day == now.UTC().Format(time.DateOnly) {
+		v.HoursToday = s.Set.DayHours
+	}
+	if s.Set.Timer.After(now) {
+		v.Next = UTC(s.Set.Timer)
+	}
+	if !s.Set.BilledFrom.IsZero() && !s.Set.NoStack && s.Set.Phase != scheduler.Absent {
+		v.PaidUntil = UTC(scheduler.Boundary(settings.Basis, s.Set.BilledFrom, now))
+	} else if s.Set.PaidUntil.After(now) {
+		v.PaidUntil = UTC(s.Set.PaidUntil)
+	}
+	for _, l := range s.Holds {
+		if until := l.Until(settings); until.After(now) {
+			v.Holds = append(v.Holds, Hold{l.Owner, l.Reason, until.UTC()})
+		}
+	}
+	if s.Set.Phase != scheduler.Absent {
+		v.Services, v.Zones = s.Set.Services, s.Set.Zones
+		if x := s.Set.Extension; x != nil {
+			v.Adding = slices.DeleteFunc(slices.Clone(x.Services), func(id string) bool {
+				return slices.Contains(s.Set.Services, id)
+			})
+		}
+	}
+	if len(s.Set.AvoidZones) > 0 && s.Set.AvoidUntil.After(now) {
+		v.Avoided, v.AvoidedUntil = s.Set.AvoidZones, UTC(s.Set.AvoidUntil)
+	}
+	if s.Set.Pause != nil {
+		v.Paused = s.Set.Pause.String()
+	}
+	return v
+}
+
+// StatusOf sums up an installation, given the state of each of its sets.
+func StatusOf(a *app.App, states []operate.SetState) Status {
+	v := Status{
+		Name: a.Config.Name, Account: a.Place.Account, Region: a.Place.Region, Mode: a.Config.Mode,
+		Now: a.Clock.Now().UTC().Truncate(time.Second),
+	}
+	settings := a.Config.Settings()
+	for _, s := range states {
+		v.Sets = append(v.Sets, OfSet(s, settings[s.Set.Name], v.Now))
+	}
+	members := a.Config.Members()
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if host := members[name]; host != name {
+			v.Shared = append(v.Shared, Shared{name, host})
+		}
+	}
+	return v
+}
+
+// Write writes it for people.
+func (v Status) Write(w io.Writer, style output.Style) error {
+	fmt.Fprintf(w, "%s in %s of account %s, %s UTC", v.Name, v.Region, v.Account, v.Now.Format("2006-01-02 15:04:05"))
+	if v.Mode == config.Observe {
+		fmt.Fprint(w, ", observing: nothing is created")
+	}
+	fmt.Fprint(w, "\n\n")
+	t := output.NewRows(style, "SET", "PHASE", "SINCE", "PAID UNTIL", "RUNS", "WAIT", "HELD", "NEXT LOOK", "TODAY")
+	total, always := 0, 0
+	for _, s := range v.Sets {
+		held := time.Time{}
+		for _, h := range s.Holds {
+			if h.Until.After(held) {
+				held = h.Until
+			}
+		}
+		t.Add(string(s.Name), string(s.Phase), short(s.Since), short(s.PaidUntil), fmt.Sprint(s.Running),
+			fmt.Sprint(s.Waiting), short(&held), short(s.Next), fmt.Sprint(s.HoursToday))
+		total, always = total+s.HoursTotal, always+s.AlwaysOn
+	}
+	if err := t.Write(w); err != nil {
+		return err
+	}
+	for _, s := range v.Shared {
+		fmt.Fprintf(w, "\nSet %s shares a VPC, and its endpoints, with set %s.\n", s.Set, s.Host)
+	}
+	for _, s := range v.Sets {
+		if s.Waiting > 0 && s.Starts != nil {
+			fmt.Fprintf(w, "\nSet %s: the first of the runs that wait starts at %s; drawbridge why %s says why.\n",
+				s.Name, ClockTime(*s.Starts), s.Name)
+		}
+		if s.Paused != "" {
+			fmt.Fprintf(w, "\nSet %s is %s; drawbridge resume ends it.\n", s.Name, s.Paused)
+		}
+		if err := s.writeTroubles(w, style); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(w)
+	paid, saved := "paid", ""
+	if v.Mode == config.Observe {
+		paid = "that would have been paid"
+	}
+	if always > 0 {
+		saved = fmt.Sprintf("; always on it would have been %d", always)
+	}
+	return style.Println(w, "Today is endpoint-hours %s; in all %d%s.", paid, total, saved)
+}
+
+// writeTroubles says what keeps a set from doing its work.
+func (s Set) writeTroubles(w io.Writer, style output.Style) error {
+	var said []string
+	for _, x := range s.Refused {
+		said = append(said, fmt.Sprintf("Set %s: %s.", s.Name, x))
+	}
+	if s.TimerFailure != "" {
+		said = append(said,
+			fmt.Sprintf("Set %s could not set its timer, and the reaper looks at it by its schedule alone: %s", s.Name,
+				s.TimerFailure))
+	}
+	if s.Failure != "" && s.Phase != scheduler.Available {
+		said = append(said, fmt.Sprintf("Set %s failed: %s", s.Name, s.Failure))
+	}
+	for _, text := range said {
+		fmt.Fprintln(w)
+		if err := style.Println(w, "%s", text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// short shows an instant by its time of day, or a dash.
+func short(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return ""
+	}
+	return ClockTime(*t)
+}
