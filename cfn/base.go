@@ -2,7 +2,6 @@ package cfn
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -48,8 +47,8 @@ type Base struct {
 	PaidHoursPerDay int
 	// SweepMinutes is how often the sweep comes by.
 	SweepMinutes int
-	// Mirror is nil without a mirror.
-	Mirror *BaseMirror
+	// Additions are what other products add.
+	Additions []Addition
 
 	names Names
 }
@@ -102,8 +101,10 @@ type Installed struct {
 	Sets map[string]InstalledSet `json:"sets"`
 	// Observe says that the installation only observes.
 	Observe bool `json:"observe,omitempty"`
-	// MirrorSecurityGroup is the security group of the mirror's tasks.
-	MirrorSecurityGroup string `json:"mirrorSecurityGroup,omitempty"`
+	// TaskGroups are the security groups of additions' tasks, by job.
+	TaskGroups map[string]string `json:"taskGroups,omitempty"`
+	// Buckets are the names of buckets that are emptied before the stack is deleted.
+	Buckets []string `json:"buckets,omitempty"`
 }
 
 // InstalledSet is what the base stack holds for a set.
@@ -126,7 +127,7 @@ const maxOutput = 4096
 // InstalledOf reads Installed from the outputs of a base stack, by name. Without any
 // it is an installation that knows nothing.
 func InstalledOf(outputs map[string]string) (Installed, error) {
-	in := Installed{Sets: map[string]InstalledSet{}}
+	in := Installed{Sets: map[string]InstalledSet{}, TaskGroups: map[string]string{}}
 	for n := 1; ; n++ {
 		name := installedOutput
 		if n > 1 {
@@ -142,7 +143,8 @@ func InstalledOf(outputs map[string]string) (Installed, error) {
 		}
 		maps.Copy(in.Sets, part.Sets)
 		in.Observe = in.Observe || part.Observe
-		in.MirrorSecurityGroup = cmp.Or(in.MirrorSecurityGroup, part.MirrorSecurityGroup)
+		in.Buckets = append(in.Buckets, part.Buckets...)
+		maps.Copy(in.TaskGroups, part.TaskGroups)
 	}
 }
 
@@ -165,7 +167,6 @@ const (
 	batchSize        = 10
 	batchConcurrency = 2
 	maxReceives      = 20 // a message that is given back comes again after half a minute, and later each time
-	webhookSeconds   = 60
 	deadLetterDays   = 14
 )
 
@@ -191,7 +192,7 @@ func (b Base) Template() ([]byte, error) {
 // JSON returns the base stack's template as JSON without blanks.
 func (b Base) JSON() ([]byte, error) {
 	b.names = NamesOf(b.Name, b.Region)
-	r := object{}
+	r := Object{}
 	b.addStore(r)
 	if err := b.addRoles(r); err != nil {
 		return nil, err
@@ -202,41 +203,33 @@ func (b Base) JSON() ([]byte, error) {
 		b.addSet(r, s)
 	}
 	b.addAlarms(r)
-	if b.Mirror != nil {
-		if len(b.Mirror.Settings) > maxSettings {
-			return nil, fmt.Errorf("the mirror's repositories take %d bytes of the task definition, which has room "+
-				"for %d: use fewer or shorter entries", len(b.Mirror.Settings), maxSettings)
-		}
-		b.addMirror(r)
-	}
+	b.addAdditions(r)
 	if len(r) > maxResources {
 		return nil, fmt.Errorf("the base stack would hold %d resources, and CloudFormation takes %d: name "+
 			"endpointSecurityGroups of the sets and securityGroups of the jobs, of which the stack makes one each "+
 			"otherwise, or split the sets over several installations", len(r), maxResources)
 	}
-	text := func(description, def string, more ...any) object {
-		p := object{"Type": "String", "Description": description}
+	text := func(description, def string, more ...any) Object {
+		p := Object{"Type": "String", "Description": description}
 		if len(more) == 0 {
 			p["Default"] = def
 		}
 		return p
 	}
-	parameters := object{
-		ParameterCodeBucket:   text("Bucket that holds the functions' code", "", true),
-		ParameterLauncherCode: text("Key of the launcher's zip", "", true),
-		ParameterReaperCode:   text("Key of the reaper's zip", "", true),
-		ParameterBoundary:     text("ARN of a permissions boundary for every role; empty for none", ""),
-		ParameterAlarmTopic:   text("ARN of the SNS topic that alarms go to; empty for none", ""),
+	parameters := Object{
+		ParameterCodeBucket: text("Bucket that holds the functions' code", "", true),
+		ParameterBoundary:   text("ARN of a permissions boundary for every role; empty for none", ""),
+		ParameterAlarmTopic: text("ARN of the SNS topic that alarms go to; empty for none", ""),
 	}
-	if b.receives() {
-		parameters[ParameterWebhookCode] = text("Key of the webhook function's zip", "", true)
+	for _, f := range b.Functions() {
+		parameters[f.Parameter] = text("Key of the "+f.Code+"'s zip", "", true)
 	}
-	t := object{
+	t := Object{
 		"AWSTemplateFormatVersion": "2010-09-09",
 		"Description": fmt.Sprintf("Drawbridge installation %s: everything but the endpoints, which "+
 			"come and go in stacks of their own", b.Name),
 		"Parameters": parameters,
-		"Conditions": object{"HasBoundary": has(ParameterBoundary), "HasAlarmTopic": has(ParameterAlarmTopic)},
+		"Conditions": Object{"HasBoundary": has(ParameterBoundary), "HasAlarmTopic": has(ParameterAlarmTopic)},
 		"Resources":  r,
 		"Outputs":    b.outputs(),
 	}
@@ -249,59 +242,48 @@ func (b Base) JSON() ([]byte, error) {
 	return bytes.TrimSpace(out.Bytes()), nil
 }
 
-func has(parameter string) object {
-	return object{"Fn::Not": []any{object{"Fn::Equals": []any{ref(parameter), ""}}}}
+func has(parameter string) Object {
+	return Object{"Fn::Not": []any{Object{"Fn::Equals": []any{Ref(parameter), ""}}}}
 }
 
-func ref(name string) object { return object{"Ref": name} }
+// Ref refers to a parameter or a resource.
+func Ref(name string) Object { return Object{"Ref": name} }
 
-func att(name, attribute string) object { return object{"Fn::GetAtt": []string{name, attribute}} }
+// Att refers to an attribute of a resource.
+func Att(name, attribute string) Object { return Object{"Fn::GetAtt": []string{name, attribute}} }
 
-func optional(condition, parameter string) object {
-	return object{"Fn::If": []any{condition, ref(parameter), ref("AWS::NoValue")}}
+func optional(condition, parameter string) Object {
+	return Object{"Fn::If": []any{condition, Ref(parameter), Ref("AWS::NoValue")}}
 }
 
-func resource(kind string, properties object) object {
-	return object{"Type": kind, "Properties": properties}
+// Resource is a resource of a type.
+func Resource(kind string, properties Object) Object {
+	return Object{"Type": kind, "Properties": properties}
 }
 
-func (b Base) outputs() object {
-	out := object{
-		"Table":       object{"Description": "The table of sets, runs and holds", "Value": ref("Table")},
-		"EventsQueue": object{"Description": "The queue that takes job events", "Value": ref("Events")},
-		"Launcher":    object{"Description": "The launcher function", "Value": ref("Launcher")},
-		"Reaper":      object{"Description": "The reaper function", "Value": ref("Reaper")},
-		"DeadLetters": object{"Description": "The queue of events that could not be done", "Value": ref("DeadLetters")},
+func (b Base) outputs() Object {
+	out := Object{
+		"Table":       Object{"Description": "The table of sets, runs and holds", "Value": Ref("Table")},
+		"EventsQueue": Object{"Description": "The queue that takes job events", "Value": Ref("Events")},
+		"Launcher":    Object{"Description": "The launcher function", "Value": Ref("Launcher")},
+		"Reaper":      Object{"Description": "The reaper function", "Value": Ref("Reaper")},
+		"DeadLetters": Object{"Description": "The queue of events that could not be done", "Value": Ref("DeadLetters")},
 	}
 	for n, part := range b.installed() {
 		name := installedOutput
 		if n > 0 {
 			name += strconv.Itoa(n + 1)
 		}
-		out[name] = object{"Description": "What the functions know of this stack", "Value": sub(part)}
+		out[name] = Object{"Description": "What the functions know of this stack", "Value": Sub(part)}
 	}
-	if b.Mirror != nil {
-		out["MirrorBucket"] = object{
-			"Description": "The mirror's bucket; bundles go into " + MirrorInbox + "/", "Value": ref("MirrorBucket"),
-		}
-		if b.Mirror.Image == "" {
-			out["MirrorImages"] = object{
-				"Description": "Where the mirror's image goes; its tags stay as they are",
-				"Value":       att("MirrorImages", "RepositoryUri"),
-			}
-		}
-	}
-	if b.receives() {
-		out["WebhookURL"] = object{
-			"Description": "Where git servers report pushes, with the repository's name behind it",
-			"Value":       att("WebhookURL", "FunctionUrl"),
-		}
+	for _, a := range b.Additions {
+		maps.Copy(out, a.Outputs)
 	}
 	for _, s := range b.Sets {
 		if s.MakeTaskGroup {
-			out[taskGroupID(s.Name)] = object{
+			out[taskGroupID(s.Name)] = Object{
 				"Description": "The security group of tasks of set " + s.Name,
-				"Value":       att(taskGroupID(s.Name), "GroupId"),
+				"Value":       Att(taskGroupID(s.Name), "GroupId"),
 			}
 		}
 	}
@@ -309,147 +291,147 @@ func (b Base) outputs() object {
 }
 
 // tableEncryption is by the given key, or by the one that DynamoDB has for the account.
-func (b Base) tableEncryption() object {
+func (b Base) tableEncryption() Object {
 	if b.KMSKey == "" {
-		return object{"SSEEnabled": true}
+		return Object{"SSEEnabled": true}
 	}
-	return object{"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": b.KMSKey}
+	return Object{"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": b.KMSKey}
 }
 
-// logGroup is a log group of the installation.
-func (b Base) logGroup(name string) object {
-	p := object{"LogGroupName": name, "RetentionInDays": b.LogRetention}
+// LogGroup is a log group of the installation.
+func (b Base) LogGroup(name string) Object {
+	p := Object{"LogGroupName": name, "RetentionInDays": b.LogRetention}
 	if b.KMSKey != "" {
 		p["KmsKeyId"] = b.KMSKey
 	}
-	g := resource("AWS::Logs::LogGroup", p)
+	g := Resource("AWS::Logs::LogGroup", p)
 	g["DeletionPolicy"], g["UpdateReplacePolicy"] = "Delete", "Delete"
 	return g
 }
 
 // addStore adds the table, the two queues, the group of timers and, where the
 // installation brings one, the cluster.
-func (b Base) addStore(r object) {
-	attribute := func(name string) object { return object{"AttributeName": name, "AttributeType": "S"} }
-	key := func(name, kind string) object { return object{"AttributeName": name, "KeyType": kind} }
-	table := resource("AWS::DynamoDB::Table", object{
+func (b Base) addStore(r Object) {
+	attribute := func(name string) Object { return Object{"AttributeName": name, "AttributeType": "S"} }
+	key := func(name, kind string) Object { return Object{"AttributeName": name, "KeyType": kind} }
+	table := Resource("AWS::DynamoDB::Table", Object{
 		"TableName":            b.names.Table,
 		"BillingMode":          "PAY_PER_REQUEST",
 		"AttributeDefinitions": []any{attribute("set"), attribute("item"), attribute("live")},
 		"KeySchema":            []any{key("set", "HASH"), key("item", "RANGE")},
-		"LocalSecondaryIndexes": []any{object{
+		"LocalSecondaryIndexes": []any{Object{
 			"IndexName": "live", "KeySchema": []any{key("set", "HASH"), key("live", "RANGE")},
-			"Projection": object{"ProjectionType": "ALL"},
+			"Projection": Object{"ProjectionType": "ALL"},
 		}},
-		"TimeToLiveSpecification":          object{"AttributeName": "expires", "Enabled": true},
-		"PointInTimeRecoverySpecification": object{"PointInTimeRecoveryEnabled": true},
+		"TimeToLiveSpecification":          Object{"AttributeName": "expires", "Enabled": true},
+		"PointInTimeRecoverySpecification": Object{"PointInTimeRecoveryEnabled": true},
 		"SSESpecification":                 b.tableEncryption(),
 	})
 	table["DeletionPolicy"], table["UpdateReplacePolicy"] = "Delete", "Retain"
 	r["Table"] = table
 	b.addQueues(r)
-	r["Timers"] = resource("AWS::Scheduler::ScheduleGroup", object{"Name": b.names.ScheduleGroup})
+	r["Timers"] = Resource("AWS::Scheduler::ScheduleGroup", Object{"Name": b.names.ScheduleGroup})
 	if b.ECSCluster != "" {
-		r["Cluster"] = resource("AWS::ECS::Cluster", object{"ClusterName": b.ECSCluster})
+		r["Cluster"] = Resource("AWS::ECS::Cluster", Object{"ClusterName": b.ECSCluster})
 	}
 }
 
 // addQueues adds the queue of events and that of dead letters, with who may send to them.
-func (b Base) addQueues(r object) {
-	queue := func(name string, properties object) object {
+func (b Base) addQueues(r Object) {
+	queue := func(name string, properties Object) Object {
 		properties["QueueName"] = name
 		if b.KMSKey == "" {
 			properties["SqsManagedSseEnabled"] = true
 		} else {
 			properties["KmsMasterKeyId"] = b.KMSKey
 		}
-		q := resource("AWS::SQS::Queue", properties)
+		q := Resource("AWS::SQS::Queue", properties)
 		q["DeletionPolicy"], q["UpdateReplacePolicy"] = "Delete", "Delete"
 		return q
 	}
-	r["DeadLetters"] = queue(b.names.DeadLetters, object{"MessageRetentionPeriod": deadLetterDays * 24 * 3600})
+	r["DeadLetters"] = queue(b.names.DeadLetters, Object{"MessageRetentionPeriod": deadLetterDays * 24 * 3600})
 	r["Events"] = queue(b.names.Events,
-		object{"VisibilityTimeout": FunctionSeconds, "MessageRetentionPeriod": 4 * 24 * 3600,
-			"RedrivePolicy": object{"deadLetterTargetArn": att("DeadLetters", "Arn"), "maxReceiveCount": maxReceives}})
-	tls := func(queue string) object {
-		return object{
+		Object{"VisibilityTimeout": FunctionSeconds, "MessageRetentionPeriod": 4 * 24 * 3600,
+			"RedrivePolicy": Object{"deadLetterTargetArn": Att("DeadLetters", "Arn"), "maxReceiveCount": maxReceives}})
+	tls := func(queue string) Object {
+		return Object{
 			"Sid": "OnlyEncrypted", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
-			"Resource": att(queue, "Arn"), "Condition": object{"Bool": object{"aws:SecureTransport": "false"}},
+			"Resource": Att(queue, "Arn"), "Condition": Object{"Bool": Object{"aws:SecureTransport": "false"}},
 		}
 	}
 	events := []any{tls("Events")}
 	if rules := b.jobRules(); len(rules) > 0 {
 		var sources []any
 		for _, rule := range rules {
-			sources = append(sources, att(rule.id, "Arn"))
+			sources = append(sources, Att(rule.id, "Arn"))
 		}
 		events = append(events,
-			object{"Sid": "JobEvents", "Effect": "Allow", "Principal": object{"Service": "events.amazonaws.com"},
-				"Action": "sqs:SendMessage", "Resource": att("Events", "Arn"),
-				"Condition": object{
-					"ArnEquals":            object{"aws:SourceArn": sources},
-					"StringEqualsIfExists": object{"aws:SourceAccount": ref("AWS::AccountId")},
+			Object{"Sid": "JobEvents", "Effect": "Allow", "Principal": Object{"Service": "events.amazonaws.com"},
+				"Action": "sqs:SendMessage", "Resource": Att("Events", "Arn"),
+				"Condition": Object{
+					"ArnEquals":            Object{"aws:SourceArn": sources},
+					"StringEqualsIfExists": Object{"aws:SourceAccount": Ref("AWS::AccountId")},
 				}})
 	}
-	r["EventsPolicy"] = resource("AWS::SQS::QueuePolicy", object{
-		"Queues": []any{ref("Events")}, "PolicyDocument": object{"Version": "2012-10-17", "Statement": events},
+	r["EventsPolicy"] = Resource("AWS::SQS::QueuePolicy", Object{
+		"Queues": []any{Ref("Events")}, "PolicyDocument": Object{"Version": "2012-10-17", "Statement": events},
 	})
-	r["DeadLettersPolicy"] = resource("AWS::SQS::QueuePolicy", object{
-		"Queues":         []any{ref("DeadLetters")},
-		"PolicyDocument": object{"Version": "2012-10-17", "Statement": []any{tls("DeadLetters")}},
+	r["DeadLettersPolicy"] = Resource("AWS::SQS::QueuePolicy", Object{
+		"Queues":         []any{Ref("DeadLetters")},
+		"PolicyDocument": Object{"Version": "2012-10-17", "Statement": []any{tls("DeadLetters")}},
 	})
 }
 
-func (b Base) addRoles(r object) error {
+// roles returns the roles of the base stack, in the order in which they are listed.
+func (b Base) roles() []RoleSpec {
+	n := NamesOf(b.Name, b.Region)
+	out := []RoleSpec{
+		{LauncherRole, "LauncherRole", n.LauncherRole, "lambda"}, {ReaperRole, "ReaperRole", n.ReaperRole, "lambda"},
+		{ServiceRole, "ServiceRole", n.StackRole, "cloudformation"}, {TimerRole, "TimerRole", n.TimerRole, "scheduler"},
+	}
+	for _, a := range b.Additions {
+		out = append(out, a.Roles...)
+	}
+	return out
+}
+
+func (b Base) addRoles(r Object) error {
 	// Lambda and CloudFormation are not documented to say for whom they assume a role,
 	// which has to be one of their caller's own account in any case.
-	ifTold := object{"StringEqualsIfExists": object{"aws:SourceAccount": ref("AWS::AccountId")}}
+	ifTold := Object{"StringEqualsIfExists": Object{"aws:SourceAccount": Ref("AWS::AccountId")}}
 	// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
-	ofTasks := object{
-		"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")},
-		"ArnLike":      object{"aws:SourceArn": sub(arn("ecs", "*"))},
+	ofTasks := Object{
+		"StringEquals": Object{"aws:SourceAccount": Ref("AWS::AccountId")},
+		"ArnLike":      Object{"aws:SourceArn": Sub(ARN("ecs", "*"))},
 	}
-	for _, x := range []struct {
-		id, name, service string
-		role              Role
-		condition         object
-	}{
-		{"LauncherRole", b.names.LauncherRole, "lambda", LauncherRole, ifTold},
-		{"ReaperRole", b.names.ReaperRole, "lambda", ReaperRole, ifTold},
-		{"ServiceRole", b.names.StackRole, "cloudformation", ServiceRole, ifTold},
-		{"MirrorRole", b.names.MirrorRole, "ecs-tasks", MirrorRole, ofTasks},
-		{"MirrorExecutionRole", b.names.MirrorExecutionRole, "ecs-tasks", MirrorExecutionRole, ofTasks},
-		{"WebhookRole", b.names.WebhookRole, "lambda", WebhookRole, ifTold},
-		{
-			"TimerRole", b.names.TimerRole, "scheduler", TimerRole,
-			object{
-				"StringEquals": object{"aws:SourceAccount": ref("AWS::AccountId")},
-				"ArnEquals":    object{"aws:SourceArn": sub(arn("scheduler", "schedule-group/"+b.names.ScheduleGroup))},
-			},
-		},
-	} {
-		policies, err := b.policiesOf(x.role)
+	ofTimers := Object{
+		"StringEquals": Object{"aws:SourceAccount": Ref("AWS::AccountId")},
+		"ArnEquals":    Object{"aws:SourceArn": Sub(ARN("scheduler", "schedule-group/"+b.names.ScheduleGroup))},
+	}
+	conditions := map[string]Object{
+		"lambda": ifTold, "cloudformation": ifTold, "ecs-tasks": ofTasks, "scheduler": ofTimers,
+	}
+	for _, x := range b.roles() {
+		policies, err := b.policiesOf(x.Role)
 		if err != nil {
 			return err
 		}
 		if policies == nil {
 			continue // it has nothing to do
 		}
-		trust := object{
-			"Effect": "Allow", "Principal": object{"Service": x.service + ".amazonaws.com"}, "Action": "sts:AssumeRole",
+		trust := Object{
+			"Effect": "Allow", "Principal": Object{"Service": x.Service + ".amazonaws.com"}, "Action": "sts:AssumeRole",
+			"Condition": conditions[x.Service],
 		}
-		if x.condition != nil {
-			trust["Condition"] = x.condition
-		}
-		p := object{
-			"RoleName":                 x.name,
-			"Description":              "Drawbridge " + b.Name + ": " + string(x.role),
-			"AssumeRolePolicyDocument": object{"Version": "2012-10-17", "Statement": []any{trust}},
+		p := Object{
+			"RoleName":                 x.Name,
+			"Description":              "Drawbridge " + b.Name + ": " + string(x.Role),
+			"AssumeRolePolicyDocument": Object{"Version": "2012-10-17", "Statement": []any{trust}},
 			"PermissionsBoundary":      optional("HasBoundary", ParameterBoundary),
-			"Tags":                     b.tags(""),
+			"Tags":                     b.Tags(""),
 		}
-		p["ManagedPolicyArns"] = b.addPolicies(r, x.id, x.role, policies)
-		r[x.id] = resource("AWS::IAM::Role", p)
+		p["ManagedPolicyArns"] = b.addPolicies(r, x.ID, x.Role, policies)
+		r[x.ID] = Resource("AWS::IAM::Role", p)
 	}
 	return nil
 }
@@ -457,75 +439,53 @@ func (b Base) addRoles(r object) error {
 // addPolicies adds a role's policies and returns what the role attaches. The role names
 // its policies, not they the role: so they are there before it, and before all that
 // Lambda and CloudFormation check against it.
-func (b Base) addPolicies(r object, id string, role Role, policies []object) []any {
+func (b Base) addPolicies(r Object, id string, role Role, policies []Object) []any {
 	var attached []any
 	for n, document := range policies {
 		policy := policyID(id, n, len(policies), document)
-		r[policy] = resource("AWS::IAM::ManagedPolicy", object{
+		r[policy] = Resource("AWS::IAM::ManagedPolicy", Object{
 			"Description": fmt.Sprintf("Drawbridge %s: %s", b.Name, role), "PolicyDocument": document,
 		})
-		attached = append(attached, ref(policy))
+		attached = append(attached, Ref(policy))
 	}
 	return attached
 }
 
-func (b Base) addFunctions(r object) {
-	functions := []struct{ id, name, role, code, logs, what string }{
-		{
-			"Launcher", b.names.Launcher, "LauncherRole", ParameterLauncherCode, "LauncherLogs",
-			"job events in, endpoints up, Fargate tasks started",
-		},
-		{
-			"Reaper", b.names.Reaper, "ReaperRole", ParameterReaperCode, "ReaperLogs",
-			"tasks followed to their end, idle endpoints taken down",
-		},
-	}
-	if b.receives() {
-		functions = append(functions, struct{ id, name, role, code, logs, what string }{
-			"Webhook", b.names.Webhook, "WebhookRole", ParameterWebhookCode, "WebhookLogs",
-			"pushes in, events of job mirror out",
-		})
-	}
-	for _, x := range functions {
-		r[x.logs] = b.logGroup("/aws/lambda/" + x.name)
-		p := object{
-			"FunctionName": x.name, "Description": "Drawbridge " + b.Name + ": " + x.what,
+func (b Base) addFunctions(r Object) {
+	for _, x := range b.Functions() {
+		logs := x.ID + "Logs"
+		r[logs] = b.LogGroup("/aws/lambda/" + x.Name)
+		p := Object{
+			"FunctionName": x.Name, "Description": "Drawbridge " + b.Name + ": " + x.What,
 			"Runtime": "provided.al2023", "Handler": "bootstrap", "Architectures": []any{b.Architecture},
-			"Role": att(x.role, "Arn"), "Timeout": FunctionSeconds, "MemorySize": functionMemory,
-			"Code":        object{"S3Bucket": ref(ParameterCodeBucket), "S3Key": ref(x.code)},
-			"Environment": object{"Variables": object{"GOMEMLIMIT": goMemory}},
+			"Role": Att(x.Role, "Arn"), "Timeout": x.Seconds, "MemorySize": functionMemory,
+			"Code":        Object{"S3Bucket": Ref(ParameterCodeBucket), "S3Key": Ref(x.Parameter)},
+			"Environment": Object{"Variables": Object{"GOMEMLIMIT": goMemory}},
 			// A launcher and a reaper that wake each other are no accident: what the one may
 			// not do it leaves to the other. The sweep would make up for a chain that
 			// Lambda cuts, but the event that was cut would end as a dead letter.
 			"RecursiveLoop": "Allow",
 		}
-		reserved := b.ReservedConcurrency
-		if x.id == "Webhook" {
-			p["Timeout"], reserved = webhookSeconds, b.Mirror.WebhookConcurrency
+		if x.Reserved > 0 {
+			p["ReservedConcurrentExecutions"] = x.Reserved
 		}
-		if reserved > 0 {
-			p["ReservedConcurrentExecutions"] = reserved
-		}
-		f := resource("AWS::Lambda::Function", p)
-		f["DependsOn"] = x.logs // or Lambda would make the group itself, without an end to it
-		r[x.id] = f
+		f := Resource("AWS::Lambda::Function", p)
+		f["DependsOn"] = logs // or Lambda would make the group itself, without an end to it
+		r[x.ID] = f
 	}
-	r["LauncherEvents"] = resource("AWS::Lambda::EventSourceMapping", object{
-		"EventSourceArn": att("Events", "Arn"), "FunctionName": ref("Launcher"), "BatchSize": batchSize,
+	r["LauncherEvents"] = Resource("AWS::Lambda::EventSourceMapping", Object{
+		"EventSourceArn": Att("Events", "Arn"), "FunctionName": Ref("Launcher"), "BatchSize": batchSize,
 		"FunctionResponseTypes": []any{"ReportBatchItemFailures"},
-		"ScalingConfig":         object{"MaximumConcurrency": batchConcurrency},
+		"ScalingConfig":         Object{"MaximumConcurrency": batchConcurrency},
 	})
-	r["LauncherFailures"] = resource("AWS::Lambda::EventInvokeConfig", object{
-		"FunctionName": ref("Launcher"), "Qualifier": "$LATEST", "MaximumRetryAttempts": 2,
-		"DestinationConfig": object{"OnFailure": object{"Destination": att("DeadLetters", "Arn")}},
+	r["LauncherFailures"] = Resource("AWS::Lambda::EventInvokeConfig", Object{
+		"FunctionName": Ref("Launcher"), "Qualifier": "$LATEST", "MaximumRetryAttempts": 2,
+		"DestinationConfig": Object{"OnFailure": Object{"Destination": Att("DeadLetters", "Arn")}},
 	})
-	r["ReaperFailures"] = resource("AWS::Lambda::EventInvokeConfig", object{
-		"FunctionName": ref("Reaper"), "Qualifier": "$LATEST", "MaximumRetryAttempts": 2,
+	r["ReaperFailures"] = Resource("AWS::Lambda::EventInvokeConfig", Object{
+		"FunctionName": Ref("Reaper"), "Qualifier": "$LATEST", "MaximumRetryAttempts": 2,
 	})
 }
-
-// receives reports whether there is a webhook function.
-func (b Base) receives() bool { return b.Mirror != nil && b.Mirror.Receives }
 
 // installed returns Installed as JSON, in parts that are no longer than an output
 // may be, with references for CloudFormation to fill in.
@@ -538,8 +498,13 @@ func (b Base) installed() []string {
 		return string(text)
 	}
 	part := Installed{Sets: map[string]InstalledSet{}, Observe: b.Observe}
-	if b.Mirror != nil {
-		part.MirrorSecurityGroup = "${" + mirrorGroupID + ".GroupId}"
+	for _, g := range b.taskGroups("") {
+		part.TaskGroups = map[string]string{g.Job: "${" + g.ID + ".GroupId}"}
+	}
+	for _, a := range b.Additions {
+		if a.Bucket != "" {
+			part.Buckets = append(part.Buckets, "${"+a.Bucket+"}")
+		}
 	}
 	var out []string
 	for _, s := range b.Sets {
@@ -584,7 +549,7 @@ func (b Base) jobRules() []rule {
 	for _, j := range b.Jobs {
 		for i, p := range j.Patterns {
 			out = append(out, rule{
-				id:   fmt.Sprintf("Job%sPattern%d", logical(j.Name), i),
+				id:   fmt.Sprintf("Job%sPattern%d", IDPart(j.Name), i),
 				name: fmt.Sprintf("%s-job-%s-%d", b.Name, j.Name, i), description: "events that start job " + j.Name,
 				pattern: p, target: "Events",
 			})
@@ -594,7 +559,7 @@ func (b Base) jobRules() []rule {
 }
 
 func (b Base) reaperRules() []rule {
-	pattern := func(v object) json.RawMessage {
+	pattern := func(v Object) json.RawMessage {
 		text, err := json.Marshal(v)
 		if err != nil {
 			return nil // texts always encode
@@ -604,15 +569,15 @@ func (b Base) reaperRules() []rule {
 	return []rule{
 		{id: "TaskStopped", name: b.names.Reaper + "-tasks", description: "tasks of ours that have stopped",
 			target: "Reaper",
-			pattern: pattern(object{"source": []string{"aws.ecs"}, "detail-type": []string{"ECS Task State Change"},
-				"detail": object{
-					"lastStatus": []string{"STOPPED"}, "startedBy": []any{object{"prefix": b.Name + "/"}},
+			pattern: pattern(Object{"source": []string{"aws.ecs"}, "detail-type": []string{"ECS Task State Change"},
+				"detail": Object{
+					"lastStatus": []string{"STOPPED"}, "startedBy": []any{Object{"prefix": b.Name + "/"}},
 				}})},
 		{id: "StackChanged", name: b.names.Reaper + "-stacks", description: "endpoint stacks of ours that have changed",
 			target: "Reaper",
-			pattern: pattern(object{"source": []string{"aws.cloudformation"},
+			pattern: pattern(Object{"source": []string{"aws.cloudformation"},
 				"detail-type": []string{"CloudFormation Stack Status Change"},
-				"detail":      object{"stack-id": []any{object{"wildcard": "*:stack/" + b.Name + "-set-*"}}}})},
+				"detail":      Object{"stack-id": []any{Object{"wildcard": "*:stack/" + b.Name + "-set-*"}}}})},
 		{
 			id: "Sweep", name: b.names.Reaper + "-sweep",
 			description: "the look at every set that makes up for whatever was lost", target: "Reaper",
@@ -624,66 +589,66 @@ func (b Base) reaperRules() []rule {
 // ofThisAccount has a pattern match events of the installation's account alone, unless
 // it names accounts itself: another account may put events on a bus too.
 func ofThisAccount(pattern json.RawMessage) any {
-	var p object
+	var p Object
 	if err := json.Unmarshal(pattern, &p); err != nil || p["account"] != nil {
 		return pattern
 	}
-	p["account"] = []any{ref("AWS::AccountId")}
+	p["account"] = []any{Ref("AWS::AccountId")}
 	return p
 }
 
-func (b Base) addRules(r object) {
+func (b Base) addRules(r Object) {
 	for _, x := range append(b.reaperRules(), b.jobRules()...) {
-		p := object{
+		p := Object{
 			"Name": x.name, "Description": "Drawbridge " + b.Name + ": " + x.description, "State": "ENABLED",
-			"Targets": []any{object{"Id": "target", "Arn": att(x.target, "Arn")}},
+			"Targets": []any{Object{"Id": "target", "Arn": Att(x.target, "Arn")}},
 		}
 		if x.rate != "" {
 			p["ScheduleExpression"] = x.rate
 		} else {
 			p["EventPattern"] = ofThisAccount(x.pattern)
 		}
-		r[x.id] = resource("AWS::Events::Rule", p)
+		r[x.id] = Resource("AWS::Events::Rule", p)
 		if x.target == "Reaper" {
-			r[x.id+"Permission"] = resource("AWS::Lambda::Permission", object{
-				"FunctionName": ref("Reaper"), "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com",
-				"SourceArn": att(x.id, "Arn"),
+			r[x.id+"Permission"] = Resource("AWS::Lambda::Permission", Object{
+				"FunctionName": Ref("Reaper"), "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com",
+				"SourceArn": Att(x.id, "Arn"),
 			})
 		}
 	}
 }
 
-// tags are the tags of a resource that say whose it is, and its name if it has one.
+// Tags are the tags of a resource that say whose it is, and its name if it has one.
 // Those of the stack reach a VPC endpoint late or never, so what counts stands on each
 // resource.
 //
 // Source: aws-cloudformation/cloudformation-coverage-roadmap#196 and #358.
-func (b Base) tags(name string) []any {
-	owner := object{"Key": OwnerTag, "Value": b.Name}
+func (b Base) Tags(name string) []any {
+	owner := Object{"Key": OwnerTag, "Value": b.Name}
 	if name == "" {
 		return []any{owner}
 	}
-	return []any{object{"Key": "Name", "Value": b.Name + "-" + name}, owner}
+	return []any{Object{"Key": "Name", "Value": b.Name + "-" + name}, owner}
 }
 
-func taskGroupID(set string) string     { return "TaskSecurityGroup" + logical(set) }
-func endpointGroupID(set string) string { return "EndpointSecurityGroup" + logical(set) }
+func taskGroupID(set string) string     { return "TaskSecurityGroup" + IDPart(set) }
+func endpointGroupID(set string) string { return "EndpointSecurityGroup" + IDPart(set) }
 
 // addTaskGroup adds the security group of tasks: out by HTTPS to S3 through its
 // gateway and to the VPC, where the endpoints are, ours and those of others that are
 // adopted; nothing in.
-func (b Base) addTaskGroup(r object, s BaseSet) {
-	r[taskGroupID(s.Name)] = resource("AWS::EC2::SecurityGroup", object{
+func (b Base) addTaskGroup(r Object, s BaseSet) {
+	r[taskGroupID(s.Name)] = Resource("AWS::EC2::SecurityGroup", Object{
 		"GroupDescription": "Drawbridge set " + s.Name + ": tasks", "VpcId": s.VPC,
-		"SecurityGroupEgress": taskEgress(s),
-		"Tags":                b.tags(s.Name + "-tasks"),
+		"SecurityGroupEgress": TaskEgress(s),
+		"Tags":                b.Tags(s.Name + "-tasks"),
 	})
 }
 
-// taskEgress lets tasks out to S3 and to the endpoints in the VPC.
-func taskEgress(s BaseSet) []any {
-	out := func(key, value, what string) object {
-		return object{
+// TaskEgress lets tasks out to S3 and to the endpoints in the VPC.
+func TaskEgress(s BaseSet) []any {
+	out := func(key, value, what string) Object {
+		return Object{
 			"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, key: value, "Description": "HTTPS to " + what,
 		}
 	}
@@ -696,14 +661,14 @@ func taskEgress(s BaseSet) []any {
 
 // addSet adds what a set needs for ever: security groups and the S3 gateway,
 // which are free, and which a deletion of endpoints must not wait for.
-func (b Base) addSet(r object, s BaseSet) {
+func (b Base) addSet(r Object, s BaseSet) {
 	if s.MakeTaskGroup {
 		b.addTaskGroup(r, s)
 	}
 	if len(s.EndpointGroups) == 0 {
 		var in []any
 		from := func(group any, what string) {
-			in = append(in, object{
+			in = append(in, Object{
 				"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "SourceSecurityGroupId": group,
 				"Description": "HTTPS from " + what,
 			})
@@ -712,29 +677,29 @@ func (b Base) addSet(r object, s BaseSet) {
 			from(g, "the tasks in "+g)
 		}
 		if s.MakeTaskGroup {
-			from(att(taskGroupID(s.Name), "GroupId"), "the tasks")
+			from(Att(taskGroupID(s.Name), "GroupId"), "the tasks")
 		}
-		if b.Mirror != nil && b.Mirror.Set == s.Name {
-			from(att(mirrorGroupID, "GroupId"), "the mirror")
+		for _, g := range b.taskGroups(s.Name) {
+			from(Att(g.ID, "GroupId"), g.Who)
 		}
-		group := object{
+		group := Object{
 			"GroupDescription": "Drawbridge set " + s.Name + ": endpoints",
 			"VpcId":            s.VPC,
 			// Without an egress rule of its own a group lets everything out.
-			"SecurityGroupEgress": []any{object{
+			"SecurityGroupEgress": []any{Object{
 				"IpProtocol": "-1", "CidrIp": "127.0.0.1/32", "Description": "nothing goes out",
 			}},
-			"Tags": b.tags(s.Name + "-endpoints"),
+			"Tags": b.Tags(s.Name + "-endpoints"),
 		}
 		if len(in) > 0 { // a set without jobs has no tasks to let in
 			group["SecurityGroupIngress"] = in
 		}
-		r[endpointGroupID(s.Name)] = resource("AWS::EC2::SecurityGroup", group)
+		r[endpointGroupID(s.Name)] = Resource("AWS::EC2::SecurityGroup", group)
 	}
 	if s.PermanentGateway {
 		svc, err := endpoints.Lookup("s3")
 		if err == nil {
-			r["S3Gateway"+logical(s.Name)] = gateway(svc, b.Region, s.VPC, s.RouteTables, b.tags(s.Name+"-s3"))
+			r["S3Gateway"+IDPart(s.Name)] = gateway(svc, b.Region, s.VPC, s.RouteTables, b.Tags(s.Name+"-s3"))
 		}
 	}
 }

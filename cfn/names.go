@@ -15,9 +15,6 @@ type Names struct {
 	// Scheduler invokes the reaper, LauncherRole and ReaperRole the functions'.
 	StackRole, TimerRole, LauncherRole, ReaperRole string
 	Dashboard                                      string
-	// Webhook is the function that git servers report to; the roles are those of the
-	// mirror and of that function.
-	Webhook, MirrorDefinition, MirrorRole, MirrorExecutionRole, WebhookRole string
 }
 
 // NamesOf returns the names for the installation called name. They do not hold
@@ -29,9 +26,7 @@ func NamesOf(name, region string) Names {
 		Launcher: name + "-launcher", Reaper: name + "-reaper", ScheduleGroup: name,
 		StackRole: name + "-cloudformation-" + region, TimerRole: name + "-scheduler-" + region,
 		LauncherRole: name + "-launcher-" + region, ReaperRole: name + "-reaper-" + region,
-		Dashboard: name, Webhook: name + "-webhook", MirrorDefinition: name + "-mirror",
-		MirrorRole: name + "-mirror-" + region, MirrorExecutionRole: name + "-mirror-execution-" + region,
-		WebhookRole: name + "-webhook-" + region,
+		Dashboard: name,
 	}
 }
 
@@ -48,9 +43,9 @@ func pascal(name string) string {
 	return b.String()
 }
 
-// logical returns a part of a logical id for a name of the configuration: another
+// IDPart returns a part of a logical id for a name of the configuration: another
 // one for every name. A name that loses something on the way gets a digest of it.
-func logical(name string) string {
+func IDPart(name string) string {
 	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
 		return pascal(name)
 	}

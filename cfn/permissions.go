@@ -45,8 +45,11 @@ func (b Base) Permissions() []Statement {
 	out = append(out, b.launcher()...)
 	out = append(out, b.reaper()...)
 	out = append(out, b.serviceRole()...)
-	out = append(out, b.mirrorStatements()...)
-	out = append(out, b.keyStatements()...)
+	out = append(out, b.UseKey(LauncherRole, "dynamodb", "sqs")...)
+	out = append(out, b.UseKey(ReaperRole, "dynamodb", "sqs")...)
+	for _, a := range b.Additions {
+		out = append(out, a.Statements...)
+	}
 	out = append(out,
 		Statement{Role: TimerRole, Sid: "WakeReaper", Actions: []string{"lambda:InvokeFunction"},
 			Resources: []string{b.function(b.names.Reaper)},
@@ -54,53 +57,42 @@ func (b Base) Permissions() []Statement {
 	if b.Observe {
 		out = slices.DeleteFunc(out, func(s Statement) bool { return s.Acts })
 	}
-	slices.SortStableFunc(out, func(x, y Statement) int { return roleOrder(x.Role) - roleOrder(y.Role) })
+	order := func(s Statement) int {
+		return slices.IndexFunc(b.roles(), func(r RoleSpec) bool { return r.Role == s.Role })
+	}
+	slices.SortStableFunc(out, func(x, y Statement) int { return order(x) - order(y) })
 	return out
 }
 
-// keyStatements lets the functions use the customer-managed key, by way of the table and
-// the queues alone.
+// UseKey lets a role use the customer-managed key, if there is one, by way of the table or
+// the queues alone: services are dynamodb and sqs.
 //
 // Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
 // and https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
-func (b Base) keyStatements() []Statement {
+func (b Base) UseKey(role Role, services ...string) []Statement {
 	if b.KMSKey == "" {
 		return nil
 	}
-	via := func(services ...string) map[string]map[string]any {
-		var hosts []string
-		for _, s := range services {
-			hosts = append(hosts, s+"."+b.Region+"."+endpoints.DNSSuffix(b.Region))
-		}
-		return equals("kms:ViaService", hosts...)
+	var hosts []string
+	for _, s := range services {
+		hosts = append(hosts, s+"."+b.Region+"."+endpoints.DNSSuffix(b.Region))
 	}
-	why := "the contents of the table and of the queues are under the installation's own key"
-	use := func(role Role, services ...string) Statement {
-		return Statement{
-			Role: role, Sid: "UseKey", Actions: []string{"kms:Decrypt", "kms:GenerateDataKey"},
-			Resources: []string{b.KMSKey}, Condition: via(services...), Why: why,
-		}
-	}
-	out := []Statement{use(LauncherRole, "dynamodb", "sqs"), use(ReaperRole, "dynamodb", "sqs")}
-	if b.receives() {
-		out = append(out, use(WebhookRole, "sqs"))
-	}
-	return out
+	return []Statement{{
+		Role: role, Sid: "UseKey", Actions: []string{"kms:Decrypt", "kms:GenerateDataKey"},
+		Resources: []string{b.KMSKey}, Condition: equals("kms:ViaService", hosts...),
+		Why: "the contents of the table and of the queues are under the installation's own key",
+	}}
 }
 
-func roleOrder(r Role) int {
-	return slices.Index([]Role{
-		LauncherRole, ReaperRole, ServiceRole, TimerRole, MirrorRole, MirrorExecutionRole, WebhookRole,
-	}, r)
-}
-
-func arn(service, resource string) string {
+// ARN returns the ARN of a resource in the stack's account and Region.
+func ARN(service, resource string) string {
 	return "arn:${AWS::Partition}:" + service + ":${AWS::Region}:${AWS::AccountId}:" + resource
 }
 
-func roleARN(name string) string { return "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/" + name }
+// RoleARN returns the ARN of a role of the stack's account.
+func RoleARN(name string) string { return "arn:${AWS::Partition}:iam::${AWS::AccountId}:role/" + name }
 
-func (b Base) function(name string) string { return arn("lambda", "function:"+name) }
+func (b Base) function(name string) string { return ARN("lambda", "function:"+name) }
 
 // maxNamedStacks is up to how many sets each stack stands in the policies by its name. With
 // more of them the policies would not hold them all, and one pattern stands for them:
@@ -110,14 +102,14 @@ const maxNamedStacks = 25
 // setStacks are the stacks of every set, in every generation, and of the further names.
 func (b Base) setStacks(more ...string) []string {
 	if len(b.Sets) > maxNamedStacks {
-		return []string{arn("cloudformation", "stack/"+b.Name+"-set-*/*")}
+		return []string{ARN("cloudformation", "stack/"+b.Name+"-set-*/*")}
 	}
 	var out []string
 	for _, s := range b.Sets {
 		more = append(more, s.Name)
 	}
 	for _, name := range more {
-		out = append(out, arn("cloudformation", "stack/"+b.Name+"-set-"+name+"/*"))
+		out = append(out, ARN("cloudformation", "stack/"+b.Name+"-set-"+name+"/*"))
 	}
 	return sorted(out)
 }
@@ -136,17 +128,18 @@ var selftestSets = []string{SelftestSet("standard"), SelftestSet("express")}
 // holds endpoints alone.
 func (b Base) ofEndpoints() map[string]map[string]any {
 	return map[string]map[string]any{
-		"StringEquals":              {"cloudformation:RoleArn": roleARN(b.names.StackRole)},
+		"StringEquals":              {"cloudformation:RoleArn": RoleARN(b.names.StackRole)},
 		"ForAllValues:StringEquals": {"cloudformation:ResourceTypes": EndpointType},
 		"Null":                      {"cloudformation:ResourceTypes": "false"},
 	}
 }
 
 func equals(key string, values ...string) map[string]map[string]any {
-	return map[string]map[string]any{"StringEquals": {key: oneOrMore(values)}}
+	return map[string]map[string]any{"StringEquals": {key: OneOrMore(values)}}
 }
 
-func oneOrMore(values []string) any {
+// OneOrMore returns the value of a condition: one as it is, more as a list.
+func OneOrMore(values []string) any {
 	if len(values) == 1 {
 		return values[0]
 	}
@@ -164,13 +157,13 @@ func (b Base) shared(role Role) []Statement {
 		stacks = b.setStacks(selftestSets...)
 	}
 	return []Statement{
-		{Role: role, Sid: "Store", Actions: store, Resources: []string{arn("dynamodb", "table/"+b.names.Table)},
+		{Role: role, Sid: "Store", Actions: store, Resources: []string{ARN("dynamodb", "table/"+b.names.Table)},
 			Why: "sets, runs and holds are read and written, each write under a condition"},
 		{Role: role, Sid: "StoreIndex", Actions: []string{"dynamodb:Query"},
-			Resources: []string{arn("dynamodb", "table/"+b.names.Table+"/index/live")},
+			Resources: []string{ARN("dynamodb", "table/"+b.names.Table+"/index/live")},
 			Why:       "what holds a set is one query of the table's index"},
 		{Role: role, Sid: "ReadInstallation", Actions: []string{"cloudformation:DescribeStacks"},
-			Resources: []string{arn("cloudformation", "stack/"+b.names.Stack+"/*")},
+			Resources: []string{ARN("cloudformation", "stack/"+b.names.Stack+"/*")},
 			Why:       "the base stack's outputs name the sets' VPCs and security groups"},
 		{Role: role, Sid: "ReadStacks",
 			Actions: []string{
@@ -188,17 +181,17 @@ func (b Base) shared(role Role) []Statement {
 			Resources: []string{b.function(b.names.Launcher), b.function(b.names.Reaper)},
 			Why:       "each side wakes the other for what it may not do itself, and a successor when its time is up"},
 		{Role: role, Sid: "SetTimer", Actions: []string{"scheduler:CreateSchedule", "scheduler:DeleteSchedule"},
-			Resources: []string{arn("scheduler", "schedule/"+b.names.ScheduleGroup+"/*")},
+			Resources: []string{ARN("scheduler", "schedule/"+b.names.ScheduleGroup+"/*")},
 			Why:       "the one timer of each set"},
 		{Role: role, Sid: "PassTimerRole", Actions: []string{"iam:PassRole"},
-			Resources: []string{roleARN(b.names.TimerRole)},
+			Resources: []string{RoleARN(b.names.TimerRole)},
 			Condition: equals("iam:PassedToService", "scheduler.amazonaws.com"),
 			Why:       "the timer invokes the reaper with this role"},
 		{Role: role, Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"},
-			Resources: []string{arn("sqs", b.names.DeadLetters)},
+			Resources: []string{ARN("sqs", b.names.DeadLetters)},
 			Why:       "what can never become a run, or never ran, is put aside with its reason"},
 		{Role: role, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
-			Resources: []string{arn("logs", "log-group:/aws/lambda/"+function+":*")},
+			Resources: []string{ARN("logs", "log-group:/aws/lambda/"+function+":*")},
 			Why:       "the log of " + logs + "; the group itself belongs to the base stack"},
 	}
 }
@@ -208,7 +201,7 @@ func (b Base) launcher() []Statement {
 		{Role: LauncherRole, Sid: "ReceiveEvents",
 			Actions: []string{
 				"sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage",
-			}, Resources: []string{arn("sqs", b.names.Events)},
+			}, Resources: []string{ARN("sqs", b.names.Events)},
 			Why: "Lambda reads the events queue with the function's role"},
 		{Role: LauncherRole, Sid: "ReadNetwork",
 			Actions:   []string{"ec2:DescribeRouteTables", "ec2:DescribeSubnets", "ec2:DescribeVpcEndpointServices"},
@@ -225,7 +218,7 @@ func (b Base) launcher() []Statement {
 			Condition: equals("cloudformation:CreateAction", "CreateStack"), Acts: true,
 			Why: "the stack is born with its tags, which CloudFormation authorises apart from its creation"},
 		{Role: LauncherRole, Sid: "PassServiceRole", Actions: []string{"iam:PassRole"},
-			Resources: []string{roleARN(b.names.StackRole)},
+			Resources: []string{RoleARN(b.names.StackRole)},
 			Condition: equals("iam:PassedToService", "cloudformation.amazonaws.com"), Acts: true,
 			Why: "CloudFormation makes and removes the endpoints with this role"},
 	}
@@ -261,7 +254,7 @@ func (b Base) runTasks() []Statement {
 			Statement{Role: LauncherRole, Sid: "RunTasks", Actions: []string{"ecs:RunTask"},
 				Resources: sorted(definitions), Acts: true,
 				Condition: map[string]map[string]any{
-					"ArnEquals":       {"ecs:cluster": oneOrMore(sorted(clusters))},
+					"ArnEquals":       {"ecs:cluster": OneOrMore(sorted(clusters))},
 					"StringNotEquals": {"ecs:enable-execute-command": "true"},
 				},
 				Why: "the jobs' tasks, in the jobs' clusters, and nobody can open a shell in them"})
@@ -280,7 +273,7 @@ func (b Base) runTasks() []Statement {
 func (b Base) vpcs() []string {
 	var out []string
 	for _, s := range b.Sets {
-		out = append(out, arn("ec2", "vpc/"+s.VPC))
+		out = append(out, ARN("ec2", "vpc/"+s.VPC))
 	}
 	return sorted(out)
 }
@@ -288,7 +281,7 @@ func (b Base) vpcs() []string {
 // definitionARN returns the ARN pattern of every revision of a task definition
 // that is given as a family, a family and revision, or an ARN.
 func definitionARN(given string) string {
-	return arn("ecs", "task-definition/"+Family(given)+":*")
+	return ARN("ecs", "task-definition/"+Family(given)+":*")
 }
 
 // Family returns the family of a task definition that is given as a family, a
@@ -302,7 +295,7 @@ func clusterARN(given string) string {
 	if strings.HasPrefix(given, "arn:") {
 		return given
 	}
-	return arn("ecs", "cluster/"+given)
+	return ARN("ecs", "cluster/"+given)
 }
 
 func (b Base) reaper() []Statement {
@@ -314,9 +307,9 @@ func (b Base) reaper() []Statement {
 	for _, c := range sorted(clusters) {
 		tasks = append(tasks, strings.Replace(c, ":cluster/", ":task/", 1)+"/*")
 	}
-	inClusters := map[string]map[string]any{"ArnEquals": {"ecs:cluster": oneOrMore(sorted(clusters))}}
+	inClusters := map[string]map[string]any{"ArnEquals": {"ecs:cluster": OneOrMore(sorted(clusters))}}
 	if len(clusters) == 0 {
-		inClusters, tasks = nil, []string{arn("ecs", "task/*")}
+		inClusters, tasks = nil, []string{ARN("ecs", "task/*")}
 	}
 	return []Statement{
 		{Role: ReaperRole, Sid: "DeleteSetStack", Actions: []string{"cloudformation:DeleteStack"},
@@ -324,7 +317,7 @@ func (b Base) reaper() []Statement {
 			Why: "an idle set goes at the end of its paid hour; CloudFormation uses the role that the stack was " +
 				"made with"},
 		{Role: ReaperRole, Sid: "SweepEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"},
-			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
+			Resources: []string{ARN("ec2", "vpc-endpoint/*")}, Acts: true,
 			Condition: b.ofService(equals("aws:ResourceTag/"+OwnerTag, b.Name)),
 			Why: "endpoints of ours that a failed deletion left outside of any stack; EC2 knows no condition " +
 				"on their VPC, which the reaper looks at itself"},
@@ -358,10 +351,10 @@ func (b Base) reaper() []Statement {
 func (b Base) serviceRole() []Statement {
 	var vpcs, subnets, groups, tables []string
 	for _, s := range b.Sets {
-		vpcs, subnets = append(vpcs, arn("ec2", "vpc/"+s.VPC)), append(subnets, each("subnet/", s.Subnets)...)
+		vpcs, subnets = append(vpcs, ARN("ec2", "vpc/"+s.VPC)), append(subnets, each("subnet/", s.Subnets)...)
 		groups = append(groups, each("security-group/", s.EndpointGroups)...)
 		if len(s.EndpointGroups) == 0 {
-			groups = append(groups, arn("ec2", "security-group/${"+endpointGroupID(s.Name)+".GroupId}"))
+			groups = append(groups, ARN("ec2", "security-group/${"+endpointGroupID(s.Name)+".GroupId}"))
 		}
 		if s.SetGateway {
 			tables = append(tables, each("route-table/", s.RouteTables)...)
@@ -371,7 +364,7 @@ func (b Base) serviceRole() []Statement {
 	services := b.serviceNames()
 	out := []Statement{
 		{Role: ServiceRole, Sid: "CreateEndpoints", Actions: []string{"ec2:CreateVpcEndpoint"},
-			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals("ec2:VpceServiceName", services...),
+			Resources: []string{ARN("ec2", "vpc-endpoint/*")}, Condition: equals("ec2:VpceServiceName", services...),
 			Acts: true,
 			Why: "endpoints of the sets' services; CloudFormation may give them their tags in a call of its own, " +
 				"so the request need not carry them"},
@@ -379,19 +372,19 @@ func (b Base) serviceRole() []Statement {
 			Resources: sorted(append(append(append(vpcs, subnets...), groups...), tables...)), Acts: true,
 			Why: "only in the sets' VPCs and subnets, behind the sets' security groups"},
 		{Role: ServiceRole, Sid: "TagEndpoints", Actions: []string{"ec2:CreateTags"},
-			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
+			Resources: []string{ARN("ec2", "vpc-endpoint/*")}, Acts: true,
 			Condition: map[string]map[string]any{"StringEqualsIfExists": {
 				"aws:RequestTag/" + OwnerTag: b.Name, ours: b.Name,
 			}},
 			Why: "tags at birth and later: of endpoints that are ours or nobody's yet, never another owner's tag"},
 		{Role: ServiceRole, Sid: "UntagEndpoints", Actions: []string{"ec2:DeleteTags"},
-			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: equals(ours, b.Name), Acts: true,
+			Resources: []string{ARN("ec2", "vpc-endpoint/*")}, Condition: equals(ours, b.Name), Acts: true,
 			Why: "CloudFormation takes a tag away that an update leaves out"},
 		{Role: ServiceRole, Sid: "DeleteEndpoints", Actions: []string{"ec2:DeleteVpcEndpoints"},
-			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Condition: b.ofService(equals(ours, b.Name)), Acts: true,
+			Resources: []string{ARN("ec2", "vpc-endpoint/*")}, Condition: b.ofService(equals(ours, b.Name)), Acts: true,
 			Why: "endpoints of the sets' services that carry the owner tag"},
 		{Role: ServiceRole, Sid: "DeleteUntagged", Actions: []string{"ec2:DeleteVpcEndpoints"},
-			Resources: []string{arn("ec2", "vpc-endpoint/*")}, Acts: true,
+			Resources: []string{ARN("ec2", "vpc-endpoint/*")}, Acts: true,
 			Condition: b.ofService(map[string]map[string]any{"Null": {ours: "true"}}),
 			Why: "a creation that is undone before its endpoint was tagged; CloudFormation deletes what its " +
 				"stack holds, and nothing else"},
@@ -412,7 +405,7 @@ func (b Base) privateDNS() Statement {
 		zoneVPCs = append(zoneVPCs, "VPCId="+s.VPC+",VPCRegion="+b.Region)
 	}
 	zoneVPCs = sorted(zoneVPCs)
-	zones := map[string]map[string]any{"ForAllValues:StringEquals": {"route53:VPCs": oneOrMore(zoneVPCs)}}
+	zones := map[string]map[string]any{"ForAllValues:StringEquals": {"route53:VPCs": OneOrMore(zoneVPCs)}}
 	if len(zoneVPCs) > maxNamedVPCs {
 		zones = map[string]map[string]any{"ForAllValues:StringLike": {"route53:VPCs": "VPCId=*,VPCRegion=" + b.Region}}
 	}
@@ -458,38 +451,38 @@ func (b Base) ofService(condition map[string]map[string]any) map[string]map[stri
 	if condition[operator] == nil {
 		condition[operator] = map[string]any{}
 	}
-	condition[operator]["ec2:VpceServiceName"] = oneOrMore(sorted(names))
+	condition[operator]["ec2:VpceServiceName"] = OneOrMore(sorted(names))
 	return condition
 }
 
 func each(kind string, ids []string) []string {
 	out := make([]string, len(ids))
 	for i, id := range ids {
-		out[i] = arn("ec2", kind+id)
+		out[i] = ARN("ec2", kind+id)
 	}
 	return out
 }
 
 // policyOf returns the inline policy of a role, with pseudo parameters for
 // CloudFormation to fill in; nil for a role that may do nothing.
-func (b Base) policyOf(role Role) object {
+func (b Base) policyOf(role Role) Object {
 	var statements []any
 	for _, s := range b.Permissions() {
 		if s.Role != role {
 			continue
 		}
-		st := object{
+		st := Object{
 			"Sid": s.Sid, "Effect": "Allow", "Action": slices.Sorted(slices.Values(s.Actions)),
 			"Resource": subs(s.Resources),
 		}
 		if s.Condition != nil {
-			condition := object{}
+			condition := Object{}
 			for op, keys := range s.Condition {
-				m := object{}
+				m := Object{}
 				for k, v := range keys {
 					switch v := v.(type) {
 					case string:
-						m[k] = sub(v)
+						m[k] = Sub(v)
 					case []string:
 						m[k] = subs(v)
 					}
@@ -503,13 +496,13 @@ func (b Base) policyOf(role Role) object {
 	if statements == nil {
 		return nil
 	}
-	return object{"Version": "2012-10-17", "Statement": statements}
+	return Object{"Version": "2012-10-17", "Statement": statements}
 }
 
-// sub wraps a text that holds a reference in Fn::Sub.
-func sub(text string) any {
+// Sub wraps a text that holds a reference in Fn::Sub.
+func Sub(text string) any {
 	if strings.Contains(text, "${") {
-		return object{"Fn::Sub": text}
+		return Object{"Fn::Sub": text}
 	}
 	return text
 }
@@ -517,7 +510,7 @@ func sub(text string) any {
 func subs(texts []string) []any {
 	out := make([]any, len(texts))
 	for i, t := range texts {
-		out[i] = sub(t)
+		out[i] = Sub(t)
 	}
 	return out
 }

@@ -26,21 +26,21 @@ const (
 // policiesOf returns the policies of a role, as many as it takes. They hold pseudo
 // parameters for CloudFormation to fill in. There are none for a role that may do
 // nothing.
-func (b Base) policiesOf(role Role) ([]object, error) {
+func (b Base) policiesOf(role Role) ([]Object, error) {
 	whole := b.policyOf(role)
 	if whole == nil {
 		return nil, nil
 	}
-	var out []object
+	var out []Object
 	var current []any
-	room := func(statement object) bool {
+	room := func(statement Object) bool {
 		return b.length(policy(append(slices.Clone(current), statement))) <= maxManaged
 	}
 	statements, _ := whole["Statement"].([]any)
 	for _, s := range statements {
-		rest, part := s.(object), 1
+		rest, part := s.(Object), 1
 		for rest != nil {
-			var head object
+			var head Object
 			if head, rest = split(rest, part, room); head == nil {
 				if len(current) == 0 {
 					return nil, fmt.Errorf("the %s role's statement %v is longer than a policy may be", role,
@@ -61,16 +61,16 @@ func (b Base) policiesOf(role Role) ([]object, error) {
 	return out, nil
 }
 
-func policy(statements []any) object {
-	return object{"Version": "2012-10-17", "Statement": statements}
+func policy(statements []any) Object {
+	return Object{"Version": "2012-10-17", "Statement": statements}
 }
 
 // split takes as much of a statement as there is room for, resource by resource, and
 // returns what is left of it; nothing at all if not one resource has room.
-func split(statement object, part int, room func(object) bool) (head, rest object) {
+func split(statement Object, part int, room func(Object) bool) (head, rest Object) {
 	resources, _ := statement["Resource"].([]any)
-	with := func(resources []any, part int) object {
-		copied := object{}
+	with := func(resources []any, part int) Object {
+		copied := Object{}
 		maps.Copy(copied, statement)
 		if len(resources) > 0 {
 			copied["Resource"] = resources
@@ -87,7 +87,7 @@ func split(statement object, part int, room func(object) bool) (head, rest objec
 	if n == 0 {
 		return nil, statement
 	}
-	rest = object{}
+	rest = Object{}
 	maps.Copy(rest, statement)
 	rest["Resource"] = resources[n:]
 	return with(resources[:n], part), rest
@@ -101,7 +101,7 @@ const keptPolicies = managedPolicies / 2
 
 // policyID returns the logical id of the nth of count policies of a role. It names the
 // content, so that another content is another policy.
-func policyID(role string, n, count int, document object) string {
+func policyID(role string, n, count int, document Object) string {
 	if count > keptPolicies {
 		return fmt.Sprintf("%sPolicy%d", role, n+1)
 	}
@@ -117,7 +117,7 @@ var reference = regexp.MustCompile(`\$\{[^}]*\}`)
 
 // length is how many characters a policy has for IAM, without blanks: with what
 // CloudFormation fills in.
-func (b Base) length(v object) int {
+func (b Base) length(v Object) int {
 	text, err := json.Marshal(filled(v, b.Region))
 	if err != nil {
 		return 0 // texts and lists of texts always encode
@@ -129,7 +129,7 @@ func (b Base) length(v object) int {
 // the account.
 func filled(v any, region string) any {
 	switch v := v.(type) {
-	case object:
+	case Object:
 		if text, ok := v["Fn::Sub"].(string); ok {
 			return reference.ReplaceAllStringFunc(text, func(name string) string {
 				switch name {
@@ -143,7 +143,7 @@ func filled(v any, region string) any {
 				return "sg-0123456789abcdef0"
 			})
 		}
-		out := object{}
+		out := Object{}
 		for k, x := range v {
 			out[k] = filled(x, region)
 		}

@@ -42,7 +42,8 @@ type Spec struct {
 	NoPrivateDNS bool
 }
 
-type object = map[string]any
+// Object is a part of a template.
+type Object = map[string]any
 
 // Template returns the stack's template as JSON. The same spec gives the same
 // bytes, whatever the order of its lists.
@@ -50,7 +51,7 @@ func Template(s Spec) ([]byte, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	resources := object{}
+	resources := Object{}
 	for _, svc := range s.Services {
 		if svc.Type == endpoints.Gateway {
 			resources[LogicalID(svc.ID)] = s.gateway(svc)
@@ -58,7 +59,7 @@ func Template(s Spec) ([]byte, error) {
 		}
 		resources[LogicalID(svc.ID)] = s.endpoint(svc)
 	}
-	t := object{
+	t := Object{
 		"AWSTemplateFormatVersion": "2010-09-09",
 		"Description": fmt.Sprintf("VPC endpoints of the Drawbridge set %s; created and deleted on demand",
 			s.Set),
@@ -86,14 +87,14 @@ func (s Spec) check() error {
 // is billed as.
 func merged(live, more []byte) (template []byte, endpoints, perHour int, err error) {
 	var whole map[string]any
-	var other struct{ Resources object }
+	var other struct{ Resources Object }
 	if err := json.Unmarshal(live, &whole); err != nil {
 		return nil, 0, 0, fmt.Errorf("read the live template: %w", err)
 	}
 	if err := json.Unmarshal(more, &other); err != nil {
 		return nil, 0, 0, fmt.Errorf("read the template: %w", err)
 	}
-	resources, ok := whole["Resources"].(object)
+	resources, ok := whole["Resources"].(Object)
 	if !ok {
 		return nil, 0, 0, fmt.Errorf("read the live template: it has no resources")
 	}
@@ -103,8 +104,8 @@ func merged(live, more []byte) (template []byte, endpoints, perHour int, err err
 		}
 	}
 	for _, r := range resources {
-		of, _ := r.(object)
-		properties, _ := of["Properties"].(object)
+		of, _ := r.(Object)
+		properties, _ := of["Properties"].(Object)
 		subnets, _ := properties["SubnetIds"].([]any)
 		endpoints++
 		perHour += len(subnets) // a gateway has none
@@ -117,12 +118,12 @@ func merged(live, more []byte) (template []byte, endpoints, perHour int, err err
 // EcrApiEndpoint.
 func LogicalID(id endpoints.ServiceID) string { return pascal(string(id)) + "Endpoint" }
 
-func (s Spec) endpoint(svc endpoints.Service) object {
+func (s Spec) endpoint(svc endpoints.Service) Object {
 	subnets := s.Subnets
 	if own, ok := s.Elsewhere[svc.ID]; ok {
 		subnets = own
 	}
-	p := object{
+	p := Object{
 		"VpcEndpointType":   "Interface",
 		"ServiceName":       svc.Name(s.Region),
 		"VpcId":             s.VPC,
@@ -134,16 +135,16 @@ func (s Spec) endpoint(svc endpoints.Service) object {
 	if svc.Policy {
 		p["PolicyDocument"] = endpointPolicy(svc)
 	}
-	return object{"Type": EndpointType, "Properties": p}
+	return Object{"Type": EndpointType, "Properties": p}
 }
 
-func (s Spec) gateway(svc endpoints.Service) object {
+func (s Spec) gateway(svc endpoints.Service) Object {
 	return gateway(svc, s.Region, s.VPC, s.RouteTables, s.tags(string(svc.ID)))
 }
 
 // gateway is a gateway endpoint on existing route tables.
-func gateway(svc endpoints.Service, region, vpc string, routeTables []string, tags []any) object {
-	return object{"Type": EndpointType, "Properties": object{
+func gateway(svc endpoints.Service, region, vpc string, routeTables []string, tags []any) Object {
+	return Object{"Type": EndpointType, "Properties": Object{
 		"VpcEndpointType": "Gateway",
 		"ServiceName":     svc.Name(region),
 		"VpcId":           vpc,
@@ -159,32 +160,32 @@ func gateway(svc endpoints.Service, region, vpc string, routeTables []string, ta
 //
 // Source of the bucket's name: "Amazon ECR interface VPC endpoints",
 // https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html
-func endpointPolicy(svc endpoints.Service) object {
-	statements := []any{object{
+func endpointPolicy(svc endpoints.Service) Object {
+	statements := []any{Object{
 		"Sid":       "OwnAccount",
 		"Effect":    "Allow",
 		"Principal": "*",
 		"Action":    "*",
 		"Resource":  "*",
-		"Condition": object{"StringEquals": object{"aws:PrincipalAccount": object{"Ref": "AWS::AccountId"}}},
+		"Condition": Object{"StringEquals": Object{"aws:PrincipalAccount": Object{"Ref": "AWS::AccountId"}}},
 	}}
 	if svc.ID == "s3" {
-		statements = append(statements, object{
+		statements = append(statements, Object{
 			"Sid":       "ImageLayers",
 			"Effect":    "Allow",
 			"Principal": "*",
 			"Action":    "s3:GetObject",
-			"Resource":  object{"Fn::Sub": "arn:${AWS::Partition}:s3:::prod-${AWS::Region}-starport-layer-bucket/*"},
+			"Resource":  Object{"Fn::Sub": "arn:${AWS::Partition}:s3:::prod-${AWS::Region}-starport-layer-bucket/*"},
 		})
 	}
-	return object{"Version": "2012-10-17", "Statement": statements}
+	return Object{"Version": "2012-10-17", "Statement": statements}
 }
 
 func (s Spec) tags(name string) []any {
 	return []any{
-		object{"Key": "Name", "Value": s.Owner + "-" + s.Set + "-" + name},
-		object{"Key": OwnerTag, "Value": s.Owner},
-		object{"Key": SetTag, "Value": s.Set},
+		Object{"Key": "Name", "Value": s.Owner + "-" + s.Set + "-" + name},
+		Object{"Key": OwnerTag, "Value": s.Owner},
+		Object{"Key": SetTag, "Value": s.Set},
 	}
 }
 

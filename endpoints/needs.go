@@ -62,12 +62,20 @@ type Workload struct {
 	// Pipelines as aws codepipeline get-pipeline, Clusters as aws ecs
 	// describe-clusters --include CONFIGURATIONS.
 	TaskDefinitions, AppSpecs, HookFunctions, Projects, Pipelines, Clusters [][]byte
-	// Exec is true if ECS Exec is used, Mirror if a git mirror to CodeCommit runs,
-	// MirrorCreates if the mirror creates missing repositories, MirrorAssumes if it
-	// assumes a role.
-	Exec, Mirror, MirrorCreates, MirrorAssumes bool
+	// Exec is true if ECS Exec is used.
+	Exec bool
+	// Calls are what programs are known to call.
+	Calls []Call
 	// Hints are services named by hand.
 	Hints []ServiceID
+}
+
+// Call is a service that a program is known to call.
+type Call struct {
+	Service ServiceID
+	// Why says who calls it and what for. Spare says how to do without; empty if there is no
+	// other way.
+	Why, Spare string
 }
 
 // Requirements derives what the workload needs. It returns an error for input
@@ -101,7 +109,12 @@ func (w Workload) Requirements() (Requirements, error) {
 			return Requirements{}, err
 		}
 	}
-	c.mirror(w)
+	for _, x := range w.Calls {
+		c.need(x.Service, "%s", x.Why)
+		if x.Spare != "" {
+			c.spare(x.Service, x.Spare)
+		}
+	}
 	for _, id := range w.Hints {
 		if _, err := Lookup(id); err != nil {
 			return Requirements{}, err
@@ -109,21 +122,6 @@ func (w Workload) Requirements() (Requirements, error) {
 		c.need(id, "named by hand")
 	}
 	return c.done(), nil
-}
-
-// mirror adds the services that the git mirror calls.
-func (c *collector) mirror(w Workload) {
-	if w.Mirror || w.MirrorCreates || w.MirrorAssumes {
-		c.need("git-codecommit", "the git mirror pushes to CodeCommit")
-	}
-	if w.MirrorCreates {
-		c.need("codecommit", "the git mirror creates repositories")
-		c.spare("codecommit", "create the repositories beforehand")
-	}
-	if w.MirrorAssumes {
-		c.need("sts", "the git mirror assumes a role")
-		c.spare("sts", "grant push to the task role itself, which needs no call to STS")
-	}
 }
 
 // clusters adds the services that ECS Exec calls as the clusters configure it.

@@ -65,7 +65,7 @@ func TestRequirements(t *testing.T) {
 	hooked := defs(full)
 	hooked.AppSpecs, hooked.HookFunctions = [][]byte{[]byte(ecsSpec)}, [][]byte{[]byte(function(true))}
 	lean := defs(strings.Replace(full, sm("eu-west-1")+",", "", 1))
-	execs, mirrors, hints := defs(task(ownImage)), Workload{Mirror: true}, Workload{Hints: []ServiceID{"sqs"}}
+	execs, hints := defs(task(ownImage)), Workload{Hints: []ServiceID{"sqs"}}
 	execs.Exec = true
 	regionless := defs(strings.Replace(task(ownImage), `"taskDefinitionArn":"arn:aws:ecs:eu-west-1:123456789012:task-definition/web:1",`, "", 1))
 	elsewhere := regionless
@@ -161,9 +161,7 @@ func TestRequirements(t *testing.T) {
 		{"CodeBuild under CodePipeline", builds(strings.Replace(build(`,"artifacts":{"type":"CODEPIPELINE"}`), `"NO_SOURCE"`, `"CODEPIPELINE"`, 1)), "logs s3", ""},
 		{"CodeBuild with secrets and parameters", builds(strings.Replace(build(""), `standard:7.0"`, `standard:7.0","environmentVariables":[{"name":"A","type":"PARAMETER_STORE"},{"name":"B","type":"SECRETS_MANAGER"},{"name":"C","type":"PLAINTEXT"}]`, 1)), "logs secretsmanager ssm", ""},
 		{"CodeBuild that logs to S3 alone", builds(build(`,"logsConfig":{"cloudWatchLogs":{"status":"DISABLED"},"s3Logs":{"status":"ENABLED"}}`)), "s3", ""},
-		{"the git mirror", mirrors, "git-codecommit", ""},
-		{"a git mirror that creates repositories", Workload{MirrorCreates: true}, "codecommit git-codecommit", ""},
-		{"a git mirror that assumes a role", Workload{MirrorAssumes: true}, "git-codecommit sts", ""},
+		{"a program whose calls are known", Workload{Calls: []Call{{Service: "kms", Why: "it signs"}}}, "kms", ""},
 		{"credentials of a registry by the secret's name", defs(task(ownImage + `,"repositoryCredentials":{"credentialsParameter":"hub"}`)), "ecr.api ecr.dkr s3 secretsmanager", ""},
 		{"a secret without a value", defs(task(ownImage + `,"secrets":[{"name":"KEY","valueFrom":""}]`)), ecr, ""},
 		{"no image", defs(task(`"image":""`)), "", "no image"},

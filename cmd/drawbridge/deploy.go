@@ -15,6 +15,7 @@ import (
 	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
 	"drawbridge/internal/prices"
+	"drawbridge/scheduler"
 )
 
 type planCmd struct {
@@ -107,30 +108,24 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 	}
 	ss.say("%s is deployed.", p.Name)
 	ss.tellLive(ctx)
-	ss.tellMirror(ctx, p.Survey.MirrorDigest)
+	ss.tellNext(ctx, p.Survey.Digests)
 	return nil
 }
 
-// tellMirror says what is left to do for the mirror.
-func (s *session) tellMirror(ctx context.Context, digest string) {
-	if s.config.Mirror == nil {
+// tellNext says what is left to do for the products that joined the installation.
+func (s *session) tellNext(ctx context.Context, digests map[scheduler.JobName]string) {
+	products := install.Products(s.config)
+	if len(products) == 0 {
 		return
 	}
 	stack, err := s.install.Installed(ctx, s.config.Name)
 	if err != nil {
 		return // the deployment itself has succeeded
 	}
-	if images := stack.Outputs["MirrorImages"]; images != "" {
-		if digest != "" {
-			s.say("The mirror runs the image %s@%s; an image that is pushed later runs after the next deployment.",
-				images, digest)
-		} else {
-			s.say("The mirror's image is not there yet: push it to %s and deploy again; examples/mirror/README.md "+
-				"says how.", images)
+	for _, p := range products {
+		for _, text := range p.Next(stack.Outputs, digests[p.Job()]) {
+			s.say("%s", text)
 		}
-	}
-	if stack.Outputs["WebhookURL"] != "" {
-		s.say("drawbridge mirrors shows where git servers report pushes.")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"drawbridge/internal/doctor"
+	"drawbridge/internal/doctor/finding"
 	"drawbridge/internal/output"
 )
 
@@ -33,18 +34,18 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 	}); err != nil {
 		return err
 	}
-	if doctor.Worst(findings) == doctor.Failed {
+	if finding.Worst(findings) == finding.Failed {
 		return exitCode(exitFailed)
 	}
 	return nil
 }
 
-func (c *doctorCmd) write(w io.Writer, style output.Style, findings []doctor.Finding) error {
+func (c *doctorCmd) write(w io.Writer, style output.Style, findings []finding.Finding) error {
 	width := style.Width
 	if width == 0 {
 		width = 100
 	}
-	count := map[doctor.Result]int{}
+	count := map[finding.Result]int{}
 	last := ""
 	for _, f := range findings {
 		count[f.Result]++
@@ -58,15 +59,15 @@ func (c *doctorCmd) write(w io.Writer, style output.Style, findings []doctor.Fin
 		lines := output.Wrap(f.Found, max(width-32, 24))
 		fmt.Fprintf(w, "  %s  %-18s  %s\n", style.Paint(string(f.Result), fmt.Sprintf("%-7s", f.Result)), f.Check,
 			strings.Join(lines, "\n"+strings.Repeat(" ", 31)))
-		if f.Result != doctor.OK || c.All {
+		if f.Result != finding.OK || c.All {
 			c.more(w, width, "why", f.Why)
 		}
 		if f.Remedy != "" {
 			c.more(w, width, "remedy", f.Remedy)
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%d checks: %d ok, %d warnings, %d failed\n", len(findings), count[doctor.OK],
-		count[doctor.Warning], count[doctor.Failed])
+	_, err := fmt.Fprintf(w, "\n%d checks: %d ok, %d warnings, %d failed\n", len(findings), count[finding.OK],
+		count[finding.Warning], count[finding.Failed])
 	return err
 }
 

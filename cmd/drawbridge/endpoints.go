@@ -19,6 +19,7 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/ecstasks"
+	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/output"
 )
 
@@ -45,12 +46,12 @@ func (endpointsCmd) Help() string {
 
 // Run works out the endpoints that a workload needs, and why.
 func (c *endpointsCmd) Run(ctx context.Context, s streams) error {
-	w := endpoints.Workload{
-		Region: c.Region, Exec: c.Exec, Mirror: c.Mirror, MirrorCreates: c.MirrorCreates,
-		MirrorAssumes: c.MirrorAssumes, Hints: c.Hint,
+	w := endpoints.Workload{Region: c.Region, Exec: c.Exec, Hints: c.Hint}
+	if c.Mirror || c.MirrorCreates || c.MirrorAssumes {
+		w.Calls = section.Calls(c.MirrorCreates, c.MirrorAssumes)
 	}
 	if len(c.TaskDefinition)+len(c.AppSpec)+len(c.HookFunction)+len(c.Codebuild)+len(c.Codepipeline)+len(c.Hint) == 0 &&
-		!c.Exec && !c.Mirror && !c.MirrorCreates && !c.MirrorAssumes {
+		!c.Exec && w.Calls == nil {
 		return &usageError{&hinted{
 			errors.New("nothing to look at"),
 			"name a --task-definition, an --appspec, a --hook-function or a --codebuild file",

@@ -9,9 +9,10 @@ import (
 	"strconv"
 	"time"
 
-	"drawbridge/cfn"
 	"drawbridge/internal/config"
+	"drawbridge/internal/config/field"
 	"drawbridge/internal/mirror"
+	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/output"
 	"drawbridge/internal/view"
 )
@@ -42,7 +43,7 @@ func (c *mirrorsCmd) Run(ctx context.Context, s streams) error {
 	}
 	if ss.config.Mirror == nil {
 		return &hinted{&config.Error{
-			Path: ss.config.Path(), Problems: []config.Problem{{Where: "mirror", What: "nothing is mirrored"}},
+			Path: ss.config.Path(), Problems: field.Problems{{Where: "mirror", What: "nothing is mirrored"}},
 		}, "add a mirror with its repositories; docs/mirror.md shows one"}
 	}
 	if _, err := ss.installed(ctx); err != nil {
@@ -52,8 +53,8 @@ func (c *mirrorsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	state := mirror.NewBucket(ss.install.S3, cfn.MirrorBucket(ss.config.Name, ss.place.Account, ss.place.Region),
-		cfn.MirrorStateFolder+"/")
+	state := mirror.NewBucket(ss.install.S3, section.Bucket(ss.config.Name, ss.place.Account, ss.place.Region),
+		section.StateFolder+"/")
 	views := []mirrorView{}
 	for _, name := range slices.Sorted(maps.Keys(ss.config.Mirror.Repositories)) {
 		v, err := viewMirror(ctx, state, name, ss.config.Mirror.Repositories[name], stack.Outputs["WebhookURL"])
@@ -65,7 +66,7 @@ func (c *mirrorsCmd) Run(ctx context.Context, s streams) error {
 	return ss.print(views, func(w io.Writer, style output.Style) error { return writeMirrors(w, style, views) })
 }
 
-func viewMirror(ctx context.Context, state *mirror.Bucket, name string, r *config.MirrorRepository,
+func viewMirror(ctx context.Context, state *mirror.Bucket, name string, r *section.Repository,
 	webhook string) (mirrorView, error) {
 	v := mirrorView{Repository: name, Source: r.Source.URL + r.Source.Bundle, Target: mirror.TargetName(r.Target)}
 	if r.Webhook != nil && webhook != "" {

@@ -260,10 +260,7 @@ func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func
 	if err := c.findFunctions(ctx); err != nil {
 		return nil, err
 	}
-	if _, err := sandbox.Install(sim, file, sandbox.Functions{
-		LauncherBootstrap: c.local["launcher"], ReaperBootstrap: c.local["reaper"],
-		WebhookBootstrap: c.local["webhook"], ConfigPath: path,
-	}); err != nil {
+	if _, err := sandbox.Install(sim, file, sandbox.Functions{Bootstraps: c.local, ConfigPath: path}); err != nil {
 		cleanup()
 		return nil, err
 	}

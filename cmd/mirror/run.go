@@ -24,6 +24,7 @@ import (
 	"drawbridge/cfn"
 	"drawbridge/internal/config"
 	"drawbridge/internal/mirror"
+	"drawbridge/internal/mirror/section"
 )
 
 type runCmd struct {
@@ -77,7 +78,7 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 	return c.report(s, reports)
 }
 
-func (c *runCmd) settings() (*config.Mirror, error) {
+func (c *runCmd) settings() (*section.Mirror, error) {
 	text, from := []byte(c.Settings), "DRAWBRIDGE_MIRROR"
 	if c.Config != "" {
 		var err error
@@ -89,12 +90,12 @@ func (c *runCmd) settings() (*config.Mirror, error) {
 	if len(text) == 0 {
 		return nil, &exitError{exitUsage, "no configuration: pass a file with --config"}
 	}
-	m := &config.Mirror{}
+	m := &section.Mirror{}
 	if err := yaml.UnmarshalWithOptions(text, m, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
 		return nil, &exitError{exitUsage, fmt.Sprintf("read %s: %s", from, yaml.FormatError(err, false, false))}
 	}
 	m.Fill()
-	if problems := config.CheckMirror(m); len(problems) > 0 {
+	if problems := m.CheckRepositories(); len(problems) > 0 {
 		e := &config.Error{Path: from, Problems: problems}
 		return nil, &exitError{exitUsage, e.Error() + "\nhint: " + e.Hint()}
 	}
@@ -103,7 +104,7 @@ func (c *runCmd) settings() (*config.Mirror, error) {
 
 // names returns the repositories to mirror, and whether a report of a change asked
 // for them.
-func (c *runCmd) names(m *config.Mirror) (names []string, reported bool, err error) {
+func (c *runCmd) names(m *section.Mirror) (names []string, reported bool, err error) {
 	names = c.Repositories
 	if given := os.Getenv(repositoriesVariable); len(names) == 0 && given != "" {
 		names, reported = strings.Split(given, ","), true
@@ -127,7 +128,7 @@ func (c *runCmd) names(m *config.Mirror) (names []string, reported bool, err err
 }
 
 // bundlesOf returns the repositories whose bundle was just uploaded to S3.
-func bundlesOf(m *config.Mirror, event string) []string {
+func bundlesOf(m *section.Mirror, event string) []string {
 	var e struct {
 		Detail struct {
 			Bucket struct{ Name string }
@@ -139,7 +140,7 @@ func bundlesOf(m *config.Mirror, event string) []string {
 	}
 	var out []string
 	for name, r := range m.Repositories {
-		if bucket, key, ok := config.S3Place(r.Source.Bundle); ok && bucket == e.Detail.Bucket.Name &&
+		if bucket, key, ok := section.S3Place(r.Source.Bundle); ok && bucket == e.Detail.Bucket.Name &&
 			key == e.Detail.Object.Key {
 			out = append(out, name)
 		}
@@ -147,7 +148,7 @@ func bundlesOf(m *config.Mirror, event string) []string {
 	return out
 }
 
-func (c *runCmd) runner(ctx context.Context, s streams, m *config.Mirror) (*mirror.Runner, error) {
+func (c *runCmd) runner(ctx context.Context, s streams, m *section.Mirror) (*mirror.Runner, error) {
 	conf, err := loadAWS(ctx)
 	if err != nil {
 		return nil, err
@@ -155,7 +156,7 @@ func (c *runCmd) runner(ctx context.Context, s streams, m *config.Mirror) (*mirr
 	if conf.Region == "" {
 		return nil, &exitError{exitUsage, "no Region; set AWS_REGION"}
 	}
-	bucket, prefix, ok := config.S3Place(c.State)
+	bucket, prefix, ok := section.S3Place(c.State)
 	if !ok {
 		return nil, &exitError{exitUsage, fmt.Sprintf("invalid --state %s (want s3://BUCKET/PREFIX)", c.State)}
 	}

@@ -72,7 +72,10 @@ func (s Start) App(ctx context.Context) (*App, error) {
 // FactsOf returns what a base stack knows, for its configuration.
 func FactsOf(in cfn.Installed, region string) config.Facts {
 	out := config.Facts{
-		Region: region, Sets: map[scheduler.SetName]config.SetFacts{}, MirrorSecurityGroup: in.MirrorSecurityGroup,
+		Region: region, Sets: map[scheduler.SetName]config.SetFacts{}, TaskGroups: map[scheduler.JobName]string{},
+	}
+	for job, group := range in.TaskGroups {
+		out.TaskGroups[scheduler.JobName(job)] = group
 	}
 	for name, s := range in.Sets {
 		f := config.SetFacts{

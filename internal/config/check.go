@@ -8,23 +8,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
-
 	"drawbridge/endpoints"
+	"drawbridge/internal/config/field"
+	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/schedule"
 	"drawbridge/scheduler"
 )
 
-// Problem is one thing that is wrong with a file.
-type Problem struct {
-	// Where is the place, such as jobs.hello.set; empty for the whole file.
-	Where, What, Remedy string
-}
-
 // Error reports everything that is wrong with a file.
 type Error struct {
 	Path     string
-	Problems []Problem
+	Problems field.Problems
 }
 
 func (e *Error) Error() string {
@@ -66,14 +60,14 @@ const minName = 3
 const selftestPrefix = "selftest-"
 
 // checker gathers problems.
-type checker struct{ problems []Problem }
+type checker struct{ problems field.Problems }
 
 func (k *checker) add(where, remedy, format string, args ...any) {
-	k.problems = append(k.problems, Problem{where, fmt.Sprintf(format, args...), remedy})
+	k.problems.Add(where, remedy, format, args...)
 }
 
 // check reports everything that is wrong with the file, with its defaults.
-func (f *File) check() []Problem {
+func (f *File) check() field.Problems {
 	k, c := &checker{}, Resolve(f, Facts{})
 	if !namePattern.MatchString(c.Name) || len(c.Name) < minName {
 		k.add("name", "use lower-case letters, digits and hyphens, 3 to 25 of them",
@@ -128,6 +122,18 @@ func (f *File) check() []Problem {
 	return k.problems
 }
 
+// mirror checks the mirror, and the job that it is.
+func (k *checker) mirror(f *File, c *Installation) {
+	const where = "jobs." + string(section.Job)
+	if f.Jobs[section.Job] != nil {
+		k.add(where, "give it another name", "the name is taken: mirror is the job that the mirror makes")
+	} else {
+		k.schedule(where, c.Mirror.Schedule, c.Mirror.Timezone)
+		k.job(where, c.Jobs[section.Job], c)
+	}
+	k.problems = append(k.problems, c.Mirror.Check()...)
+}
+
 // retentions are the days that CloudWatch Logs takes.
 //
 // Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
@@ -162,23 +168,17 @@ func (k *checker) installation(c *Installation) {
 			"write 0 to reserve nothing, or at least 2: one invocation waits for endpoints while another takes events",
 			"%d", c.ReservedConcurrency)
 	}
-	if c.PermissionsBoundary != "" && !isARN(c.PermissionsBoundary, "iam", "policy/") {
+	if c.PermissionsBoundary != "" && !field.IsARN(c.PermissionsBoundary, "iam", "policy/") {
 		k.add("permissionsBoundary",
 			"write the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/boundary", "%q is not one",
 			c.PermissionsBoundary)
 	}
-	if c.AlarmTopic != "" && !isARN(c.AlarmTopic, "sns", "") {
+	if c.AlarmTopic != "" && !field.IsARN(c.AlarmTopic, "sns", "") {
 		k.add("alarmTopic", "write the ARN of an SNS topic", "%q is not one", c.AlarmTopic)
 	}
 	if c.PaidHoursAlarm < 0 {
 		k.add("paidHoursAlarm", "write a number of endpoint-hours a day, or 0", "%d is negative", c.PaidHoursAlarm)
 	}
-}
-
-// isARN reports whether a text is the ARN of a service's resource of a kind.
-func isARN(text, service, kind string) bool {
-	a, err := arn.Parse(text)
-	return err == nil && a.Service == service && strings.HasPrefix(a.Resource, kind)
 }
 
 // guards checks the limits of a set.
@@ -277,7 +277,9 @@ func (k *checker) job(where string, j Job, c *Installation) {
 		}
 	}
 	k.limits(where, j)
-	k.overrides(where, j)
+	if !j.Made { // whose variables are named one by one
+		k.overrides(where, j)
+	}
 	k.environment(where, j)
 }
 

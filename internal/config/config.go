@@ -6,30 +6,14 @@ package config
 import (
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/goccy/go-yaml"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/config/field"
+	"drawbridge/internal/mirror/section"
 	"drawbridge/scheduler"
 )
-
-// Duration is a length of time as the file writes it: 90s, 5m, 2h.
-type Duration time.Duration
-
-// UnmarshalYAML reads a duration with its unit.
-func (d *Duration) UnmarshalYAML(unmarshal func(any) error) error {
-	var s string
-	if err := unmarshal(&s); err != nil {
-		return err
-	}
-	v, err := time.ParseDuration(s)
-	if err != nil {
-		return fmt.Errorf("%q is not a duration, write 90s, 5m or 2h", s)
-	}
-	*d = Duration(v)
-	return nil
-}
 
 // File is drawbridge.yaml as it is written: what is left out is zero. The doc comment of
 // a field is its reference.
@@ -44,7 +28,7 @@ type File struct {
 	// Margin is how long before the end of a paid hour a deletion begins, 1m to
 	// 30m; longer after a deletion that took longer. Default: 5m until three deletions
 	// were seen, then what most of them took and two and a half minutes.
-	Margin Duration `yaml:"margin"`
+	Margin field.Duration `yaml:"margin"`
 	// Mode is active (default), or observe: every event is taken and every decision
 	// recorded, with the hours that would have been paid, but nothing is created; a
 	// run counts as five minutes. The functions have no right to create anything
@@ -91,7 +75,7 @@ type File struct {
 	Jobs map[scheduler.JobName]*JobSection `yaml:"jobs"`
 	// Mirror is what mirrors git repositories into CodeCommit or elsewhere, as one more job.
 	// Default: none.
-	Mirror *Mirror `yaml:"mirror"`
+	Mirror *section.Mirror `yaml:"mirror"`
 
 	path string
 }
@@ -137,11 +121,11 @@ type SetSection struct {
 	EndpointSecurityGroups []string `yaml:"endpointSecurityGroups"`
 	// Settle is how long after the last endpoint became available the first task
 	// starts, 0s to 10m. Default 20s.
-	Settle *Duration `yaml:"settle"`
+	Settle *field.Duration `yaml:"settle"`
 	// MaxLifetime is how long a hold by hand may keep the set up, from when it was
 	// taken. When the set itself is older an alarm sounds; a task is never cut off.
 	// Default 0s, without an end.
-	MaxLifetime Duration `yaml:"maxLifetime"`
+	MaxLifetime field.Duration `yaml:"maxLifetime"`
 	// HoursPerDay is the budget of the set in endpoint-hours a day, in UTC. No
 	// generation begins beyond it; one that is up stays as long as tasks run.
 	// Default 0, no budget.
@@ -195,17 +179,17 @@ type JobSection struct {
 	SecurityGroups []string `yaml:"securityGroups"`
 	// MaxRuntime is how long a task may run before it is stopped; 0s is as long as
 	// it likes. Default 24h.
-	MaxRuntime *Duration `yaml:"maxRuntime"`
+	MaxRuntime *field.Duration `yaml:"maxRuntime"`
 	// StartTimeout is how long ECS may refuse a run's task for the moment, for lack of
 	// capacity or quota, once the endpoints are usable; then the run goes to
 	// the dead-letter queue. 1m to 24h. Default 30m.
-	StartTimeout Duration `yaml:"startTimeout"`
+	StartTimeout field.Duration `yaml:"startTimeout"`
 	// MaxConcurrent is how many tasks of the job may run at a time; further runs wait until
 	// one has ended. Default 0, any number.
 	MaxConcurrent int `yaml:"maxConcurrent"`
 	// MaxDelay is how long a run may wait so that it shares paid hours with others,
 	// not counting the creation and deletion of its endpoints; at most 168h. Default 0s.
-	MaxDelay Duration `yaml:"maxDelay"`
+	MaxDelay field.Duration `yaml:"maxDelay"`
 	// Schedule starts the job at known times, for which its set is raised ahead:
 	// cron(...), rate(...) or at(...) as EventBridge Scheduler has them, or the five
 	// fields of cron. Default: none.
@@ -238,7 +222,7 @@ func Load(path string) (*File, error) {
 // ReadError reports a file that cannot be read.
 func ReadError(path string, err error) error {
 	return &Error{
-		Path: path, Problems: []Problem{{
+		Path: path, Problems: field.Problems{{
 			What: err.Error(), Remedy: "name the file by --config, or write one with drawbridge init",
 		}},
 	}
@@ -249,7 +233,7 @@ func Parse(path string, text []byte) (*File, error) {
 	f := &File{path: path}
 	if err := yaml.UnmarshalWithOptions(text, f, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
 		return nil, &Error{
-			Path: path, Problems: []Problem{{
+			Path: path, Problems: field.Problems{{
 				What:   yaml.FormatError(err, false, false),
 				Remedy: "docs/configuration.md lists every key with its type",
 			}},

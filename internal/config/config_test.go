@@ -10,6 +10,7 @@ import (
 
 	"drawbridge/cfn"
 	"drawbridge/endpoints"
+	"drawbridge/internal/mirror/section"
 	"drawbridge/scheduler"
 )
 
@@ -197,7 +198,7 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	more, err := os.ReadFile("mirror.go")
+	more, err := os.ReadFile("../mirror/section/section.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +261,7 @@ func TestWhatAnEventMaySet(t *testing.T) {
 	if !some.Allows("command") || !some.Allows("environment") || some.Allows("cpu") {
 		t.Errorf("the job allows %+v", some.Overrides)
 	}
-	made := Job{Overrides: []Override{{Kind: "environment"}}, Made: true}
+	made := Job{Overrides: []Override{{Kind: "environment", Names: section.Variables}}, Made: true}
 	for _, tt := range []struct {
 		name            string
 		some, all, made bool

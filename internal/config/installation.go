@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/config/field"
 	"drawbridge/internal/eventpattern"
+	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/schedule"
 	"drawbridge/scheduler"
 )
@@ -37,7 +39,7 @@ type Installation struct {
 	Sets map[scheduler.SetName]Set
 	Jobs map[scheduler.JobName]Job
 	// Mirror is nil without one.
-	Mirror *Mirror
+	Mirror *section.Mirror
 
 	// path is that of the file.
 	path string
@@ -93,8 +95,8 @@ type Facts struct {
 	// Region gives the price of endpoints, unless the file does.
 	Region string
 	Sets   map[scheduler.SetName]SetFacts
-	// MirrorSecurityGroup is the security group that the base stack made for the mirror.
-	MirrorSecurityGroup string
+	// TaskGroups are the security groups of jobs whose task definition the base stack makes.
+	TaskGroups map[scheduler.JobName]string
 	// Adopt adds the sets that the file does not name any more, with the defaults: what
 	// operates an installation must see all of it.
 	Adopt bool
@@ -118,11 +120,11 @@ func Resolve(f *File, known Facts) *Installation {
 		Name: cmp.Or(f.Name, "drawbridge"), Region: f.Region, Billing: cmp.Or(f.Billing, scheduler.Clock),
 		Margin: time.Duration(f.Margin), Mode: cmp.Or(f.Mode, Active), ECSCluster: f.ECSCluster,
 		LogRetention: cmp.Or(f.LogRetention, 30), ReservedConcurrency: f.ReservedConcurrency, KMSKey: f.KMSKey,
-		KeepEvents: orDefault(f.KeepEvents, 64) << 10, EventsPerMinute: f.EventsPerMinute,
+		KeepEvents: field.Or(f.KeepEvents, 64) << 10, EventsPerMinute: f.EventsPerMinute,
 		PermissionsBoundary: f.PermissionsBoundary, AlarmTopic: f.AlarmTopic,
 		EndpointPrice: cmp.Or(f.EndpointPrice, price.Endpoint), PaidHoursAlarm: f.PaidHoursAlarm,
 		Sets: map[scheduler.SetName]Set{}, Jobs: map[scheduler.JobName]Job{},
-		Mirror: f.Mirror.complete(f), path: f.path, hosts: map[scheduler.SetName]scheduler.SetName{},
+		Mirror: f.Mirror.Complete(f.ECSCluster), path: f.path, hosts: map[scheduler.SetName]scheduler.SetName{},
 	}
 	for name, s := range f.Sets {
 		if s != nil {
@@ -134,11 +136,8 @@ func Resolve(f *File, known Facts) *Installation {
 			c.Jobs[name] = j.resolve(name, c.Sets[j.Set].Subnets, known.Sets[j.Set].TaskSecurityGroup)
 		}
 	}
-	if _, taken := c.Jobs[MirrorJob]; c.Mirror != nil && !taken {
-		j := c.Mirror.job(c.Name)
-		made := j.resolve(MirrorJob, c.Sets[j.Set].Subnets, known.MirrorSecurityGroup)
-		made.Made = true
-		c.Jobs[MirrorJob] = made
+	if _, taken := c.Jobs[section.Job]; c.Mirror != nil && !taken {
+		c.Jobs[section.Job] = mirrorJob(c, known.TaskGroups[section.Job])
 	}
 	c.share()
 	if known.Adopt {
@@ -153,7 +152,7 @@ func (s *SetSection) resolve(known SetFacts) Set {
 		VPC: known.VPC, Subnets: s.Subnets, Services: s.Services, Zones: cmp.Or(s.Zones, 1),
 		S3Gateway:              cmp.Or(s.S3Gateway, endpoints.GatewayPermanent),
 		EndpointSecurityGroups: s.EndpointSecurityGroups,
-		Settle:                 time.Duration(orDefault(s.Settle, Duration(scheduler.DefaultSettle))),
+		Settle:                 time.Duration(field.Or(s.Settle, field.Duration(scheduler.DefaultSettle))),
 		MaxLifetime:            time.Duration(s.MaxLifetime), HoursPerDay: s.HoursPerDay,
 		OverBudget: cmp.Or(s.OverBudget, WaitForNextDay), WaitCost: s.WaitCost,
 	}
@@ -179,7 +178,7 @@ func (j *JobSection) resolve(name scheduler.JobName, subnets []string, group str
 		Set: j.Set, Cluster: j.Cluster, TaskDefinition: j.TaskDefinition,
 		Container: cmp.Or(j.Container, string(name)), Services: j.Services, Subnets: j.Subnets,
 		SecurityGroups: j.SecurityGroups,
-		MaxRuntime:     time.Duration(orDefault(j.MaxRuntime, Duration(24*time.Hour))),
+		MaxRuntime:     time.Duration(field.Or(j.MaxRuntime, field.Duration(24*time.Hour))),
 		StartTimeout:   time.Duration(j.StartTimeout), MaxDelay: time.Duration(j.MaxDelay),
 		MaxConcurrent: j.MaxConcurrent, Overrides: j.Overrides, On: j.On, Environment: j.Environment,
 	}
@@ -200,6 +199,19 @@ func (j *JobSection) resolve(name scheduler.JobName, subnets []string, group str
 	return out
 }
 
+// mirrorJob returns the job that mirrors.
+func mirrorJob(c *Installation, group string) Job {
+	m := c.Mirror
+	j := &JobSection{
+		Set: m.Set, Cluster: m.Cluster, TaskDefinition: section.Family(c.Name), Services: m.Services(),
+		MaxRuntime: m.MaxRuntime, MaxDelay: m.MaxDelay, Schedule: m.Schedule, Timezone: m.Timezone,
+		Overrides: []Override{{Kind: environment, Names: section.Variables}}, On: m.Patterns(),
+	}
+	out := j.resolve(section.Job, c.Sets[m.Set].Subnets, group)
+	out.Made = true
+	return out
+}
+
 // compile compiles an event pattern of the file.
 func compile(on map[string]any) (*eventpattern.Pattern, error) {
 	text, err := json.Marshal(on)
@@ -207,14 +219,6 @@ func compile(on map[string]any) (*eventpattern.Pattern, error) {
 		return nil, err
 	}
 	return eventpattern.Compile(text)
-}
-
-// orDefault returns what is given, or the default where nothing is.
-func orDefault[T any](given *T, normal T) T {
-	if given == nil {
-		return normal
-	}
-	return *given
 }
 
 // share makes one set of those in one VPC: private DNS allows one endpoint a service

@@ -45,9 +45,8 @@ var reserved = regexp.MustCompile("^(" + strings.Join([]string{
 // Reserved reports whether an event may never set a variable.
 func Reserved(variable string) bool { return reserved.MatchString(variable) }
 
-// mirrorVariables are what an event may set of the mirror job: which repositories, and
-// when they were reported. What the job may reach is not an event's to say.
-var mirrorVariables = []string{"DRAWBRIDGE_MIRROR_REPOSITORIES", "DRAWBRIDGE_MIRROR_REPORTED"}
+// environment is the kind of override that names variables.
+const environment = "environment"
 
 // Allows reports whether an event may override a kind.
 func (j Job) Allows(kind string) bool {
@@ -56,11 +55,11 @@ func (j Job) Allows(kind string) bool {
 
 // AllowsVariable reports whether an event may set a variable of the job's container.
 func (j Job) AllowsVariable(name string) bool {
-	if j.Made {
-		return slices.Contains(mirrorVariables, name)
+	if j.Made { // its variables are reserved, and named one by one
+		return slices.ContainsFunc(j.Overrides, func(o Override) bool { return slices.Contains(o.Names, name) })
 	}
 	return !Reserved(name) && slices.ContainsFunc(j.Overrides, func(o Override) bool {
-		return o.Kind == "environment" && (len(o.Names) == 0 || slices.ContainsFunc(o.Names, func(given string) bool {
+		return o.Kind == environment && (len(o.Names) == 0 || slices.ContainsFunc(o.Names, func(given string) bool {
 			prefix, open := strings.CutSuffix(given, "*")
 			return name == given || open && strings.HasPrefix(name, prefix)
 		}))
@@ -76,7 +75,7 @@ func (k *checker) overrides(where string, j Job) {
 		if !slices.Contains(overridable, o.Kind) {
 			k.add(where+".overrides", "use "+strings.Join(overridable, ", "), "%q cannot be overridden", o.Kind)
 		}
-		if len(o.Names) > 0 && o.Kind != "environment" {
+		if len(o.Names) > 0 && o.Kind != environment {
 			k.add(where+".overrides", "write "+o.Kind+" alone", "%s has no names", o.Kind)
 		}
 		for _, name := range o.Names {

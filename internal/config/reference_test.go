@@ -30,8 +30,8 @@ func reference(sources ...string) (string, error) {
 	}
 	var b strings.Builder
 	b.WriteString("| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
-	for _, t := range []struct{ prefix, name string }{{"", "File"}, {"sets.<name>.", "SetSection"}, {"jobs.<name>.", "JobSection"}, {"mirror.", "Mirror"}, {"mirror.repositories.<name>.", "MirrorRepository"},
-		{"mirror.repositories.<name>.source.", "MirrorSource"}, {"mirror.repositories.<name>.target.", "MirrorTarget"}, {"mirror.repositories.<name>.webhook.", "MirrorWebhook"}} {
+	for _, t := range []struct{ prefix, name string }{{"", "File"}, {"sets.<name>.", "SetSection"}, {"jobs.<name>.", "JobSection"}, {"mirror.", "Mirror"}, {"mirror.repositories.<name>.", "Repository"},
+		{"mirror.repositories.<name>.source.", "Source"}, {"mirror.repositories.<name>.target.", "Target"}, {"mirror.repositories.<name>.webhook.", "Webhook"}} {
 		for _, f := range structs[t.name].Fields.List {
 			if f.Tag == nil {
 				continue
@@ -80,6 +80,8 @@ func typeName(e ast.Expr) string {
 		return "list"
 	case *ast.MapType:
 		return "map"
+	case *ast.SelectorExpr:
+		return typeName(e.Sel)
 	case *ast.Ident:
 		switch e.Name {
 		case "Duration":
@@ -88,7 +90,7 @@ func typeName(e ast.Expr) string {
 			return "number"
 		case "bool":
 			return "true or false"
-		case "Mirror", "MirrorSource", "MirrorTarget", "MirrorWebhook":
+		case "Mirror", "Source", "Target", "Webhook":
 			return "map"
 		case "ServiceList":
 			return "list, or `auto`"

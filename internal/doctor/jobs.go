@@ -18,42 +18,44 @@ import (
 
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
+	"drawbridge/internal/doctor/finding"
 	"drawbridge/scheduler"
 )
 
 func (d *Doctor) cluster(ctx context.Context, name string) {
-	t := d.topic("cluster", name, "tasks run in it")
+	t := d.findings.Topic("cluster", name, "tasks run in it")
 	if name == d.config.ECSCluster {
-		t.ok("deploy creates it")
+		t.OK("deploy creates it")
 		return
 	}
 	out, err := d.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{name}})
 	switch {
 	case err != nil:
-		t.unread(err)
+		t.Unread(err)
 	case len(out.Clusters) == 0:
-		t.fail("create it, or have deploy create it with ecsCluster: "+name, "it does not exist in %s", d.place.Region)
+		t.Fail("create it, or have deploy create it with ecsCluster: "+name, "it does not exist in %s", d.place.Region)
 	case aws.ToString(out.Clusters[0].Status) != "ACTIVE":
-		t.fail("use an active cluster", "it is %s", aws.ToString(out.Clusters[0].Status))
+		t.Fail("use an active cluster", "it is %s", aws.ToString(out.Clusters[0].Status))
 	default:
-		t.ok("active")
+		t.OK("active")
 	}
 }
 
 func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 	job := d.config.Jobs[name]
-	t := d.topic("task definition", "job "+string(name), "it defines what the job runs")
+	t := d.findings.Topic("task definition", "job "+string(name), "it defines what the job runs")
 	out, err := d.ecs.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
 		TaskDefinition: aws.String(job.TaskDefinition),
 	})
 	if err != nil {
 		if code := awserr.Code(err); code == "ClientException" && job.Made {
-			t.ok("deploy creates it")
+			t.OK("deploy creates it")
 			d.needs(ctx, name)
 		} else if code == "ClientException" {
-			t.fail("register "+job.TaskDefinition+" in "+d.place.Region, "%s: %s", job.TaskDefinition, said(err))
+			t.Fail("register "+job.TaskDefinition+" in "+d.place.Region, "%s: %s", job.TaskDefinition,
+				finding.Said(err))
 		} else {
-			t.unread(err)
+			t.Unread(err)
 		}
 		return
 	}
@@ -61,13 +63,13 @@ func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 	id := fmt.Sprintf("%s:%d", aws.ToString(def.Family), def.Revision)
 	switch {
 	case def.Status != types.TaskDefinitionStatusActive:
-		t.fail("name an active revision", "%s is %s", id, def.Status)
+		t.Fail("name an active revision", "%s is %s", id, def.Status)
 	case def.NetworkMode != types.NetworkModeAwsvpc:
-		t.fail("register it with network mode awsvpc", "%s has network mode %s", id, def.NetworkMode)
+		t.Fail("register it with network mode awsvpc", "%s has network mode %s", id, def.NetworkMode)
 	case !slices.Contains(def.RequiresCompatibilities, types.CompatibilityFargate):
-		t.fail("register it with FARGATE in requiresCompatibilities", "%s is not for Fargate", id)
+		t.Fail("register it with FARGATE in requiresCompatibilities", "%s is not for Fargate", id)
 	default:
-		t.ok("%s, %s CPU units, %s MiB", id, aws.ToString(def.Cpu), aws.ToString(def.Memory))
+		t.OK("%s, %s CPU units, %s MiB", id, aws.ToString(def.Cpu), aws.ToString(def.Memory))
 	}
 	d.container(name, job, def)
 	d.needs(ctx, name)
@@ -81,63 +83,63 @@ func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 }
 
 func (d *Doctor) container(name scheduler.JobName, job config.Job, def *types.TaskDefinition) {
-	t := d.topic("container", "job "+string(name), "events are passed to it")
+	t := d.findings.Topic("container", "job "+string(name), "events are passed to it")
 	var names []string
 	for _, c := range def.ContainerDefinitions {
 		names = append(names, aws.ToString(c.Name))
 	}
 	if !slices.Contains(names, job.Container) {
-		t.fail("set jobs."+string(name)+".container to one of "+strings.Join(names, ", "),
+		t.Fail("set jobs."+string(name)+".container to one of "+strings.Join(names, ", "),
 			"the task definition has no container %s", job.Container)
 		return
 	}
-	t.ok("%s", job.Container)
+	t.OK("%s", job.Container)
 }
 
 // role checks a role of the task definition and its trust policy.
 func (d *Doctor) role(ctx context.Context, name scheduler.JobName, kind, arn string, needed bool) {
-	t := d.topic(kind, "job "+string(name),
+	t := d.findings.Topic(kind, "job "+string(name),
 		map[bool]string{
 			true:  "Fargate pulls the image, reads secrets and writes logs with it",
 			false: "the job's own calls to AWS are made with it",
 		}[needed])
 	if arn == "" {
 		if needed {
-			t.fail("give the task definition an execution role with AmazonECSTaskExecutionRolePolicy",
+			t.Fail("give the task definition an execution role with AmazonECSTaskExecutionRolePolicy",
 				"the task definition names none")
 		} else {
-			t.ok("the task definition names none")
+			t.OK("the task definition names none")
 		}
 		return
 	}
 	role := arn[strings.LastIndex(arn, "/")+1:]
 	out, err := d.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: &role})
 	if awserr.Code(err) == "NoSuchEntity" {
-		t.fail("create it, or register the task definition with another role", "role %s does not exist", role)
+		t.Fail("create it, or register the task definition with another role", "role %s does not exist", role)
 		return
 	}
 	if err != nil {
-		t.unread(err)
+		t.Unread(err)
 		return
 	}
 	trust, err := url.QueryUnescape(aws.ToString(out.Role.AssumeRolePolicyDocument))
 	if err != nil {
-		t.unread(err)
+		t.Unread(err)
 		return
 	}
 	if !strings.Contains(trust, "ecs-tasks.amazonaws.com") {
-		t.fail("allow ecs-tasks.amazonaws.com to assume it", "%s cannot be assumed by ECS tasks", role)
+		t.Fail("allow ecs-tasks.amazonaws.com to assume it", "%s cannot be assumed by ECS tasks", role)
 		return
 	}
-	t.ok("%s", role)
+	t.OK("%s", role)
 }
 
 // vcpus compares a task's size with the quota of Fargate.
 func (d *Doctor) vcpus(ctx context.Context, name scheduler.JobName, def *types.TaskDefinition) {
-	t := d.topic("quota", "job "+string(name), "Fargate runs a limited number of vCPUs at a time")
+	t := d.findings.Topic("quota", "job "+string(name), "Fargate runs a limited number of vCPUs at a time")
 	limit, err := d.quota(ctx, "fargate", "L-3032A538")
 	if err != nil {
-		t.unread(err)
+		t.Unread(err)
 		return
 	}
 	units, err := strconv.ParseFloat(aws.ToString(def.Cpu), 64)
@@ -145,26 +147,26 @@ func (d *Doctor) vcpus(ctx context.Context, name scheduler.JobName, def *types.T
 		return // checked by ECS itself
 	}
 	if n := limit * 1024 / units; n < 1 {
-		t.fail("request a higher quota in Service Quotas (fargate, L-3032A538)",
+		t.Fail("request a higher quota in Service Quotas (fargate, L-3032A538)",
 			"one task takes %.2f vCPUs (quota %.0f)",
 			units/1024, limit)
 	} else {
-		t.ok("tasks at a time with nothing else running: %.0f (quota %.0f vCPUs)", n, limit)
+		t.OK("tasks at a time with nothing else running: %.0f (quota %.0f vCPUs)", n, limit)
 	}
 }
 
 // image checks an image in the account's own registry.
 func (d *Doctor) image(ctx context.Context, name scheduler.JobName, image string) {
-	t := d.topic("image", "job "+string(name),
+	t := d.findings.Topic("image", "job "+string(name),
 		"a private subnet reaches only the ECR registry of its Region")
 	host, path, _ := strings.Cut(image, "/")
 	account, rest, private := strings.Cut(host, ".dkr.ecr.")
 	if !private {
-		t.fail("push it to ECR in "+d.place.Region, "%s is not in a private ECR registry", image)
+		t.Fail("push it to ECR in "+d.place.Region, "%s is not in a private ECR registry", image)
 		return
 	}
 	if region, _, _ := strings.Cut(rest, "."); region != d.place.Region {
-		t.fail("push it to ECR in "+d.place.Region, "%s is in %s", image, region)
+		t.Fail("push it to ECR in "+d.place.Region, "%s is in %s", image, region)
 		return
 	}
 	repository, tag, tagged := strings.Cut(path, ":")
@@ -181,13 +183,13 @@ func (d *Doctor) image(ctx context.Context, name scheduler.JobName, image string
 	})
 	switch awserr.Code(err) {
 	case "RepositoryNotFoundException", "ImageNotFoundException":
-		t.fail("push "+image, "%s does not exist", image)
+		t.Fail("push "+image, "%s does not exist", image)
 	default:
 		if err != nil {
-			t.unread(err)
+			t.Unread(err)
 			return
 		}
-		t.ok("%s", image)
+		t.OK("%s", image)
 	}
 }
 
@@ -196,22 +198,22 @@ func (d *Doctor) logGroup(ctx context.Context, name scheduler.JobName, c types.C
 	if c.LogConfiguration == nil || c.LogConfiguration.LogDriver != types.LogDriverAwslogs {
 		return
 	}
-	t := d.topic("log group", "job "+string(name), "a task whose log group is missing does not start")
+	t := d.findings.Topic("log group", "job "+string(name), "a task whose log group is missing does not start")
 	group := c.LogConfiguration.Options["awslogs-group"]
 	if c.LogConfiguration.Options["awslogs-create-group"] == "true" {
-		t.ok("%s, made by the task if it is missing", group)
+		t.OK("%s, made by the task if it is missing", group)
 		return
 	}
 	out, err := d.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &group})
 	if err != nil {
-		t.unread(err)
+		t.Unread(err)
 		return
 	}
 	for _, g := range out.LogGroups {
 		if aws.ToString(g.LogGroupName) == group {
-			t.ok("%s", group)
+			t.OK("%s", group)
 			return
 		}
 	}
-	t.fail("aws logs create-log-group --log-group-name "+group, "%s does not exist", group)
+	t.Fail("aws logs create-log-group --log-group-name "+group, "%s does not exist", group)
 }

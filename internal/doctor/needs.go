@@ -11,35 +11,35 @@ import (
 
 // needs compares the services that a job needs with those of its set.
 func (d *Doctor) needs(ctx context.Context, name scheduler.JobName) {
-	t := d.topic("services", "job "+string(name),
+	t := d.findings.Topic("services", "job "+string(name),
 		"a task whose endpoint is missing does not start, or cannot do its work")
 	set := d.config.Jobs[name].Set
 	r, _, err := d.tasks.Requirements(ctx, name)
 	if err != nil {
-		t.unread(err)
+		t.Unread(err)
 		return
 	}
 	have, err := d.tasks.Services(ctx, set)
 	if err != nil {
-		t.unread(err)
+		t.Unread(err)
 		return
 	}
 	bad := false
 	for _, n := range r.Services {
 		if !slices.ContainsFunc(have, func(s endpoints.Service) bool { return s.ID == n.Service }) {
 			bad = true
-			t.fail("add it to sets."+string(set)+".services, or set services: auto", "set %s does not have %s: %s", set,
+			t.Fail("add it to sets."+string(set)+".services, or set services: auto", "set %s does not have %s: %s", set,
 				n.Service, strings.Join(n.Because, "; "))
 		}
 	}
 	for _, u := range r.Unreachable {
 		if !strings.Contains(u.What, ": image ") { // checked separately
 			bad = true
-			t.fail(u.Remedy, "%s", u.What)
+			t.Fail(u.Remedy, "%s", u.What)
 		}
 	}
 	if !bad {
-		t.ok("set %s has %s", set, joinIDs(r.IDs()))
+		t.OK("set %s has %s", set, joinIDs(r.IDs()))
 	}
 }
 
@@ -73,14 +73,14 @@ func (d *Doctor) idle(ctx context.Context, set scheduler.SetName) {
 			idle = append(idle, s.ID)
 		}
 	}
-	t := d.topic("needed services", "set "+string(set), "each endpoint is paid by the hour in each zone")
+	t := d.findings.Topic("needed services", "set "+string(set), "each endpoint is paid by the hour in each zone")
 	switch {
 	case jobs == 0:
 	case len(idle) > 0:
-		t.warn("remove what the programs do not call either, or set services: auto and name their calls under "+
+		t.Warn("remove what the programs do not call either, or set services: auto and name their calls under "+
 			"jobs.<name>.services", "no task definition of its jobs seems to need %s", joinIDs(idle))
 	default:
-		t.ok("its jobs need all of them")
+		t.OK("its jobs need all of them")
 	}
 }
 

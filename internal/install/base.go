@@ -12,6 +12,7 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/config"
 	"drawbridge/internal/reaper"
+	"drawbridge/internal/seam"
 	"drawbridge/scheduler"
 )
 
@@ -26,9 +27,9 @@ type Facts struct {
 	S3PrefixList string
 	// Concurrency is Lambda's quota of concurrent executions in the account.
 	Concurrency int
-	// MirrorDigest is the digest of the mirror's image in ECR, sha256:...;
-	// empty while there is none, and for an image that is given by its digest.
-	MirrorDigest string
+	// Digests are those of the products' images in ECR, as sha256:..., by job; one is empty
+	// while there is no image, and for an image that is given by its digest.
+	Digests map[scheduler.JobName]string
 }
 
 // SetFacts are what AWS shows of a set's network.
@@ -71,12 +72,6 @@ func Base(file *config.File, f Facts, architecture string) (cfn.Base, error) {
 		LogRetention: c.LogRetention, ReservedConcurrency: c.ReservedConcurrency, KMSKey: c.KMSKey,
 		ECSCluster: c.ECSCluster, PaidHoursPerDay: c.PaidHoursAlarm, SweepMinutes: int(reaper.SweepEvery.Minutes()),
 	}
-	var err error
-	if !b.Observe { // where nothing runs
-		if b.Mirror, err = baseMirror(c, f); err != nil {
-			return b, err
-		}
-	}
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		s, err := baseSet(c, f, name)
 		if err != nil {
@@ -89,9 +84,6 @@ func Base(file *config.File, f Facts, architecture string) (cfn.Base, error) {
 		job := cfn.BaseJob{
 			Name: string(name), Cluster: j.Cluster, TaskDefinition: j.TaskDefinition, Roles: f.Roles[name],
 		}
-		if j.Made && b.Mirror != nil {
-			job.Roles = b.MirrorRoles()
-		}
 		for _, on := range j.On {
 			text, err := json.Marshal(on)
 			if err != nil {
@@ -101,7 +93,27 @@ func Base(file *config.File, f Facts, architecture string) (cfn.Base, error) {
 		}
 		b.Jobs = append(b.Jobs, job)
 	}
-	return b, nil
+	return b, join(&b, c, f)
+}
+
+// join adds what the products add, and the roles of their jobs to the jobs.
+func join(b *cfn.Base, c *config.Installation, f Facts) error {
+	if b.Observe {
+		return nil // nothing runs there
+	}
+	for _, p := range Products(c) {
+		a, err := p.Addition(*b, seam.Known{Concurrency: f.Concurrency, Digest: f.Digests[p.Job()]})
+		if err != nil {
+			return err
+		}
+		b.Additions = append(b.Additions, a)
+		for i, job := range b.Jobs {
+			if job.Name == string(p.Job()) {
+				b.Jobs[i].Roles = a.TaskRoles()
+			}
+		}
+	}
+	return nil
 }
 
 func baseSet(c *config.Installation, f Facts, name scheduler.SetName) (cfn.BaseSet, error) {

@@ -13,6 +13,7 @@ import (
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
 	"drawbridge/internal/install"
+	"drawbridge/internal/mirror/wing"
 	"drawbridge/internal/sandbox"
 )
 
@@ -20,6 +21,15 @@ var update = flag.Bool("update", false, "write the expected files anew")
 
 // base returns the base stack of a configuration in a sandbox's account.
 func base(t *testing.T, text string) cfn.Base {
+	t.Helper()
+	b, err := planned(t, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func planned(t *testing.T, text string) (cfn.Base, error) {
 	t.Helper()
 	c, err := config.Parse("drawbridge.yaml", []byte(text))
 	if err != nil {
@@ -31,11 +41,7 @@ func base(t *testing.T, text string) cfn.Base {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := install.Base(c, facts, "arm64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return install.Base(c, facts, "arm64")
 }
 
 func hello(t *testing.T) string {
@@ -165,7 +171,8 @@ func TestManyRepositories(t *testing.T) {
 	if n := strings.Count(string(body), "MirrorInSync"); n != 99 {
 		t.Errorf("%d alarms, want one for each of 99 repositories", n)
 	}
-	if _, err := base(t, text(80)).JSON(); err == nil || !strings.Contains(err.Error(), "split the repositories") && !strings.Contains(err.Error(), "has room for") {
+	_, err = planned(t, text(80))
+	if err == nil || !strings.Contains(err.Error(), "split the repositories") && !strings.Contains(err.Error(), "has room for") {
 		t.Errorf("240 repositories: %v", err)
 	}
 }
@@ -186,7 +193,7 @@ func TestObserveHasNoRightToAct(t *testing.T) {
 // roleTitles are the roles as docs/permissions.md names them.
 var roleTitles = map[cfn.Role]string{
 	cfn.LauncherRole: "The launcher", cfn.ReaperRole: "The reaper", cfn.ServiceRole: "CloudFormation's service role", cfn.TimerRole: "The timers' role",
-	cfn.MirrorRole: "The mirror's task", cfn.MirrorExecutionRole: "The mirror's execution role", cfn.WebhookRole: "The webhook function",
+	wing.TaskRole: "The mirror's task", wing.ExecutionRole: "The mirror's execution role", wing.WebhookRole: "The webhook function",
 }
 
 // TestPermissionsReference holds docs/permissions.md against the statements.
@@ -218,7 +225,7 @@ func withAuto(list, auto []cfn.Statement) string {
 // withMirror lists the statements of the mirror's roles.
 func withMirror(list []cfn.Statement) string {
 	own := slices.DeleteFunc(slices.Clone(list), func(s cfn.Statement) bool {
-		return !strings.HasPrefix(roleTitles[s.Role], "The mirror") && s.Role != cfn.WebhookRole
+		return !strings.HasPrefix(roleTitles[s.Role], "The mirror") && s.Role != wing.WebhookRole
 	})
 	return "With a `mirror`, here that of [examples/mirror](../examples/mirror), three roles more:\n" + strings.ReplaceAll(statements(own), "\n### ", "\n#### ")
 }

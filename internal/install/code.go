@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
-	"drawbridge/cfn"
 	"drawbridge/internal/awserr"
 )
 
@@ -43,10 +42,8 @@ func (e *otherCodeError) Hint() string {
 // Lambda made of it, and gives the right code to one that does not: under the key that it
 // has CloudFormation would not read it again.
 func (i *Installer) compareCode(ctx context.Context, p *Plan) error {
-	n := cfn.NamesOf(p.Name, i.Place.Region)
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(p.code)) {
-		function := map[string]string{"launcher": n.Launcher, "reaper": n.Reaper, "webhook": n.Webhook}[name]
+	for _, function := range slices.Sorted(maps.Keys(p.code)) {
 		out, err := i.Clients.Lambda.GetFunctionConfiguration(ctx, &lambda.GetFunctionConfigurationInput{
 			FunctionName: &function,
 		})
@@ -54,10 +51,10 @@ func (i *Installer) compareCode(ctx context.Context, p *Plan) error {
 			errs = append(errs, awserr.Mark(err, "read what function %s runs", function))
 			continue
 		}
-		sum := sha256.Sum256(p.code[name])
+		sum := sha256.Sum256(p.code[function])
 		if aws.ToString(out.CodeSha256) != base64.StdEncoding.EncodeToString(sum[:]) {
 			_, err := i.Clients.Lambda.UpdateFunctionCode(ctx, &lambda.UpdateFunctionCodeInput{
-				FunctionName: &function, ZipFile: p.code[name],
+				FunctionName: &function, ZipFile: p.code[function],
 			})
 			errs = append(errs, &otherCodeError{function, i.Bucket(p.Name), awserr.Mark(err, "update its code")})
 		}

@@ -41,7 +41,7 @@ type Plan struct {
 	stackID   string
 	uploads   map[string][]byte
 	versions  map[string]string // of the objects that were put, by key
-	code      map[string][]byte // the zips, by function
+	code      map[string][]byte // the zips, by the function's name
 	// before is the stack as it is; nil if there is none. base is what it becomes.
 	before *Stack
 	base   cfn.Base
@@ -90,19 +90,15 @@ func (i *Installer) Plan(ctx context.Context, file *config.File, text []byte,
 		cfn.ParameterCodeBucket: i.Bucket(c.Name), cfn.ParameterBoundary: c.PermissionsBoundary,
 		cfn.ParameterAlarmTopic: c.AlarmTopic,
 	}
-	codes := map[string]string{"launcher": cfn.ParameterLauncherCode, "reaper": cfn.ParameterReaperCode}
-	if base.Mirror != nil && base.Mirror.Receives {
-		codes["webhook"] = cfn.ParameterWebhookCode
-	}
-	for name, parameter := range codes {
-		zipped, err := functions.Zip(code[name].Bootstrap, text)
+	for _, f := range base.Functions() {
+		zipped, err := functions.Zip(code[f.Code].Bootstrap, text)
 		if err != nil {
 			return nil, err
 		}
-		key := functions.Key(name, zipped)
+		key := functions.Key(f.Code, zipped)
 		p.uploads[key] = zipped
-		parameters[parameter] = key
-		p.code[name] = zipped
+		parameters[f.Parameter] = key
+		p.code[f.Name] = zipped
 	}
 	if err := i.changeSet(ctx, p, body, parameters); err != nil {
 		return nil, errors.Join(err, i.Discard(context.WithoutCancel(ctx), p))

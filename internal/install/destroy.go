@@ -59,11 +59,10 @@ func (i *Installer) Remove(ctx context.Context, name string, tell func(cfn.Event
 
 func (i *Installer) removeStack(ctx context.Context, s *Stack, tell func(cfn.Event)) error {
 	api := i.Clients.CloudFormation
-	// CloudFormation deletes no bucket that holds anything. What the mirror keeps can
-	// be made again.
-	if s.Installed.MirrorSecurityGroup != "" {
-		if err := i.clearBucket(ctx, cfn.MirrorBucket(s.Name, i.Place.Account, i.Place.Region), nil); err != nil &&
-			awserr.Code(err) != "NoSuchBucket" {
+	// CloudFormation deletes no bucket that holds anything. What is kept there can be made
+	// again.
+	for _, bucket := range s.Installed.Buckets {
+		if err := i.clearBucket(ctx, bucket, nil); err != nil && awserr.Code(err) != "NoSuchBucket" {
 			return err
 		}
 	}

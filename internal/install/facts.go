@@ -102,7 +102,7 @@ func (i *Installer) readAccount(ctx context.Context, c *config.Installation, s *
 	var err error
 	s.Concurrency, err = i.concurrency(ctx, c)
 	problems = append(problems, err)
-	s.MirrorDigest, err = i.mirrorDigest(ctx, c)
+	s.Digests, err = i.digests(ctx, c)
 	problems = append(problems, err)
 	s.S3PrefixList, err = i.prefixList(ctx)
 	return append(problems, err)

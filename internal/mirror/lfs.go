@@ -22,7 +22,7 @@ import (
 	"syscall"
 	"time"
 
-	"drawbridge/internal/config"
+	"drawbridge/internal/mirror/section"
 )
 
 // lfsSource is the LFS server of an HTTPS source.
@@ -42,7 +42,7 @@ type lfsSource struct {
 const lfsBatch = 100
 
 // newLFS returns the LFS server of a source.
-func (r *remotes) newLFS(ctx context.Context, from config.MirrorSource, stall time.Duration) (*lfsSource, error) {
+func (r *remotes) newLFS(ctx context.Context, from section.Source, stall time.Duration) (*lfsSource, error) {
 	address, arn := from.URL, from.Secret
 	base := strings.TrimSuffix(address, "/")
 	if !strings.HasSuffix(base, ".git") {

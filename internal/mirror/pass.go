@@ -17,14 +17,14 @@ import (
 
 	"go.uber.org/zap"
 
-	"drawbridge/internal/config"
+	"drawbridge/internal/mirror/section"
 )
 
 // pass is one run over one repository.
 type pass struct {
 	*Runner
 	name    string
-	c       *config.MirrorRepository
+	c       *section.Repository
 	home    string
 	git     *git
 	remotes *remotes
@@ -105,7 +105,7 @@ func (p *pass) run(ctx context.Context) error {
 // unseen reports whether earlier objects must still be scanned for LFS pointers,
 // because LFS is on now and was off then.
 func (p *pass) unseen() bool {
-	return !p.last.At.IsZero() && p.last.LFS == config.LFSIgnore && p.c.LFS != config.LFSIgnore
+	return !p.last.At.IsZero() && p.last.LFS == section.LFSIgnore && p.c.LFS != section.LFSIgnore
 }
 
 // open sets up access to source and target.
@@ -123,7 +123,7 @@ func (p *pass) open(ctx context.Context) (err error) {
 		p.target, err = p.remotes.target(ctx, p.c.Target)
 		return err
 	}
-	bucket, prefix, _ := config.S3Place(p.c.Target.Archive)
+	bucket, prefix, _ := section.S3Place(p.c.Target.Archive)
 	p.prune = true // a bundle holds the source's refs; earlier bundles hold deleted ones
 	p.archive = &archive{NewBucket(p.S3, bucket, prefix+"/"), p.c.Target.Keep}
 	return nil
@@ -133,7 +133,7 @@ func (p *pass) open(ctx context.Context) (err error) {
 // the target still holds it. Otherwise it downloads the bundle and makes it the
 // source.
 func (p *pass) sameBundle(ctx context.Context) (bool, error) {
-	bucket, key, _ := config.S3Place(p.c.Source.Bundle)
+	bucket, key, _ := section.S3Place(p.c.Source.Bundle)
 	at := NewBucket(p.S3, bucket, "")
 	etag, size, err := at.head(ctx, key)
 	if errors.Is(err, errMissing) {
@@ -491,7 +491,7 @@ func (p *pass) take(ctx context.Context, ids []string) error {
 	if err != nil {
 		return err
 	}
-	if len(packs) == 0 && p.bundle == "" && slices.Equal(p.c.Refs, config.AllRefs) {
+	if len(packs) == 0 && p.bundle == "" && slices.Equal(p.c.Refs, section.AllRefs) {
 		return p.git.clone(ctx, p.source)
 	}
 	return p.git.fetch(ctx, p.source, ids)
@@ -553,7 +553,7 @@ func (p *pass) inspect(ctx context.Context) error {
 	if p.unseen() {
 		want, have = slices.Sorted(maps.Values(p.want)), nil
 	}
-	if len(want) == 0 || p.target == nil && p.c.LFS == config.LFSIgnore {
+	if len(want) == 0 || p.target == nil && p.c.LFS == section.LFSIgnore {
 		return nil
 	}
 	found, err := p.git.scan(ctx, want, have, maxBlob)
@@ -565,10 +565,10 @@ func (p *pass) inspect(ctx context.Context) error {
 			return err
 		}
 	}
-	if len(found.pointers) == 0 || p.c.LFS == config.LFSIgnore {
+	if len(found.pointers) == 0 || p.c.LFS == section.LFSIgnore {
 		return nil
 	}
-	bucket, prefix, ok := config.S3Place(p.c.LFS)
+	bucket, prefix, ok := section.S3Place(p.c.LFS)
 	if !ok {
 		return found.lfs()
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"drawbridge/internal/codecommit"
-	"drawbridge/internal/config"
+	"drawbridge/internal/mirror/section"
 )
 
 // secretsAPI is the part of *secretsmanager.Client that the mirror calls.
@@ -198,7 +198,7 @@ func (r *remotes) file(name, text string) (string, error) {
 func bundleRemote(path string) *remote { return &remote{url: path, scheme: "file"} }
 
 // target returns the remote of a repository's target.
-func (r *remotes) target(ctx context.Context, t config.MirrorTarget) (*remote, error) {
+func (r *remotes) target(ctx context.Context, t section.Target) (*remote, error) {
 	if t.CodeCommit != "" {
 		return r.codecommit(codecommit.URL(r.endpoint, r.region, t.CodeCommit)), nil
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"go.uber.org/zap"
 
-	"drawbridge/internal/config"
+	"drawbridge/internal/mirror/section"
 )
 
 // codeCommitAPI is the part of *codecommit.Client that the mirror calls.
@@ -27,7 +27,7 @@ var _ codeCommitAPI = (*codecommit.Client)(nil)
 
 // Runner mirrors repositories.
 type Runner struct {
-	Config *config.Mirror
+	Config *section.Mirror
 	// Region is the Region of CodeCommit; Endpoint replaces its host for git, "" for
 	// AWS's own.
 	Region, Endpoint string
@@ -128,10 +128,10 @@ func (r *Runner) inFolder(name string, do func(home string) error) error {
 	return do(home)
 }
 
-func sourceName(s config.MirrorSource) string { return s.URL + s.Bundle }
+func sourceName(s section.Source) string { return s.URL + s.Bundle }
 
 // TargetName names a target in messages.
-func TargetName(t config.MirrorTarget) string {
+func TargetName(t section.Target) string {
 	if t.CodeCommit != "" {
 		return "codecommit:" + t.CodeCommit
 	}

@@ -10,11 +10,12 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/doctor"
+	"drawbridge/internal/doctor/finding"
 	"drawbridge/internal/install"
 )
 
 // found returns what the doctor says about a kind of thing.
-func (w *world) found(check string) []doctor.Finding {
+func (w *world) found(check string) []finding.Finding {
 	w.t.Helper()
 	aws := AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper())
 	i := install.New(aws, app.Place{Region: w.sim.Region(), Account: w.sim.Account()}, app.NewClients(aws), Clock{Sim: w.sim})
@@ -22,7 +23,7 @@ func (w *world) found(check string) []doctor.Finding {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var out []doctor.Finding
+	var out []finding.Finding
 	for _, f := range all {
 		if f.Check == check {
 			out = append(out, f)
@@ -35,7 +36,7 @@ func (w *world) found(check string) []doctor.Finding {
 // invoke the reaper.
 func TestDoctorFindsATimerRoleThatLostItsPolicy(t *testing.T) {
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
-		if f := w.found("timers"); len(f) != 1 || f[0].Result != doctor.OK {
+		if f := w.found("timers"); len(f) != 1 || f[0].Result != finding.OK {
 			t.Fatalf("of a fresh installation: %+v", f)
 		}
 		api := iam.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper()))
@@ -50,7 +51,7 @@ func TestDoctorFindsATimerRoleThatLostItsPolicy(t *testing.T) {
 		if _, err := api.AttachRolePolicy(w.t.Context(), &iam.AttachRolePolicyInput{RoleName: role, PolicyArn: aws.String("arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole")}); err != nil {
 			t.Fatal(err)
 		}
-		if f := w.found("timers"); len(f) != 1 || f[0].Result != doctor.Failed || f[0].Remedy == "" {
+		if f := w.found("timers"); len(f) != 1 || f[0].Result != finding.Failed || f[0].Remedy == "" {
 			t.Errorf("without its policy: %+v", f)
 		}
 	})
@@ -59,11 +60,11 @@ func TestDoctorFindsATimerRoleThatLostItsPolicy(t *testing.T) {
 // TestDoctorNamesEndpointsOfNoStack: what carries our owner tag and is not ours.
 func TestDoctorNamesEndpointsOfNoStack(t *testing.T) {
 	inWorld(t, oneJob, awssim.Options{}, func(w *world) {
-		if f := w.found("owner tag"); len(f) != 1 || f[0].Result != doctor.OK {
+		if f := w.found("owner tag"); len(f) != 1 || f[0].Result != finding.OK {
 			t.Fatalf("of a fresh installation: %+v", f)
 		}
 		id := w.tagged("ssm", vpcOfMain, "subnet-1", "gone")
-		if f := w.found("owner tag"); len(f) != 1 || f[0].Result != doctor.Warning || !strings.Contains(f[0].Found, id) || !strings.Contains(f[0].Remedy, id) {
+		if f := w.found("owner tag"); len(f) != 1 || f[0].Result != finding.Warning || !strings.Contains(f[0].Found, id) || !strings.Contains(f[0].Remedy, id) {
 			t.Errorf("with %s: %+v", id, f)
 		}
 	})

@@ -63,9 +63,9 @@ func InstallInProcess(sim *awssim.Sim, file *config.File, endpoint string, trans
 		}
 	}
 	var err error
-	c, err = Install(sim, file, Functions{
-		Launcher: wrap(func() handle { return launcher.New(build()).Handle }),
-		Reaper:   wrap(func() handle { return reaper.New(build()).Handle }),
-	})
+	c, err = Install(sim, file, Functions{Handlers: map[string]awssim.Handler{
+		"launcher": wrap(func() handle { return launcher.New(build()).Handle }),
+		"reaper":   wrap(func() handle { return reaper.New(build()).Handle }),
+	}})
 	return c, err
 }

@@ -27,8 +27,9 @@ import (
 // Functions are the Lambda functions: handlers in this process, or the paths of
 // bootstrap binaries.
 type Functions struct {
-	Launcher, Reaper                                     awssim.Handler
-	LauncherBootstrap, ReaperBootstrap, WebhookBootstrap string
+	// Handlers and Bootstraps are by the function's code, as launcher.
+	Handlers   map[string]awssim.Handler
+	Bootstraps map[string]string
 	// ConfigPath is the configuration file, for the binaries.
 	ConfigPath string
 }
@@ -51,17 +52,15 @@ func Install(sim *awssim.Sim, file *config.File, f Functions) (*config.Installat
 	c := config.Resolve(file, config.Facts{})
 	n := cfn.NamesOf(c.Name, sim.Region())
 	environment := map[string]string{app.ConfigVariable: f.ConfigPath}
-	sim.StandIn(n.Launcher, awssim.Local{Handler: f.Launcher, Bootstrap: f.LauncherBootstrap, Environment: environment})
-	sim.StandIn(n.Reaper, awssim.Local{Handler: f.Reaper, Bootstrap: f.ReaperBootstrap, Environment: environment})
-	if f.WebhookBootstrap != "" {
-		sim.StandIn(n.Webhook, awssim.Local{Bootstrap: f.WebhookBootstrap, Environment: environment})
-	}
 	parameters := map[string]string{
-		cfn.ParameterCodeBucket: awssim.NoBucket, cfn.ParameterLauncherCode: "none", cfn.ParameterReaperCode: "none",
-		cfn.ParameterBoundary: c.PermissionsBoundary, cfn.ParameterAlarmTopic: c.AlarmTopic,
+		cfn.ParameterCodeBucket: awssim.NoBucket, cfn.ParameterBoundary: c.PermissionsBoundary,
+		cfn.ParameterAlarmTopic: c.AlarmTopic,
 	}
-	if base.Mirror != nil && base.Mirror.Receives {
-		parameters[cfn.ParameterWebhookCode] = "none"
+	for _, x := range base.Functions() {
+		parameters[x.Parameter] = "none"
+		sim.StandIn(x.Name, awssim.Local{
+			Handler: f.Handlers[x.Code], Bootstrap: f.Bootstraps[x.Code], Environment: environment,
+		})
 	}
 	if err := sim.PutStack(n.Stack, template, parameters, install.Tags(c.Name)); err != nil {
 		return nil, err

@@ -82,29 +82,6 @@ type Store struct {
 // New returns the store in a table.
 func New(api dynamoAPI, table string) *Store { return &Store{api, table} }
 
-// TableInput describes the table that a Store needs.
-func TableInput(name string) *dynamodb.CreateTableInput {
-	text := func(n string) types.AttributeDefinition {
-		return types.AttributeDefinition{AttributeName: aws.String(n), AttributeType: types.ScalarAttributeTypeS}
-	}
-	key := func(n string, t types.KeyType) types.KeySchemaElement {
-		return types.KeySchemaElement{AttributeName: aws.String(n), KeyType: t}
-	}
-	return &dynamodb.CreateTableInput{
-		TableName:            aws.String(name),
-		BillingMode:          types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{text(attrSet), text(attrItem), text(attrLive)},
-		KeySchema: []types.KeySchemaElement{
-			key(attrSet, types.KeyTypeHash), key(attrItem, types.KeyTypeRange),
-		},
-		LocalSecondaryIndexes: []types.LocalSecondaryIndex{{
-			IndexName:  aws.String(attrLive),
-			KeySchema:  []types.KeySchemaElement{key(attrSet, types.KeyTypeHash), key(attrLive, types.KeyTypeRange)},
-			Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
-		}},
-	}
-}
-
 // ExpiryAttribute is the attribute that DynamoDB's time to live has to watch.
 const ExpiryAttribute = attrExpires
 

@@ -33,7 +33,7 @@ func onEach(t *testing.T, test func(t *testing.T, s *Store)) {
 			Credentials: credentials.NewStaticCredentialsProvider("AKIATEST", "secret", ""),
 		})
 		name := "test-" + strings.NewReplacer("/", "-", "#", "-").Replace(t.Name())
-		if _, err := api.CreateTable(context.Background(), TableInput(name)); err != nil {
+		if _, err := api.CreateTable(context.Background(), tableInput(name)); err != nil {
 			t.Fatal(err)
 		}
 		return New(api, name)
@@ -394,4 +394,27 @@ func TestDynamoDBShowsWhatHasEnded(t *testing.T) {
 			t.Errorf("learned %+v comes back as %+v", set.Learned, got.Learned)
 		}
 	})
+}
+
+// tableInput describes the table that a Store needs.
+func tableInput(name string) *dynamodb.CreateTableInput {
+	text := func(n string) types.AttributeDefinition {
+		return types.AttributeDefinition{AttributeName: aws.String(n), AttributeType: types.ScalarAttributeTypeS}
+	}
+	key := func(n string, t types.KeyType) types.KeySchemaElement {
+		return types.KeySchemaElement{AttributeName: aws.String(n), KeyType: t}
+	}
+	return &dynamodb.CreateTableInput{
+		TableName:            aws.String(name),
+		BillingMode:          types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{text(attrSet), text(attrItem), text(attrLive)},
+		KeySchema: []types.KeySchemaElement{
+			key(attrSet, types.KeyTypeHash), key(attrItem, types.KeyTypeRange),
+		},
+		LocalSecondaryIndexes: []types.LocalSecondaryIndex{{
+			IndexName:  aws.String(attrLive),
+			KeySchema:  []types.KeySchemaElement{key(attrSet, types.KeyTypeHash), key(attrLive, types.KeyTypeRange)},
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeAll},
+		}},
+	}
 }

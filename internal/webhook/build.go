@@ -9,6 +9,7 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/config"
 	"drawbridge/internal/mirror"
+	"drawbridge/internal/mirror/section"
 )
 
 // Of returns the Receiver of an installation, in a Lambda. It asks the base stack nothing.
@@ -18,14 +19,14 @@ func Of(s app.Start) *Receiver {
 		o.UsePathStyle, o.DisableLogOutputChecksumValidationSkipped = conf.BaseEndpoint != nil, true
 	})
 	c := config.Resolve(s.File, config.Facts{})
-	bucket := cfn.MirrorBucket(c.Name, s.Place.Account, s.Place.Region)
+	bucket := section.Bucket(c.Name, s.Place.Account, s.Place.Region)
 	m := c.Mirror
 	if m == nil {
-		m = &config.Mirror{} // a deployment removed the mirror; every report is of an unknown repository
+		m = &section.Mirror{} // a deployment removed the mirror; every report is of an unknown repository
 	}
 	return &Receiver{
-		Installation: c.Name, Mirror: m, State: mirror.NewBucket(objects, bucket, cfn.MirrorStateFolder+"/"),
-		Seen:    mirror.NewBucket(objects, bucket, cfn.MirrorSeenFolder+"/"),
+		Installation: c.Name, Mirror: m, State: mirror.NewBucket(objects, bucket, section.StateFolder+"/"),
+		Seen:    mirror.NewBucket(objects, bucket, section.SeenFolder+"/"),
 		Secrets: secretsmanager.NewFromConfig(conf), Queue: sqs.NewFromConfig(conf),
 		QueueURL: app.QueueURL(s.Place, cfn.NamesOf(c.Name, s.Place.Region).Events), Now: s.Clock.Now, Log: s.Log,
 		Metrics: s.Metrics,

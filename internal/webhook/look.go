@@ -21,9 +21,9 @@ import (
 	"go.uber.org/zap"
 
 	"drawbridge/cfn"
-	"drawbridge/internal/config"
 	"drawbridge/internal/emf"
 	"drawbridge/internal/mirror"
+	"drawbridge/internal/mirror/section"
 )
 
 // looksAtOnce is how many sources are checked at the same time.
@@ -56,7 +56,7 @@ func (r *Receiver) look(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-func (r *Receiver) lookAt(ctx context.Context, name string, repository *config.MirrorRepository) error {
+func (r *Receiver) lookAt(ctx context.Context, name string, repository *section.Repository) error {
 	refs, err := r.list(ctx, repository)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func digest(refs mirror.Refs) string {
 }
 
 // list reads the refs of a source without git, which a Lambda does not have.
-func (r *Receiver) list(ctx context.Context, repository *config.MirrorRepository) (mirror.Refs, error) {
+func (r *Receiver) list(ctx context.Context, repository *section.Repository) (mirror.Refs, error) {
 	options := &git.ListOptions{PeelingOption: git.IgnorePeeled}
 	if arn := repository.Source.Secret; arn != "" {
 		s, err := mirror.ReadSecret(ctx, r.Secrets, arn)

@@ -27,8 +27,8 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
-	"drawbridge/internal/config"
 	"drawbridge/internal/mirror"
+	"drawbridge/internal/mirror/section"
 )
 
 // These are the limits of reports. A GitHub body with all the commits that it
@@ -65,7 +65,7 @@ var (
 type Receiver struct {
 	// Installation is the installation's name, Mirror its mirror configuration.
 	Installation string
-	Mirror       *config.Mirror
+	Mirror       *section.Mirror
 	// State holds the mirror's records, Seen the reports of the last day.
 	State, Seen *mirror.Bucket
 	Secrets     secretsAPI
@@ -190,7 +190,7 @@ func (r *Receiver) failed(name string, err error) answer {
 }
 
 // take handles a verified report.
-func (r *Receiver) take(ctx context.Context, name string, repository *config.MirrorRepository, rep report) answer {
+func (r *Receiver) take(ctx context.Context, name string, repository *section.Repository, rep report) answer {
 	p, err := parse(repository.Webhook.Provider, rep)
 	if err != nil {
 		return no(http.StatusBadRequest, "%v", err)
@@ -249,7 +249,7 @@ func (r *Receiver) take(ctx context.Context, name string, repository *config.Mir
 }
 
 // needless returns why changes need no run, "" if they do.
-func needless(changes []change, repository *config.MirrorRepository, held mirror.Refs) string {
+func needless(changes []change, repository *section.Repository, held mirror.Refs) string {
 	scope := mirror.NewScope(repository.Refs)
 	inScope := 0
 	for _, c := range changes {
@@ -285,9 +285,9 @@ func (r *Receiver) ask(ctx context.Context, name string) (string, error) {
 // send puts an event of job mirror into the queue.
 func (r *Receiver) send(ctx context.Context, name, id string, delay time.Duration) error {
 	variable := func(n, v string) map[string]string { return map[string]string{"name": n, "value": v} }
-	body, err := json.Marshal(map[string]any{"job": config.MirrorJob, "id": id,
+	body, err := json.Marshal(map[string]any{"job": section.Job, "id": id,
 		"overrides": map[string]any{"containerOverrides": []any{map[string]any{
-			"name": config.MirrorJob,
+			"name": section.Job,
 			"environment": []any{
 				variable("DRAWBRIDGE_MIRROR_REPOSITORIES", name),
 				variable("DRAWBRIDGE_MIRROR_REPORTED", r.Now().UTC().Format(time.RFC3339)),
@@ -308,7 +308,7 @@ func (r *Receiver) send(ctx context.Context, name, id string, delay time.Duratio
 
 // verify checks a report with the webhook's secret. If a cached secret does not
 // match, it is read again: it may have been rotated.
-func (r *Receiver) verify(ctx context.Context, w *config.MirrorWebhook, rep report) error {
+func (r *Receiver) verify(ctx context.Context, w *section.Webhook, rep report) error {
 	text, kept, err := r.secret(ctx, w.Secret, false)
 	if err != nil {
 		return err

@@ -24,9 +24,10 @@ import (
 	"go.uber.org/zap"
 
 	"drawbridge/internal/awssim"
-	"drawbridge/internal/config"
+	"drawbridge/internal/config/field"
 	"drawbridge/internal/gitserver"
 	"drawbridge/internal/mirror"
+	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/sandbox"
 )
 
@@ -61,7 +62,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &config.Mirror{Merge: config.Duration(30 * time.Second), Repositories: map[string]*config.MirrorRepository{}}
+	m := &section.Mirror{Merge: field.Duration(30 * time.Second), Repositories: map[string]*section.Repository{}}
 	vault := secretsmanager.NewFromConfig(conf)
 	for name, text := range secrets {
 		out, err := vault.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String(name), SecretString: aws.String(text)})
@@ -75,9 +76,9 @@ func newBench(t *testing.T) *bench {
 		case "empty":
 			provider = "github"
 		}
-		m.Repositories[name] = &config.MirrorRepository{Source: config.MirrorSource{URL: "https://example.com/app.git"}, Target: config.MirrorTarget{CodeCommit: name}, Webhook: &config.MirrorWebhook{Provider: provider, Secret: aws.ToString(out.ARN)}}
+		m.Repositories[name] = &section.Repository{Source: section.Source{URL: "https://example.com/app.git"}, Target: section.Target{CodeCommit: name}, Webhook: &section.Webhook{Provider: provider, Secret: aws.ToString(out.ARN)}}
 	}
-	m.Repositories["unhooked"] = &config.MirrorRepository{}
+	m.Repositories["unhooked"] = &section.Repository{}
 	m.Fill()
 	b.r = &Receiver{Installation: "drawbridge", Mirror: m, State: mirror.NewBucket(b.s3, "bucket", "state/"), Seen: mirror.NewBucket(b.s3, "bucket", "seen/"), Secrets: vault, Queue: b.queue, QueueURL: aws.ToString(q.QueueUrl),
 		Now: func() time.Time { return b.now }, Log: zap.NewNop(), Metrics: &b.metrics}
@@ -451,7 +452,7 @@ func TestLook(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := b.r.Mirror.Repositories["plain"]
-	r.Visible, r.Source = true, config.MirrorSource{URL: source.URL + "/app.git", Secret: aws.ToString(out.ARN)}
+	r.Visible, r.Source = true, section.Source{URL: source.URL + "/app.git", Secret: aws.ToString(out.ARN)}
 	look := func() int {
 		t.Helper()
 		before := b.queued()

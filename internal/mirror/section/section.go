@@ -1,4 +1,6 @@
-package config
+// Package section is the section mirror of drawbridge.yaml: what mirrors git repositories
+// into CodeCommit, or elsewhere, as the job mirror.
+package section
 
 import (
 	"cmp"
@@ -13,11 +15,12 @@ import (
 	"time"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/config/field"
 	"drawbridge/scheduler"
 )
 
-// MirrorJob is the name of the job that mirrors.
-const MirrorJob scheduler.JobName = "mirror"
+// Job is the name of the job that mirrors.
+const Job scheduler.JobName = "mirror"
 
 // Mirror mirrors git repositories into CodeCommit, or elsewhere, as the job mirror,
 // which is added to the jobs.
@@ -44,9 +47,9 @@ type Mirror struct {
 	// Timezone is the time zone of Schedule. Default UTC.
 	Timezone string `yaml:"timezone" json:"-"`
 	// MaxDelay is how long a run may wait so that it shares paid hours. Default 0s.
-	MaxDelay Duration `yaml:"maxDelay" json:"-"`
+	MaxDelay field.Duration `yaml:"maxDelay" json:"-"`
 	// MaxRuntime is how long a run may take. Default 4h.
-	MaxRuntime *Duration `yaml:"maxRuntime" json:"-"`
+	MaxRuntime *field.Duration `yaml:"maxRuntime" json:"-"`
 	// SourceNetworks are the address blocks of the git servers, sources and
 	// targets, as seen over VPN or Direct Connect; the task's security group lets out to
 	// them, on the servers' ports alone. Default: none, for bundles.
@@ -54,13 +57,13 @@ type Mirror struct {
 	// Parallel is how many repositories are mirrored at once, 1 to 16. Default 2.
 	Parallel int `yaml:"parallel" json:"parallel,omitempty"`
 	// Merge is how long pushes are gathered into one run, 5s to 15m. Default 30s.
-	Merge Duration `yaml:"merge" json:"-"`
+	Merge field.Duration `yaml:"merge" json:"-"`
 	// CheckEvery is how often sources with visible: true are looked at from outside the
 	// VPC, at least 5m. Default 15m.
-	CheckEvery Duration `yaml:"checkEvery" json:"-"`
+	CheckEvery field.Duration `yaml:"checkEvery" json:"-"`
 	// StaleAfter is the age in whole hours of the last success beyond which an alarm
 	// sounds, 1h to 168h. Default 26h.
-	StaleAfter Duration `yaml:"staleAfter" json:"-"`
+	StaleAfter field.Duration `yaml:"staleAfter" json:"-"`
 	// WebhookConcurrency is how many reports are worked on at a time, out of a concurrency
 	// that the function reserves, so that a flood of them takes none from the others. 0
 	// reserves none. Default 5, and 0 in an account whose quota of concurrency is below 200.
@@ -69,15 +72,15 @@ type Mirror struct {
 	// requests reach the internet. Default: any.
 	WebhookSources []string `yaml:"webhookSources" json:"-"`
 	// Repositories are the repositories by name.
-	Repositories map[string]*MirrorRepository `yaml:"repositories" json:"repositories"`
+	Repositories map[string]*Repository `yaml:"repositories" json:"repositories"`
 }
 
-// MirrorRepository is one mirrored repository.
-type MirrorRepository struct {
+// Repository is one mirrored repository.
+type Repository struct {
 	// Source is where the repository comes from.
-	Source MirrorSource `yaml:"source" json:"source"`
+	Source Source `yaml:"source" json:"source"`
 	// Target is where it goes.
-	Target MirrorTarget `yaml:"target" json:"target"`
+	Target Target `yaml:"target" json:"target"`
 	// Refs are the branches and tags to mirror: patterns under refs/heads/ and
 	// refs/tags/ in which * stands for any text; one that begins with ! leaves out.
 	// Default: all branches and tags.
@@ -101,11 +104,11 @@ type MirrorRepository struct {
 	// at before any endpoint is raised. Default false.
 	Visible bool `yaml:"visible" json:"visible,omitempty"`
 	// Webhook lets a git server start the run. Default: none.
-	Webhook *MirrorWebhook `yaml:"webhook" json:"webhook,omitempty"`
+	Webhook *Webhook `yaml:"webhook" json:"webhook,omitempty"`
 }
 
-// MirrorSource is where a repository comes from.
-type MirrorSource struct {
+// Source is where a repository comes from.
+type Source struct {
 	// URL is where git finds it: https://HOST/PATH or ssh://USER@HOST/PATH, without a password. Default:
 	// none, for a bundle.
 	URL string `yaml:"url" json:"url,omitempty"`
@@ -127,8 +130,8 @@ type MirrorSource struct {
 	Bundle string `yaml:"bundle" json:"bundle,omitempty"`
 }
 
-// MirrorTarget is where a repository goes.
-type MirrorTarget struct {
+// Target is where a repository goes.
+type Target struct {
 	// CodeCommit is the name of a repository of CodeCommit in the Region. Default: none.
 	CodeCommit string `yaml:"codecommit" json:"codecommit,omitempty"`
 	// Create is true where the repository is made in CodeCommit if it is missing.
@@ -144,8 +147,8 @@ type MirrorTarget struct {
 	Keep int `yaml:"keep" json:"keep,omitempty"`
 }
 
-// MirrorWebhook is how a git server reports a push.
-type MirrorWebhook struct {
+// Webhook is how a git server reports a push.
+type Webhook struct {
 	// Provider is the git server's kind: github, gitlab, gitea, bitbucket or plain.
 	Provider string `yaml:"provider" json:"provider"`
 	// Secret is the ARN of a secret in Secrets Manager: the webhook's secret as it is.
@@ -167,22 +170,23 @@ var AllRefs = []string{"refs/heads/*", "refs/tags/*"}
 // Providers are the git servers whose webhooks are known.
 var Providers = []string{"github", "gitlab", "gitea", "bitbucket", "plain"}
 
-// complete returns the section with its defaults; nil stays nil.
-func (m *Mirror) complete(f *File) *Mirror {
+// Complete returns the section with its defaults; cluster is the one that the installation
+// makes, if any. nil stays nil.
+func (m *Mirror) Complete(cluster string) *Mirror {
 	if m == nil {
 		return nil
 	}
 	out := *m
-	out.Cluster = cmp.Or(m.Cluster, f.ECSCluster)
+	out.Cluster = cmp.Or(m.Cluster, cluster)
 	out.Architecture = cmp.Or(m.Architecture, "arm64")
 	out.CPU = cmp.Or(m.CPU, 1024)
 	out.Memory = cmp.Or(m.Memory, 2048)
-	runtime := orDefault(m.MaxRuntime, Duration(4*time.Hour))
+	runtime := field.Or(m.MaxRuntime, field.Duration(4*time.Hour))
 	out.MaxRuntime = &runtime
-	out.Merge = cmp.Or(m.Merge, Duration(30*time.Second))
-	out.CheckEvery = cmp.Or(m.CheckEvery, Duration(15*time.Minute))
-	out.StaleAfter = cmp.Or(m.StaleAfter, Duration(26*time.Hour))
-	out.Repositories = map[string]*MirrorRepository{}
+	out.Merge = cmp.Or(m.Merge, field.Duration(30*time.Second))
+	out.CheckEvery = cmp.Or(m.CheckEvery, field.Duration(15*time.Minute))
+	out.StaleAfter = cmp.Or(m.StaleAfter, field.Duration(26*time.Hour))
+	out.Repositories = map[string]*Repository{}
 	for name, r := range m.Repositories {
 		if r != nil {
 			copied := *r
@@ -218,18 +222,20 @@ func (m *Mirror) Fill() {
 	}
 }
 
-// job returns the job that mirrors.
-func (m *Mirror) job(installation string) *JobSection {
-	j := &JobSection{
-		Set: m.Set, Cluster: m.Cluster, TaskDefinition: installation + "-mirror", Container: string(MirrorJob),
-		MaxRuntime: m.MaxRuntime, MaxDelay: m.MaxDelay,
-		Schedule: m.Schedule, Timezone: m.Timezone, Overrides: []Override{{Kind: "environment"}},
-		Services: m.Services(),
-	}
+// Family is the family of the task definition that the base stack makes.
+func Family(installation string) string { return installation + "-mirror" }
+
+// Variables are what an event may set of the job: which repositories, and when they were
+// reported. What the job may reach is not an event's to say.
+var Variables = []string{"DRAWBRIDGE_MIRROR_REPOSITORIES", "DRAWBRIDGE_MIRROR_REPORTED"}
+
+// Patterns are the events that start the job: bundles that arrive.
+func (m *Mirror) Patterns() []map[string]any {
+	var out []map[string]any
 	for _, name := range slices.Sorted(maps.Keys(m.Repositories)) {
 		if r := m.Repositories[name]; r != nil && r.Source.Bundle != "" {
 			bucket, key, _ := S3Place(r.Source.Bundle)
-			j.On = append(j.On, map[string]any{
+			out = append(out, map[string]any{
 				"source": []any{"aws.s3"}, "detail-type": []any{"Object Created"},
 				"detail": map[string]any{
 					"bucket": map[string]any{"name": []any{bucket}}, "object": map[string]any{"key": []any{key}},
@@ -237,7 +243,7 @@ func (m *Mirror) job(installation string) *JobSection {
 			})
 		}
 	}
-	return j
+	return out
 }
 
 // Services are what the mirror's task reaches.
@@ -344,14 +350,16 @@ var (
 	refPattern        = regexp.MustCompile(`^!?refs/(heads|tags)/[^ ~^:?\[\\\x00-\x20\x7f]+$`)
 )
 
-func (k *checker) mirror(f *File, c *Installation) {
-	m := c.Mirror
-	if f.Jobs[MirrorJob] != nil {
-		k.add("jobs.mirror", "give it another name", "the name is taken: mirror is the job that the mirror makes")
-	} else {
-		k.schedule("jobs.mirror", m.Schedule, m.Timezone)
-		k.job("jobs.mirror", c.Jobs[MirrorJob], c)
-	}
+// checker gathers problems.
+type checker struct{ problems field.Problems }
+
+func (k *checker) add(where, remedy, format string, args ...any) {
+	k.problems.Add(where, remedy, format, args...)
+}
+
+// Check returns what is wrong with a completed section.
+func (m *Mirror) Check() field.Problems {
+	k := &checker{}
 	if m.Cluster == "" {
 		k.add("mirror.cluster", "name the ECS cluster, or let the base stack make one: ecsCluster", "no cluster")
 	}
@@ -392,10 +400,11 @@ func (k *checker) mirror(f *File, c *Installation) {
 		k.add("mirror.staleAfter", "write whole hours, as in 26h", "%s", time.Duration(m.StaleAfter))
 	}
 	k.repositories(m)
+	return k.problems
 }
 
-// CheckMirror returns what is wrong with the part that the mirror itself reads.
-func CheckMirror(m *Mirror) []Problem {
+// CheckRepositories returns what is wrong with the part that the mirror itself reads.
+func (m *Mirror) CheckRepositories() field.Problems {
 	k := &checker{}
 	k.repositories(m)
 	return k.problems
@@ -425,7 +434,7 @@ func (k *checker) repositories(m *Mirror) {
 	}
 }
 
-func (k *checker) repository(where, name string, r *MirrorRepository) {
+func (k *checker) repository(where, name string, r *Repository) {
 	if !repositoryPattern.MatchString(name) {
 		k.add(where, "use letters, digits, dots, hyphens and underscores, at most 64", "invalid name %q", name)
 	}
@@ -464,7 +473,7 @@ func (k *checker) repository(where, name string, r *MirrorRepository) {
 	}
 }
 
-func (k *checker) source(where string, r *MirrorRepository) {
+func (k *checker) source(where string, r *Repository) {
 	for _, host := range r.Source.LFSHosts {
 		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" {
 			k.add(where+".source.lfsHosts", "write HOST or HOST:PORT", "invalid host %q", host)
@@ -484,7 +493,7 @@ func (k *checker) source(where string, r *MirrorRepository) {
 	k.secret(where+".secret", s.Secret, strings.HasPrefix(s.URL, "ssh:"))
 }
 
-func (k *checker) target(where string, t MirrorTarget) {
+func (k *checker) target(where string, t Target) {
 	places := 0
 	for _, p := range []string{t.CodeCommit, t.URL, t.Archive} {
 		if p != "" {
@@ -545,7 +554,7 @@ func (k *checker) secret(where, arn string, required bool) {
 	switch {
 	case arn == "" && required:
 		k.add(where, "name the ARN of a secret in Secrets Manager", "no secret")
-	case arn != "" && !isARN(arn, "secretsmanager", "secret:"):
+	case arn != "" && !field.IsARN(arn, "secretsmanager", "secret:"):
 		k.add(where, "write the secret's ARN; the secret itself stays in Secrets Manager", "not the ARN of a secret")
 	}
 }

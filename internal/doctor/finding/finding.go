@@ -1,0 +1,88 @@
+// Package finding holds what checks of an account have found.
+package finding
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/smithy-go"
+)
+
+// Result is the result of a check.
+type Result string
+
+// A warning costs money or may surprise but breaks nothing; a failure keeps a
+// job from running.
+const (
+	OK      Result = "ok"
+	Warning Result = "warning"
+	Failed  Result = "failed"
+)
+
+// Finding is the outcome of one check.
+type Finding struct {
+	// Check is the kind of check, Subject its object.
+	Check   string `json:"check"`
+	Subject string `json:"subject"`
+	Result  Result `json:"result"`
+	// Found is the fact, Why what depends on it, Remedy what to do; Remedy is
+	// empty if the result is ok.
+	Found  string `json:"found"`
+	Why    string `json:"why"`
+	Remedy string `json:"remedy,omitempty"`
+}
+
+// List gathers findings.
+type List []Finding
+
+// Topic begins a check on a subject; why says what depends on it.
+func (l *List) Topic(check, subject, why string) Topic { return Topic{l, check, subject, why} }
+
+// Worst returns the worst result of findings.
+func Worst(findings []Finding) Result {
+	worst := OK
+	for _, f := range findings {
+		if f.Result == Failed || f.Result == Warning && worst == OK {
+			worst = f.Result
+		}
+	}
+	return worst
+}
+
+// Said returns AWS's message, without the rest of the error.
+func Said(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) && api.ErrorMessage() != "" {
+		return api.ErrorMessage()
+	}
+	return err.Error()
+}
+
+// Topic is one kind of check on one subject.
+type Topic struct {
+	list                *List
+	check, subject, why string
+}
+
+func (t Topic) add(r Result, remedy, format string, args ...any) {
+	*t.list = append(*t.list, Finding{t.check, t.subject, r, fmt.Sprintf(format, args...), t.why, remedy})
+}
+
+// OK says that all is well.
+func (t Topic) OK(format string, args ...any) { t.add(OK, "", format, args...) }
+
+// Fail says what is wrong, and the remedy.
+func (t Topic) Fail(remedy, format string, args ...any) { t.add(Failed, remedy, format, args...) }
+
+// Warn says what may surprise, and the remedy.
+func (t Topic) Warn(remedy, format string, args ...any) { t.add(Warning, remedy, format, args...) }
+
+// Unread reports a check that could not be made.
+func (t Topic) Unread(err error) {
+	remedy := "read the message"
+	if strings.Contains(err.Error(), "not authorized") {
+		remedy = "request permission for the action that the message names, or run doctor as a role that has it"
+	}
+	t.Warn(remedy, "could not be read: %s", Said(err))
+}
