@@ -8,6 +8,7 @@ import (
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/calibrate"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/output"
 	"drawbridge/scheduler"
 )
@@ -29,10 +30,10 @@ func (calibrateCmd) Help() string {
 // Run compares the bill with the ledger.
 func (c *calibrateCmd) Run(ctx context.Context, s streams) error {
 	if len(c.Gone) > 0 {
-		return &usageError{&hinted{
+		return &usageError{hint.With(
 			fmt.Errorf("calibrate takes no %s", c.Gone[0]),
 			"drawbridge selftest --parts billing makes the experiment, drawbridge calibrate reads the bill",
-		}}
+		)}
 	}
 	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
@@ -99,9 +100,9 @@ func (ss *session) billingExperiment(ctx context.Context, a *app.App, f changeFl
 		return err
 	}
 	if known && !e.Deleted.IsZero() && !e.Tells() && !again {
-		return &hinted{fmt.Errorf("endpoint %s was there from %s to %s: that is as many hours on both bases",
+		return hint.With(fmt.Errorf("endpoint %s was there from %s to %s: that is as many hours on both bases",
 			e.Endpoint, e.Created.UTC().Format("2006-01-02 15:04"), e.Deleted.UTC().Format("15:04")),
-			"make the experiment again by --again, without an interruption"}
+			"make the experiment again by --again, without an interruption")
 	}
 	if known && !e.Deleted.IsZero() && !again {
 		ss.say("Endpoint %s was there from %s to %s. The bill shows it a day or two later: drawbridge calibrate "+

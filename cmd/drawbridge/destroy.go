@@ -5,12 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-
 	"drawbridge/internal/app"
-	"drawbridge/internal/awserr"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/install"
 	"drawbridge/internal/operate"
 )
@@ -127,7 +123,7 @@ func (c *destroyCmd) look(ctx context.Context, ss *session, a *app.App) error {
 		}
 	}
 	for _, q := range []struct{ name, what string }{{a.Names.Events, "event"}, {a.Names.DeadLetters, "dead letter"}} {
-		n, err := ss.waiting(ctx, q.name)
+		n, err := operate.Messages(ctx, ss.clients.SQS, ss.place, q.name)
 		if err != nil {
 			return err
 		}
@@ -139,34 +135,13 @@ func (c *destroyCmd) look(ctx context.Context, ss *session, a *app.App) error {
 		}
 	}
 	if len(up) > 0 && !c.Force {
-		return &hinted{
+		return hint.With(
 			fmt.Errorf("destroy %s: %s", ss.config.Name, joinAnd(up)),
-			"wait until they are absent (drawbridge status; drawbridge pause keeps new runs away), or use --force, " +
+			"wait until they are absent (drawbridge status; drawbridge pause keeps new runs away), or use --force, "+
 				"which stops tasks and gives up what waits",
-		}
+		)
 	}
 	return nil
-}
-
-// waiting returns about how many messages a queue holds.
-func (s *session) waiting(ctx context.Context, queue string) (int, error) {
-	out, err := s.clients.SQS.GetQueueAttributes(ctx,
-		&sqs.GetQueueAttributesInput{QueueUrl: aws.String(app.QueueURL(s.place, queue)),
-			AttributeNames: []types.QueueAttributeName{
-				types.QueueAttributeNameApproximateNumberOfMessages,
-				types.QueueAttributeNameApproximateNumberOfMessagesNotVisible,
-			}})
-	if err != nil {
-		return 0, awserr.Mark(err, "look into queue %s", queue)
-	}
-	n := 0
-	for _, v := range out.Attributes {
-		var part int
-		if _, err := fmt.Sscan(v, &part); err == nil {
-			n += part
-		}
-	}
-	return n, nil
 }
 
 // count writes a number of things.
@@ -193,12 +168,12 @@ func joinAnd(parts []string) string {
 }
 
 // goesOn adds to an interruption what goes on without us.
-func (s *session) goesOn(ctx context.Context, err error, hint string) error {
+func (s *session) goesOn(ctx context.Context, err error, remedy string) error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return &hinted{context.Cause(ctx), hint}
+		return hint.With(context.Cause(ctx), remedy)
 	case ctx.Err() != nil:
-		return &hinted{errors.New("interrupted"), hint}
+		return hint.New("interrupted", remedy)
 	}
 	return err
 }

@@ -10,15 +10,12 @@ import (
 	"os"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
-	"github.com/aws/aws-sdk-go-v2/service/ecs"
-	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/goccy/go-yaml"
 
 	"drawbridge/endpoints"
-	"drawbridge/internal/awserr"
 	"drawbridge/internal/ecstasks"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/output"
 )
@@ -52,10 +49,10 @@ func (c *endpointsCmd) Run(ctx context.Context, s streams) error {
 	}
 	if len(c.TaskDefinition)+len(c.AppSpec)+len(c.HookFunction)+len(c.Codebuild)+len(c.Codepipeline)+len(c.Hint) == 0 &&
 		!c.Exec && w.Calls == nil {
-		return &usageError{&hinted{
+		return &usageError{hint.With(
 			errors.New("nothing to look at"),
 			"name a --task-definition, an --appspec, a --hook-function or a --codebuild file",
-		}}
+		)}
 	}
 	for _, given := range c.TaskDefinition {
 		text, err := c.definition(ctx, s, given)
@@ -105,16 +102,11 @@ func (c *endpointsCmd) definition(ctx context.Context, s streams, given string) 
 	if err != nil {
 		return nil, err
 	}
-	out, err := ss.clients.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
-		TaskDefinition: aws.String(given), Include: []ecstypes.TaskDefinitionField{ecstypes.TaskDefinitionFieldTags},
-	})
+	_, text, err = ecstasks.Describe(ctx, ss.clients.ECS, given)
 	if err != nil {
-		return nil, &hinted{
-			awserr.Mark(err, "describe task definition %s", given),
-			"aws ecs list-task-definition-families lists the families",
-		}
+		return nil, hint.With(err, "aws ecs list-task-definition-families lists the families")
 	}
-	return ecstasks.DefinitionJSON(out)
+	return text, nil
 }
 
 // readDocument reads a file of JSON or YAML as JSON.
@@ -128,9 +120,9 @@ func readDocument(path string) ([]byte, error) {
 	}
 	out, err := yaml.YAMLToJSON(text)
 	if err != nil {
-		return nil, &hinted{
+		return nil, hint.With(
 			fmt.Errorf("read %s: %s", path, yaml.FormatError(err, false, false)), "it is neither JSON nor YAML",
-		}
+		)
 	}
 	return out, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/estimate"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/output"
 	"drawbridge/internal/prices"
 	"drawbridge/internal/replay"
@@ -67,10 +68,10 @@ func (c *estimateCmd) input() (estimate.Input, error) {
 	}
 	switch {
 	case given != 1:
-		return in, &usageError{&hinted{
+		return in, &usageError{hint.With(
 			errors.New("give exactly one of --trace, --cron, --jobs-per-day"),
 			"give one of --trace FILE, --cron EXPRESSION and --jobs-per-day N",
-		}}
+		)}
 	}
 	for _, n := range []struct {
 		flag string
@@ -85,7 +86,7 @@ func (c *estimateCmd) input() (estimate.Input, error) {
 		{"--lower", c.Lower >= 0 && c.Lower < time.Hour, "0s to less than 1h"},
 	} {
 		if !n.ok {
-			return in, &usageError{&hinted{errors.New(n.flag + " is out of range"), "give " + n.want}}
+			return in, &usageError{hint.With(errors.New(n.flag+" is out of range"), "give "+n.want)}
 		}
 	}
 	table, err := prices.Table()
@@ -113,7 +114,7 @@ func (c *estimateCmd) input() (estimate.Input, error) {
 		in.Trace, in.Span = estimate.PerDay(c.JobsPerDay, c.Lasting)
 	}
 	if err == nil && len(in.Trace.Arrivals) == 0 {
-		err = &hinted{errors.New("no job runs in a month"), "with no jobs, every option costs nothing"}
+		err = hint.With(errors.New("no job runs in a month"), "with no jobs, every option costs nothing")
 	}
 	return in, err
 }
@@ -129,8 +130,9 @@ func (c *estimateCmd) services(in *estimate.Input) error {
 		}
 		region := endpoints.DefinitionRegion(text)
 		if c.Region != "" && region != "" && region != c.Region {
-			return &usageError{&hinted{fmt.Errorf("task definition %s is of %s, and %s is asked for", c.TaskDefinition,
-				region, c.Region), "leave --region and AWS_REGION out"}}
+			return &usageError{hint.With(fmt.Errorf("task definition %s is of %s, and %s is asked for",
+				c.TaskDefinition,
+				region, c.Region), "leave --region and AWS_REGION out")}
 		}
 		c.Region = cmp.Or(c.Region, region)
 		r, err := endpoints.Workload{Region: c.Region, TaskDefinitions: [][]byte{text}}.Requirements()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"drawbridge/internal/app"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/operate"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
@@ -25,9 +26,9 @@ const maxHold = 7 * 24 * time.Hour
 // Run holds a set and wakes the launcher, which raises it.
 func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	if c.For < time.Minute || c.For > maxHold {
-		return &usageError{&hinted{
+		return &usageError{hint.With(
 			fmt.Errorf("hold for %s: not a useful time", c.For), fmt.Sprintf("write 1m to %s", maxHold),
-		}}
+		)}
 	}
 	ss, a, host, err := openSet(ctx, c.connectFlags, s, c.Set)
 	if err != nil {
@@ -36,10 +37,10 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	now := ss.clock.Now()
 	claim := scheduler.Hold{Owner: ss.caller, Reason: c.Reason, Since: now, Expires: now.Add(c.For)}
 	if limit := a.Config.Settings()[host].MaxLifetime; limit > 0 && c.For > limit {
-		return &usageError{&hinted{
+		return &usageError{hint.With(
 			fmt.Errorf("set %s is held for at most %s (maxLifetime)", host, limit),
 			"ask for less, or raise sets.<name>.maxLifetime and deploy",
-		}}
+		)}
 	}
 	if c.DryRun {
 		ss.say("Would hold set %s until %s.", host, claim.Expires.UTC().Format("2006-01-02 15:04:05"))

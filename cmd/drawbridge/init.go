@@ -9,6 +9,7 @@ import (
 
 	"drawbridge/internal/config"
 	"drawbridge/internal/draft"
+	"drawbridge/internal/hint"
 )
 
 type initCmd struct {
@@ -29,9 +30,9 @@ func (initCmd) Help() string {
 // Run reads the network and the task definitions and writes the configuration.
 func (c *initCmd) Run(ctx context.Context, s streams) error {
 	if c.VPC == "" && len(c.Subnets) == 0 {
-		return &usageError{&hinted{
+		return &usageError{hint.With(
 			errors.New("neither a VPC nor subnets"), "name --vpc or --subnets; aws ec2 describe-vpcs lists the VPCs",
-		}}
+		)}
 	}
 	ss, err := c.connect(ctx, s, "")
 	if err != nil {
@@ -60,9 +61,9 @@ func (c *initCmd) Run(ctx context.Context, s streams) error {
 	}
 	f, err := os.OpenFile(c.Config, mode, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return &hinted{
+		return hint.With(
 			fmt.Errorf("%s is there already", c.Config), "name another file by --config, or write over it with --force",
-		}
+		)
 	}
 	if err != nil {
 		return err

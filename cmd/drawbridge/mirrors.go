@@ -11,6 +11,7 @@ import (
 
 	"drawbridge/internal/config"
 	"drawbridge/internal/config/field"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/mirror"
 	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/output"
@@ -42,9 +43,9 @@ func (c *mirrorsCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if ss.config.Mirror == nil {
-		return &hinted{&config.Error{
+		return hint.With(&config.Error{
 			Path: ss.config.Path(), Problems: field.Problems{{Where: "mirror", What: "nothing is mirrored"}},
-		}, "add a mirror with its repositories; docs/mirror.md shows one"}
+		}, "add a mirror with its repositories; docs/mirror.md shows one")
 	}
 	if _, err := ss.installed(ctx); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/output"
 	"drawbridge/internal/prices"
 )
@@ -71,10 +72,10 @@ func (c *pricesListCmd) Run(s streams) error {
 		return err
 	}
 	if len(v.Unknown) > 0 {
-		return &hinted{
+		return hint.With(
 			fmt.Errorf("the price of endpoints in %s is not known", strings.Join(v.Unknown, ", ")),
 			"drawbridge prices refresh reads it from the AWS Price List",
-		}
+		)
 	}
 	return nil
 }
@@ -204,8 +205,8 @@ func (c *pricesRefreshCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if len(v.Unlisted) > 0 {
-		return &hinted{fmt.Errorf("the Price List has no price of an interface endpoint for %s",
-			strings.Join(v.Unlisted, ", ")), "check the Region's name"}
+		return hint.With(fmt.Errorf("the Price List has no price of an interface endpoint for %s",
+			strings.Join(v.Unlisted, ", ")), "check the Region's name")
 	}
 	return nil
 }

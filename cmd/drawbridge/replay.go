@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"drawbridge/internal/app"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
 	"drawbridge/scheduler"
@@ -33,7 +34,7 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.Limit < 1 {
-		return &usageError{&hinted{fmt.Errorf("--limit %d: no letters", c.Limit), "write 1 or more"}}
+		return &usageError{hint.With(fmt.Errorf("--limit %d: no letters", c.Limit), "write 1 or more")}
 	}
 	letters, err := operate.ReceiveLetters(ctx, ss.clients.SQS, a, c.Limit)
 	if err != nil {
@@ -111,8 +112,7 @@ func (c *replayCmd) put(ctx context.Context, ss *session, a *app.App, l operate.
 			ss.say("%s is %s again and stays as it is; its letter is removed.", l.Run, r.State)
 			return false, operate.RemoveLetter(ctx, ss.clients.SQS, a, l)
 		}
-		var missing *hinted
-		if err != nil && !errors.As(err, &missing) {
+		if err != nil && !errors.Is(err, errNoRun) {
 			return false, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	kongcompletion "github.com/jotaen/kong-completion"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/output"
 )
 
@@ -170,14 +171,13 @@ func report(ctx context.Context, err error, stderr io.Writer) int {
 		return int(code)
 	}
 	interrupted := ctx.Err() != nil
-	var h interface{ Hint() string }
-	hinted := errors.As(err, &h) && h.Hint() != ""
-	if interrupted && !hinted {
+	remedy := hint.Of(err)
+	if interrupted && remedy == "" {
 		err = errors.New("interrupted")
 	}
 	fmt.Fprintln(stderr, "drawbridge:", err)
-	if hinted {
-		fmt.Fprintln(stderr, "hint:", h.Hint())
+	if remedy != "" {
+		fmt.Fprintln(stderr, "hint:", remedy)
 	}
 	var usage *usageError
 	switch {

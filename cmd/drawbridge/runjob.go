@@ -12,11 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/lambda"
-
 	"drawbridge/internal/app"
-	"drawbridge/internal/awserr"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/launcher"
 	"drawbridge/internal/output"
 	"drawbridge/internal/view"
@@ -47,10 +44,10 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 	}
 	job, ok := a.Config.Jobs[c.Job]
 	if !ok {
-		return &hinted{
+		return hint.With(
 			fmt.Errorf("there is no job %s in %s", c.Job, c.Config),
-			"use one of " + strings.Join(keys(a.Config.Jobs), ", "),
-		}
+			"use one of "+strings.Join(keys(a.Config.Jobs), ", "),
+		)
 	}
 	payload, err := c.payload(job.Container)
 	if err != nil {
@@ -61,7 +58,7 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 		_, err := fmt.Fprintln(s.out, string(payload))
 		return err
 	}
-	answer, err := invoke(ctx, a, ss.clients.Lambda, payload)
+	answer, err := launcher.Call(ctx, ss.clients.Lambda, a.Names.Launcher, payload)
 	if err != nil {
 		return err
 	}
@@ -115,28 +112,6 @@ func (c *runCmd) payload(container string) ([]byte, error) {
 		event["overrides"] = map[string]any{"containerOverrides": []any{override}}
 	}
 	return json.Marshal(event)
-}
-
-// invoke calls the launcher and returns its answer.
-func invoke(ctx context.Context, a *app.App, api *lambda.Client, payload []byte) (launcher.Answer, error) {
-	var answer launcher.Answer
-	out, err := api.Invoke(ctx, &lambda.InvokeInput{FunctionName: aws.String(a.Names.Launcher), Payload: payload})
-	if err != nil {
-		return answer, awserr.Mark(err, "call %s", a.Names.Launcher)
-	}
-	if out.FunctionError != nil {
-		var failed struct {
-			ErrorMessage string `json:"errorMessage"`
-		}
-		if json.Unmarshal(out.Payload, &failed) != nil || failed.ErrorMessage == "" {
-			failed.ErrorMessage = string(out.Payload)
-		}
-		return answer, fmt.Errorf("%s refuses: %s", a.Names.Launcher, failed.ErrorMessage)
-	}
-	if err := json.Unmarshal(out.Payload, &answer); err != nil {
-		return answer, fmt.Errorf("read the answer of %s: %w", a.Names.Launcher, err)
-	}
-	return answer, nil
 }
 
 // pollRun is how often a run is looked at while it is waited for.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 
 	"drawbridge/internal/app"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
 	"drawbridge/internal/view"
@@ -39,10 +41,10 @@ func chosen(a *app.App, set scheduler.SetName) ([]scheduler.SetName, error) {
 func hostOf(a *app.App, name scheduler.SetName) (scheduler.SetName, error) {
 	host, ok := a.Config.Host(name)
 	if !ok {
-		return "", &hinted{
+		return "", hint.With(
 			fmt.Errorf("there is no set %s in %s", name, a.Config.Path()),
-			"use one of " + strings.Join(keys(a.Config.Members()), ", "),
-		}
+			"use one of "+strings.Join(keys(a.Config.Members()), ", "),
+		)
 	}
 	return host, nil
 }
@@ -112,6 +114,9 @@ func (c *logsCmd) Run(ctx context.Context, s streams) error {
 	}
 }
 
+// errNoRun means that no set has a run of that id.
+var errNoRun = errors.New("there is no run")
+
 // findRun returns a run by its id, whichever set it belongs to.
 func findRun(ctx context.Context, a *app.App, id scheduler.RunID) (scheduler.Run, error) {
 	for _, set := range slices.Sorted(maps.Keys(a.Config.Sets)) {
@@ -120,7 +125,7 @@ func findRun(ctx context.Context, a *app.App, id scheduler.RunID) (scheduler.Run
 			return r, err
 		}
 	}
-	return scheduler.Run{}, &hinted{
-		fmt.Errorf("there is no run %s", id), "drawbridge runs lists them; a run is written JOB/ID",
-	}
+	return scheduler.Run{}, hint.With(
+		fmt.Errorf("%w %s", errNoRun, id), "drawbridge runs lists them; a run is written JOB/ID",
+	)
 }

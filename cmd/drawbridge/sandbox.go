@@ -17,6 +17,7 @@ import (
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
 	"drawbridge/internal/functions"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/sandbox"
 )
 
@@ -129,12 +130,12 @@ func (c *sandboxCmd) listen(ctx context.Context, s streams) (net.Listener, error
 	}
 	if a, ok := listener.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
 		if !a.IP.IsUnspecified() {
-			return nil, &hinted{
+			return nil, hint.With(
 				errors.Join(fmt.Errorf("listen on %s: functions follow a sandbox on 127.0.0.1 alone", a),
 					listener.Close()),
 				fmt.Sprintf("listen on 127.0.0.1:%d, or on 0.0.0.0:%d to be reached from elsewhere too", a.Port,
 					a.Port),
-			}
+			)
 		}
 		fmt.Fprintf(s.err,
 			"drawbridge: %s is reached from other machines: whoever reaches it may run programs here, as you\n", a)
@@ -163,7 +164,7 @@ func (c *sandboxCmd) journal(o *awssim.Options) (*awssim.Journal, error) {
 	}
 	journal, err := awssim.OpenJournal(c.State, terms, o.Start)
 	if err != nil {
-		return nil, &hinted{err, "give the flags that it was made with, or name another file by --state"}
+		return nil, hint.With(err, "give the flags that it was made with, or name another file by --state")
 	}
 	o.Start, o.Speed = journal.Start(), 0
 	return journal, nil

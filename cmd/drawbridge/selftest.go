@@ -15,6 +15,7 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/app"
 	"drawbridge/internal/calibrate"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/install"
 	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
@@ -91,10 +92,10 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 		c.Job = slices.Collect(maps.Keys(a.Config.Jobs))[0]
 	}
 	if _, ok := a.Config.Jobs[c.Job]; !ok {
-		return &hinted{
+		return hint.With(
 			fmt.Errorf("there is no job %q in %s", c.Job, c.Config),
-			"name one that may run at any time by --job: " + strings.Join(keys(a.Config.Jobs), ", "),
-		}
+			"name one that may run at any time by --job: "+strings.Join(keys(a.Config.Jobs), ", "),
+		)
 	}
 	if err := c.announce(ctx, ss, a, parts); err != nil || c.DryRun {
 		return err
@@ -108,7 +109,7 @@ func (c *selftestCmd) try(ctx context.Context, ss *session, a *app.App, parts []
 	}
 	file, err := os.OpenFile(c.Report, os.O_CREATE|os.O_WRONLY, 0o600) // before anything costs
 	if err != nil {
-		return &hinted{fmt.Errorf("write the evidence: %w", err), "name another file by --report"}
+		return hint.With(fmt.Errorf("write the evidence: %w", err), "name another file by --report")
 	}
 	defer func() { _ = file.Close() }() // what was written is checked
 	r := &selftest.Report{
@@ -179,11 +180,11 @@ func absent(ctx context.Context, a *app.App, set scheduler.SetName) error {
 	case err != nil:
 		return err
 	case !state.Idle():
-		return &hinted{fmt.Errorf("set %s is %s with %s and %s", set, state.Set.Phase,
+		return hint.With(fmt.Errorf("set %s is %s with %s and %s", set, state.Set.Phase,
 			count(len(state.Runs), "run"), count(len(state.Holds), "hold")),
-			"wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then"}
+			"wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then")
 	case state.Set.Pause != nil:
-		return &hinted{fmt.Errorf("set %s is %s", set, state.Set.Pause), "drawbridge resume"}
+		return hint.With(fmt.Errorf("set %s is %s", set, state.Set.Pause), "drawbridge resume")
 	}
 	return nil
 }
@@ -192,7 +193,7 @@ func absent(ctx context.Context, a *app.App, set scheduler.SetName) error {
 // takes longer than there is time for.
 func (c *selftestCmd) bounded(ss *session, hours int, takes time.Duration) error {
 	if takes > c.MaxTime {
-		return &hinted{fmt.Errorf("it may take %s, and --max-time is %s", takes, c.MaxTime), "raise --max-time"}
+		return hint.With(fmt.Errorf("it may take %s, and --max-time is %s", takes, c.MaxTime), "raise --max-time")
 	}
 	price, known := c.price(ss)
 	cost := float64(hours) * price
@@ -203,10 +204,10 @@ func (c *selftestCmd) bounded(ss *session, hours int, takes time.Duration) error
 			"(drawbridge prices refresh).", hours, cost, ss.place.Region)
 	}
 	if cost > c.MaxCost {
-		return &hinted{
+		return hint.With(
 			fmt.Errorf("it may cost $%.2f, and --max-cost is $%.2f", cost, c.MaxCost),
 			"raise --max-cost, lower --max-time, or leave a part out by --parts",
-		}
+		)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ import (
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/clock"
 	"drawbridge/internal/config"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/install"
 	"drawbridge/internal/output"
 )
@@ -106,22 +107,11 @@ func (f connectFlags) open(ctx context.Context, s streams) (*session, error) {
 	return out, nil
 }
 
-// hinted is an error with a remedy.
-type hinted struct {
-	error
-	hint string
-}
-
-func (e *hinted) Unwrap() error { return e.error }
-
-// Hint returns the remedy.
-func (e *hinted) Hint() string { return e.hint }
-
 // connect reaches AWS, in the given Region unless a flag names one.
 func (f connectFlags) connect(ctx context.Context, s streams, region string) (*session, error) {
 	if region != "" && f.Region != "" && region != f.Region {
-		return nil, &hinted{fmt.Errorf("the configuration %s is for Region %s, and %s is asked for", f.Config, region,
-			f.Region), "leave --region and AWS_REGION out, or use another configuration"}
+		return nil, hint.With(fmt.Errorf("the configuration %s is for Region %s, and %s is asked for", f.Config, region,
+			f.Region), "leave --region and AWS_REGION out, or use another configuration")
 	}
 	options := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithSharedConfigProfile(f.Profile), awsconfig.WithLogger(logging.Nop{}),
@@ -134,15 +124,15 @@ func (f connectFlags) connect(ctx context.Context, s streams, region string) (*s
 	}
 	c, err := awsconfig.LoadDefaultConfig(ctx, options...)
 	if err != nil {
-		return nil, &hinted{
+		return nil, hint.With(
 			fmt.Errorf("read the AWS configuration: %w", err),
 			"aws configure list-profiles shows the profiles there are",
-		}
+		)
 	}
 	if c.Region == "" {
-		return nil, &hinted{
-			errors.New("no Region"), "name one by --region, AWS_REGION, region: in " + f.Config + " or in the profile",
-		}
+		return nil, hint.With(
+			errors.New("no Region"), "name one by --region, AWS_REGION, region: in "+f.Config+" or in the profile",
+		)
 	}
 	awsconf.Encrypted(&c)
 	if f.EndpointURL != "" {
@@ -170,13 +160,13 @@ func (s *session) identify(ctx context.Context) error {
 	id, err := sts.NewFromConfig(s.aws).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil && ctx.Err() == nil {
 		if _, cerr := s.aws.Credentials.Retrieve(ctx); cerr != nil {
-			return &hinted{
+			return hint.With(
 				fmt.Errorf("no AWS credentials: %w", cerr),
 				"sign in, as with aws sso login or aws configure, or choose a profile by --profile",
-			}
+			)
 		}
 		if awserr.Temporary(err) {
-			return &hinted{fmt.Errorf("reach AWS: %w", err), "check the network, --endpoint-url and AWS_ENDPOINT_URL"}
+			return hint.With(fmt.Errorf("reach AWS: %w", err), "check the network, --endpoint-url and AWS_ENDPOINT_URL")
 		}
 		return awserr.Mark(err, "ask AWS who we are")
 	}
@@ -207,14 +197,13 @@ func (f connectFlags) logger(w io.Writer) (*zap.Logger, error) {
 func (s *session) installed(ctx context.Context) (*app.App, error) {
 	stack, err := s.install.Installed(ctx, s.config.Name)
 	if errors.Is(err, install.ErrNotInstalled) {
-		var h interface{ Hint() string }
-		if errors.As(err, &h) {
+		if hint.Of(err) != "" {
 			return nil, err
 		}
-		return nil, &hinted{
+		return nil, hint.With(
 			&notInstalledError{s.config.Name, s.place},
 			"drawbridge deploy installs it; drawbridge doctor looks at what it needs first",
-		}
+		)
 	}
 	if err != nil {
 		return nil, err
@@ -277,10 +266,10 @@ func (s *session) confirm(ctx context.Context, f changeFlags, question string) e
 		return nil
 	}
 	if in, ok := s.in.(*os.File); !ok || !term.IsTerminal(int(in.Fd())) {
-		return &usageError{&hinted{
+		return &usageError{hint.With(
 			errors.New("not a terminal: use --yes to confirm"),
 			"--yes continues without asking, --dry-run shows what would be done",
-		}}
+		)}
 	}
 	fmt.Fprintf(s.err, "%s [y/N] ", question)
 	answer := make(chan string, 1)
@@ -296,7 +285,7 @@ func (s *session) confirm(ctx context.Context, f changeFlags, question string) e
 		if a == "y" || a == "yes" {
 			return nil
 		}
-		return &hinted{errors.New("not confirmed"), "nothing was changed"}
+		return hint.With(errors.New("not confirmed"), "nothing was changed")
 	case <-ctx.Done():
 		fmt.Fprintln(s.err)
 		return ctx.Err()

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"drawbridge/internal/hint"
 )
 
 // The exit codes.
@@ -81,9 +83,8 @@ func (e *exitError) Error() string { return e.what }
 
 func fail(s streams, err error) int {
 	fmt.Fprintf(s.err, "mirror: error: %v\n", err)
-	var h interface{ Hint() string }
-	if errors.As(err, &h) && h.Hint() != "" {
-		fmt.Fprintf(s.err, "hint: %s\n", h.Hint())
+	if remedy := hint.Of(err); remedy != "" {
+		fmt.Fprintf(s.err, "hint: %s\n", remedy)
 	}
 	var e *exitError
 	if errors.As(err, &e) {

@@ -13,6 +13,7 @@ import (
 	"drawbridge/internal/clock"
 	"drawbridge/internal/config"
 	"drawbridge/internal/ecstasks"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/planner"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
@@ -127,24 +128,13 @@ func (s *setStacks) heldByOther(ctx context.Context, v endpoints.VPC, set schedu
 			return err
 		}
 		if slices.Contains(ids, e.ID) {
-			return &sharedError{set, string(other), v.ID}
+			return hint.New(
+				fmt.Sprintf("plan set %s: %s holds endpoints of set %s of this installation", set, v.ID, other),
+				fmt.Sprintf("drawbridge deploy makes one set of those that share a VPC; until then set %s has to go "+
+					"first", other))
 		}
 	}
 	return nil
-}
-
-// sharedError is a VPC that holds endpoints of another set of ours.
-type sharedError struct {
-	set         scheduler.SetName
-	holder, vpc string
-}
-
-func (e *sharedError) Error() string {
-	return fmt.Sprintf("plan set %s: %s holds endpoints of set %s of this installation", e.set, e.vpc, e.holder)
-}
-
-func (e *sharedError) Hint() string {
-	return "drawbridge deploy makes one set of those that share a VPC; until then set " + e.holder + " has to go first"
 }
 
 // created returns the services that a plan creates endpoints for, in order.
@@ -184,7 +174,9 @@ func (s *setStacks) Create(ctx context.Context, set scheduler.SetName, of reconc
 	case derr != nil:
 		return "", awserr.Mark(derr, "set %s", set)
 	case st.State == cfn.Foreign:
-		return "", &takenError{fmt.Errorf("set %s: %w: %w", set, reconcile.ErrTaken, err), s.stacks.Name(string(set))}
+		return "", hint.With(fmt.Errorf("set %s: %w: %w", set, reconcile.ErrTaken, err), "stack "+
+			s.stacks.Name(string(set))+" does not carry our owner tag and is left alone; delete it, or choose another "+
+			"name: in the configuration")
 	case st.State == cfn.Missing || st.Generation != of.Generation:
 		return "", fmt.Errorf("set %s: the stack of an earlier generation is not gone yet: %w: %w", set,
 			reconcile.ErrTemporary, err)
@@ -197,19 +189,6 @@ func (s *setStacks) Extend(ctx context.Context, set scheduler.SetName, id schedu
 	try int, p reconcile.Prepared) (endpoints, perHour int, err error) {
 	endpoints, perHour, err = s.stacks.Extend(ctx, string(set), string(id), cfn.LifeID(of), try, p.Template)
 	return endpoints, perHour, awserr.Mark(err, "set %s", set)
-}
-
-// takenError is a stack name that somebody else's stack has.
-type takenError struct {
-	error
-	name string
-}
-
-func (e *takenError) Unwrap() error { return e.error }
-
-func (e *takenError) Hint() string {
-	return "stack " + e.name +
-		" does not carry our owner tag and is left alone; delete it, or choose another name: in the configuration"
 }
 
 // Stack returns the state of the set's stack.

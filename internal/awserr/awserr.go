@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 
+	"drawbridge/internal/hint"
 	"drawbridge/scheduler/reconcile"
 )
 
@@ -102,11 +103,7 @@ func (e *callError) Hint() string {
 	case "UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure":
 		return "AWS does not know the credentials: check the profile and the Region"
 	}
-	var h interface{ Hint() string }
-	if errors.As(e.cause, &h) {
-		return h.Hint()
-	}
-	return ""
+	return hint.Of(e.cause)
 }
 
 // denial matches AWS's denial of an action to a principal.

@@ -16,6 +16,7 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/app"
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/hint"
 	"drawbridge/scheduler"
 )
 
@@ -27,17 +28,6 @@ type Account struct {
 	// Say tells of what happens; a text and what it is filled with.
 	Say func(format string, args ...any)
 }
-
-// hinted is an error with its remedy.
-type hinted struct {
-	error
-	hint string
-}
-
-func (e *hinted) Unwrap() error { return e.error }
-
-// Hint returns the remedy.
-func (e *hinted) Hint() string { return e.hint }
 
 // Note is where the experiment is kept: no set can have this name.
 const Note scheduler.SetName = "~calibration"
@@ -108,11 +98,11 @@ func (a Account) Billed(ctx context.Context) ([]Usage, error) {
 	for {
 		page, err := api.GetCostAndUsage(ctx, in)
 		if err != nil {
-			return nil, &hinted{
+			return nil, hint.With(
 				awserr.Mark(err, "read hourly usage from Cost Explorer"),
-				"turn hourly data on in the settings of Cost Explorer, and come back in two days; the caller needs " +
+				"turn hourly data on in the settings of Cost Explorer, and come back in two days; the caller needs "+
 					"ce:GetCostAndUsage",
-			}
+			)
 		}
 		for _, r := range page.ResultsByTime {
 			hour, err := time.Parse(layout, aws.ToString(r.TimePeriod.Start))

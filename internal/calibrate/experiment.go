@@ -15,6 +15,7 @@ import (
 	"drawbridge/cfn"
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/hint"
 )
 
 // BeginExperiment waits for the minute and makes the endpoint.
@@ -75,11 +76,11 @@ func (a Account) BeginExperiment(ctx context.Context, confirm func() error) (Exp
 
 // EndExperiment waits for the minute, deletes the endpoint and sees it go.
 func (a Account) EndExperiment(ctx context.Context, e Experiment) error {
-	left := &hinted{
+	left := hint.With(
 		fmt.Errorf("endpoint %s is still there, and is billed by the hour", e.Endpoint),
-		"drawbridge selftest --parts billing deletes it at " + e.End().Format("15:04") +
+		"drawbridge selftest --parts billing deletes it at "+e.End().Format("15:04")+
 			", or at once when that is over",
-	}
+	)
 	if wait := e.End().Sub(a.App.Clock.Now()); wait > 0 {
 		a.Say("Waiting until %s to delete it. If this is interrupted, the same command goes on.",
 			e.End().Format("15:04"))

@@ -10,6 +10,7 @@ import (
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/config/field"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/schedule"
 	"drawbridge/scheduler"
@@ -225,7 +226,7 @@ func (k *checker) set(where string, s Set) {
 		}
 	}
 	if _, err := endpoints.Resolve(s.Services); err != nil {
-		k.add(where+".services", hintOf(err), "%v", err)
+		k.add(where+".services", hint.Of(err), "%v", err)
 	}
 	if s.Zones < 1 || s.Zones > 6 {
 		k.add(where+".zones", "write 1 to 6; one zone serves the whole VPC", "%d zones", s.Zones)
@@ -257,7 +258,7 @@ func (k *checker) job(where string, j Job, c *Installation) {
 		k.add(where+".taskDefinition", "name the family, family:revision or ARN", "no task definition")
 	}
 	if _, err := endpoints.Resolve(j.Services); err != nil {
-		k.add(where+".services", hintOf(err), "%v", err)
+		k.add(where+".services", hint.Of(err), "%v", err)
 	}
 	for _, id := range j.Services {
 		if ok && !s.Auto && !slices.Contains(s.Services, id) {
@@ -321,16 +322,8 @@ func (k *checker) schedule(where, text, zone string) {
 		return
 	}
 	if _, err := schedule.Parse(text, zone); err != nil {
-		k.add(where+".schedule", hintOf(err), "%v", err)
+		k.add(where+".schedule", hint.Of(err), "%v", err)
 	}
-}
-
-// hintOf returns the remedy that an error carries, "" if none.
-func hintOf(err error) string {
-	if h, ok := err.(interface{ Hint() string }); ok {
-		return h.Hint()
-	}
-	return ""
 }
 
 func (k *checker) patterns(where string, patterns []map[string]any) {

@@ -20,6 +20,7 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/doctor/finding"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/install"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
@@ -29,12 +30,11 @@ import (
 func (d *Doctor) installation(ctx context.Context) {
 	t := d.findings.Topic("installation", d.config.Name, "nothing happens without the base stack")
 	s, err := d.installer.Installed(ctx, d.config.Name)
-	var h interface{ Hint() string }
-	switch {
+	switch remedy := hint.Of(err); {
 	case errors.Is(err, install.ErrNotInstalled):
 		t.Warn("drawbridge deploy", "not installed yet")
-	case errors.As(err, &h) && h.Hint() != "":
-		t.Fail(h.Hint(), "%v", err)
+	case remedy != "":
+		t.Fail(remedy, "%v", err)
 	case err != nil:
 		t.Unread(err)
 	default:

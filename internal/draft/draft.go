@@ -13,12 +13,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
-	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"drawbridge/cfn"
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/ecstasks"
+	"drawbridge/internal/hint"
 )
 
 // Source is where a draft is read from. Say tells of what was left out.
@@ -41,17 +41,6 @@ func (d *Draft) Subnets() int { return len(d.subnets) }
 
 // Jobs returns how many jobs there are.
 func (d *Draft) Jobs() int { return len(d.jobs) }
-
-// hinted is an error with its remedy.
-type hinted struct {
-	error
-	hint string
-}
-
-func (e *hinted) Unwrap() error { return e.error }
-
-// Hint returns the remedy.
-func (e *hinted) Hint() string { return e.hint }
 
 // Draft is a configuration in the making.
 type Draft struct {
@@ -81,8 +70,8 @@ func (d *Draft) Network(ctx context.Context, vpc string, subnets []string) error
 			d.vpc = aws.ToString(n.VpcId)
 		}
 		if aws.ToString(n.VpcId) != d.vpc {
-			return &hinted{fmt.Errorf("%s is in %s, other subnets in %s", aws.ToString(n.SubnetId),
-				aws.ToString(n.VpcId), d.vpc), "the subnets of a set are in one VPC: write a set for each"}
+			return hint.With(fmt.Errorf("%s is in %s, other subnets in %s", aws.ToString(n.SubnetId),
+				aws.ToString(n.VpcId), d.vpc), "the subnets of a set are in one VPC: write a set for each")
 		}
 	}
 	open, err := d.openTables(ctx)
@@ -99,7 +88,7 @@ func (d *Draft) Network(ctx context.Context, vpc string, subnets []string) error
 	}
 	slices.SortFunc(d.subnets, func(a, b subnetDraft) int { return strings.Compare(a.zone+a.id, b.zone+b.id) })
 	if len(d.subnets) == 0 {
-		return &hinted{fmt.Errorf("no private subnets in %s", vpc), "name the jobs' subnets by --subnets"}
+		return hint.With(fmt.Errorf("no private subnets in %s", vpc), "name the jobs' subnets by --subnets")
 	}
 	return nil
 }
@@ -141,26 +130,16 @@ func (d *Draft) openTables(ctx context.Context) (func(subnet string) bool, error
 
 // Job adds a job for a task definition, with the services that it reaches.
 func (d *Draft) Job(ctx context.Context, given string) error {
-	out, err := d.source.ECS.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
-		TaskDefinition: &given, Include: []ecstypes.TaskDefinitionField{ecstypes.TaskDefinitionFieldTags},
-	})
+	def, text, err := ecstasks.Describe(ctx, d.source.ECS, given)
 	if err != nil {
-		return &hinted{
-			awserr.Mark(err, "describe task definition %s", given),
-			"aws ecs list-task-definition-families lists the families",
-		}
+		return hint.With(err, "aws ecs list-task-definition-families lists the families")
 	}
-	def := out.TaskDefinition
 	family := cfn.Family(given)
 	job := jobDraft{name: jobName(family), definition: given}
 	if len(def.ContainerDefinitions) > 0 {
 		job.container = aws.ToString(def.ContainerDefinitions[0].Name)
 	}
 	d.jobs = append(d.jobs, job)
-	text, err := ecstasks.DefinitionJSON(out)
-	if err != nil {
-		return err
-	}
 	needs, err := endpoints.Workload{Region: d.region, TaskDefinitions: [][]byte{text}}.Requirements()
 	if err != nil {
 		return err

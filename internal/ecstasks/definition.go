@@ -10,16 +10,35 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/awserr"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
 )
 
-// DefinitionJSON returns a task definition as aws ecs describe-task-definition
-// prints it.
-func DefinitionJSON(out *ecs.DescribeTaskDefinitionOutput) ([]byte, error) {
-	return json.Marshal(lowerFirst(map[string]any{"taskDefinition": out.TaskDefinition, "tags": out.Tags}))
+// definitionAPI is what Describe calls.
+type definitionAPI interface {
+	DescribeTaskDefinition(context.Context, *ecs.DescribeTaskDefinitionInput,
+		...func(*ecs.Options)) (*ecs.DescribeTaskDefinitionOutput, error)
+}
+
+// Describe reads a task definition: a family, family:revision or ARN. text is what aws ecs
+// describe-task-definition prints of it, with its tags.
+func Describe(ctx context.Context, api definitionAPI,
+	given string) (def *types.TaskDefinition, text []byte, err error) {
+	out, err := api.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
+		TaskDefinition: &given, Include: []types.TaskDefinitionField{types.TaskDefinitionFieldTags},
+	})
+	if err != nil {
+		return nil, nil, awserr.Mark(err, "describe task definition %s", given)
+	}
+	text, err = json.Marshal(lowerFirst(map[string]any{"taskDefinition": out.TaskDefinition, "tags": out.Tags}))
+	if err != nil {
+		return nil, nil, fmt.Errorf("describe task definition %s: %w", given, err)
+	}
+	return out.TaskDefinition, text, nil
 }
 
 // Requirements derives what a job needs from its current task definition and from

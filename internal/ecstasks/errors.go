@@ -11,6 +11,7 @@ import (
 
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
+	"drawbridge/internal/hint"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
 )
@@ -169,11 +170,7 @@ func (e *refusedError) Hint() string {
 	case e.row.remedy != "":
 		return e.row.remedy
 	}
-	var api interface{ Hint() string }
-	if errors.As(awserr.Mark(e.cause, "run task"), &api) {
-		return api.Hint()
-	}
-	return ""
+	return hint.Of(awserr.Mark(e.cause, "run task"))
 }
 
 // refused interprets an error of RunTask. A client token conflict means that the

@@ -336,21 +336,16 @@ func (t *Tasks) definition(ctx context.Context, name string) (definition, error)
 	if ok || name == "" {
 		return d, nil
 	}
-	out, err := t.api.DescribeTaskDefinition(ctx, &ecs.DescribeTaskDefinitionInput{
-		TaskDefinition: aws.String(name), Include: []types.TaskDefinitionField{types.TaskDefinitionFieldTags},
-	})
+	def, text, err := Describe(ctx, t.api, name)
 	if err != nil {
-		return d, awserr.Mark(err, "describe task definition %s", name)
+		return d, err
 	}
-	for _, c := range out.TaskDefinition.ContainerDefinitions {
+	for _, c := range def.ContainerDefinitions {
 		if l := c.LogConfiguration; l != nil && l.LogDriver == types.LogDriverAwslogs && d.log.group == "" {
 			d.log = logPlace{l.Options["awslogs-group"], l.Options["awslogs-stream-prefix"], aws.ToString(c.Name)}
 		}
 	}
-	d.arn = aws.ToString(out.TaskDefinition.TaskDefinitionArn)
-	if d.text, err = DefinitionJSON(out); err != nil {
-		return d, fmt.Errorf("describe task definition %s: %w", name, err)
-	}
+	d.arn, d.text = aws.ToString(def.TaskDefinitionArn), text
 	if _, revision, ok := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":"); ok && revision != "" {
 		t.mu.Lock()
 		t.known[name] = d

@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"drawbridge/internal/hint"
 )
 
 // Names are the functions' names: those of their folders under cmd.
@@ -53,7 +55,10 @@ func Load(ctx context.Context, folder string) (code map[string]Code, elsewhere s
 	}
 	root := sourceTree()
 	if root == "" {
-		return nil, "", &MissingError{}
+		return nil, "", hint.New("find the functions: this drawbridge was built without them",
+			"run make build, or pass "+
+				"the folder with launcher/bootstrap, reaper/bootstrap and webhook/bootstrap with --functions or "+
+				FolderVariable)
 	}
 	dir, err := os.MkdirTemp("", "drawbridge-functions-")
 	if err != nil {
@@ -65,19 +70,6 @@ func Load(ctx context.Context, folder string) (code map[string]Code, elsewhere s
 	}
 	code, err = fromFolder(dir)
 	return code, "the source tree " + root, err
-}
-
-// MissingError reports that no code was found.
-type MissingError struct{}
-
-func (*MissingError) Error() string {
-	return "find the functions: this drawbridge was built without them"
-}
-
-// Hint returns the remedy.
-func (*MissingError) Hint() string {
-	return "run make build, or pass the folder with launcher/bootstrap, reaper/bootstrap and " +
-		"webhook/bootstrap with --functions or " + FolderVariable
 }
 
 func fromFolder(folder string) (map[string]Code, error) {

@@ -11,6 +11,7 @@ import (
 	"drawbridge/cfn"
 	"drawbridge/endpoints"
 	"drawbridge/internal/config"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/reaper"
 	"drawbridge/internal/seam"
 	"drawbridge/scheduler"
@@ -61,10 +62,10 @@ func Base(file *config.File, f Facts, architecture string) (cfn.Base, error) {
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		host := members[name]
 		if (len(file.Sets[name].EndpointSecurityGroups) == 0) != (len(file.Sets[host].EndpointSecurityGroups) == 0) {
-			return cfn.Base{}, &refusedError{
+			return cfn.Base{}, hint.New(
 				fmt.Sprintf("sets %s and %s share %s, and only one of them names endpointSecurityGroups", host, name,
 					f.Sets[name].VPC), "name them for both, or for neither",
-			}
+			)
 		}
 	}
 	b := cfn.Base{

@@ -15,6 +15,7 @@ import (
 	"drawbridge/cfn"
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/hint"
 )
 
 // bucket makes sure that the installation's bucket is there: private, encrypted,
@@ -80,14 +81,6 @@ func (i *Installer) lockBucket(ctx context.Context, name string) error {
 	return awserr.Mark(err, "set the policy of bucket %s", name)
 }
 
-// foreignError is something of ours by name that does not carry our tag.
-type foreignError struct{ what, hint string }
-
-func (e *foreignError) Error() string { return e.what }
-
-// Hint returns the remedy.
-func (e *foreignError) Hint() string { return e.hint }
-
 // ownBucket refuses a bucket of our name that does not carry our tag. One without
 // tags and objects, in our account, was made by a deployment that ended there.
 func (i *Installer) ownBucket(ctx context.Context, owner string) error {
@@ -116,10 +109,10 @@ func (i *Installer) ownBucket(ctx context.Context, owner string) error {
 			return nil
 		}
 	}
-	return &foreignError{
+	return hint.New(
 		fmt.Sprintf("bucket %s does not carry the tag %s=%s", name, cfn.OwnerTag, owner),
 		"it is left alone; if it is ours after all, give it the tag, or choose another name: in the configuration",
-	}
+	)
 }
 
 // upload puts an object into the bucket, whatever lies there under its key: who may write

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/hint"
 )
 
 // otherCodeError is a function that ran something else than was uploaded for it.
@@ -62,22 +63,12 @@ func (i *Installer) compareCode(ctx context.Context, p *Plan) error {
 	for _, key := range slices.Sorted(maps.Keys(p.versions)) {
 		now, err := i.version(ctx, p.Name, key)
 		if err == nil && now != p.versions[key] {
-			err = &replacedError{key, i.Bucket(p.Name)}
+			err = hint.New(fmt.Sprintf("%s in bucket %s is not the object that was put there: somebody replaced it "+
+				"during "+
+				"the deployment", key, i.Bucket(p.Name)),
+				"find out who did it (CloudTrail, PutObject), take the right from them, and deploy again")
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
-}
-
-// replacedError is an object that is another one than was put during the deployment.
-type replacedError struct{ key, bucket string }
-
-func (e *replacedError) Error() string {
-	return fmt.Sprintf("%s in bucket %s is not the object that was put there: somebody replaced it during the "+
-		"deployment", e.key, e.bucket)
-}
-
-// Hint returns the remedy.
-func (e *replacedError) Hint() string {
-	return "find out who did it (CloudTrail, PutObject), take the right from them, and deploy again"
 }

@@ -19,6 +19,7 @@ import (
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
 	"drawbridge/internal/functions"
+	"drawbridge/internal/hint"
 )
 
 // maxBody is the longest template that CloudFormation takes without a bucket, in
@@ -178,21 +179,13 @@ func (i *Installer) changeSet(ctx context.Context, p *Plan, body []byte, paramet
 func (p *Plan) keepsTable() error {
 	for _, c := range p.Changes {
 		if c.Type == "AWS::DynamoDB::Table" && c.Action != "add" && (c.Replaces || c.Action == "remove") {
-			return &refusedError{fmt.Sprintf("stack %s: the change would %s the table and lose every run and set in it",
+			return hint.New(fmt.Sprintf("stack %s: the change would %s the table and lose every run and set in it",
 				p.Name, map[bool]string{true: "replace", false: "remove"}[c.Replaces]),
-				"go back to the configuration that was deployed, or drawbridge destroy first"}
+				"go back to the configuration that was deployed, or drawbridge destroy first")
 		}
 	}
 	return nil
 }
-
-// refusedError is a deployment that is not carried out.
-type refusedError struct{ what, hint string }
-
-func (e *refusedError) Error() string { return e.what }
-
-// Hint returns the remedy.
-func (e *refusedError) Hint() string { return e.hint }
 
 // Discard removes what planning has made: the change set and, if there was no
 // stack before, the empty stack that holds it.
@@ -310,16 +303,16 @@ func (e *goesOnError) Hint() string {
 // resource that did.
 func (i *Installer) failure(ctx context.Context, id, name string, from time.Time, status types.StackStatus) error {
 	reason := cmp.Or(cfn.FirstFailure(ctx, i.Clients.CloudFormation, id, from), "no reason given")
-	hint := "correct the cause and deploy again: CloudFormation has gone back to what was there before"
+	remedy := "correct the cause and deploy again: CloudFormation has gone back to what was there before"
 	switch status {
 	case types.StackStatusRollbackComplete, types.StackStatusRollbackFailed, types.StackStatusCreateFailed:
-		hint = "correct the cause and deploy again: the next deployment removes what is left of this one first"
+		remedy = "correct the cause and deploy again: the next deployment removes what is left of this one first"
 	case types.StackStatusDeleteFailed:
-		hint = "correct the cause, then drawbridge destroy again; it continues with the rest"
+		remedy = "correct the cause, then drawbridge destroy again; it continues with the rest"
 	case types.StackStatusUpdateRollbackFailed:
-		hint = "correct the cause, then: aws cloudformation continue-update-rollback --stack-name " + name
+		remedy = "correct the cause, then: aws cloudformation continue-update-rollback --stack-name " + name
 	}
-	return &refusedError{fmt.Sprintf("stack %s is %s: %s", name, status, cfn.Explain(reason)), hint}
+	return hint.New(fmt.Sprintf("stack %s is %s: %s", name, status, cfn.Explain(reason)), remedy)
 }
 
 // ErrNotInstalled means that there is no base stack of that name.
@@ -368,28 +361,28 @@ func (s *Stack) check(owner string, plans bool) error {
 	case s.Status == types.StackStatusReviewInProgress && (owner == s.Name || plans):
 		return fmt.Errorf("stack %s: %w", s.Name, ErrNotInstalled) // an earlier plan was interrupted
 	case owner != s.Name:
-		return &foreignError{
+		return hint.New(
 			fmt.Sprintf("stack %s does not carry the tag %s=%s", s.Name, cfn.OwnerTag, s.Name),
 			"it is somebody else's and is left alone; choose another name: in the configuration",
-		}
+		)
 	case strings.HasSuffix(string(s.Status), "_IN_PROGRESS"):
-		return &refusedError{
+		return hint.New(
 			fmt.Sprintf("stack %s is %s", s.Name, s.Status),
 			"another deployment is under way; try again when it has ended",
-		}
+		)
 	case slices.Contains([]types.StackStatus{
 		types.StackStatusRollbackComplete, types.StackStatusRollbackFailed, types.StackStatusCreateFailed,
 		types.StackStatusDeleteFailed,
 	}, s.Status):
 		return &failedBeforeError{s.Name, s.Status}
 	case s.Schema > cfn.Schema:
-		return &refusedError{fmt.Sprintf("stack %s stores schema %d, this drawbridge knows schemas up to %d", s.Name,
-			s.Schema, cfn.Schema), "a newer drawbridge has deployed it; use that one or a later one"}
+		return hint.New(fmt.Sprintf("stack %s stores schema %d, this drawbridge knows schemas up to %d", s.Name,
+			s.Schema, cfn.Schema), "a newer drawbridge has deployed it; use that one or a later one")
 	case s.Schema < 1:
-		return &refusedError{
+		return hint.New(
 			fmt.Sprintf("stack %s names no schema in its tag %s", s.Name, cfn.SchemaTag),
 			"it was changed by hand; set the tag to 1, the first schema, if its table was made by drawbridge",
-		}
+		)
 	}
 	var err error
 	if s.Installed, err = cfn.InstalledOf(s.Outputs); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"drawbridge/cfn"
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/hint"
 )
 
 // Remove deletes the base stack and the bucket, and waits until they are gone. It
@@ -24,9 +25,9 @@ func (i *Installer) Remove(ctx context.Context, name string, tell func(cfn.Event
 		return false, err
 	}
 	if len(left) > 0 {
-		return false, &foreignError{fmt.Sprintf("remove %s: %v: %s", name, errLeft, strings.Join(left, ", ")),
-			"nothing would delete them any more; drawbridge destroy --force takes down what the table knows, aws " +
-				"cloudformation delete-stack the others"}
+		return false, hint.New(fmt.Sprintf("remove %s: %v: %s", name, errLeft, strings.Join(left, ", ")),
+			"nothing would delete them any more; drawbridge destroy --force takes down what the table knows, aws "+
+				"cloudformation delete-stack the others")
 	}
 	found := false
 	stack, err := i.Installed(ctx, name)

@@ -1,6 +1,7 @@
 package install
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
 	"drawbridge/internal/ecstasks"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/planner"
 	"drawbridge/internal/vpc"
 	"drawbridge/scheduler"
@@ -57,11 +59,11 @@ func (i *Installer) Read(ctx context.Context, file *config.File) (Survey, error)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		if c.Sets[name].WaitCost > 0 && c.EndpointPrice == 0 {
-			problems = append(problems, &refusedError{
+			problems = append(problems, hint.New(
 				fmt.Sprintf("set %s has a waitCost, and the price of endpoints in %s is not known", name,
 					i.Place.Region),
 				"add endpointPrice: USD for an endpoint in a zone and hour; drawbridge prices refresh reads it",
-			})
+			))
 		}
 		services, err := tasks.Services(ctx, name)
 		if err != nil {
@@ -154,9 +156,10 @@ func (i *Installer) roles(ctx context.Context, c *config.Installation, s *Survey
 			TaskDefinition: aws.String(given),
 		})
 		if err != nil {
-			problems = append(problems, &definitionError{
-				name, given, awserr.Mark(err, "describe task definition %s", given),
-			})
+			err = awserr.Mark(err, "describe task definition %s", given)
+			problems = append(problems, hint.With(fmt.Errorf("job %s: %w", name, err), cmp.Or(hint.Of(err),
+				"register task definition "+given+
+					" in this Region first: its roles become part of the launcher's rights")))
 			continue
 		}
 		for _, arn := range []*string{out.TaskDefinition.ExecutionRoleArn, out.TaskDefinition.TaskRoleArn} {
@@ -166,26 +169,6 @@ func (i *Installer) roles(ctx context.Context, c *config.Installation, s *Survey
 		}
 	}
 	return errors.Join(problems...)
-}
-
-// definitionError is a job whose task definition cannot be read.
-type definitionError struct {
-	job   scheduler.JobName
-	given string
-	cause error
-}
-
-func (e *definitionError) Error() string { return fmt.Sprintf("job %s: %v", e.job, e.cause) }
-func (e *definitionError) Unwrap() error { return e.cause }
-
-// Hint returns the remedy.
-func (e *definitionError) Hint() string {
-	var h interface{ Hint() string }
-	if errors.As(e.cause, &h) && h.Hint() != "" {
-		return h.Hint()
-	}
-	return "register task definition " + e.given +
-		" in this Region first: its roles become part of the launcher's rights"
 }
 
 // prefixList returns the id of the prefix list of S3 in the Region.

@@ -17,6 +17,7 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/operate"
 	"drawbridge/internal/store"
 	"drawbridge/scheduler"
@@ -68,21 +69,21 @@ func (s *Stack) safe(ctx context.Context, i *Installer, c *config.Installation, 
 	}
 	for _, l := range busy {
 		if why := s.loses(l, next); why != "" {
-			return &refusedError{fmt.Sprintf("set %s %s in the new configuration, and %s", l.set.Name, why, l), wait}
+			return hint.New(fmt.Sprintf("set %s %s in the new configuration, and %s", l.set.Name, why, l), wait)
 		}
 		for _, r := range l.runs {
 			if j, ok := c.Jobs[r.Job]; !ok {
-				return &refusedError{fmt.Sprintf("job %s is no longer in the configuration, and its run %s is %s",
-					r.Job, r.ID, r.State), "wait until it has ended (drawbridge runs)"}
+				return hint.New(fmt.Sprintf("job %s is no longer in the configuration, and its run %s is %s",
+					r.Job, r.ID, r.State), "wait until it has ended (drawbridge runs)")
 			} else if r.Cluster != "" && r.Cluster != j.Cluster {
-				return &refusedError{fmt.Sprintf("job %s moves to cluster %s, and its run %s is %s in %s", r.Job,
-					j.Cluster, r.ID, r.State, r.Cluster), "wait until it has ended (drawbridge runs)"}
+				return hint.New(fmt.Sprintf("job %s moves to cluster %s, and its run %s is %s in %s", r.Job,
+					j.Cluster, r.ID, r.State, r.Cluster), "wait until it has ended (drawbridge runs)")
 			}
 		}
 		for _, ch := range changes {
 			if ch.Action != "add" && strings.HasPrefix(ch.Type, "AWS::EC2::") {
-				return &refusedError{fmt.Sprintf("the deployment would %s %s, which tasks may use, and set %s %s",
-					ch.Action, ch.ID, l.set.Name, l), wait}
+				return hint.New(fmt.Sprintf("the deployment would %s %s, which tasks may use, and set %s %s",
+					ch.Action, ch.ID, l.set.Name, l), wait)
 			}
 		}
 	}

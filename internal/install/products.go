@@ -11,6 +11,7 @@ import (
 
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/mirror/wing"
 	"drawbridge/internal/seam"
 	"drawbridge/scheduler"
@@ -43,10 +44,10 @@ func (i *Installer) concurrency(ctx context.Context, c *config.Installation) (in
 		wanted += p.Reserves()
 	}
 	if wanted > 0 && limit-wanted < unreserved {
-		return limit, &refusedError{fmt.Sprintf("the functions are to reserve %d concurrent executions, and the "+
+		return limit, hint.New(fmt.Sprintf("the functions are to reserve %d concurrent executions, and the "+
 			"account has %d, of which %d have to stay unreserved", wanted, limit, unreserved),
-			"leave reservedConcurrency and mirror.webhookConcurrency out, or raise the quota Concurrent executions " +
-				"(Service Quotas, lambda, L-B99A9384)"}
+			"leave reservedConcurrency and mirror.webhookConcurrency out, or raise the quota Concurrent executions "+
+				"(Service Quotas, lambda, L-B99A9384)")
 	}
 	return limit, nil
 }

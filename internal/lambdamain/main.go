@@ -17,6 +17,7 @@ import (
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/clock"
+	"drawbridge/internal/hint"
 )
 
 // Handle handles one event. id is the request's id, until the time when it must
@@ -115,9 +116,8 @@ func (h *handler) handle(ctx context.Context, payload json.RawMessage) (any, err
 	out, err := h.ready(ctx, payload, lc.AwsRequestID, until)
 	if err != nil {
 		h.log.Error("failed", zap.Error(err))
-		var hint interface{ Hint() string }
-		if errors.As(err, &hint) && hint.Hint() != "" {
-			return nil, fmt.Errorf("%w; %s", err, hint.Hint())
+		if remedy := hint.Of(err); remedy != "" {
+			return nil, fmt.Errorf("%w; %s", err, remedy)
 		}
 	}
 	return out, err

@@ -3,7 +3,6 @@ package launcher
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/config"
 	"drawbridge/internal/ecstasks"
+	"drawbridge/internal/hint"
 	"drawbridge/scheduler"
 )
 
@@ -123,9 +123,8 @@ func joined(problems []error) error {
 	var what, hints []string
 	for _, err := range problems {
 		what = append(what, err.Error())
-		var h interface{ Hint() string }
-		if errors.As(err, &h) && h.Hint() != "" {
-			hints = append(hints, h.Hint())
+		if remedy := hint.Of(err); remedy != "" {
+			hints = append(hints, remedy)
 		}
 	}
 	if what == nil {

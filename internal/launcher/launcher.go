@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"drawbridge/internal/app"
+	"drawbridge/internal/hint"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
 )
@@ -191,13 +191,9 @@ func (l *Launcher) hasten(ctx context.Context, m events.SQSMessage) {
 }
 
 func (l *Launcher) bury(ctx context.Context, what string, event []byte, cause error) error {
-	hint := ""
-	var h interface{ Hint() string }
-	if errors.As(cause, &h) {
-		hint = h.Hint()
-	}
-	l.app.Log.Warn("event rejected", zap.String("event", what), zap.Error(cause), zap.String("hint", hint))
-	err := l.app.Bury(ctx, l.kept(event), cause.Error(), hint)
+	remedy := hint.Of(cause)
+	l.app.Log.Warn("event rejected", zap.String("event", what), zap.Error(cause), zap.String("hint", remedy))
+	err := l.app.Bury(ctx, l.kept(event), cause.Error(), remedy)
 	if err != nil {
 		l.app.Log.Error("dead letter not sent", zap.String("event", what), zap.Error(err))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"go.uber.org/zap"
 
+	"drawbridge/internal/hint"
 	"drawbridge/internal/mirror/section"
 )
 
@@ -93,10 +94,7 @@ func (r *Runner) one(ctx context.Context, name string) Report {
 	rep.Seconds = r.Now().Sub(started).Seconds()
 	if err != nil {
 		rep.Error = r.redact.clean(err.Error())
-		var h interface{ Hint() string }
-		if errors.As(err, &h) {
-			rep.Hint = h.Hint()
-		}
+		rep.Hint = hint.Of(err)
 		var no *refusal
 		switch {
 		case len(rep.Diverged) > 0:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"drawbridge/internal/app"
+	"drawbridge/internal/hint"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
 )
@@ -23,19 +24,7 @@ func Hold(ctx context.Context, a *app.App, set scheduler.SetName, h scheduler.Ho
 			waiting()
 		}
 		if err := a.Clock.Sleep(ctx, 3*time.Second); err != nil {
-			return &notHeldError{set, err}
+			return hint.With(fmt.Errorf("hold set %s: %w", set, err), "the set is not held")
 		}
 	}
 }
-
-// notHeldError is a wait for a set that was interrupted.
-type notHeldError struct {
-	set   scheduler.SetName
-	cause error
-}
-
-func (e *notHeldError) Error() string { return fmt.Sprintf("hold set %s: %v", e.set, e.cause) }
-func (e *notHeldError) Unwrap() error { return e.cause }
-
-// Hint says how the set was left.
-func (e *notHeldError) Hint() string { return "the set is not held" }

@@ -11,25 +11,18 @@ import (
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/hint"
 	"drawbridge/scheduler"
 )
-
-// noLogError is a run whose log cannot be found.
-type noLogError struct{ what, hint string }
-
-func (e *noLogError) Error() string { return e.what }
-
-// Hint returns the remedy.
-func (e *noLogError) Hint() string { return e.hint }
 
 // CopyLog writes what the log of a run's container holds beyond token, nil for the
 // beginning, and returns the next token. A log that nothing was written to yet is empty.
 func CopyLog(ctx context.Context, api *cloudwatchlogs.Client, a *app.App, r scheduler.Run, token *string,
 	w io.Writer) (*string, error) {
 	if r.TaskARN == "" {
-		return nil, &noLogError{
+		return nil, hint.New(
 			fmt.Sprintf("run %s has no task: %s", r.ID, r.Reason), "drawbridge runs shows when it has one",
-		}
+		)
 	}
 	if r.LogStream == "" {
 		t := scheduler.Task{ARN: r.TaskARN, Definition: a.Config.Jobs[r.Job].TaskDefinition}
@@ -37,10 +30,10 @@ func CopyLog(ctx context.Context, api *cloudwatchlogs.Client, a *app.App, r sche
 		r.LogGroup, r.LogStream = t.LogGroup, t.LogStream
 	}
 	if r.LogStream == "" {
-		return nil, &noLogError{
+		return nil, hint.New(
 			fmt.Sprintf("run %s logs nowhere that is known", r.ID),
 			"give the container of its task definition the awslogs driver with a stream prefix",
-		}
+		)
 	}
 	for {
 		out, err := api.GetLogEvents(ctx, &cloudwatchlogs.GetLogEventsInput{

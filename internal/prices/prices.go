@@ -22,6 +22,7 @@ import (
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/hint"
 )
 
 // Source is the source named in a table that was read.
@@ -214,7 +215,8 @@ func Table() (endpoints.PriceTable, error) {
 		err = json.Unmarshal(text, &kept)
 	}
 	if err != nil {
-		return nil, &fileError{path, err}
+		return nil, hint.With(fmt.Errorf("read saved prices: %s: %w", path, err),
+			"delete the file, or rewrite it with drawbridge prices refresh")
 	}
 	maps.Copy(out, kept)
 	return out, nil
@@ -258,21 +260,4 @@ func Save(prices endpoints.PriceTable) (string, error) {
 func file() (string, error) {
 	dir, err := os.UserCacheDir()
 	return filepath.Join(dir, "drawbridge", "prices.json"), err
-}
-
-// fileError reports a saved file that cannot be read.
-type fileError struct {
-	path string
-	err  error
-}
-
-func (e *fileError) Error() string {
-	return fmt.Sprintf("read saved prices: %s: %v", e.path, e.err)
-}
-
-func (e *fileError) Unwrap() error { return e.err }
-
-// Hint returns the remedy.
-func (e *fileError) Hint() string {
-	return "delete the file, or rewrite it with drawbridge prices refresh"
 }

@@ -2,7 +2,6 @@ package prices
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/pricing"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/hint"
 )
 
 // list is a Price List in pages of two products.
@@ -115,8 +115,7 @@ func TestKept(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var broken *fileError
-	if _, err := Table(); !errors.As(err, &broken) || !strings.Contains(err.Error(), path) {
+	if _, err := Table(); !strings.Contains(hint.Of(err), "delete the file") || !strings.Contains(err.Error(), path) {
 		t.Errorf("a broken file is read with %v, want its path", err)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // Lambda has no time zone database
+
+	"drawbridge/internal/hint"
 )
 
 // Schedule is a parsed expression with its time zone.
@@ -33,11 +35,12 @@ type rule interface {
 func Parse(expression, zone string) (*Schedule, error) {
 	location, err := time.LoadLocation(zone)
 	if err != nil {
-		return nil, &zoneError{zone, err}
+		return nil, hint.New(fmt.Sprintf("unknown time zone %q", zone), "use a name such as Europe/Berlin")
 	}
 	r, err := parse(expression, location)
 	if err != nil {
-		return nil, &expressionError{expression, err}
+		return nil, hint.With(fmt.Errorf("schedule %q: %w", expression, err),
+			`write "30 6 * * 1-5", "cron(30 6 ? * MON-FRI *)", "rate(2 hours)" or "at(2026-05-14T06:00:00)"`)
 	}
 	return &Schedule{expression + " " + zone, r, location}, nil
 }
@@ -65,33 +68,6 @@ func (s *Schedule) FirstYear() int {
 
 // Location returns the time zone.
 func (s *Schedule) Location() *time.Location { return s.location }
-
-// zoneError reports an unknown time zone.
-type zoneError struct {
-	zone  string
-	cause error
-}
-
-func (e *zoneError) Error() string { return fmt.Sprintf("unknown time zone %q", e.zone) }
-func (e *zoneError) Unwrap() error { return e.cause }
-
-// Hint returns the remedy.
-func (e *zoneError) Hint() string { return "use a name such as Europe/Berlin" }
-
-// expressionError reports an invalid expression.
-type expressionError struct {
-	expression string
-	cause      error
-}
-
-func (e *expressionError) Error() string {
-	return fmt.Sprintf("schedule %q: %v", e.expression, e.cause)
-}
-
-// Hint returns the remedy.
-func (e *expressionError) Hint() string {
-	return `write "30 6 * * 1-5", "cron(30 6 ? * MON-FRI *)", "rate(2 hours)" or "at(2026-05-14T06:00:00)"`
-}
 
 func parse(expression string, location *time.Location) (rule, error) {
 	if inner, ok := wrapped(expression, "at("); ok {
