@@ -175,7 +175,8 @@ func sourceTree() string {
 		dir, err := filepath.Abs(start)
 		for err == nil {
 			b, readErr := os.ReadFile(filepath.Join(dir, "go.mod"))
-			if readErr == nil && strings.HasPrefix(string(b), "module drawbridge\n") {
+			_, noLauncher := os.Stat(filepath.Join(dir, "cmd", "launcher"))
+			if readErr == nil && noLauncher == nil && strings.HasPrefix(string(b), "module drawbridge\n") {
 				return dir
 			}
 			up := filepath.Dir(dir)
