@@ -9,6 +9,8 @@ VENV      := tools/venv
 DYNAMODB  := tools/dynamodb-local
 CHECKOV   := tools/checkov-venv
 NPM       := tools/npm/node_modules
+# LONGEST is tested first: it takes about as long as all others together.
+LONGEST   := ./internal/sandbox
 GOFMT     := files=$$(gofmt -l cmd cfn endpoints scheduler internal tools/gitserve tools/lambdazip tools/rooms) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
 LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
@@ -45,7 +47,7 @@ test: check-machine unit lint images templates policies conformance ## All tests
 
 unit: ## The Go tests alone.
 	@mkdir -p build && rm -f build/replies.jsonl build/calls.jsonl
-	DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 -timeout 1h ./...
+	DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 -timeout 1h $(LONGEST) ./...
 
 quick: ## gofmt, go vet and the short Go tests, for each change. Needs no network.
 	@$(GOFMT)

@@ -1,7 +1,5 @@
 package cfn
 
-import "maps"
-
 // Addition is what a further product adds to the base stack.
 type Addition struct {
 	// Resources are further resources by logical id, Outputs further outputs by name.
@@ -12,9 +10,6 @@ type Addition struct {
 	Functions  []Function
 	// TaskGroup is the security group of its tasks; nil without tasks.
 	TaskGroup *TaskGroup
-	// Bucket is the logical id of a bucket among the resources that is emptied before the
-	// stack is deleted; empty for none.
-	Bucket string
 }
 
 // TaskRoles are the ARNs of the roles of its tasks, with pseudo parameters.
@@ -75,25 +70,6 @@ func (b Base) Functions() []Function {
 	}
 	for _, a := range b.Additions {
 		out = append(out, a.Functions...)
-	}
-	return out
-}
-
-// addAdditions adds the resources of all additions.
-func (b Base) addAdditions(r Object) {
-	for _, a := range b.Additions {
-		maps.Copy(r, a.Resources)
-	}
-}
-
-// taskGroups returns the security groups of the additions' tasks that live in a set; in
-// all sets for an empty name.
-func (b Base) taskGroups(set string) []TaskGroup {
-	var out []TaskGroup
-	for _, a := range b.Additions {
-		if a.TaskGroup != nil && (set == "" || a.TaskGroup.Set == set) {
-			out = append(out, *a.TaskGroup)
-		}
 	}
 	return out
 }

@@ -103,8 +103,6 @@ type Installed struct {
 	Observe bool `json:"observe,omitempty"`
 	// TaskGroups are the security groups of additions' tasks, by job.
 	TaskGroups map[string]string `json:"taskGroups,omitempty"`
-	// Buckets are the names of buckets that are emptied before the stack is deleted.
-	Buckets []string `json:"buckets,omitempty"`
 }
 
 // InstalledSet is what the base stack holds for a set.
@@ -143,7 +141,6 @@ func InstalledOf(outputs map[string]string) (Installed, error) {
 		}
 		maps.Copy(in.Sets, part.Sets)
 		in.Observe = in.Observe || part.Observe
-		in.Buckets = append(in.Buckets, part.Buckets...)
 		maps.Copy(in.TaskGroups, part.TaskGroups)
 	}
 }
@@ -203,7 +200,9 @@ func (b Base) JSON() ([]byte, error) {
 		b.addSet(r, s)
 	}
 	b.addAlarms(r)
-	b.addAdditions(r)
+	for _, a := range b.Additions {
+		maps.Copy(r, a.Resources)
+	}
 	if len(r) > maxResources {
 		return nil, fmt.Errorf("the base stack would hold %d resources, and CloudFormation takes %d: name "+
 			"endpointSecurityGroups of the sets and securityGroups of the jobs, of which the stack makes one each "+
@@ -416,12 +415,16 @@ func (b Base) addRoles(r Object) error {
 		if err != nil {
 			return err
 		}
+		condition, known := conditions[x.Service]
+		if !known {
+			return fmt.Errorf("role %s: no trust policy is known for service %q", x.Name, x.Service)
+		}
 		if policies == nil {
 			continue // it has nothing to do
 		}
 		trust := Object{
 			"Effect": "Allow", "Principal": Object{"Service": x.Service + ".amazonaws.com"}, "Action": "sts:AssumeRole",
-			"Condition": conditions[x.Service],
+			"Condition": condition,
 		}
 		p := Object{
 			"RoleName":                 x.Name,
@@ -497,19 +500,17 @@ func (b Base) installed() []string {
 		}
 		return string(text)
 	}
-	part := Installed{Sets: map[string]InstalledSet{}, Observe: b.Observe}
-	for _, g := range b.taskGroups("") {
-		part.TaskGroups = map[string]string{g.Job: "${" + g.ID + ".GroupId}"}
-	}
+	part := Installed{Sets: map[string]InstalledSet{}, TaskGroups: map[string]string{}, Observe: b.Observe}
 	for _, a := range b.Additions {
-		if a.Bucket != "" {
-			part.Buckets = append(part.Buckets, "${"+a.Bucket+"}")
+		if a.TaskGroup != nil {
+			part.TaskGroups[a.TaskGroup.Job] = "${" + a.TaskGroup.ID + ".GroupId}"
 		}
 	}
 	var out []string
 	for _, s := range b.Sets {
 		for _, name := range append([]string{s.Name}, s.Others...) {
 			part.Sets[name] = b.installedSet(s)
+			// No reference is shorter than what stands in its place.
 			if len(encode(part)) > maxOutput && len(part.Sets) > 1 {
 				delete(part.Sets, name)
 				out = append(out, encode(part))
@@ -679,8 +680,10 @@ func (b Base) addSet(r Object, s BaseSet) {
 		if s.MakeTaskGroup {
 			from(Att(taskGroupID(s.Name), "GroupId"), "the tasks")
 		}
-		for _, g := range b.taskGroups(s.Name) {
-			from(Att(g.ID, "GroupId"), g.Who)
+		for _, a := range b.Additions {
+			if g := a.TaskGroup; g != nil && g.Set == s.Name {
+				from(Att(g.ID, "GroupId"), g.Who)
+			}
 		}
 		group := Object{
 			"GroupDescription": "Drawbridge set " + s.Name + ": endpoints",

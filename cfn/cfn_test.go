@@ -3,8 +3,11 @@ package cfn
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -141,5 +144,33 @@ func TestSetOf(t *testing.T) {
 		if got, ok := s.SetOf(stack); got != want && ok || ok != (want != "") {
 			t.Errorf("SetOf(%s) = %s, %v, want %q", stack, got, ok, want)
 		}
+	}
+}
+
+// TestWhatAdditionsAddIsKnown: the security group of each, in outputs that have room for
+// what CloudFormation puts in.
+func TestWhatAdditionsAddIsKnown(t *testing.T) {
+	b := Base{Name: "drawbridge", Region: "us-east-1"}
+	for i := range 200 {
+		b.Sets = append(b.Sets, BaseSet{Name: fmt.Sprintf("a-set-with-a-name-of-%d", i), VPC: fmt.Sprintf("vpc-%017x", i), EndpointGroups: []string{"sg-1"}})
+	}
+	for _, name := range []string{"One", "Other"} {
+		b.Additions = append(b.Additions, Addition{TaskGroup: &TaskGroup{Job: name, Set: b.Sets[0].Name, ID: name + "Group"}})
+	}
+	outputs := map[string]string{}
+	for n, part := range b.installed() {
+		text := regexp.MustCompile(`\$\{(\w+)\.GroupId\}`).ReplaceAllString(part, "sg-0123456789abcdef0")
+		if len(text) > maxOutput {
+			t.Errorf("output %d has %d characters, more than %d", n+1, len(text), maxOutput)
+		}
+		name := installedOutput
+		if n > 0 {
+			name += strconv.Itoa(n + 1)
+		}
+		outputs[name] = text
+	}
+	in, err := InstalledOf(outputs)
+	if err != nil || len(in.Sets) != 200 || len(in.TaskGroups) != 2 {
+		t.Errorf("%d sets and groups %v are known (%v), want 200 and two", len(in.Sets), in.TaskGroups, err)
 	}
 }

@@ -57,10 +57,11 @@ func (b Base) Permissions() []Statement {
 	if b.Observe {
 		out = slices.DeleteFunc(out, func(s Statement) bool { return s.Acts })
 	}
-	order := func(s Statement) int {
-		return slices.IndexFunc(b.roles(), func(r RoleSpec) bool { return r.Role == s.Role })
+	order := map[Role]int{}
+	for n, r := range b.roles() {
+		order[r.Role] = n
 	}
-	slices.SortStableFunc(out, func(x, y Statement) int { return order(x) - order(y) })
+	slices.SortStableFunc(out, func(x, y Statement) int { return order[x.Role] - order[y.Role] })
 	return out
 }
 

@@ -89,10 +89,10 @@ func (f *File) check() field.Problems {
 	if len(f.Sets) == 0 {
 		k.add("sets", "name at least one set with its subnets", "no sets")
 	}
-	if len(c.Jobs) == 0 {
+	if len(f.Jobs) == 0 && f.Mirror == nil {
 		k.add("jobs", "name at least one job with its set, cluster and task definition", "no jobs")
 	}
-	k.installation(c)
+	k.installation(f, c)
 	if f.Mirror != nil {
 		k.mirror(f, c)
 	}
@@ -126,7 +126,7 @@ func (f *File) check() field.Problems {
 // mirror checks the mirror, and the job that it is.
 func (k *checker) mirror(f *File, c *Installation) {
 	const where = "jobs." + string(section.Job)
-	if f.Jobs[section.Job] != nil {
+	if _, taken := f.Jobs[section.Job]; taken {
 		k.add(where, "give it another name", "the name is taken: mirror is the job that the mirror makes")
 	} else {
 		k.schedule(where, c.Mirror.Schedule, c.Mirror.Timezone)
@@ -145,7 +145,7 @@ var retentions = []int{
 var keyPattern = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-zA-Z0-9-]+$`)
 
 // installation checks the keys of the installation as a whole.
-func (k *checker) installation(c *Installation) {
+func (k *checker) installation(f *File, c *Installation) {
 	if c.Mode != Active && c.Mode != Observe {
 		k.add("mode", "write active or observe", "invalid mode %q (want active or observe)", c.Mode)
 	}
@@ -157,8 +157,8 @@ func (k *checker) installation(c *Installation) {
 		k.add("kmsKey", "write the key's ARN, as in arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-...",
 			"%q is not one", c.KMSKey)
 	}
-	if kib := c.KeepEvents >> 10; kib < 0 || kib > 256 {
-		k.add("keepEvents", "write 0 to 256 KiB", "%d", kib)
+	if n := f.KeepEvents; n != nil && (*n < 0 || *n > 256) {
+		k.add("keepEvents", "write 0 to 256 KiB", "%d", *n)
 	}
 	if c.EventsPerMinute < 0 {
 		k.add("eventsPerMinute", "write how many events are taken for a job in a minute, or 0 for any number", "%d",

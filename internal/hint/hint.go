@@ -14,17 +14,28 @@ func (e *hinted) Unwrap() error { return e.error }
 // Hint returns the remedy.
 func (e *hinted) Hint() string { return e.remedy }
 
-// With gives an error a remedy, which hides that of its cause.
+// With gives an error a remedy, which is shown in place of that of its cause. With an empty
+// one the cause's is shown.
 func With(err error, remedy string) error { return &hinted{err, remedy} }
 
 // New returns an error with a remedy.
 func New(what, remedy string) error { return &hinted{errors.New(what), remedy} }
 
-// Of returns the remedy of an error or of its cause; empty if there is none.
+// Of returns the first remedy on the way from an error to its causes; empty if none has one.
+// Errors of any type carry a remedy by a method Hint.
 func Of(err error) string {
-	var h interface{ Hint() string }
-	if errors.As(err, &h) {
+	if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
 		return h.Hint()
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		return Of(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, cause := range e.Unwrap() {
+			if remedy := Of(cause); remedy != "" {
+				return remedy
+			}
+		}
 	}
 	return ""
 }

@@ -99,9 +99,6 @@ func Base(file *config.File, f Facts, architecture string) (cfn.Base, error) {
 
 // join adds what the products add, and the roles of their jobs to the jobs.
 func join(b *cfn.Base, c *config.Installation, f Facts) error {
-	if b.Observe {
-		return nil // nothing runs there
-	}
 	for _, p := range Products(c) {
 		a, err := p.Addition(*b, seam.Known{Concurrency: f.Concurrency, Digest: f.Digests[p.Job()]})
 		if err != nil {

@@ -22,6 +22,7 @@ import (
 	"drawbridge/internal/config"
 	"drawbridge/internal/functions"
 	"drawbridge/internal/install"
+	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/sandbox"
 )
 
@@ -224,4 +225,23 @@ func TestWhatAnAccountsConcurrencyLets(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestARemovalThatFailedGoesOn: what was put into the bucket meanwhile does not keep the
+// next one from its end.
+func TestARemovalThatFailedGoesOn(t *testing.T) {
+	inAccount(t, mirrorExample(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.File) {
+		roll(t, i, c, "first")
+		bucket := section.Bucket("drawbridge", sim.Account(), sim.Region())
+		var put error
+		report := func(cfn.Event) { // a report of a push that comes while the stack is deleted
+			_, put = i.S3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: aws.String("seen/1"), Body: strings.NewReader("{}")})
+		}
+		if _, err := i.Remove(t.Context(), "drawbridge", report); put != nil || err == nil || !strings.Contains(err.Error(), "DELETE_FAILED") {
+			t.Fatalf("Remove = %v, want DELETE_FAILED; the report: %v", err, put)
+		}
+		if found, err := i.Remove(t.Context(), "drawbridge", func(cfn.Event) {}); err != nil || !found {
+			t.Errorf("the second removal: %v, %t", err, found)
+		}
+	})
 }

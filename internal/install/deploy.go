@@ -353,6 +353,9 @@ func (i *Installer) Installed(ctx context.Context, name string) (*Stack, error) 
 	for _, o := range st.Outputs {
 		s.Outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
 	}
+	if s.Installed, err = cfn.InstalledOf(s.Outputs); err != nil {
+		return nil, fmt.Errorf("stack %s: %w", name, err)
+	}
 	return s, s.check(owner, st.StackStatus == types.StackStatusReviewInProgress && i.planned(ctx, name))
 }
 
@@ -383,10 +386,6 @@ func (s *Stack) check(owner string, plans bool) error {
 			fmt.Sprintf("stack %s names no schema in its tag %s", s.Name, cfn.SchemaTag),
 			"it was changed by hand; set the tag to 1, the first schema, if its table was made by drawbridge",
 		)
-	}
-	var err error
-	if s.Installed, err = cfn.InstalledOf(s.Outputs); err != nil {
-		return fmt.Errorf("stack %s: %w", s.Name, err)
 	}
 	return nil
 }
@@ -431,19 +430,5 @@ func (i *Installer) Clear(ctx context.Context, name string) error {
 	if !Failed(err) {
 		return err
 	}
-	from := i.Clock.Now().Add(-time.Second)
-	api := i.Clients.CloudFormation
-	if _, err := api.UpdateTerminationProtection(ctx, &cloudformation.UpdateTerminationProtectionInput{
-		StackName: &s.Name, EnableTerminationProtection: aws.Bool(false),
-	}); err != nil {
-		return awserr.Mark(err, "lift the protection of stack %s", s.Name)
-	}
-	if _, err := api.DeleteStack(ctx, &cloudformation.DeleteStackInput{StackName: &s.ID}); err != nil {
-		return awserr.Mark(err, "delete the failed stack %s", s.Name)
-	}
-	status, err := i.follow(ctx, s.ID, s.Name, from, func(cfn.Event) {})
-	if err == nil && status != types.StackStatusDeleteComplete {
-		return i.failure(ctx, s.ID, s.Name, from, status)
-	}
-	return err
+	return i.removeStack(ctx, s, func(cfn.Event) {})
 }

@@ -62,8 +62,13 @@ func (i *Installer) removeStack(ctx context.Context, s *Stack, tell func(cfn.Eve
 	api := i.Clients.CloudFormation
 	// CloudFormation deletes no bucket that holds anything. What is kept there can be made
 	// again.
-	for _, bucket := range s.Installed.Buckets {
-		if err := i.clearBucket(ctx, bucket, nil); err != nil && awserr.Code(err) != "NoSuchBucket" {
+	buckets, err := cfn.Resources(ctx, api, s.ID, "AWS::S3::Bucket")
+	if err != nil {
+		return awserr.Mark(err, "look for buckets")
+	}
+	for _, r := range buckets {
+		err := i.clearBucket(ctx, aws.ToString(r.PhysicalResourceId), nil)
+		if err != nil && awserr.Code(err) != "NoSuchBucket" {
 			return err
 		}
 	}

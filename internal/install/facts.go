@@ -48,10 +48,13 @@ func (i *Installer) Read(ctx context.Context, file *config.File) (Survey, error)
 	reader := vpc.New(i.Clients.EC2, i.Clients.Route53, i.Place.Region, i.Place.Account)
 	networks := map[scheduler.SetName]endpoints.VPC{}
 	tasks := ecstasks.New(i.Clients.ECS, c)
-	held, err := cfn.NewStacks(i.Clients.CloudFormation, c.Name, "").Endpoints(ctx,
-		cfn.NamesOf(c.Name, i.Place.Region).Stack)
+	var held []string
+	own, err := cfn.Resources(ctx, i.Clients.CloudFormation, cfn.NamesOf(c.Name, i.Place.Region).Stack, cfn.EndpointType)
 	if err != nil {
 		problems = append(problems, awserr.Mark(err, "read what the base stack holds"))
+	}
+	for _, r := range own {
+		held = append(held, aws.ToString(r.PhysicalResourceId))
 	}
 	ours, err := i.SetEndpoints(ctx, c.Name)
 	if err != nil {

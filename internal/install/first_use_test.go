@@ -203,3 +203,15 @@ func TestAPlanLeavesNothingInTheWay(t *testing.T) {
 		deploy(t, i, hello(t))
 	})
 }
+
+// TestAResourceOfALargeStackIsFound: CloudFormation describes a hundred at once.
+func TestAResourceOfALargeStackIsFound(t *testing.T) {
+	text := strings.ReplaceAll(many(110, 1), "]}\n", "], on: [{source: [x]}]}\n")
+	text = strings.Replace(text, "endpointSecurityGroups: [sg-e0], on: [{source: [x]}]}", "endpointSecurityGroups: [sg-e0]}", 1)
+	inAccount(t, text, func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.File) {
+		roll(t, i, c, text)
+		if policy, err := i.TimerPolicy(t.Context(), "drawbridge"); err != nil || !strings.Contains(policy, "TimerRolePolicy") {
+			t.Errorf("the policy of the timers' role is %q (%v)", policy, err)
+		}
+	})
+}

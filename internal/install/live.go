@@ -220,15 +220,12 @@ func (i *Installer) SetEndpoints(ctx context.Context, owner string) ([]string, e
 // the reaper; "" if the stack has none.
 func (i *Installer) TimerPolicy(ctx context.Context, owner string) (string, error) {
 	stack := cfn.NamesOf(owner, i.Place.Region).Stack
-	out, err := i.Clients.CloudFormation.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{
-		StackName: &stack,
-	})
+	policies, err := cfn.Resources(ctx, i.Clients.CloudFormation, stack, "AWS::IAM::ManagedPolicy")
 	if err != nil {
-		return "", awserr.Mark(err, "describe the resources of stack %s", stack)
+		return "", awserr.Mark(err, "look for the policy of the timers' role")
 	}
-	for _, r := range out.StackResources {
-		if aws.ToString(r.ResourceType) == "AWS::IAM::ManagedPolicy" &&
-			strings.HasPrefix(aws.ToString(r.LogicalResourceId), "TimerRolePolicy") {
+	for _, r := range policies {
+		if strings.HasPrefix(aws.ToString(r.LogicalResourceId), "TimerRolePolicy") {
 			return aws.ToString(r.PhysicalResourceId), nil
 		}
 	}

@@ -17,9 +17,13 @@ import (
 	"drawbridge/scheduler"
 )
 
-// Products are those that join an installation: each is registered here.
+// Products are those that join an installation: each is registered here. None joins one
+// that only observes, where nothing runs.
 func Products(c *config.Installation) []seam.Product {
 	var out []seam.Product
+	if c.Mode == config.Observe {
+		return nil
+	}
 	if c.Mirror != nil {
 		out = append(out, wing.New(c))
 	}

@@ -46,6 +46,7 @@ const reserve = 20 * time.Second
 func InstallInProcess(sim *awssim.Sim, file *config.File, endpoint string, transport http.RoundTripper,
 	log *zap.Logger, metrics io.Writer) (*config.Installation, error) {
 	var c *config.Installation
+	installed := make(chan struct{}) // closed once c is there
 	ck := Clock{sim}
 	at := app.Place{Region: sim.Region(), Account: sim.Account()}
 	build := func() *app.App {
@@ -55,6 +56,11 @@ func InstallInProcess(sim *awssim.Sim, file *config.File, endpoint string, trans
 	wrap := func(start func() handle) awssim.Handler {
 		ready := sync.OnceValue(start)
 		return func(ctx context.Context, payload []byte) ([]byte, error) {
+			select {
+			case <-installed:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 			out, err := ready()(ctx, payload, awssim.InvocationID(ctx), sim.Budget(ctx).Add(-reserve))
 			if err != nil {
 				return nil, err
@@ -62,10 +68,14 @@ func InstallInProcess(sim *awssim.Sim, file *config.File, endpoint string, trans
 			return json.Marshal(out)
 		}
 	}
-	var err error
-	c, err = Install(sim, file, Functions{Handlers: map[string]awssim.Handler{
+	in, err := Install(sim, file, Functions{Handlers: map[string]awssim.Handler{
 		"launcher": wrap(func() handle { return launcher.New(build()).Handle }),
 		"reaper":   wrap(func() handle { return reaper.New(build()).Handle }),
 	}})
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	c = in
+	close(installed)
+	return c, nil
 }

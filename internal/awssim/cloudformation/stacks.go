@@ -833,6 +833,12 @@ type stackResourceXML struct {
 	Reason    string        `xml:"ResourceStatusReason,omitempty"`
 }
 
+// resourcesAPage is how many resources DescribeStackResources returns at the most, and
+// ListStackResources in a page.
+//
+// Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStackResources.html
+const resourcesAPage = 100
+
 func (s *Service) describeStackResources(_ *kernel.Call, in *struct {
 	StackName          string
 	LogicalResourceID  string `query:"LogicalResourceId"`
@@ -855,20 +861,30 @@ func (s *Service) describeStackResources(_ *kernel.Call, in *struct {
 			})
 		}
 	}
+	out.Resources.Member = out.Resources.Member[:min(len(out.Resources.Member), resourcesAPage)]
 	return out, nil
 }
 
-func (s *Service) listStackResources(_ *kernel.Call, in *struct{ StackName, NextToken string }) (*struct {
+type stackResourcesXML struct {
 	Resources kernel.Members[stackResourceXML] `xml:"StackResourceSummaries"`
-}, error) {
+	NextToken string                           `xml:",omitempty"`
+}
+
+func (s *Service) listStackResources(_ *kernel.Call,
+	in *struct{ StackName, NextToken string }) (*stackResourcesXML, error) {
 	st := s.stackByAny(in.StackName)
 	if st == nil {
 		return nil, template.Invalid("Stack with id %s does not exist", in.StackName)
 	}
-	out := &struct {
-		Resources kernel.Members[stackResourceXML] `xml:"StackResourceSummaries"`
-	}{}
+	out := &stackResourcesXML{}
 	for _, k := range kernel.SortedKeys(st.Resources) {
+		if k <= in.NextToken {
+			continue // the token is the last of the page before
+		}
+		if n := len(out.Resources.Member); n == resourcesAPage {
+			out.NextToken = out.Resources.Member[n-1].Logical
+			break
+		}
 		r := st.Resources[k]
 		out.Resources.Member = append(out.Resources.Member, stackResourceXML{
 			Logical: k, Physical: r.Physical, Type: r.Kind, Updated: kernel.StampOf(r.Updated), Status: r.Status,

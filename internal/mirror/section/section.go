@@ -387,13 +387,16 @@ func (m *Mirror) Check() field.Problems {
 			k.add("mirror.sourceNetworks", "name the networks of the sources", "%s is the whole internet", b)
 		}
 	}
-	for where, d := range map[string]struct{ is, least, most time.Duration }{
-		"mirror.merge":      {time.Duration(m.Merge), 5 * time.Second, 15 * time.Minute},
-		"mirror.checkEvery": {time.Duration(m.CheckEvery), 5 * time.Minute, 24 * time.Hour},
-		"mirror.staleAfter": {time.Duration(m.StaleAfter), time.Hour, 168 * time.Hour},
+	for _, d := range []struct {
+		where           string
+		is, least, most time.Duration
+	}{
+		{"mirror.merge", time.Duration(m.Merge), 5 * time.Second, 15 * time.Minute},
+		{"mirror.checkEvery", time.Duration(m.CheckEvery), 5 * time.Minute, 24 * time.Hour},
+		{"mirror.staleAfter", time.Duration(m.StaleAfter), time.Hour, 168 * time.Hour},
 	} {
 		if d.is < d.least || d.is > d.most {
-			k.add(where, fmt.Sprintf("write %s to %s", d.least, d.most), "%s is out of range", d.is)
+			k.add(d.where, fmt.Sprintf("write %s to %s", d.least, d.most), "%s is out of range", d.is)
 		}
 	}
 	if time.Duration(m.StaleAfter)%time.Hour != 0 {
@@ -476,7 +479,7 @@ func (k *checker) repository(where, name string, r *Repository) {
 func (k *checker) source(where string, r *Repository) {
 	for _, host := range r.Source.LFSHosts {
 		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" {
-			k.add(where+".source.lfsHosts", "write HOST or HOST:PORT", "invalid host %q", host)
+			k.add(where+".lfsHosts", "write HOST or HOST:PORT", "invalid host %q", host)
 		}
 	}
 	s := r.Source

@@ -80,7 +80,7 @@ func (p part) addition() cfn.Addition {
 		return cfn.RoleSpec{Role: role, ID: id, Name: roleName(p.Name, p.Region, role), Service: service}
 	}
 	out := cfn.Addition{
-		Resources: r, Outputs: p.outputs(), Statements: p.statements(), Bucket: "MirrorBucket",
+		Resources: r, Outputs: p.outputs(), Statements: p.statements(),
 		Roles: []cfn.RoleSpec{
 			role(TaskRole, "MirrorRole", "ecs-tasks"), role(ExecutionRole, "MirrorExecutionRole", "ecs-tasks"),
 		},
