@@ -394,7 +394,8 @@ func (b Base) roles() []RoleSpec {
 	return out
 }
 
-func (b Base) addRoles(r Object) error {
+// trusts are the conditions under which each service may assume a role.
+func (b Base) trusts() map[string]Object {
 	// Lambda and CloudFormation are not documented to say for whom they assume a role,
 	// which has to be one of their caller's own account in any case.
 	ifTold := Object{"StringEqualsIfExists": Object{"aws:SourceAccount": Ref("AWS::AccountId")}}
@@ -407,15 +408,19 @@ func (b Base) addRoles(r Object) error {
 		"StringEquals": Object{"aws:SourceAccount": Ref("AWS::AccountId")},
 		"ArnEquals":    Object{"aws:SourceArn": Sub(ARN("scheduler", "schedule-group/"+b.names.ScheduleGroup))},
 	}
-	conditions := map[string]Object{
+	return map[string]Object{
 		"lambda": ifTold, "cloudformation": ifTold, "ecs-tasks": ofTasks, "scheduler": ofTimers,
 	}
+}
+
+func (b Base) addRoles(r Object) error {
+	trusts := b.trusts()
 	for _, x := range b.roles() {
 		policies, err := b.policiesOf(x.Role)
 		if err != nil {
 			return err
 		}
-		condition, known := conditions[x.Service]
+		condition, known := trusts[x.Service]
 		if !known {
 			return fmt.Errorf("role %s: no trust policy is known for service %q", x.Name, x.Service)
 		}

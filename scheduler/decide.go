@@ -31,7 +31,7 @@ const (
 	Ask      Action = "ask"      // ask for a run whose scheduled time has come
 	Keep     Action = "keep"     // keep the idle set for another paid hour
 	Abandon  Action = "abandon"  // send the runs to the dead-letter queue that ECS has refused for too long
-	Settled  Action = "settled"  // nothing to do, and nothing to wait for
+	Idle     Action = "idle"     // nothing to do, and nothing to wait for
 )
 
 // Decision is an action, the reason for it in a sentence, and when to look
@@ -296,8 +296,8 @@ func Decide(now time.Time, s Settings, set Set, d Demand, o Observed) Decision {
 		return Ask.Because("%s", next)
 	}
 	out := decide(now, s, set, d, o, prompt)
-	if !next.At.IsZero() && (out.Action == Wait || out.Action == Settled) {
-		if out.Action == Settled {
+	if !next.At.IsZero() && (out.Action == Wait || out.Action == Idle) {
+		if out.Action == Idle {
 			out.Reason += "; " + next.String()
 		}
 		out.Action, out.Next = Wait, Earliest(out.Next, next.At)
@@ -332,7 +332,7 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 		return decideAhead(now, s, set, prompt)
 	}
 	if set.Pause != nil {
-		return Settled.Because("%s; %s", set.Pause, asking(d))
+		return Idle.Because("%s; %s", set.Pause, asking(d))
 	}
 	if set.Hopeless(s, now) && d.Failed > 0 {
 		return GiveUp.Because("%s in a row did not come up, the last one because: %s",
@@ -383,7 +383,7 @@ func (s Set) Hopeless(limits Settings, now time.Time) bool {
 
 // decideAhead decides about a set that is absent and that nothing asks for.
 func decideAhead(now time.Time, s Settings, set Set, prompt Due) Decision {
-	nothing := Settled.Because("absent, and nothing asks for it")
+	nothing := Idle.Because("absent, and nothing asks for it")
 	_, afforded := set.affords(s.Basis, now)
 	if !prompt.At.IsZero() && set.Pause == nil && set.Failures < s.MaxFailures {
 		at := Latest(s.raiseAt(prompt.At), set.PaidUntil, set.RetryAt, afforded)

@@ -40,7 +40,7 @@ func TestDecide(t *testing.T) {
 		want   Action
 		next   string
 	}{
-		{"absent and idle: nothing", "10:00:00", in(Absent, "09:00:00"), Demand{}, Observed{}, Settled, ""},
+		{"absent and idle: nothing", "10:00:00", in(Absent, "09:00:00"), Demand{}, Observed{}, Idle, ""},
 		{"absent and a run waits: create", "10:00:00", in(Absent, "09:00:00"), Demand{Waiting: 1}, Observed{}, Create, ""},
 		{"absent and a start was left behind: create", "10:00:00", in(Absent, "09:00:00"), Demand{Starting: 1}, Observed{}, Create, ""},
 		{"a second before the hour that is paid ends: wait for it", "10:59:59", early, Demand{Waiting: 1}, Observed{}, Wait, "11:00:00"},
@@ -49,9 +49,9 @@ func TestDecide(t *testing.T) {
 		{"at the retry: create", "10:01:00", failing, Demand{Waiting: 1}, Observed{}, Create, ""},
 		{"too many failures: give up", "10:01:00", hopeless, Demand{Waiting: 1, Failed: 1}, Observed{}, GiveUp, ""},
 		{"too many failures before the run came: a try", "10:01:00", hopeless, Demand{Waiting: 1}, Observed{}, Create, ""},
-		{"too many failures and nobody waits: nothing", "10:01:00", hopeless, Demand{}, Observed{}, Settled, ""},
+		{"too many failures and nobody waits: nothing", "10:01:00", hopeless, Demand{}, Observed{}, Idle, ""},
 		{"absent and a stack of ours is there: delete it", "10:00:00", in(Absent, "09:00:00"), Demand{}, Observed{Stack: StackComplete}, Delete, ""},
-		{"absent and a stack of others is there: leave it", "10:00:00", in(Absent, "09:00:00"), Demand{}, Observed{Stack: StackForeign}, Settled, ""},
+		{"absent and a stack of others is there: leave it", "10:00:00", in(Absent, "09:00:00"), Demand{}, Observed{Stack: StackForeign}, Idle, ""},
 
 		{"creating without a stack: create", "10:00:05", in(Creating, "10:00:00"), Demand{Waiting: 1}, Observed{Stack: StackMissing}, Create, ""},
 		{"creating: wait", "10:01:00", in(Creating, "10:00:00"), Demand{Waiting: 1}, Observed{Stack: StackBusy}, Wait, "10:01:03"},
@@ -171,7 +171,7 @@ func TestPromise5DecideAlwaysLooksAgain(t *testing.T) {
 		if got.Action == Wait && !got.Next.After(now) {
 			t.Fatalf("waits until %s at %s", got.Next, now)
 		}
-		if got.Action == Settled && set.Phase != Absent {
+		if got.Action == Idle && set.Phase != Absent {
 			t.Fatalf("is settled in phase %s", set.Phase)
 		}
 		if got.Next.Sub(now) > 2*PaidHour {

@@ -42,8 +42,8 @@ func TestDecideWithPausesGuardsAndTakeDowns(t *testing.T) {
 		reason string
 	}{
 		{"a hold raises an absent set", "10:00:00", plain, in(Absent, "09:00:00"), held, Observed{}, Create, "a hold asks for it until 12:00:00"},
-		{"paused and absent: nothing is created for a run", "10:00:00", plain, paused(in(Absent, "09:00:00")), Demand{Waiting: 2}, Observed{}, Settled, "paused since"},
-		{"paused and absent: nothing is created for a hold", "10:00:00", plain, paused(in(Absent, "09:00:00")), held, Observed{}, Settled, "by user/a (lunch)"},
+		{"paused and absent: nothing is created for a run", "10:00:00", plain, paused(in(Absent, "09:00:00")), Demand{Waiting: 2}, Observed{}, Idle, "paused since"},
+		{"paused and absent: nothing is created for a hold", "10:00:00", plain, paused(in(Absent, "09:00:00")), held, Observed{}, Idle, "by user/a (lunch)"},
 		{"paused while creating: what was begun is ended", "10:01:00", plain, paused(in(Creating, "10:00:00")), Demand{Waiting: 1}, Observed{Stack: StackMissing}, Create, ""},
 		{"paused and available: a run is not started", "10:10:00", plain, paused(up("10:00:00")), Demand{Waiting: 1}, Observed{}, Wait, "idle"},
 		{"paused and available: a start under way is ended", "10:10:00", plain, paused(up("10:00:00")), Demand{Starting: 1, Resumable: 1}, Observed{}, Start, ""},

@@ -51,7 +51,7 @@ func (c *destroyCmd) Run(ctx context.Context, s streams) error {
 	}
 	if c.Force {
 		if err := operate.TakeDown(ctx, a, ss.caller, func(text string) { ss.say("%s", text) }); err != nil {
-			return ss.goesOn(ctx, err,
+			return ss.interrupted(ctx, err,
 				"the sets that are marked go down all the same; drawbridge destroy --force continues")
 		}
 		return c.remove(ctx, ss)
@@ -167,8 +167,8 @@ func joinAnd(parts []string) string {
 	return out
 }
 
-// goesOn adds to an interruption what goes on without us.
-func (s *session) goesOn(ctx context.Context, err error, remedy string) error {
+// interrupted adds to an interruption what goes on without us.
+func (s *session) interrupted(ctx context.Context, err error, remedy string) error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return hint.With(context.Cause(ctx), remedy)

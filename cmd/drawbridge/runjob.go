@@ -126,7 +126,7 @@ func (c *runCmd) wait(ctx context.Context, ss *session, a *app.App, id scheduler
 			return fmt.Errorf("run %s: the record was deleted", id)
 		}
 		if err != nil {
-			return ss.goesOn(ctx, err,
+			return ss.interrupted(ctx, err,
 				"the run continues; look again with drawbridge runs and drawbridge logs "+string(id))
 		}
 		if text := c.progress(ctx, a, r); text != last {
@@ -137,7 +137,7 @@ func (c *runCmd) wait(ctx context.Context, ss *session, a *app.App, id scheduler
 			return c.end(ss, r)
 		}
 		if err := ss.clock.Sleep(ctx, pollRun); err != nil {
-			return ss.goesOn(ctx, err,
+			return ss.interrupted(ctx, err,
 				"the run continues; look again with drawbridge runs and drawbridge logs "+string(id))
 		}
 	}

@@ -109,7 +109,7 @@ func (c *logsCmd) Run(ctx context.Context, s streams) error {
 			return nil
 		}
 		if err := ss.clock.Sleep(ctx, pollRun); err != nil {
-			return ss.goesOn(ctx, err, "the run continues; drawbridge logs "+string(c.ID)+" shows the rest")
+			return ss.interrupted(ctx, err, "the run continues; drawbridge logs "+string(c.ID)+" shows the rest")
 		}
 	}
 }

@@ -187,7 +187,7 @@ const settled = time.Hour
 // configured set. They are left alone.
 func (a *App) Strangers(ctx context.Context) ([]vpc.Stranger, error) {
 	all, err := a.made.vpc.Strangers(ctx, a.Config.Name, func(set string) ([]string, error) {
-		if !a.Config.Lives(scheduler.SetName(set)) {
+		if !a.Config.HasSet(scheduler.SetName(set)) {
 			return nil, nil
 		}
 		return a.made.held(ctx, scheduler.SetName(set), "")
@@ -224,7 +224,7 @@ func (a *App) Delay(ctx context.Context, receipt string, d time.Duration) error 
 	return awserr.Mark(err, "delay a message of %s", a.Names.Events)
 }
 
-// Bury sends an event that cannot become a run to the dead-letter queue.
-func (a *App) Bury(ctx context.Context, event []byte, reason, hint string) error {
-	return a.queue.bury(ctx, event, reason, hint)
+// DeadLetter sends an event that cannot become a run to the dead-letter queue.
+func (a *App) DeadLetter(ctx context.Context, event []byte, reason, hint string) error {
+	return a.queue.put(ctx, event, reason, hint)
 }

@@ -110,7 +110,7 @@ func (d *deadLetters) Send(ctx context.Context, run scheduler.Run) error {
 	})
 }
 
-func (d *deadLetters) bury(ctx context.Context, event []byte, reason, hint string) error {
+func (d *deadLetters) put(ctx context.Context, event []byte, reason, hint string) error {
 	return d.send(ctx, Letter{Reason: reason, Hint: hint, Event: eventOf(event), EventBytes: missing(event)})
 }
 
@@ -183,7 +183,7 @@ func (j *journal) Decided(set scheduler.Set, d scheduler.Decision) {
 	if !d.Next.IsZero() {
 		fields = append(fields, zap.Time("next", d.Next.UTC()))
 	}
-	if d.Action == scheduler.Wait || d.Action == scheduler.Settled {
+	if d.Action == scheduler.Wait || d.Action == scheduler.Idle {
 		j.log.Debug("decided", fields...)
 		return
 	}

@@ -120,7 +120,7 @@ func (s *setStacks) heldByOther(ctx context.Context, v endpoints.VPC, set schedu
 	for _, e := range v.Endpoints {
 		other := scheduler.SetName(e.Tags[cfn.SetTag])
 		if e.Tags[cfn.OwnerTag] != s.config.Name || other == "" || other == set || e.State == "deleted" ||
-			!s.config.Lives(other) {
+			!s.config.HasSet(other) {
 			continue
 		}
 		ids, err := s.held(ctx, other, "")

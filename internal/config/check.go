@@ -61,50 +61,46 @@ const minName = 3
 const selftestPrefix = "selftest-"
 
 // checker gathers problems.
-type checker struct{ problems field.Problems }
-
-func (k *checker) add(where, remedy, format string, args ...any) {
-	k.problems.Add(where, remedy, format, args...)
-}
+type checker struct{ field.Problems }
 
 // check reports everything that is wrong with the file, with its defaults.
 func (f *File) check() field.Problems {
 	k, c := &checker{}, Resolve(f, Facts{})
 	if !namePattern.MatchString(c.Name) || len(c.Name) < minName {
-		k.add("name", "use lower-case letters, digits and hyphens, 3 to 25 of them",
+		k.Add("name", "use lower-case letters, digits and hyphens, 3 to 25 of them",
 			"%q cannot begin the names of AWS resources", c.Name)
 	}
 	if strings.Contains(c.Name+"-", "-set-") || strings.HasSuffix(c.Name, "-mirror") {
-		k.add("name", "choose one without -set- that does not end in -mirror",
+		k.Add("name", "choose one without -set- that does not end in -mirror",
 			"%q could be taken for what another installation owns: "+
 				"NAME-set-... are its stacks, NAME-mirror-... its bucket",
 			c.Name)
 	}
 	if _, err := scheduler.ParseBasis(string(c.Billing)); err != nil {
-		k.add("billing", "write clock or creation", "%v", err)
+		k.Add("billing", "write clock or creation", "%v", err)
 	}
 	if m := c.Margin; m != 0 && (m < time.Minute || m > 30*time.Minute) {
-		k.add("margin", "write 1m to 30m", "margin %s is out of range (1m to 30m)", m)
+		k.Add("margin", "write 1m to 30m", "margin %s is out of range (1m to 30m)", m)
 	}
 	if len(f.Sets) == 0 {
-		k.add("sets", "name at least one set with its subnets", "no sets")
+		k.Add("sets", "name at least one set with its subnets", "no sets")
 	}
 	if len(f.Jobs) == 0 && f.Mirror == nil {
-		k.add("jobs", "name at least one job with its set, cluster and task definition", "no jobs")
+		k.Add("jobs", "name at least one job with its set, cluster and task definition", "no jobs")
 	}
 	k.installation(f, c)
 	if f.Mirror != nil {
 		k.mirror(f, c)
 	}
 	if c.EndpointPrice < 0 || c.EndpointPrice > 100 {
-		k.add("endpointPrice", "write USD for an endpoint in a zone and hour, as in 0.01", "%v is out of range",
+		k.Add("endpointPrice", "write USD for an endpoint in a zone and hour, as in 0.01", "%v is out of range",
 			c.EndpointPrice)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.Sets)) {
 		where := "sets." + string(name)
 		k.setName(where, string(name))
 		if f.Sets[name] == nil {
-			k.add(where, "give it at least its subnets", "the set is empty")
+			k.Add(where, "give it at least its subnets", "the set is empty")
 			continue
 		}
 		k.set(where, c.Sets[name])
@@ -113,26 +109,26 @@ func (f *File) check() field.Problems {
 		where := "jobs." + string(name)
 		k.jobName(where, string(name))
 		if f.Jobs[name] == nil {
-			k.add(where, "give it at least its set, cluster and task definition", "the job is empty")
+			k.Add(where, "give it at least its set, cluster and task definition", "the job is empty")
 			continue
 		}
 		k.schedule(where, f.Jobs[name].Schedule, f.Jobs[name].Timezone)
 		k.patterns(where, f.Jobs[name].On)
 		k.job(where, c.Jobs[name], c)
 	}
-	return k.problems
+	return k.Problems
 }
 
 // mirror checks the mirror, and the job that it is.
 func (k *checker) mirror(f *File, c *Installation) {
 	const where = "jobs." + string(section.Job)
 	if _, taken := f.Jobs[section.Job]; taken {
-		k.add(where, "give it another name", "the name is taken: mirror is the job that the mirror makes")
+		k.Add(where, "give it another name", "the name is taken: mirror is the job that the mirror makes")
 	} else {
 		k.schedule(where, c.Mirror.Schedule, c.Mirror.Timezone)
 		k.job(where, c.Jobs[section.Job], c)
 	}
-	k.problems = append(k.problems, c.Mirror.Check()...)
+	k.Problems = append(k.Problems, c.Mirror.Check()...)
 }
 
 // retentions are the days that CloudWatch Logs takes.
@@ -147,38 +143,38 @@ var keyPattern = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:ke
 // installation checks the keys of the installation as a whole.
 func (k *checker) installation(f *File, c *Installation) {
 	if c.Mode != Active && c.Mode != Observe {
-		k.add("mode", "write active or observe", "invalid mode %q (want active or observe)", c.Mode)
+		k.Add("mode", "write active or observe", "invalid mode %q (want active or observe)", c.Mode)
 	}
 	if !slices.Contains(retentions, c.LogRetention) {
-		k.add("logRetention", "write 7, 30, 90, 365 or another number of days that CloudWatch Logs takes", "%d days",
+		k.Add("logRetention", "write 7, 30, 90, 365 or another number of days that CloudWatch Logs takes", "%d days",
 			c.LogRetention)
 	}
 	if c.KMSKey != "" && !keyPattern.MatchString(c.KMSKey) {
-		k.add("kmsKey", "write the key's ARN, as in arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-...",
+		k.Add("kmsKey", "write the key's ARN, as in arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d-...",
 			"%q is not one", c.KMSKey)
 	}
 	if n := f.KeepEvents; n != nil && (*n < 0 || *n > 256) {
-		k.add("keepEvents", "write 0 to 256 KiB", "%d", *n)
+		k.Add("keepEvents", "write 0 to 256 KiB", "%d", *n)
 	}
 	if c.EventsPerMinute < 0 {
-		k.add("eventsPerMinute", "write how many events are taken for a job in a minute, or 0 for any number", "%d",
+		k.Add("eventsPerMinute", "write how many events are taken for a job in a minute, or 0 for any number", "%d",
 			c.EventsPerMinute)
 	}
 	if c.ReservedConcurrency < 0 || c.ReservedConcurrency == 1 {
-		k.add("reservedConcurrency",
+		k.Add("reservedConcurrency",
 			"write 0 to reserve nothing, or at least 2: one invocation waits for endpoints while another takes events",
 			"%d", c.ReservedConcurrency)
 	}
 	if c.PermissionsBoundary != "" && !field.IsARN(c.PermissionsBoundary, "iam", "policy/") {
-		k.add("permissionsBoundary",
+		k.Add("permissionsBoundary",
 			"write the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/boundary", "%q is not one",
 			c.PermissionsBoundary)
 	}
 	if c.AlarmTopic != "" && !field.IsARN(c.AlarmTopic, "sns", "") {
-		k.add("alarmTopic", "write the ARN of an SNS topic", "%q is not one", c.AlarmTopic)
+		k.Add("alarmTopic", "write the ARN of an SNS topic", "%q is not one", c.AlarmTopic)
 	}
 	if c.PaidHoursAlarm < 0 {
-		k.add("paidHoursAlarm", "write a number of endpoint-hours a day, or 0", "%d is negative", c.PaidHoursAlarm)
+		k.Add("paidHoursAlarm", "write a number of endpoint-hours a day, or 0", "%d is negative", c.PaidHoursAlarm)
 	}
 }
 
@@ -186,94 +182,94 @@ func (k *checker) installation(f *File, c *Installation) {
 func (k *checker) guards(where string, s Set) {
 	for _, g := range s.EndpointSecurityGroups {
 		if !strings.HasPrefix(g, "sg-") {
-			k.add(where+".endpointSecurityGroups", "write security group ids, as in sg-0123456789abcdef0",
+			k.Add(where+".endpointSecurityGroups", "write security group ids, as in sg-0123456789abcdef0",
 				"%q is not a security group id", g)
 		}
 	}
 	if m := s.MaxLifetime; m != 0 && m < time.Hour {
-		k.add(where+".maxLifetime", "write at least 1h, or 0s for none", "%s is less than a paid hour", m)
+		k.Add(where+".maxLifetime", "write at least 1h, or 0s for none", "%s is less than a paid hour", m)
 	}
 	if s.WaitCost < 0 || s.WaitCost > 1e6 {
-		k.add(where+".waitCost", "write USD an hour, as in 5", "%v is out of range", s.WaitCost)
+		k.Add(where+".waitCost", "write USD an hour, as in 5", "%v is out of range", s.WaitCost)
 	}
 	if s.HoursPerDay < 0 || s.HoursPerDay > 0 && s.HoursPerDay < s.hoursPerHour() {
-		k.add(where+".hoursPerDay",
+		k.Add(where+".hoursPerDay",
 			fmt.Sprintf("write 0 for none, or at least %d: what one hour of the set is billed as", s.hoursPerHour()),
 			"%d endpoint-hours allow not one hour", s.HoursPerDay)
 	}
 	if s.OverBudget != WaitForNextDay && s.OverBudget != FailRuns {
-		k.add(where+".overBudget", "write wait or fail", "invalid overBudget %q (want wait or fail)", s.OverBudget)
+		k.Add(where+".overBudget", "write wait or fail", "invalid overBudget %q (want wait or fail)", s.OverBudget)
 	}
 }
 
 func (k *checker) setName(where, name string) {
 	if !namePattern.MatchString(name) {
-		k.add(where, "use lower-case letters, digits and hyphens, at most 25", "%q is not a set name", name)
+		k.Add(where, "use lower-case letters, digits and hyphens, at most 25", "%q is not a set name", name)
 	}
 	if strings.HasPrefix(name, selftestPrefix) {
-		k.add(where, "choose another name: those stacks are deleted by drawbridge selftest",
+		k.Add(where, "choose another name: those stacks are deleted by drawbridge selftest",
 			"names of sets do not begin with %s", selftestPrefix)
 	}
 }
 
 func (k *checker) set(where string, s Set) {
 	if len(s.Subnets) == 0 {
-		k.add(where+".subnets", "name the private subnets that the jobs run in", "no subnets")
+		k.Add(where+".subnets", "name the private subnets that the jobs run in", "no subnets")
 	}
 	for _, n := range s.Subnets {
 		if !strings.HasPrefix(n, "subnet-") {
-			k.add(where+".subnets", "write subnet ids, as in subnet-0123456789abcdef0", "%q is not a subnet id", n)
+			k.Add(where+".subnets", "write subnet ids, as in subnet-0123456789abcdef0", "%q is not a subnet id", n)
 		}
 	}
 	if _, err := endpoints.Resolve(s.Services); err != nil {
-		k.add(where+".services", hint.Of(err), "%v", err)
+		k.Add(where+".services", hint.Of(err), "%v", err)
 	}
 	if s.Zones < 1 || s.Zones > 6 {
-		k.add(where+".zones", "write 1 to 6; one zone serves the whole VPC", "%d zones", s.Zones)
+		k.Add(where+".zones", "write 1 to 6; one zone serves the whole VPC", "%d zones", s.Zones)
 	}
 	if s.S3Gateway != endpoints.GatewayPermanent && s.S3Gateway != endpoints.GatewaySet {
-		k.add(where+".s3Gateway", "write permanent or set", "invalid s3Gateway %q (want permanent or set)", s.S3Gateway)
+		k.Add(where+".s3Gateway", "write permanent or set", "invalid s3Gateway %q (want permanent or set)", s.S3Gateway)
 	}
 	if settle := s.Settle; settle < 0 || settle > 10*time.Minute {
-		k.add(where+".settle", "write 0s to 10m", "settle %s is out of range (0s to 10m)", settle)
+		k.Add(where+".settle", "write 0s to 10m", "settle %s is out of range (0s to 10m)", settle)
 	}
 	k.guards(where, s)
 }
 
 func (k *checker) jobName(where, name string) {
 	if !namePattern.MatchString(name) {
-		k.add(where, "use lower-case letters, digits and hyphens, at most 25", "%q is not a job name", name)
+		k.Add(where, "use lower-case letters, digits and hyphens, at most 25", "%q is not a job name", name)
 	}
 }
 
 func (k *checker) job(where string, j Job, c *Installation) {
 	s, ok := c.Sets[j.Set]
 	if !ok {
-		k.add(where+".set", "name one of: "+joined(c.Sets), "there is no set %q", j.Set)
+		k.Add(where+".set", "name one of: "+joined(c.Sets), "there is no set %q", j.Set)
 	}
 	if j.Cluster == "" {
-		k.add(where+".cluster", "name the ECS cluster that the task runs in", "no cluster")
+		k.Add(where+".cluster", "name the ECS cluster that the task runs in", "no cluster")
 	}
 	if j.TaskDefinition == "" {
-		k.add(where+".taskDefinition", "name the family, family:revision or ARN", "no task definition")
+		k.Add(where+".taskDefinition", "name the family, family:revision or ARN", "no task definition")
 	}
 	if _, err := endpoints.Resolve(j.Services); err != nil {
-		k.add(where+".services", hint.Of(err), "%v", err)
+		k.Add(where+".services", hint.Of(err), "%v", err)
 	}
 	for _, id := range j.Services {
 		if ok && !s.Auto && !slices.Contains(s.Services, id) {
-			k.add(where+".services", "add it to sets."+string(j.Set)+".services, or set services: auto there",
+			k.Add(where+".services", "add it to sets."+string(j.Set)+".services, or set services: auto there",
 				"set %s does not have %s", j.Set, id)
 		}
 	}
 	for _, n := range j.Subnets {
 		if ok && !slices.Contains(s.Subnets, n) {
-			k.add(where+".subnets", "use subnets of the set", "%s is not a subnet of set %s", n, j.Set)
+			k.Add(where+".subnets", "use subnets of the set", "%s is not a subnet of set %s", n, j.Set)
 		}
 	}
 	for _, g := range j.SecurityGroups {
 		if !strings.HasPrefix(g, "sg-") {
-			k.add(where+".securityGroups", "write security group ids, as in sg-0123456789abcdef0",
+			k.Add(where+".securityGroups", "write security group ids, as in sg-0123456789abcdef0",
 				"%q is not a security group id", g)
 		}
 	}
@@ -287,17 +283,17 @@ func (k *checker) job(where string, j Job, c *Installation) {
 // limits checks how long and how many of a job's tasks may run.
 func (k *checker) limits(where string, j Job) {
 	if j.MaxRuntime < 0 {
-		k.add(where+".maxRuntime", "write a duration such as 1h", "%s is negative", j.MaxRuntime)
+		k.Add(where+".maxRuntime", "write a duration such as 1h", "%s is negative", j.MaxRuntime)
 	}
 	if j.MaxConcurrent < 0 {
-		k.add(where+".maxConcurrent", "write how many tasks may run at a time, or 0 for any number", "%d",
+		k.Add(where+".maxConcurrent", "write how many tasks may run at a time, or 0 for any number", "%d",
 			j.MaxConcurrent)
 	}
 	if d := j.MaxDelay; d < 0 || d > 7*24*time.Hour {
-		k.add(where+".maxDelay", "write 0s to 168h", "%s is out of range", d)
+		k.Add(where+".maxDelay", "write 0s to 168h", "%s is out of range", d)
 	}
 	if d := j.StartTimeout; d != 0 && (d < time.Minute || d > 24*time.Hour) {
-		k.add(where+".startTimeout", "write 1m to 24h", "%s is out of range", d)
+		k.Add(where+".startTimeout", "write 1m to 24h", "%s is out of range", d)
 	}
 }
 
@@ -305,11 +301,11 @@ func (k *checker) limits(where string, j Job) {
 func (k *checker) environment(where string, j Job) {
 	for _, v := range slices.Sorted(maps.Keys(j.Environment)) {
 		if !variablePattern.MatchString(v) || !pathPattern.MatchString(j.Environment[v]) {
-			k.add(where+".environment", "write NAME: $.detail.some.place",
+			k.Add(where+".environment", "write NAME: $.detail.some.place",
 				"%s: %q is not a place in the event", v, j.Environment[v])
 		}
 		if Reserved(v) {
-			k.add(where+".environment", "choose another name for what an event may say", "no event sets %s", v)
+			k.Add(where+".environment", "choose another name for what an event may say", "no event sets %s", v)
 		}
 	}
 }
@@ -317,19 +313,19 @@ func (k *checker) environment(where string, j Job) {
 func (k *checker) schedule(where, text, zone string) {
 	if text == "" {
 		if zone != "" {
-			k.add(where+".timezone", "add a schedule, or leave it out", "there is no schedule")
+			k.Add(where+".timezone", "add a schedule, or leave it out", "there is no schedule")
 		}
 		return
 	}
 	if _, err := schedule.Parse(text, zone); err != nil {
-		k.add(where+".schedule", hint.Of(err), "%v", err)
+		k.Add(where+".schedule", hint.Of(err), "%v", err)
 	}
 }
 
 func (k *checker) patterns(where string, patterns []map[string]any) {
 	for i, on := range patterns {
 		if _, err := compile(on); err != nil {
-			k.add(fmt.Sprintf("%s.on[%d]", where, i), "write an EventBridge event pattern, as in source: [aws.s3]",
+			k.Add(fmt.Sprintf("%s.on[%d]", where, i), "write an EventBridge event pattern, as in source: [aws.s3]",
 				"%v", err)
 		}
 	}

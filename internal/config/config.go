@@ -1,6 +1,6 @@
 // Package config reads drawbridge.yaml, the one file that the Lambdas and the command
-// line share. A File is what is written there; Resolve makes of it, and of what is known
-// of the account, the Installation that everything else takes.
+// line share. A File is what is written there; Resolve combines it with what is known of
+// the account into the Installation, which everything else takes.
 package config
 
 import (

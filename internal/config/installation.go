@@ -19,9 +19,9 @@ import (
 // one model that decisions, plans and views are made from. Nothing changes it; what
 // becomes known later makes another one.
 type Installation struct {
-	Name, Region string
-	Billing      scheduler.Basis
-	// Margin is 0 where it is learned.
+	Name    string
+	Billing scheduler.Basis
+	// Margin is 0 if it is learned.
 	Margin                            time.Duration
 	Mode                              Mode
 	ECSCluster                        string
@@ -32,10 +32,10 @@ type Installation struct {
 	EventsPerMinute int
 
 	PermissionsBoundary, AlarmTopic string
-	// EndpointPrice is in USD for an endpoint, zone and hour; 0 where nobody knows it.
+	// EndpointPrice is in USD for an endpoint, zone and hour; 0 if unknown.
 	EndpointPrice  float64
 	PaidHoursAlarm int
-	// Sets are the sets that live, by name.
+	// Sets are the sets with a stack of their own, by name.
 	Sets map[scheduler.SetName]Set
 	Jobs map[scheduler.JobName]Job
 	// Mirror is nil without one.
@@ -47,7 +47,8 @@ type Installation struct {
 	hosts map[scheduler.SetName]scheduler.SetName
 }
 
-// Set is an endpoint set that lives, for itself and for those that share its VPC.
+// Set is an endpoint set with a stack of its own; it also serves the sets that share its
+// VPC.
 type Set struct {
 	// VPC is empty as long as it is not known.
 	VPC     string
@@ -117,7 +118,7 @@ type SetFacts struct {
 func Resolve(f *File, known Facts) *Installation {
 	price, _ := endpoints.KnownPrices().In(known.Region)
 	c := &Installation{
-		Name: cmp.Or(f.Name, "drawbridge"), Region: f.Region, Billing: cmp.Or(f.Billing, scheduler.Clock),
+		Name: cmp.Or(f.Name, "drawbridge"), Billing: cmp.Or(f.Billing, scheduler.Clock),
 		Margin: time.Duration(f.Margin), Mode: cmp.Or(f.Mode, Active), ECSCluster: f.ECSCluster,
 		LogRetention: cmp.Or(f.LogRetention, 30), ReservedConcurrency: f.ReservedConcurrency, KMSKey: f.KMSKey,
 		KeepEvents: field.Or(f.KeepEvents, 64) << 10, EventsPerMinute: f.EventsPerMinute,
@@ -146,7 +147,7 @@ func Resolve(f *File, known Facts) *Installation {
 	return c
 }
 
-// resolve returns the set with its defaults and facts, as long as it lives alone.
+// resolve returns the set with its defaults and facts, before sets that share a VPC are merged.
 func (s *SetSection) resolve(known SetFacts) Set {
 	out := Set{
 		VPC: known.VPC, Subnets: s.Subnets, Services: s.Services, Zones: cmp.Or(s.Zones, 1),
@@ -288,7 +289,7 @@ func union[T ~string](a, b []T) []T {
 	return slices.Compact(out)
 }
 
-// adopt adds the sets that live, and that the file does not name.
+// adopt adds the sets that are deployed and that the file does not name.
 func (c *Installation) adopt(sets map[scheduler.SetName]SetFacts) {
 	first := map[string]scheduler.SetName{} // the set that those of a VPC live as
 	for _, name := range slices.Sorted(maps.Keys(sets)) {
@@ -308,11 +309,11 @@ func (c *Installation) Host(name scheduler.SetName) (scheduler.SetName, bool) {
 	if host, ok := c.hosts[name]; ok {
 		return host, true
 	}
-	return name, c.Lives(name)
+	return name, c.HasSet(name)
 }
 
-// Lives reports whether there is a set that lives under a name.
-func (c *Installation) Lives(name scheduler.SetName) bool {
+// HasSet reports whether there is a set of a name that has a stack of its own.
+func (c *Installation) HasSet(name scheduler.SetName) bool {
 	_, ok := c.Sets[name]
 	return ok
 }

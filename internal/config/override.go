@@ -73,17 +73,17 @@ var overridePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*\*?$`)
 func (k *checker) overrides(where string, j Job) {
 	for _, o := range j.Overrides {
 		if !slices.Contains(overridable, o.Kind) {
-			k.add(where+".overrides", "use "+strings.Join(overridable, ", "), "%q cannot be overridden", o.Kind)
+			k.Add(where+".overrides", "use "+strings.Join(overridable, ", "), "%q cannot be overridden", o.Kind)
 		}
 		if len(o.Names) > 0 && o.Kind != environment {
-			k.add(where+".overrides", "write "+o.Kind+" alone", "%s has no names", o.Kind)
+			k.Add(where+".overrides", "write "+o.Kind+" alone", "%s has no names", o.Kind)
 		}
 		for _, name := range o.Names {
 			switch {
 			case !overridePattern.MatchString(name):
-				k.add(where+".overrides", "write NAME or PREFIX_*", "invalid variable %q", name)
+				k.Add(where+".overrides", "write NAME or PREFIX_*", "invalid variable %q", name)
 			case Reserved(strings.TrimSuffix(name, "*")):
-				k.add(where+".overrides", "choose another name for what an event may say", "no event sets %s", name)
+				k.Add(where+".overrides", "choose another name for what an event may say", "no event sets %s", name)
 			}
 		}
 	}

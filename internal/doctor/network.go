@@ -362,7 +362,7 @@ func (d *Doctor) strangers(ctx context.Context) {
 	stacks := cfn.NewStacks(d.installer.Clients.CloudFormation, d.config.Name, "")
 	found, err := vpc.New(d.ec2, d.installer.Clients.Route53, d.place.Region, d.place.Account).Strangers(ctx,
 		d.config.Name, func(set string) ([]string, error) {
-			if !d.config.Lives(scheduler.SetName(set)) && !strings.HasPrefix(set, cfn.SelftestPrefix) {
+			if !d.config.HasSet(scheduler.SetName(set)) && !strings.HasPrefix(set, cfn.SelftestPrefix) {
 				return nil, nil
 			}
 			ids, err := stacks.Endpoints(ctx, stacks.Name(set))

@@ -27,7 +27,7 @@ func Of(err error) string {
 	if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
 		return h.Hint()
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // this is the walk through what is wrapped
 	case interface{ Unwrap() error }:
 		return Of(e.Unwrap())
 	case interface{ Unwrap() []error }:

@@ -277,24 +277,24 @@ func (i *Installer) follow(ctx context.Context, id, name string, after time.Time
 	status, interrupted, err := cfn.Follow(ctx, i.Clients.CloudFormation, id, after,
 		cfn.Watch{Sleep: i.Clock.Sleep, Passing: awserr.Temporary, Tell: tell})
 	if interrupted {
-		return "", &goesOnError{name, err}
+		return "", &interruptedError{name, err}
 	}
 	return status, awserr.Mark(err, "read the events of stack %s", name)
 }
 
-// goesOnError is a wait that was interrupted; what was waited for continues.
-type goesOnError struct {
+// interruptedError is a wait that was interrupted; what was waited for continues.
+type interruptedError struct {
 	stack string
 	cause error
 }
 
-func (e *goesOnError) Error() string {
+func (e *interruptedError) Error() string {
 	return "interrupted; CloudFormation continues with stack " + e.stack
 }
-func (e *goesOnError) Unwrap() error { return e.cause }
+func (e *interruptedError) Unwrap() error { return e.cause }
 
 // Hint says how to look again.
-func (e *goesOnError) Hint() string {
+func (e *interruptedError) Hint() string {
 	return "look again with: aws cloudformation describe-stack-events --stack-name " + e.stack +
 		"; the same command once more is safe when it has ended"
 }

@@ -48,13 +48,9 @@ func (i *Installer) Read(ctx context.Context, file *config.File) (Survey, error)
 	reader := vpc.New(i.Clients.EC2, i.Clients.Route53, i.Place.Region, i.Place.Account)
 	networks := map[scheduler.SetName]endpoints.VPC{}
 	tasks := ecstasks.New(i.Clients.ECS, c)
-	var held []string
-	own, err := cfn.Resources(ctx, i.Clients.CloudFormation, cfn.NamesOf(c.Name, i.Place.Region).Stack, cfn.EndpointType)
+	held, err := i.baseEndpoints(ctx, c.Name)
 	if err != nil {
-		problems = append(problems, awserr.Mark(err, "read what the base stack holds"))
-	}
-	for _, r := range own {
-		held = append(held, aws.ToString(r.PhysicalResourceId))
+		problems = append(problems, err)
 	}
 	ours, err := i.SetEndpoints(ctx, c.Name)
 	if err != nil {
@@ -99,6 +95,17 @@ func (i *Installer) Read(ctx context.Context, file *config.File) (Survey, error)
 		return s, err
 	}
 	return s, s.plan(file, networks)
+}
+
+// baseEndpoints returns the ids of the endpoints that the base stack holds.
+func (i *Installer) baseEndpoints(ctx context.Context, name string) ([]string, error) {
+	stack := cfn.NamesOf(name, i.Place.Region).Stack
+	held, err := cfn.Resources(ctx, i.Clients.CloudFormation, stack, cfn.EndpointType)
+	var ids []string
+	for _, r := range held {
+		ids = append(ids, aws.ToString(r.PhysicalResourceId))
+	}
+	return ids, awserr.Mark(err, "read what the base stack holds")
 }
 
 // readAccount reads what belongs to no set's network.

@@ -48,8 +48,8 @@ func (i *Installer) concurrency(ctx context.Context, c *config.Installation) (in
 		wanted += p.Reserves()
 	}
 	if wanted > 0 && limit-wanted < unreserved {
-		return limit, hint.New(fmt.Sprintf("the functions are to reserve %d concurrent executions, and the "+
-			"account has %d, of which %d have to stay unreserved", wanted, limit, unreserved),
+		return limit, hint.New(fmt.Sprintf("cannot reserve %d concurrent executions: the account's quota is %d, of "+
+			"which %d have to stay unreserved", wanted, limit, unreserved),
 			"leave reservedConcurrency and mirror.webhookConcurrency out, or raise the quota Concurrent executions "+
 				"(Service Quotas, lambda, L-B99A9384)")
 	}

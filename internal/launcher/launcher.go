@@ -73,7 +73,7 @@ func (l *Launcher) Handle(ctx context.Context, payload []byte, id string, until 
 		return nil, err
 	}
 	if err != nil { // some of its jobs can take it; the others are no reason to take it twice
-		if err := l.bury(ctx, "direct call "+id, payload, err); err != nil {
+		if err := l.deadLetter(ctx, "direct call "+id, payload, err); err != nil {
 			return nil, err
 		}
 	}
@@ -139,12 +139,12 @@ func (l *Launcher) batch(ctx context.Context, in events.SQSEvent, id string) eve
 	var order []scheduler.SetName
 	for _, m := range in.Records {
 		runs, err := l.runs([]byte(m.Body), m.MessageId)
-		if err != nil && l.bury(ctx, "message "+m.MessageId, []byte(m.Body), err) != nil {
+		if err != nil && l.deadLetter(ctx, "message "+m.MessageId, []byte(m.Body), err) != nil {
 			giveBack(m.MessageId)
 			continue
 		}
 		if runs, err = l.admitted(runs, m); err != nil &&
-			l.bury(ctx, "message "+m.MessageId, []byte(m.Body), err) != nil {
+			l.deadLetter(ctx, "message "+m.MessageId, []byte(m.Body), err) != nil {
 			giveBack(m.MessageId)
 			continue
 		}
@@ -190,10 +190,10 @@ func (l *Launcher) hasten(ctx context.Context, m events.SQSMessage) {
 	}
 }
 
-func (l *Launcher) bury(ctx context.Context, what string, event []byte, cause error) error {
+func (l *Launcher) deadLetter(ctx context.Context, what string, event []byte, cause error) error {
 	remedy := hint.Of(cause)
 	l.app.Log.Warn("event rejected", zap.String("event", what), zap.Error(cause), zap.String("hint", remedy))
-	err := l.app.Bury(ctx, l.kept(event), cause.Error(), remedy)
+	err := l.app.DeadLetter(ctx, l.kept(event), cause.Error(), remedy)
 	if err != nil {
 		l.app.Log.Error("dead letter not sent", zap.String("event", what), zap.Error(err))
 	}

@@ -31,7 +31,7 @@ func CopyLog(ctx context.Context, api *cloudwatchlogs.Client, a *app.App, r sche
 	}
 	if r.LogStream == "" {
 		return nil, hint.New(
-			fmt.Sprintf("run %s logs nowhere that is known", r.ID),
+			fmt.Sprintf("the log stream of run %s is not known", r.ID),
 			"give the container of its task definition the awslogs driver with a stream prefix",
 		)
 	}

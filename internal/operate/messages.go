@@ -12,7 +12,7 @@ import (
 	"drawbridge/internal/awserr"
 )
 
-// Messages returns about how many messages a queue holds.
+// Messages returns the approximate number of messages in a queue.
 func Messages(ctx context.Context, api *sqs.Client, at app.Place, queue string) (int, error) {
 	out, err := api.GetQueueAttributes(ctx,
 		&sqs.GetQueueAttributesInput{QueueUrl: aws.String(app.QueueURL(at, queue)),

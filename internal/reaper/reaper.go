@@ -145,7 +145,7 @@ func (r *Reaper) task(ctx context.Context, detail json.RawMessage, id string) er
 		return fmt.Errorf("read task event: %w", err)
 	}
 	set, ours := ecstasks.SetOf(r.app.Config.Name, d.StartedBy)
-	if !ours || d.LastStatus != "STOPPED" || !r.app.Config.Lives(set) {
+	if !ours || d.LastStatus != "STOPPED" || !r.app.Config.HasSet(set) {
 		return nil
 	}
 	t := scheduler.Task{
@@ -173,7 +173,7 @@ func (r *Reaper) stack(ctx context.Context, detail json.RawMessage, id string, l
 		return fmt.Errorf("read stack event: %w", err)
 	}
 	set, ours := r.app.Stacks.SetOf(d.StackID)
-	if !ours || !r.app.Config.Lives(scheduler.SetName(set)) {
+	if !ours || !r.app.Config.HasSet(scheduler.SetName(set)) {
 		return nil
 	}
 	look.Patience = 0

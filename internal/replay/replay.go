@@ -139,7 +139,7 @@ func (p *player) settle() error {
 		d := scheduler.Decide(p.now, p.settings, p.set, p.demand(), p.observe())
 		p.result.Decisions[d.Action]++
 		p.next = time.Time{}
-		if d.Action == scheduler.Wait || d.Action == scheduler.Settled {
+		if d.Action == scheduler.Wait || d.Action == scheduler.Idle {
 			if p.ready.IsZero() && p.gone.IsZero() { // else the end of the change is the next look
 				p.next = d.Next
 			}

@@ -41,7 +41,7 @@ type Image struct {
 	Tag string
 }
 
-// Known is what is known of the account.
+// Known holds the facts of the account that an Addition depends on.
 type Known struct {
 	// Concurrency is Lambda's quota of concurrent executions.
 	Concurrency int
@@ -49,7 +49,7 @@ type Known struct {
 	Digest string
 }
 
-// Look is what checks are made with.
+// Look holds what Check needs.
 type Look struct {
 	*finding.List
 	AWS     aws.Config

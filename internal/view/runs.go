@@ -3,11 +3,12 @@
 package view
 
 import (
-	"drawbridge/internal/output"
-	"drawbridge/scheduler"
 	"fmt"
 	"io"
 	"time"
+
+	"drawbridge/internal/output"
+	"drawbridge/scheduler"
 )
 
 // Run is a run as it is shown.

@@ -1,17 +1,18 @@
 package view
 
 import (
-	"drawbridge/internal/app"
-	"drawbridge/internal/config"
-	"drawbridge/internal/operate"
-	"drawbridge/internal/output"
-	"drawbridge/scheduler"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/app"
+	"drawbridge/internal/config"
+	"drawbridge/internal/operate"
+	"drawbridge/internal/output"
+	"drawbridge/scheduler"
 )
 
 // Status is an installation as it stands.

@@ -1,14 +1,15 @@
 package view
 
 import (
-	"drawbridge/internal/operate"
-	"drawbridge/internal/output"
-	"drawbridge/scheduler"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"time"
+
+	"drawbridge/internal/operate"
+	"drawbridge/internal/output"
+	"drawbridge/scheduler"
 )
 
 // Why is what is behind a set's state.

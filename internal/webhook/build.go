@@ -12,7 +12,7 @@ import (
 	"drawbridge/internal/mirror/section"
 )
 
-// Of returns the Receiver of an installation, in a Lambda. It asks the base stack nothing.
+// Of returns the Receiver of an installation, in a Lambda. It does not read the base stack.
 func Of(s app.Start) *Receiver {
 	conf := app.LambdaAWS()
 	objects := s3.NewFromConfig(conf, func(o *s3.Options) {

@@ -289,8 +289,8 @@ func (r *Receiver) send(ctx context.Context, name, id string, delay time.Duratio
 		"overrides": map[string]any{"containerOverrides": []any{map[string]any{
 			"name": section.Job,
 			"environment": []any{
-				variable("DRAWBRIDGE_MIRROR_REPOSITORIES", name),
-				variable("DRAWBRIDGE_MIRROR_REPORTED", r.Now().UTC().Format(time.RFC3339)),
+				variable(section.RepositoriesVariable, name),
+				variable(section.ReportedVariable, r.Now().UTC().Format(time.RFC3339)),
 			},
 		}}}})
 	if err != nil {

@@ -305,7 +305,7 @@ func (r *Reconciler) giveUp(ctx context.Context, v *view) error {
 			up && (run.State == scheduler.Starting || v.set.Serves(run)) {
 			continue
 		}
-		if _, err := r.bury(ctx, run, v.decision.Reason); err != nil && !errors.Is(err, ErrConflict) {
+		if _, err := r.deadLetter(ctx, run, v.decision.Reason); err != nil && !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
@@ -330,15 +330,15 @@ func (r *Reconciler) abandon(ctx context.Context, v *view) error {
 		}
 		reason := fmt.Sprintf("ECS has refused its task since %s, for longer than the startTimeout of %s: %s",
 			scheduler.ClockTime(since), run.RefusalTimeout(), refusal.Reason)
-		if _, err := r.bury(ctx, run, reason); err != nil && !errors.Is(err, ErrConflict) {
+		if _, err := r.deadLetter(ctx, run, reason); err != nil && !errors.Is(err, ErrConflict) {
 			return err
 		}
 	}
 	return nil
 }
 
-// bury ends a run in the dead-letter queue with the reason.
-func (r *Reconciler) bury(ctx context.Context, run scheduler.Run, reason string) (scheduler.Run, error) {
+// deadLetter ends a run in the dead-letter queue with the reason.
+func (r *Reconciler) deadLetter(ctx context.Context, run scheduler.Run, reason string) (scheduler.Run, error) {
 	run.Reason = reason
 	if run.SourceApart && len(run.Source) == 0 {
 		source, err := r.ports.Store.Source(ctx, run)

@@ -29,12 +29,12 @@ const (
 
 var allowed = map[Side][]scheduler.Action{
 	Launcher: {
-		scheduler.Wait, scheduler.Settled, scheduler.Create, scheduler.Open, scheduler.Start, scheduler.Abandon,
+		scheduler.Wait, scheduler.Idle, scheduler.Create, scheduler.Open, scheduler.Start, scheduler.Abandon,
 		scheduler.Ask, scheduler.Keep, scheduler.Extend, scheduler.Extended, scheduler.Withdraw, scheduler.Reopen,
 		scheduler.Fail,
 	},
 	Reaper: {
-		scheduler.Wait, scheduler.Settled, scheduler.Open, scheduler.Stop, scheduler.Abandon, scheduler.Ask,
+		scheduler.Wait, scheduler.Idle, scheduler.Open, scheduler.Stop, scheduler.Abandon, scheduler.Ask,
 		scheduler.Keep, scheduler.Extended, scheduler.Withdraw, scheduler.Drain, scheduler.Reopen, scheduler.Delete,
 		scheduler.Force, scheduler.Sweep, scheduler.GiveUp, scheduler.Forget, scheduler.Fail,
 	},
@@ -372,13 +372,13 @@ func (r *Reconciler) step(ctx context.Context, s scheduler.Settings, v *view, lo
 	if !r.may(*v) {
 		return true, r.handOver(ctx, v)
 	}
-	if !now.Before(look.Until) && v.decision.Action != scheduler.Settled && v.decision.Action != scheduler.Wait {
+	if !now.Before(look.Until) && v.decision.Action != scheduler.Idle && v.decision.Action != scheduler.Wait {
 		return true, r.handOn(ctx, v)
 	}
 	switch v.decision.Action {
 	case scheduler.Wait:
 		return r.wait(ctx, v, look)
-	case scheduler.Settled:
+	case scheduler.Idle:
 		return true, nil
 	case scheduler.Start:
 		return false, r.startAll(ctx, v, look)

@@ -161,7 +161,7 @@ func (r *Reconciler) wave(ctx context.Context, set scheduler.SetName, runs []sch
 	for _, run := range runs {
 		next, ok := r.intend(run, now)
 		if !ok {
-			if _, err := r.bury(ctx, run, next.Reason); err != nil && !errors.Is(err, ErrConflict) {
+			if _, err := r.deadLetter(ctx, run, next.Reason); err != nil && !errors.Is(err, ErrConflict) {
 				return nil, err
 			}
 			continue
@@ -278,7 +278,7 @@ func (r *Reconciler) startOnce(ctx context.Context, runs []*scheduler.Run,
 			run.Refusals++
 			changed = append(changed, *run)
 		case errors.Is(err, ErrRefused) || run.Attempt >= scheduler.MaxAttempts:
-			if *run, err = r.bury(ctx, *run, withHint(err)); err != nil && !errors.Is(err, ErrConflict) {
+			if *run, err = r.deadLetter(ctx, *run, withHint(err)); err != nil && !errors.Is(err, ErrConflict) {
 				return nil, err
 			}
 		default:

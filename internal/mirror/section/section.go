@@ -227,7 +227,7 @@ func Family(installation string) string { return installation + "-mirror" }
 
 // Variables are what an event may set of the job: which repositories, and when they were
 // reported. What the job may reach is not an event's to say.
-var Variables = []string{"DRAWBRIDGE_MIRROR_REPOSITORIES", "DRAWBRIDGE_MIRROR_REPORTED"}
+var Variables = []string{RepositoriesVariable, ReportedVariable}
 
 // Patterns are the events that start the job: bundles that arrive.
 func (m *Mirror) Patterns() []map[string]any {
@@ -351,40 +351,36 @@ var (
 )
 
 // checker gathers problems.
-type checker struct{ problems field.Problems }
-
-func (k *checker) add(where, remedy, format string, args ...any) {
-	k.problems.Add(where, remedy, format, args...)
-}
+type checker struct{ field.Problems }
 
 // Check returns what is wrong with a completed section.
 func (m *Mirror) Check() field.Problems {
 	k := &checker{}
 	if m.Cluster == "" {
-		k.add("mirror.cluster", "name the ECS cluster, or let the base stack make one: ecsCluster", "no cluster")
+		k.Add("mirror.cluster", "name the ECS cluster, or let the base stack make one: ecsCluster", "no cluster")
 	}
 	if m.Architecture != "arm64" && m.Architecture != "x86_64" {
-		k.add("mirror.architecture", "write arm64 or x86_64", "invalid architecture %q (want arm64 or x86_64)",
+		k.Add("mirror.architecture", "write arm64 or x86_64", "invalid architecture %q (want arm64 or x86_64)",
 			m.Architecture)
 	}
 	if m.Disk != 0 && (m.Disk < 21 || m.Disk > 200) {
-		k.add("mirror.disk", "write 21 to 200 GiB, or leave it out for 20", "%d GiB", m.Disk)
+		k.Add("mirror.disk", "write 21 to 200 GiB, or leave it out for 20", "%d GiB", m.Disk)
 	}
 	if n := m.WebhookConcurrency; n != nil && *n < 0 {
-		k.add("mirror.webhookConcurrency", "write how many reports are worked on at a time, or 0 to reserve nothing",
+		k.Add("mirror.webhookConcurrency", "write how many reports are worked on at a time, or 0 to reserve nothing",
 			"%d", *n)
 	}
 	for _, b := range m.WebhookSources {
 		if _, err := netip.ParsePrefix(b); err != nil {
-			k.add("mirror.webhookSources", "write address blocks, as in 203.0.113.0/24", "%q is not one", b)
+			k.Add("mirror.webhookSources", "write address blocks, as in 203.0.113.0/24", "%q is not one", b)
 		}
 	}
 	for _, b := range m.SourceNetworks {
 		switch {
 		case !blockPattern.MatchString(b):
-			k.add("mirror.sourceNetworks", "write address blocks, as in 10.20.0.0/16", "%q is not one", b)
+			k.Add("mirror.sourceNetworks", "write address blocks, as in 10.20.0.0/16", "%q is not one", b)
 		case strings.HasSuffix(b, "/0"):
-			k.add("mirror.sourceNetworks", "name the networks of the sources", "%s is the whole internet", b)
+			k.Add("mirror.sourceNetworks", "name the networks of the sources", "%s is the whole internet", b)
 		}
 	}
 	for _, d := range []struct {
@@ -396,29 +392,29 @@ func (m *Mirror) Check() field.Problems {
 		{"mirror.staleAfter", time.Duration(m.StaleAfter), time.Hour, 168 * time.Hour},
 	} {
 		if d.is < d.least || d.is > d.most {
-			k.add(d.where, fmt.Sprintf("write %s to %s", d.least, d.most), "%s is out of range", d.is)
+			k.Add(d.where, fmt.Sprintf("write %s to %s", d.least, d.most), "%s is out of range", d.is)
 		}
 	}
 	if time.Duration(m.StaleAfter)%time.Hour != 0 {
-		k.add("mirror.staleAfter", "write whole hours, as in 26h", "%s", time.Duration(m.StaleAfter))
+		k.Add("mirror.staleAfter", "write whole hours, as in 26h", "%s", time.Duration(m.StaleAfter))
 	}
 	k.repositories(m)
-	return k.problems
+	return k.Problems
 }
 
 // CheckRepositories returns what is wrong with the part that the mirror itself reads.
 func (m *Mirror) CheckRepositories() field.Problems {
 	k := &checker{}
 	k.repositories(m)
-	return k.problems
+	return k.Problems
 }
 
 func (k *checker) repositories(m *Mirror) {
 	if m.Parallel < 1 || m.Parallel > 16 {
-		k.add("mirror.parallel", "write 1 to 16", "%d repositories at once", m.Parallel)
+		k.Add("mirror.parallel", "write 1 to 16", "%d repositories at once", m.Parallel)
 	}
 	if len(m.Repositories) == 0 {
-		k.add("mirror.repositories", "name at least one repository with its source and target", "no repositories")
+		k.Add("mirror.repositories", "name at least one repository with its source and target", "no repositories")
 	}
 	owner := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(m.Repositories)) {
@@ -428,7 +424,7 @@ func (k *checker) repositories(m *Mirror) {
 				r.Target.CodeCommit, strings.TrimSuffix(r.Target.URL, "/"), strings.TrimSuffix(r.Target.Archive, "/"),
 			} {
 				if other, taken := owner[place]; taken && place != "" {
-					k.add("mirror.repositories."+name+".target", "give each repository a target of its own",
+					k.Add("mirror.repositories."+name+".target", "give each repository a target of its own",
 						"%s goes to the same place", other)
 				}
 				owner[place] = name
@@ -439,38 +435,38 @@ func (k *checker) repositories(m *Mirror) {
 
 func (k *checker) repository(where, name string, r *Repository) {
 	if !repositoryPattern.MatchString(name) {
-		k.add(where, "use letters, digits, dots, hyphens and underscores, at most 64", "invalid name %q", name)
+		k.Add(where, "use letters, digits, dots, hyphens and underscores, at most 64", "invalid name %q", name)
 	}
 	if r == nil {
-		k.add(where, "give it a source and a target", "the repository is empty")
+		k.Add(where, "give it a source and a target", "the repository is empty")
 		return
 	}
 	k.source(where+".source", r)
 	k.target(where+".target", r.Target)
 	for _, p := range r.Refs {
 		if !refPattern.MatchString(p) {
-			k.add(where+".refs",
+			k.Add(where+".refs",
 				"write patterns such as refs/heads/* or !refs/heads/tmp/*; only branches and tags are mirrored",
 				"%q is none", p)
 		}
 	}
 	if !slices.ContainsFunc(r.Refs, func(p string) bool { return !strings.HasPrefix(p, "!") }) {
-		k.add(where+".refs", "name what is mirrored too, as in refs/heads/*", "the patterns only leave out")
+		k.Add(where+".refs", "name what is mirrored too, as in refs/heads/*", "the patterns only leave out")
 	}
 	if r.PruneLimit < 1 || r.PruneLimit > 100 {
-		k.add(where+".pruneLimit", "write 1 to 100 per cent", "%d", r.PruneLimit)
+		k.Add(where+".pruneLimit", "write 1 to 100 per cent", "%d", r.PruneLimit)
 	}
 	if _, _, ok := S3Place(r.LFS); !ok && r.LFS != LFSRefuse && r.LFS != LFSIgnore {
-		k.add(where+".lfs", "write refuse, ignore or s3://BUCKET/PREFIX", "invalid lfs %q", r.LFS)
+		k.Add(where+".lfs", "write refuse, ignore or s3://BUCKET/PREFIX", "invalid lfs %q", r.LFS)
 	} else if ok && !isHTTP(r.Source.URL) {
-		k.add(where+".lfs", "use an https source, or refuse or ignore", "LFS objects are copied over HTTPS alone")
+		k.Add(where+".lfs", "use an https source, or refuse or ignore", "LFS objects are copied over HTTPS alone")
 	}
 	if r.Visible && !isHTTP(r.Source.URL) {
-		k.add(where+".visible", "use it with an https source", "only https sources are looked at from outside the VPC")
+		k.Add(where+".visible", "use it with an https source", "only https sources are looked at from outside the VPC")
 	}
 	if w := r.Webhook; w != nil {
 		if !slices.Contains(Providers, w.Provider) {
-			k.add(where+".webhook.provider", "write "+strings.Join(Providers, ", "), "%q is not known", w.Provider)
+			k.Add(where+".webhook.provider", "write "+strings.Join(Providers, ", "), "%q is not known", w.Provider)
 		}
 		k.secret(where+".webhook.secret", w.Secret, true)
 	}
@@ -479,18 +475,18 @@ func (k *checker) repository(where, name string, r *Repository) {
 func (k *checker) source(where string, r *Repository) {
 	for _, host := range r.Source.LFSHosts {
 		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" {
-			k.add(where+".lfsHosts", "write HOST or HOST:PORT", "invalid host %q", host)
+			k.Add(where+".lfsHosts", "write HOST or HOST:PORT", "invalid host %q", host)
 		}
 	}
 	s := r.Source
 	switch {
 	case (s.URL == "") == (s.Bundle == ""):
-		k.add(where, "write either url or bundle", "a source has one place")
+		k.Add(where, "write either url or bundle", "a source has one place")
 	case s.URL != "":
 		k.url(where+".url", s.URL)
 	default:
 		if _, _, ok := S3Place(s.Bundle); !ok {
-			k.add(where+".bundle", "write s3://BUCKET/KEY", "invalid bundle %q", s.Bundle)
+			k.Add(where+".bundle", "write s3://BUCKET/KEY", "invalid bundle %q", s.Bundle)
 		}
 	}
 	k.secret(where+".secret", s.Secret, strings.HasPrefix(s.URL, "ssh:"))
@@ -504,15 +500,15 @@ func (k *checker) target(where string, t Target) {
 		}
 	}
 	if places != 1 {
-		k.add(where, "write one of codecommit, url and archive", "a target has one place")
+		k.Add(where, "write one of codecommit, url and archive", "a target has one place")
 	}
 	if t.CodeCommit != "" && (!codeCommitPattern.MatchString(t.CodeCommit) || strings.HasSuffix(t.CodeCommit, ".git")) {
-		k.add(where+".codecommit",
+		k.Add(where+".codecommit",
 			"use letters, digits, dots, hyphens and underscores, at most 100, and not .git at the end",
 			"CodeCommit does not take the name %q", t.CodeCommit)
 	}
 	if t.Create && t.CodeCommit == "" {
-		k.add(where+".create", "leave it out: only CodeCommit's repositories are made", "the target is not CodeCommit")
+		k.Add(where+".create", "leave it out: only CodeCommit's repositories are made", "the target is not CodeCommit")
 	}
 	if t.URL != "" {
 		k.url(where+".url", t.URL)
@@ -520,10 +516,10 @@ func (k *checker) target(where string, t Target) {
 	}
 	if t.Archive != "" {
 		if _, _, ok := S3Place(t.Archive); !ok {
-			k.add(where+".archive", "write s3://BUCKET/PREFIX", "invalid archive %q", t.Archive)
+			k.Add(where+".archive", "write s3://BUCKET/PREFIX", "invalid archive %q", t.Archive)
 		}
 		if t.Keep < 1 || t.Keep > 1000 {
-			k.add(where+".keep", "write 1 to 1000 bundles", "%d", t.Keep)
+			k.Add(where+".keep", "write 1 to 1000 bundles", "%d", t.Keep)
 		}
 	}
 }
@@ -533,14 +529,14 @@ func (k *checker) url(where, given string) {
 	local := err == nil && u.Scheme == "http" && (u.Hostname() == "127.0.0.1" || u.Hostname() == "localhost")
 	switch {
 	case err != nil || u.Host == "" || u.Path == "" || strings.HasPrefix(u.Host, "-"):
-		k.add(where, "write https://HOST/PATH or ssh://USER@HOST/PATH", "invalid URL %q", redactURL(given))
+		k.Add(where, "write https://HOST/PATH or ssh://USER@HOST/PATH", "invalid URL %q", redactURL(given))
 	case u.RawQuery != "" || u.Fragment != "":
-		k.add(where, "put tokens into a secret of Secrets Manager", "the URL has a query")
+		k.Add(where, "put tokens into a secret of Secrets Manager", "the URL has a query")
 	case u.Scheme != "https" && u.Scheme != "ssh" && !local:
-		k.add(where, "write https:// or ssh://", "%s is not encrypted, or not git's", u.Scheme)
+		k.Add(where, "write https:// or ssh://", "%s is not encrypted, or not git's", u.Scheme)
 	default:
 		if _, secret := u.User.Password(); secret || u.User != nil && u.Scheme != "ssh" {
-			k.add(where, "put user name and password into a secret of Secrets Manager", "the URL holds credentials")
+			k.Add(where, "put user name and password into a secret of Secrets Manager", "the URL holds credentials")
 		}
 	}
 }
@@ -556,9 +552,9 @@ func redactURL(given string) string {
 func (k *checker) secret(where, arn string, required bool) {
 	switch {
 	case arn == "" && required:
-		k.add(where, "name the ARN of a secret in Secrets Manager", "no secret")
+		k.Add(where, "name the ARN of a secret in Secrets Manager", "no secret")
 	case arn != "" && !field.IsARN(arn, "secretsmanager", "secret:"):
-		k.add(where, "write the secret's ARN; the secret itself stays in Secrets Manager", "not the ARN of a secret")
+		k.Add(where, "write the secret's ARN; the secret itself stays in Secrets Manager", "not the ARN of a secret")
 	}
 }
 

@@ -79,7 +79,7 @@ func (p part) mirrorRepositories() []cfn.Statement {
 	var out []cfn.Statement
 	add := func(ids []string, s cfn.Statement) {
 		if len(ids) > 0 {
-			s.Resources = slices.Compact(slices.Sorted(slices.Values(ids)))
+			s.Resources = sorted(ids)
 			out = append(out, s)
 		}
 	}
@@ -166,7 +166,7 @@ const decrypted = 25
 // the given values of the encryption context; several statements for many values.
 func (p part) decrypt(s cfn.Statement, service, key string, values []string) []cfn.Statement {
 	var out []cfn.Statement
-	for part := range slices.Chunk(slices.Compact(slices.Sorted(slices.Values(values))), decrypted) {
+	for part := range slices.Chunk(sorted(values), decrypted) {
 		one := s
 		if len(out) > 0 {
 			one.Sid = fmt.Sprintf("%s%d", s.Sid, len(out)+1)
@@ -184,7 +184,7 @@ func (p part) decrypt(s cfn.Statement, service, key string, values []string) []c
 // mirrorImages is the ARN of the repository of the mirror's image.
 func (p part) mirrorImages() string {
 	if p.Image == "" {
-		return cfn.ARN("ecr", "repository/"+p.Name+"-mirror")
+		return cfn.ARN("ecr", "repository/"+section.ImageRepository(p.Name))
 	}
 	_, path, _ := strings.Cut(p.Image, "/")
 	path, _, _ = strings.Cut(path, "@")
@@ -228,8 +228,11 @@ func (p part) webhookStatements() []cfn.Statement {
 		out = append(out, p.decryptSecrets(WebhookRole, secrets)...)
 		out = append(out,
 			cfn.Statement{Role: WebhookRole, Sid: "Secrets", Actions: []string{"secretsmanager:GetSecretValue"},
-				Resources: slices.Compact(slices.Sorted(slices.Values(secrets))),
+				Resources: sorted(secrets),
 				Why:       "the webhooks' secrets, and the credentials of sources that are looked at from outside"})
 	}
 	return out
 }
+
+// sorted returns texts in order, each once.
+func sorted(in []string) []string { return slices.Compact(slices.Sorted(slices.Values(in))) }

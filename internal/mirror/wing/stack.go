@@ -26,7 +26,7 @@ type part struct {
 	*section.Mirror
 	// set is the set that the job lives in.
 	set string
-	// digest is that of the image that lies in ECR, as sha256:..., empty without one.
+	// digest is the image's in ECR, as sha256:..., empty without one.
 	digest string
 	// settings are what the mirror itself reads of its section, as JSON.
 	settings     string
@@ -133,8 +133,9 @@ func (p part) addMirror(r cfn.Object) {
 	}
 	if p.Image == "" {
 		repository := cfn.Resource("AWS::ECR::Repository", cfn.Object{
-			"RepositoryName": p.Name + "-mirror", "ImageScanningConfiguration": cfn.Object{"ScanOnPush": true},
-			"ImageTagMutability": "IMMUTABLE", "EmptyOnDelete": true,
+			"RepositoryName":             section.ImageRepository(p.Name),
+			"ImageScanningConfiguration": cfn.Object{"ScanOnPush": true},
+			"ImageTagMutability":         "IMMUTABLE", "EmptyOnDelete": true,
 			"LifecyclePolicy": cfn.Object{
 				"LifecyclePolicyText": `{"rules":[{"rulePriority":1,"description":"keep the newest images",` +
 					`"selection":{"tagStatus":"any","countType":"imageCountMoreThan","countNumber":50},` +
@@ -250,7 +251,7 @@ func (p part) addMirrorGroup(r cfn.Object) {
 	}
 	s := p.Sets[i]
 	egress := cfn.TaskEgress(s)
-	for _, block := range slices.Compact(slices.Sorted(slices.Values(p.SourceNetworks))) {
+	for _, block := range sorted(p.SourceNetworks) {
 		for _, port := range p.ServerPorts() {
 			egress = append(egress, cfn.Object{
 				"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "CidrIp": block, "Description": "git servers",

@@ -36,7 +36,7 @@ func (w Wing) Image() *seam.Image {
 		return nil
 	}
 	if given == "" {
-		return &seam.Image{Repository: section.Family(w.config.Name)}
+		return &seam.Image{Repository: section.ImageRepository(w.config.Name)}
 	}
 	host, path, _ := strings.Cut(given, "/")
 	account, _, _ := strings.Cut(host, ".")
