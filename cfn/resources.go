@@ -34,3 +34,12 @@ func Resources(ctx context.Context, api cloudformation.ListStackResourcesAPIClie
 	}
 	return out, nil
 }
+
+// Outputs returns a stack's outputs by name.
+func Outputs(st types.Stack) map[string]string {
+	out := map[string]string{}
+	for _, o := range st.Outputs {
+		out[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
+	}
+	return out
+}

@@ -47,7 +47,7 @@ func LambdaFile() (*config.File, error) {
 // App reads what the base stack knows of the sets, and wires the App of the installation.
 // A stack that is still being made has nothing to tell yet, which is temporary.
 func (s Start) App(ctx context.Context) (*App, error) {
-	stack := cfn.NamesOf(config.Resolve(s.File, config.Facts{}).Name, s.Place.Region).Stack
+	stack := cfn.NamesOf(s.File.InstallationName(), s.Place.Region).Stack
 	out, err := s.Clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{
 		StackName: aws.String(stack),
 	})
@@ -57,11 +57,7 @@ func (s Start) App(ctx context.Context) (*App, error) {
 	if len(out.Stacks) == 0 || len(out.Stacks[0].Outputs) == 0 {
 		return nil, fmt.Errorf("describe stack %s: %w: it has no outputs yet", stack, reconcile.ErrTemporary)
 	}
-	outputs := map[string]string{}
-	for _, o := range out.Stacks[0].Outputs {
-		outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
-	}
-	in, err := cfn.InstalledOf(outputs)
+	in, err := cfn.InstalledOf(cfn.Outputs(out.Stacks[0]))
 	if err != nil {
 		return nil, fmt.Errorf("stack %s: %w", stack, err)
 	}

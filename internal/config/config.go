@@ -4,6 +4,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 
@@ -79,6 +80,9 @@ type File struct {
 
 	path string
 }
+
+// InstallationName returns the name, or the default.
+func (f *File) InstallationName() string { return cmp.Or(f.Name, "drawbridge") }
 
 // Mode is whether an installation acts.
 type Mode string

@@ -118,7 +118,7 @@ type SetFacts struct {
 func Resolve(f *File, known Facts) *Installation {
 	price, _ := endpoints.KnownPrices().In(known.Region)
 	c := &Installation{
-		Name: cmp.Or(f.Name, "drawbridge"), Billing: cmp.Or(f.Billing, scheduler.Clock),
+		Name: f.InstallationName(), Billing: cmp.Or(f.Billing, scheduler.Clock),
 		Margin: time.Duration(f.Margin), Mode: cmp.Or(f.Mode, Active), ECSCluster: f.ECSCluster,
 		LogRetention: cmp.Or(f.LogRetention, 30), ReservedConcurrency: f.ReservedConcurrency, KMSKey: f.KMSKey,
 		KeepEvents: field.Or(f.KeepEvents, 64) << 10, EventsPerMinute: f.EventsPerMinute,

@@ -46,28 +46,29 @@ type SetFacts struct {
 	ForeignGateway string
 }
 
-// known returns what the facts tell of the installation before its base stack is there.
-func (f Facts) known() config.Facts {
-	out := config.Facts{Region: f.Region, Sets: map[scheduler.SetName]config.SetFacts{}}
+// Resolve returns the installation that a file makes before its base stack is there. Sets in
+// one VPC become one. It refuses those that cannot.
+func (f Facts) Resolve(file *config.File) (*config.Installation, error) {
+	known := config.Facts{Region: f.Region, Sets: map[scheduler.SetName]config.SetFacts{}}
 	for name, s := range f.Sets {
-		out.Sets[name] = config.SetFacts{VPC: s.VPC, Services: s.Services}
+		known.Sets[name] = config.SetFacts{VPC: s.VPC, Services: s.Services}
 	}
-	return out
-}
-
-// Base returns the base stack of a configuration. Sets in one VPC become one.
-func Base(file *config.File, f Facts, architecture string) (cfn.Base, error) {
-	c := config.Resolve(file, f.known())
+	c := config.Resolve(file, known)
 	members := c.Members()
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		host := members[name]
 		if (len(file.Sets[name].EndpointSecurityGroups) == 0) != (len(file.Sets[host].EndpointSecurityGroups) == 0) {
-			return cfn.Base{}, hint.New(
+			return nil, hint.New(
 				fmt.Sprintf("sets %s and %s share %s, and only one of them names endpointSecurityGroups", host, name,
 					f.Sets[name].VPC), "name them for both, or for neither",
 			)
 		}
 	}
+	return c, nil
+}
+
+// Base returns the base stack of an installation, which was resolved with the facts.
+func Base(c *config.Installation, f Facts, architecture string) (cfn.Base, error) {
 	b := cfn.Base{
 		Name: c.Name, Region: f.Region, Observe: c.Mode == config.Observe, Architecture: architecture,
 		LogRetention: c.LogRetention, ReservedConcurrency: c.ReservedConcurrency, KMSKey: c.KMSKey,

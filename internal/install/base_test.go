@@ -41,7 +41,11 @@ func planned(t *testing.T, text string) (cfn.Base, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return install.Base(c, facts, "arm64")
+	in, err := facts.Resolve(c)
+	if err != nil {
+		return cfn.Base{}, err
+	}
+	return install.Base(in, facts, "arm64")
 }
 
 func hello(t *testing.T) string {

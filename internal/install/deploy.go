@@ -46,7 +46,6 @@ type Plan struct {
 	// before is the stack as it is; nil if there is none. base is what it becomes.
 	before *Stack
 	base   cfn.Base
-	config *config.Installation
 }
 
 // Plan surveys the account, asks CloudFormation for a change set and reads it. The
@@ -55,15 +54,15 @@ type Plan struct {
 // Failed knows wants Clear first.
 func (i *Installer) Plan(ctx context.Context, file *config.File, text []byte,
 	code map[string]functions.Code) (*Plan, error) {
-	c := config.Resolve(file, config.Facts{})
-	stack, err := i.Installed(ctx, c.Name)
+	name := file.InstallationName()
+	stack, err := i.Installed(ctx, name)
 	var failed *failedBeforeError
 	if err != nil && !errors.Is(err, ErrNotInstalled) || errors.As(err, &failed) {
 		return nil, err
 	}
 	p := &Plan{
-		Name: c.Name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{},
-		versions: map[string]string{}, code: map[string][]byte{}, config: c,
+		Name: name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{},
+		versions: map[string]string{}, code: map[string][]byte{},
 	}
 	if !p.Creates {
 		p.before = stack
@@ -75,7 +74,8 @@ func (i *Installer) Plan(ctx context.Context, file *config.File, text []byte,
 	if err != nil {
 		return nil, err
 	}
-	base, err := Base(file, p.Survey.Facts, architecture)
+	c := p.Survey.Config
+	base, err := Base(c, p.Survey.Facts, architecture)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (i *Installer) safe(ctx context.Context, p *Plan) error {
 	if p.before == nil {
 		return nil
 	}
-	return p.before.safe(ctx, i, p.config, p.base, p.Changes)
+	return p.before.safe(ctx, i, p.Survey.Config, p.base, p.Changes)
 }
 
 // changeSet makes the change set and reads it once it is worked out.
@@ -340,7 +340,7 @@ func (i *Installer) Installed(ctx context.Context, name string) (*Stack, error) 
 		return nil, awserr.Mark(err, "describe stack %s", name)
 	}
 	st := out.Stacks[0]
-	s := &Stack{Name: name, ID: aws.ToString(st.StackId), Status: st.StackStatus, Outputs: map[string]string{}}
+	s := &Stack{Name: name, ID: aws.ToString(st.StackId), Status: st.StackStatus, Outputs: cfn.Outputs(st)}
 	owner := ""
 	for _, t := range st.Tags {
 		switch aws.ToString(t.Key) {
@@ -349,9 +349,6 @@ func (i *Installer) Installed(ctx context.Context, name string) (*Stack, error) 
 		case cfn.SchemaTag:
 			s.Schema, _ = strconv.Atoi(aws.ToString(t.Value)) // 0 if it is not a number
 		}
-	}
-	for _, o := range st.Outputs {
-		s.Outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
 	}
 	if s.Installed, err = cfn.InstalledOf(s.Outputs); err != nil {
 		return nil, fmt.Errorf("stack %s: %w", name, err)

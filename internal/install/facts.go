@@ -28,7 +28,9 @@ import (
 // base stack, and each set's network with the plan of its endpoints.
 type Survey struct {
 	Facts
-	Plans map[scheduler.SetName]SetPlan
+	// Config is the installation that the file and the facts make.
+	Config *config.Installation
+	Plans  map[scheduler.SetName]SetPlan
 }
 
 // SetPlan is what a set would hold, by the set that it lives as.
@@ -94,7 +96,10 @@ func (i *Installer) Read(ctx context.Context, file *config.File) (Survey, error)
 	if err := errors.Join(problems...); err != nil {
 		return s, err
 	}
-	return s, s.plan(file, networks)
+	if s.Config, err = s.Resolve(file); err != nil {
+		return s, err
+	}
+	return s, s.plan(networks)
 }
 
 // baseEndpoints returns the ids of the endpoints that the base stack holds.
@@ -197,8 +202,8 @@ func (i *Installer) prefixList(ctx context.Context) (string, error) {
 }
 
 // plan works out what each set would hold, as the launcher will.
-func (s *Survey) plan(file *config.File, networks map[scheduler.SetName]endpoints.VPC) error {
-	c := config.Resolve(file, s.known())
+func (s *Survey) plan(networks map[scheduler.SetName]endpoints.VPC) error {
+	c := s.Config
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {
 		v := networks[name]
 		foreign := s.Sets[name].ForeignGateway != ""

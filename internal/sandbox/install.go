@@ -41,7 +41,11 @@ func Install(sim *awssim.Sim, file *config.File, f Functions) (*config.Installat
 	if err != nil {
 		return nil, err
 	}
-	base, err := install.Base(file, facts, "arm64")
+	c, err := facts.Resolve(file)
+	if err != nil {
+		return nil, err
+	}
+	base, err := install.Base(c, facts, "arm64")
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +53,6 @@ func Install(sim *awssim.Sim, file *config.File, f Functions) (*config.Installat
 	if err != nil {
 		return nil, err
 	}
-	c := config.Resolve(file, config.Facts{})
 	n := cfn.NamesOf(c.Name, sim.Region())
 	environment := map[string]string{app.ConfigVariable: f.ConfigPath}
 	parameters := map[string]string{
