@@ -230,9 +230,9 @@ func (v Status) Write(w io.Writer, style output.Style) error {
 		paid = "that would have been paid"
 	}
 	if always > 0 {
-		saved = fmt.Sprintf("; always on it would have been %d", always)
+		saved = fmt.Sprintf("; always on %d", always)
 	}
-	return style.Println(w, "Today is endpoint-hours %s; in all %d%s.", paid, total, saved)
+	return style.Println(w, "TODAY is in endpoint-hours %s, by day in UTC. Total %d%s.", paid, total, saved)
 }
 
 // writeTroubles says what keeps a set from doing its work.

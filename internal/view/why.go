@@ -102,11 +102,11 @@ func (v Why) sentences() []string {
 	}
 	switch {
 	case v.Next != nil:
-		add("The next look is at %s, by its timer; the sweep comes by every five minutes.", ClockTime(*v.Next))
+		add("The next look is at %s, by its timer; the sweep runs every 5 minutes.", ClockTime(*v.Next))
 	case v.Phase == scheduler.Absent:
-		add("It is looked at when a run asks for it; the sweep comes by every five minutes.")
+		add("It is looked at when a run asks for it; the sweep runs every 5 minutes.")
 	default:
-		add("It is being looked at now; the sweep comes by every five minutes.")
+		add("It is being looked at now; the sweep runs every 5 minutes.")
 	}
 	for _, text := range v.Learned {
 		add("%s", text)
