@@ -75,12 +75,14 @@ func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) 
 	})
 }
 
-// longStory skips a test that takes long where only quick ones are asked for.
+// longStory skips a test that takes long where only quick ones are asked for. Long ones run
+// beside each other: each world has a bubble and an account of its own.
 func longStory(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("long story: run without -short")
 	}
+	t.Parallel()
 }
 
 // recording receives the replies of all worlds, or is nil.
