@@ -225,6 +225,13 @@ func TestWhatAnAccountsConcurrencyLets(t *testing.T) {
 			}
 		})
 	}
+	// An installation that observes reserves nothing for a mirror that it does not run.
+	text := "mode: observe\n" + strings.Replace(mirrorExample(t), "\nmirror:", "\nmirror:\n  webhookConcurrency: 5", 1)
+	inNewAccount(t, text, func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.File) {
+		if _, err := i.Plan(t.Context(), c, []byte("x"), standIns); err != nil {
+			t.Errorf("observing in a new account: %v", err)
+		}
+	})
 }
 
 // TestARemovalThatFailedGoesOn: what was put into the bucket meanwhile does not keep the
