@@ -27,7 +27,7 @@ func (a Addition) TaskRoles() []string {
 type RoleSpec struct {
 	Role Role
 	// ID is its logical id, Name its name in IAM, Service who assumes it: lambda,
-	// cloudformation, scheduler or ecs-tasks.
+	// cloudformation, scheduler, ecs or ecs-tasks.
 	ID, Name, Service string
 }
 

@@ -396,7 +396,7 @@ func (b Base) roles() []RoleSpec {
 
 // trusts are the conditions under which each service may assume a role.
 func (b Base) trusts() map[string]Object {
-	// Lambda and CloudFormation are not documented to say for whom they assume a role,
+	// Lambda, CloudFormation and ECS (for hooks) are not documented to say for whom they assume a role,
 	// which has to be one of their caller's own account in any case.
 	ifTold := Object{"StringEqualsIfExists": Object{"aws:SourceAccount": Ref("AWS::AccountId")}}
 	// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
@@ -409,7 +409,7 @@ func (b Base) trusts() map[string]Object {
 		"ArnEquals":    Object{"aws:SourceArn": Sub(ARN("scheduler", "schedule-group/"+b.names.ScheduleGroup))},
 	}
 	return map[string]Object{
-		"lambda": ifTold, "cloudformation": ifTold, "ecs-tasks": ofTasks, "scheduler": ofTimers,
+		"lambda": ifTold, "cloudformation": ifTold, "ecs-tasks": ofTasks, "scheduler": ofTimers, "ecs": ifTold,
 	}
 }
 

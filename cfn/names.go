@@ -15,6 +15,8 @@ type Names struct {
 	// Scheduler invokes the reaper, LauncherRole and ReaperRole the functions'.
 	StackRole, TimerRole, LauncherRole, ReaperRole string
 	Dashboard                                      string
+	// Hook is the function that follows deployments, where there is one.
+	Hook string
 }
 
 // NamesOf returns the names for the installation called name. They do not hold
@@ -26,7 +28,7 @@ func NamesOf(name, region string) Names {
 		Launcher: name + "-launcher", Reaper: name + "-reaper", ScheduleGroup: name,
 		StackRole: name + "-cloudformation-" + region, TimerRole: name + "-scheduler-" + region,
 		LauncherRole: name + "-launcher-" + region, ReaperRole: name + "-reaper-" + region,
-		Dashboard: name,
+		Dashboard: name, Hook: name + "-hook",
 	}
 }
 

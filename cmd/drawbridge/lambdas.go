@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"drawbridge/internal/app"
+	"drawbridge/internal/deployments"
 	"drawbridge/internal/functions"
 	"drawbridge/internal/lambdamain"
 	"drawbridge/internal/launcher"
@@ -16,6 +17,8 @@ import (
 // does where it has no binaries for this machine, and reports whether it was any.
 func serveFunction() bool {
 	switch functions.Called() {
+	case "hook":
+		lambdamain.Run(lambdamain.Of(func(a *app.App) lambdamain.Handle { return deployments.Function(a) }))
 	case "launcher":
 		lambdamain.Run(lambdamain.Of(func(a *app.App) lambdamain.Handle { return launcher.New(a).Handle }))
 	case "reaper":

@@ -130,6 +130,7 @@ type App struct {
 	ports   reconcile.Ports
 	made    *setStacks
 	queue   *deadLetters
+	waker   *waker
 	clients Clients
 }
 
@@ -146,10 +147,11 @@ func New(c *config.Installation, at Place, clients Clients, ck clock.Clock, log 
 		queue:  &deadLetters{clients.SQS, QueueURL(at, n.DeadLetters), ck}, clients: clients,
 	}
 	network := vpc.New(clients.EC2, clients.Route53, at.Region, at.Account)
+	a.waker = &waker{clients.Lambda, n, c.Decides}
 	made := &setStacks{c, at.Region, a.Stacks, network, a.Tasks, ck}
 	a.made = made
 	a.ports = reconcile.Ports{
-		Store: a.Store, Stacks: made, Tasks: a.Tasks, Waker: &waker{clients.Lambda, n}, DeadLetters: a.queue, Clock: ck,
+		Store: a.Store, Stacks: made, Tasks: a.Tasks, Waker: a.waker, DeadLetters: a.queue, Clock: ck,
 		Needs: &needs{c, a.Tasks}, Explainer: &explainer{c, at.Region, network, a.Tasks},
 		Timers: timers.New(clients.Scheduler, n.ScheduleGroup, at.ARN("lambda", "function:"+n.Reaper),
 			at.ARN("iam", "role/"+n.TimerRole)),
@@ -204,6 +206,11 @@ func (a *App) EndSelftest(ctx context.Context, set string) error {
 	a.Log.Warn("a selftest left its stack behind; it is deleted", zap.String("stack", st.ID),
 		zap.String("status", st.Status))
 	return awserr.Mark(a.Stacks.Delete(ctx, set, st.ID, st.State == cfn.DeleteFailed, a.Clock.Now()), "selftest")
+}
+
+// Ask asks a launcher for a run of a job, which is handed what.
+func (a *App) Ask(ctx context.Context, job scheduler.JobName, id string, what map[string]string) error {
+	return a.waker.invoke(ctx, a.Names.Launcher, map[string]any{"job": string(job), "id": id, "event": what})
 }
 
 // Wake asks a function to look at a set.

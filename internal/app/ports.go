@@ -28,6 +28,16 @@ type waker struct {
 		Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
 	}
 	names cfn.Names
+	// decides reports whether runs of a job decide hooks of deployments.
+	decides func(scheduler.JobName) bool
+}
+
+// Ended tells the function that follows deployments of a run that decides a hook.
+func (w *waker) Ended(ctx context.Context, run scheduler.Run) error {
+	if !w.decides(run.Job) {
+		return nil
+	}
+	return w.invoke(ctx, w.names.Hook, map[string]any{"reason": "run " + string(run.ID) + " has ended"})
 }
 
 // Launcher asks for a launcher.
@@ -42,15 +52,15 @@ func (w *waker) Reaper(ctx context.Context, set scheduler.SetName, reason string
 
 // Event hands a launcher an event as a direct call would.
 func (w *waker) Event(ctx context.Context, job scheduler.JobName, id string) error {
-	return w.invoke(ctx, w.names.Launcher, map[string]string{"job": string(job), "id": id})
+	return w.invoke(ctx, w.names.Launcher, map[string]any{"job": string(job), "id": id})
 }
 
 func (w *waker) wake(ctx context.Context, function string, set scheduler.SetName, reason string) error {
-	return w.invoke(ctx, function, map[string]string{"set": string(set), "reason": reason})
+	return w.invoke(ctx, function, map[string]any{"set": string(set), "reason": reason})
 }
 
 // invoke invokes a function without waiting for it.
-func (w *waker) invoke(ctx context.Context, function string, event map[string]string) error {
+func (w *waker) invoke(ctx context.Context, function string, event map[string]any) error {
 	payload, err := json.Marshal(event)
 	if err != nil {
 		return fmt.Errorf("wake %s: %w", function, err)

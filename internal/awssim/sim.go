@@ -12,6 +12,7 @@ import (
 	"drawbridge/internal/awssim/cloudformation"
 	"drawbridge/internal/awssim/cloudwatch"
 	"drawbridge/internal/awssim/codecommit"
+	"drawbridge/internal/awssim/codedeploy"
 	"drawbridge/internal/awssim/costexplorer"
 	"drawbridge/internal/awssim/dynamodb"
 	"drawbridge/internal/awssim/ec2"
@@ -52,6 +53,7 @@ type Sim struct {
 
 	cloudformation *cloudformation.Service
 	codecommit     *codecommit.Service
+	codedeploy     *codedeploy.Service
 	dynamodb       *dynamodb.Service
 	ec2            *ec2.Service
 	ecr            *ecr.Service
@@ -83,6 +85,8 @@ func New(o Options) *Sim {
 	secrets := secretsmanager.New(k, s.iam)
 	s.ecs = ecs.New(k, metrics, s.ec2, s.iam, s.logs)
 	s.lambda = lambda.New(k, metrics, s.iam, s.logs, s.sqs)
+	services := ecs.NewServices(s.ecs, s.lambda)
+	s.codedeploy = codedeploy.New(k, services, s.iam, s.lambda)
 	s.eventbridge = eventbridge.New(k, s.lambda, s.sqs)
 	schedules := scheduler.New(k, s.eventbridge, s.iam)
 	s.codecommit = codecommit.New(k, s.iam)
@@ -108,6 +112,9 @@ func Tag(next http.RoundTripper) http.RoundTripper { return lambda.Tag(next) }
 // InvocationID returns the request id of the invocation that ctx belongs to, or
 // "" outside of one.
 func InvocationID(ctx context.Context) string { return lambda.InvocationID(ctx) }
+
+// FunctionName returns the name of the function whose invocation ctx belongs to.
+func FunctionName(ctx context.Context) string { return lambda.FunctionName(ctx) }
 
 // Budget returns when the invocation that ctx belongs to times out.
 func (s *Sim) Budget(ctx context.Context) time.Time { return s.lambda.Budget(ctx) }

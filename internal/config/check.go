@@ -85,7 +85,7 @@ func (f *File) check() field.Problems {
 	if len(f.Sets) == 0 {
 		k.Add("sets", "name at least one set with its subnets", "no sets")
 	}
-	if len(f.Jobs) == 0 && f.Mirror == nil {
+	if len(f.Jobs) == 0 && f.Mirror == nil && len(f.Deployments) == 0 {
 		k.Add("jobs", "name at least one job with its set, cluster and task definition", "no jobs")
 	}
 	k.installation(f, c)
@@ -116,7 +116,42 @@ func (f *File) check() field.Problems {
 		k.patterns(where, f.Jobs[name].On)
 		k.job(where, c.Jobs[name], c)
 	}
+	for _, name := range slices.Sorted(maps.Keys(f.Deployments)) {
+		k.deployment("deployments."+name, name, f.Deployments[name] == nil, c)
+	}
 	return k.Problems
+}
+
+// deployment checks a section of deployments, with the set and the jobs that it names.
+func (k *checker) deployment(where, name string, empty bool, c *Installation) {
+	if !namePattern.MatchString(name) {
+		k.Add(where, "use lower-case letters, digits and hyphens, at most 25", "%q is not a name", name)
+	}
+	if empty {
+		k.Add(where, "give it at least its set", "the section is empty")
+		return
+	}
+	d := c.Deployments[name]
+	s, ok := c.Sets[d.Set]
+	if !ok {
+		k.Add(where+".set", "name one of: "+joined(c.Sets), "there is no set %q", d.Set)
+	}
+	if _, err := endpoints.Resolve(d.Services); err != nil {
+		k.Add(where+".services", hint.Of(err), "%v", err)
+	}
+	for _, id := range d.Services {
+		if ok && !s.Auto && !slices.Contains(s.Services, id) {
+			k.Add(where+".services", "add it to sets."+string(d.Set)+".services, or set services: auto there",
+				"set %s does not have %s", d.Set, id)
+		}
+	}
+	for _, event := range slices.Sorted(maps.Keys(d.Hooks)) {
+		job := d.Hooks[event].Job
+		if _, there := c.Jobs[job]; job != "" && !there {
+			k.Add(where+".hooks."+event+".job", "name one of: "+joined(c.Jobs), "there is no job %q", job)
+		}
+	}
+	k.Problems = append(k.Problems, d.Check(where)...)
 }
 
 // mirror checks the mirror, and the job that it is.

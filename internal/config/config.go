@@ -12,6 +12,7 @@ import (
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/config/field"
+	deployments "drawbridge/internal/deployments/section"
 	"drawbridge/internal/mirror/section"
 	"drawbridge/scheduler"
 )
@@ -77,6 +78,9 @@ type File struct {
 	// Mirror is what mirrors git repositories into CodeCommit or elsewhere, as one more job.
 	// Default: none.
 	Mirror *section.Mirror `yaml:"mirror"`
+	// Deployments say which deployments hold a set, and what their lifecycle hooks do, by
+	// name. Default: none.
+	Deployments map[string]*deployments.Deployment `yaml:"deployments"`
 
 	path string
 }

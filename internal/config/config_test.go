@@ -202,7 +202,11 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := reference(string(source), string(more))
+	deployments, err := os.ReadFile("../deployments/section/section.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := reference(string(source), string(more), string(deployments))
 	if err != nil {
 		t.Fatal(err)
 	}

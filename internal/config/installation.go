@@ -9,6 +9,7 @@ import (
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/config/field"
+	deployments "drawbridge/internal/deployments/section"
 	"drawbridge/internal/eventpattern"
 	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/schedule"
@@ -40,6 +41,8 @@ type Installation struct {
 	Jobs map[scheduler.JobName]Job
 	// Mirror is nil without one.
 	Mirror *section.Mirror
+	// Deployments are by name; their sets are those that they live as.
+	Deployments map[string]deployments.Deployment
 
 	// path is that of the file.
 	path string
@@ -126,6 +129,12 @@ func Resolve(f *File, known Facts) *Installation {
 		EndpointPrice: cmp.Or(f.EndpointPrice, price.Endpoint), PaidHoursAlarm: f.PaidHoursAlarm,
 		Sets: map[scheduler.SetName]Set{}, Jobs: map[scheduler.JobName]Job{},
 		Mirror: f.Mirror.Complete(f.ECSCluster), path: f.path, hosts: map[scheduler.SetName]scheduler.SetName{},
+		Deployments: map[string]deployments.Deployment{},
+	}
+	for name, d := range f.Deployments {
+		if d != nil {
+			c.Deployments[name] = d.Complete()
+		}
 	}
 	for name, s := range f.Sets {
 		if s != nil {
@@ -240,6 +249,10 @@ func (c *Installation) share() {
 	for name, j := range c.Jobs {
 		j.Set = cmp.Or(c.hosts[j.Set], j.Set)
 		c.Jobs[name] = j
+	}
+	for name, d := range c.Deployments {
+		d.Set = cmp.Or(c.hosts[d.Set], d.Set)
+		c.Deployments[name] = d
 	}
 }
 
@@ -375,6 +388,16 @@ func (c *Installation) Matching(event map[string]any) []scheduler.JobName {
 		}
 	}
 	return out
+}
+
+// Decides reports whether runs of a job decide hooks of deployments.
+func (c *Installation) Decides(job scheduler.JobName) bool {
+	for _, d := range c.Deployments {
+		if slices.Contains(d.Jobs(), job) {
+			return true
+		}
+	}
+	return false
 }
 
 // SecurityGroups returns the security groups that jobs of a set name, each once,

@@ -22,7 +22,7 @@ import (
 )
 
 // Names are the functions' names: those of their folders under cmd.
-var Names = []string{"launcher", "reaper", "webhook"}
+var Names = []string{"hook", "launcher", "reaper", "webhook"}
 
 // embedded holds a zip for each of them if the binary was built by make build.
 //
@@ -30,7 +30,7 @@ var Names = []string{"launcher", "reaper", "webhook"}
 var embedded embed.FS
 
 // FolderVariable is the environment variable that names a folder with the binaries
-// launcher/bootstrap, reaper/bootstrap and webhook/bootstrap.
+// hook/bootstrap, launcher/bootstrap, reaper/bootstrap and webhook/bootstrap.
 const FolderVariable = "DRAWBRIDGE_FUNCTIONS"
 
 // Code is a function's program.
@@ -57,7 +57,7 @@ func Load(ctx context.Context, folder string) (code map[string]Code, elsewhere s
 	if root == "" {
 		return nil, "", hint.New("find the functions: this drawbridge was built without them",
 			"run make build, or pass "+
-				"the folder with launcher/bootstrap, reaper/bootstrap and webhook/bootstrap with --functions or "+
+				"the folder with hook/bootstrap, launcher/bootstrap, reaper/bootstrap and webhook/bootstrap with --functions or "+
 				FolderVariable)
 	}
 	dir, err := os.MkdirTemp("", "drawbridge-functions-")

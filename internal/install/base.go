@@ -107,7 +107,7 @@ func join(b *cfn.Base, c *config.Installation, f Facts) error {
 		}
 		b.Additions = append(b.Additions, a)
 		for i, job := range b.Jobs {
-			if job.Name == string(p.Job()) {
+			if p.Job() != "" && job.Name == string(p.Job()) {
 				b.Jobs[i].Roles = a.TaskRoles()
 			}
 		}

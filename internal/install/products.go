@@ -11,6 +11,7 @@ import (
 
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
+	deployments "drawbridge/internal/deployments/wing"
 	"drawbridge/internal/hint"
 	"drawbridge/internal/mirror/wing"
 	"drawbridge/internal/seam"
@@ -23,6 +24,9 @@ func Products(c *config.Installation) []seam.Product {
 	var out []seam.Product
 	if c.Mode == config.Observe {
 		return nil
+	}
+	if len(c.Deployments) > 0 {
+		out = append(out, deployments.New(c))
 	}
 	if c.Mirror != nil {
 		out = append(out, wing.New(c))

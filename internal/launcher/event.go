@@ -24,6 +24,8 @@ type request struct {
 	Job       scheduler.JobName `json:"job"`
 	ID        string            `json:"id"`
 	Overrides json.RawMessage   `json:"overrides"`
+	// Event is handed to the container as an event of EventBridge is.
+	Event json.RawMessage `json:"event"`
 }
 
 // maxEvent is how large an event may be, in bytes. It is kept until its run has ended,
@@ -71,7 +73,16 @@ func (l *Launcher) runs(payload []byte, fallback string) ([]scheduler.Run, error
 	if req.ID == "" {
 		req.ID = fallback
 	}
-	run, err := newRun(req.Job, job, req.ID, l.kept(payload), req.Overrides, nil)
+	var variables map[string]string
+	if len(req.Event) > 0 {
+		if variables, err = fromEvent(job, req.Event); err != nil {
+			return nil, &rejected{
+				fmt.Sprintf("job %s: %v", req.Job, err),
+				"correct the places under jobs." + string(req.Job) + ".environment",
+			}
+		}
+	}
+	run, err := newRun(req.Job, job, req.ID, l.kept(payload), req.Overrides, variables)
 	if err != nil {
 		return nil, err
 	}

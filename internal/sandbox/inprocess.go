@@ -15,6 +15,7 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
+	"drawbridge/internal/deployments"
 	"drawbridge/internal/launcher"
 	"drawbridge/internal/reaper"
 )
@@ -71,6 +72,12 @@ func InstallInProcess(sim *awssim.Sim, file *config.File, endpoint string, trans
 	in, err := Install(sim, file, Functions{Handlers: map[string]awssim.Handler{
 		"launcher": wrap(func() handle { return launcher.New(build()).Handle }),
 		"reaper":   wrap(func() handle { return reaper.New(build()).Handle }),
+		"hook": wrap(func() handle {
+			k := deployments.New(build(), deployments.NewClients(AWSConfig(sim, endpoint, transport)))
+			return func(ctx context.Context, payload []byte, _ string, _ time.Time) (any, error) {
+				return k.Handle(ctx, awssim.FunctionName(ctx), payload)
+			}
+		}),
 	}})
 	if err != nil {
 		return nil, err

@@ -16,7 +16,8 @@ import (
 
 // Product is a configured product.
 type Product interface {
-	// Job is the job that it runs as, whose task definition the base stack makes.
+	// Job is the job that it runs as, whose task definition the base stack makes; empty
+	// without one.
 	Job() scheduler.JobName
 	// Image is the image in ECR whose digest its task definition names; nil where there is
 	// none to look for.

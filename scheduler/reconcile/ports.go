@@ -176,6 +176,8 @@ type waker interface {
 	Reaper(ctx context.Context, set scheduler.SetName, reason string) error
 	// Event hands an event for a job to a launcher.
 	Event(ctx context.Context, job scheduler.JobName, id string) error
+	// Ended tells who waits for a run that it has ended; mostly that is nobody.
+	Ended(ctx context.Context, run scheduler.Run) error
 }
 
 // deadLetters takes the runs that nobody can do.

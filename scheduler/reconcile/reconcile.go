@@ -343,6 +343,9 @@ func (r *Reconciler) conclude(ctx context.Context, run scheduler.Run, from ...sc
 	}
 	if run.State == scheduler.Finished {
 		r.ports.Journal.Ended(run)
+		if err := r.ports.Waker.Ended(ctx, run); err != nil { // who waits for it looks by itself, too
+			r.ports.Journal.Failed(run.Set, "tell the end of "+string(run.ID), err)
+		}
 	}
 	return nil
 }

@@ -31,6 +31,8 @@ type Service struct {
 	tokensLeft  float64 // of the RunTask bucket
 	refilled    time.Time
 	running     map[*exec.Cmd]bool
+	api         *kernel.API
+	changed     func(*task) // told of every change of a task
 }
 
 type tokenUse struct {
@@ -162,7 +164,7 @@ func New(k *kernel.Kernel, cloudwatch *cloudwatch.Service, ec2 *ec2.Service, iam
 		}
 		return n
 	}
-	k.Register(&kernel.API{Name: "ecs", Asks: s.ecsQuestions, Prefix: "AmazonEC2ContainerServiceV20141113",
+	s.api = &kernel.API{Name: "ecs", Asks: s.ecsQuestions, Prefix: "AmazonEC2ContainerServiceV20141113",
 		Protocol: kernel.JSON11, Ops: map[string]kernel.Operation{
 			"CreateCluster":            kernel.Op(s.createCluster),
 			"DescribeClusters":         kernel.Op(s.describeClusters),
@@ -179,7 +181,9 @@ func New(k *kernel.Kernel, cloudwatch *cloudwatch.Service, ec2 *ec2.Service, iam
 			"ListTagsForResource":      kernel.Op(s.listECSTags),
 			"TagResource":              kernel.Op(s.tagECS),
 			"UntagResource":            kernel.Op(s.untagECS),
-		}})
+		}}
+	s.changed = func(*task) {}
+	k.Register(s.api)
 	return s
 }
 

@@ -76,6 +76,7 @@ func (s *Service) setTask(t *task, status string) {
 		detail["stopCode"], detail["stoppedReason"] = t.StopCode, t.StopReason
 	}
 	s.Emit("aws.ecs", "ECS Task State Change", []string{t.ARN}, detail)
+	s.changed(t)
 }
 
 // pull starts the steps that need the endpoints: login, image, secrets, log
@@ -114,6 +115,9 @@ func (s *Service) runContainer(t *task) {
 		code = n
 	}
 	s.logTask(t, "started")
+	if strings.HasPrefix(t.Group, "service:") {
+		return // its service stops it
+	}
 	t.next = s.Clock.After(length, func() { s.containerExited(t, code) })
 }
 

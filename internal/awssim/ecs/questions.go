@@ -33,6 +33,20 @@ func (s *Service) ecsQuestions(c *kernel.Call) []kernel.Question {
 	case "ListTasks":
 		return []kernel.Question{kernel.May(action,
 			s.ARN("ecs", "container-instance/"+short+"/00000000000000000000000000000000"), "ecs:cluster", cluster)}
+	case "CreateService", "UpdateService", "DeleteService", "ListServiceDeployments", "DescribeServices":
+		name := c.Field("service") + c.Field("serviceName")
+		return []kernel.Question{kernel.May(action,
+			s.ARN("ecs", "service/"+short+"/"+name[strings.LastIndex(name, "/")+1:]), "ecs:cluster", cluster)}
+	case "DescribeServiceDeployments", "ContinueServiceDeployment", "StopServiceDeployment":
+		var arns []string
+		if json.Unmarshal(body["serviceDeploymentArns"], &arns) != nil {
+			arns = []string{c.Field("serviceDeploymentArn")}
+		}
+		var out []kernel.Question
+		for _, arn := range arns {
+			out = append(out, kernel.May(action, arn))
+		}
+		return out
 	case "DescribeTasks", "StopTask":
 		var ids []string
 		if json.Unmarshal(body["tasks"], &ids) != nil {

@@ -17,6 +17,7 @@ type fault struct {
 
 // FaultHelp says what each fault does, in order of name.
 var FaultHelp = []struct{ Name, Value, Help string }{
+	{"async-hooks", "", "CodeDeploy invokes hooks asynchronously, with Lambda's retries (AWS does not say)"},
 	{"bill", "clock|creation", "Cost Explorer shows paid hours on that basis (default clock)"},
 	{
 		"deny", "SERVICE:ACTION",
@@ -48,6 +49,10 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 	{"lost-reply", "P", "a call takes effect and its reply is lost, with probability P (default 0.1)"},
 	{"lost-timers", "P", "each timer of EventBridge Scheduler is lost with probability P (default 1)"},
 	{"no-capacity", "P", "RunTask returns a failure for lack of capacity, with probability P (default 0.5)"},
+	{
+		"no-failed-event", "",
+		"ECS sends no SERVICE_DEPLOYMENT_FAILED for a deployment that a hook failed (AWS does not say)",
+	},
 	{
 		"refuse-tasks", "capacity|quota|quota-empty|throttled|internal|role",
 		"RunTask fails temporarily for that reason (default capacity)",

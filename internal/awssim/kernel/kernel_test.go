@@ -119,7 +119,7 @@ func TestFaults(t *testing.T) {
 		{"throttle", "2", "want P"}, {"throttle", "often", "want P"}, {"slow-create", "soon", "want DURATION"},
 		{"kill", "launcher:0", "want FUNCTION:N"}, {"deny", "ecs", "want SERVICE:ACTION"},
 		{"stuck-create", "yes", "invalid fault"}, {"bill", "weekly", "want clock|creation"},
-		{"thunder", "", `unknown fault "thunder" (want one of bill,`},
+		{"thunder", "", `unknown fault "thunder" (want one of async-hooks, bill,`},
 	} {
 		if err := k.SetFault(tt.name, tt.value, 0); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s=%s: %v, want %q", tt.name, tt.value, err, tt.want)

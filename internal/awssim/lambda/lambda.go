@@ -587,6 +587,12 @@ var asyncRetries = []time.Duration{time.Minute, 2 * time.Minute}
 // destination for failures.
 func (s *Service) InvokeAsync(f *Function, payload []byte) { s.invokeChained(f, payload, 0) }
 
+// Call invokes a function for another service, which waits for its answer: ok is false for
+// one that failed, whose error is the payload.
+func (s *Service) Call(f *Function, payload []byte, done func(ok bool, payload []byte)) {
+	s.invoke(f, payload, func(r invokeResult) { done(r.outcome == "ok", r.payload) })
+}
+
 // invokeChained is invokeAsync for a function at the given position of a chain of
 // invocations. Lambda stops a chain that is too long, and notifies the destination.
 func (s *Service) invokeChained(f *Function, payload []byte, hops int) {
@@ -730,6 +736,14 @@ func (s *Service) runInProcess(inv *invocation) {
 func InvocationID(ctx context.Context) string {
 	if inv, ok := ctx.Value(invocationKey{}).(*invocation); ok {
 		return inv.ID
+	}
+	return ""
+}
+
+// FunctionName returns the name of the function whose invocation ctx belongs to, or "".
+func FunctionName(ctx context.Context) string {
+	if inv, ok := ctx.Value(invocationKey{}).(*invocation); ok {
+		return inv.Function.Name
 	}
 	return ""
 }

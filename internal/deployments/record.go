@@ -1,0 +1,202 @@
+// Package deployments has deployments hold the endpoint sets that they need, for as long as
+// they need them, and answers their lifecycle hooks.
+//
+// A deployment has a record in the store from the first that is heard of it, and a hold of
+// its set. What is known of it is read from AWS each time (a source for each service that
+// deploys); events, hooks, jobs of a pipeline and the look of every minute are only reasons
+// to look. A hook has a firing in the record: what decides it, its outcome, and whether AWS
+// was told. So any step may crash, and be done again by whoever looks next.
+package deployments
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"drawbridge/scheduler"
+)
+
+// Kind is who deploys.
+type Kind string
+
+// The kinds.
+const (
+	ECS        Kind = "ecs"
+	CodeDeploy Kind = "codedeploy"
+	Pipeline   Kind = "pipeline"
+	Build      Kind = "build"
+	// ByHand is one that an operator names.
+	ByHand Kind = "named"
+)
+
+// Record is a deployment as it is stored.
+type Record struct {
+	// ID is the deployment's own: of CodeDeploy d-..., of ECS CLUSTER/SERVICE/ID, of a
+	// pipeline NAME/EXECUTION, of a build PROJECT:ID.
+	ID   string
+	Kind Kind
+	// Name is its section of the configuration, Set the set that it holds.
+	Name string
+	Set  scheduler.SetName
+	// Began is when it was first heard of, Expires when it holds no longer, whatever becomes
+	// of it.
+	Began, Expires time.Time
+	// State is its state in AWS's own words, At its present lifecycle stage or event, since
+	// when it is there.
+	State, At string
+	AtSince   time.Time `json:",omitzero"`
+	// Of is the deployment that it takes back; empty for one that does not.
+	Of string `json:",omitempty"`
+	// Held says that its hold is stored.
+	Held bool `json:",omitempty"`
+	// Ended is when it needed the set no longer, Why says why.
+	Ended time.Time `json:",omitzero"`
+	Why   string    `json:",omitempty"`
+	// Firings are its hooks as they were called, in order, at most maxFirings.
+	Firings []Firing `json:",omitempty"`
+	// Hang is why it cannot go on; nil if it can, as far as is known.
+	Hang *Hang `json:",omitempty"`
+	// Version counts its writes.
+	Version int64
+}
+
+// Hang is what keeps a deployment from going on.
+type Hang struct {
+	Since         time.Time
+	Cause, Remedy string
+}
+
+// Firing is one call of a hook: by CodeDeploy at a lifecycle event, by ECS at a stage, or a
+// pause of ECS.
+type Firing struct {
+	// Hook is the stage or event, ID that of this call alone.
+	Hook, ID string
+	Via      Via
+	// Began is when it was first heard of, Expires when the deployment waits no longer.
+	Began, Expires time.Time
+	// Run is the run that decides it, Asked when it was asked for last.
+	Run   scheduler.RunID `json:",omitempty"`
+	Asked time.Time       `json:",omitzero"`
+	// Outcome is what came of it, with the reason; empty while that is open.
+	Outcome Outcome `json:",omitempty"`
+	Reason  string  `json:",omitempty"`
+	// Told is when AWS had the answer.
+	Told time.Time `json:",omitzero"`
+}
+
+// Via is how a hook is called and answered.
+type Via string
+
+// The ways.
+const (
+	ByFunction   Via = "function"   // ECS calls, and calls again
+	ByPause      Via = "pause"      // ECS waits for ContinueServiceDeployment
+	ByCodeDeploy Via = "codedeploy" // CodeDeploy waits for PutLifecycleEventHookExecutionStatus
+)
+
+// Outcome is what a hook decides.
+type Outcome string
+
+// The outcomes.
+const (
+	Succeeded Outcome = "succeeded"
+	Failed    Outcome = "failed"
+)
+
+// maxFirings bounds what is kept of the hooks of one deployment. A linear deployment has
+// some at each of its steps.
+const maxFirings = 60
+
+// owner is the owner of a deployment's hold.
+func owner(id string) string { return "deployment/" + id }
+
+// OfHold returns the id of the deployment that a hold is of, and false for one of others.
+func OfHold(h scheduler.Hold) (string, bool) { return strings.CutPrefix(h.Owner, "deployment/") }
+
+// String names it for people.
+func (r Record) String() string {
+	switch r.Kind {
+	case ECS:
+		return "ECS deployment " + r.ID
+	case CodeDeploy:
+		return "CodeDeploy deployment " + r.ID
+	case Pipeline:
+		return "execution " + r.ID
+	case Build:
+		return "build " + r.ID
+	}
+	return "deployment " + r.ID
+}
+
+// firing returns the call of a hook by its id, or nil.
+func (r *Record) firing(id string) *Firing {
+	for i := range r.Firings {
+		if r.Firings[i].ID == id {
+			return &r.Firings[i]
+		}
+	}
+	return nil
+}
+
+// fired adds a call of a hook, unless it is known.
+func (r *Record) fired(f Firing) *Firing {
+	if known := r.firing(f.ID); known != nil {
+		return known
+	}
+	if len(r.Firings) == maxFirings {
+		r.Firings = r.Firings[1:]
+	}
+	r.Firings = append(r.Firings, f)
+	return &r.Firings[len(r.Firings)-1]
+}
+
+// open reports whether a hook waits for an answer.
+func (r *Record) open() bool {
+	for _, f := range r.Firings {
+		if f.Told.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// end has the deployment need its set no longer.
+func (r *Record) end(now time.Time, format string, args ...any) {
+	r.Ended, r.Why, r.Hang = now, fmt.Sprintf(format, args...), nil
+}
+
+// close ends the hooks of a deployment that has ended without waiting for them.
+func (r *Record) close(now time.Time) {
+	for i := range r.Firings {
+		if f := &r.Firings[i]; f.Told.IsZero() {
+			f.decide(Failed, "the deployment ended first")
+			f.Told = now
+		}
+	}
+}
+
+// decide ends a hook with an outcome.
+func (f *Firing) decide(o Outcome, format string, args ...any) {
+	if f.Outcome == "" {
+		f.Outcome, f.Reason = o, fmt.Sprintf(format, args...)
+	}
+}
+
+// beforeExpiry is how long before AWS waits no longer a hook has to be answered.
+const beforeExpiry = 90 * time.Second
+
+// judge decides a hook by its run, which is nil while it is not known, and by the time that
+// it may take.
+func (f *Firing) judge(run *scheduler.Run, timeout time.Duration, now time.Time) {
+	switch {
+	case run != nil && run.State == scheduler.Finished && run.Outcome == scheduler.Succeeded:
+		f.decide(Succeeded, "run %s succeeded", f.Run)
+	case run != nil && run.State == scheduler.Finished:
+		f.decide(Failed, "run %s %s: %s", f.Run, run.Outcome, run.Reason)
+	case !now.Before(f.Began.Add(timeout)):
+		f.decide(Failed, "run %s has not ended within %s", f.Run, timeout)
+	case !f.Expires.IsZero() && !now.Before(f.Expires.Add(-beforeExpiry)):
+		f.decide(Failed, "run %s has not ended before the hook expires at %s", f.Run,
+			f.Expires.UTC().Format("15:04:05"))
+	}
+}

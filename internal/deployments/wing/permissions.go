@@ -1,0 +1,108 @@
+package wing
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"drawbridge/cfn"
+	"drawbridge/internal/deployments/section"
+)
+
+// statements returns what the deployments' roles may do: each right on what they name, and
+// none that no deployment asks for.
+func (p part) statements() []cfn.Statement {
+	function := func(name string) string { return cfn.ARN("lambda", "function:"+name) }
+	logs := []string{cfn.ARN("logs", "log-group:/aws/lambda/"+p.names.Hook+":*")}
+	for _, name := range slices.Sorted(maps.Keys(p.deployments)) {
+		for _, event := range p.deployments[name].Events() {
+			logs = append(logs, cfn.ARN("logs",
+				"log-group:/aws/lambda/"+section.HookFunction(p.Name, name, event)+":*"))
+		}
+	}
+	out := []cfn.Statement{
+		{Role: HookRole, Sid: "Store",
+			Actions: []string{
+				"dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem",
+			}, Resources: []string{cfn.ARN("dynamodb", "table/"+p.names.Table)},
+			Why: "records of deployments and their holds are written, sets and runs read"},
+		{Role: HookRole, Sid: "StoreIndex", Actions: []string{"dynamodb:Query"},
+			Resources: []string{cfn.ARN("dynamodb", "table/"+p.names.Table+"/index/live")},
+			Why:       "which deployments have not ended is one query of the table's index"},
+		{Role: HookRole, Sid: "ReadInstallation", Actions: []string{"cloudformation:DescribeStacks"},
+			Resources: []string{cfn.ARN("cloudformation", "stack/"+p.names.Stack+"/*")},
+			Why:       "the base stack's outputs name the sets' VPCs"},
+		{Role: HookRole, Sid: "Wake", Actions: []string{"lambda:InvokeFunction"},
+			Resources: []string{function(p.names.Launcher), function(p.names.Reaper)},
+			Why:       "the launcher raises what a deployment holds and runs its jobs, the reaper lowers it"},
+		{Role: HookRole, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resources: logs,
+			Why: "the functions' logs; the groups themselves belong to the base stack"},
+		{Role: cfn.ReaperRole, Sid: "TellHook", Actions: []string{"lambda:InvokeFunction"},
+			Resources: []string{function(p.names.Hook)},
+			Why:       "the end of a run that decides a hook is told at once"},
+		{Role: cfn.LauncherRole, Sid: "TellHook", Actions: []string{"lambda:InvokeFunction"},
+			Resources: []string{function(p.names.Hook)},
+			Why:       "the end of a run that decides a hook is told at once"},
+	}
+	out = append(out, p.UseKey(HookRole, "dynamodb")...)
+	if p.ofECS() {
+		out = append(out, cfn.Statement{Role: CallerRole, Sid: "CallHook", Actions: []string{"lambda:InvokeFunction"},
+			Resources: []string{function(p.names.Hook)}, Why: "ECS calls the function at lifecycle hooks with this role"})
+	}
+	return append(out, p.reads()...)
+}
+
+// reads is what the functions read of deployments, and how they answer.
+func (p part) reads() []cfn.Statement {
+	var services, serviceDeployments, groups, pipelines, projects []string
+	answersPauses, answersHooks := false, false
+	for _, name := range slices.Sorted(maps.Keys(p.deployments)) {
+		d := p.deployments[name]
+		if d.ECSService != "" {
+			services = append(services, cfn.ARN("ecs", "service/"+d.ECSService))
+			serviceDeployments = append(serviceDeployments, cfn.ARN("ecs", "service-deployment/"+d.ECSService+"/*"))
+			answersPauses = answersPauses || len(d.Hooks) > len(d.Events())
+		}
+		if d.CodeDeploy != "" {
+			groups = append(groups, cfn.ARN("codedeploy", "deploymentgroup:"+d.CodeDeploy))
+			answersHooks = answersHooks || len(d.Events()) > 0
+		}
+		if d.Pipeline != "" {
+			pipelines = append(pipelines, cfn.ARN("codepipeline", d.Pipeline))
+		}
+		if d.CodeBuild != "" {
+			projects = append(projects, cfn.ARN("codebuild", "project/"+d.CodeBuild))
+		}
+	}
+	var out []cfn.Statement
+	add := func(on bool, resources []string, sid, why string, actions ...string) {
+		if on && len(resources) > 0 {
+			out = append(out, cfn.Statement{
+				Role: HookRole, Sid: sid, Actions: actions, Resources: sorted(resources), Why: why,
+				Acts: !strings.HasPrefix(sid, "Read"),
+			})
+		}
+	}
+	add(true, services, "ReadServices", "ECS's events name the service alone: its deployments are looked up",
+		"ecs:ListServiceDeployments")
+	add(true, serviceDeployments, "ReadServiceDeployments", "how far a deployment is, and at which pause it waits",
+		"ecs:DescribeServiceDeployments")
+	add(answersPauses, serviceDeployments, "AnswerPauses", "a pause ends as its job did: on, or back",
+		"ecs:ContinueServiceDeployment")
+	add(true, groups, "ReadDeployments", "how far a deployment is, and whether it needs the endpoints any longer",
+		"codedeploy:GetDeployment", "codedeploy:GetDeploymentTarget", "codedeploy:ListDeploymentTargets")
+	add(answersHooks, groups, "AnswerHooks", "a hook of CodeDeploy waits for an hour unless it is answered",
+		"codedeploy:PutLifecycleEventHookExecutionStatus")
+	add(true, pipelines, "ReadPipelines", "whether an execution has ended", "codepipeline:GetPipelineExecution")
+	add(len(pipelines) > 0, []string{"*"}, "AnswerPipelines",
+		"an action of a pipeline is answered; CodePipeline knows no resources for it",
+		"codepipeline:PutJobFailureResult", "codepipeline:PutJobSuccessResult")
+	add(true, projects, "ReadBuilds", "whether a build has ended", "codebuild:BatchGetBuilds")
+	return out
+}
+
+func sorted(list []string) []string {
+	out := slices.Clone(list)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
