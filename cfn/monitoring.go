@@ -23,6 +23,7 @@ const (
 	MetricSetPhase       = "SetPhase"
 	MetricSweeps         = "Sweeps"
 	MetricStrangers      = "EndpointsOfNoStack"
+	MetricHanging        = "DeploymentsHanging"
 	MetricPaidHours      = "PaidEndpointHours"
 	MetricUsedHours      = "UsedEndpointHours"
 	MetricAlwaysOnHours  = "AlwaysOnEndpointHours"

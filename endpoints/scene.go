@@ -38,6 +38,8 @@ type Scene struct {
 	// SecurityGroups holds the task's groups and those of the endpoints, by id, as
 	// far as they can be read.
 	SecurityGroups map[string]SecurityGroup
+	// ACLs are the network ACLs of the VPC, as far as they were read.
+	ACLs []ACL
 	// Definition is the task definition as aws ecs describe-task-definition prints
 	// it; nil if it cannot be read.
 	Definition []byte

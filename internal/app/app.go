@@ -176,6 +176,49 @@ func (a *App) Reconciler(side reconcile.Side, me string) *reconcile.Reconciler {
 	return reconcile.New(side, me, a.Config.Settings(), ports)
 }
 
+// Path says why a call from subnets, with security groups, does not reach a service, in the
+// VPC of a set; while that is not up, how it will be then. It returns false if, as far as can be seen, it does. It only reads.
+func (a *App) Path(ctx context.Context, set scheduler.SetName, subnets, groups []string, service endpoints.ServiceID,
+	who string, up bool) (endpoints.Diagnosis, bool, error) {
+	s := a.Config.Sets[set]
+	scene := endpoints.Scene{
+		Set: string(set), Region: a.Place.Region, Services: s.Services, Subnets: subnets, Groups: groups,
+	}
+	v, _, err := a.made.vpc.Look(ctx, subnets, groups)
+	if err == nil && v.ID != s.VPC {
+		return endpoints.Diagnosis{
+			Cause: endpoints.OtherVPC, Service: service, What: who + " cannot reach " + string(service),
+			Why:    fmt.Sprintf("it is in %s, and set %s in %s", v.ID, set, s.VPC),
+			Remedy: "put it into the subnets of the set",
+		}, true, nil
+	}
+	if err == nil { // the subnets of the endpoints with it
+		all := append(slices.Clone(subnets), s.Subnets...)
+		slices.Sort(all)
+		scene.VPC, scene.SecurityGroups, err = a.made.vpc.Look(ctx, slices.Compact(all), groups)
+	}
+	if !up {
+		scene = scene.Presumed()
+		for i := range scene.VPC.Endpoints {
+			if e := &scene.VPC.Endpoints[i]; e.Type == endpoints.Interface {
+				e.ID, e.SecurityGroups, e.Subnets = "of the set", s.EndpointSecurityGroups, s.Subnets[:1]
+			}
+		}
+		var err error
+		if scene.SecurityGroups, err = a.made.vpc.Groups(ctx, append(slices.Clone(groups), s.EndpointSecurityGroups...)); err != nil {
+			return endpoints.Diagnosis{}, false, err
+		}
+	}
+	if err == nil {
+		scene.ACLs, err = a.made.vpc.ACLs(ctx, s.VPC)
+	}
+	if err != nil {
+		return endpoints.Diagnosis{}, false, err
+	}
+	d, broken := endpoints.Path(scene, service, who)
+	return d, broken, nil
+}
+
 // Prepare works out what the launcher would create for a set now. It only reads.
 func (a *App) Prepare(ctx context.Context, set scheduler.SetName) (reconcile.Prepared, error) {
 	return a.made.Prepare(ctx, set, reconcile.Wish{})

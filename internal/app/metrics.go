@@ -92,6 +92,11 @@ func (m *Metrics) Strangers(n int) {
 	m.write("", metric(cfn.MetricStrangers, "Count", float64(n)))
 }
 
+// Hanging tells how many deployments cannot go on.
+func (m *Metrics) Hanging(n int) {
+	m.write("", metric(cfn.MetricHanging, "Count", float64(n)))
+}
+
 // phases are a set's phases as numbers, for the dashboard, which names them.
 var phases = map[scheduler.Phase]float64{
 	scheduler.Absent: 0, scheduler.Creating: 1, scheduler.Available: 2, scheduler.Draining: 3, scheduler.Deleting: 3,

@@ -6,6 +6,7 @@ package awssim
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"drawbridge/internal/awssim/cloudformation"
 	"drawbridge/internal/awssim/dynamodb"
@@ -59,6 +60,24 @@ func (s *Sim) ChangeSubnet(id string, free int, owner string) {
 	defer s.Mu.Unlock()
 	n := s.ec2.Subnet(id)
 	n.Free, n.Owner = free, owner
+}
+
+// CloseSubnet puts a network ACL on a subnet that lets no HTTPS out.
+func (s *Sim) CloseSubnet(id string) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.ec2.CloseSubnet(id)
+}
+
+// AddFunction adds a function of a user's, in a VPC if it has subnets, with code in this
+// process.
+func (s *Sim) AddFunction(name, role string, subnets, groups []string, code Handler) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.lambda.Functions = append(s.lambda.Functions, &lambda.Function{
+		Name: name, Role: role, Handler: code, Timeout: time.Minute, Memory: 128, Created: s.Clock.Now(), Subnets: subnets,
+		Groups: groups,
+	})
 }
 
 // ManageEndpoint marks an endpoint as created by an AWS service.

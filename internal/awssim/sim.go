@@ -11,8 +11,10 @@ import (
 
 	"drawbridge/internal/awssim/cloudformation"
 	"drawbridge/internal/awssim/cloudwatch"
+	"drawbridge/internal/awssim/codebuild"
 	"drawbridge/internal/awssim/codecommit"
 	"drawbridge/internal/awssim/codedeploy"
+	"drawbridge/internal/awssim/codepipeline"
 	"drawbridge/internal/awssim/costexplorer"
 	"drawbridge/internal/awssim/dynamodb"
 	"drawbridge/internal/awssim/ec2"
@@ -85,7 +87,11 @@ func New(o Options) *Sim {
 	secrets := secretsmanager.New(k, s.iam)
 	s.ecs = ecs.New(k, metrics, s.ec2, s.iam, s.logs)
 	s.lambda = lambda.New(k, metrics, s.iam, s.logs, s.sqs)
+	s.lambda.Reach = func(f *lambda.Function, service string) bool {
+		return s.ecs.Reaches(f.Subnets[0], f.Groups, service)
+	}
 	services := ecs.NewServices(s.ecs, s.lambda)
+	codepipeline.New(k, codebuild.New(k), s.iam, s.lambda)
 	s.codedeploy = codedeploy.New(k, services, s.iam, s.lambda)
 	s.eventbridge = eventbridge.New(k, s.lambda, s.sqs)
 	schedules := scheduler.New(k, s.eventbridge, s.iam)

@@ -71,6 +71,9 @@ func (k *Keeper) observeCodeDeploy(ctx context.Context, r *Record) (seen, error)
 		switch e.Status {
 		case types.LifecycleEventStatusInProgress:
 			s.at = aws.ToString(e.LifecycleEventName)
+			if d.Creator != types.DeploymentCreatorCodeDeployRollback { // whose hooks are not called
+				s.function = hooksOf(d.Revision)[s.at]
+			}
 		case types.LifecycleEventStatusSucceeded:
 			done++
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codedeploy"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"go.uber.org/zap"
 
 	"drawbridge/internal/app"
@@ -30,12 +31,14 @@ type Clients struct {
 	CodeDeploy   *codedeploy.Client
 	CodePipeline *codepipeline.Client
 	ECS          *ecs.Client
+	Lambda       *lambda.Client
 }
 
 // NewClients builds the clients from one configuration.
 func NewClients(c aws.Config) Clients {
 	return Clients{
 		codebuild.NewFromConfig(c), codedeploy.NewFromConfig(c), codepipeline.NewFromConfig(c), ecs.NewFromConfig(c),
+		lambda.NewFromConfig(c),
 	}
 }
 
@@ -65,6 +68,8 @@ type seen struct {
 	why  string
 	// of is the deployment that it takes back.
 	of string
+	// function is the one that it waits for at its lifecycle event.
+	function string
 	// pauses are the hooks at which it waits for an action.
 	pauses []Firing
 }
@@ -198,7 +203,7 @@ func (k *Keeper) look(ctx context.Context, r *Record) error {
 	} else {
 		err = k.release(ctx, r)
 	}
-	return errors.Join(err, k.answer(ctx, r, d))
+	return errors.Join(err, k.answer(ctx, r, d), k.watch(ctx, r, s, d))
 }
 
 // hold has a deployment hold its set, and wakes the launcher, which raises it.
@@ -335,6 +340,7 @@ func (k *Keeper) ask(ctx context.Context, r *Record, job scheduler.JobName, f Fi
 // Sweep looks at every deployment that has not ended.
 func (k *Keeper) Sweep(ctx context.Context) error {
 	var errs []error
+	hanging := 0
 	for _, set := range slices.Sorted(maps.Keys(k.app.Config.Sets)) {
 		found, err := k.app.Store.Deployments(ctx, set)
 		errs = append(errs, err)
@@ -347,7 +353,11 @@ func (k *Keeper) Sweep(ctx context.Context) error {
 			if err := k.look(ctx, &r); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", r, err))
 			}
+			if r.Hang != nil {
+				hanging++
+			}
 		}
 	}
+	k.app.Metrics.Hanging(hanging)
 	return errors.Join(errs...)
 }

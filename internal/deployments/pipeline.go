@@ -121,7 +121,13 @@ func (k *Keeper) ready(ctx context.Context, job pipelineJob) (kind types.Failure
 		return "", "", false, err
 	}
 	now := k.app.Clock.Now()
+	broken, err := k.broken(ctx, d)
+	if err != nil {
+		return "", "", false, err
+	}
 	switch usable, why := Usable(set, now); {
+	case broken != "":
+		return types.FailureTypeConfigurationError, broken, false, nil
 	case usable && r.Held:
 		return "", "", false, nil
 	case set.Pause != nil:

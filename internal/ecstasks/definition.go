@@ -89,10 +89,48 @@ func (t *Tasks) Services(ctx context.Context, set scheduler.SetName,
 		}
 		ids = append(ids, r.IDs()...)
 	}
+	for _, name := range slices.Sorted(maps.Keys(t.config.Deployments)) {
+		more, err := t.deployment(ctx, set, name)
+		if errors.Is(err, reconcile.ErrTemporary) {
+			return nil, err
+		}
+		if err != nil {
+			last = err
+		}
+		ids = append(ids, more...)
+	}
 	if len(ids) == 0 && last != nil {
 		return nil, last
 	}
 	return endpoints.Resolve(ids)
+}
+
+// deployment returns the services that deployments of a section need in the set: what their
+// tasks reach, and codedeploy where hook functions of others run in the VPC.
+func (t *Tasks) deployment(ctx context.Context, set scheduler.SetName, name string) ([]endpoints.ServiceID, error) {
+	d := t.config.Deployments[name]
+	if d.Set != set {
+		return nil, nil
+	}
+	w := endpoints.Workload{Hints: d.Services}
+	for _, family := range d.TaskDefinitions {
+		text, err := t.definition(ctx, family)
+		if err != nil {
+			return nil, fmt.Errorf("read what deployments %s need: %w", name, err)
+		}
+		w.TaskDefinitions = append(w.TaskDefinitions, text.text)
+	}
+	for _, f := range d.Functions {
+		text, err := json.Marshal(map[string]any{
+			"FunctionName": f, "VpcConfig": map[string]any{"SubnetIds": []string{"of the set"}},
+		})
+		if err != nil {
+			return nil, err
+		}
+		w.HookFunctions = append(w.HookFunctions, text)
+	}
+	r, err := w.Requirements()
+	return r.IDs(), err
 }
 
 // lowerFirst turns an answer of the SDK into the JSON that the AWS CLI prints:

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -49,7 +50,12 @@ type deploying struct {
 
 func inDeployingWorld(t *testing.T, o awssim.Options, story func(w deploying)) {
 	t.Helper()
-	inWorld(t, deploysWeb, o, func(w *world) {
+	inDeploying(t, deploysWeb, o, story)
+}
+
+func inDeploying(t *testing.T, text string, o awssim.Options, story func(w deploying)) {
+	t.Helper()
+	inWorld(t, text, o, func(w *world) {
 		c := AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper())
 		d := deploying{w, ecs.NewFromConfig(c), codedeploy.NewFromConfig(c)}
 		d.define("web", nil)
@@ -277,4 +283,101 @@ func TestAFailedCodeDeployHookRollsBackAndTheRollBackHoldsToo(t *testing.T) {
 			t.Errorf("record %+v, want that of the roll-back of %s, ended", r, id)
 		}
 	})
+}
+
+// theirs adds a hook function of a user's in the VPC, which reports as it should, and
+// returns the revision that names it.
+func (w deploying) theirs(subnets, groups []string) *cdtypes.RevisionLocation {
+	const name = "CodeDeployHook_theirs"
+	c := AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper())
+	c.RetryMaxAttempts = 1
+	client := codedeploy.NewFromConfig(c)
+	w.sim.AddFunction(name, w.sim.AddRole(name, "lambda.amazonaws.com"), subnets, groups, func(ctx context.Context, payload []byte) ([]byte, error) {
+		var e struct{ DeploymentID, LifecycleEventHookExecutionID string }
+		if err := json.Unmarshal(payload, &e); err != nil {
+			return nil, err
+		}
+		for { // as one that is written well tries
+			_, err := client.PutLifecycleEventHookExecutionStatus(ctx, &codedeploy.PutLifecycleEventHookExecutionStatusInput{
+				DeploymentId: &e.DeploymentID, LifecycleEventHookExecutionId: &e.LifecycleEventHookExecutionID, Status: "Succeeded",
+			})
+			if err == nil || w.sim.Sleep(ctx, 10*time.Second) != nil {
+				return []byte(`{}`), err
+			}
+		}
+	})
+	r := appSpec()
+	text := *r.AppSpecContent.Content + "Hooks:\n  - AfterInstall: " + name + "\n"
+	r.AppSpecContent.Content = &text
+	return r
+}
+
+const deploysWithFunctions = `
+sets:
+  main:
+    subnets: [subnet-1, subnet-2]
+    services: [SERVICES]
+jobs:
+  smoke: {set: main, cluster: c, taskDefinition: smoke, securityGroups: [sg-1]}
+deployments:
+  web: {set: main, codeDeploy: web/prod, functions: [CodeDeployHook_theirs], pipeline: web}
+`
+
+func withFunctions(services string) string {
+	return strings.Replace(deploysWithFunctions, "SERVICES", services, 1)
+}
+
+func TestAHookOfTheirsHangsForAnHourWithoutItsEndpointAndIsSeen(t *testing.T) {
+	longStory(t)
+	for _, tt := range []struct {
+		name, services, want string
+		groups               []string
+		before               func(w deploying)
+		cured                bool
+	}{
+		{name: "no endpoint", services: "ecr.api, ecr.dkr, logs, s3", want: "has no codedeploy endpoint"},
+		{name: "security group", services: "codedeploy, ecr.api, ecr.dkr, logs, s3", groups: []string{"sg-other"}, want: "do not allow HTTPS in", before: func(w deploying) {
+			w.sim.AddSecurityGroup("sg-other", w.config.Sets["main"].VPC, "other")
+		}},
+		{name: "network ACL", services: "codedeploy, ecr.api, ecr.dkr, logs, s3", want: "network ACL", before: func(w deploying) { w.sim.CloseSubnet("subnet-2") }},
+		{name: "cured", services: "codedeploy, ecr.api, ecr.dkr, logs, s3", cured: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inDeploying(t, withFunctions(tt.services), awssim.Options{}, func(w deploying) {
+				w.group()
+				if tt.before != nil {
+					tt.before(w)
+				}
+				groups := tt.groups
+				if groups == nil {
+					groups = []string{"sg-1"}
+				}
+				id := w.deploy(w.theirs([]string{"subnet-2"}, groups))
+				seen := time.Time{}
+				for range 200 {
+					time.Sleep(30 * time.Second)
+					r := w.record()
+					if r.Hang != nil && seen.IsZero() {
+						seen = time.Now()
+						if !strings.Contains(r.Hang.Cause, tt.want) || r.Hang.Remedy == "" {
+							t.Errorf("cause %q, remedy %q, want %q", r.Hang.Cause, r.Hang.Remedy, tt.want)
+						}
+						if since := seen.Sub(r.AtSince); since > 2*time.Minute {
+							t.Errorf("seen after %s, want two minutes at most", since)
+						}
+					}
+				}
+				d := w.status(id)
+				if tt.cured {
+					if !seen.IsZero() || d.Status == cdtypes.DeploymentStatusFailed {
+						t.Errorf("deployment %s, hang seen %s, want neither", d.Status, seen)
+					}
+					return
+				}
+				if d.Status != cdtypes.DeploymentStatusFailed || d.CompleteTime.Sub(*d.StartTime) < time.Hour || seen.IsZero() {
+					t.Errorf("deployment %s after %s, hang seen %v; want Failed after an hour, and seen", d.Status, aws.ToTime(d.CompleteTime).Sub(*d.StartTime), seen)
+				}
+			})
+		})
+	}
 }

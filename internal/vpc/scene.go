@@ -37,6 +37,36 @@ func (r *Reader) Look(ctx context.Context, subnets,
 	return v, found, err
 }
 
+// ACLs reads the network ACLs of a VPC.
+func (r *Reader) ACLs(ctx context.Context, vpc string) ([]endpoints.ACL, error) {
+	result, err := r.api.DescribeNetworkAcls(ctx, &ec2.DescribeNetworkAclsInput{
+		Filters: []types.Filter{filter("vpc-id", vpc)},
+	})
+	if err != nil {
+		return nil, awserr.Mark(err, "describe the network ACLs of %s", vpc)
+	}
+	var out []endpoints.ACL
+	for _, a := range result.NetworkAcls {
+		acl := endpoints.ACL{ID: aws.ToString(a.NetworkAclId)}
+		for _, x := range a.Associations {
+			acl.Subnets = append(acl.Subnets, aws.ToString(x.SubnetId))
+		}
+		for _, e := range a.Entries {
+			entry := endpoints.ACLEntry{
+				Number: int(aws.ToInt32(e.RuleNumber)), Egress: aws.ToBool(e.Egress),
+				Allow: e.RuleAction == types.RuleActionAllow, Protocol: aws.ToString(e.Protocol),
+				CIDR: aws.ToString(e.CidrBlock),
+			}
+			if e.PortRange != nil {
+				entry.From, entry.To = int(aws.ToInt32(e.PortRange.From)), int(aws.ToInt32(e.PortRange.To))
+			}
+			acl.Entries = append(acl.Entries, entry)
+		}
+		out = append(out, acl)
+	}
+	return out, nil
+}
+
 // Groups reads security groups. It queries by filter: a query by id fails if one
 // of them is gone.
 func (r *Reader) Groups(ctx context.Context, ids []string) (map[string]endpoints.SecurityGroup, error) {

@@ -36,6 +36,8 @@ type ec2API interface {
 		...func(*ec2.Options)) (*ec2.DescribeVpcEndpointsOutput, error)
 	DescribeSecurityGroups(context.Context, *ec2.DescribeSecurityGroupsInput,
 		...func(*ec2.Options)) (*ec2.DescribeSecurityGroupsOutput, error)
+	DescribeNetworkAcls(context.Context, *ec2.DescribeNetworkAclsInput,
+		...func(*ec2.Options)) (*ec2.DescribeNetworkAclsOutput, error)
 	DeleteVpcEndpoints(context.Context, *ec2.DeleteVpcEndpointsInput,
 		...func(*ec2.Options)) (*ec2.DeleteVpcEndpointsOutput, error)
 }

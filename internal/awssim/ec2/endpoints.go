@@ -259,7 +259,8 @@ func (s *Service) Serving(service string, sub *Subnet, groups []string, t time.T
 			continue
 		}
 		settled := e.AvailableAt(t).Add(s.Delay("unsettled", time.Minute))
-		if e.PrivateDNS && v.DNSSupport && v.DNSHostnames && !t.Before(settled) && s.letsIn(e.Groups, sub, groups) {
+		if e.PrivateDNS && v.DNSSupport && v.DNSHostnames && !t.Before(settled) &&
+			s.letsIn(e.Groups, sub, groups) && !s.closed(sub.ID, e.Subnets) {
 			return e
 		}
 	}

@@ -28,6 +28,8 @@ type Network struct {
 	tokens      map[string]string
 	Changed     func()                 // is called when the network or an endpoint has changed
 	NetworkRefs func(group string) int // tasks' network interfaces that use a group
+	// ACLs are the network ACLs that close a subnet.
+	ACLs []*ACL
 }
 
 // Service is the simulated EC2.
@@ -189,6 +191,7 @@ func New(k *kernel.Kernel) *Service {
 			"DeleteVpcEndpoints":            kernel.Op(s.deleteVpcEndpoints),
 			"DescribeVpcEndpointServices":   kernel.Op(s.describeEndpointServices),
 			"DescribeNetworkInterfaces":     kernel.Op(s.describeNetworkInterfaces),
+			"DescribeNetworkAcls":           kernel.Op(s.describeACLs),
 			"CreateTags":                    kernel.Op(s.createTags),
 			"DescribeTags":                  kernel.Op(s.describeTags),
 		}})

@@ -6,6 +6,13 @@ import (
 	"drawbridge/internal/awssim/iam"
 )
 
+// Reaches reports whether what runs in a subnet with the given security groups, without a
+// public address, reaches a service.
+func (s *Service) Reaches(subnet string, groups []string, service string) bool {
+	t := &task{subnet: s.ec2.Subnet(subnet), groups: groups}
+	return t.subnet != nil && (s.hasWayOut(t) || s.reach(t, service, "") != nil)
+}
+
 // linkTakes is how long a new service-linked role cannot be assumed.
 const linkTakes = 8 * time.Second
 

@@ -20,6 +20,10 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 	{"async-hooks", "", "CodeDeploy invokes hooks asynchronously, with Lambda's retries (AWS does not say)"},
 	{"bill", "clock|creation", "Cost Explorer shows paid hours on that basis (default clock)"},
 	{
+		"continue-after", "DURATION",
+		"CodePipeline calls a function that continues again after DURATION (default 30s; AWS does not say)",
+	},
+	{
 		"deny", "SERVICE:ACTION",
 		"calls that need that action are denied as if no policy allowed it, CloudFormation with a role included",
 	},
@@ -34,6 +38,7 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 		"full-zone", "ZONE",
 		"interface endpoints in ZONE (default: every one) fail for lack of capacity; the stack rolls back",
 	},
+	{"jobs-twice", "", "CodePipeline calls an action's function twice for each job"},
 	{"kill", "FUNCTION:N", "the next handler of FUNCTION is killed before its Nth call to AWS takes effect"},
 	{"kill-after", "FUNCTION:N", "the next handler of FUNCTION is killed after its Nth call to AWS took effect"},
 	{"full-fargate-zone", "ZONE", "RunTask finds no capacity in ZONE (default: in none)"},

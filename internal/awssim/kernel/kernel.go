@@ -314,9 +314,9 @@ func (s *Kernel) serveAPI(r *http.Request) (out reply, lost bool) {
 		s.Mu.Unlock()
 		return reply{}, true // a handler that was killed makes no calls
 	}
-	if failure == nil && s.Unplugged(c.AccessKey, c.API.Endpoint) {
+	if p := c.Principal(); failure == nil && p != nil && p.Reaches != nil && !p.Reaches(c.API.Endpoint) {
 		s.Mu.Unlock()
-		return reply{}, true // a task without network access to it
+		return reply{}, true // a caller without network access to it
 	}
 	if failure != nil {
 		out = c.encode(nil, failure)

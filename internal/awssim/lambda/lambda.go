@@ -43,6 +43,8 @@ type Service struct {
 	folders     []string               // of code that was replaced
 	// environments are the execution environments, by access key.
 	environments map[string]*environment
+	// Reach reports whether a function in a VPC reaches a service from there.
+	Reach func(f *Function, service string) bool
 }
 
 // Handler is a function that runs in this process.
@@ -67,6 +69,8 @@ type Function struct {
 	Loops         bool   // it may be part of a chain of invocations without an end
 	Reserved      int    // of the account's concurrency
 	sum           string // of its zip, as Lambda shows it; empty for a stand-in
+	// Subnets and Groups are where it runs, if in a VPC.
+	Subnets, Groups []string
 }
 
 // invocation is one run of a handler.
@@ -210,9 +214,17 @@ type functionJSON struct {
 	PackageType   string
 	Architectures []string
 	State         string
-	RevisionID    string `json:"RevisionId"`
+	RevisionID    string     `json:"RevisionId"`
+	VpcConfig     *vpcConfig `json:",omitempty"`
 
 	created bool
+}
+
+// vpcConfig is where a function runs in a VPC.
+type vpcConfig struct {
+	SubnetIDs        []string `json:"SubnetIds"`
+	SecurityGroupIDs []string `json:"SecurityGroupIds"`
+	VpcID            string   `json:"VpcId,omitempty"`
 }
 
 func (f functionJSON) HTTPStatus() int {
@@ -223,7 +235,11 @@ func (f functionJSON) HTTPStatus() int {
 }
 
 func (s *Service) functionJSON(f *Function) functionJSON {
-	return functionJSON{FunctionName: f.Name, FunctionArn: s.FunctionARN(f.Name), Runtime: "provided.al2023",
+	var in *vpcConfig
+	if len(f.Subnets) > 0 {
+		in = &vpcConfig{SubnetIDs: f.Subnets, SecurityGroupIDs: f.Groups}
+	}
+	return functionJSON{VpcConfig: in, FunctionName: f.Name, FunctionArn: s.FunctionARN(f.Name), Runtime: "provided.al2023",
 		Role: f.Role, Handler: "bootstrap", CodeSize: 1, Timeout: int(f.Timeout / time.Second),
 		MemorySize: f.Memory, LastModified: f.Created.UTC().Format("2006-01-02T15:04:05.000+0000"), CodeSha256: f.sum,
 		Version: "$LATEST", PackageType: "Zip", Architectures: f.Architectures, State: "Active",
@@ -237,6 +253,7 @@ func (s *Service) createFunction(_ *kernel.Call, in *struct {
 	Publish                                                        bool
 	Architectures                                                  []string
 	Environment                                                    struct{ Variables map[string]string }
+	VpcConfig                                                      vpcConfig
 	Tags                                                           map[string]string
 }) (*functionJSON, error) {
 	if s.Function(in.FunctionName) != nil {
@@ -252,7 +269,8 @@ func (s *Service) createFunction(_ *kernel.Call, in *struct {
 	}
 	f := &Function{Name: in.FunctionName, Role: in.Role, Environment: in.Environment.Variables,
 		Timeout: time.Duration(max(in.Timeout, 3)) * time.Second, Memory: max(in.MemorySize, 128),
-		Created: s.Clock.Now(), Architectures: in.Architectures}
+		Created: s.Clock.Now(), Architectures: in.Architectures, Subnets: in.VpcConfig.SubnetIDs,
+		Groups: in.VpcConfig.SecurityGroupIDs}
 	if err := s.Load(f, in.Code.ZipFile); err != nil {
 		return nil, err
 	}
@@ -784,7 +802,7 @@ func (inv *invocation) Principal() *kernel.Principal {
 	if inv.Function == nil {
 		return nil
 	}
-	return inv.Function.principal()
+	return inv.sim.placed(inv.Function)
 }
 
 // Silent reports whether a handler in this process has ended.
@@ -828,6 +846,15 @@ func (f *Function) principal() *kernel.Principal {
 	return &kernel.Principal{Role: func() string {
 		return f.Role
 	}, Session: func() string { return f.Role + "/" + f.Name }, Secret: "sandbox", Inside: true}
+}
+
+// placed returns the principal of the function where it runs.
+func (s *Service) placed(f *Function) *kernel.Principal {
+	p := f.principal()
+	if len(f.Subnets) > 0 {
+		p.Reaches = func(service string) bool { return s.Reach(f, service) }
+	}
+	return p
 }
 
 // Pause makes the invocation that ctx belongs to sleep for d of simulated time.

@@ -11,7 +11,11 @@ func (s *Service) lambdaQuestions(c *kernel.Call) []kernel.Question {
 	if functionName(c) == "" {
 		return []kernel.Question{kernel.May(c.Permission(), "*")}
 	}
-	return []kernel.Question{kernel.May("lambda:InvokeFunction", s.FunctionARN(s.nameOf(functionName(c))))}
+	action := c.Permission()
+	if c.Action == "Invoke" {
+		action = "lambda:InvokeFunction"
+	}
+	return []kernel.Question{kernel.May(action, s.FunctionARN(s.nameOf(functionName(c))))}
 }
 
 // nameOf returns the name of a function given by name or ARN.

@@ -93,7 +93,7 @@ func (s *Service) startEnvironment(f *Function) (*environment, error) {
 		return nil, err
 	}
 	s.environments[key] = e
-	p := f.principal()
+	p := s.placed(f)
 	p.Work = func() kernel.Work {
 		if e.current == nil {
 			return nil

@@ -37,6 +37,10 @@ type Deployment struct {
 	// TaskDefinitions are the families of the tasks that they start. In a set with services:
 	// auto the services that these need are added. Default: none.
 	TaskDefinitions []string `yaml:"taskDefinitions"`
+	// Functions are hook functions of your own that run in the VPC and report to CodeDeploy from
+	// there: codedeploy is added to a set with services: auto, and whether they reach it is
+	// watched. Default: none.
+	Functions []string `yaml:"functions"`
 	// Hooks are what is done at a lifecycle stage of ECS, such as POST_TEST_TRAFFIC_SHIFT, or
 	// at a lifecycle event of CodeDeploy, such as AfterAllowTestTraffic. Default: none.
 	Hooks map[string]*Hook `yaml:"hooks"`

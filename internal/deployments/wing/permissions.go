@@ -49,7 +49,47 @@ func (p part) statements() []cfn.Statement {
 		out = append(out, cfn.Statement{Role: CallerRole, Sid: "CallHook", Actions: []string{"lambda:InvokeFunction"},
 			Resources: []string{function(p.names.Hook)}, Why: "ECS calls the function at lifecycle hooks with this role"})
 	}
-	return append(out, p.reads()...)
+	return append(append(out, p.reads()...), p.watches()...)
+}
+
+// watches is what it takes to see whether hook functions of others reach CodeDeploy.
+func (p part) watches() []cfn.Statement {
+	functions := []string{cfn.ARN("lambda", "function:CodeDeployHook_*")}
+	watched := false
+	for _, d := range p.deployments {
+		watched = watched || d.CodeDeploy != ""
+		for _, f := range d.Functions {
+			functions = append(functions, cfn.ARN("lambda", "function:"+f))
+		}
+	}
+	if !watched {
+		return nil
+	}
+	return []cfn.Statement{
+		{Role: HookRole, Sid: "ReadHookFunctions", Actions: []string{"lambda:GetFunctionConfiguration"},
+			Resources: sorted(functions), Why: "where the hook functions of others run"},
+		{Role: HookRole, Sid: "ReadNetwork",
+			Actions: []string{
+				"ec2:DescribeNetworkAcls", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups",
+				"ec2:DescribeSubnets", "ec2:DescribeVpcEndpoints",
+			}, Resources: []string{"*"},
+			Why: "whether they reach CodeDeploy from there; these reads allow only *"},
+		{Role: HookRole, Sid: "ReadVPCs", Actions: []string{"ec2:DescribeVpcAttribute"}, Resources: p.vpcs(),
+			Why: "private DNS needs both DNS attributes of the VPC"},
+		{Role: HookRole, Sid: "ReadHostedZones", Actions: []string{"ec2:DescribeVpcs", "route53:ListHostedZonesByVPC"},
+			Resources: []string{"*"},
+			Why: "a private hosted zone may answer for CodeDeploy's name in the VPC; Route 53 asks EC2 for the VPC, and " +
+				"knows no resources for this read"},
+	}
+}
+
+// vpcs are the sets' VPCs.
+func (p part) vpcs() []string {
+	var out []string
+	for _, s := range p.Sets {
+		out = append(out, cfn.ARN("ec2", "vpc/"+s.VPC))
+	}
+	return sorted(out)
 }
 
 // reads is what the functions read of deployments, and how they answer.

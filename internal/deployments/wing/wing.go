@@ -49,6 +49,7 @@ func (w Wing) Addition(b cfn.Base, _ seam.Known) (cfn.Addition, error) {
 	for _, x := range p.rules() {
 		p.addRule(r, x)
 	}
+	p.addAlarms(r)
 	role := func(role cfn.Role, id, service string) cfn.RoleSpec {
 		return cfn.RoleSpec{Role: role, ID: id, Name: b.Name + "-" + string(role) + "-" + b.Region, Service: service}
 	}
@@ -193,4 +194,24 @@ func (p part) addRule(r cfn.Object, x rule) {
 		"FunctionName": cfn.Ref("Hook"), "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com",
 		"SourceArn": cfn.Att(x.id, "Arn"),
 	})
+}
+
+// addAlarms adds the alarm for deployments that cannot go on, and the one for a look that does
+// not come by.
+func (p part) addAlarms(r cfn.Object) {
+	add := func(a cfn.Alarm, more cfn.Object) {
+		x := p.Alarm(a)
+		x["Namespace"], x["MetricName"] = cfn.Namespace, cfn.MetricHanging
+		x["Dimensions"] = []any{cfn.Object{"Name": "Installation", "Value": p.Name}}
+		maps.Copy(x, more)
+		r[a.ID+"Alarm"] = cfn.Resource("AWS::CloudWatch::Alarm", x)
+	}
+	add(cfn.Alarm{
+		ID: "HangingDeployments", Description: "a deployment waits for a hook that cannot report to CodeDeploy; " +
+			"drawbridge status shows the cause", Statistic: "Maximum", Period: 60, Periods: 1, Missing: "notBreaching",
+	}, nil)
+	add(cfn.Alarm{
+		ID: "SilentDeployments", Description: "nobody has looked at deployments for 15 minutes: the function of " +
+			"the hooks does not run", Statistic: "SampleCount", Period: 900, Periods: 1, Above: 1, Missing: "breaching",
+	}, cfn.Object{"ComparisonOperator": "LessThanThreshold"})
 }
