@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"drawbridge/internal/app"
+	"drawbridge/internal/deployments"
 	"drawbridge/internal/hint"
 	"drawbridge/internal/operate"
 	"drawbridge/scheduler"
@@ -18,6 +19,9 @@ type holdCmd struct {
 	Set    scheduler.SetName `arg:"" help:"Set of the configuration."`
 	For    time.Duration     `help:"How long." required:"" placeholder:"DURATION"`
 	Reason string            `help:"Why, for those who look." required:"" placeholder:"TEXT"`
+	// Deployment has the hold belong to a deployment in place of who calls.
+	Deployment string `help:"Hold it for a deployment of this id; holds of different ids stand beside each other." placeholder:"ID"`
+	Wait       bool   `help:"Return when the endpoints can be used, or with the reason why they cannot."`
 }
 
 // maxHold is the longest hold: what is needed longer is needed always.
@@ -35,7 +39,11 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	now := ss.clock.Now()
-	claim := scheduler.Hold{Owner: ss.caller, Reason: c.Reason, Since: now, Expires: now.Add(c.For)}
+	owner := ss.caller
+	if c.Deployment != "" {
+		owner = deployments.Owner(c.Deployment)
+	}
+	claim := scheduler.Hold{Owner: owner, Reason: c.Reason, Since: now, Expires: now.Add(c.For)}
 	if limit := a.Config.Settings()[host].MaxLifetime; limit > 0 && c.For > limit {
 		return &usageError{hint.With(
 			fmt.Errorf("set %s is held for at most %s (maxLifetime)", host, limit),
@@ -51,7 +59,7 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	}); err != nil {
 		return err
 	}
-	if err := a.Wake(ctx, reconcile.Launcher, host, "held by "+ss.caller); err != nil {
+	if err := a.Wake(ctx, reconcile.Launcher, host, "held by "+owner); err != nil {
 		return err
 	}
 	ss.say("Set %s is held until %s. drawbridge release %s ends it.", host,
@@ -59,7 +67,37 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	if set, err := a.Store.LoadSet(ctx, host); err == nil && set.Pause != nil {
 		ss.say("It is %s: until drawbridge resume it is not raised, and one that is up is kept.", set.Pause)
 	}
+	if c.Wait {
+		return c.wait(ctx, ss, a, host)
+	}
 	return nil
+}
+
+// wait waits until the endpoints can be used. One failure in a row is tried again.
+func (c *holdCmd) wait(ctx context.Context, ss *session, a *app.App, host scheduler.SetName) error {
+	began := ss.clock.Now()
+	for {
+		set, err := a.Store.LoadSet(ctx, host)
+		if err != nil {
+			return err
+		}
+		now := ss.clock.Now()
+		usable, why := deployments.Usable(set, now)
+		switch {
+		case usable:
+			ss.say("Its endpoints can be used.")
+			return nil
+		case set.Pause != nil, set.Failures > 1 && set.FailingSince.After(began), now.Sub(began) > c.For:
+			if set.Pause != nil {
+				why = "it is " + set.Pause.String()
+			}
+			return hint.With(fmt.Errorf("the endpoints of set %s cannot be used: %s", host, why),
+				fmt.Sprintf("drawbridge why %s shows what was tried", host))
+		}
+		if err := ss.clock.Sleep(ctx, 5*time.Second); err != nil {
+			return err
+		}
+	}
 }
 
 // openSet opens a session and finds the set that a name stands for.
@@ -77,7 +115,9 @@ type releaseCmd struct {
 	connectFlags
 	dryRunFlag
 	Set  scheduler.SetName `arg:"" help:"Set of the configuration."`
-	Mine bool              `help:"Only the hold of who calls."`
+	Mine bool              `help:"Only the hold of who calls." xor:"whose"`
+	// Deployment is the deployment whose hold ends.
+	Deployment string `help:"Only the hold of this deployment." placeholder:"ID" xor:"whose"`
 }
 
 // Run ends holds and wakes the reaper.
@@ -92,7 +132,7 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 	}
 	n := 0
 	for _, l := range st.Holds {
-		if c.Mine && l.Owner != ss.caller {
+		if c.Mine && l.Owner != ss.caller || c.Deployment != "" && l.Owner != deployments.Owner(c.Deployment) {
 			continue
 		}
 		n++

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"drawbridge/internal/deployments"
 	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
 	"drawbridge/internal/view"
@@ -28,7 +29,13 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 		if err != nil {
 			return err
 		}
-		v := view.StatusOf(a, states)
+		var records []deployments.Record
+		if len(a.Config.Deployments) > 0 {
+			if records, err = deployments.List(ctx, a); err != nil {
+				return err
+			}
+		}
+		v := view.StatusOf(a, states, records)
 		if _, terminal := terminalWidth(s.out); c.Watch && terminal {
 			output.Steer(s.out, "\x1b[H\x1b[2J")
 		}

@@ -400,14 +400,19 @@ func (c *Installation) Decides(job scheduler.JobName) bool {
 	return false
 }
 
-// SecurityGroups returns the security groups that jobs of a set name, each once,
-// in order, and whether every job names some. The mirror has one of its own.
+// SecurityGroups returns the security groups that jobs and deployments of a set name, each
+// once, in order, and whether every job names some. The mirror has one of its own.
 func (c *Installation) SecurityGroups(set scheduler.SetName) (groups []string, all bool) {
 	all = true
 	for _, name := range slices.Sorted(maps.Keys(c.Jobs)) {
 		if j := c.Jobs[name]; j.Set == set && !j.Made {
 			groups = append(groups, j.SecurityGroups...)
 			all = all && len(j.SecurityGroups) > 0
+		}
+	}
+	for _, d := range c.Deployments {
+		if d.Set == set {
+			groups = append(groups, d.SecurityGroups...)
 		}
 	}
 	slices.Sort(groups)

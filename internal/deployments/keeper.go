@@ -1,6 +1,7 @@
 package deployments
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -211,7 +212,7 @@ func (k *Keeper) hold(ctx context.Context, r *Record) error {
 	if r.Held {
 		return nil
 	}
-	h := scheduler.Hold{Owner: owner(r.ID), Reason: r.String(), Since: r.Began, Expires: r.Expires}
+	h := scheduler.Hold{Owner: Owner(r.ID), Reason: r.String(), Since: r.Began, Expires: r.Expires}
 	err := k.app.Store.Hold(ctx, r.Set, h)
 	if errors.Is(err, reconcile.ErrConflict) {
 		k.app.Log.Info("the set is being deleted; the deployment holds it once that is done",
@@ -232,7 +233,7 @@ func (k *Keeper) release(ctx context.Context, r *Record) error {
 	if !r.Held {
 		return nil
 	}
-	if err := k.app.Store.Release(ctx, r.Set, owner(r.ID)); err != nil {
+	if err := k.app.Store.Release(ctx, r.Set, Owner(r.ID)); err != nil {
 		return err
 	}
 	k.app.Log.Info("deployment ended", zap.Stringer("deployment", *r), zap.String("state", r.State),
@@ -335,6 +336,28 @@ func (k *Keeper) ask(ctx context.Context, r *Record, job scheduler.JobName, f Fi
 	return k.app.Ask(ctx, job, f.runEvent(r), map[string]string{
 		"deployment": r.ID, "kind": string(r.Kind), "name": r.Name, "hook": f.Hook, "hookId": f.ID,
 	})
+}
+
+// List returns the deployments of every set that are kept, in order of when they began.
+func List(ctx context.Context, a *app.App) ([]Record, error) {
+	var out []Record
+	for set := range a.Config.Sets {
+		all, err := a.Store.AllDeployments(ctx, set)
+		if err != nil {
+			return nil, err
+		}
+		for _, text := range all {
+			var r Record
+			if err := json.Unmarshal(text, &r); err != nil {
+				return nil, fmt.Errorf("read a deployment of set %s: %w", set, err)
+			}
+			out = append(out, r)
+		}
+	}
+	slices.SortStableFunc(out, func(x, y Record) int {
+		return cmp.Or(x.Began.Compare(y.Began), strings.Compare(x.ID, y.ID))
+	})
+	return out, nil
 }
 
 // Sweep looks at every deployment that has not ended.

@@ -17,7 +17,6 @@ import (
 
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/deployments/section"
-	"drawbridge/internal/hint"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
 )
@@ -152,7 +151,7 @@ func Usable(set scheduler.Set, now time.Time) (bool, string) {
 	return false, "it is " + string(set.Phase)
 }
 
-// beginPipeline looks at an execution that holds a set: only its action makes it one.
+// lookAt looks at an execution that holds a set: only its action makes it one.
 func (k *Keeper) lookAt(ctx context.Context, fits func(section.Deployment) bool, id string) error {
 	_, d, ok := k.matching(fits)
 	if !ok {
@@ -215,21 +214,4 @@ func (k *Keeper) observeBuild(ctx context.Context, r *Record) (seen, error) {
 		s.over, s.why = true, "it ended "+s.state
 	}
 	return s, nil
-}
-
-// Name begins or renews a deployment that an operator names, for so long.
-func (k *Keeper) Name(ctx context.Context, name, id string, lasts time.Duration) (*Record, error) {
-	d, ok := k.app.Config.Deployments[name]
-	if !ok {
-		return nil, hint.New(fmt.Sprintf("there is no section %q under deployments", name),
-			"name one of the configuration")
-	}
-	if lasts > 0 {
-		d.MaxDuration = section.Lasting(lasts)
-	}
-	r, err := k.begin(ctx, ByHand, id, name, d)
-	if err != nil {
-		return nil, err
-	}
-	return r, k.look(ctx, r)
 }

@@ -10,7 +10,6 @@ package deployments
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"drawbridge/scheduler"
@@ -25,8 +24,6 @@ const (
 	CodeDeploy Kind = "codedeploy"
 	Pipeline   Kind = "pipeline"
 	Build      Kind = "build"
-	// ByHand is one that an operator names.
-	ByHand Kind = "named"
 )
 
 // Record is a deployment as it is stored.
@@ -107,11 +104,8 @@ const (
 // some at each of its steps.
 const maxFirings = 60
 
-// owner is the owner of a deployment's hold.
-func owner(id string) string { return "deployment/" + id }
-
-// OfHold returns the id of the deployment that a hold is of, and false for one of others.
-func OfHold(h scheduler.Hold) (string, bool) { return strings.CutPrefix(h.Owner, "deployment/") }
+// Owner is the owner of a deployment's hold.
+func Owner(id string) string { return "deployment/" + id }
 
 // String names it for people.
 func (r Record) String() string {

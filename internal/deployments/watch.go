@@ -22,14 +22,10 @@ import (
 // hooksOf returns the functions that a revision names at lifecycle events; none where the
 // AppSpec is not in the revision itself.
 func hooksOf(r *types.RevisionLocation) map[string]string {
-	text := ""
-	switch {
-	case r == nil:
-	case r.AppSpecContent != nil:
-		text = aws.ToString(r.AppSpecContent.Content)
-	case r.String_ != nil:
-		text = aws.ToString(r.String_.Content)
+	if r == nil || r.AppSpecContent == nil {
+		return nil
 	}
+	text := aws.ToString(r.AppSpecContent.Content)
 	var spec struct{ Hooks []map[string]string } // in either case
 	if plain, err := yaml.YAMLToJSON([]byte(text)); err != nil || json.Unmarshal(plain, &spec) != nil {
 		return nil

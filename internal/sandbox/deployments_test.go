@@ -8,14 +8,19 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/codebuild"
+	cbtypes "github.com/aws/aws-sdk-go-v2/service/codebuild/types"
 	"github.com/aws/aws-sdk-go-v2/service/codedeploy"
 	cdtypes "github.com/aws/aws-sdk-go-v2/service/codedeploy/types"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	cptypes "github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/deployments"
 	"drawbridge/internal/deployments/section"
+	"drawbridge/scheduler"
 )
 
 const deploysWeb = `
@@ -380,4 +385,283 @@ func TestAHookOfTheirsHangsForAnHourWithoutItsEndpointAndIsSeen(t *testing.T) {
 			})
 		})
 	}
+}
+
+// pipeline creates a pipeline that asks for the endpoints before it builds, and starts it.
+func (w deploying) pipeline(parameters string) (*codepipeline.Client, string) {
+	w.t.Helper()
+	c := AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper())
+	client, builds := codepipeline.NewFromConfig(c), codebuild.NewFromConfig(c)
+	if _, err := builds.CreateProject(w.t.Context(), &codebuild.CreateProjectInput{
+		Name: aws.String("tests"), ServiceRole: aws.String(w.sim.AddRole("build", "codebuild.amazonaws.com")),
+		Source: &cbtypes.ProjectSource{Type: "NO_SOURCE"}, Artifacts: &cbtypes.ProjectArtifacts{Type: "NO_ARTIFACTS"},
+		Environment: &cbtypes.ProjectEnvironment{Type: "LINUX_CONTAINER", Image: aws.String("i"), ComputeType: "BUILD_GENERAL1_SMALL"},
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	stage := func(name, category, provider string, configuration map[string]string) cptypes.StageDeclaration {
+		return cptypes.StageDeclaration{Name: &name, Actions: []cptypes.ActionDeclaration{{
+			Name: &name, Configuration: configuration,
+			ActionTypeId: &cptypes.ActionTypeId{Category: cptypes.ActionCategory(category), Owner: "AWS", Provider: &provider, Version: aws.String("1")},
+		}}}
+	}
+	_, err := client.CreatePipeline(w.t.Context(), &codepipeline.CreatePipelineInput{Pipeline: &cptypes.PipelineDeclaration{
+		Name: aws.String("web"), RoleArn: aws.String(w.sim.AddRole("pipeline", "codepipeline.amazonaws.com")),
+		Stages: []cptypes.StageDeclaration{
+			stage("Source", "Source", "S3", nil),
+			stage("Endpoints", "Invoke", "Lambda", map[string]string{"FunctionName": "drawbridge-hook", "UserParameters": parameters}),
+			stage("Build", "Build", "CodeBuild", map[string]string{"ProjectName": "tests"}),
+		},
+	}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out, err := client.StartPipelineExecution(w.t.Context(), &codepipeline.StartPipelineExecutionInput{Name: aws.String("web")})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return client, *out.PipelineExecutionId
+}
+
+// ended returns the state of an execution.
+func (w deploying) ended(client *codepipeline.Client, id string) cptypes.PipelineExecutionStatus {
+	w.t.Helper()
+	out, err := client.GetPipelineExecution(w.t.Context(), &codepipeline.GetPipelineExecutionInput{PipelineName: aws.String("web"), PipelineExecutionId: &id})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out.PipelineExecution.Status
+}
+
+const asksForEndpoints = `{"pipeline": "web", "execution": "#{codepipeline.PipelineExecutionId}"}`
+
+const deploysByPipeline = `
+sets:
+  main: {subnets: [subnet-1, subnet-2]}
+jobs:
+  smoke: {set: main, cluster: c, taskDefinition: smoke, securityGroups: [sg-1]}
+deployments:
+  web: {set: main, pipeline: we*, codeBuild: lone-*}
+`
+
+func TestAPipelineWaitsForTheEndpointsAndHoldsThemToItsEnd(t *testing.T) {
+	longStory(t)
+	for _, fault := range []string{"", "continue-after=3m", "jobs-twice", "lost-events=1"} {
+		t.Run(fault, func(t *testing.T) {
+			inDeploying(t, deploysByPipeline, awssim.Options{}, func(w deploying) {
+				if name, value, _ := strings.Cut(fault, "="); name != "" {
+					w.fault(name, value, 0)
+				}
+				client, id := w.pipeline(asksForEndpoints)
+				time.Sleep(4 * time.Minute)
+				for _, e := range w.interfaces() {
+					if e.Available == nil {
+						t.Errorf("after 4 minutes %s is not available", e.Service)
+					}
+				}
+				time.Sleep(10 * time.Minute)
+				if s := w.ended(client, id); s != cptypes.PipelineExecutionStatusSucceeded {
+					t.Errorf("execution %s, want Succeeded", s)
+				}
+				if r := w.record(); r.ID != "web/"+id || r.Ended.IsZero() || !strings.Contains(r.Why, "Succeeded") {
+					t.Errorf("record %+v, want one that ended with its execution", r)
+				}
+				time.Sleep(2 * time.Hour)
+				w.lowered()
+			})
+		})
+	}
+}
+
+func TestAPipelineIsToldWhyThereAreNoEndpoints(t *testing.T) {
+	longStory(t)
+	for _, tt := range []struct {
+		name, parameters string
+		before           func(w deploying)
+	}{
+		{name: "no parameters", parameters: "{}"},
+		{name: "not JSON", parameters: "web"},
+		{name: "paused", parameters: asksForEndpoints, before: func(w deploying) {
+			set, err := w.store().LoadSet(w.t.Context(), "main")
+			if err == nil {
+				set.Pause = &scheduler.Pause{At: time.Now(), By: "me"}
+				_, err = w.store().SaveSet(w.t.Context(), set)
+			}
+			if err != nil {
+				w.t.Fatal(err)
+			}
+		}},
+		{name: "they do not come up", parameters: asksForEndpoints, before: func(w deploying) { w.fault("fail-create", "", 0) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inDeploying(t, deploysByPipeline, awssim.Options{}, func(w deploying) {
+				if tt.before != nil {
+					tt.before(w)
+				}
+				client, id := w.pipeline(tt.parameters)
+				time.Sleep(3 * time.Hour)
+				if s := w.ended(client, id); s != cptypes.PipelineExecutionStatusFailed {
+					t.Errorf("execution %s, want Failed", s)
+				}
+				if w.sim.Ledger().Calls["codepipeline:PutJobFailureResult"] != 1 {
+					t.Error("the pipeline was not told why")
+				}
+			})
+		})
+	}
+}
+
+func TestABuildHoldsTheSet(t *testing.T) {
+	longStory(t)
+	inDeploying(t, deploysByPipeline, awssim.Options{}, func(w deploying) {
+		builds := codebuild.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper()))
+		_, err := builds.CreateProject(w.t.Context(), &codebuild.CreateProjectInput{
+			Name: aws.String("lone-tests"), ServiceRole: aws.String(w.sim.AddRole("build", "codebuild.amazonaws.com")),
+			Source: &cbtypes.ProjectSource{Type: "NO_SOURCE"}, Artifacts: &cbtypes.ProjectArtifacts{Type: "NO_ARTIFACTS"},
+			Environment: &cbtypes.ProjectEnvironment{Type: "LINUX_CONTAINER", Image: aws.String("i"), ComputeType: "BUILD_GENERAL1_SMALL", EnvironmentVariables: []cbtypes.EnvironmentVariable{
+				{Name: aws.String("SANDBOX_RUN_FOR"), Value: aws.String("80m")},
+			}},
+		})
+		if err == nil {
+			_, err = builds.StartBuild(w.t.Context(), &codebuild.StartBuildInput{ProjectName: aws.String("lone-tests")})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(79 * time.Minute)
+		for _, e := range w.interfaces() {
+			if e.Deleting != nil {
+				t.Fatalf("%s was deleted under the build", e.Service)
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		if r := w.record(); r.Ended.IsZero() || r.State != "SUCCEEDED" {
+			t.Errorf("record %+v, want one that ended SUCCEEDED", r)
+		}
+	})
+}
+
+// function is a lifecycle hook of ECS that calls our function.
+func (w deploying) function(strategy ecstypes.DeploymentStrategy, stages ...ecstypes.DeploymentLifecycleHookStage) ecstypes.DeploymentConfiguration {
+	out := w.sim.StackOutputs("drawbridge")
+	return ecstypes.DeploymentConfiguration{Strategy: strategy, LinearConfiguration: &ecstypes.LinearConfiguration{StepPercent: aws.Float64(50), StepBakeTimeInMinutes: aws.Int32(1)}, LifecycleHooks: []ecstypes.DeploymentLifecycleHook{{
+		TargetType: ecstypes.DeploymentLifecycleHookTargetTypeAwsLambda, HookTargetArn: aws.String(out["Hook"]), RoleArn: aws.String(out["HookRole"]), LifecycleStages: stages,
+	}}}
+}
+
+func TestAHookThatECSCallsAnswersWhenItsJobHasEnded(t *testing.T) {
+	longStory(t)
+	for exit, want := range map[string]ecstypes.ServiceDeploymentStatus{"0": ecstypes.ServiceDeploymentStatusSuccessful, "1": ecstypes.ServiceDeploymentStatusRollbackSuccessful} {
+		t.Run("exit code "+exit, func(t *testing.T) {
+			inDeployingWorld(t, awssim.Options{}, func(w deploying) {
+				w.define("smoke", map[string]string{"SANDBOX_EXIT_CODE": exit, "SANDBOX_RUN_FOR": "20m"})
+				w.serve(w.function(ecstypes.DeploymentStrategyBlueGreen, "POST_TEST_TRAFFIC_SHIFT"))
+				time.Sleep(50 * time.Minute)
+				if d := w.deployment(); d.Status != want {
+					t.Errorf("deployment %s at %s, want %s", d.Status, d.LifecycleStage, want)
+				}
+				if n := w.jobsRun(); n != 1 {
+					t.Errorf("the job ran %d times, want once", n)
+				}
+			})
+		})
+	}
+}
+
+// jobsRun returns how often job smoke ran.
+func (w deploying) jobsRun() int {
+	n := 0
+	for _, task := range w.sim.Ledger().Tasks {
+		if strings.HasPrefix(task.Group, "drawbridge:") && task.ExitCode != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func TestEachStepOfALinearDeploymentHasItsOwnRun(t *testing.T) {
+	longStory(t)
+	inDeployingWorld(t, awssim.Options{}, func(w deploying) {
+		c := pausing(ecstypes.DeploymentStrategyLinear, "PRE_PRODUCTION_TRAFFIC_SHIFT")
+		c.LinearConfiguration = &ecstypes.LinearConfiguration{StepPercent: aws.Float64(25), StepBakeTimeInMinutes: aws.Int32(1)}
+		w.serve(c)
+		time.Sleep(40 * time.Minute)
+		if d := w.deployment(); d.Status != ecstypes.ServiceDeploymentStatusSuccessful {
+			t.Errorf("deployment %s at %s", d.Status, d.LifecycleStage)
+		}
+		if n := w.jobsRun(); n != 4 {
+			t.Errorf("the job ran %d times, want once for each of 4 steps", n)
+		}
+	})
+}
+
+func TestAPauseIsAnsweredWhateverBecomesOfItsJobOrEvent(t *testing.T) {
+	longStory(t)
+	for _, tt := range []struct {
+		name   string
+		before func(w deploying)
+		want   ecstypes.ServiceDeploymentStatus
+		runs   int
+	}{
+		{name: "events come twice", before: func(w deploying) { w.fault("duplicate-events", "1", 0) }, want: ecstypes.ServiceDeploymentStatusSuccessful, runs: 1},
+		{name: "events are lost", before: func(w deploying) { w.fault("lost-events", "1", 0) }, want: "", runs: 0},
+		{name: "events are late", before: func(w deploying) { w.fault("late-events", "4m", 0) }, want: ecstypes.ServiceDeploymentStatusSuccessful, runs: 1},
+		{name: "the task hangs", before: func(w deploying) { w.define("smoke", map[string]string{"SANDBOX_RUN_FOR": "100h"}) }, want: ecstypes.ServiceDeploymentStatusRollbackSuccessful},
+		{name: "the task cannot start", before: func(w deploying) {
+			if _, err := w.ecs.RegisterTaskDefinition(w.t.Context(), &ecs.RegisterTaskDefinitionInput{
+				Family: aws.String("smoke"), NetworkMode: "awsvpc", Cpu: aws.String("256"), Memory: aws.String("512"),
+				ContainerDefinitions: []ecstypes.ContainerDefinition{{Name: aws.String("smoke"), Image: aws.String("nowhere")}},
+			}); err != nil {
+				w.t.Fatal(err)
+			}
+		}, want: ecstypes.ServiceDeploymentStatusRollbackSuccessful},
+		{name: "ECS does not tell of the failure", before: func(w deploying) {
+			w.define("smoke", map[string]string{"SANDBOX_EXIT_CODE": "1"})
+			w.fault("no-failed-event", "", 0)
+		}, want: ecstypes.ServiceDeploymentStatusRollbackSuccessful, runs: 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inDeployingWorld(t, awssim.Options{}, func(w deploying) {
+				tt.before(w)
+				w.serve(pausing(ecstypes.DeploymentStrategyBlueGreen, "POST_TEST_TRAFFIC_SHIFT"))
+				time.Sleep(2 * time.Hour)
+				if tt.want == "" { // nothing was ever heard of it: once one event comes, all is seen
+					w.fault("lost-events", "off", 0)
+					w.ecsEvent()
+					time.Sleep(2 * time.Hour)
+					tt.want, tt.runs = ecstypes.ServiceDeploymentStatusSuccessful, 1
+				}
+				if d := w.deployment(); d.Status != tt.want {
+					t.Errorf("deployment %s at %s, want %s; record %+v", d.Status, d.LifecycleStage, tt.want, w.record())
+				}
+				if n := w.jobsRun(); tt.runs > 0 && n != tt.runs {
+					t.Errorf("the job ran %d times, want %d", n, tt.runs)
+				}
+			})
+		})
+	}
+}
+
+// ecsEvent sends an event of the service as ECS does.
+func (w deploying) ecsEvent() {
+	w.sim.Publish("aws.ecs", "ECS Deployment State Change", []string{"arn:aws:ecs:us-east-1:123456789012:service/c/web"}, map[string]any{
+		"eventType": "INFO", "eventName": "SERVICE_DEPLOYMENT_IN_PROGRESS", "deploymentId": "ecs-svc/1",
+	})
+}
+
+func TestAPauseThatExpiresIsRolledBackBefore(t *testing.T) {
+	longStory(t)
+	inDeployingWorld(t, awssim.Options{}, func(w deploying) {
+		w.define("smoke", map[string]string{"SANDBOX_RUN_FOR": "40m"})
+		c := pausing(ecstypes.DeploymentStrategyBlueGreen, "POST_TEST_TRAFFIC_SHIFT")
+		c.LifecycleHooks[0].TimeoutConfiguration = &ecstypes.DeploymentLifecycleHookTimeoutConfiguration{TimeoutInMinutes: aws.Int32(10), Action: "CONTINUE"}
+		w.serve(c)
+		time.Sleep(time.Hour)
+		if d := w.deployment(); d.Status != ecstypes.ServiceDeploymentStatusRollbackSuccessful {
+			t.Errorf("deployment %s, want rolled back: the pause would have gone on with its check unfinished", d.Status)
+		}
+		if r := w.record(); len(r.Firings) != 1 || !strings.Contains(r.Firings[0].Reason, "before the hook expires") {
+			t.Errorf("hooks %+v", r.Firings)
+		}
+	})
 }

@@ -187,6 +187,31 @@ func addJobs(sim *awssim.Sim, c *config.Installation, f install.Facts) error {
 		}
 		f.Roles[name] = roles[family]
 	}
+	return addDeployed(sim, c, roles)
+}
+
+// addDeployed registers the task definitions that deployments name, and the clusters of
+// their services.
+func addDeployed(sim *awssim.Sim, c *config.Installation, known map[string][]string) error {
+	for _, name := range slices.Sorted(maps.Keys(c.Deployments)) {
+		d := c.Deployments[name]
+		if cluster, _, ok := strings.Cut(d.ECSService, "/"); ok && !strings.Contains(cluster, "*") {
+			sim.AddCluster(cluster)
+		}
+		for _, given := range d.TaskDefinitions {
+			family := cfn.Family(given)
+			if known[family] != nil {
+				continue
+			}
+			known[family] = []string{
+				sim.AddRole(family+"-execution", "ecs-tasks.amazonaws.com"),
+				sim.AddRole(family+"-task", "ecs-tasks.amazonaws.com"),
+			}
+			if err := addDefinition(sim, c.Name, family, family, known[family], 0); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/config"
+	"drawbridge/internal/deployments"
 	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
 	"drawbridge/scheduler"
@@ -24,6 +25,8 @@ type Status struct {
 	Now     time.Time   `json:"now"`
 	Sets    []Set       `json:"sets"`
 	Shared  []Shared    `json:"shared,omitempty"`
+	// Deployments are those that have not ended, and those of the last day.
+	Deployments []Deployment `json:"deployments,omitempty"`
 }
 
 // Shared is a set that lives as another one.
@@ -167,12 +170,14 @@ func OfSet(s operate.SetState, settings scheduler.Settings, now time.Time) Set {
 	return v
 }
 
-// StatusOf sums up an installation, given the state of each of its sets.
-func StatusOf(a *app.App, states []operate.SetState) Status {
+// StatusOf sums up an installation, given the state of each of its sets, and its
+// deployments.
+func StatusOf(a *app.App, states []operate.SetState, records []deployments.Record) Status {
 	v := Status{
 		Name: a.Config.Name, Account: a.Place.Account, Region: a.Place.Region, Mode: a.Config.Mode,
 		Now: a.Clock.Now().UTC().Truncate(time.Second),
 	}
+	v.Deployments = DeploymentsOf(records, v.Now)
 	settings := a.Config.Settings()
 	for _, s := range states {
 		v.Sets = append(v.Sets, OfSet(s, settings[s.Set.Name], v.Now))
@@ -207,6 +212,9 @@ func (v Status) Write(w io.Writer, style output.Style) error {
 		total, always = total+s.HoursTotal, always+s.AlwaysOn
 	}
 	if err := t.Write(w); err != nil {
+		return err
+	}
+	if err := writeDeployments(w, v.Deployments, style); err != nil {
 		return err
 	}
 	for _, s := range v.Shared {

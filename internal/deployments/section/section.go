@@ -32,6 +32,9 @@ type Deployment struct {
 	CodeBuild string `yaml:"codeBuild"`
 	// MaxDuration is how long one deployment holds the set at most, 5m to 72h. Default 6h.
 	MaxDuration field.Duration `yaml:"maxDuration"`
+	// SecurityGroups are those of the tasks, builds and hook functions that they start, which
+	// the endpoints let in. Default: none.
+	SecurityGroups []string `yaml:"securityGroups"`
 	// Services are further services that they need; see jobs. Default: none.
 	Services []endpoints.ServiceID `yaml:"services"`
 	// TaskDefinitions are the families of the tasks that they start. In a set with services:
@@ -133,6 +136,12 @@ func (d Deployment) Check(where string) (problems field.Problems) {
 	if m := time.Duration(d.MaxDuration); m < 5*time.Minute || m > 72*time.Hour {
 		problems.Add(where+".maxDuration", "write 5m to 72h", "%s is out of range", m)
 	}
+	for _, g := range d.SecurityGroups {
+		if !strings.HasPrefix(g, "sg-") {
+			problems.Add(where+".securityGroups", "write security group ids, as in sg-0123456789abcdef0",
+				"%q is not a security group id", g)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.Hooks)) {
 		d.checkHook(&problems, where+".hooks."+name, name, d.Hooks[name])
 	}
@@ -200,6 +209,3 @@ func HookOf(installation string, all map[string]Deployment, function string) (de
 	}
 	return "", "", false
 }
-
-// Lasting is a length of time as the file writes it.
-func Lasting(d time.Duration) field.Duration { return field.Duration(d) }
