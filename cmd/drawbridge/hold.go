@@ -20,7 +20,7 @@ type holdCmd struct {
 	For    time.Duration     `help:"How long." required:"" placeholder:"DURATION"`
 	Reason string            `help:"Why, for those who look." required:"" placeholder:"TEXT"`
 	// Deployment has the hold belong to a deployment in place of who calls.
-	Deployment string `help:"Hold it for a deployment of this id; holds of different ids stand beside each other." placeholder:"ID"`
+	Deployment string `help:"Hold it for a deployment of this id." placeholder:"ID"`
 	Wait       bool   `help:"Return when the endpoints can be used, or with the reason why they cannot."`
 }
 

@@ -177,7 +177,8 @@ func (a *App) Reconciler(side reconcile.Side, me string) *reconcile.Reconciler {
 }
 
 // Path says why a call from subnets, with security groups, does not reach a service, in the
-// VPC of a set; while that is not up, how it will be then. It returns false if, as far as can be seen, it does. It only reads.
+// VPC of a set; while that is not up, how it will be then. It returns false if, as far as can be
+// seen, it does. It only reads.
 func (a *App) Path(ctx context.Context, set scheduler.SetName, subnets, groups []string, service endpoints.ServiceID,
 	who string, up bool) (endpoints.Diagnosis, bool, error) {
 	s := a.Config.Sets[set]
@@ -201,11 +202,13 @@ func (a *App) Path(ctx context.Context, set scheduler.SetName, subnets, groups [
 		scene = scene.Presumed()
 		for i := range scene.VPC.Endpoints {
 			if e := &scene.VPC.Endpoints[i]; e.Type == endpoints.Interface {
-				e.ID, e.SecurityGroups, e.Subnets = "of the set", s.EndpointSecurityGroups, s.Subnets[:1]
+				e.ID = "of the set"
+				e.SecurityGroups, e.Subnets = s.EndpointSecurityGroups, s.Subnets[:1]
 			}
 		}
 		var err error
-		if scene.SecurityGroups, err = a.made.vpc.Groups(ctx, append(slices.Clone(groups), s.EndpointSecurityGroups...)); err != nil {
+		if scene.SecurityGroups, err = a.made.vpc.Groups(ctx,
+			append(slices.Clone(groups), s.EndpointSecurityGroups...)); err != nil {
 			return endpoints.Diagnosis{}, false, err
 		}
 	}

@@ -79,8 +79,9 @@ func (k *Keeper) observeCodeDeploy(ctx context.Context, r *Record) (seen, error)
 		}
 	}
 	if len(events) > 0 && done == len(events) {
-		s.over, s.why = true, "the traffic is shifted and its last hook has succeeded: it waits for the end of the old "+
-			"tasks, which needs no endpoint"
+		s.over = true
+		s.why = "the traffic is shifted and its last hook has succeeded: it waits for the end of the old tasks, which " +
+			"needs no endpoint"
 	}
 	return s, nil
 }

@@ -23,7 +23,7 @@ func (k *Keeper) ofECS(cluster, service string) (name string, d section.Deployme
 }
 
 // ecsID returns the id of a service deployment, CLUSTER/SERVICE/ID, from its ARN, and
-// false for what is no such ARN.
+// false for any other text.
 func ecsID(arn string) (id, cluster, service string, ok bool) {
 	_, id, ok = strings.Cut(arn, ":service-deployment/")
 	parts := strings.Split(id, "/")
@@ -50,7 +50,8 @@ func (k *Keeper) beginECS(ctx context.Context, cluster, service string) error {
 		return nil
 	}
 	out, err := k.clients.ECS.ListServiceDeployments(ctx, &ecs.ListServiceDeploymentsInput{
-		Cluster: &cluster, Service: aws.String(k.app.Place.ARN("ecs", "service/"+cluster+"/"+service)), Status: goingECS,
+		Cluster: &cluster, Service: aws.String(k.app.Place.ARN("ecs", "service/"+cluster+"/"+service)),
+		Status: goingECS,
 	})
 	if code := awserr.Code(err); code == "ServiceNotFoundException" || code == "ClusterNotFoundException" {
 		return nil

@@ -156,7 +156,8 @@ func (r *Record) open() bool {
 
 // end has the deployment need its set no longer.
 func (r *Record) end(now time.Time, format string, args ...any) {
-	r.Ended, r.Why, r.Hang = now, fmt.Sprintf(format, args...), nil
+	r.Ended, r.Why = now, fmt.Sprintf(format, args...)
+	r.Hang = nil
 }
 
 // close ends the hooks of a deployment that has ended without waiting for them.

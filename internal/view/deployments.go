@@ -111,24 +111,21 @@ func writeDeployments(w io.Writer, list []Deployment, style output.Style) error 
 
 // hooks counts hooks by what came of them.
 func hooks(list []Hook) string {
-	succeeded, failed, open := 0, 0, 0
+	counts := map[string]int{}
 	for _, h := range list {
 		switch {
 		case h.Answered == nil:
-			open++
+			counts["open"]++
 		case h.Outcome == deployments.Failed:
-			failed++
+			counts["failed"]++
 		default:
-			succeeded++
+			counts["ok"]++
 		}
 	}
 	var out []string
-	for _, x := range []struct {
-		n    int
-		what string
-	}{{succeeded, "ok"}, {failed, "failed"}, {open, "open"}} {
-		if x.n > 0 {
-			out = append(out, fmt.Sprintf("%d %s", x.n, x.what))
+	for _, what := range []string{"ok", "failed", "open"} {
+		if n := counts[what]; n > 0 {
+			out = append(out, fmt.Sprintf("%d %s", n, what))
 		}
 	}
 	return strings.Join(out, ", ")

@@ -204,7 +204,8 @@ func (b *build) variable(name string) string {
 
 func (s *Service) end(b *build, status string) {
 	s.Clock.Cancel(b.next)
-	b.status, b.phase, b.ended = status, "COMPLETED", s.Clock.Now()
+	b.status, b.phase = status, "COMPLETED"
+	b.ended = s.Clock.Now()
 	s.tell(b)
 	b.done(status == "SUCCEEDED")
 }

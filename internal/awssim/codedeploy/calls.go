@@ -37,7 +37,8 @@ func (s *Service) getDeployment(_ *kernel.Call, in *struct{ DeploymentID string 
 		Info deploymentJSON `json:"deploymentInfo"`
 	}{deploymentJSON{
 		d.group.application.name, d.group.DeploymentGroupName, d.config, d.id, d.revision, d.status, d.failure,
-		kernel.StampOf(d.created), kernel.StampOf(d.started), kernel.StampOf(d.completed), d.creator, d.rollback, d.back,
+		kernel.StampOf(d.created), kernel.StampOf(d.started), kernel.StampOf(d.completed), d.creator, d.rollback,
+		d.back,
 		d.group.BlueGreen, d.group.application.platform,
 	}}, nil
 }
@@ -130,15 +131,21 @@ func (s *Service) getTarget(_ *kernel.Call, in *struct{ DeploymentID, TargetID s
 		return nil, err
 	}
 	if in.TargetID != d.targetID() {
-		return nil, kernel.Errorf("DeploymentTargetDoesNotExistException", "Deployment target %s does not exist", in.TargetID)
+		return nil, kernel.Errorf("DeploymentTargetDoesNotExistException", "Deployment target %s does not exist",
+			in.TargetID)
 	}
-	t := targetJSON{DeploymentID: d.id, TargetID: in.TargetID, UpdatedAt: kernel.StampOf(s.Clock.Now()), Events: []eventJSON{}}
+	t := targetJSON{
+		DeploymentID: d.id, TargetID: in.TargetID, UpdatedAt: kernel.StampOf(s.Clock.Now()), Events: []eventJSON{},
+	}
 	t.Status = map[string]string{
-		"Created": "Pending", "Queued": "Pending", "InProgress": "InProgress", "Ready": "Ready", "Succeeded": "Succeeded",
-		"Failed": "Failed", "Stopped": "Failed",
+		"Created": "Pending", "Queued": "Pending", "InProgress": "InProgress", "Ready": "Ready",
+		"Succeeded": "Succeeded",
+		"Failed":    "Failed", "Stopped": "Failed",
 	}[d.status]
 	for _, e := range d.events {
-		j := eventJSON{Name: e.name, Status: e.status, StartTime: kernel.StampOf(e.started), EndTime: kernel.StampOf(e.ended)}
+		j := eventJSON{
+			Name: e.name, Status: e.status, StartTime: kernel.StampOf(e.started), EndTime: kernel.StampOf(e.ended),
+		}
 		if e.message != "" {
 			j.Diagnostics = map[string]string{"errorCode": "UnknownError", "message": e.message}
 		}
@@ -180,7 +187,8 @@ func (s *Service) stopDeployment(_ *kernel.Call, in *struct {
 		return nil, err
 	}
 	if d.over() {
-		return nil, kernel.Errorf("DeploymentAlreadyCompletedException", "The deployment %s is already completed.", d.id)
+		return nil, kernel.Errorf("DeploymentAlreadyCompletedException", "The deployment %s is already completed.",
+			d.id)
 	}
 	why := ""
 	if in.AutoRollbackEnabled {

@@ -157,7 +157,8 @@ func (s *Service) createApplication(_ *kernel.Call, in *struct {
 	ApplicationID string `json:"applicationId"`
 }, error) {
 	if _, err := s.application(in.ApplicationName); err == nil {
-		return nil, kernel.Errorf("ApplicationAlreadyExistsException", "Application already exists: %s", in.ApplicationName)
+		return nil, kernel.Errorf("ApplicationAlreadyExistsException", "Application already exists: %s",
+			in.ApplicationName)
 	}
 	a := &application{in.ApplicationName, s.UUID("application"), in.ComputePlatform, s.Clock.Now(), nil}
 	s.applications = append(s.applications, a)

@@ -247,7 +247,7 @@ func (s *Service) enter(d *deployment, n int) {
 }
 
 // call calls a hook, and waits an hour for what it reports. What the function returns, or
-// that it throws, is no answer.
+// that it throws, does not answer it.
 func (s *Service) call(d *deployment, e *event, function string) {
 	e.execution = base64.StdEncoding.EncodeToString([]byte(`{"encryptedData":"` + s.NewID("execution", 40) + `"}`))
 	d.next = s.Clock.After(patience, func() {
@@ -317,7 +317,8 @@ func readiness(g *group) *readyOption {
 	return g.BlueGreen.DeploymentReady
 }
 
-var configPattern = regexp.MustCompile(`(Linear|Canary)(\d+)PercentEvery?(\d+)Minutes?$|(Canary)(\d+)Percent(\d+)Minutes$`)
+var configPattern = regexp.MustCompile(`(Linear|Canary)(\d+)PercentEvery?(\d+)Minutes?$|` +
+	`(Canary)(\d+)Percent(\d+)Minutes$`)
 
 // steps are the shares of a predefined configuration, with the time to the first and
 // between them.
@@ -326,10 +327,9 @@ func steps(config string) (shares []float64, first, every time.Duration) {
 	if m == nil {
 		return []float64{100}, shiftTakes, 0
 	}
-	kind, percent, minutes := m[1]+m[4], m[2]+m[5], m[3]+m[6]
-	p, _ := strconv.ParseFloat(percent, 64) // digits
-	n, _ := strconv.Atoi(minutes)           // digits
-	if kind == "Canary" {
+	p, _ := strconv.ParseFloat(m[2]+m[5], 64) // digits
+	n, _ := strconv.Atoi(m[3] + m[6])         // digits
+	if m[1]+m[4] == "Canary" {
 		return []float64{p, 100}, shiftTakes, time.Duration(n) * time.Minute
 	}
 	for x := p; x < 100; x += p {
@@ -363,7 +363,8 @@ func (s *Service) endBlue(d *deployment) {
 
 func (s *Service) finish(d *deployment, status, state string) {
 	s.Clock.Cancel(d.next)
-	d.status, d.completed, d.waiting = status, s.Clock.Now(), nil
+	d.status, d.completed = status, s.Clock.Now()
+	d.waiting = nil
 	for _, e := range d.events {
 		switch e.status {
 		case "Pending":
@@ -393,7 +394,9 @@ func (s *Service) fail(d *deployment, e *event, code, message string) {
 // stop ends a deployment on request or for an alarm.
 func (s *Service) stop(d *deployment, message, why string) {
 	if message != "" {
-		d.failure = &errorInfo{map[bool]string{true: "ALARM_ACTIVE", false: "MANUAL_STOP"}[why == "DEPLOYMENT_STOP_ON_ALARM"], message}
+		d.failure = &errorInfo{map[bool]string{
+			true: "ALARM_ACTIVE", false: "MANUAL_STOP",
+		}[why == "DEPLOYMENT_STOP_ON_ALARM"], message}
 	}
 	s.finish(d, "Stopped", "STOP")
 	if why != "" {
@@ -435,7 +438,8 @@ func (s *Service) Alarm(name string) {
 			func(m map[string]string) bool { return m["name"] == name }) {
 			continue
 		}
-		s.stop(d, "One or more alarms have been activated according to the Amazon CloudWatch metrics you selected, and "+
+		s.stop(d, "One or more alarms have been activated according to the Amazon CloudWatch metrics you selected, "+
+			"and "+
 			"the affected deployments have been stopped. Activated alarms: <"+name+">", "DEPLOYMENT_STOP_ON_ALARM")
 	}
 }

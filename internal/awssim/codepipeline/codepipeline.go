@@ -224,7 +224,7 @@ func (s *Service) run(e *execution, a action) {
 	}
 }
 
-// done ends an action. Once all that run beside it have ended the execution goes on, or has
+// done ends an action. Once all that run with it have ended the execution goes on, or has
 // failed.
 func (s *Service) done(e *execution, a action, ok bool) {
 	if e.status != "InProgress" && !e.stopping {

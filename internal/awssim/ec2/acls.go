@@ -84,7 +84,9 @@ func (s *Network) describeACLs(_ *kernel.Call, in *struct {
 		}
 		x.Entries.Item = entries
 		for _, n := range subnets {
-			x.Associations.Item = append(x.Associations.Item, aclAssociationXML{"aclassoc-" + s.Digest(id+n, 17), id, n})
+			x.Associations.Item = append(x.Associations.Item, aclAssociationXML{
+				"aclassoc-" + s.Digest(id+n, 17), id, n,
+			})
 		}
 		out.ACLs.Item = append(out.ACLs.Item, x)
 		return nil

@@ -155,7 +155,8 @@ func (s *Services) shift(d *deployment, percent float64) {
 // finish ends a deployment.
 func (s *Services) finish(d *deployment, status, reason string) {
 	s.Clock.Cancel(d.next)
-	d.status, d.finished, d.hooks = status, s.Clock.Now(), nil
+	d.status, d.finished = status, s.Clock.Now()
+	d.hooks = nil
 	if reason != "" {
 		d.reason = reason
 	}
@@ -170,7 +171,9 @@ func (s *Services) rollBack(d *deployment, reason string) {
 		return
 	}
 	s.Clock.Cancel(d.next)
-	d.status, d.reason, d.rolledBack, d.hooks, d.left = "ROLLBACK_REQUESTED", reason, s.Clock.Now(), nil, nil
+	d.status, d.reason = "ROLLBACK_REQUESTED", reason
+	d.rolledBack = s.Clock.Now()
+	d.hooks, d.left = nil, nil
 	if _, silent := s.FaultOn("no-failed-event"); !silent {
 		s.tell(d, "ERROR", "SERVICE_DEPLOYMENT_FAILED", "failed: "+reason)
 	}

@@ -93,7 +93,7 @@ func checkHooks(hooks []hook) error {
 	return nil
 }
 
-// fire calls the hooks of the present stage beside each other, and goes on once all have
+// fire calls the hooks of the present stage at the same time, and goes on once all have
 // succeeded. One that fails rolls the deployment back.
 func (s *Services) fire(d *deployment, on func()) {
 	d.hooks = nil
@@ -144,31 +144,33 @@ func (s *Services) begin(d *deployment, f *firing, on func()) {
 // callAgain is after how long ECS calls a hook again that is in progress, unless it says.
 const callAgain = 30 * time.Second
 
-// callHook calls a hook's function, and again as long as it is in progress.
-func (s *Services) callHook(d *deployment, f *firing, settle func(status string)) {
-	weights := func(test bool) map[string]float64 {
-		out := map[string]float64{}
-		for _, r := range []*revision{d.source, d.target} {
-			if r == nil {
-				continue
-			}
-			if share := map[bool]float64{true: r.test, false: r.production}[test]; share > 0 {
-				out[r.arn] = share
-			}
+// payload is what a hook's function is called with.
+func (s *Services) payload(d *deployment, f *firing) map[string]any {
+	test, production := map[string]float64{}, map[string]float64{}
+	for _, r := range []*revision{d.source, d.target} {
+		if r != nil && r.test > 0 {
+			test[r.arn] = r.test
 		}
-		return out
+		if r != nil && r.production > 0 {
+			production[r.arn] = r.production
+		}
 	}
-	payload := map[string]any{
+	out := map[string]any{
 		"executionId": f.id, "lifecycleStage": d.stage, "resourceArn": d.arn,
 		"executionDetails": map[string]any{
-			"serviceArn": s.arnOf(d.service), "targetServiceRevisionArn": d.target.arn,
-			"testTrafficWeights": weights(true), "productionTrafficWeights": weights(false),
+			"serviceArn": s.arnOf(d.service), "targetServiceRevisionArn": d.target.arn, "testTrafficWeights": test,
+			"productionTrafficWeights": production,
 		},
 	}
 	if len(f.hook.HookDetails) > 0 {
-		payload["hookDetails"] = f.hook.HookDetails
+		out["hookDetails"] = f.hook.HookDetails
 	}
-	body, err := json.Marshal(payload)
+	return out
+}
+
+// callHook calls a hook's function, and again as long as it is in progress.
+func (s *Services) callHook(d *deployment, f *firing, settle func(status string)) {
+	body, err := json.Marshal(s.payload(d, f))
 	fn := s.lambda.Function(f.hook.HookTargetArn)
 	if err != nil || fn == nil {
 		settle("FAILED")
@@ -203,7 +205,7 @@ func (s *Services) callHook(d *deployment, f *firing, settle func(status string)
 					s.callHook(d, f, settle)
 				}
 			})
-		default: // FAILED, and what is no answer
+		default: // FAILED, and anything else
 			settle("FAILED")
 		}
 	})

@@ -47,7 +47,8 @@ func (p part) statements() []cfn.Statement {
 	out = append(out, p.UseKey(HookRole, "dynamodb")...)
 	if p.ofECS() {
 		out = append(out, cfn.Statement{Role: CallerRole, Sid: "CallHook", Actions: []string{"lambda:InvokeFunction"},
-			Resources: []string{function(p.names.Hook)}, Why: "ECS calls the function at lifecycle hooks with this role"})
+			Resources: []string{function(p.names.Hook)},
+			Why:       "ECS calls the function at lifecycle hooks with this role"})
 	}
 	return append(append(out, p.reads()...), p.watches()...)
 }
@@ -78,8 +79,8 @@ func (p part) watches() []cfn.Statement {
 			Why: "private DNS needs both DNS attributes of the VPC"},
 		{Role: HookRole, Sid: "ReadHostedZones", Actions: []string{"ec2:DescribeVpcs", "route53:ListHostedZonesByVPC"},
 			Resources: []string{"*"},
-			Why: "a private hosted zone may answer for CodeDeploy's name in the VPC; Route 53 asks EC2 for the VPC, and " +
-				"knows no resources for this read"},
+			Why: "a private hosted zone may answer for CodeDeploy's name in the VPC; Route 53 asks EC2 for the " +
+				"VPC, and knows no resources for this read"},
 	}
 }
 

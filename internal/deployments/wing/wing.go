@@ -69,7 +69,8 @@ func (w Wing) Addition(b cfn.Base, _ seam.Known) (cfn.Addition, error) {
 		for _, event := range p.deployments[name].Events() {
 			out.Functions = append(out.Functions, cfn.Function{
 				Code: "hook", Name: section.HookFunction(b.Name, name, event), ID: "Hook" + cfn.IDPart(name) + event,
-				Role: "HookRole", Parameter: parameterCode, What: event + " of deployments " + name, Seconds: hookSeconds,
+				Role: "HookRole", Parameter: parameterCode, What: event + " of deployments " + name,
+				Seconds: hookSeconds,
 			})
 		}
 	}
