@@ -1,0 +1,268 @@
+package elbv2
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"drawbridge/internal/awssim/kernel"
+)
+
+// TargetGroup is a target group with its targets.
+type TargetGroup struct {
+	ARN, Name, path, matcher, vpc string
+	port                          int
+	targets                       []*Target
+	next                          int
+}
+
+// Target is what answers at an address.
+type Target struct {
+	IP   string
+	Port int
+	// Registered is when it joined its group: it is healthy a while after.
+	Registered time.Time
+	// Answer answers a request; it is called with the simulation's lock held.
+	Answer func(path string) (status int, body string)
+}
+
+// healthTakes is how long a target's health checks take until it counts as healthy.
+const healthTakes = 10 * time.Second
+
+// Group finds a target group by ARN or name, or nil.
+func (s *Service) Group(given string) *TargetGroup {
+	return kernel.Find(s.groups, func(g *TargetGroup) bool { return g.ARN == given || g.Name == given })
+}
+
+// Register adds a target to a group.
+func (s *Service) Register(group string, t *Target) {
+	if g := s.Group(group); g != nil {
+		t.Registered = s.Clock.Now()
+		g.targets = append(g.targets, t)
+	}
+}
+
+// Deregister takes a target out of a group.
+func (s *Service) Deregister(group string, t *Target) {
+	if g := s.Group(group); g != nil {
+		g.targets = slices.DeleteFunc(g.targets, func(x *Target) bool { return x == t })
+	}
+}
+
+type groupsReply struct {
+	Groups kernel.Members[groupXML] `xml:"TargetGroups"`
+}
+
+type groupXML struct {
+	ARN       string                 `xml:"TargetGroupArn"`
+	Name      string                 `xml:"TargetGroupName"`
+	Protocol  string                 `xml:"Protocol"`
+	Port      int                    `xml:"Port"`
+	VPC       string                 `xml:"VpcId"`
+	Type      string                 `xml:"TargetType"`
+	Path      string                 `xml:"HealthCheckPath"`
+	Matcher   string                 `xml:"Matcher>HttpCode"`
+	Balancers kernel.Members[string] `xml:"LoadBalancerArns"`
+}
+
+func (s *Service) groupXML(g *TargetGroup) groupXML {
+	out := groupXML{
+		ARN: g.ARN, Name: g.Name, Protocol: "HTTP", Port: g.port, VPC: g.vpc, Type: "ip", Path: g.path, Matcher: g.matcher,
+	}
+	for _, l := range s.listeners {
+		for _, r := range l.rules {
+			if slices.ContainsFunc(r.forward, func(w Weight) bool { return w.TargetGroupArn == g.ARN }) &&
+				!slices.Contains(out.Balancers.Member, l.balancer.arn) {
+				out.Balancers.Member = append(out.Balancers.Member, l.balancer.arn)
+			}
+		}
+	}
+	return out
+}
+
+func (s *Service) createGroup(_ *kernel.Call, in *struct {
+	Name, Protocol, TargetType, HealthCheckPath, HealthCheckProtocol string
+	VpcID                                                            string `query:"VpcId"`
+	Port                                                             int
+	Matcher                                                          struct {
+		HTTPCode string `query:"HttpCode"`
+	}
+	Tags []kernel.Tag
+}) (*groupsReply, error) {
+	if s.Group(in.Name) != nil {
+		return nil, kernel.Errorf("DuplicateTargetGroupName",
+			"A target group with the same name '%s' exists, but with different settings", in.Name)
+	}
+	g := &TargetGroup{
+		ARN: s.arn("targetgroup", in.Name+"/"+s.NewID("targetgroup", 16)), Name: in.Name, path: in.HealthCheckPath,
+		matcher: in.Matcher.HTTPCode, vpc: in.VpcID, port: in.Port,
+	}
+	if g.path == "" {
+		g.path = "/"
+	}
+	if g.matcher == "" {
+		g.matcher = "200"
+	}
+	s.groups = append(s.groups, g)
+	out := &groupsReply{}
+	out.Groups.Member = []groupXML{s.groupXML(g)}
+	return out, nil
+}
+
+func (s *Service) describeGroups(_ *kernel.Call, in *struct {
+	LoadBalancerArn, Marker string
+	TargetGroupArns, Names  []string
+	PageSize                int
+}) (*groupsReply, error) {
+	out := &groupsReply{}
+	for _, g := range s.groups {
+		if (len(in.TargetGroupArns) == 0 || slices.Contains(in.TargetGroupArns, g.ARN)) &&
+			(len(in.Names) == 0 || slices.Contains(in.Names, g.Name)) {
+			out.Groups.Member = append(out.Groups.Member, s.groupXML(g))
+		}
+	}
+	return out, nil
+}
+
+type healthXML struct {
+	ID          string `xml:"Target>Id"`
+	Port        int    `xml:"Target>Port"`
+	State       string `xml:"TargetHealth>State"`
+	Reason      string `xml:"TargetHealth>Reason,omitempty"`
+	Description string `xml:"TargetHealth>Description,omitempty"`
+}
+
+// health is what a group's checks say of a target: its state, and why where it is not
+// healthy.
+func (s *Service) health(g *TargetGroup, t *Target) (state, reason string) {
+	if s.Clock.Now().Sub(t.Registered) < healthTakes {
+		return "initial", "Elb.RegistrationInProgress"
+	}
+	status, _ := t.Answer(g.path)
+	if !fits(g.matcher, status) {
+		return "unhealthy", "Target.ResponseCodeMismatch"
+	}
+	return "healthy", ""
+}
+
+// fits reports whether a status is among those of a matcher, such as 200-299,301.
+func fits(matcher string, status int) bool {
+	for _, part := range strings.Split(matcher, ",") {
+		from, to, is := strings.Cut(part, "-")
+		if !is {
+			to = from
+		}
+		a, errA := strconv.Atoi(from)
+		b, errB := strconv.Atoi(to)
+		if errA == nil && errB == nil && a <= status && status <= b {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Service) describeHealth(_ *kernel.Call, in *struct {
+	TargetGroupArn string
+	Include        []string
+}) (*struct {
+	Targets kernel.Members[healthXML] `xml:"TargetHealthDescriptions"`
+}, error) {
+	g := s.Group(in.TargetGroupArn)
+	if g == nil {
+		return nil, kernel.Errorf("TargetGroupNotFound", "One or more target groups not found")
+	}
+	out := &struct {
+		Targets kernel.Members[healthXML] `xml:"TargetHealthDescriptions"`
+	}{}
+	for _, t := range g.targets {
+		state, reason := s.health(g, t)
+		out.Targets.Member = append(out.Targets.Member, healthXML{ID: t.IP, Port: t.Port, State: state, Reason: reason})
+	}
+	return out, nil
+}
+
+// Carry answers a request to a load balancer or to a target, by host and port; nil for
+// another host.
+func (s *Service) Carry(r *http.Request) *http.Response {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	host, port, err := net.SplitHostPort(r.URL.Host)
+	if err != nil {
+		host, port = r.URL.Host, "80"
+	}
+	n, _ := strconv.Atoi(port) // 0 is the port of nothing
+	s.carried++
+	for _, l := range s.listeners {
+		if strings.EqualFold(l.balancer.dns, host) && l.port == n {
+			return reply(r, s.balanced(l, r.URL.Path))
+		}
+	}
+	for _, g := range s.groups {
+		for _, t := range g.targets {
+			if t.IP == host && t.Port == n {
+				return reply(r, answerOf(t, r.URL.Path))
+			}
+		}
+	}
+	return nil
+}
+
+type answer struct {
+	status int
+	body   string
+}
+
+func answerOf(t *Target, path string) answer {
+	status, body := t.Answer(path)
+	return answer{status, body}
+}
+
+// balanced has a target answer, by the rule that fits and its weights. A group without a
+// healthy target answers 503.
+func (s *Service) balanced(l *listener, path string) answer {
+	r := l.rules[len(l.rules)-1]
+	for _, x := range l.rules {
+		if slices.ContainsFunc(x.paths, func(p string) bool { return kernel.Wildcard(p, path) }) {
+			r = x
+			break
+		}
+	}
+	total := 0
+	for _, w := range r.forward {
+		total += w.Weight
+	}
+	if total == 0 {
+		return answer{http.StatusServiceUnavailable, "503 Service Temporarily Unavailable"}
+	}
+	at := s.carried * 61 % total // spread over the weights
+	for _, w := range r.forward {
+		if at -= w.Weight; at < 0 {
+			return s.fromGroup(s.Group(w.TargetGroupArn), path)
+		}
+	}
+	return answer{http.StatusServiceUnavailable, ""}
+}
+
+func (s *Service) fromGroup(g *TargetGroup, path string) answer {
+	for range g.targets {
+		g.next++
+		t := g.targets[g.next%len(g.targets)]
+		if state, _ := s.health(g, t); state == "healthy" {
+			return answerOf(t, path)
+		}
+	}
+	return answer{http.StatusServiceUnavailable, "503 Service Temporarily Unavailable"}
+}
+
+func reply(r *http.Request, a answer) *http.Response {
+	return &http.Response{
+		StatusCode: a.status, Status: fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)), Proto: "HTTP/1.1",
+		ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {"text/plain"}}, Request: r,
+		Body: io.NopCloser(strings.NewReader(a.body)), ContentLength: int64(len(a.body)),
+	}
+}
