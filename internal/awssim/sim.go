@@ -20,6 +20,7 @@ import (
 	"drawbridge/internal/awssim/ec2"
 	"drawbridge/internal/awssim/ecr"
 	"drawbridge/internal/awssim/ecs"
+	"drawbridge/internal/awssim/elbv2"
 	"drawbridge/internal/awssim/eventbridge"
 	"drawbridge/internal/awssim/iam"
 	"drawbridge/internal/awssim/kernel"
@@ -60,6 +61,7 @@ type Sim struct {
 	ec2            *ec2.Service
 	ecr            *ecr.Service
 	ecs            *ecs.Service
+	elb            *elbv2.Service
 	eventbridge    *eventbridge.Service
 	iam            *iam.Service
 	lambda         *lambda.Service
@@ -87,12 +89,13 @@ func New(o Options) *Sim {
 	secrets := secretsmanager.New(k, s.iam)
 	s.ecs = ecs.New(k, metrics, s.ec2, s.iam, s.logs)
 	s.lambda = lambda.New(k, metrics, s.iam, s.logs, s.sqs)
+	s.elb = elbv2.New(k)
 	s.lambda.Reach = func(f *lambda.Function, service string) bool {
 		return s.ecs.Reaches(f.Subnets[0], f.Groups, service)
 	}
-	services := ecs.NewServices(s.ecs, s.lambda)
+	services := ecs.NewServices(s.ecs, s.lambda, s.elb)
 	codepipeline.New(k, codebuild.New(k), s.iam, s.lambda)
-	s.codedeploy = codedeploy.New(k, services, s.iam, s.lambda)
+	s.codedeploy = codedeploy.New(k, services, s.iam, s.lambda, s.elb)
 	s.eventbridge = eventbridge.New(k, s.lambda, s.sqs)
 	schedules := scheduler.New(k, s.eventbridge, s.iam)
 	s.codecommit = codecommit.New(k, s.iam)

@@ -446,7 +446,7 @@ deployments:
 
 func TestAPipelineWaitsForTheEndpointsAndHoldsThemToItsEnd(t *testing.T) {
 	longStory(t)
-	for _, fault := range []string{"", "continue-after=3m", "jobs-twice", "lost-events=1"} {
+	for _, fault := range []string{"", "continue-after=3m", "jobs-twice", "lost-events=0.5"} {
 		t.Run(fault, func(t *testing.T) {
 			inDeploying(t, deploysByPipeline, awssim.Options{}, func(w deploying) {
 				if name, value, _ := strings.Cut(fault, "="); name != "" {

@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"drawbridge/internal/awssim/ecs"
+	"drawbridge/internal/awssim/elbv2"
 	"drawbridge/internal/awssim/iam"
 	"drawbridge/internal/awssim/kernel"
 	"drawbridge/internal/awssim/lambda"
@@ -21,6 +22,7 @@ type Service struct {
 	ecs    *ecs.Services
 	iam    *iam.Service
 	lambda *lambda.Service
+	elb    *elbv2.Service
 
 	applications []*application
 	deployments  []*deployment
@@ -45,7 +47,7 @@ type groupInput struct {
 	ConfigName          string         `json:"deploymentConfigName,omitempty"`
 	ServiceRoleArn      string         `json:"serviceRoleArn"`
 	EcsServices         []ecsService   `json:"ecsServices,omitempty"`
-	LoadBalancerInfo    map[string]any `json:"loadBalancerInfo,omitempty"`
+	LoadBalancerInfo    *balancerInfo  `json:"loadBalancerInfo,omitempty"`
 	DeploymentStyle     map[string]any `json:"deploymentStyle,omitempty"`
 	BlueGreen           *blueGreen     `json:"blueGreenDeploymentConfiguration,omitempty"`
 	AutoRollback        *autoRollback  `json:"autoRollbackConfiguration,omitempty"`
@@ -84,8 +86,9 @@ type alarms struct {
 }
 
 // New puts the service into an account.
-func New(k *kernel.Kernel, services *ecs.Services, roles *iam.Service, functions *lambda.Service) *Service {
-	s := &Service{Kernel: k, ecs: services, iam: roles, lambda: functions}
+func New(k *kernel.Kernel, services *ecs.Services, roles *iam.Service, functions *lambda.Service,
+	balancers *elbv2.Service) *Service {
+	s := &Service{Kernel: k, ecs: services, iam: roles, lambda: functions, elb: balancers}
 	k.Register(&kernel.API{
 		Name: "codedeploy", Prefix: "CodeDeploy_20141006", Protocol: kernel.JSON11, Endpoint: "codedeploy",
 		Asks: s.questions, Ops: map[string]kernel.Operation{

@@ -70,7 +70,7 @@ func eventsOf(g *group) []string {
 		return []string{"BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic"}
 	}
 	out := []string{"BeforeInstall", "Install", "AfterInstall"}
-	if strings.Contains(fmt.Sprint(g.LoadBalancerInfo), "testTrafficRoute") {
+	if p := g.pair(); p != nil && p.Test != nil {
 		out = append(out, "AllowTestTraffic", "AfterAllowTestTraffic")
 	}
 	return append(out, "BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic")
@@ -153,6 +153,7 @@ func (s *Service) createDeployment(_ *kernel.Call, in *struct {
 		if d.blue, d.green, err = s.ecs.TaskSets(service.ClusterName, service.ServiceName, definition); err != nil {
 			return nil, kernel.Errorf("InvalidRevisionException", "%v", err)
 		}
+		s.place(d)
 	}
 	s.start(d)
 	return &deploymentID{d.id}, nil
@@ -234,6 +235,9 @@ func (s *Service) enter(d *deployment, n int) {
 				"to become healthy.")
 		})
 		d.green.Raise(done)
+	case e.name == "AllowTestTraffic" && !rollingBack:
+		s.allowTest(d)
+		d.next = s.Clock.After(shiftTakes, done)
 	case e.name == "AllowTraffic":
 		s.allowTraffic(d, done)
 	default:
@@ -285,6 +289,7 @@ func (s *Service) allowTraffic(d *deployment, done func()) {
 		}
 		to.Shift(percent)
 		from.Shift(100 - percent)
+		s.route(d, percent, to, from)
 	}
 	var step func(n int)
 	step = func(n int) {

@@ -127,7 +127,7 @@ func (s *Services) advance(d *deployment) {
 		s.scale(d.target, d.service.desired)
 		return
 	case "TEST_TRAFFIC_SHIFT":
-		d.target.test = 100
+		s.testTraffic(d, 100)
 	case "PRODUCTION_TRAFFIC_SHIFT":
 		s.shift(d, step.production)
 		wait += step.bake
@@ -150,6 +150,7 @@ func (s *Services) shift(d *deployment, percent float64) {
 	if d.source != nil {
 		d.source.production = 100 - percent
 	}
+	s.route(d, percent, func(a *advancedLoadBalancerJSON) string { return a.ProductionListenerRule })
 }
 
 // finish ends a deployment.
@@ -201,7 +202,7 @@ func (s *Services) rollBack(d *deployment, reason string) {
 		d.status = "ROLLBACK_IN_PROGRESS"
 		s.tell(d, "INFO", "SERVICE_DEPLOYMENT_IN_PROGRESS", "in progress.")
 		s.shift(d, 0)
-		d.target.test = 0
+		s.testTraffic(d, 0)
 		step()
 	})
 }

@@ -795,7 +795,7 @@ func (s *Service) taskJSON(t *task, at time.Time) taskJSON {
 	}
 	j.Attachments = append(j.Attachments, attachmentJSON{
 		s.Digest("attachment"+t.id, 8) + "-0000-4000-a000-" + s.Digest(t.id, 12), "ElasticNetworkInterface", "ATTACHED",
-		[]keyValue{{"subnetId", t.subnet.ID}},
+		[]keyValue{{"subnetId", t.subnet.ID}, {"privateIPv4Address", s.address(t)}},
 	})
 	for _, d := range t.Definition.containers {
 		cj := containerJSON{

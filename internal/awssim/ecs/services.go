@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"drawbridge/internal/awssim/elbv2"
 	"drawbridge/internal/awssim/kernel"
 	"drawbridge/internal/awssim/lambda"
 )
@@ -14,6 +15,7 @@ import (
 type Services struct {
 	*Service
 	lambda *lambda.Service
+	elb    *elbv2.Service
 
 	services []*service
 }
@@ -48,6 +50,9 @@ type revision struct {
 	failures         int // tasks that did not start, in a row
 	// ready is called once all wanted tasks run.
 	ready func()
+	// group is the ARN of the target group that its tasks are in; empty without one.
+	group   string
+	targets map[*task]*elbv2.Target
 }
 
 type loadBalancer struct {
@@ -95,8 +100,8 @@ type alarmsJSON struct {
 }
 
 // NewServices adds services to ECS.
-func NewServices(s *Service, functions *lambda.Service) *Services {
-	x := &Services{Service: s, lambda: functions}
+func NewServices(s *Service, functions *lambda.Service, balancers *elbv2.Service) *Services {
+	x := &Services{Service: s, lambda: functions, elb: balancers}
 	s.changed = x.taskChanged
 	for name, op := range map[string]kernel.Operation{
 		"CreateService":              kernel.Op(x.createService),
@@ -198,7 +203,7 @@ func (s *Services) createService(_ *kernel.Call, in *serviceInput) (*serviceRepl
 func (s *Services) revise(v *service, d *taskDefinition) *revision {
 	return &revision{
 		arn:     s.ARN("ecs", fmt.Sprintf("service-revision/%s/%s/%s", v.cluster, v.name, s.NewID("revision", 19))),
-		service: v, definition: d, created: s.Clock.Now(),
+		service: v, definition: d, created: s.Clock.Now(), group: v.groupOf(), targets: map[*task]*elbv2.Target{},
 	}
 }
 
@@ -436,8 +441,11 @@ func (s *Services) taskChanged(t *task) {
 				continue
 			}
 			switch t.status {
+			case "DEPROVISIONING":
+				s.leave(r, t)
 			case "RUNNING":
 				r.failures = 0
+				s.join(r, t)
 				s.checkReady(r)
 			case "STOPPED":
 				if t.Started.IsZero() {

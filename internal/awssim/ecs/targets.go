@@ -1,0 +1,108 @@
+package ecs
+
+import (
+	"strconv"
+	"strings"
+
+	"drawbridge/internal/awssim/elbv2"
+)
+
+// groupOf is the target group for the next revision of a service: the one that the present
+// revision's tasks are not in; "" without any.
+func (v *service) groupOf() string {
+	if len(v.balancers) == 0 {
+		return ""
+	}
+	b := v.balancers[0]
+	if a := b.AdvancedConfiguration; a != nil && v.current != nil && v.current.group == b.TargetGroupArn {
+		return a.AlternateTargetGroupArn
+	}
+	return b.TargetGroupArn
+}
+
+// join puts a running task into the target group of its revision.
+func (s *Services) join(r *revision, t *task) {
+	if r.group == "" || r.targets[t] != nil {
+		return
+	}
+	port := 80
+	if len(r.service.balancers) > 0 && r.service.balancers[0].ContainerPort > 0 {
+		port = r.service.balancers[0].ContainerPort
+	}
+	r.targets[t] = &elbv2.Target{IP: s.address(t), Port: port, Answer: t.answers()}
+	s.elb.Register(r.group, r.targets[t])
+}
+
+// leave takes a task out of its target group.
+func (s *Services) leave(r *revision, t *task) {
+	if x := r.targets[t]; x != nil {
+		s.elb.Deregister(r.group, x)
+		delete(r.targets, t)
+	}
+}
+
+// address is the private address of a task.
+func (s *Service) address(t *task) string {
+	block, _, _ := strings.Cut(t.subnet.CIDR, "/")
+	n, _ := strconv.ParseUint(s.Digest("address "+t.id, 2), 16, 8) // digits
+	return block[:strings.LastIndex(block, ".")+1] + strconv.Itoa(4+int(n)%250)
+}
+
+// answers is how a task answers requests: as SANDBOX_ANSWERS in its environment says, with
+// one status after the other, as in 200,500; /health has the first. Without it each is
+// answered with 200.
+func (t *task) answers() func(path string) (int, string) {
+	given := t.Environment()["SANDBOX_ANSWERS"]
+	if given == "" {
+		given = "200"
+	}
+	list, n := strings.Split(given, ","), 0
+	return func(path string) (int, string) {
+		at := 0
+		if path != "/health" {
+			at = n % len(list)
+			n++
+		}
+		status, err := strconv.Atoi(list[at])
+		if err != nil {
+			status = 500
+		}
+		return status, t.Definition.Family + " " + strconv.Itoa(t.Definition.Revision)
+	}
+}
+
+// In puts the task set's tasks into a target group, by ARN or name, unless they are in one;
+// with "" nothing changes. It returns the ARN of the group that they are in.
+func (t *TaskSet) In(group string) string {
+	if t.revision.group == "" && group != "" {
+		t.revision.group = t.services.elb.Group(group).ARN
+		for _, x := range t.revision.tasks {
+			if x.status == "RUNNING" {
+				t.services.join(t.revision, x)
+			}
+		}
+	}
+	return t.revision.group
+}
+
+// route gives the new revision a share of what a rule of the load balancer forwards. It does
+// not look at what stood there.
+func (s *Services) route(d *deployment, percent float64, rule func(*advancedLoadBalancerJSON) string) {
+	for _, b := range d.service.balancers {
+		a := b.AdvancedConfiguration
+		if a == nil || rule(a) == "" {
+			continue
+		}
+		to := []elbv2.Weight{{TargetGroupArn: d.target.group, Weight: int(percent)}}
+		if d.source != nil && d.source.group != d.target.group {
+			to = append(to, elbv2.Weight{TargetGroupArn: d.source.group, Weight: 100 - int(percent)})
+		}
+		_ = s.elb.SetWeights(rule(a), to...) // a rule that is gone forwards nothing
+	}
+}
+
+// testTraffic gives the new revision all of the test traffic, or none.
+func (s *Services) testTraffic(d *deployment, percent float64) {
+	d.target.test = percent
+	s.route(d, percent, func(a *advancedLoadBalancerJSON) string { return a.TestListenerRule })
+}
