@@ -43,6 +43,10 @@ type Function struct {
 	// Seconds is its time-out, Reserved what it reserves of the account's concurrency; 0
 	// reserves nothing.
 	Seconds, Reserved int
+	// Subnets and Groups are where it runs in a VPC, the groups with references; empty for one
+	// that does not.
+	Subnets []string
+	Groups  []any
 }
 
 // TaskGroup is the security group of an addition's tasks, which the set's endpoints let in.

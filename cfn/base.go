@@ -474,6 +474,9 @@ func (b Base) addFunctions(r Object) {
 			// Lambda cuts, but the event that was cut would end as a dead letter.
 			"RecursiveLoop": "Allow",
 		}
+		if len(x.Subnets) > 0 {
+			p["VpcConfig"] = Object{"SubnetIds": x.Subnets, "SecurityGroupIds": x.Groups}
+		}
 		if x.Reserved > 0 {
 			p["ReservedConcurrentExecutions"] = x.Reserved
 		}

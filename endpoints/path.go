@@ -97,8 +97,8 @@ func (s Scene) stopped(d Diagnosis, e Endpoint) (Diagnosis, bool) {
 				d.Cause, d.Lasting = NetworkACL, true
 				d.Why = fmt.Sprintf("network ACL %s of %s stops HTTPS between it and endpoint %s in %s", a.ID, subnet,
 					e.ID, other)
-				d.Remedy = fmt.Sprintf("allow TCP 443 one way and %d-%d the other between %s and %s there", ephemeralFrom,
-					ephemeralTo, blocks[subnet], network)
+				d.Remedy = fmt.Sprintf("allow TCP 443 one way and %d-%d the other between %s and %s there",
+					ephemeralFrom, ephemeralTo, blocks[subnet], network)
 				return d, true
 			}
 		}

@@ -18,7 +18,10 @@ import (
 func serveFunction() bool {
 	switch functions.Called() {
 	case "hook":
-		lambdamain.Run(lambdamain.Of(func(a *app.App) lambdamain.Handle { return deployments.Function(a) }))
+		lambdamain.Run(func(ctx context.Context, s app.Start) (lambdamain.Handle, error) {
+			h, err := deployments.Function(ctx, s)
+			return h, err
+		})
 	case "launcher":
 		lambdamain.Run(lambdamain.Of(func(a *app.App) lambdamain.Handle { return launcher.New(a).Handle }))
 	case "reaper":

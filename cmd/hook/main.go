@@ -3,11 +3,16 @@
 package main
 
 import (
+	"context"
+
 	"drawbridge/internal/app"
 	"drawbridge/internal/deployments"
 	"drawbridge/internal/lambdamain"
 )
 
 func main() {
-	lambdamain.Run(lambdamain.Of(func(a *app.App) lambdamain.Handle { return deployments.Function(a) }))
+	lambdamain.Run(func(ctx context.Context, s app.Start) (lambdamain.Handle, error) {
+		h, err := deployments.Function(ctx, s)
+		return h, err
+	})
 }

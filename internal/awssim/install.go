@@ -75,8 +75,8 @@ func (s *Sim) AddFunction(name, role string, subnets, groups []string, code Hand
 	s.Mu.Lock()
 	defer s.Mu.Unlock()
 	s.lambda.Functions = append(s.lambda.Functions, &lambda.Function{
-		Name: name, Role: role, Handler: code, Timeout: time.Minute, Memory: 128, Created: s.Clock.Now(), Subnets: subnets,
-		Groups: groups,
+		Name: name, Role: role, Handler: code, Timeout: time.Minute, Memory: 128, Created: s.Clock.Now(),
+		Subnets: subnets, Groups: groups,
 	})
 }
 

@@ -5,7 +5,9 @@ package awssim
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
@@ -69,6 +71,7 @@ type Sim struct {
 	pricing        *pricing.Service
 	s3             *s3.Service
 	sqs            *sqs.Service
+	hosts          map[string]bool // that take connections
 }
 
 // New returns a simulation and starts its clock. Close ends it.
@@ -76,7 +79,7 @@ func New(o Options) *Sim {
 	k := kernel.New(o)
 	k.Mu.Lock()
 	defer k.Mu.Unlock()
-	s := &Sim{Kernel: k}
+	s := &Sim{Kernel: k, hosts: map[string]bool{}}
 	s.iam = iam.New(k)
 	s.logs = logs.New(k)
 	s.s3 = s3.New(k)
@@ -130,6 +133,25 @@ func (s *Sim) Budget(ctx context.Context) time.Time { return s.lambda.Budget(ctx
 
 // Sleep makes the invocation that ctx belongs to sleep for d of simulated time.
 func (s *Sim) Sleep(ctx context.Context, d time.Duration) error { return s.lambda.Pause(ctx, d) }
+
+// Dial connects to an address that AddHost has added.
+func (s *Sim) Dial(_ context.Context, _, address string) (net.Conn, error) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	if !s.hosts[address] {
+		return nil, fmt.Errorf("dial tcp %s: i/o timeout", address)
+	}
+	near, far := net.Pipe()
+	_ = far.Close() // nothing is said
+	return near, nil
+}
+
+// AddHost adds an address in the VPC, as HOST:PORT, that takes connections.
+func (s *Sim) AddHost(address string) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.hosts[address] = true
+}
 
 // OnGit calls do before each git request is answered, with whether it is part of a
 // push, to simulate another client in between.

@@ -206,7 +206,11 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := reference(string(source), string(more), string(deployments))
+	checks, err := os.ReadFile("../deployments/section/check.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := reference(string(source), string(more), string(deployments), string(checks))
 	if err != nil {
 		t.Fatal(err)
 	}

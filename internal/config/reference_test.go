@@ -30,7 +30,7 @@ func reference(sources ...string) (string, error) {
 	}
 	var b strings.Builder
 	b.WriteString("| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
-	for _, t := range []struct{ prefix, name string }{{"", "File"}, {"sets.<name>.", "SetSection"}, {"jobs.<name>.", "JobSection"}, {"deployments.<name>.", "Deployment"}, {"deployments.<name>.hooks.<name>.", "Hook"}, {"mirror.", "Mirror"}, {"mirror.repositories.<name>.", "Repository"},
+	for _, t := range []struct{ prefix, name string }{{"", "File"}, {"sets.<name>.", "SetSection"}, {"jobs.<name>.", "JobSection"}, {"deployments.<name>.", "Deployment"}, {"deployments.<name>.hooks.<name>.", "Hook"}, {"deployments.<name>.hooks.<name>.checks[].", "Check"}, {"deployments.<name>.hooks.<name>.checks[].http.", "HTTPCheck"}, {"deployments.<name>.hooks.<name>.checks[].tasks.", "TasksCheck"}, {"mirror.", "Mirror"}, {"mirror.repositories.<name>.", "Repository"},
 		{"mirror.repositories.<name>.source.", "Source"}, {"mirror.repositories.<name>.target.", "Target"}, {"mirror.repositories.<name>.webhook.", "Webhook"}} {
 		for _, f := range structs[t.name].Fields.List {
 			if f.Tag == nil {
@@ -86,11 +86,11 @@ func typeName(e ast.Expr) string {
 		switch e.Name {
 		case "Duration":
 			return "duration"
-		case "int":
+		case "int", "float64":
 			return "number"
 		case "bool":
 			return "true or false"
-		case "Mirror", "Source", "Target", "Webhook":
+		case "Mirror", "Source", "Target", "Webhook", "HTTPCheck", "TasksCheck":
 			return "map"
 		case "ServiceList":
 			return "list, or `auto`"

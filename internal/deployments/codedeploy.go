@@ -80,7 +80,7 @@ func (k *Keeper) observeCodeDeploy(ctx context.Context, r *Record) (seen, error)
 	}
 	if len(events) > 0 && done == len(events) {
 		s.over = true
-		s.why = "the traffic is shifted and its last hook has succeeded: it waits for the end of the old tasks, which " +
+		s.why = "the traffic is shifted and its last hook has succeeded: it waits for the old tasks to end, which " +
 			"needs no endpoint"
 	}
 	return s, nil

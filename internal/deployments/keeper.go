@@ -17,10 +17,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codedeploy"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"go.uber.org/zap"
 
 	"drawbridge/internal/app"
+	"drawbridge/internal/deployments/probe"
 	"drawbridge/internal/deployments/section"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
@@ -32,6 +34,7 @@ type Clients struct {
 	CodeDeploy   *codedeploy.Client
 	CodePipeline *codepipeline.Client
 	ECS          *ecs.Client
+	ELB          *elasticloadbalancingv2.Client
 	Lambda       *lambda.Client
 }
 
@@ -39,7 +42,7 @@ type Clients struct {
 func NewClients(c aws.Config) Clients {
 	return Clients{
 		codebuild.NewFromConfig(c), codedeploy.NewFromConfig(c), codepipeline.NewFromConfig(c), ecs.NewFromConfig(c),
-		lambda.NewFromConfig(c),
+		elasticloadbalancingv2.NewFromConfig(c), lambda.NewFromConfig(c),
 	}
 }
 
@@ -52,11 +55,33 @@ type Keeper struct {
 // New returns a Keeper.
 func New(a *app.App, clients Clients) *Keeper { return &Keeper{a, clients} }
 
-// Function returns the Lambda that follows the deployments of an installation.
-func Function(a *app.App) func(ctx context.Context, payload []byte, id string, until time.Time) (any, error) {
+// Handle handles one event of a Lambda.
+type Handle = func(ctx context.Context, payload []byte, id string, until time.Time) (any, error)
+
+// Function builds the Lambda that follows the deployments of an installation, or the one
+// that looks from within a VPC, where no API can be reached.
+func Function(ctx context.Context, s app.Start) (Handle, error) {
+	if section.IsProbe(lambdacontext.FunctionName) {
+		return Probe(probe.New(s.Clock)), nil
+	}
+	a, err := s.App(ctx)
+	if err != nil {
+		return nil, err
+	}
 	k := New(a, NewClients(app.LambdaAWS()))
 	return func(ctx context.Context, payload []byte, _ string, _ time.Time) (any, error) {
 		return k.Handle(ctx, lambdacontext.FunctionName, payload)
+	}, nil
+}
+
+// Probe returns the handler of the function that looks from within a VPC.
+func Probe(p *probe.Prober) Handle {
+	return func(ctx context.Context, payload []byte, _ string, _ time.Time) (any, error) {
+		var r probe.Request
+		if err := json.Unmarshal(payload, &r); err != nil {
+			return nil, fmt.Errorf("read what to ask: %w", err)
+		}
+		return p.Run(ctx, r)
 	}
 }
 
@@ -140,13 +165,16 @@ const tries = 10
 // change changes a record by what change makes of it, as often as others are faster.
 func (k *Keeper) change(ctx context.Context, r *Record, change func(*Record)) error {
 	for range tries {
-		before := *r
-		before.Firings = slices.Clone(r.Firings)
-		change(r)
-		if same(before, *r) {
-			return nil
+		before, err := json.Marshal(r)
+		if err != nil {
+			return err
 		}
-		err := k.save(ctx, r)
+		change(r)
+		after, err := json.Marshal(r)
+		if err != nil || string(after) == string(before) {
+			return err
+		}
+		err = k.save(ctx, r)
 		if !errors.Is(err, reconcile.ErrConflict) {
 			return err
 		}
@@ -157,13 +185,6 @@ func (k *Keeper) change(ctx context.Context, r *Record, change func(*Record)) er
 		}
 	}
 	return fmt.Errorf("change %s: %w, %d times", r, reconcile.ErrConflict, tries)
-}
-
-// same reports whether two states of a record are the same.
-func same(a, b Record) bool {
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && string(x) == string(y)
 }
 
 // look looks at a deployment: what AWS shows of it, its hold, its hooks.
@@ -262,6 +283,12 @@ func (k *Keeper) answer(ctx context.Context, r *Record, d section.Deployment) er
 func (k *Keeper) answerOne(ctx context.Context, r *Record, d section.Deployment, id string) error {
 	f := r.firing(id)
 	h := d.Hooks[f.Hook]
+	if h != nil && f.Outcome == "" && !strings.HasPrefix(r.State, "ROLLBACK") {
+		if err := k.check(ctx, r, h, id); err != nil {
+			k.app.Log.Warn("a check could not be made", zap.Error(err))
+		}
+		f = r.firing(id)
+	}
 	var run *scheduler.Run
 	if h != nil && f.Run != "" {
 		x, known, err := k.app.Store.Run(ctx, k.app.Config.Jobs[h.Job].Set, f.Run)
@@ -281,10 +308,10 @@ func (k *Keeper) answerOne(ctx context.Context, r *Record, d section.Deployment,
 		case h == nil:
 			f.decide(Failed, "deployments.%s of the configuration has no hook %s any more", r.Name, f.Hook)
 		default:
-			if f.Run == "" {
+			if f.Run == "" && h.Job != "" {
 				f.Run, _ = scheduler.NewRunID(h.Job, f.runEvent(r)) // ids of AWS fit
 			}
-			f.judge(run, time.Duration(h.Timeout), now)
+			f.judge(h, run, now)
 		}
 	}); err != nil {
 		return err
@@ -293,7 +320,7 @@ func (k *Keeper) answerOne(ctx context.Context, r *Record, d section.Deployment,
 	if f.Outcome != "" {
 		return k.tell(ctx, r, *f)
 	}
-	if run == nil && now.Sub(f.Asked) >= askAgain {
+	if h.Job != "" && run == nil && now.Sub(f.Asked) >= askAgain {
 		if err := k.ask(ctx, r, h.Job, *f); err != nil {
 			return err
 		}

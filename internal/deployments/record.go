@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"time"
 
+	"drawbridge/internal/deployments/section"
 	"drawbridge/scheduler"
 )
 
@@ -74,6 +75,8 @@ type Firing struct {
 	// Run is the run that decides it, Asked when it was asked for last.
 	Run   scheduler.RunID `json:",omitempty"`
 	Asked time.Time       `json:",omitzero"`
+	// Checks are how far its checks have come, in the configuration's order.
+	Checks []Progress `json:",omitempty"`
 	// Outcome is what came of it, with the reason; empty while that is open.
 	Outcome Outcome `json:",omitempty"`
 	Reason  string  `json:",omitempty"`
@@ -182,16 +185,41 @@ const beforeExpiry = 90 * time.Second
 
 // judge decides a hook by its run, which is nil while it is not known, and by the time that
 // it may take.
-func (f *Firing) judge(run *scheduler.Run, timeout time.Duration, now time.Time) {
-	switch {
-	case run != nil && run.State == scheduler.Finished && run.Outcome == scheduler.Succeeded:
-		f.decide(Succeeded, "run %s succeeded", f.Run)
-	case run != nil && run.State == scheduler.Finished:
-		f.decide(Failed, "run %s %s: %s", f.Run, run.Outcome, run.Reason)
-	case !now.Before(f.Began.Add(timeout)):
-		f.decide(Failed, "run %s has not ended within %s", f.Run, timeout)
-	case !f.Expires.IsZero() && !now.Before(f.Expires.Add(-beforeExpiry)):
-		f.decide(Failed, "run %s has not ended before the hook expires at %s", f.Run,
-			f.Expires.UTC().Format("15:04:05"))
+func (f *Firing) judge(h *section.Hook, run *scheduler.Run, now time.Time) {
+	checked := len(f.Checks) == len(h.Checks)
+	for i, p := range f.Checks {
+		checked = checked && p.Done && p.Problem == ""
+		if p.Done && p.Problem != "" && i < len(h.Checks) {
+			f.decide(Failed, "check %s: %s", h.Checks[i], p.Problem)
+		}
 	}
+	if h.Job == "" && checked {
+		f.decide(Succeeded, "all checks succeeded")
+	}
+	timeout := time.Duration(h.Timeout)
+	open := fmt.Sprintf("run %s has", f.Run)
+	if !checked {
+		open = "its checks have"
+	}
+	switch {
+	case run != nil && run.State == scheduler.Finished && run.Outcome != scheduler.Succeeded:
+		f.decide(Failed, "run %s %s: %s", f.Run, run.Outcome, run.Reason)
+	case run != nil && run.State == scheduler.Finished && checked:
+		f.decide(Succeeded, "run %s succeeded", f.Run)
+	case !now.Before(f.Began.Add(timeout)):
+		f.decide(Failed, "%s not ended within %s%s", open, timeout, f.lastProblem())
+	case !f.Expires.IsZero() && !now.Before(f.Expires.Add(-beforeExpiry)):
+		f.decide(Failed, "%s not ended before the hook expires at %s%s", open, f.Expires.UTC().Format("15:04:05"),
+			f.lastProblem())
+	}
+}
+
+// lastProblem is what was wrong with a check when it was made last, as the end of a sentence.
+func (f *Firing) lastProblem() string {
+	for _, p := range f.Checks {
+		if p.Problem != "" {
+			return ": " + p.Problem
+		}
+	}
+	return ""
 }

@@ -57,7 +57,8 @@ func Load(ctx context.Context, folder string) (code map[string]Code, elsewhere s
 	if root == "" {
 		return nil, "", hint.New("find the functions: this drawbridge was built without them",
 			"run make build, or pass "+
-				"the folder with hook/bootstrap, launcher/bootstrap, reaper/bootstrap and webhook/bootstrap with --functions or "+
+				"the folder with hook/bootstrap, launcher/bootstrap, reaper/bootstrap and webhook/bootstrap with "+
+				"--functions or "+
 				FolderVariable)
 	}
 	dir, err := os.MkdirTemp("", "drawbridge-functions-")

@@ -16,6 +16,8 @@ import (
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
 	"drawbridge/internal/deployments"
+	"drawbridge/internal/deployments/probe"
+	"drawbridge/internal/deployments/section"
 	"drawbridge/internal/launcher"
 	"drawbridge/internal/reaper"
 )
@@ -74,7 +76,11 @@ func InstallInProcess(sim *awssim.Sim, file *config.File, endpoint string, trans
 		"reaper":   wrap(func() handle { return reaper.New(build()).Handle }),
 		"hook": wrap(func() handle {
 			k := deployments.New(build(), deployments.NewClients(AWSConfig(sim, endpoint, transport)))
-			return func(ctx context.Context, payload []byte, _ string, _ time.Time) (any, error) {
+			look := deployments.Probe(&probe.Prober{Clock: ck, Transport: sim.Carrier(), Dial: sim.Dial})
+			return func(ctx context.Context, payload []byte, id string, until time.Time) (any, error) {
+				if section.IsProbe(awssim.FunctionName(ctx)) {
+					return look(ctx, payload, id, until)
+				}
 				return k.Handle(ctx, awssim.FunctionName(ctx), payload)
 			}
 		}),

@@ -426,6 +426,8 @@ func (s *Service) applyFunction(f *lambda.Function, r *Resource) error {
 		return err
 	}
 	f.Loops = kernel.Text(r.Properties, "RecursiveLoop") == "Allow"
+	in, _ := r.Properties["VpcConfig"].(map[string]any)
+	f.Subnets, f.Groups = kernel.Texts(in, "SubnetIds"), kernel.Texts(in, "SecurityGroupIds")
 	return applyCode(s, f, r)
 }
 

@@ -49,6 +49,7 @@ type Weight struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k}
+	k.Carry = s.Carry
 	k.Register(&kernel.API{
 		Name: "elasticloadbalancing", Protocol: kernel.Query, Endpoint: "elasticloadbalancing",
 		XMLNS: "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/", Ops: map[string]kernel.Operation{

@@ -72,7 +72,8 @@ type groupXML struct {
 
 func (s *Service) groupXML(g *TargetGroup) groupXML {
 	out := groupXML{
-		ARN: g.ARN, Name: g.Name, Protocol: "HTTP", Port: g.port, VPC: g.vpc, Type: "ip", Path: g.path, Matcher: g.matcher,
+		ARN: g.ARN, Name: g.Name, Protocol: "HTTP", Port: g.port, VPC: g.vpc, Type: "ip", Path: g.path,
+		Matcher: g.matcher,
 	}
 	for _, l := range s.listeners {
 		for _, r := range l.rules {

@@ -79,6 +79,9 @@ type Kernel struct {
 	Bus       func(source, detailType string, resources []string, detail map[string]any) string
 	Judge     func(*Call) *APIError
 	InProcess func(id string) Work
+	// Carry answers a request to a host of the account, as a proxy would; nil for a host that
+	// is not there.
+	Carry func(*http.Request) *http.Response
 
 	stop     context.CancelFunc
 	services map[string]*API
@@ -246,6 +249,10 @@ func (s *Kernel) Partition() string { return "arn:" + endpoints.Partition(s.Opti
 // ServeHTTP answers the AWS APIs, the Lambda Runtime API and the simulation's own
 // paths under /_sim/.
 func (s *Kernel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.IsAbs() && s.Carry != nil { // of a program that uses the simulation as its proxy
+		s.serveCarried(w, r)
+		return
+	}
 	if why := forbidden(r); why != "" {
 		Answer(w, http.StatusForbidden, map[string]any{"error": why})
 		return
@@ -265,6 +272,34 @@ func (s *Kernel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, part := range append([][]byte{out.body}, out.more...) {
 		_, _ = w.Write(part) // the client may be gone
 	}
+}
+
+// serveCarried answers a request to a host of the account.
+func (s *Kernel) serveCarried(w http.ResponseWriter, r *http.Request) {
+	res := s.Carry(r)
+	if res == nil {
+		Answer(w, http.StatusBadGateway, map[string]any{"error": "there is no " + r.URL.Host})
+		return
+	}
+	defer res.Body.Close()
+	for k, v := range res.Header {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(res.StatusCode)
+	_, _ = io.Copy(w, res.Body) // the client may be gone
+}
+
+// Carrier returns a transport that carries requests to hosts of the account without a
+// network.
+func (s *Kernel) Carrier() http.RoundTripper { return carrier{s} }
+
+type carrier struct{ sim *Kernel }
+
+func (c carrier) RoundTrip(r *http.Request) (*http.Response, error) {
+	if res := c.sim.Carry(r); res != nil {
+		return res, nil
+	}
+	return nil, fmt.Errorf("dial tcp: lookup %s: no such host", r.URL.Hostname())
 }
 
 // RoundTripper returns a transport that calls the simulation without a network.

@@ -239,7 +239,8 @@ func (s *Service) functionJSON(f *Function) functionJSON {
 	if len(f.Subnets) > 0 {
 		in = &vpcConfig{SubnetIDs: f.Subnets, SecurityGroupIDs: f.Groups}
 	}
-	return functionJSON{VpcConfig: in, FunctionName: f.Name, FunctionArn: s.FunctionARN(f.Name), Runtime: "provided.al2023",
+	return functionJSON{VpcConfig: in, FunctionName: f.Name, FunctionArn: s.FunctionARN(f.Name),
+		Runtime: "provided.al2023",
 		Role: f.Role, Handler: "bootstrap", CodeSize: 1, Timeout: int(f.Timeout / time.Second),
 		MemorySize: f.Memory, LastModified: f.Created.UTC().Format("2006-01-02T15:04:05.000+0000"), CodeSha256: f.sum,
 		Version: "$LATEST", PackageType: "Zip", Architectures: f.Architectures, State: "Active",

@@ -81,6 +81,9 @@ func (s *Service) startEnvironment(f *Function) (*environment, error) {
 		"LAMBDA_TASK_ROOT=" + f.taskRoot(),
 		"TZ=:UTC", "PATH=" + os.Getenv("PATH"), "AWS_MAX_ATTEMPTS=3",
 	}
+	if len(f.Subnets) > 0 { // hosts of the VPC are those of the simulation
+		e.cmd.Env = append(e.cmd.Env, "HTTP_PROXY="+base)
+	}
 	for _, k := range kernel.SortedKeys(f.Environment) {
 		e.cmd.Env = append(e.cmd.Env, k+"="+f.Environment[k])
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -51,7 +52,9 @@ type Deployment struct {
 
 // Hook is what is done at a lifecycle hook.
 type Hook struct {
-	// Job is the job that decides: the hook succeeds if its run does.
+	// Checks are what the hook looks at: it succeeds if all do. Default: none.
+	Checks []Check `yaml:"checks"`
+	// Job is the job that decides: the hook succeeds if its run does. Default: none.
 	Job scheduler.JobName `yaml:"job"`
 	// Timeout is how long it may take before the hook fails, 1m to 12h, and to 55m for
 	// CodeDeploy, which waits for an hour. Default 30m.
@@ -168,10 +171,31 @@ func (d Deployment) checkHook(problems *field.Problems, where, name string, h *H
 	if t := time.Duration(h.Timeout); t < time.Minute || t > longest {
 		problems.Add(where+".timeout", "write 1m to "+longest.String(), "%s is out of range", t)
 	}
-	if h.Job == "" {
-		problems.Add(where, "name the job that decides", "the hook does nothing")
+	if h.Job == "" && len(h.Checks) == 0 {
+		problems.Add(where, "give it checks, or a job that decides", "the hook does nothing")
+	}
+	for i, c := range h.Checks {
+		c.check(problems, fmt.Sprintf("%s.checks[%d]", where, i))
 	}
 }
+
+// Inside reports whether any hook has a check that is made from within the VPC.
+func (d Deployment) Inside() bool {
+	for _, h := range d.Hooks {
+		if slices.ContainsFunc(h.Checks, Check.Inside) {
+			return true
+		}
+	}
+	return false
+}
+
+// ProbeFunction is the name of the function that makes checks from within the VPC of a set.
+func ProbeFunction(installation string, set scheduler.SetName) string {
+	return installation + "-probe-" + string(set)
+}
+
+// IsProbe reports whether a function is one of those.
+func IsProbe(function string) bool { return strings.Contains(function, "-probe-") }
 
 // Matches reports whether a name fits a pattern, in which * stands for any text.
 func Matches(pattern, name string) bool {

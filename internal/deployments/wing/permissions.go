@@ -7,6 +7,7 @@ import (
 
 	"drawbridge/cfn"
 	"drawbridge/internal/deployments/section"
+	"drawbridge/scheduler"
 )
 
 // statements returns what the deployments' roles may do: each right on what they name, and
@@ -50,7 +51,61 @@ func (p part) statements() []cfn.Statement {
 			Resources: []string{function(p.names.Hook)},
 			Why:       "ECS calls the function at lifecycle hooks with this role"})
 	}
-	return append(append(out, p.reads()...), p.watches()...)
+	return slices.Concat(out, p.reads(), p.watches(), p.checks())
+}
+
+// checks is what the checks of hooks take.
+func (p part) checks() []cfn.Statement {
+	var out []cfn.Statement
+	kinds := map[string]bool{}
+	var clusters []string
+	for _, d := range p.deployments {
+		for _, h := range d.Hooks {
+			for _, c := range h.Checks {
+				kinds["tasks"] = kinds["tasks"] || c.Tasks != nil
+				kinds["balancer"] = kinds["balancer"] || c.Targets != "" || c.Weights != ""
+			}
+		}
+		if cluster, _, ok := strings.Cut(d.ECSService, "/"); ok {
+			clusters = append(clusters, cfn.ARN("ecs", "cluster/"+cluster))
+		}
+	}
+	if kinds["tasks"] {
+		condition := map[string]map[string]any{"ArnLike": {"ecs:cluster": cfn.OneOrMore(sorted(clusters))}}
+		if len(clusters) == 0 {
+			condition = nil
+		}
+		out = append(out, cfn.Statement{Role: HookRole, Sid: "ReadTasks",
+			Actions: []string{"ecs:DescribeTasks", "ecs:ListTasks"}, Resources: []string{"*"}, Condition: condition,
+			Why: "the addresses of the tasks that a deployment has started; ECS knows the cluster alone for them"})
+	}
+	if kinds["balancer"] {
+		out = append(out, cfn.Statement{Role: HookRole, Sid: "ReadLoadBalancers",
+			Actions: []string{
+				"elasticloadbalancing:DescribeRules", "elasticloadbalancing:DescribeTargetHealth",
+			}, Resources: []string{"*"},
+			Why: "where the traffic goes, and whether its targets are healthy; these reads allow only *"})
+	}
+	var probes, logs []string
+	for _, s := range p.probed() {
+		name := section.ProbeFunction(p.Name, scheduler.SetName(s.Name))
+		probes = append(probes, cfn.ARN("lambda", "function:"+name))
+		logs = append(logs, cfn.ARN("logs", "log-group:/aws/lambda/"+name+":*"))
+	}
+	if len(probes) == 0 {
+		return out
+	}
+	return append(out,
+		cfn.Statement{Role: HookRole, Sid: "Probe", Actions: []string{"lambda:InvokeFunction"}, Resources: probes,
+			Why: "checks from within the VPC"},
+		cfn.Statement{Role: ProbeRole, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
+			Resources: logs, Why: "the functions' logs; the groups themselves belong to the base stack"},
+		cfn.Statement{Role: ProbeRole, Sid: "JoinVPC",
+			Actions: []string{
+				"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
+				"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+			}, Resources: []string{"*"},
+			Why: "Lambda puts the functions into the subnets with their role; it asks for these actions on *"})
 }
 
 // watches is what it takes to see whether hook functions of others reach CodeDeploy.

@@ -19,6 +19,7 @@ import (
 const (
 	HookRole   cfn.Role = "hook"
 	CallerRole cfn.Role = "hook-caller"
+	ProbeRole  cfn.Role = "probe"
 )
 
 // Wing is the deployments of an installation.
@@ -72,6 +73,12 @@ func (w Wing) Addition(b cfn.Base, _ seam.Known) (cfn.Addition, error) {
 				Role: "HookRole", Parameter: parameterCode, What: event + " of deployments " + name,
 				Seconds: hookSeconds,
 			})
+		}
+	}
+	if sets := p.probed(); len(sets) > 0 {
+		out.Roles = append(out.Roles, role(ProbeRole, "ProbeRole", "lambda"))
+		for _, set := range sets {
+			out.Functions = append(out.Functions, p.addProbe(r, out.Outputs, set))
 		}
 	}
 	if p.ofECS() {
@@ -215,4 +222,45 @@ func (p part) addAlarms(r cfn.Object) {
 		ID: "SilentDeployments", Description: "nobody has looked at deployments for 15 minutes: the function of " +
 			"the hooks does not run", Statistic: "SampleCount", Period: 900, Periods: 1, Above: 1, Missing: "breaching",
 	}, cfn.Object{"ComparisonOperator": "LessThanThreshold"})
+}
+
+// probed are the sets in whose VPC checks are made, in order of name.
+func (p part) probed() []cfn.BaseSet {
+	var out []cfn.BaseSet
+	for _, s := range p.Sets {
+		for _, d := range p.deployments {
+			if string(d.Set) == s.Name && d.Inside() {
+				out = append(out, s)
+				break
+			}
+		}
+	}
+	return out
+}
+
+// addProbe adds the function that looks from within a set's VPC, with its security group,
+// which lets out to the VPC by TCP and nothing in.
+func (p part) addProbe(r, outputs cfn.Object, s cfn.BaseSet) cfn.Function {
+	id := "Probe" + cfn.IDPart(s.Name)
+	group := id + "SecurityGroup"
+	var egress []any
+	for _, block := range sorted(s.CIDRs) {
+		egress = append(egress, cfn.Object{
+			"IpProtocol": "tcp", "FromPort": 1, "ToPort": 65535, "CidrIp": block,
+			"Description": "what is checked in the VPC",
+		})
+	}
+	r[group] = cfn.Resource("AWS::EC2::SecurityGroup", cfn.Object{
+		"GroupDescription": "Drawbridge set " + s.Name + ": checks of deployments", "VpcId": s.VPC,
+		"SecurityGroupEgress": egress, "Tags": p.Tags(s.Name + "-probe"),
+	})
+	outputs[group] = cfn.Object{
+		"Description": "The security group of checks in the VPC of set " + s.Name + ", which what is checked lets in",
+		"Value":       cfn.Att(group, "GroupId"),
+	}
+	return cfn.Function{
+		Code: "hook", Name: section.ProbeFunction(p.Name, scheduler.SetName(s.Name)), ID: id, Role: "ProbeRole",
+		Parameter: parameterCode, What: "checks of deployments from within the VPC", Seconds: 60, Subnets: s.Subnets,
+		Groups: []any{cfn.Att(group, "GroupId")},
+	}
 }
