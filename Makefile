@@ -3,7 +3,7 @@
 GO        ?= go
 PYTHON    ?= python3
 ARCHES    := arm64 amd64
-FUNCTIONS := launcher reaper webhook
+FUNCTIONS := hook launcher reaper webhook
 GOBUILD   := CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -tags lambda.norpc -ldflags='-s -w -buildid='
 VENV      := tools/venv
 DYNAMODB  := tools/dynamodb-local
@@ -47,7 +47,7 @@ test: check-machine unit lint images templates policies conformance ## All tests
 
 unit: ## The Go tests alone.
 	@mkdir -p build && rm -f build/replies.jsonl build/calls.jsonl
-	DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 -timeout 1h $(LONGEST) ./...
+	GOGC=400 DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 -timeout 1h $(LONGEST) ./...
 
 quick: ## gofmt, go vet and the short Go tests, for each change. Needs no network.
 	@$(GOFMT)

@@ -76,7 +76,7 @@ func (s *Sim) AddFunction(name, role string, subnets, groups []string, code Hand
 	defer s.Mu.Unlock()
 	s.lambda.Functions = append(s.lambda.Functions, &lambda.Function{
 		Name: name, Role: role, Handler: code, Timeout: time.Minute, Memory: 128, Created: s.Clock.Now(),
-		Subnets: subnets, Groups: groups,
+		Subnets: subnets, Groups: groups, Architectures: []string{"x86_64"},
 	})
 }
 

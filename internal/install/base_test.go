@@ -12,6 +12,7 @@ import (
 	"drawbridge/cfn"
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
+	deployments "drawbridge/internal/deployments/wing"
 	"drawbridge/internal/install"
 	"drawbridge/internal/mirror/wing"
 	"drawbridge/internal/sandbox"
@@ -59,7 +60,17 @@ func hello(t *testing.T) string {
 
 func mirrorExample(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../../examples/mirror/drawbridge.yaml")
+	return example(t, "mirror")
+}
+
+func deploymentsExample(t *testing.T) string {
+	t.Helper()
+	return example(t, "deployments")
+}
+
+func example(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../examples/" + name + "/drawbridge.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +130,7 @@ func golden(t *testing.T, path string, got []byte) {
 }
 
 func TestBaseTemplateGoldenFiles(t *testing.T) {
-	for path, text := range map[string]string{"../../cfn/templates/base.yaml": hello(t), "testdata/everything.yaml": everything, "testdata/observe.yaml": strings.Replace(everything, "mode: active", "mode: observe", 1), "testdata/mirror.yaml": mirrorExample(t)} {
+	for path, text := range map[string]string{"../../cfn/templates/base.yaml": hello(t), "testdata/everything.yaml": everything, "testdata/observe.yaml": strings.Replace(everything, "mode: active", "mode: observe", 1), "testdata/mirror.yaml": mirrorExample(t), "testdata/deployments.yaml": deploymentsExample(t)} {
 		b := base(t, text)
 		got, err := b.Template()
 		if err != nil {
@@ -197,6 +208,7 @@ func TestObserveHasNoRightToAct(t *testing.T) {
 // roleTitles are the roles as docs/permissions.md names them.
 var roleTitles = map[cfn.Role]string{
 	cfn.LauncherRole: "The launcher", cfn.ReaperRole: "The reaper", cfn.ServiceRole: "CloudFormation's service role", cfn.TimerRole: "The timers' role",
+	deployments.HookRole: "The function that follows deployments", deployments.CallerRole: "The role by which ECS calls it", deployments.ProbeRole: "The function that checks from within the VPC",
 	wing.TaskRole: "The mirror's task", wing.ExecutionRole: "The mirror's execution role", wing.WebhookRole: "The webhook function",
 }
 
@@ -215,7 +227,7 @@ func TestPermissionsReference(t *testing.T) {
 	}
 	list := base(t, hello(t))
 	auto := base(t, strings.Replace(hello(t), "    subnets:", "    services: auto\n    subnets:", 1))
-	golden(t, path, []byte(before+begin+statements(list.Permissions())+withAuto(list.Permissions(), auto.Permissions())+withMirror(base(t, mirrorExample(t)).Permissions())+end+after))
+	golden(t, path, []byte(before+begin+statements(list.Permissions())+withAuto(list.Permissions(), auto.Permissions())+withMirror(base(t, mirrorExample(t)).Permissions())+withDeployments(base(t, deploymentsExample(t)).Permissions())+end+after))
 }
 
 // withAuto lists what services: auto adds to the statements.
@@ -232,6 +244,15 @@ func withMirror(list []cfn.Statement) string {
 		return !strings.HasPrefix(roleTitles[s.Role], "The mirror") && s.Role != wing.WebhookRole
 	})
 	return "With a `mirror`, here that of [examples/mirror](../examples/mirror), three roles more:\n" + strings.ReplaceAll(statements(own), "\n### ", "\n#### ")
+}
+
+// withDeployments lists the statements of the roles that deployments bring, and what they add
+// to the others.
+func withDeployments(list []cfn.Statement) string {
+	own := slices.DeleteFunc(slices.Clone(list), func(s cfn.Statement) bool {
+		return !slices.Contains([]cfn.Role{deployments.HookRole, deployments.CallerRole, deployments.ProbeRole}, s.Role) && s.Sid != "TellHook"
+	})
+	return "With `deployments`, here those of [examples/deployments](../examples/deployments/drawbridge.yaml), up to three roles more:\n" + strings.ReplaceAll(statements(own), "\n### ", "\n#### ")
 }
 
 func statements(list []cfn.Statement) string {

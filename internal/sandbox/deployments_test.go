@@ -615,6 +615,7 @@ func TestAPauseIsAnsweredWhateverBecomesOfItsJobOrEvent(t *testing.T) {
 				w.t.Fatal(err)
 			}
 		}, want: ecstypes.ServiceDeploymentStatusRollbackSuccessful},
+		{name: "ECS refuses the task", before: func(w deploying) { w.fault("refuse-tasks", "", 0) }, want: ecstypes.ServiceDeploymentStatusRollbackSuccessful},
 		{name: "ECS does not tell of the failure", before: func(w deploying) {
 			w.define("smoke", map[string]string{"SANDBOX_EXIT_CODE": "1"})
 			w.fault("no-failed-event", "", 0)

@@ -37,10 +37,13 @@ UNLISTED = {
 
 
 # What AWS answers and its model leaves out: the stack's own event while an update clears up behind itself.
-UNLISTED_VALUES = {"UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS"}
+UNLISTED_VALUES = {
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "UPDATE_ROLLBACK_COMPLETE_CLEANUP_IN_PROGRESS",
+    "PRE_PRODUCTION_TRAFFIC_SHIFT",  # a stage of ECS's guide
+}
 
 # Services whose model is filed under another name than their signatures bear.
-FILED = {"servicequotas": "service-quotas", "monitoring": "cloudwatch"}
+FILED = {"servicequotas": "service-quotas", "monitoring": "cloudwatch", "elasticloadbalancing": "elbv2"}
 
 
 def model(service):

@@ -428,6 +428,9 @@ func (s *Service) applyFunction(f *lambda.Function, r *Resource) error {
 	f.Loops = kernel.Text(r.Properties, "RecursiveLoop") == "Allow"
 	in, _ := r.Properties["VpcConfig"].(map[string]any)
 	f.Subnets, f.Groups = kernel.Texts(in, "SubnetIds"), kernel.Texts(in, "SecurityGroupIds")
+	if err := s.Lambda.JoinVPC(f); err != nil {
+		return err
+	}
 	return applyCode(s, f, r)
 }
 

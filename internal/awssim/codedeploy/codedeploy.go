@@ -120,8 +120,7 @@ func (s *Service) questions(c *kernel.Call) []kernel.Question {
 		return named(c.Field("applicationName"), c.Field("deploymentGroupName"))
 	case "CreateDeployment", "ListDeployments":
 		return named(c.Field("applicationName"), c.Field("deploymentGroupName"))
-	case "GetDeployment", "PutLifecycleEventHookExecutionStatus", "GetDeploymentTarget", "ListDeploymentTargets",
-		"StopDeployment", "ContinueDeployment":
+	case "GetDeployment", "StopDeployment", "ContinueDeployment":
 		if d := s.deployment(c.Field("deploymentId")); d != nil {
 			return named(d.group.application.name, d.group.DeploymentGroupName)
 		}

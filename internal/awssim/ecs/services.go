@@ -103,6 +103,7 @@ type alarmsJSON struct {
 func NewServices(s *Service, functions *lambda.Service, balancers *elbv2.Service) *Services {
 	x := &Services{Service: s, lambda: functions, elb: balancers}
 	s.changed = x.taskChanged
+	balancers.Direct = x.direct
 	for name, op := range map[string]kernel.Operation{
 		"CreateService":              kernel.Op(x.createService),
 		"UpdateService":              kernel.Op(x.updateService),

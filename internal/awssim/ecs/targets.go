@@ -33,6 +33,16 @@ func (s *Services) join(r *revision, t *task) {
 	s.elb.Register(r.group, r.targets[t])
 }
 
+// direct returns what answers at the address of a running task, on any port.
+func (s *Services) direct(ip string) *elbv2.Target {
+	for _, t := range s.Tasks {
+		if t.status == "RUNNING" && s.address(t) == ip {
+			return &elbv2.Target{IP: ip, Answer: t.answers()}
+		}
+	}
+	return nil
+}
+
 // leave takes a task out of its target group.
 func (s *Services) leave(r *revision, t *task) {
 	if x := r.targets[t]; x != nil {

@@ -18,6 +18,8 @@ type Service struct {
 	groups    []*TargetGroup
 	listeners []*listener
 	carried   int // requests
+	// Direct returns what answers at a private address, or nil.
+	Direct func(ip string) *Target
 }
 
 type balancer struct {

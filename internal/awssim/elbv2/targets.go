@@ -203,12 +203,8 @@ func (s *Service) Carry(r *http.Request) *http.Response {
 			return reply(r, s.balanced(l, r.URL.Path))
 		}
 	}
-	for _, g := range s.groups {
-		for _, t := range g.targets {
-			if t.IP == host && t.Port == n {
-				return reply(r, answerOf(t, r.URL.Path))
-			}
-		}
+	if t := s.Direct(host); t != nil {
+		return reply(r, answerOf(t, r.URL.Path))
 	}
 	return nil
 }

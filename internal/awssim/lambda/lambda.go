@@ -241,7 +241,7 @@ func (s *Service) functionJSON(f *Function) functionJSON {
 	}
 	return functionJSON{VpcConfig: in, FunctionName: f.Name, FunctionArn: s.FunctionARN(f.Name),
 		Runtime: "provided.al2023",
-		Role: f.Role, Handler: "bootstrap", CodeSize: 1, Timeout: int(f.Timeout / time.Second),
+		Role:    f.Role, Handler: "bootstrap", CodeSize: 1, Timeout: int(f.Timeout / time.Second),
 		MemorySize: f.Memory, LastModified: f.Created.UTC().Format("2006-01-02T15:04:05.000+0000"), CodeSha256: f.sum,
 		Version: "$LATEST", PackageType: "Zip", Architectures: f.Architectures, State: "Active",
 		RevisionID: s.Digest("revision"+f.Name, 8) + "-0000-4000-a000-000000000000"}

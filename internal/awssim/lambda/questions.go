@@ -18,6 +18,30 @@ func (s *Service) lambdaQuestions(c *kernel.Call) []kernel.Question {
 	return []kernel.Question{kernel.May(action, s.FunctionARN(s.nameOf(functionName(c))))}
 }
 
+// joins are the actions on EC2 that Lambda puts a function into a VPC with, by the function's
+// role.
+//
+// Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-vpc.html
+var joins = []string{
+	"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
+	"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+}
+
+// JoinVPC refuses a function in a VPC whose role may not join it.
+func (s *Service) JoinVPC(f *Function) error {
+	if len(f.Subnets) == 0 {
+		return nil
+	}
+	for _, action := range joins {
+		if s.iam.Allows(f.Role, kernel.May(action, "*")) != nil {
+			return kernel.Errorf("InvalidParameterValueException",
+				"The provided execution role does not have permissions to call %s on EC2",
+				strings.TrimPrefix(action, "ec2:"))
+		}
+	}
+	return nil
+}
+
 // nameOf returns the name of a function given by name or ARN.
 func (s *Service) nameOf(function string) string {
 	return strings.TrimPrefix(function, s.ARN("lambda", "function:"))

@@ -186,8 +186,12 @@ func (p part) reads() []cfn.Statement {
 	add(answersPauses, serviceDeployments, "AnswerPauses", "a pause ends as its job did: on, or back",
 		"ecs:ContinueServiceDeployment")
 	add(true, groups, "ReadDeployments", "how far a deployment is, and whether it needs the endpoints any longer",
-		"codedeploy:GetDeployment", "codedeploy:GetDeploymentTarget", "codedeploy:ListDeploymentTargets")
-	add(answersHooks, groups, "AnswerHooks", "a hook of CodeDeploy waits for an hour unless it is answered",
+		"codedeploy:GetDeployment")
+	add(len(groups) > 0, []string{"*"}, "ReadTargets",
+		"at which lifecycle event a deployment is; CodeDeploy knows no resources for these reads",
+		"codedeploy:GetDeploymentTarget", "codedeploy:ListDeploymentTargets")
+	add(answersHooks, []string{"*"}, "AnswerHooks",
+		"a hook of CodeDeploy waits for an hour unless it is answered; CodeDeploy knows no resources for it",
 		"codedeploy:PutLifecycleEventHookExecutionStatus")
 	add(true, pipelines, "ReadPipelines", "whether an execution has ended", "codepipeline:GetPipelineExecution")
 	add(len(pipelines) > 0, []string{"*"}, "AnswerPipelines",
