@@ -105,7 +105,10 @@ func appSpecKind(text []byte) (kind string, hooks []string, err error) {
 	var named []map[string]string
 	if json.Unmarshal(spec.Hooks, &named) == nil {
 		for _, h := range named {
-			for _, f := range h {
+			for event, f := range h {
+				if err := checkEvent(event, spec.Resources); err != nil {
+					return "", nil, err
+				}
 				if name := functionName(f); name != "" {
 					hooks = append(hooks, name)
 				}
@@ -125,6 +128,43 @@ func appSpecKind(text []byte) (kind string, hooks []string, err error) {
 	return "", nil, &PlanError{
 		"read AppSpec: it names neither os and files nor Resources of Lambda or ECS",
 		"pass the AppSpec of the deployment, in JSON or YAML",
+	}
+}
+
+// The lifecycle events of ECS and Lambda deployments at which a hook may be, and those that
+// are CodeDeploy's own.
+//
+// Source: https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
+var (
+	ecsEvents = []string{
+		"BeforeInstall", "AfterInstall", "AfterAllowTestTraffic", "BeforeAllowTraffic", "AfterAllowTraffic",
+	}
+	lambdaEvents = []string{"BeforeAllowTraffic", "AfterAllowTraffic"}
+	ownEvents    = []string{"Install", "AllowTestTraffic", "AllowTraffic"}
+)
+
+// checkEvent refuses a hook at a lifecycle event that takes none.
+func checkEvent(event string, resources []map[string]struct{ Type string }) error {
+	takes := ecsEvents
+	for _, r := range resources {
+		for _, x := range r {
+			if x.Type == "AWS::Lambda::Function" {
+				takes = lambdaEvents
+			}
+		}
+	}
+	switch {
+	case slices.Contains(takes, event):
+		return nil
+	case slices.Contains(ownEvents, event):
+		return &PlanError{
+			fmt.Sprintf("read AppSpec: it has a hook at %s, which is CodeDeploy's own and takes none", event),
+			"use one of " + strings.Join(takes, ", "),
+		}
+	}
+	return &PlanError{
+		fmt.Sprintf("read AppSpec: it has a hook at %s, which is no lifecycle event of such a deployment", event),
+		"use one of " + strings.Join(takes, ", "),
 	}
 }
 

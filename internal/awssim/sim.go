@@ -99,6 +99,13 @@ func New(o Options) *Sim {
 	services := ecs.NewServices(s.ecs, s.lambda, s.elb)
 	codepipeline.New(k, codebuild.New(k), s.iam, s.lambda)
 	s.codedeploy = codedeploy.New(k, services, s.iam, s.lambda, s.elb)
+	s.codedeploy.State = metrics.State
+	metrics.Changed = func(name, state string) {
+		if state == "ALARM" {
+			s.codedeploy.Alarm(name)
+			services.Alarm(name)
+		}
+	}
 	s.eventbridge = eventbridge.New(k, s.lambda, s.sqs)
 	schedules := scheduler.New(k, s.eventbridge, s.iam)
 	s.codecommit = codecommit.New(k, s.iam)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codedeploy/types"
@@ -65,14 +67,31 @@ func (k *Keeper) hang(ctx context.Context, r *Record, s seen, d section.Deployme
 	if s.function == "" {
 		return nil, nil
 	}
-	if _, _, ours := section.HookOf(k.app.Config.Name, k.app.Config.Deployments, s.function); ours {
-		return nil, nil // it is outside of the VPC
+	if _, event, ours := section.HookOf(k.app.Config.Name, k.app.Config.Deployments, s.function); ours {
+		return k.unheard(r, event), nil // it is outside of the VPC
 	}
 	found, broken, err := k.path(ctx, d, s.function)
 	if err != nil || !broken {
 		return nil, err
 	}
 	return &Hang{Cause: found.What + ": " + found.Why, Remedy: found.Remedy}, nil
+}
+
+// heardWithin is how soon a hook that CodeDeploy calls has been heard of.
+const heardWithin = 100 * time.Second
+
+// unheard returns why a deployment waits at a hook of ours that was never heard of: it cannot be
+// answered, for only the call says with what.
+func (k *Keeper) unheard(r *Record, event string) *Hang {
+	if r.At != event || k.app.Clock.Now().Sub(r.AtSince) < heardWithin ||
+		slices.ContainsFunc(r.Firings, func(f Firing) bool { return f.Hook == event }) {
+		return nil
+	}
+	return &Hang{
+		Cause: fmt.Sprintf("CodeDeploy waits at %s, and its call of the hook has not arrived", event),
+		Remedy: "look at the log of the function, stop the deployment (aws deploy stop-deployment --deployment-id " +
+			r.ID + "), and deploy again",
+	}
 }
 
 // path says why a function does not reach CodeDeploy from where it runs. One that may not be

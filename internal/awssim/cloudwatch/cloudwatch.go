@@ -21,6 +21,8 @@ type Service struct {
 
 	metrics map[string][]point // by metricKey, in order of time
 	alarms  []*MetricAlarm
+	// Changed is told when SetAlarmState changes the state of an alarm.
+	Changed func(name, state string)
 }
 
 // point is a metric's data within one minute.
@@ -64,11 +66,13 @@ type alarmState struct {
 	state  string
 	reason string
 	since  time.Time
+	// set is when SetAlarmState set it: the next assessment is a while after.
+	set time.Time
 }
 
 // New puts the service into an account.
 func New(k *kernel.Kernel, sqs *sqs.Service) *Service {
-	s := &Service{Kernel: k, sqs: sqs, metrics: map[string][]point{}}
+	s := &Service{Kernel: k, sqs: sqs, metrics: map[string][]point{}, Changed: func(string, string) {}}
 	k.Register(&kernel.API{Name: "monitoring", Prefix: "GraniteServiceVersion20100801", Protocol: kernel.JSON10,
 		Space: "com.amazonaws.cloudwatch", Ops: map[string]kernel.Operation{
 			"PutMetricData":       kernel.Op(s.putMetricData),
@@ -76,6 +80,7 @@ func New(k *kernel.Kernel, sqs *sqs.Service) *Service {
 			"PutMetricAlarm":      kernel.Op(s.putMetricAlarm),
 			"DescribeAlarms":      kernel.Op(s.describeAlarms),
 			"DeleteAlarms":        kernel.Op(s.deleteAlarms),
+			"SetAlarmState":       kernel.Op(s.setAlarmState),
 			"ListTagsForResource": kernel.Op(s.listAlarmTags),
 			"TagResource":         kernel.Op(s.tagAlarm),
 			"UntagResource":       kernel.Op(s.untagAlarm),
@@ -398,9 +403,46 @@ func (s *Service) deleteAlarms(_ *kernel.Call, in *struct{ AlarmNames []string }
 	return &kernel.None{}, nil
 }
 
+// setFor is how long a state that was set lasts. An alarm without data keeps it for longer
+// than a period.
+const setFor = 7 * time.Minute
+
+// State returns the state of an alarm by name; "" if there is none.
+func (s *Service) State(name string) string {
+	a := kernel.Find(s.alarms, func(a *MetricAlarm) bool { return a.AlarmName == name })
+	if a == nil {
+		return ""
+	}
+	s.assess(a)
+	return a.state
+}
+
+func (s *Service) setAlarmState(_ *kernel.Call, in *struct {
+	AlarmName, StateValue, StateReason, StateReasonData string
+}) (*kernel.None, error) {
+	a := kernel.Find(s.alarms, func(a *MetricAlarm) bool { return a.AlarmName == in.AlarmName })
+	if a == nil {
+		return nil, kernel.Errorf("ResourceNotFound", "Unknown")
+	}
+	before, now := a.state, s.Clock.Now()
+	a.state, a.reason = in.StateValue, in.StateReason
+	a.since, a.set = now, now
+	state := func(value string) map[string]any {
+		return map[string]any{"value": value, "reason": in.StateReason, "timestamp": now.UTC().Format(time.RFC3339)}
+	}
+	s.Emit("aws.cloudwatch", "CloudWatch Alarm State Change", []string{s.AlarmARN(a.AlarmName)}, map[string]any{
+		"alarmName": a.AlarmName, "state": state(a.state), "previousState": state(before),
+	})
+	s.Changed(a.AlarmName, a.state)
+	return &kernel.None{}, nil
+}
+
 // assess computes the current state of an alarm.
 func (s *Service) assess(a *MetricAlarm) {
 	now := s.Clock.Now()
+	if !a.set.IsZero() && now.Sub(a.set) < setFor {
+		return
+	}
 	period := time.Duration(a.Period) * time.Second
 	end := now.Truncate(time.Minute).Add(time.Minute)
 	breaching, missing := 0, 0

@@ -23,6 +23,8 @@ type Service struct {
 	iam    *iam.Service
 	lambda *lambda.Service
 	elb    *elbv2.Service
+	// State returns the state of an alarm by name.
+	State func(alarm string) string
 
 	applications []*application
 	deployments  []*deployment
@@ -88,7 +90,8 @@ type alarms struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel, services *ecs.Services, roles *iam.Service, functions *lambda.Service,
 	balancers *elbv2.Service) *Service {
-	s := &Service{Kernel: k, ecs: services, iam: roles, lambda: functions, elb: balancers}
+	s := &Service{Kernel: k, ecs: services, iam: roles, lambda: functions, elb: balancers,
+		State: func(string) string { return "" }}
 	k.Register(&kernel.API{
 		Name: "codedeploy", Prefix: "CodeDeploy_20141006", Protocol: kernel.JSON11, Endpoint: "codedeploy",
 		Asks: s.questions, Ops: map[string]kernel.Operation{

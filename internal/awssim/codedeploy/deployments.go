@@ -173,6 +173,13 @@ func (s *Service) start(d *deployment) {
 				" does not give you permission to perform operations in the following AWS service: AWSLambda.")
 			return
 		}
+		if a := d.group.Alarms; d.creator == "user" && a != nil && a.Enabled {
+			for _, m := range a.Alarms {
+				if s.State(m["name"]) == "ALARM" {
+					s.Alarm(m["name"])
+				}
+			}
+		}
 		s.enter(d, 0)
 	})
 }

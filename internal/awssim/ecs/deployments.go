@@ -207,6 +207,21 @@ func (s *Services) rollBack(d *deployment, reason string) {
 	})
 }
 
+// Alarm tells that an alarm begins to sound: deployments under way that watch it are taken
+// back. One that sounded before they began is ignored.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
+func (s *Services) Alarm(name string) {
+	for _, v := range s.services {
+		for _, d := range v.deployments {
+			if a := d.configuration.Alarms; !d.over() && a != nil && a.Enable && a.Rollback &&
+				slices.Contains(a.AlarmNames, name) {
+				s.rollBack(d, "deployment failed: alarm detected")
+			}
+		}
+	}
+}
+
 // deploymentOf finds a deployment by ARN, or nil.
 func (s *Services) deploymentOf(arn string) *deployment {
 	for _, v := range s.services {

@@ -3,7 +3,6 @@
 package wing
 
 import (
-	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -90,9 +89,6 @@ func (w Wing) Addition(b cfn.Base, _ seam.Known) (cfn.Addition, error) {
 	}
 	return out, nil
 }
-
-// Check checks what deployments need besides their set.
-func (w Wing) Check(context.Context, seam.Look) {}
 
 // Next says where hooks and actions go.
 func (w Wing) Next(outputs map[string]string, _ string) []string {
