@@ -62,6 +62,13 @@ func (s *Sim) ChangeSubnet(id string, free int, owner string) {
 	n.Free, n.Owner = free, owner
 }
 
+// AddDistribution adds a distribution of CloudFront.
+func (s *Sim) AddDistribution(id string) {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	s.cloudfront.AddDistribution(id)
+}
+
 // CloseSubnet puts a network ACL on a subnet that lets no HTTPS out.
 func (s *Sim) CloseSubnet(id string) {
 	s.Mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"drawbridge/internal/awssim/cloudformation"
+	"drawbridge/internal/awssim/cloudfront"
 	"drawbridge/internal/awssim/cloudwatch"
 	"drawbridge/internal/awssim/codebuild"
 	"drawbridge/internal/awssim/codecommit"
@@ -57,6 +58,7 @@ type Sim struct {
 	*kernel.Kernel
 
 	cloudformation *cloudformation.Service
+	cloudfront     *cloudfront.Service
 	codecommit     *codecommit.Service
 	codedeploy     *codedeploy.Service
 	dynamodb       *dynamodb.Service
@@ -97,6 +99,7 @@ func New(o Options) *Sim {
 		return s.ecs.Reaches(f.Subnets[0], f.Groups, service)
 	}
 	services := ecs.NewServices(s.ecs, s.lambda, s.elb)
+	s.cloudfront = cloudfront.New(k)
 	codepipeline.New(k, codebuild.New(k), s.iam, s.lambda)
 	s.codedeploy = codedeploy.New(k, services, s.iam, s.lambda, s.elb)
 	s.codedeploy.State = metrics.State

@@ -31,6 +31,8 @@ type Progress struct {
 	// Done says that it has come to an end, Problem what is wrong; empty if nothing is.
 	Done    bool   `json:",omitempty"`
 	Problem string `json:",omitempty"`
+	// ID is that of what was asked for, an invalidation.
+	ID string `json:",omitempty"`
 }
 
 // slice is how long one look asks at most: the function has time for the rest of its work.
@@ -48,7 +50,7 @@ func (k *Keeper) check(ctx context.Context, r *Record, h *section.Hook, id strin
 		if p.Done {
 			continue
 		}
-		more, err := k.make(ctx, r, c, p)
+		more, err := k.make(ctx, r, *f, c, p)
 		if err != nil {
 			return fmt.Errorf("check %s of %s: %w", c, r, err)
 		}
@@ -60,6 +62,7 @@ func (k *Keeper) check(ctx context.Context, r *Record, h *section.Hook, id strin
 			now := &f.Checks[i]
 			now.Asked, now.Bad = now.Asked+more.Asked, now.Bad+more.Bad
 			now.Spent += more.Spent
+			now.ID = cmp.Or(now.ID, more.ID)
 			now.Done, now.Problem = now.Done || more.Done, more.Problem
 			conclude(c, now)
 		})
@@ -93,10 +96,14 @@ func conclude(c section.Check, p *Progress) {
 const leastAsked = 20
 
 // make makes a check, or a part of it, and returns what that adds to its progress.
-func (k *Keeper) make(ctx context.Context, r *Record, c section.Check, p Progress) (Progress, error) {
+func (k *Keeper) make(ctx context.Context, r *Record, f Firing, c section.Check, p Progress) (Progress, error) {
 	switch {
+	case c.Invalidate != nil:
+		return k.invalidate(ctx, f, *c.Invalidate, p)
+	case c.Post != "":
+		return k.report(ctx, r, f, c.Post)
 	case c.HTTP != nil:
-		return k.http(ctx, r, *c.HTTP, p)
+		return k.overHTTP(ctx, r, *c.HTTP, p)
 	case c.Tasks != nil:
 		return k.eachTask(ctx, r, *c.Tasks)
 	case c.TCP != "":
@@ -138,8 +145,8 @@ func (k *Keeper) once(ctx context.Context, r *Record, q probe.Request, what stri
 	return p, nil
 }
 
-// http asks an address for a slice of the time that it is to be asked.
-func (k *Keeper) http(ctx context.Context, r *Record, h section.HTTPCheck, p Progress) (Progress, error) {
+// overHTTP asks an address for a slice of the time that it is to be asked.
+func (k *Keeper) overHTTP(ctx context.Context, r *Record, h section.HTTPCheck, p Progress) (Progress, error) {
 	q := probe.Request{
 		URL: h.URL, Status: h.Status, Contains: h.Contains, Latency: time.Duration(h.Latency),
 		For: min(time.Duration(h.For)-p.Spent, slice),

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudfront"
 	"github.com/aws/aws-sdk-go-v2/service/codebuild"
 	"github.com/aws/aws-sdk-go-v2/service/codedeploy"
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
@@ -30,6 +32,7 @@ import (
 
 // Clients are the AWS clients that a Keeper needs besides those of its App.
 type Clients struct {
+	CloudFront   *cloudfront.Client
 	CodeBuild    *codebuild.Client
 	CodeDeploy   *codedeploy.Client
 	CodePipeline *codepipeline.Client
@@ -40,8 +43,11 @@ type Clients struct {
 
 // NewClients builds the clients from one configuration.
 func NewClients(c aws.Config) Clients {
+	// CloudFront has one place for all Regions.
+	everywhere := c.Copy()
+	everywhere.Region = "us-east-1"
 	return Clients{
-		codebuild.NewFromConfig(c), codedeploy.NewFromConfig(c), codepipeline.NewFromConfig(c), ecs.NewFromConfig(c),
+		cloudfront.NewFromConfig(everywhere), codebuild.NewFromConfig(c), codedeploy.NewFromConfig(c), codepipeline.NewFromConfig(c), ecs.NewFromConfig(c),
 		elasticloadbalancingv2.NewFromConfig(c), lambda.NewFromConfig(c),
 	}
 }
@@ -50,10 +56,14 @@ func NewClients(c aws.Config) Clients {
 type Keeper struct {
 	app     *app.App
 	clients Clients
+	// http calls addresses outside.
+	http *http.Client
 }
 
-// New returns a Keeper.
-func New(a *app.App, clients Clients) *Keeper { return &Keeper{a, clients} }
+// New returns a Keeper, which calls addresses outside over transport; nil is the machine's.
+func New(a *app.App, clients Clients, transport http.RoundTripper) *Keeper {
+	return &Keeper{a, clients, &http.Client{Transport: transport}}
+}
 
 // Handle handles one event of a Lambda.
 type Handle = func(ctx context.Context, payload []byte, id string, until time.Time) (any, error)
@@ -68,7 +78,7 @@ func Function(ctx context.Context, s app.Start) (Handle, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := New(a, NewClients(app.LambdaAWS()))
+	k := New(a, NewClients(app.LambdaAWS()), nil)
 	return func(ctx context.Context, payload []byte, _ string, _ time.Time) (any, error) {
 		return k.Handle(ctx, lambdacontext.FunctionName, payload)
 	}, nil

@@ -130,7 +130,7 @@ func TestChecksOfAHook(t *testing.T) {
 		name, check, answers string
 		want                 ecstypes.ServiceDeploymentStatus
 		why                  string
-		before               func(w balanced)
+		before, then         func(w balanced) // then once the service is there
 		byHand               bool // for the first deployment the check is not met
 	}{
 		{name: "test listener", check: "http: {url: 'http://$HOST:9001/'}", answers: "200", want: good},
@@ -144,6 +144,10 @@ func TestChecksOfAHook(t *testing.T) {
 		{name: "a task that answers 503", check: "tasks: {port: 8080}", answers: "503", want: bad, why: "answered 503"},
 		{name: "database", check: "tcp: 'db.internal:5432'", answers: "200", want: good, before: func(w balanced) { w.sim.AddHost("db.internal:5432") }},
 		{name: "no database", check: "tcp: 'db.internal:5432'", answers: "200", want: bad, why: "db.internal:5432"},
+		{name: "invalidation", check: "invalidate: {distribution: E1, paths: [/*]}", answers: "200", want: good, before: func(w balanced) { w.sim.AddDistribution("E1") }},
+		{name: "invalidation denied", check: "invalidate: {distribution: E1, paths: [/*]}", answers: "200", want: bad, why: "not authorized", before: func(w balanced) { w.sim.AddDistribution("E1") }, then: func(w balanced) { w.fault("deny", "cloudfront:CreateInvalidation", 0) }},
+		{name: "invalidation denied that may fail", check: "invalidate: {distribution: E1, paths: [/*], mayFail: true}", answers: "200", want: good},
+		{name: "web hook that does not answer", check: "post: 'https://hooks.example/x'", answers: "200", want: bad, why: "hooks.example does not answer"},
 		{name: "targets", check: "targets: '$GREEN'", answers: "200", want: good, byHand: true},
 		{name: "weights", check: "weights: '$PRODUCTION'", answers: "200", want: good},
 	} {
@@ -154,6 +158,9 @@ func TestChecksOfAHook(t *testing.T) {
 				}
 				w.serve(ecstypes.DeploymentStrategyBlueGreen)
 				w.first(tt.why != "" || tt.byHand)
+				if tt.then != nil {
+					tt.then(w)
+				}
 				w.update(tt.answers)
 				time.Sleep(25 * time.Minute)
 				d, r := w.deployment(), w.record()

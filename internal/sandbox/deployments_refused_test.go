@@ -197,4 +197,3 @@ func TestAnAlarmThatSoundsTakesADeploymentBack(t *testing.T) {
 		}
 	})
 }
-

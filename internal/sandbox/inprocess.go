@@ -75,7 +75,7 @@ func InstallInProcess(sim *awssim.Sim, file *config.File, endpoint string, trans
 		"launcher": wrap(func() handle { return launcher.New(build()).Handle }),
 		"reaper":   wrap(func() handle { return reaper.New(build()).Handle }),
 		"hook": wrap(func() handle {
-			k := deployments.New(build(), deployments.NewClients(AWSConfig(sim, endpoint, transport)))
+			k := deployments.New(build(), deployments.NewClients(AWSConfig(sim, endpoint, transport)), sim.Carrier())
 			look := deployments.Probe(&probe.Prober{Clock: ck, Transport: sim.Carrier(), Dial: sim.Dial})
 			return func(ctx context.Context, payload []byte, id string, until time.Time) (any, error) {
 				if section.IsProbe(awssim.FunctionName(ctx)) {

@@ -425,10 +425,10 @@ func (c *Call) encodeError(r *reply, e *APIError) {
 				`<RequestId>%s</RequestId></ErrorResponse>`, c.API.XMLNS, kind, e.Code, escape(e.Message), c.RequestID)
 	case RESTXML:
 		r.header.Set("Content-Type", "application/xml")
-		if c.API.Name == "route53" {
+		if c.API.XMLNS != "" { // of all but S3
 			r.body = fmt.Appendf(nil,
 				`<?xml version="1.0"?>`+"\n"+
-					`<ErrorResponse xmlns="https://route53.amazonaws.com/doc/2013-04-01/"><Error><Type>`+
+					`<ErrorResponse xmlns="`+c.API.XMLNS+`"><Error><Type>`+
 					`Sender</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId>`+
 					`</ErrorResponse>`, e.Code, escape(e.Message), c.RequestID)
 			return

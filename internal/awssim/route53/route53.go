@@ -26,7 +26,8 @@ func New(k *kernel.Kernel, ec2 *ec2.Service) *Service {
 	s := &Service{Kernel: k, ec2: ec2}
 	k.Register(&kernel.API{
 		Name: "route53", Route: route53Action, Asks: zoneQuestions, Protocol: kernel.RESTXML,
-		Ops: map[string]kernel.Operation{"ListHostedZonesByVPC": s.listHostedZonesByVPC},
+		XMLNS: "https://route53.amazonaws.com/doc/2013-04-01/",
+		Ops:   map[string]kernel.Operation{"ListHostedZonesByVPC": s.listHostedZonesByVPC},
 	})
 	return s
 }

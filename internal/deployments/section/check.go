@@ -26,6 +26,22 @@ type Check struct {
 	// Weights is the ARN of a listener, or of a listener's rule, that has to send all of its
 	// requests to one target group with healthy targets. Default: none.
 	Weights string `yaml:"weights"`
+	// Invalidate has CloudFront drop what it has of a distribution, and waits for the end of
+	// that. Default: none.
+	Invalidate *Invalidation `yaml:"invalidate"`
+	// Post is an address outside of the VPC, https://..., that is told of the hook by POST, and
+	// answers 2xx. Default: none.
+	Post string `yaml:"post"`
+}
+
+// Invalidation is what CloudFront is to drop.
+type Invalidation struct {
+	// Distribution is the distribution's id.
+	Distribution string `yaml:"distribution"`
+	// Paths are what is dropped, each beginning with /, as in /*.
+	Paths []string `yaml:"paths"`
+	// MayFail has the hook go on where CloudFront refuses. Default false.
+	MayFail bool `yaml:"mayFail"`
 }
 
 // HTTPCheck asks an address in the VPC.
@@ -68,6 +84,12 @@ func (c Check) String() string {
 	case c.Targets != "":
 		return "targets of " + last(c.Targets)
 	}
+	if c.Invalidate != nil {
+		return "invalidation of " + c.Invalidate.Distribution
+	}
+	if u, err := url.Parse(c.Post); c.Post != "" && err == nil {
+		return "post to " + u.Host // its path may be a secret
+	}
 	return "weights of " + last(c.Weights)
 }
 
@@ -80,13 +102,16 @@ var statusList = regexp.MustCompile(`^\d{3}(-\d{3})?(,\d{3}(-\d{3})?)*$`)
 
 func (c Check) check(problems *field.Problems, where string) {
 	n := 0
-	for _, is := range []bool{c.HTTP != nil, c.Tasks != nil, c.TCP != "", c.Targets != "", c.Weights != ""} {
+	for _, is := range []bool{
+		c.HTTP != nil, c.Tasks != nil, c.TCP != "", c.Targets != "", c.Weights != "", c.Invalidate != nil, c.Post != "",
+	} {
 		if is {
 			n++
 		}
 	}
 	if n != 1 {
-		problems.Add(where, "give it one of http, tasks, tcp, targets and weights", "the check has %d kinds", n)
+		problems.Add(where, "give it one of http, tasks, tcp, targets, weights, invalidate and post",
+			"the check has %d kinds", n)
 		return
 	}
 	status := func(where, list string) {
@@ -95,6 +120,19 @@ func (c Check) check(problems *field.Problems, where string) {
 		}
 	}
 	switch {
+	case c.Invalidate != nil:
+		if c.Invalidate.Distribution == "" || len(c.Invalidate.Paths) == 0 || len(c.Invalidate.Paths) > 15 {
+			problems.Add(where+".invalidate", "give it a distribution and 1 to 15 paths", "there is nothing to drop")
+		}
+		for _, p := range c.Invalidate.Paths {
+			if !strings.HasPrefix(p, "/") {
+				problems.Add(where+".invalidate.paths", "begin each with /", "%q is not a path", p)
+			}
+		}
+	case c.Post != "":
+		if u, err := url.Parse(c.Post); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+			problems.Add(where+".post", "write https://HOST/PATH, without a password", "it is not such an address")
+		}
 	case c.HTTP != nil:
 		c.HTTP.check(problems, where+".http")
 		status(where+".http", c.HTTP.Status)

@@ -58,10 +58,14 @@ func (p part) statements() []cfn.Statement {
 func (p part) checks() []cfn.Statement {
 	var out []cfn.Statement
 	kinds := map[string]bool{}
-	var clusters []string
+	var clusters, distributions []string
 	for _, d := range p.deployments {
 		for _, h := range d.Hooks {
 			for _, c := range h.Checks {
+				if c.Invalidate != nil {
+					distributions = append(distributions,
+						"arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/"+c.Invalidate.Distribution)
+				}
 				kinds["tasks"] = kinds["tasks"] || c.Tasks != nil
 				kinds["balancer"] = kinds["balancer"] || c.Targets != "" || c.Weights != ""
 			}
@@ -85,6 +89,11 @@ func (p part) checks() []cfn.Statement {
 				"elasticloadbalancing:DescribeRules", "elasticloadbalancing:DescribeTargetHealth",
 			}, Resources: []string{"*"},
 			Why: "where the traffic goes, and whether its targets are healthy; these reads allow only *"})
+	}
+	if len(distributions) > 0 {
+		out = append(out, cfn.Statement{Role: HookRole, Sid: "Invalidate", Acts: true,
+			Actions:   []string{"cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"},
+			Resources: sorted(distributions), Why: "what CloudFront has of an old version is dropped"})
 	}
 	var probes, logs []string
 	for _, s := range p.probed() {
