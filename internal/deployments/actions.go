@@ -19,15 +19,15 @@ import (
 )
 
 // invalidate has CloudFront drop what it has of a distribution's paths, and waits for its
-// end. The same hook always asks for the same invalidation.
-func (k *Keeper) invalidate(ctx context.Context, f Firing, c section.Invalidation, p Progress) (Progress, error) {
+// end. The same reference always asks for the same invalidation.
+func (k *Keeper) invalidate(ctx context.Context, reference string, c section.Invalidation, p Progress) (Progress, error) {
 	id, err := p.ID, error(nil)
 	status := ""
 	if id == "" {
 		paths := &cftypes.Paths{Quantity: aws.Int32(int32(len(c.Paths))), Items: c.Paths}
 		out, failed := k.clients.CloudFront.CreateInvalidation(ctx, &cloudfront.CreateInvalidationInput{
 			DistributionId: &c.Distribution, InvalidationBatch: &cftypes.InvalidationBatch{
-				CallerReference: aws.String(f.ID), Paths: paths,
+				CallerReference: &reference, Paths: paths,
 			},
 		})
 		if err = failed; err == nil {
@@ -59,7 +59,7 @@ const reportTakes = 10 * time.Second
 // next look, three times in all.
 func (k *Keeper) report(ctx context.Context, r *Record, f Firing, url string) (Progress, error) {
 	body, err := json.Marshal(map[string]string{
-		"deployment": r.ID, "kind": string(r.Kind), "name": r.Name, "hook": f.Hook, "hookId": f.runEvent(r),
+		"deployment": r.ID, "kind": string(r.Kind), "name": r.Name, "hook": f.Hook, "id": f.runEvent(r),
 		"state": r.State,
 	})
 	if err != nil {

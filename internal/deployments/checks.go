@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,8 +42,34 @@ const slice = 40 * time.Second
 // check goes on with the checks of a hook. One that could not be made is tried again by the
 // next look, until the hook's time is over.
 func (k *Keeper) check(ctx context.Context, r *Record, h *section.Hook, id string) error {
-	f := r.firing(id)
+	mine, now := false, k.app.Clock.Now()
+	err := k.change(ctx, r, func(r *Record) {
+		if f := r.firing(id); f != nil && !now.Before(f.Busy) {
+			f.Busy, mine = now.Add(checkTakes), true
+		}
+	})
+	if err != nil || !mine {
+		return err
+	}
+	err = k.checks(ctx, r, h, id)
+	return errors.Join(err, k.change(ctx, r, func(r *Record) {
+		if f := r.firing(id); f != nil {
+			f.Busy = time.Time{}
+		}
+	}))
+}
+
+// checkTakes is how long the checks of one look take at most: after that another look may make
+// them, for this one was cut off.
+const checkTakes = 2 * time.Minute
+
+// checks makes each check of a hook that has not come to an end.
+func (k *Keeper) checks(ctx context.Context, r *Record, h *section.Hook, id string) error {
 	for i, c := range h.Checks {
+		f := r.firing(id)
+		if f == nil || !k.hasTime(ctx) {
+			return nil
+		}
 		var p Progress
 		if i < len(f.Checks) {
 			p = f.Checks[i]
@@ -50,12 +77,15 @@ func (k *Keeper) check(ctx context.Context, r *Record, h *section.Hook, id strin
 		if p.Done {
 			continue
 		}
-		more, err := k.make(ctx, r, *f, c, p)
+		more, err := k.make(ctx, r, *f, i, c, p)
 		if err != nil {
 			return fmt.Errorf("check %s of %s: %w", c, r, err)
 		}
 		err = k.change(ctx, r, func(r *Record) {
 			f := r.firing(id)
+			if f == nil {
+				return
+			}
 			for len(f.Checks) <= i {
 				f.Checks = append(f.Checks, Progress{})
 			}
@@ -69,7 +99,6 @@ func (k *Keeper) check(ctx context.Context, r *Record, h *section.Hook, id strin
 		if err != nil {
 			return err
 		}
-		f = r.firing(id)
 	}
 	return nil
 }
@@ -96,10 +125,11 @@ func conclude(c section.Check, p *Progress) {
 const leastAsked = 20
 
 // make makes a check, or a part of it, and returns what that adds to its progress.
-func (k *Keeper) make(ctx context.Context, r *Record, f Firing, c section.Check, p Progress) (Progress, error) {
+func (k *Keeper) make(ctx context.Context, r *Record, f Firing, nth int, c section.Check,
+	p Progress) (Progress, error) {
 	switch {
 	case c.Invalidate != nil:
-		return k.invalidate(ctx, f, *c.Invalidate, p)
+		return k.invalidate(ctx, fmt.Sprint(f.runEvent(r), "-", nth), *c.Invalidate, p)
 	case c.Post != "":
 		return k.report(ctx, r, f, c.Post)
 	case c.HTTP != nil:
@@ -187,9 +217,10 @@ func (k *Keeper) eachTask(ctx context.Context, r *Record, c section.TasksCheck) 
 		if err != nil {
 			return Progress{}, err
 		}
-		p.Asked, p.Bad = p.Asked+out.Asked, p.Bad+out.Bad
-		if out.Problem != "" {
-			p.Done, p.Problem = false, out.Problem
+		p.Asked += out.Asked
+		if out.Problem != "" { // however many: it is one look
+			p.Bad, p.Done = 1, false
+			p.Problem = out.Problem
 		}
 	}
 	return p, nil
@@ -212,9 +243,13 @@ func (k *Keeper) addresses(ctx context.Context, r *Record) ([]string, error) {
 	if err != nil {
 		return nil, awserr.Mark(err, "describe the tasks of service %s", service)
 	}
+	begun := r.Began
+	if !r.Started.IsZero() && r.Started.Before(begun) {
+		begun = r.Started
+	}
 	var found []string
 	for _, t := range out.Tasks {
-		if aws.ToString(t.LastStatus) == "RUNNING" && aws.ToTime(t.StartedAt).After(r.Began.Add(-time.Minute)) {
+		if aws.ToString(t.LastStatus) == "RUNNING" && !aws.ToTime(t.CreatedAt).Before(begun) {
 			found = append(found, addressesOf(t)...)
 		}
 	}

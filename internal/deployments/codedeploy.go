@@ -2,9 +2,11 @@ package deployments
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -45,13 +47,15 @@ var overCodeDeploy = []types.DeploymentStatus{
 func (k *Keeper) observeCodeDeploy(ctx context.Context, r *Record) (seen, error) {
 	out, err := k.clients.CodeDeploy.GetDeployment(ctx, &codedeploy.GetDeploymentInput{DeploymentId: &r.ID})
 	if awserr.Code(err) == "DeploymentDoesNotExistException" {
-		return seen{state: "Gone", over: true, why: "CodeDeploy does not know it"}, nil
+		return seen{state: "Gone", over: true, gone: true, why: "CodeDeploy does not know it"}, nil
 	}
 	if err != nil {
 		return seen{}, awserr.Mark(err, "get %s", r)
 	}
 	d := out.DeploymentInfo
-	s := seen{state: string(d.Status), over: slices.Contains(overCodeDeploy, d.Status)}
+	s := seen{
+		state: string(d.Status), over: slices.Contains(overCodeDeploy, d.Status), started: aws.ToTime(d.CreateTime),
+	}
 	if d.RollbackInfo != nil {
 		s.of = aws.ToString(d.RollbackInfo.RollbackTriggeringDeploymentId)
 	}
@@ -70,7 +74,7 @@ func (k *Keeper) observeCodeDeploy(ctx context.Context, r *Record) (seen, error)
 	for _, e := range events {
 		switch e.Status {
 		case types.LifecycleEventStatusInProgress:
-			s.at = aws.ToString(e.LifecycleEventName)
+			s.at, s.atSince = aws.ToString(e.LifecycleEventName), aws.ToTime(e.StartTime)
 			if d.Creator != types.DeploymentCreatorCodeDeployRollback { // whose hooks are not called
 				s.function = hooksOf(d.Revision)[s.at]
 			}
@@ -161,7 +165,12 @@ func (k *Keeper) hooked(ctx context.Context, function string, h codeDeployHook) 
 		return err
 	}
 	written = true
-	if err := k.look(ctx, r); err != nil {
+	err = k.look(ctx, r)
+	if awserr.Code(err) == "AccessDeniedException" {
+		return fmt.Errorf("the hook of a deployment that may not be read fails: %w",
+			errors.Join(err, k.reportFailed(h)))
+	}
+	if err != nil {
 		k.app.Log.Warn("the hook is written down, and the next look goes on", zap.Stringer("deployment", *r),
 			zap.Error(err))
 	}
@@ -176,7 +185,17 @@ const lastWords = 5 * time.Second
 func (k *Keeper) reportFailed(h codeDeployHook) error {
 	ctx, cancel := context.WithTimeout(context.Background(), lastWords-time.Second)
 	defer cancel()
-	return k.put(ctx, h.Deployment, h.Execution, types.LifecycleEventStatusFailed)
+	return put(ctx, k.clients.CodeDeploy, h.Deployment, h.Execution, types.LifecycleEventStatusFailed)
+}
+
+// failUnheard answers a hook of CodeDeploy with Failed where there is no installation to write
+// it down in. Any other event is left to who sent it.
+func failUnheard(ctx context.Context, client *codedeploy.Client, function string, payload []byte) error {
+	var h codeDeployHook
+	if !strings.HasPrefix(function, section.HookPrefix) || json.Unmarshal(payload, &h) != nil || h.Execution == "" {
+		return nil
+	}
+	return put(ctx, client, h.Deployment, h.Execution, types.LifecycleEventStatusFailed)
 }
 
 // putStatus answers a hook of CodeDeploy.
@@ -185,11 +204,13 @@ func (k *Keeper) putStatus(ctx context.Context, r *Record, f Firing) error {
 	if f.Outcome == Failed {
 		status = types.LifecycleEventStatusFailed
 	}
-	return k.put(ctx, r.ID, f.ID, status)
+	return put(ctx, k.clients.CodeDeploy, r.ID, f.ID, status)
 }
 
-func (k *Keeper) put(ctx context.Context, deployment, execution string, status types.LifecycleEventStatus) error {
-	_, err := k.clients.CodeDeploy.PutLifecycleEventHookExecutionStatus(ctx,
+// put tells CodeDeploy the outcome of a hook. One that it does not wait for is done.
+func put(ctx context.Context, client *codedeploy.Client, deployment, execution string,
+	status types.LifecycleEventStatus) error {
+	_, err := client.PutLifecycleEventHookExecutionStatus(ctx,
 		&codedeploy.PutLifecycleEventHookExecutionStatusInput{
 			DeploymentId: &deployment, LifecycleEventHookExecutionId: &execution, Status: status,
 		})
@@ -197,8 +218,7 @@ func (k *Keeper) put(ctx context.Context, deployment, execution string, status t
 	case "LifecycleEventAlreadyCompletedException":
 		return nil // answered before, or the deployment has ended
 	case "DeploymentDoesNotExistException", "InvalidLifecycleEventHookExecutionIdException":
-		k.app.Log.Warn("CodeDeploy does not know the hook", zap.String("deployment", deployment), zap.Error(err))
-		return nil
+		return nil // there is nobody to tell
 	}
 	return awserr.Mark(err, "report %s for a hook of deployment %s", status, deployment)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,8 +14,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"go.uber.org/zap"
+
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/deployments/section"
+	"drawbridge/scheduler/reconcile"
 )
 
 // ofECS returns the section of an ECS service's deployments.
@@ -44,7 +48,7 @@ var goingECS = []types.ServiceDeploymentStatus{
 
 // beginECS begins the deployments that a service has under way: ECS's event names the
 // service alone.
-func (k *Keeper) beginECS(ctx context.Context, cluster, service string) error {
+func (k *Keeper) beginECS(ctx context.Context, cluster, service, event string) error {
 	name, d, ok := k.ofECS(cluster, service)
 	if !ok {
 		return nil
@@ -58,6 +62,10 @@ func (k *Keeper) beginECS(ctx context.Context, cluster, service string) error {
 	}
 	if err != nil {
 		return awserr.Mark(err, "list the deployments of service %s/%s", cluster, service)
+	}
+	if len(out.ServiceDeployments) == 0 && event == "SERVICE_DEPLOYMENT_IN_PROGRESS" {
+		return fmt.Errorf("list the deployments of service %s/%s: %w: ECS tells of one and lists none", cluster, service,
+			reconcile.ErrTemporary)
 	}
 	for _, b := range out.ServiceDeployments {
 		id, _, _, ok := ecsID(aws.ToString(b.ServiceDeploymentArn))
@@ -85,10 +93,13 @@ func (k *Keeper) observeECS(ctx context.Context, r *Record) (seen, error) {
 		return seen{}, awserr.Mark(err, "describe %s", r)
 	}
 	if len(out.ServiceDeployments) == 0 {
-		return seen{state: "GONE", over: true, why: "ECS does not know it any more"}, nil
+		return seen{state: "GONE", over: true, gone: true, why: "ECS does not know it"}, nil
 	}
 	d := out.ServiceDeployments[0]
-	s := seen{state: string(d.Status), at: string(d.LifecycleStage), over: !slices.Contains(goingECS, d.Status)}
+	s := seen{
+		state: string(d.Status), at: string(d.LifecycleStage), over: !slices.Contains(goingECS, d.Status),
+		started: aws.ToTime(d.CreatedAt),
+	}
 	if s.over {
 		s.why = fmt.Sprintf("it ended %s", d.Status)
 		if reason := aws.ToString(d.StatusReason); reason != "" {
@@ -172,41 +183,44 @@ func (k *Keeper) called(ctx context.Context, h ecsHook) (any, error) {
 	}
 	name, d, ours := k.ofECS(cluster, service)
 	if !ours {
-		return ecsAnswer{Status: "FAILED"}, fmt.Errorf("no section of deployments names service %s/%s: its hook at %s "+
-			"fails", cluster, service, h.Stage)
+		return nil, fmt.Errorf("no section of deployments names service %s/%s: its hook at %s fails", cluster, service,
+			h.Stage)
 	}
 	if h.ExecutionID == "" { // older events have none
 		h.ExecutionID = id[strings.LastIndex(id, "/")+1:] + "-" + h.Stage
 	}
 	r, err := k.begin(ctx, ECS, id, name, d)
 	if err == nil {
-		err = k.change(ctx, r, func(r *Record) {
-			r.fired(Firing{Hook: h.Stage, ID: h.ExecutionID, Via: ByFunction, Began: k.app.Clock.Now()})
-		})
+		err = k.look(ctx, r) // at which stage it is now
 	}
-	if err == nil {
-		err = k.look(ctx, r)
+	key := ""
+	if r != nil && r.ID != "" {
+		err = errors.Join(err, k.change(ctx, r, func(r *Record) {
+			key = r.fired(Firing{Hook: h.Stage, ID: h.ExecutionID, Via: ByFunction, Began: k.app.Clock.Now()}).Key
+		}), k.answer(ctx, r, d))
 	}
 	if err != nil {
-		k.app.Log.Sugar().Warnf("hook of %s is asked again: %v", h.ARN, err)
+		k.app.Log.Warn("a look failed while ECS asks", zap.String("deployment", id), zap.Error(err))
+	}
+	if key == "" {
 		return ecsAnswer{"IN_PROGRESS", callBack}, nil
 	}
-	f := r.firing(h.ExecutionID)
-	switch {
-	case f == nil || f.Outcome == "":
+	f := r.firing(key)
+	if f == nil || f.Outcome == "" {
 		return ecsAnswer{"IN_PROGRESS", callBack}, nil
-	case f.Outcome == Failed:
-		return ecsAnswer{Status: "FAILED"}, k.told(ctx, r, f.ID)
 	}
-	return ecsAnswer{Status: "SUCCEEDED"}, k.told(ctx, r, f.ID)
+	if err := k.told(ctx, r, key); err != nil { // the answer stands, and is the same the next time
+		k.app.Log.Warn("an answer is not written down", zap.Stringer("deployment", *r), zap.Error(err))
+	}
+	if f.Outcome == Failed {
+		return ecsAnswer{Status: "FAILED"}, nil
+	}
+	return ecsAnswer{Status: "SUCCEEDED"}, nil
 }
 
-// runEvent is the event id of the run that decides a hook: of a pause or a call of ECS its
-// own id, which is another one each time.
+// runEvent is the event id of the run that decides a hook. CodeDeploy's own id of a call is
+// long, and secret enough not to be shown.
 func (f Firing) runEvent(r *Record) string {
-	if f.Via != ByCodeDeploy {
-		return f.ID
-	}
-	sum := sha256.Sum256([]byte(f.ID)) // CodeDeploy's is long, and secret enough not to be shown
-	return r.ID + "-" + f.Hook + "-" + hex.EncodeToString(sum[:4])
+	sum := sha256.Sum256([]byte(f.Key))
+	return strings.ReplaceAll(r.ID, "/", "-") + "-" + f.Hook + "-" + hex.EncodeToString(sum[:6])
 }

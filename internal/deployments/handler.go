@@ -34,7 +34,7 @@ func (k *Keeper) Handle(ctx context.Context, function string, payload []byte) (a
 		return nil, fmt.Errorf("event is not a JSON object: %w", err)
 	}
 	switch {
-	case strings.HasPrefix(function, "CodeDeployHook_"):
+	case strings.HasPrefix(function, section.HookPrefix):
 		return nil, k.hooked(ctx, function, e.codeDeployHook)
 	case e.Job != nil:
 		return nil, k.asked(ctx, *e.Job)
@@ -76,7 +76,7 @@ func (k *Keeper) notified(ctx context.Context, e event) error {
 		if !ok {
 			return nil // the ARN of an old kind of service names no cluster, and such a one has no hooks
 		}
-		return k.beginECS(ctx, cluster, name)
+		return k.beginECS(ctx, cluster, name, d.EventName)
 	case e.DetailType == "ECS Hook State Change":
 		hook := ""
 		if d.EventName == "HOOK_AWAITING_ACTION" {

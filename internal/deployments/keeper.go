@@ -26,7 +26,6 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/deployments/probe"
 	"drawbridge/internal/deployments/section"
-	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
 )
 
@@ -70,17 +69,22 @@ type Handle = func(ctx context.Context, payload []byte, id string, until time.Ti
 
 // Function builds the Lambda that follows the deployments of an installation, or the one
 // that looks from within a VPC, where no API can be reached.
-func Function(ctx context.Context, s app.Start) (Handle, error) {
-	if section.IsProbe(lambdacontext.FunctionName) {
+func Function(_ context.Context, s app.Start) (Handle, error) {
+	name := lambdacontext.FunctionName
+	if section.IsProbe(s.File.InstallationName(), name) {
 		return Probe(probe.New(s.Clock)), nil
 	}
-	a, err := s.App(ctx)
-	if err != nil {
-		return nil, err
-	}
-	k := New(a, NewClients(app.LambdaAWS()), nil)
+	clients := NewClients(app.LambdaAWS())
+	var k *Keeper
 	return func(ctx context.Context, payload []byte, _ string, _ time.Time) (any, error) {
-		return k.Handle(ctx, lambdacontext.FunctionName, payload)
+		if k == nil { // an environment handles one event at a time
+			a, err := s.App(ctx)
+			if err != nil {
+				return nil, errors.Join(err, failUnheard(ctx, clients.CodeDeploy, name, payload))
+			}
+			k = New(a, clients, nil)
+		}
+		return k.Handle(ctx, name, payload)
 	}, nil
 }
 
@@ -99,9 +103,13 @@ func Probe(p *probe.Prober) Handle {
 type seen struct {
 	// state is its state in AWS's words, at its lifecycle stage or event.
 	state, at string
-	// over says that it has ended, or needs its set no longer, why says so in a sentence.
-	over bool
-	why  string
+	// over says that it has ended, or needs its set no longer, why says so in a sentence; gone
+	// that AWS does not know it.
+	over, gone bool
+	why        string
+	// started is when AWS began it, atSince when it came to its lifecycle event; zero if that
+	// is not known.
+	started, atSince time.Time
 	// of is the deployment that it takes back.
 	of string
 	// function is the one that it waits for at its lifecycle event.
@@ -161,7 +169,7 @@ func (k *Keeper) begin(ctx context.Context, kind Kind, id, name string, d sectio
 // save writes a record.
 func (k *Keeper) save(ctx context.Context, r *Record) error {
 	r.Version++
-	err := k.app.Store.SaveDeployment(ctx, r.Set, r.ID, r.Version-1, r.Ended.IsZero() || r.Held || r.open(), r,
+	err := k.app.Store.SaveDeployment(ctx, r.Set, r.ID, r.Version-1, r.Ended.IsZero() || !r.Released || r.open(), r,
 		k.app.Clock.Now())
 	if err != nil {
 		r.Version--
@@ -197,184 +205,6 @@ func (k *Keeper) change(ctx context.Context, r *Record, change func(*Record)) er
 	return fmt.Errorf("change %s: %w, %d times", r, reconcile.ErrConflict, tries)
 }
 
-// look looks at a deployment: what AWS shows of it, its hold, its hooks.
-func (k *Keeper) look(ctx context.Context, r *Record) error {
-	d, configured := k.app.Config.Deployments[r.Name]
-	s, err := k.observe(ctx, r)
-	if err != nil {
-		return err
-	}
-	now := k.app.Clock.Now()
-	err = k.change(ctx, r, func(r *Record) {
-		if s.at != r.At {
-			r.At, r.AtSince = s.at, now
-		}
-		r.State, r.Of = s.state, s.of
-		for _, f := range s.pauses {
-			if _, ours := d.Hooks[f.Hook]; ours {
-				r.fired(f)
-			}
-		}
-		switch {
-		case !r.Ended.IsZero():
-		case s.over:
-			r.end(now, "%s", s.why)
-			r.close(now)
-		case !configured:
-			r.end(now, "the configuration does not name it any more")
-		case !now.Before(r.Expires):
-			r.end(now, "it held the set for %s, the longest that it may (maxDuration, or the set's maxLifetime)",
-				r.Expires.Sub(r.Began))
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if r.Ended.IsZero() {
-		err = k.hold(ctx, r)
-	} else {
-		err = k.release(ctx, r)
-	}
-	return errors.Join(err, k.answer(ctx, r, d), k.watch(ctx, r, s, d))
-}
-
-// hold has a deployment hold its set, and wakes the launcher, which raises it.
-func (k *Keeper) hold(ctx context.Context, r *Record) error {
-	if r.Held {
-		return nil
-	}
-	h := scheduler.Hold{Owner: Owner(r.ID), Reason: r.String(), Since: r.Began, Expires: r.Expires}
-	err := k.app.Store.Hold(ctx, r.Set, h)
-	if errors.Is(err, reconcile.ErrConflict) {
-		k.app.Log.Info("the set is being deleted; the deployment holds it once that is done",
-			zap.Stringer("deployment", *r), zap.String("set", string(r.Set)))
-		return nil // the next look holds it
-	}
-	if err != nil {
-		return err
-	}
-	if err := k.change(ctx, r, func(r *Record) { r.Held = true }); err != nil {
-		return err
-	}
-	return k.app.Wake(ctx, reconcile.Launcher, r.Set, "held by "+r.String())
-}
-
-// release ends a deployment's hold.
-func (k *Keeper) release(ctx context.Context, r *Record) error {
-	if !r.Held {
-		return nil
-	}
-	if err := k.app.Store.Release(ctx, r.Set, Owner(r.ID)); err != nil {
-		return err
-	}
-	k.app.Log.Info("deployment ended", zap.Stringer("deployment", *r), zap.String("state", r.State),
-		zap.String("reason", r.Why))
-	if err := k.change(ctx, r, func(r *Record) { r.Held = false }); err != nil {
-		return err
-	}
-	return k.app.Wake(ctx, reconcile.Reaper, r.Set, "released by "+r.String())
-}
-
-// askAgain is after how long a run that is not recorded is asked for again: an invocation
-// that was lost.
-const askAgain = time.Minute
-
-// answer goes on with each hook that AWS waits at: asks for its run, judges it, tells AWS.
-func (k *Keeper) answer(ctx context.Context, r *Record, d section.Deployment) error {
-	var errs []error
-	for _, f := range slices.Clone(r.Firings) {
-		if f.Told.IsZero() {
-			errs = append(errs, k.answerOne(ctx, r, d, f.ID))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (k *Keeper) answerOne(ctx context.Context, r *Record, d section.Deployment, id string) error {
-	f := r.firing(id)
-	h := d.Hooks[f.Hook]
-	if h != nil && f.Outcome == "" && !strings.HasPrefix(r.State, "ROLLBACK") {
-		if err := k.check(ctx, r, h, id); err != nil {
-			k.app.Log.Warn("a check could not be made", zap.Error(err))
-		}
-		f = r.firing(id)
-	}
-	var run *scheduler.Run
-	if h != nil && f.Run != "" {
-		x, known, err := k.app.Store.Run(ctx, k.app.Config.Jobs[h.Job].Set, f.Run)
-		if err != nil {
-			return err
-		}
-		if known {
-			run = &x
-		}
-	}
-	now := k.app.Clock.Now()
-	if err := k.change(ctx, r, func(r *Record) {
-		f := r.firing(id)
-		switch {
-		case f.Via == ByFunction && strings.HasPrefix(r.State, "ROLLBACK"):
-			f.decide(Succeeded, "the deployment is being rolled back, which is not checked")
-		case h == nil:
-			f.decide(Failed, "deployments.%s of the configuration has no hook %s any more", r.Name, f.Hook)
-		default:
-			if f.Run == "" && h.Job != "" {
-				f.Run, _ = scheduler.NewRunID(h.Job, f.runEvent(r)) // ids of AWS fit
-			}
-			f.judge(h, run, now)
-		}
-	}); err != nil {
-		return err
-	}
-	f = r.firing(id)
-	if f.Outcome != "" {
-		return k.tell(ctx, r, *f)
-	}
-	if h.Job != "" && run == nil && now.Sub(f.Asked) >= askAgain {
-		if err := k.ask(ctx, r, h.Job, *f); err != nil {
-			return err
-		}
-		return k.change(ctx, r, func(r *Record) { r.firing(id).Asked = now })
-	}
-	return nil
-}
-
-// tell answers AWS, as the hook was called.
-func (k *Keeper) tell(ctx context.Context, r *Record, f Firing) error {
-	var err error
-	switch f.Via {
-	case ByPause:
-		err = k.continueECS(ctx, r, f)
-	case ByCodeDeploy:
-		err = k.putStatus(ctx, r, f)
-	case ByFunction: // the answer is what the function returns
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	k.app.Log.Info("hook answered", zap.Stringer("deployment", *r), zap.String("hook", f.Hook),
-		zap.String("outcome", string(f.Outcome)), zap.String("reason", f.Reason))
-	return k.told(ctx, r, f.ID)
-}
-
-// told writes down that AWS had the answer of a hook.
-func (k *Keeper) told(ctx context.Context, r *Record, id string) error {
-	return k.change(ctx, r, func(r *Record) {
-		if f := r.firing(id); f != nil && f.Told.IsZero() {
-			f.Told = k.app.Clock.Now()
-		}
-	})
-}
-
-// ask asks the launcher for the run that decides a hook. The same hook always asks for the
-// same run.
-func (k *Keeper) ask(ctx context.Context, r *Record, job scheduler.JobName, f Firing) error {
-	return k.app.Ask(ctx, job, f.runEvent(r), map[string]string{
-		"deployment": r.ID, "kind": string(r.Kind), "name": r.Name, "hook": f.Hook, "hookId": f.ID,
-	})
-}
-
 // List returns the deployments of every set that are kept, in order of when they began.
 func List(ctx context.Context, a *app.App) ([]Record, error) {
 	var out []Record
@@ -395,29 +225,4 @@ func List(ctx context.Context, a *app.App) ([]Record, error) {
 		return cmp.Or(x.Began.Compare(y.Began), strings.Compare(x.ID, y.ID))
 	})
 	return out, nil
-}
-
-// Sweep looks at every deployment that has not ended.
-func (k *Keeper) Sweep(ctx context.Context) error {
-	var errs []error
-	hanging := 0
-	for _, set := range slices.Sorted(maps.Keys(k.app.Config.Sets)) {
-		found, err := k.app.Store.Deployments(ctx, set)
-		errs = append(errs, err)
-		for _, text := range found {
-			var r Record
-			if err := json.Unmarshal(text, &r); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			if err := k.look(ctx, &r); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", r, err))
-			}
-			if r.Hang != nil {
-				hanging++
-			}
-		}
-	}
-	k.app.Metrics.Hanging(hanging)
-	return errors.Join(errs...)
 }

@@ -50,6 +50,10 @@ const wanted = `write {"pipeline": "NAME", "execution": "#{codepipeline.Pipeline
 // creation may take, and the next after one that failed.
 const pipelineWaits = 90 * time.Minute
 
+// failsAfter is how long an action waits at least where another creation would fail for the
+// same reason: the reason may be mended.
+const failsAfter = 10 * time.Minute
+
 // asked answers a job of a pipeline: success once the endpoints are usable, failure with the
 // reason where they will not be, and otherwise that it goes on, which has CodePipeline ask
 // again. An answer goes out each time.
@@ -131,7 +135,7 @@ func (k *Keeper) ready(ctx context.Context, job pipelineJob) (kind types.Failure
 		return "", "", false, nil
 	case set.Pause != nil:
 		return types.FailureTypeJobFailed, fmt.Sprintf("set %s is %s", set.Name, set.Pause), false, nil
-	case set.FailureLasts && set.FailingSince.After(r.Began):
+	case set.FailureLasts && now.Sub(r.Began) > failsAfter:
 		return types.FailureTypeJobFailed, fmt.Sprintf("set %s: %s", set.Name, set.Failure), false, nil
 	case now.Sub(r.Began) > pipelineWaits:
 		return types.FailureTypeJobFailed, fmt.Sprintf("set %s is not usable after %s: %s", set.Name, pipelineWaits,
@@ -173,7 +177,7 @@ func (k *Keeper) observePipeline(ctx context.Context, r *Record) (seen, error) {
 	})
 	switch awserr.Code(err) {
 	case "PipelineExecutionNotFoundException", "PipelineNotFoundException":
-		return seen{state: "Gone", over: true, why: "CodePipeline does not know it"}, nil
+		return seen{state: "Gone", over: true, gone: true, why: "CodePipeline does not know it"}, nil
 	}
 	if err != nil {
 		return seen{}, awserr.Mark(err, "get %s", r)
@@ -206,7 +210,7 @@ func (k *Keeper) observeBuild(ctx context.Context, r *Record) (seen, error) {
 		return seen{}, awserr.Mark(err, "get %s", r)
 	}
 	if len(out.Builds) == 0 {
-		return seen{state: "GONE", over: true, why: "CodeBuild does not know it"}, nil
+		return seen{state: "GONE", over: true, gone: true, why: "CodeBuild does not know it"}, nil
 	}
 	b := out.Builds[0]
 	s := seen{state: string(b.BuildStatus), at: aws.ToString(b.CurrentPhase)}

@@ -45,8 +45,10 @@ type Record struct {
 	AtSince   time.Time `json:",omitzero"`
 	// Of is the deployment that it takes back; empty for one that does not.
 	Of string `json:",omitempty"`
-	// Held says that its hold is stored.
-	Held bool `json:",omitempty"`
+	// Started is when AWS began it; zero if that is not known.
+	Started time.Time `json:",omitzero"`
+	// Held says that its hold is stored, Released that it was taken back.
+	Held, Released bool `json:",omitempty"`
 	// Ended is when it needed the set no longer, Why says why.
 	Ended time.Time `json:",omitzero"`
 	Why   string    `json:",omitempty"`
@@ -67,14 +69,18 @@ type Hang struct {
 // Firing is one call of a hook: by CodeDeploy at a lifecycle event, by ECS at a stage, or a
 // pause of ECS.
 type Firing struct {
-	// Hook is the stage or event, ID that of this call alone.
-	Hook, ID string
-	Via      Via
+	// Key is its own within the record. Hook is the stage or event, ID what AWS calls it.
+	Key, Hook, ID string
+	Via           Via
 	// Began is when it was first heard of, Expires when the deployment waits no longer.
 	Began, Expires time.Time
-	// Run is the run that decides it, Asked when it was asked for last.
+	// Run is the run that decides it, Asked when it was asked for last, Begun says that it is
+	// recorded.
 	Run   scheduler.RunID `json:",omitempty"`
 	Asked time.Time       `json:",omitzero"`
+	Begun bool            `json:",omitempty"`
+	// Busy is until when one look makes its checks: others leave them.
+	Busy time.Time `json:",omitzero"`
 	// Checks are how far its checks have come, in the configuration's order.
 	Checks []Progress `json:",omitempty"`
 	// Outcome is what came of it, with the reason; empty while that is open.
@@ -125,20 +131,34 @@ func (r Record) String() string {
 	return "deployment " + r.ID
 }
 
-// firing returns the call of a hook by its id, or nil.
-func (r *Record) firing(id string) *Firing {
+// firing returns the call of a hook by its key, or nil.
+func (r *Record) firing(key string) *Firing {
 	for i := range r.Firings {
-		if r.Firings[i].ID == id {
+		if r.Firings[i].Key == key {
 			return &r.Firings[i]
 		}
 	}
 	return nil
 }
 
-// fired adds a call of a hook, unless it is known.
+// fired adds a call of a hook, unless it is known. AWS does not say whether the id of a
+// call of ECS is another one at each stage, and each time that a stage comes again: here it
+// is, whatever it is there.
 func (r *Record) fired(f Firing) *Firing {
-	if known := r.firing(f.ID); known != nil {
-		return known
+	again := 0
+	for i := range r.Firings {
+		x := &r.Firings[i]
+		if x.ID != f.ID || x.Hook != f.Hook {
+			continue
+		}
+		if f.Via != ByFunction || x.Told.IsZero() || !r.AtSince.After(x.Told) {
+			return x
+		}
+		again++
+	}
+	f.Key = f.ID + "/" + f.Hook
+	if again > 0 {
+		f.Key += fmt.Sprint("/", again)
 	}
 	if len(r.Firings) == maxFirings {
 		r.Firings = r.Firings[1:]
@@ -163,13 +183,26 @@ func (r *Record) end(now time.Time, format string, args ...any) {
 	r.Hang = nil
 }
 
-// close ends the hooks of a deployment that has ended without waiting for them.
+// close decides the hooks of a deployment that has ended without waiting for them. AWS is told
+// nevertheless, where it can be: it may have been mistaken.
 func (r *Record) close(now time.Time) {
 	for i := range r.Firings {
-		if f := &r.Firings[i]; f.Told.IsZero() {
-			f.decide(Failed, "the deployment ended first")
+		f := &r.Firings[i]
+		if !f.Told.IsZero() {
+			continue
+		}
+		f.decide(Failed, "the deployment ended first")
+		if f.Via == ByFunction { // which nobody calls any more
 			f.Told = now
 		}
+	}
+}
+
+// unanswered has a pause be answered again, at which AWS still waits a while after it had the
+// answer.
+func (f *Firing) unanswered(now time.Time) {
+	if !f.Told.IsZero() && now.Sub(f.Told) > time.Minute {
+		f.Told = time.Time{}
 	}
 }
 

@@ -64,6 +64,17 @@ func (k *Keeper) watch(ctx context.Context, r *Record, s seen, d section.Deploym
 
 // hang returns why a deployment cannot go on; nil if it can, as far as is known.
 func (k *Keeper) hang(ctx context.Context, r *Record, s seen, d section.Deployment) (*Hang, error) {
+	set, err := k.app.Store.LoadSet(ctx, d.Set)
+	if err != nil {
+		return nil, err
+	}
+	now := k.app.Clock.Now()
+	if usable, why := Usable(set, now); !usable && set.Failure != "" && r.Held && now.Sub(r.Began) > raisedWithin {
+		return &Hang{
+			Cause:  fmt.Sprintf("the endpoints of set %s are not there: %s", d.Set, why),
+			Remedy: fmt.Sprintf("drawbridge why %s shows what was tried", d.Set),
+		}, nil
+	}
 	if s.function == "" {
 		return nil, nil
 	}
@@ -77,8 +88,12 @@ func (k *Keeper) hang(ctx context.Context, r *Record, s seen, d section.Deployme
 	return &Hang{Cause: found.What + ": " + found.Why, Remedy: found.Remedy}, nil
 }
 
+// raisedWithin is how soon the endpoints that a deployment holds are there, after one failure
+// at most.
+const raisedWithin = 8 * time.Minute
+
 // heardWithin is how soon a hook that CodeDeploy calls has been heard of.
-const heardWithin = 100 * time.Second
+const heardWithin = time.Minute
 
 // unheard returns why a deployment waits at a hook of ours that was never heard of: it cannot be
 // answered, for only the call says with what.

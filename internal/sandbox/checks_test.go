@@ -131,7 +131,7 @@ func TestChecksOfAHook(t *testing.T) {
 		want                 ecstypes.ServiceDeploymentStatus
 		why                  string
 		before, then         func(w balanced) // then once the service is there
-		byHand               bool // for the first deployment the check is not met
+		byHand               bool             // for the first deployment the check is not met
 	}{
 		{name: "test listener", check: "http: {url: 'http://$HOST:9001/'}", answers: "200", want: good},
 		{name: "body", check: "http: {url: 'http://$HOST:9001/', contains: web 2}", answers: "200", want: good, byHand: true},

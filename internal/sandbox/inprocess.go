@@ -78,7 +78,7 @@ func InstallInProcess(sim *awssim.Sim, file *config.File, endpoint string, trans
 			k := deployments.New(build(), deployments.NewClients(AWSConfig(sim, endpoint, transport)), sim.Carrier())
 			look := deployments.Probe(&probe.Prober{Clock: ck, Transport: sim.Carrier(), Dial: sim.Dial})
 			return func(ctx context.Context, payload []byte, id string, until time.Time) (any, error) {
-				if section.IsProbe(awssim.FunctionName(ctx)) {
+				if section.IsProbe(c.Name, awssim.FunctionName(ctx)) {
 					return look(ctx, payload, id, until)
 				}
 				return k.Handle(ctx, awssim.FunctionName(ctx), payload)

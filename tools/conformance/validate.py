@@ -188,6 +188,9 @@ def check_success(service, op, line):
     payload = shape.serialization.get("payload")
     if payload and shape.members[payload].type_name in ("blob", "string"):
         return
+    if protocol == "rest-xml" and payload:
+        check_xml(shape.members[payload], ET.fromstring(body), op.name)
+        return
     if protocol == "rest-xml":
         if body:
             check_xml(shape, ET.fromstring(body), op.name)

@@ -180,7 +180,7 @@ for (const c of calls) {
 
 // One side may not do the other's work: a call that only one role ever made, made by another.
 const makers = new Map()
-const sideOf = (role) => role.split('/').pop().replace(/^.*-(launcher|reaper|cloudformation|scheduler|mirror-execution|mirror|webhook)-.*$/, '$1')
+const sideOf = (role) => role.split('/').pop().replace(/^.*-(launcher|reaper|cloudformation|scheduler|mirror-execution|mirror|webhook|hook-caller|hook|probe)-.*$/, '$1')
 for (const c of calls) makers.set(c.action, (makers.get(c.action) ?? new Set()).add(sideOf(c.role)))
 let crossed = 0
 for (const c of calls) {

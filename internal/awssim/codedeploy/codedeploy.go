@@ -127,6 +127,7 @@ func (s *Service) questions(c *kernel.Call) []kernel.Question {
 		if d := s.deployment(c.Field("deploymentId")); d != nil {
 			return named(d.group.application.name, d.group.DeploymentGroupName)
 		}
+		return nil // it is of no group that a policy could name
 	}
 	return []kernel.Question{kernel.May(c.Permission(), "*")}
 }

@@ -32,8 +32,13 @@ func (s *Service) JoinVPC(f *Function) error {
 	if len(f.Subnets) == 0 {
 		return nil
 	}
+	card := s.ARN("ec2", "network-interface/eni-"+s.Digest("function "+f.Name, 17))
 	for _, action := range joins {
-		if s.iam.Allows(f.Role, kernel.May(action, "*")) != nil {
+		resource := card
+		if strings.HasPrefix(action, "ec2:Describe") {
+			resource = "*"
+		}
+		if s.iam.Allows(f.Role, kernel.May(action, resource)) != nil {
 			return kernel.Errorf("InvalidParameterValueException",
 				"The provided execution role does not have permissions to call %s on EC2",
 				strings.TrimPrefix(action, "ec2:"))

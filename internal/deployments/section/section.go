@@ -195,7 +195,9 @@ func ProbeFunction(installation string, set scheduler.SetName) string {
 }
 
 // IsProbe reports whether a function is one of those.
-func IsProbe(function string) bool { return strings.Contains(function, "-probe-") }
+func IsProbe(installation, function string) bool {
+	return strings.HasPrefix(function, ProbeFunction(installation, ""))
+}
 
 // Matches reports whether a name fits a pattern, in which * stands for any text.
 func Matches(pattern, name string) bool {
@@ -207,12 +209,15 @@ func Matches(pattern, name string) bool {
 // maxFunction is how long the name of a Lambda function may be.
 const maxFunction = 64
 
+// HookPrefix begins the name of every function at a lifecycle event of CodeDeploy.
+const HookPrefix = "CodeDeployHook_"
+
 // HookFunction returns the name of the function at a lifecycle event of CodeDeploy: AWS's
 // limited roles may invoke those alone that begin so.
 //
 // Source: https://docs.aws.amazon.com/codedeploy/latest/userguide/managed-policies.html
 func HookFunction(installation, deployment, event string) string {
-	name := "CodeDeployHook_" + installation + "_" + deployment + "_" + event
+	name := HookPrefix + installation + "_" + deployment + "_" + event
 	if len(name) <= maxFunction {
 		return name
 	}

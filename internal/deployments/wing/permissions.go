@@ -57,8 +57,8 @@ func (p part) statements() []cfn.Statement {
 // checks is what the checks of hooks take.
 func (p part) checks() []cfn.Statement {
 	var out []cfn.Statement
-	kinds := map[string]bool{}
-	var clusters, distributions []string
+	balancer := false
+	var clusters, tasks, distributions []string
 	for _, d := range p.deployments {
 		for _, h := range d.Hooks {
 			for _, c := range h.Checks {
@@ -66,24 +66,29 @@ func (p part) checks() []cfn.Statement {
 					distributions = append(distributions,
 						"arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/"+c.Invalidate.Distribution)
 				}
-				kinds["tasks"] = kinds["tasks"] || c.Tasks != nil
-				kinds["balancer"] = kinds["balancer"] || c.Targets != "" || c.Weights != ""
+				if c.Tasks != nil {
+					clusters = append(clusters, clusterOf(d))
+				}
+				balancer = balancer || c.Targets != "" || c.Weights != ""
 			}
 		}
-		if cluster, _, ok := strings.Cut(d.ECSService, "/"); ok {
-			clusters = append(clusters, cfn.ARN("ecs", "cluster/"+cluster))
-		}
 	}
-	if kinds["tasks"] {
-		condition := map[string]map[string]any{"ArnLike": {"ecs:cluster": cfn.OneOrMore(sorted(clusters))}}
-		if len(clusters) == 0 {
-			condition = nil
-		}
-		out = append(out, cfn.Statement{Role: HookRole, Sid: "ReadTasks",
-			Actions: []string{"ecs:DescribeTasks", "ecs:ListTasks"}, Resources: []string{"*"}, Condition: condition,
-			Why: "the addresses of the tasks that a deployment has started; ECS knows the cluster alone for them"})
+	for _, cluster := range sorted(clusters) {
+		tasks = append(tasks, cfn.ARN("ecs", "task/"+cluster+"/*"))
 	}
-	if kinds["balancer"] {
+	if len(tasks) > 0 {
+		var arns []string
+		for _, cluster := range sorted(clusters) {
+			arns = append(arns, cfn.ARN("ecs", "cluster/"+cluster))
+		}
+		inClusters := map[string]map[string]any{"ArnLike": {"ecs:cluster": cfn.OneOrMore(arns)}}
+		out = append(out,
+			cfn.Statement{Role: HookRole, Sid: "ReadTasks", Actions: []string{"ecs:DescribeTasks"}, Resources: tasks,
+				Condition: inClusters, Why: "the addresses of the tasks that a deployment has started"},
+			cfn.Statement{Role: HookRole, Sid: "ListTasks", Actions: []string{"ecs:ListTasks"}, Resources: []string{"*"},
+				Condition: inClusters, Why: "which tasks those are; ECS knows the cluster alone for this read"})
+	}
+	if balancer {
 		out = append(out, cfn.Statement{Role: HookRole, Sid: "ReadLoadBalancers",
 			Actions: []string{
 				"elasticloadbalancing:DescribeRules", "elasticloadbalancing:DescribeTargetHealth",
@@ -112,9 +117,15 @@ func (p part) checks() []cfn.Statement {
 		cfn.Statement{Role: ProbeRole, Sid: "JoinVPC",
 			Actions: []string{
 				"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
-				"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
-			}, Resources: []string{"*"},
-			Why: "Lambda puts the functions into the subnets with their role; it asks for these actions on *"})
+				"ec2:UnassignPrivateIpAddresses",
+			}, Resources: []string{
+				cfn.ARN("ec2", "network-interface/*"), cfn.ARN("ec2", "security-group/*"), cfn.ARN("ec2", "subnet/*"),
+			},
+			Why: "Lambda puts the functions into the subnets with their role, and refuses one that is for single " +
+				"resources"},
+		cfn.Statement{Role: ProbeRole, Sid: "ReadVPC",
+			Actions: []string{"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}, Resources: []string{"*"},
+			Why: "as above; these reads allow only *"})
 }
 
 // watches is what it takes to see whether hook functions of others reach CodeDeploy.
@@ -122,7 +133,7 @@ func (p part) watches() []cfn.Statement {
 	functions := []string{cfn.ARN("lambda", "function:CodeDeployHook_*")}
 	watched := false
 	for _, d := range p.deployments {
-		watched = watched || d.CodeDeploy != ""
+		watched = watched || d.CodeDeploy != "" || len(d.Functions) > 0
 		for _, f := range d.Functions {
 			functions = append(functions, cfn.ARN("lambda", "function:"+f))
 		}
@@ -214,4 +225,12 @@ func sorted(list []string) []string {
 	out := slices.Clone(list)
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// clusterOf is the cluster of a section's services; that of a deployment group is not known.
+func clusterOf(d section.Deployment) string {
+	if cluster, _, ok := strings.Cut(d.ECSService, "/"); ok && d.CodeDeploy == "" {
+		return cluster
+	}
+	return "*"
 }
