@@ -42,6 +42,13 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	owner := ss.caller
 	if c.Deployment != "" {
 		owner = deployments.Owner(c.Deployment)
+		if followed, err := deployments.Followed(ctx, a, host, c.Deployment); err != nil || followed {
+			if err == nil {
+				err = hint.With(fmt.Errorf("deployment %s holds set %s already, until it ends", c.Deployment, host),
+					"take another id, or leave --deployment out")
+			}
+			return err
+		}
 	}
 	claim := scheduler.Hold{Owner: owner, Reason: c.Reason, Since: now, Expires: now.Add(c.For)}
 	if limit := a.Config.Settings()[host].MaxLifetime; limit > 0 && c.For > limit {

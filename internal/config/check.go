@@ -10,6 +10,7 @@ import (
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/config/field"
+	deployments "drawbridge/internal/deployments/section"
 	"drawbridge/internal/hint"
 	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/schedule"
@@ -116,10 +117,33 @@ func (f *File) check() field.Problems {
 		k.patterns(where, f.Jobs[name].On)
 		k.job(where, c.Jobs[name], c)
 	}
+	k.overlaps(f)
 	for _, name := range slices.Sorted(maps.Keys(f.Deployments)) {
 		k.deployment("deployments."+name, name, f.Deployments[name] == nil, c)
 	}
 	return k.Problems
+}
+
+// overlaps refuses sections that the same deployment could belong to.
+func (k *checker) overlaps(f *File) {
+	names := slices.Sorted(maps.Keys(f.Deployments))
+	for i, a := range names {
+		for _, b := range names[i+1:] {
+			x, y := f.Deployments[a], f.Deployments[b]
+			if x == nil || y == nil {
+				continue
+			}
+			for _, kind := range []struct{ key, x, y string }{
+				{"ecsService", x.ECSService, y.ECSService}, {"codeDeploy", x.CodeDeploy, y.CodeDeploy},
+				{"pipeline", x.Pipeline, y.Pipeline}, {"codeBuild", x.CodeBuild, y.CodeBuild},
+			} {
+				if deployments.Matches(kind.x, kind.y) || deployments.Matches(kind.y, kind.x) {
+					k.Add("deployments."+b+"."+kind.key, "have each deployment belong to one section",
+						"%q is also meant by deployments.%s.%s, %q", kind.y, a, kind.key, kind.x)
+				}
+			}
+		}
+	}
 }
 
 // deployment checks a section of deployments, with the set and the jobs that it names.

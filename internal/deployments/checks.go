@@ -37,7 +37,7 @@ type Progress struct {
 }
 
 // slice is how long one look asks at most: the function has time for the rest of its work.
-const slice = 40 * time.Second
+const slice = section.Slice
 
 // check goes on with the checks of a hook. One that could not be made is tried again by the
 // next look, until the hook's time is over.

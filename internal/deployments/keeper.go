@@ -26,6 +26,7 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/deployments/probe"
 	"drawbridge/internal/deployments/section"
+	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
 )
 
@@ -203,6 +204,13 @@ func (k *Keeper) change(ctx context.Context, r *Record, change func(*Record)) er
 		}
 	}
 	return fmt.Errorf("change %s: %w, %d times", r, reconcile.ErrConflict, tries)
+}
+
+// Followed reports whether a deployment has a record and has not ended.
+func Followed(ctx context.Context, a *app.App, set scheduler.SetName, id string) (bool, error) {
+	var r Record
+	known, err := a.Store.Deployment(ctx, set, id, &r)
+	return known && r.Ended.IsZero(), err
 }
 
 // List returns the deployments of every set that are kept, in order of when they began.

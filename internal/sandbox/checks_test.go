@@ -141,7 +141,7 @@ func TestChecksOfAHook(t *testing.T) {
 		{name: "a share that may be bad", check: "http: {url: 'http://$HOST:9001/', for: 1m, bad: 0.6}", answers: "200,500", want: good},
 		{name: "no such host", check: "http: {url: 'http://elsewhere:80/'}", answers: "200", want: bad, why: "no such host"},
 		{name: "each task", check: "tasks: {port: 8080, path: /}", answers: "200", want: good},
-		{name: "a task that answers 503", check: "tasks: {port: 8080}", answers: "503", want: bad, why: "answered 503"},
+		{name: "a task that answers 503", check: "tasks: {port: 8080}", answers: "200,503,503,503,503,503", want: bad, why: "answered 503"},
 		{name: "database", check: "tcp: 'db.internal:5432'", answers: "200", want: good, before: func(w balanced) { w.sim.AddHost("db.internal:5432") }},
 		{name: "no database", check: "tcp: 'db.internal:5432'", answers: "200", want: bad, why: "db.internal:5432"},
 		{name: "invalidation", check: "invalidate: {distribution: E1, paths: [/*]}", answers: "200", want: good, before: func(w balanced) { w.sim.AddDistribution("E1") }},

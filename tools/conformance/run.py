@@ -306,7 +306,7 @@ def sandbox_only(client, advance, endpoint, vpc, subnet, group):
     client("secretsmanager").create_secret(Name="s", SecretString="hush")
     check(client("secretsmanager").get_secret_value(SecretId="s")["SecretString"] == "hush", "a secret")
     fails("ResourceNotFoundException", "a secret that is not there", lambda: client("secretsmanager").get_secret_value(SecretId="nope"))
-    for service, call in (("dynamodb", lambda c: c.list_backups()), ("ecs", lambda c: c.list_services(cluster="c")), ("sqs", lambda c: c.list_dead_letter_source_queues(QueueUrl=q))):
+    for service, call in (("dynamodb", lambda c: c.list_backups()), ("ecs", lambda c: c.list_account_settings()), ("sqs", lambda c: c.list_dead_letter_source_queues(QueueUrl=q))):
         fails("UnknownOperationException", f"an action of {service} that the sandbox does not know", lambda: call(client(service)))
     fails("InvalidAction", "an action of EC2 that the sandbox does not know", lambda: ec2.describe_volumes())
     fails("InvalidAction", "an action of CloudFormation that the sandbox does not know", lambda: cfn.list_exports())
@@ -709,6 +709,70 @@ def endpoints_path(client, advance, endpoint, vpc, subnet, group):
     fails("ValidationException", "hours of the month before last", lambda: client("ce").get_cost_and_usage(TimePeriod={"Start": hour(1500), "End": hour(0)}, **asked))
 
 
+def deployments_path(client, advance, endpoint, vpc, subnet, group):
+    """Services, load balancers, CodeDeploy, pipelines and builds, as who deploys with them calls them."""
+    ecs, elb, deploy = client("ecs"), client("elbv2"), client("codedeploy")
+    ecs.create_cluster(clusterName="c")
+    ecs.register_task_definition(family="t", containerDefinitions=[{"name": "t", "image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/t:1"}])
+    network = {"awsvpcConfiguration": {"subnets": [subnet], "securityGroups": [group]}}
+    balancer = elb.create_load_balancer(Name="web", Scheme="internal", Subnets=[subnet])["LoadBalancers"][0]["LoadBalancerArn"]
+    fails("DuplicateLoadBalancerName", "a load balancer twice", lambda: elb.create_load_balancer(Name="web", Subnets=[subnet]))
+    blue, green = (elb.create_target_group(Name=n, Protocol="HTTP", Port=80, TargetType="ip", VpcId=vpc)["TargetGroups"][0]["TargetGroupArn"] for n in ("blue", "green"))
+    listener = elb.create_listener(LoadBalancerArn=balancer, Port=80, Protocol="HTTP", DefaultActions=[{"Type": "forward", "TargetGroupArn": blue}])["Listeners"][0]["ListenerArn"]
+    fails("TargetGroupNotFound", "a listener to no target group", lambda: elb.create_listener(LoadBalancerArn=balancer, Port=81, Protocol="HTTP", DefaultActions=[{"Type": "forward", "TargetGroupArn": blue + "0"}]))
+    rule = elb.describe_rules(ListenerArn=listener)["Rules"][0]
+    check(rule["IsDefault"] and rule["Actions"][0]["TargetGroupArn"] == blue, "the default rule")
+    # ECS's own blue/green deployment, at a pause.
+    fails("ClientException", "a service of no task definition", lambda: ecs.create_service(cluster="c", serviceName="x", taskDefinition="nope", networkConfiguration=network))
+    fails("InvalidParameterException", "a pause where there is none", lambda: ecs.create_service(cluster="c", serviceName="x", taskDefinition="t", networkConfiguration=network, deploymentConfiguration={
+        "strategy": "BLUE_GREEN", "lifecycleHooks": [{"targetType": "PAUSE", "lifecycleStages": ["TEST_TRAFFIC_SHIFT"]}]}))
+    ecs.create_service(cluster="c", serviceName="web", taskDefinition="t", desiredCount=0, networkConfiguration=network, deploymentConfiguration={
+        "strategy": "BLUE_GREEN", "lifecycleHooks": [{"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}]})
+    advance(60)
+    brief = ecs.list_service_deployments(cluster="c", service="web")["serviceDeployments"][0]
+    arn = brief["serviceDeploymentArn"]
+    hook = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]["lifecycleHookDetails"][0]
+    check(hook["status"] == "AWAITING_ACTION" and hook["hookId"].startswith("ecs-pause-"), "a deployment at its pause")
+    fails("InvalidParameterException", "a hook that is not there", lambda: ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId="nope"))
+    check(ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook["hookId"], action="CONTINUE")["serviceDeploymentArn"] == arn, "a pause continued")
+    fails("InvalidParameterException", "a pause continued twice", lambda: ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId=hook["hookId"]))
+    advance(120)
+    check(aws(endpoint, "ecs", "describe-service-deployments", "--service-deployment-arns", arn)["serviceDeployments"][0]["status"] == "SUCCESSFUL", "the deployment's end, by the AWS CLI")
+    fails("ServiceDeploymentNotFoundException", "a deployment that is not there", lambda: ecs.stop_service_deployment(serviceDeploymentArn=arn + "0"))
+    # CodeDeploy.
+    ecs.create_service(cluster="c", serviceName="blue", taskDefinition="t", desiredCount=0, networkConfiguration=network, deploymentController={"type": "CODE_DEPLOY"})
+    fails("InvalidParameterException", "a task definition of a service that CodeDeploy deploys", lambda: ecs.update_service(cluster="c", service="blue", taskDefinition="t"))
+    fails("ApplicationDoesNotExistException", "a deployment of no application", lambda: deploy.create_deployment(applicationName="web", deploymentGroupName="g"))
+    deploy.create_application(applicationName="web", computePlatform="ECS")
+    role = "arn:aws:iam::123456789012:role/codedeploy"
+    fails("InvalidECSServiceException", "a group of a service that ECS deploys", lambda: deploy.create_deployment_group(applicationName="web", deploymentGroupName="g", serviceRoleArn=role, ecsServices=[{"clusterName": "c", "serviceName": "web"}]))
+    deploy.create_deployment_group(applicationName="web", deploymentGroupName="g", serviceRoleArn=role, ecsServices=[{"clusterName": "c", "serviceName": "blue"}])
+    spec = {"version": 0.0, "Resources": [{"TargetService": {"Type": "AWS::ECS::Service", "Properties": {"TaskDefinition": "t", "LoadBalancerInfo": {"ContainerName": "t", "ContainerPort": 80}}}}]}
+    revision = {"revisionType": "AppSpecContent", "appSpecContent": {"content": json.dumps(spec)}}
+    d = deploy.create_deployment(applicationName="web", deploymentGroupName="g", revision=revision)["deploymentId"]
+    fails("DeploymentLimitExceededException", "a second deployment of a group", lambda: deploy.create_deployment(applicationName="web", deploymentGroupName="g", revision=revision))
+    fails("InvalidLifecycleEventHookExecutionStatusException", "a hook that is Skipped", lambda: deploy.put_lifecycle_event_hook_execution_status(deploymentId=d, lifecycleEventHookExecutionId="x", status="Skipped"))
+    fails("InvalidLifecycleEventHookExecutionIdException", "a hook of no execution", lambda: deploy.put_lifecycle_event_hook_execution_status(deploymentId=d, lifecycleEventHookExecutionId="x", status="Succeeded"))
+    fails("DeploymentDoesNotExistException", "a deployment that is not there", lambda: deploy.get_deployment(deploymentId="d-000000000"))
+    advance(120)
+    check(aws(endpoint, "deploy", "get-deployment", "--deployment-id", d)["deploymentInfo"]["status"] == "Succeeded", "a deployment of CodeDeploy, by the AWS CLI")
+    fails("DeploymentAlreadyCompletedException", "a deployment stopped that has ended", lambda: deploy.stop_deployment(deploymentId=d))
+    target = deploy.list_deployment_targets(deploymentId=d)["targetIds"][0]
+    events = deploy.get_deployment_target(deploymentId=d, targetId=target)["deploymentTarget"]["ecsTarget"]["lifecycleEvents"]
+    check([e["status"] for e in events] == ["Succeeded"] * 6, "its lifecycle events")
+    # Pipelines and builds.
+    pipelines, builds = client("codepipeline"), client("codebuild")
+    builds.create_project(name="tests", serviceRole=role, source={"type": "NO_SOURCE"}, artifacts={"type": "NO_ARTIFACTS"}, environment={"type": "LINUX_CONTAINER", "image": "i", "computeType": "BUILD_GENERAL1_SMALL"})
+    fails("ResourceNotFoundException", "a build of no project", lambda: builds.start_build(projectName="nope"))
+    kind = {"category": "Build", "owner": "AWS", "provider": "CodeBuild", "version": "1"}
+    pipelines.create_pipeline(pipeline={"name": "p", "roleArn": role, "stages": [{"name": "Build", "actions": [{"name": "Build", "actionTypeId": kind, "configuration": {"ProjectName": "tests"}}]}]})
+    execution = pipelines.start_pipeline_execution(name="p")["pipelineExecutionId"]
+    advance(600)
+    check(pipelines.get_pipeline_execution(pipelineName="p", pipelineExecutionId=execution)["pipelineExecution"]["status"] == "Succeeded", "an execution that builds")
+    fails("JobNotFoundException", "a job that is not there", lambda: pipelines.put_job_success_result(jobId="00000000-0000-4000-a000-000000000000"))
+    fails("NoSuchDistribution", "an invalidation of no distribution", lambda: client("cloudfront").create_invalidation(DistributionId="E0", InvalidationBatch={"CallerReference": "r", "Paths": {"Quantity": 1, "Items": ["/*"]}}))
+
+
 def git(*args, cwd=None, fail=None, **env):
     """git with credentials whose secret the sandbox takes for any key: the key itself."""
     keys = dict(AWS_ACCESS_KEY_ID="AKIAGIT", AWS_SECRET_ACCESS_KEY="AKIAGIT", GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1", GIT_TERMINAL_PROMPT="0",
@@ -823,6 +887,7 @@ def sandbox():
         queue_path(client, advance)
         timer_path(client, "arn:aws:iam::123456789012:role/drawbridge-scheduler-us-east-1")
         sandbox_only(client, advance, endpoint, vpc, subnet, group)
+        deployments_path(client, advance, endpoint, vpc, subnet, group)
         drawbridge_path(client, advance, endpoint)
         account_path(client, endpoint)
         change_set_path(client, advance, vpc, subnet, group)

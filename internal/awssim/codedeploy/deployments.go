@@ -410,8 +410,9 @@ func (s *Service) stop(d *deployment, message, why string) {
 			true: "ALARM_ACTIVE", false: "MANUAL_STOP",
 		}[why == "DEPLOYMENT_STOP_ON_ALARM"], message}
 	}
+	installed := d.events[0].status == "Succeeded" // before that nothing can be rolled back
 	s.finish(d, "Stopped", "STOP")
-	if why != "" {
+	if why != "" && installed {
 		s.rollBack(d, why)
 	}
 }

@@ -425,8 +425,19 @@ func (s *Services) checkReady(r *revision) {
 	if running, _ := r.counts(); r.ready != nil && running >= r.wanted {
 		ready := r.ready
 		r.ready = nil
-		s.Clock.After(healthTakes, ready)
+		s.Clock.After(healthTakes, func() { s.whenHealthy(r, ready) })
 	}
+}
+
+// whenHealthy waits until the load balancer takes each task of a revision for healthy.
+func (s *Services) whenHealthy(r *revision, ready func()) {
+	for _, target := range r.targets {
+		if !s.elb.Healthy(r.group, target) {
+			s.Clock.After(healthTakes, func() { s.whenHealthy(r, ready) })
+			return
+		}
+	}
+	ready()
 }
 
 // healthTakes is how long a running task takes to be healthy, retryTakes after how long a

@@ -59,7 +59,7 @@ func (s *Service) address(t *task) string {
 }
 
 // answers is how a task answers requests: as SANDBOX_ANSWERS in its environment says, with
-// one status after the other, as in 200,500; /health has the first. Without it each is
+// one status after the other, as in 200,500, from the second on; /health has the first. Without it each is
 // answered with 200.
 func (t *task) answers() func(path string) (int, string) {
 	given := t.Environment()["SANDBOX_ANSWERS"]
@@ -70,8 +70,8 @@ func (t *task) answers() func(path string) (int, string) {
 	return func(path string) (int, string) {
 		at := 0
 		if path != "/health" {
-			at = n % len(list)
 			n++
+			at = n % len(list)
 		}
 		status, err := strconv.Atoi(list[at])
 		if err != nil {

@@ -151,6 +151,16 @@ func (s *Service) health(g *TargetGroup, t *Target) (state, reason string) {
 	return "healthy", ""
 }
 
+// Healthy reports whether a target of a group is healthy.
+func (s *Service) Healthy(group string, t *Target) bool {
+	g := s.Group(group)
+	if g == nil {
+		return true
+	}
+	state, _ := s.health(g, t)
+	return state == "healthy"
+}
+
 // fits reports whether a status is among those of a matcher, such as 200-299,301.
 func fits(matcher string, status int) bool {
 	for _, part := range strings.Split(matcher, ",") {

@@ -158,6 +158,15 @@ func (c Check) check(problems *field.Problems, where string) {
 	}
 }
 
+// Slice is how long an address is asked at a time, once a minute.
+const Slice = 40 * time.Second
+
+// lasts is how long the check takes in all, in the worst case.
+func (h *HTTPCheck) lasts() time.Duration {
+	slices := (time.Duration(h.For) + Slice - 1) / Slice
+	return slices*time.Minute + time.Minute
+}
+
 func (h *HTTPCheck) check(problems *field.Problems, where string) {
 	if u, err := url.Parse(h.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		problems.Add(where+".url", "write http://HOST:PORT/PATH", "%q is not an address", h.URL)
@@ -166,6 +175,9 @@ func (h *HTTPCheck) check(problems *field.Problems, where string) {
 	}
 	if d := time.Duration(h.For); d < 0 || d > 30*time.Minute {
 		problems.Add(where+".for", "write 0s to 30m", "%s is out of range", d)
+	}
+	if d := time.Duration(h.Latency); d < 0 || d > 5*time.Second {
+		problems.Add(where+".latency", "write 1ms to 5s", "%s is out of range", d)
 	}
 	if d := time.Duration(h.Every); d != 0 && d < 100*time.Millisecond {
 		problems.Add(where+".every", "write 100ms or more", "%s is out of range", d)

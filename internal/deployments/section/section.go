@@ -175,7 +175,13 @@ func (d Deployment) checkHook(problems *field.Problems, where, name string, h *H
 		problems.Add(where, "give it checks, or a job that decides", "the hook does nothing")
 	}
 	for i, c := range h.Checks {
-		c.check(problems, fmt.Sprintf("%s.checks[%d]", where, i))
+		place := fmt.Sprintf("%s.checks[%d]", where, i)
+		c.check(problems, place)
+		if c.HTTP != nil && c.HTTP.lasts() > time.Duration(h.Timeout) {
+			problems.Add(place+".http.for", "make the hook's timeout longer, or for shorter",
+				"to ask for %s takes %s, and the hook's timeout is %s", time.Duration(c.HTTP.For), c.HTTP.lasts(),
+				time.Duration(h.Timeout))
+		}
 	}
 }
 
