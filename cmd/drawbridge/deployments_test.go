@@ -10,6 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/codedeploy"
 	cdtypes "github.com/aws/aws-sdk-go-v2/service/codedeploy/types"
+	"github.com/aws/aws-sdk-go-v2/service/codepipeline"
+	cptypes "github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
@@ -106,6 +108,26 @@ Hooks:
 	got, err := client.GetDeployment(t.Context(), &codedeploy.GetDeploymentInput{DeploymentId: out.DeploymentId})
 	if err != nil || got.DeploymentInfo.Status != cdtypes.DeploymentStatusSucceeded {
 		t.Errorf("deployment %v, %v, want Succeeded\n%s", got.DeploymentInfo, err, a.status())
+	}
+	pipelines := codepipeline.NewFromConfig(c)
+	_, err = pipelines.CreatePipeline(t.Context(), &codepipeline.CreatePipelineInput{Pipeline: &cptypes.PipelineDeclaration{
+		Name: aws.String("web"), RoleArn: aws.String("arn:aws:iam::123456789012:role/pipeline"),
+		Stages: []cptypes.StageDeclaration{{Name: aws.String("Endpoints"), Actions: []cptypes.ActionDeclaration{{
+			Name: aws.String("Endpoints"), ActionTypeId: &cptypes.ActionTypeId{Category: "Invoke", Owner: "AWS", Provider: aws.String("Lambda"), Version: aws.String("1")},
+			Configuration: map[string]string{"FunctionName": "drawbridge-hook", "UserParameters": `{"pipeline": "web", "execution": "#{codepipeline.PipelineExecutionId}"}`},
+		}}}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, err := pipelines.StartPipelineExecution(t.Context(), &codepipeline.StartPipelineExecutionInput{Name: aws.String("web")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.advance(10)
+	execution, err := pipelines.GetPipelineExecution(t.Context(), &codepipeline.GetPipelineExecutionInput{PipelineName: aws.String("web"), PipelineExecutionId: started.PipelineExecutionId})
+	if err != nil || execution.PipelineExecution.Status != cptypes.PipelineExecutionStatusSucceeded {
+		t.Errorf("execution %v, %v, want Succeeded", execution, err)
 	}
 	a.advance(60)
 	for _, e := range a.ledger().Endpoints {

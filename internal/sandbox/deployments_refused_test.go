@@ -17,6 +17,7 @@ import (
 
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/deployments"
+	"drawbridge/internal/deployments/section"
 	"drawbridge/internal/doctor/finding"
 )
 
@@ -129,8 +130,19 @@ func TestAHookOfCodeDeployIsAnsweredWhateverFails(t *testing.T) {
 				}
 				w.fault(tt.fault, tt.value, lasts)
 				time.Sleep(50 * time.Minute)
-				if d := w.status(id); d.Status == cdtypes.DeploymentStatusInProgress && w.record().Ended.IsZero() {
-					t.Errorf("deployment %s still hangs at its hook after 50 minutes; record %+v", d.Status, w.record())
+				out, err := w.codeDeploy.GetDeploymentTarget(w.t.Context(), &codedeploy.GetDeploymentTargetInput{DeploymentId: &id, TargetId: aws.String("c:blue")})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range out.DeploymentTarget.EcsTarget.LifecycleEvents {
+					if *e.LifecycleEventName == "AfterInstall" && (e.Status == cdtypes.LifecycleEventStatusInProgress || e.Status == cdtypes.LifecycleEventStatusPending) {
+						t.Errorf("the hook is %s after 50 minutes; record %+v", e.Status, w.record())
+					}
+				}
+				for _, f := range w.record().Firings {
+					if f.Told.IsZero() {
+						t.Errorf("the record does not say that hook %+v was answered", f)
+					}
 				}
 			})
 		})
@@ -195,5 +207,38 @@ func TestAnAlarmThatSoundsTakesADeploymentBack(t *testing.T) {
 		if r := w.record(); r.Ended.IsZero() {
 			t.Errorf("record %+v, want it ended", r)
 		}
+	})
+}
+
+func TestADeploymentOfALambdaFunction(t *testing.T) {
+	longStory(t)
+	text := strings.Replace(deploysWeb, "AfterInstall: {job: smoke}", "BeforeAllowTraffic: {job: smoke}", 1)
+	text = strings.Replace(text, "BeforeInstall: {job: smoke}", "AfterAllowTraffic: {job: smoke}", 1)
+	inDeploying(t, text, awssim.Options{}, func(w deploying) {
+		role := w.sim.AddRole("codedeploy", "codedeploy.amazonaws.com")
+		_, err := w.codeDeploy.CreateApplication(w.t.Context(), &codedeploy.CreateApplicationInput{ApplicationName: aws.String("web"), ComputePlatform: "Lambda"})
+		if err == nil {
+			_, err = w.codeDeploy.CreateDeploymentGroup(w.t.Context(), &codedeploy.CreateDeploymentGroupInput{
+				ApplicationName: aws.String("web"), DeploymentGroupName: aws.String("prod"), ServiceRoleArn: &role, DeploymentConfigName: aws.String("CodeDeployDefault.LambdaCanary10Percent5Minutes"),
+			})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec := "version: 0.0\nResources:\n  - f:\n      Type: AWS::Lambda::Function\n      Properties: {Name: f, Alias: live, CurrentVersion: '1', TargetVersion: '2'}\nHooks:\n"
+		for _, event := range []string{"BeforeAllowTraffic", "AfterAllowTraffic"} {
+			spec += "  - " + event + ": " + section.HookFunction("drawbridge", "web", event) + "\n"
+		}
+		id := w.deploy(&cdtypes.RevisionLocation{RevisionType: "AppSpecContent", AppSpecContent: &cdtypes.AppSpecContent{Content: &spec}})
+		time.Sleep(30 * time.Minute)
+		d := w.status(id)
+		if d.Status != cdtypes.DeploymentStatusSucceeded || d.CompleteTime.Sub(*d.StartTime) < 5*time.Minute {
+			t.Errorf("deployment %s, want Succeeded after its canary", d.Status)
+		}
+		if r := w.record(); r.Ended.IsZero() || len(r.Firings) != 2 || w.jobsRun() != 2 {
+			t.Errorf("record %+v, %d runs, want it ended with two hooks, each with its run", r, w.jobsRun())
+		}
+		time.Sleep(2 * time.Hour)
+		w.lowered()
 	})
 }
