@@ -69,8 +69,11 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	if err := a.Wake(ctx, reconcile.Launcher, host, "held by "+owner); err != nil {
 		return err
 	}
-	ss.say("Set %s is held until %s. drawbridge release %s ends it.", host,
-		claim.Expires.UTC().Format("2006-01-02 15:04:05"), c.Set)
+	ends := "drawbridge release " + string(c.Set)
+	if c.Deployment != "" {
+		ends += " --deployment " + c.Deployment
+	}
+	ss.say("Set %s is held until %s. %s ends it.", host, claim.Expires.UTC().Format("2006-01-02 15:04:05"), ends)
 	if set, err := a.Store.LoadSet(ctx, host); err == nil && set.Pause != nil {
 		ss.say("It is %s: until drawbridge resume it is not raised, and one that is up is kept.", set.Pause)
 	}

@@ -20,7 +20,8 @@ import (
 
 // invalidate has CloudFront drop what it has of a distribution's paths, and waits for its
 // end. The same reference always asks for the same invalidation.
-func (k *Keeper) invalidate(ctx context.Context, reference string, c section.Invalidation, p Progress) (Progress, error) {
+func (k *Keeper) invalidate(ctx context.Context, reference string, c section.Invalidation,
+	p Progress) (Progress, error) {
 	id, err := p.ID, error(nil)
 	status := ""
 	if id == "" {

@@ -64,7 +64,8 @@ func (k *Keeper) beginECS(ctx context.Context, cluster, service, event string) e
 		return awserr.Mark(err, "list the deployments of service %s/%s", cluster, service)
 	}
 	if len(out.ServiceDeployments) == 0 && event == "SERVICE_DEPLOYMENT_IN_PROGRESS" {
-		return fmt.Errorf("list the deployments of service %s/%s: %w: ECS tells of one and lists none", cluster, service,
+		return fmt.Errorf("list the deployments of service %s/%s: %w: ECS tells of one and lists none", cluster,
+			service,
 			reconcile.ErrTemporary)
 	}
 	for _, b := range out.ServiceDeployments {

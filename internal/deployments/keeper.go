@@ -47,7 +47,8 @@ func NewClients(c aws.Config) Clients {
 	everywhere := c.Copy()
 	everywhere.Region = "us-east-1"
 	return Clients{
-		cloudfront.NewFromConfig(everywhere), codebuild.NewFromConfig(c), codedeploy.NewFromConfig(c), codepipeline.NewFromConfig(c), ecs.NewFromConfig(c),
+		cloudfront.NewFromConfig(everywhere), codebuild.NewFromConfig(c), codedeploy.NewFromConfig(c),
+		codepipeline.NewFromConfig(c), ecs.NewFromConfig(c),
 		elasticloadbalancingv2.NewFromConfig(c), lambda.NewFromConfig(c),
 	}
 }

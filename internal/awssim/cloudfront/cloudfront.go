@@ -87,7 +87,8 @@ func (s *Service) create(c *kernel.Call) (any, error) {
 		}
 		if !slices.Equal(i.batch.Paths.Items, batch.Paths.Items) {
 			return nil, kernel.Errorf("InvalidationBatchAlreadyExists",
-				"The caller reference that you are using to create an invalidation batch is associated with another batch.")
+				"The caller reference that you are using to create an invalidation batch is associated "+
+					"with another batch.")
 		}
 		return s.reply(i, http.StatusCreated)
 	}

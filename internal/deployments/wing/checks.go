@@ -35,7 +35,7 @@ func (w Wing) Check(ctx context.Context, look seam.Look) {
 
 // service checks a service that ECS deploys.
 func service(ctx context.Context, look seam.Look, name string, d section.Deployment) {
-	t := look.Topic("deployments", name, "a pause that nobody answers lasts until it expires")
+	t := look.Topic("deployments", "deployments "+name, "a pause that nobody answers lasts until it expires")
 	cluster, given, _ := strings.Cut(d.ECSService, "/")
 	out, err := ecs.NewFromConfig(look.AWS).DescribeServices(ctx, &ecs.DescribeServicesInput{
 		Cluster: &cluster, Services: []string{given},
@@ -57,9 +57,11 @@ func service(ctx context.Context, look seam.Look, name string, d section.Deploym
 	for _, h := range c.LifecycleHooks {
 		for _, stage := range h.LifecycleStages {
 			called[string(stage)] = true
-			if _, ours := d.Hooks[string(stage)]; !ours && h.TargetType == ecstypes.DeploymentLifecycleHookTargetTypePause {
-				t.Warn("add it under hooks, or continue it by hand", "service %s pauses at %s, which the configuration "+
-					"does not name", d.ECSService, stage)
+			if _, ours := d.Hooks[string(stage)]; !ours &&
+				h.TargetType == ecstypes.DeploymentLifecycleHookTargetTypePause {
+				t.Warn("add it under hooks, or continue it by hand",
+					"service %s pauses at %s, which the configuration "+
+						"does not name", d.ECSService, stage)
 			}
 		}
 	}
@@ -81,7 +83,7 @@ func service(ctx context.Context, look seam.Look, name string, d section.Deploym
 
 // group checks a deployment group of CodeDeploy.
 func group(ctx context.Context, look seam.Look, name string, d section.Deployment) {
-	t := look.Topic("deployments", name, "CodeDeploy waits for an hour at a hook that does not report")
+	t := look.Topic("deployments", "deployments "+name, "CodeDeploy waits for an hour at a hook that does not report")
 	application, given, _ := strings.Cut(d.CodeDeploy, "/")
 	out, err := codedeploy.NewFromConfig(look.AWS).GetDeploymentGroup(ctx, &codedeploy.GetDeploymentGroupInput{
 		ApplicationName: &application, DeploymentGroupName: &given,
@@ -127,7 +129,7 @@ func sounding(ctx context.Context, look seam.Look, name string, alarms []string,
 	if len(alarms) == 0 {
 		return
 	}
-	t := look.Topic("alarms", name, why)
+	t := look.Topic("alarms", "deployments "+name, why)
 	out, err := cloudwatch.NewFromConfig(look.AWS).DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{
 		AlarmNames: alarms, StateValue: cwtypes.StateValueAlarm,
 		AlarmTypes: []cwtypes.AlarmType{cwtypes.AlarmTypeMetricAlarm, cwtypes.AlarmTypeCompositeAlarm},

@@ -85,7 +85,8 @@ func (p part) checks() []cfn.Statement {
 		out = append(out,
 			cfn.Statement{Role: HookRole, Sid: "ReadTasks", Actions: []string{"ecs:DescribeTasks"}, Resources: tasks,
 				Condition: inClusters, Why: "the addresses of the tasks that a deployment has started"},
-			cfn.Statement{Role: HookRole, Sid: "ListTasks", Actions: []string{"ecs:ListTasks"}, Resources: []string{"*"},
+			cfn.Statement{Role: HookRole, Sid: "ListTasks", Actions: []string{"ecs:ListTasks"},
+				Resources: []string{"*"},
 				Condition: inClusters, Why: "which tasks those are; ECS knows the cluster alone for this read"})
 	}
 	if balancer {
@@ -100,6 +101,11 @@ func (p part) checks() []cfn.Statement {
 			Actions:   []string{"cloudfront:CreateInvalidation", "cloudfront:GetInvalidation"},
 			Resources: sorted(distributions), Why: "what CloudFront has of an old version is dropped"})
 	}
+	return append(out, p.probes()...)
+}
+
+// probes is what the functions that look from within a VPC take, and who calls them.
+func (p part) probes() []cfn.Statement {
 	var probes, logs []string
 	for _, s := range p.probed() {
 		name := section.ProbeFunction(p.Name, scheduler.SetName(s.Name))
@@ -107,14 +113,14 @@ func (p part) checks() []cfn.Statement {
 		logs = append(logs, cfn.ARN("logs", "log-group:/aws/lambda/"+name+":*"))
 	}
 	if len(probes) == 0 {
-		return out
+		return nil
 	}
-	return append(out,
-		cfn.Statement{Role: HookRole, Sid: "Probe", Actions: []string{"lambda:InvokeFunction"}, Resources: probes,
+	return []cfn.Statement{
+		{Role: HookRole, Sid: "Probe", Actions: []string{"lambda:InvokeFunction"}, Resources: probes,
 			Why: "checks from within the VPC"},
-		cfn.Statement{Role: ProbeRole, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
+		{Role: ProbeRole, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
 			Resources: logs, Why: "the functions' logs; the groups themselves belong to the base stack"},
-		cfn.Statement{Role: ProbeRole, Sid: "JoinVPC",
+		{Role: ProbeRole, Sid: "JoinVPC",
 			Actions: []string{
 				"ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
 				"ec2:UnassignPrivateIpAddresses",
@@ -123,9 +129,10 @@ func (p part) checks() []cfn.Statement {
 			},
 			Why: "Lambda puts the functions into the subnets with their role, and refuses one that is for single " +
 				"resources"},
-		cfn.Statement{Role: ProbeRole, Sid: "ReadVPC",
+		{Role: ProbeRole, Sid: "ReadVPC",
 			Actions: []string{"ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"}, Resources: []string{"*"},
-			Why: "as above; these reads allow only *"})
+			Why: "as above; these reads allow only *"},
+	}
 }
 
 // watches is what it takes to see whether hook functions of others reach CodeDeploy.
