@@ -27,7 +27,8 @@ func (k *Keeper) look(ctx context.Context, r *Record) error {
 	s, unseen := k.observe(ctx, r)
 	now := k.app.Clock.Now()
 	err := k.change(ctx, r, func(r *Record) {
-		if unseen == nil && !(s.gone && now.Sub(r.Began) < goneAfter) {
+		notYet := s.gone && now.Sub(r.Began) < goneAfter
+		if unseen == nil && !notYet {
 			r.see(s, d, now)
 		}
 		switch {
