@@ -100,7 +100,8 @@ func New(o Options) *Sim {
 	}
 	services := ecs.NewServices(s.ecs, s.lambda, s.elb)
 	s.cloudfront = cloudfront.New(k)
-	codepipeline.New(k, codebuild.New(k), s.iam, s.lambda)
+	builds := codebuild.New(k)
+	pipelines := codepipeline.New(k, builds, s.iam, s.lambda)
 	s.codedeploy = codedeploy.New(k, services, s.iam, s.lambda, s.elb)
 	s.codedeploy.State = metrics.State
 	metrics.Changed = func(name, state string) {
@@ -116,7 +117,8 @@ func New(o Options) *Sim {
 	route53.New(k, s.ec2)
 	servicequotas.New(k, s.ecs)
 	s.cloudformation = cloudformation.New(k, cloudformation.Services{
-		CloudWatch: metrics, DynamoDB: s.dynamodb, EC2: s.ec2, ECR: s.ecr, ECS: s.ecs, EventBridge: s.eventbridge,
+		CloudWatch: metrics, CodeBuild: builds, CodeDeploy: s.codedeploy, CodePipeline: pipelines,
+		ECSServices: services, ELB: s.elb, DynamoDB: s.dynamodb, EC2: s.ec2, ECR: s.ecr, ECS: s.ecs, EventBridge: s.eventbridge,
 		IAM:    s.iam,
 		Lambda: s.lambda, Logs: s.logs, S3: s.s3, Scheduler: schedules, SecretsManager: secrets, SQS: s.sqs,
 	})

@@ -27,7 +27,7 @@ var kinds map[string]resourceKind
 
 func init() { // a variable's initialiser would refer to itself: creations look up kinds
 	kinds = map[string]resourceKind{}
-	for _, some := range []map[string]resourceKind{networkKinds(), computeKinds(), storeKinds(), controlKinds()} {
+	for _, some := range []map[string]resourceKind{networkKinds(), computeKinds(), storeKinds(), controlKinds(), deploymentKinds()} {
 		maps.Copy(kinds, some)
 	}
 }

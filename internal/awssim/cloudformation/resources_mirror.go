@@ -94,14 +94,14 @@ func createDefinitionResource(s *Service, _ *Stack, r *Resource, finish func(err
 }
 
 // smallLetters lowercases the first letter of object members, except below
-// Options.
+// Options and Configuration, whose members are names.
 func smallLetters(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		out := map[string]any{}
 		for k, x := range v {
-			if k == "Options" {
-				out["options"] = x
+			if k == "Options" || k == "Configuration" {
+				out[strings.ToLower(k)] = x
 				continue
 			}
 			out[strings.ToLower(k[:1])+k[1:]] = smallLetters(x)

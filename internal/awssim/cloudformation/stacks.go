@@ -12,10 +12,14 @@ import (
 	"time"
 
 	"drawbridge/internal/awssim/cloudwatch"
+	"drawbridge/internal/awssim/codebuild"
+	"drawbridge/internal/awssim/codedeploy"
+	"drawbridge/internal/awssim/codepipeline"
 	"drawbridge/internal/awssim/dynamodb"
 	"drawbridge/internal/awssim/ec2"
 	"drawbridge/internal/awssim/ecr"
 	"drawbridge/internal/awssim/ecs"
+	"drawbridge/internal/awssim/elbv2"
 	"drawbridge/internal/awssim/eventbridge"
 	"drawbridge/internal/awssim/iam"
 	"drawbridge/internal/awssim/kernel"
@@ -31,10 +35,15 @@ import (
 // Services are those in which stacks create their resources.
 type Services struct {
 	CloudWatch     *cloudwatch.Service
+	CodeBuild      *codebuild.Service
+	CodeDeploy     *codedeploy.Service
+	CodePipeline   *codepipeline.Service
 	DynamoDB       *dynamodb.Service
 	EC2            *ec2.Service
 	ECR            *ecr.Service
 	ECS            *ecs.Service
+	ECSServices    *ecs.Services
+	ELB            *elbv2.Service
 	EventBridge    *eventbridge.Service
 	IAM            *iam.Service
 	Lambda         *lambda.Service

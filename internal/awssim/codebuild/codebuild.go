@@ -269,3 +269,8 @@ func (s *Service) getBuilds(_ *kernel.Call, in *struct{ IDs []string }) (*struct
 	}
 	return out, nil
 }
+
+// Remove removes a project.
+func (s *Service) Remove(name string) {
+	s.projects = slices.DeleteFunc(s.projects, func(p *project) bool { return p.Name == name })
+}

@@ -303,3 +303,14 @@ func (x spec) target() map[string]any {
 	}
 	return nil
 }
+
+// Remove removes an application, or a deployment group of one.
+func (s *Service) Remove(app, name string) {
+	if name == "" {
+		s.applications = slices.DeleteFunc(s.applications, func(a *application) bool { return a.name == app })
+		return
+	}
+	if a, err := s.application(app); err == nil {
+		a.groups = slices.DeleteFunc(a.groups, func(g *group) bool { return g.DeploymentGroupName == name })
+	}
+}

@@ -408,3 +408,8 @@ func (s *Service) getExecution(_ *kernel.Call, in *struct{ PipelineName, Pipelin
 		"status": e.status, "statusSummary": fmt.Sprintf("stage %d", e.stage+1),
 	}}, nil
 }
+
+// Remove removes a pipeline.
+func (s *Service) Remove(name string) {
+	s.pipelines = slices.DeleteFunc(s.pipelines, func(p *pipeline) bool { return p.Name == name })
+}

@@ -265,6 +265,12 @@ func (s *Services) deleteService(_ *kernel.Call, in *struct {
 	if v.desired > 0 && !in.Force {
 		return nil, bad("The service cannot be stopped while it is scaled above 0.")
 	}
+	s.remove(v)
+	return &serviceReply{s.serviceJSON(v)}, nil
+}
+
+// remove removes a service: its deployments stop, and so do its tasks.
+func (s *Services) remove(v *service) {
 	v.gone = true
 	for _, d := range v.deployments {
 		if !d.over() {
@@ -275,7 +281,6 @@ func (s *Services) deleteService(_ *kernel.Call, in *struct {
 	if v.current != nil {
 		s.scale(v.current, 0)
 	}
-	return &serviceReply{s.serviceJSON(v)}, nil
 }
 
 type serviceJSON struct {
@@ -531,4 +536,24 @@ func (t *TaskSet) State() TaskSetState {
 	return TaskSetState{
 		"ecs-svc/" + t.services.Digest(t.revision.arn, 19), t.revision.wanted, running, pending, t.revision.production,
 	}
+}
+
+// Remove removes a service by ARN, with its tasks.
+func (s *Services) Remove(arn string) {
+	for _, v := range s.services {
+		if s.arnOf(v) == arn && !v.gone {
+			s.remove(v)
+		}
+	}
+}
+
+// Deployed returns the state of a service's last deployment; "" for one that CodeDeploy
+// deploys.
+func (s *Services) Deployed(arn string) string {
+	for _, v := range s.services {
+		if s.arnOf(v) == arn && !v.gone && v.controller == "ECS" && len(v.deployments) > 0 {
+			return v.deployments[len(v.deployments)-1].status
+		}
+	}
+	return ""
 }

@@ -426,3 +426,15 @@ func (s *Service) SetWeights(arn string, to ...Weight) error {
 	r.forward = to
 	return nil
 }
+
+// Remove removes a load balancer, target group, listener or rule by ARN.
+func (s *Service) Remove(arn string) {
+	s.balancers = slices.DeleteFunc(s.balancers, func(b *balancer) bool { return b.arn == arn })
+	s.groups = slices.DeleteFunc(s.groups, func(g *TargetGroup) bool { return g.ARN == arn })
+	s.listeners = slices.DeleteFunc(s.listeners, func(l *listener) bool {
+		return l.arn == arn || l.balancer.arn == arn
+	})
+	for _, l := range s.listeners {
+		l.rules = slices.DeleteFunc(l.rules, func(r *rule) bool { return r.arn == arn })
+	}
+}

@@ -79,6 +79,47 @@ func (s *Kernel) CallTo(service, action string, body []byte) *Call {
 	return &Call{sim: s, API: s.services[service], Action: action, Body: body}
 }
 
+// Perform makes a call on behalf of another service, with its input as the API's members,
+// whose first letters may be in either case, and returns the answer's members by the names
+// that they have here. The lock is held.
+func (s *Kernel) Perform(service, action string, in map[string]any) (map[string]any, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
+	}
+	c := s.CallTo(service, action, body)
+	if c.API.Protocol == Query {
+		c.Form = url.Values{}
+		formOf(c.Form, "", in)
+	}
+	out, err := c.API.Ops[action](c)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		return nil, err
+	}
+	var members map[string]any
+	return members, json.Unmarshal(text, &members)
+}
+
+// formOf writes members as a form of the query protocol.
+func formOf(form url.Values, prefix string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, x := range v {
+			formOf(form, strings.TrimPrefix(prefix+"."+k, "."), x)
+		}
+	case []any:
+		for i, x := range v {
+			formOf(form, fmt.Sprintf("%s.member.%d", prefix, i+1), x)
+		}
+	default:
+		form.Set(prefix, fmt.Sprint(v))
+	}
+}
+
 // protocol is the wire protocol of a service.
 type protocol int
 
