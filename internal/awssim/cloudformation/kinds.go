@@ -154,6 +154,12 @@ func controlKinds() map[string]resourceKind {
 		"AWS::Scheduler::ScheduleGroup": {
 			Create: createScheduleGroupResource, remove: removeScheduleGroupResource, createOnly: []string{"Name"},
 		},
+		"AWS::ApplicationAutoScaling::ScalableTarget": {
+			Create: createPlainResource, remove: removeNothing, createOnly: []string{"ResourceId"},
+		},
+		"AWS::ApplicationAutoScaling::ScalingPolicy": {
+			Create: createPlainResource, remove: removeNothing, createOnly: []string{"PolicyName"},
+		},
 		"AWS::CloudWatch::Alarm": {
 			Create: createAlarmResource, remove: removeAlarmResource, update: updateAlarmResource,
 			createOnly: []string{"AlarmName"},

@@ -16,7 +16,7 @@ func deploymentKinds() map[string]resourceKind {
 		"AWS::ElasticLoadBalancingV2::LoadBalancer": {
 			Create: made(calls{"elasticloadbalancing", "CreateLoadBalancer", "Balancers.Member.ARN", map[string]string{
 				"LoadBalancerArn": "Balancers.Member.ARN", "DNSName": "Balancers.Member.DNS",
-				"LoadBalancerName": "Balancers.Member.Name",
+				"LoadBalancerName": "Balancers.Member.Name", "LoadBalancerFullName": "Balancers.Member.Full",
 			}, []string{"LoadBalancerAttributes"}}, "Name"),
 			remove:     func(s *Service, r *Resource, done func(error)) { s.ELB.Remove(r.Physical); s.soon(done) },
 			createOnly: []string{"Name", "Scheme", "Type"},
@@ -24,6 +24,7 @@ func deploymentKinds() map[string]resourceKind {
 		"AWS::ElasticLoadBalancingV2::TargetGroup": {
 			Create: made(calls{"elasticloadbalancing", "CreateTargetGroup", "Groups.Member.ARN", map[string]string{
 				"TargetGroupArn": "Groups.Member.ARN", "TargetGroupName": "Groups.Member.Name",
+				"TargetGroupFullName": "Groups.Member.Full",
 			}, []string{"TargetGroupAttributes", "HealthCheckIntervalSeconds", "HealthCheckTimeoutSeconds",
 				"HealthyThresholdCount", "UnhealthyThresholdCount", "HealthCheckPort"}}, "Name"),
 			remove:     func(s *Service, r *Resource, done func(error)) { s.ELB.Remove(r.Physical); s.soon(done) },

@@ -1,6 +1,10 @@
 package cloudformation
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"drawbridge/endpoints"
 	"drawbridge/internal/awssim/template"
 )
@@ -25,5 +29,45 @@ func (s *Service) Scope(st *Stack) *template.Scope {
 			}
 			return r.Physical, r.Attributes, true
 		},
+		Import: func(name string) (string, bool) {
+			for _, other := range s.Stacks {
+				if value, ok := s.exports(other)[name]; ok && other != st {
+					st.imports = append(st.imports, name)
+					return value, true
+				}
+			}
+			return "", false
+		},
 	}
+}
+
+// exports returns what a stack exports, by name.
+func (s *Service) exports(st *Stack) map[string]string {
+	out := map[string]string{}
+	if st.Template == nil || len(st.Template.Exports) == 0 || !strings.HasSuffix(st.Status, "_COMPLETE") ||
+		strings.HasPrefix(st.Status, "DELETE") {
+		return out
+	}
+	for k, name := range st.Template.Exports {
+		n, err := st.Template.Evaluate(name, s.Scope(st))
+		if err != nil {
+			continue
+		}
+		if v, err := st.Template.Evaluate(st.Template.Outputs[k], s.Scope(st)); err == nil {
+			out[fmt.Sprint(n)] = fmt.Sprint(v)
+		}
+	}
+	return out
+}
+
+// inUse returns an export of a stack that another one imports, with that one's name.
+func (s *Service) inUse(st *Stack) (export, by string) {
+	for name := range s.exports(st) {
+		for _, other := range s.Stacks {
+			if other != st && other.Status != "DELETE_COMPLETE" && slices.Contains(other.imports, name) {
+				return name, other.Name
+			}
+		}
+	}
+	return "", ""
 }

@@ -77,6 +77,7 @@ type Stack struct {
 	Deleted      time.Time
 	Tags         []kernel.Tag
 	Template     *template.Template
+	imports      []string // names of exports of others that it uses
 	Body         string
 	Parameters   map[string]string
 	Capabilities []string
@@ -623,6 +624,9 @@ func (s *Service) deleteStack(_ *kernel.Call, in *struct {
 	}
 	if st.protected {
 		return nil, template.Invalid("Stack [%s] cannot be deleted while TerminationProtection is enabled", st.Name)
+	}
+	if export, by := s.inUse(st); export != "" {
+		return nil, template.Invalid("Export %s cannot be deleted as it is in use by %s", export, by)
 	}
 	if in.DeletionMode == "FORCE_DELETE_STACK" && st.Status != "DELETE_FAILED" {
 		return nil, template.Invalid("Invalid operation on stack [%s]. You can activate DeletionMode "+

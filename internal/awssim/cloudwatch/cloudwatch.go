@@ -58,6 +58,8 @@ type MetricAlarm struct {
 	OKActions               []string
 	InsufficientDataActions []string
 	Tags                    kernel.TagList `json:",omitempty"`
+	// Metrics are those of an expression, which is not computed: such an alarm has no data.
+	Metrics []any `json:",omitempty"`
 	alarmState
 }
 
@@ -344,6 +346,7 @@ func CheckAlarm(a *MetricAlarm) error {
 		return kernel.Errorf("ValidationError",
 			"1 validation error detected: Value '%s' at 'comparisonOperator' failed to satisfy constraint: Member "+
 				"must satisfy enum value set", a.ComparisonOperator)
+	case len(a.Metrics) > 0 && a.MetricName == "" && a.EvaluationPeriods > 0:
 	case a.MetricName == "" || a.Namespace == "" || a.Period == 0 || a.EvaluationPeriods == 0:
 		return kernel.Errorf("ValidationError", "MetricName, Namespace, Period and EvaluationPeriods must be specified")
 	case a.Period != 10 && a.Period != 20 && a.Period != 30 && a.Period%60 != 0:
@@ -443,6 +446,13 @@ func (s *Service) assess(a *MetricAlarm) {
 	if !a.set.IsZero() && now.Sub(a.set) < setFor {
 		return
 	}
+	if len(a.Metrics) > 0 {
+		a.state = "INSUFFICIENT_DATA"
+		if a.TreatMissingData == "notBreaching" {
+			a.state = "OK"
+		}
+		return
+	}
 	period := time.Duration(a.Period) * time.Second
 	end := now.Truncate(time.Minute).Add(time.Minute)
 	breaching, missing := 0, 0
@@ -512,6 +522,13 @@ func (s *Service) describeAlarms(_ *kernel.Call, in *struct {
 			"InsufficientDataActions": append([]string{}, a.InsufficientDataActions...),
 			"StateValue":              a.state, "StateReason": a.reason,
 			"StateUpdatedTimestamp": kernel.Stamp{Time: a.since},
+		}
+		if len(a.Metrics) > 0 {
+			x["Metrics"] = a.Metrics
+			delete(x, "MetricName")
+			delete(x, "Namespace")
+			delete(x, "Statistic")
+			delete(x, "Period")
 		}
 		if a.TreatMissingData != "" {
 			x["TreatMissingData"] = a.TreatMissingData

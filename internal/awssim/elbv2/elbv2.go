@@ -84,6 +84,8 @@ type balancerXML struct {
 	Groups  kernel.Members[string]  `xml:"SecurityGroups"`
 	Address string                  `xml:"IpAddressType"`
 	Zones   kernel.Members[zoneXML] `xml:"AvailabilityZones"`
+	// Full is the name in metrics, which CloudFormation alone shows.
+	Full string `xml:"-"`
 }
 
 type zoneXML struct {
@@ -93,7 +95,7 @@ type zoneXML struct {
 func (b *balancer) xml() balancerXML {
 	out := balancerXML{
 		ARN: b.arn, Name: b.name, DNS: b.dns, Scheme: b.scheme, VPC: b.vpc, Type: "application", State: "active",
-		Address: "ipv4",
+		Address: "ipv4", Full: b.arn[strings.Index(b.arn, ":loadbalancer/")+len(":loadbalancer/"):],
 	}
 	out.Groups.Member = append([]string{}, b.groups...)
 	for _, n := range b.subnets {

@@ -68,12 +68,15 @@ type groupXML struct {
 	Path      string                 `xml:"HealthCheckPath"`
 	Matcher   string                 `xml:"Matcher>HttpCode"`
 	Balancers kernel.Members[string] `xml:"LoadBalancerArns"`
+	// Full is the name in metrics, which CloudFormation alone shows.
+	Full string `xml:"-"`
 }
 
 func (s *Service) groupXML(g *TargetGroup) groupXML {
 	out := groupXML{
 		ARN: g.ARN, Name: g.Name, Protocol: "HTTP", Port: g.port, VPC: g.vpc, Type: "ip", Path: g.path,
 		Matcher: g.matcher,
+		Full:    g.ARN[strings.LastIndex(g.ARN, ":")+1:],
 	}
 	for _, l := range s.listeners {
 		for _, r := range l.rules {

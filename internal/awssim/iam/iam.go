@@ -30,6 +30,9 @@ const maxAttached = 10
 func (s *Service) Attach(r *Role, policy string) error {
 	body, ok := s.Managed[policy]
 	if !ok {
+		body, ok = awsManaged[strings.Replace(policy, s.Partition(), "arn:aws:", 1)]
+	}
+	if !ok {
 		return kernel.Errorf("NoSuchEntity", "Policy %s does not exist or is not attachable.", policy)
 	}
 	n := 0
@@ -430,6 +433,15 @@ var awsManaged = map[string]string{
 		"Statement": [{"Effect": "Allow", "Resource": "*", "Action": ["ecr:GetAuthorizationToken",
 		"ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage",
 		"logs:CreateLogStream", "logs:PutLogEvents"]}]}`,
+	"arn:aws:iam::aws:policy/AmazonECSInfrastructureRolePolicyForLoadBalancers": `{"Version": "2012-10-17",
+		"Statement": [{"Effect": "Allow", "Resource": "*", "Action": ["elasticloadbalancing:Describe*",
+			"elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyRule",
+			"elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"]}]}`,
+	"arn:aws:iam::aws:policy/AWSCodeDeployRoleForECSLimited": `{"Version": "2012-10-17",
+		"Statement": [{"Effect": "Allow", "Resource": "*", "Action": ["ecs:DescribeServices", "ecs:CreateTaskSet",
+			"ecs:UpdateServicePrimaryTaskSet", "ecs:DeleteTaskSet", "cloudwatch:DescribeAlarms"]},
+			{"Effect": "Allow", "Action": "lambda:InvokeFunction",
+			"Resource": "arn:aws:lambda:*:*:function:CodeDeployHook_*"}]}`,
 	"arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole": `{"Version": "2012-10-17",
 		"Statement": [{"Effect": "Allow", "Resource": "*", "Action": ["logs:CreateLogGroup",
 		"logs:CreateLogStream", "logs:PutLogEvents"]}]}`,

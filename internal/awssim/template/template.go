@@ -34,8 +34,10 @@ type Template struct {
 	Parameters  map[string]templateParameter
 	Specs       map[string]ResourceSpec
 	Outputs     map[string]any
-	conditions  map[string]any
-	mappings    map[string]any
+	// Exports are the names under which outputs are exported, by the output's.
+	Exports    map[string]any
+	conditions map[string]any
+	mappings   map[string]any
 }
 
 type templateParameter struct {
@@ -77,7 +79,7 @@ func Parse(known func(kind string) bool, body string) (*Template, error) {
 		return nil, formatError("[%s] 'null' values are not allowed in templates", path)
 	}
 	t := &Template{
-		Parameters: map[string]templateParameter{}, Specs: map[string]ResourceSpec{}, Outputs: map[string]any{},
+		Parameters: map[string]templateParameter{}, Specs: map[string]ResourceSpec{}, Outputs: map[string]any{}, Exports: map[string]any{},
 	}
 	t.Description, _ = top["Description"].(string)
 	t.conditions, _ = top["Conditions"].(map[string]any)
@@ -106,6 +108,9 @@ func Parse(known func(kind string) bool, body string) (*Template, error) {
 		for k, o := range outs {
 			if m, ok := o.(map[string]any); ok {
 				t.Outputs[k] = m["Value"]
+				if e, ok := m["Export"].(map[string]any); ok {
+					t.Exports[k] = e["Name"]
+				}
 			}
 		}
 	}
@@ -397,6 +402,8 @@ type Scope struct {
 	Pseudo     func(string) (string, bool)
 	// resource returns the physical id and the attributes of an existing resource.
 	Resource func(name string) (physical string, attributes map[string]string, there bool)
+	// Import returns the value that another stack exports under a name.
+	Import func(name string) (string, bool)
 }
 
 // noValue is what AWS::NoValue evaluates to: the property is left out.
@@ -466,6 +473,13 @@ func (t *Template) call(name string, arg any, sc *Scope) (any, error) {
 	v, err := t.Evaluate(arg, sc)
 	if err != nil {
 		return nil, err
+	}
+	if name == "Fn::ImportValue" {
+		value, ok := sc.Import(fmt.Sprint(v))
+		if !ok {
+			return nil, Invalid("No export named %v found.", v)
+		}
+		return value, nil
 	}
 	a, _ := v.([]any)
 	return t.callList(name, a)

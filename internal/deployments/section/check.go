@@ -16,7 +16,7 @@ type Check struct {
 	// HTTP is an address in the VPC that has to answer well. Default: none.
 	HTTP *HTTPCheck `yaml:"http"`
 	// Tasks asks each task of the service that the deployment has started, by its private
-	// address. Default: none.
+	// address. The section needs ecsService with it. Default: none.
 	Tasks *TasksCheck `yaml:"tasks"`
 	// TCP is an address HOST:PORT in the VPC that has to take a connection. Default: none.
 	TCP string `yaml:"tcp"`

@@ -177,6 +177,9 @@ func (d Deployment) checkHook(problems *field.Problems, where, name string, h *H
 	for i, c := range h.Checks {
 		place := fmt.Sprintf("%s.checks[%d]", where, i)
 		c.check(problems, place)
+		if c.Tasks != nil && d.ECSService == "" {
+			problems.Add(place+".tasks", "name ecsService, as CLUSTER/SERVICE", "the cluster of the tasks is not known")
+		}
 		if c.HTTP != nil && c.HTTP.lasts() > time.Duration(h.Timeout) {
 			problems.Add(place+".http.for", "make the hook's timeout longer, or for shorter",
 				"to ask for %s takes %s, and the hook's timeout is %s", time.Duration(c.HTTP.For), c.HTTP.lasts(),

@@ -35,6 +35,7 @@ func TestABadSectionSaysWhere(t *testing.T) {
 		{"statuses", check(Check{HTTP: &HTTPCheck{URL: "http://h/", Status: "2xx"}}), "d.hooks.POST_SCALE_UP.checks[0].http.status", "not a list"},
 		{"longer than the hook", check(Check{HTTP: &HTTPCheck{URL: "http://h/", For: field.Duration(25 * time.Minute)}}), "d.hooks.POST_SCALE_UP.checks[0].http.for", "the hook's timeout is 30m"},
 		{"a port", check(Check{Tasks: &TasksCheck{}}), "d.hooks.POST_SCALE_UP.checks[0].tasks.port", "is none"},
+		{"tasks of no known cluster", Deployment{CodeDeploy: "a/b", Hooks: map[string]*Hook{"AfterInstall": {Checks: []Check{{Tasks: &TasksCheck{Port: 80}}}}}}, "d.hooks.AfterInstall.checks[0].tasks", "the cluster of the tasks is not known"},
 		{"a host without its port", check(Check{TCP: "db"}), "d.hooks.POST_SCALE_UP.checks[0].tcp", "not an address"},
 		{"a target group's name", check(Check{Targets: "web"}), "d.hooks.POST_SCALE_UP.checks[0].targets", "not one"},
 		{"a path without its slash", check(Check{Invalidate: &Invalidation{Distribution: "E1", Paths: []string{"*"}}}), "d.hooks.POST_SCALE_UP.checks[0].invalidate.paths", "not a path"},

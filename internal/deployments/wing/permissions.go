@@ -234,10 +234,8 @@ func sorted(list []string) []string {
 	return slices.Compact(out)
 }
 
-// clusterOf is the cluster of a section's services; that of a deployment group is not known.
+// clusterOf is the cluster of a section's services, which a check of tasks asks for.
 func clusterOf(d section.Deployment) string {
-	if cluster, _, ok := strings.Cut(d.ECSService, "/"); ok && d.CodeDeploy == "" {
-		return cluster
-	}
-	return "*"
+	cluster, _, _ := strings.Cut(d.ECSService, "/")
+	return cluster
 }
