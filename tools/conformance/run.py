@@ -12,6 +12,7 @@ that they make bears one prefix, and is removed at the end, whatever happens.
 """
 import argparse
 import contextlib
+import glob
 import json
 import os
 import platform
@@ -583,6 +584,68 @@ def cdk_path():
         fails("InvalidVpcID.NotFound", "the CDK's VPC", lambda: client("ec2").describe_vpcs(VpcIds=[vpc["OutputValue"]]))
 
 
+def blue_green_path():
+    """examples/blue-green, as its README says: a good deployment goes through, and a bad one is rolled back at its hook."""
+    binary, modules = os.path.join(BUILD, "drawbridge"), os.path.join(ROOT, "tools", "npm", "node_modules")
+    command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "300"]
+    host = os.path.join(ROOT, "dist", "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64")
+    with tempfile.TemporaryDirectory() as work, process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_FUNCTIONS=host, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
+        app = shutil.copytree(os.path.join(ROOT, "examples", "blue-green"), os.path.join(work, "app"), ignore=shutil.ignore_patterns("node_modules", "out", "cdk.*.json", "cdk.out"))
+        os.symlink(modules, os.path.join(app, "node_modules"))
+        client = clients(endpoint)
+        (s3,) = client("ec2").describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": ["com.amazonaws.us-east-1.s3"]}])["PrefixLists"]
+        with open(os.path.join(app, "cdk.context.json"), "w") as f:
+            json.dump({"account": "123456789012", "region": "us-east-1", "assets": "assets", "s3PrefixList": s3["PrefixListId"], "availability-zones:account=123456789012:region=us-east-1": ["us-east-1a", "us-east-1b"]}, f)
+        env = dict(ENV, AWS_ENDPOINT_URL=endpoint, NODE_OPTIONS="--no-warnings", CI="true", AWS_REGION="us-east-1", DRAWBRIDGE_CONFIG=os.path.join(app, "drawbridge.deployed.yaml"), DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", "arm64"),
+                   IMAGE="123456789012.dkr.ecr.us-east-1.amazonaws.com/web:1", PATH=os.pathsep.join([work, BUILD, os.path.join(ROOT, "tools", "venv", "bin"), os.path.join(modules, ".bin"), os.environ["PATH"]]))
+        def run(*command):
+            p = subprocess.run(command, env=env, cwd=app, capture_output=True, text=True)
+            check(p.returncode == 0, f"examples/blue-green: {command} ended with {p.returncode}: {p.stdout[-3000:]}{p.stderr[-3000:]}")
+            return p.stdout
+        ecs = client("ecs")
+        aws(endpoint, "s3api", "create-bucket", "--bucket", "assets")
+        # There is no Docker engine here: what it would push is a manifest.
+        docker, manifest = os.path.join(work, "docker"), json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []})
+        with open(docker, "w") as f:
+            f.write(f"#!/bin/sh\n[ \"$*\" = \"push $IMAGE\" ] && exec aws ecr put-image --repository-name web --image-tag 1 --image-manifest '{manifest}'\n")
+        os.chmod(docker, 0o755)
+        run("./deploy.sh")
+        rule = [o["OutputValue"] for o in client("cloudformation").describe_stacks(StackName="WebNetwork")["Stacks"][0]["Outputs"] if o["OutputKey"] == "ProductionRuleArn"]
+        def production():
+            (action,) = client("elbv2").describe_rules(RuleArns=rule)["Rules"][0]["Actions"]
+            return sorted((g["TargetGroupArn"].split("/")[1], g["Weight"]) for g in action["ForwardConfig"]["TargetGroups"])
+        definition = ecs.describe_task_definition(taskDefinition="web")["taskDefinition"]
+        definition = {k: definition[k] for k in ("family", "containerDefinitions", "networkMode", "requiresCompatibilities", "cpu", "memory", "executionRoleArn", "taskRoleArn") if k in definition}
+        def deploy(answers):
+            definition["containerDefinitions"][0]["environment"] = [{"name": "SANDBOX_ANSWERS", "value": answers}]
+            ecs.register_task_definition(**definition)
+            ecs.update_service(cluster="web", service="web", taskDefinition="web")
+            for _ in range(600):
+                newest = ecs.list_service_deployments(cluster="web", service="web")["serviceDeployments"][0]
+                if newest["status"] not in ("PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
+                    return newest["status"]
+                time.sleep(0.2)
+            return newest["status"]
+        before = production()
+        check(deploy("200") == "SUCCESSFUL", "a deployment whose tasks answer well goes through")
+        after = production()
+        check(before != after and sorted(w for _, w in after) == [0, 100], f"the production rule before {before}, after {after}")
+        check(deploy("200,500") == "ROLLBACK_SUCCESSFUL", "a deployment that fails half of its requests is rolled back")
+        check(production() == after, f"the production rule after a roll-back: {production()}, before: {after}")
+        shown = run("drawbridge", "status")
+        check("500" in shown, f"drawbridge status says what was wrong: {shown}")
+        for _ in range(600):
+            if not client("ec2").describe_vpc_endpoints(Filters=[{"Name": "vpc-endpoint-type", "Values": ["Interface"]}])["VpcEndpoints"]:
+                break
+            time.sleep(0.2)
+        else:
+            check(False, "the endpoints are still up two hours after the last deployment")
+        run("cdk", "diff", "--fail")
+        run("cfn-lint", "--non-zero-exit-code", "informational", "--regions", "us-east-1", "--", *glob.glob(os.path.join(app, "cdk.out", "*.template.json")))
+        run("drawbridge", "destroy", "--force", "--yes")
+        run("cdk", "destroy", "--force", "--all")
+
+
 def state_path():
     """A sandbox that keeps its account: another process finds what was made, what was under way, and the same time."""
     with tempfile.TemporaryDirectory() as work:
@@ -900,6 +963,7 @@ def sandbox():
     outside_path()
     handmade_path()
     cdk_path()
+    blue_green_path()
     state_path()
     deploy_path()
 
