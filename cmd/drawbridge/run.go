@@ -48,7 +48,7 @@ type installVerbs struct {
 type operateVerbs struct {
 	Run     runCmd     `cmd:"" help:"Run a job."`
 	Status  statusCmd  `cmd:"" help:"Show how the sets stand."`
-	Why     whyCmd     `cmd:"" help:"Show the last decisions about a set, what holds it, and when it is looked at next."`
+	Why     whyCmd     `cmd:"" help:"Show a set's last decisions, what holds it, and when it is looked at next."`
 	Runs    runsCmd    `cmd:"" help:"List runs."`
 	Mirrors mirrorsCmd `cmd:"" help:"List mirrored repositories: when each was last in sync, and what its last run did."`
 	Logs    logsCmd    `cmd:"" help:"Show what a run has logged."`

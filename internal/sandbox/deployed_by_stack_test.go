@@ -94,3 +94,56 @@ func TestAStackMakesAServiceAndItsPauseIsAnsweredBeforeTheStackIsComplete(t *tes
 		w.lowered()
 	})
 }
+
+func TestAnExportIsUsedByOtherStacksAndHoldsItsOwn(t *testing.T) {
+	longStory(t)
+	inDeploying(t, deploysWeb, awssim.Options{}, func(w deploying) {
+		stacks := cloudformation.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper()))
+		create := func(name, body string) error {
+			_, err := stacks.CreateStack(w.t.Context(), &cloudformation.CreateStackInput{StackName: &name, TemplateBody: &body})
+			time.Sleep(10 * time.Minute)
+			return err
+		}
+		deleteAndLook := func(name string) (status, reason string) {
+			if _, err := stacks.DeleteStack(w.t.Context(), &cloudformation.DeleteStackInput{StackName: &name}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Minute)
+			return w.stackEvents(stacks, name)
+		}
+		user := "Resources: {Logs: {Type: 'AWS::Logs::LogGroup', Properties: {LogGroupName: {'Fn::ImportValue': theirs}}}}"
+		if err := create("early", user); err != nil {
+			t.Fatal(err)
+		}
+		if status, reasons := w.stackEvents(stacks, "early"); status != "ROLLBACK_COMPLETE" || !strings.Contains(reasons, "No export named theirs found") {
+			t.Errorf("a stack that imports what nobody exports: %s, %s", status, reasons)
+		}
+		if err := create("owner", "Resources: {Logs: {Type: 'AWS::Logs::LogGroup'}}\nOutputs: {Name: {Value: given, Export: {Name: theirs}}}"); err != nil {
+			t.Fatal(err)
+		}
+		if err := create("user", user); err != nil {
+			t.Fatal(err)
+		}
+		const held = "Delete canceled. Cannot delete export theirs as it is in use by user."
+		if status, reason := deleteAndLook("owner"); status != "CREATE_COMPLETE" || !strings.HasPrefix(reason, held) {
+			t.Errorf("the owner of an export in use is %q, %q; want CREATE_COMPLETE, %q", status, reason, held)
+		}
+		for _, name := range []string{"user", "owner"} {
+			if _, reason := deleteAndLook(name); !strings.Contains(reason, "does not exist") {
+				t.Errorf("stack %s after its deletion: %q", name, reason)
+			}
+		}
+	})
+}
+
+// stackEvents returns the newest event's status, and the reasons of all of them.
+func (w deploying) stackEvents(stacks *cloudformation.Client, name string) (status, reasons string) {
+	out, err := stacks.DescribeStackEvents(w.t.Context(), &cloudformation.DescribeStackEventsInput{StackName: &name})
+	if err != nil {
+		return "", err.Error()
+	}
+	for _, e := range out.StackEvents {
+		reasons += aws.ToString(e.ResourceStatusReason) + "\n"
+	}
+	return string(out.StackEvents[0].ResourceStatus), reasons
+}

@@ -27,7 +27,9 @@ var kinds map[string]resourceKind
 
 func init() { // a variable's initialiser would refer to itself: creations look up kinds
 	kinds = map[string]resourceKind{}
-	for _, some := range []map[string]resourceKind{networkKinds(), computeKinds(), storeKinds(), controlKinds(), deploymentKinds()} {
+	for _, some := range []map[string]resourceKind{
+		networkKinds(), computeKinds(), storeKinds(), controlKinds(), balancerKinds(), releaseKinds(),
+	} {
 		maps.Copy(kinds, some)
 	}
 }

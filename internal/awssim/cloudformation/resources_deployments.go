@@ -9,9 +9,9 @@ import (
 	"drawbridge/internal/awssim/kernel"
 )
 
-// deploymentKinds are the types of load balancers, services of ECS, CodeDeploy, CodePipeline
-// and CodeBuild. Each is made by the call of its API.
-func deploymentKinds() map[string]resourceKind {
+// balancerKinds are the types of load balancers and of the services behind them. Each is made
+// by the call of its API.
+func balancerKinds() map[string]resourceKind {
 	return map[string]resourceKind{
 		"AWS::ElasticLoadBalancingV2::LoadBalancer": {
 			Create: made(calls{"elasticloadbalancing", "CreateLoadBalancer", "Balancers.Member.ARN", map[string]string{
@@ -46,9 +46,18 @@ func deploymentKinds() map[string]resourceKind {
 		},
 		"AWS::ECS::Service": {
 			Create: createServiceResource, update: updateServiceResource,
-			remove:     func(s *Service, r *Resource, done func(error)) { s.ECSServices.Remove(r.Physical); s.soon(done) },
+			remove: func(s *Service, r *Resource, done func(error)) {
+				s.ECSServices.Remove(r.Physical)
+				s.soon(done)
+			},
 			createOnly: []string{"Cluster", "ServiceName", "LaunchType", "DeploymentController", "LoadBalancers"},
 		},
+	}
+}
+
+// releaseKinds are the types of CodeDeploy, CodeBuild and CodePipeline.
+func releaseKinds() map[string]resourceKind {
+	return map[string]resourceKind{
 		"AWS::CodeDeploy::Application": {
 			Create: made(calls{"codedeploy", "CreateApplication", "", nil, nil}, "ApplicationName"),
 			remove: func(s *Service, r *Resource, done func(error)) {
@@ -68,12 +77,18 @@ func deploymentKinds() map[string]resourceKind {
 		"AWS::CodeBuild::Project": {
 			Create: made(calls{"codebuild", "CreateProject", "", map[string]string{"Arn": "project.arn"},
 				[]string{"Cache", "Triggers", "Visibility"}}, "Name"),
-			remove:     func(s *Service, r *Resource, done func(error)) { s.CodeBuild.Remove(r.Physical); s.soon(done) },
+			remove: func(s *Service, r *Resource, done func(error)) {
+				s.CodeBuild.Remove(r.Physical)
+				s.soon(done)
+			},
 			createOnly: []string{"Name"},
 		},
 		"AWS::CodePipeline::Pipeline": {
-			Create:     createPipelineResource,
-			remove:     func(s *Service, r *Resource, done func(error)) { s.CodePipeline.Remove(r.Physical); s.soon(done) },
+			Create: createPipelineResource,
+			remove: func(s *Service, r *Resource, done func(error)) {
+				s.CodePipeline.Remove(r.Physical)
+				s.soon(done)
+			},
 			createOnly: []string{"Name"},
 		},
 	}
@@ -180,7 +195,8 @@ func (s *Service) awaitService(r *Resource, until time.Time, finish func(error))
 		case state == "SUCCESSFUL" || state == "":
 			finish(nil)
 		case strings.HasPrefix(state, "ROLLBACK_S") || state == "STOPPED" || s.Clock.Now().After(until):
-			finish(reasonf("Error occurred during operation 'ECS Deployment' (SDK Error: the deployment ended %s).", state))
+			finish(reasonf("Error occurred during operation 'ECS Deployment' (SDK Error: the deployment ended %s).",
+				state))
 		default:
 			s.awaitService(r, until, finish)
 		}

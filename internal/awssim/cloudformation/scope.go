@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/awssim/kernel"
 	"drawbridge/internal/awssim/template"
 )
 
@@ -62,7 +63,7 @@ func (s *Service) exports(st *Stack) map[string]string {
 
 // inUse returns an export of a stack that another one imports, with that one's name.
 func (s *Service) inUse(st *Stack) (export, by string) {
-	for name := range s.exports(st) {
+	for _, name := range kernel.SortedKeys(s.exports(st)) {
 		for _, other := range s.Stacks {
 			if other != st && other.Status != "DELETE_COMPLETE" && slices.Contains(other.imports, name) {
 				return name, other.Name

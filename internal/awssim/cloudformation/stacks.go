@@ -625,9 +625,6 @@ func (s *Service) deleteStack(_ *kernel.Call, in *struct {
 	if st.protected {
 		return nil, template.Invalid("Stack [%s] cannot be deleted while TerminationProtection is enabled", st.Name)
 	}
-	if export, by := s.inUse(st); export != "" {
-		return nil, template.Invalid("Export %s cannot be deleted as it is in use by %s", export, by)
-	}
 	if in.DeletionMode == "FORCE_DELETE_STACK" && st.Status != "DELETE_FAILED" {
 		return nil, template.Invalid("Invalid operation on stack [%s]. You can activate DeletionMode "+
 			"FORCE_DELETE_STACK in a delete stack operation only when the stack is in the DELETE_FAILED state.", st.ID)
@@ -652,28 +649,38 @@ func (s *Service) deleteStack(_ *kernel.Call, in *struct {
 	if err := s.useToken(in.ClientRequestToken); err != nil {
 		return nil, err
 	}
+	if export, by := s.inUse(st); export != "" { // said in an event, not in the answer
+		s.setStack(st, st.Status, fmt.Sprintf("Delete canceled. Cannot delete export %s as it is in use by %s.", export, by))
+		return &kernel.None{}, nil
+	}
 	st.token, st.express = in.ClientRequestToken, in.DeploymentConfig.Mode == "EXPRESS"
-	for _, r := range st.Resources {
-		switch {
-		case r.Status == "DELETE_FAILED" &&
-			(in.DeletionMode == "FORCE_DELETE_STACK" || slices.Contains(in.RetainResources, r.Logical)):
-			s.setResource(st, r, "DELETE_SKIPPED", "")
-		case r.Status == "DELETE_FAILED":
-			r.Status = "CREATE_COMPLETE"
-		}
-	}
-	if in.DeletionMode == "FORCE_DELETE_STACK" {
-		for _, r := range st.Resources { // dependencies of the skipped ones stay as well
-			if r.Status != "DELETE_COMPLETE" && r.Status != "DELETE_SKIPPED" && st.dependsOnSkipped(r.Logical) {
-				s.setResource(st, r, "DELETE_SKIPPED", "")
-			}
-		}
-	}
+	s.skip(st, in.DeletionMode == "FORCE_DELETE_STACK", in.RetainResources)
 	s.beginDelete(st, "DELETE_IN_PROGRESS", "User Initiated")
 	if s.Strikes("fail-delete") && in.DeletionMode != "FORCE_DELETE_STACK" {
 		s.sabotage(st)
 	}
 	return &kernel.None{}, nil
+}
+
+// skip leaves out of a deletion what failed to be deleted before: all of it if it is forced,
+// else what is to be retained.
+func (s *Service) skip(st *Stack, force bool, retain []string) {
+	for _, r := range st.Resources {
+		switch {
+		case r.Status == "DELETE_FAILED" && (force || slices.Contains(retain, r.Logical)):
+			s.setResource(st, r, "DELETE_SKIPPED", "")
+		case r.Status == "DELETE_FAILED":
+			r.Status = "CREATE_COMPLETE"
+		}
+	}
+	if !force {
+		return
+	}
+	for _, r := range st.Resources { // dependencies of the skipped ones stay as well
+		if r.Status != "DELETE_COMPLETE" && r.Status != "DELETE_SKIPPED" && st.dependsOnSkipped(r.Logical) {
+			s.setResource(st, r, "DELETE_SKIPPED", "")
+		}
+	}
 }
 
 func (st *Stack) dependsOnSkipped(name string) bool {

@@ -79,7 +79,8 @@ func Parse(known func(kind string) bool, body string) (*Template, error) {
 		return nil, formatError("[%s] 'null' values are not allowed in templates", path)
 	}
 	t := &Template{
-		Parameters: map[string]templateParameter{}, Specs: map[string]ResourceSpec{}, Outputs: map[string]any{}, Exports: map[string]any{},
+		Parameters: map[string]templateParameter{}, Specs: map[string]ResourceSpec{}, Outputs: map[string]any{},
+		Exports: map[string]any{},
 	}
 	t.Description, _ = top["Description"].(string)
 	t.conditions, _ = top["Conditions"].(map[string]any)
