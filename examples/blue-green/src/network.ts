@@ -8,12 +8,14 @@ import { Construct } from "constructs";
 export class Network extends cdk.Stack {
   readonly subnets: string[];
   readonly tasks: ec2.CfnSecurityGroup;
+  readonly smoke: ec2.CfnSecurityGroup;
   readonly blue: elb.CfnTargetGroup;
   readonly green: elb.CfnTargetGroup;
   readonly production: elb.CfnListener;
   readonly test: elb.CfnListener;
   readonly productionRule: elb.CfnListenerRule;
   readonly testRule: elb.CfnListenerRule;
+  readonly testAddress: string;
   readonly alarms: string[] = [];
 
   constructor(scope: Construct, id: string, props: cdk.StackProps) {
@@ -30,6 +32,10 @@ export class Network extends cdk.Stack {
       throw new Error("s3PrefixList is not in cdk.context.json: ./deploy.sh writes it");
     }
     const https = { ipProtocol: "tcp", fromPort: 443, toPort: 443, cidrIp: vpc.vpcCidrBlock, description: "endpoints in the VPC" };
+    // The layers of images come from S3 through its free gateway; its addresses are a prefix list of the Region.
+    const images = {
+      ipProtocol: "tcp", fromPort: 443, toPort: 443, destinationPrefixListId: s3, description: "S3 through its gateway",
+    };
     const balancerGroup = new ec2.CfnSecurityGroup(this, "BalancerSecurityGroup", {
       groupDescription: "web: the load balancer, from within the VPC alone",
       vpcId: vpc.vpcId,
@@ -44,10 +50,13 @@ export class Network extends cdk.Stack {
       securityGroupIngress: [{
         ipProtocol: "tcp", fromPort: 8080, toPort: 8080, cidrIp: vpc.vpcCidrBlock, description: "the load balancer, and checks",
       }],
-      securityGroupEgress: [https, {
-        // The layers of images come from S3 through its free gateway; its addresses are a prefix list of the Region.
-        ipProtocol: "tcp", fromPort: 443, toPort: 443, description: "S3 through its gateway",
-        destinationPrefixListId: s3,
+      securityGroupEgress: [https, images],
+    });
+    this.smoke = new ec2.CfnSecurityGroup(this, "SmokeSecurityGroup", {
+      groupDescription: "web: the smoke test, which asks the test listener",
+      vpcId: vpc.vpcId,
+      securityGroupEgress: [https, images, {
+        ipProtocol: "tcp", fromPort: 9001, toPort: 9001, cidrIp: vpc.vpcCidrBlock, description: "the test listener",
       }],
     });
     const balancer = new elb.CfnLoadBalancer(this, "Balancer", {
@@ -56,8 +65,10 @@ export class Network extends cdk.Stack {
     });
     const group = (name: string) => new elb.CfnTargetGroup(this, name, {
       name: `web-${name.toLowerCase()}`, protocol: "HTTP", port: 8080, targetType: "ip", vpcId: vpc.vpcId, healthCheckPath: "/health",
-      matcher: { httpCode: "200" },
+      healthCheckIntervalSeconds: 10, matcher: { httpCode: "200" },
+      targetGroupAttributes: [{ key: "deregistration_delay.timeout_seconds", value: "30" }],
     });
+    this.testAddress = `http://${balancer.attrDnsName}:9001/`;
     this.blue = group("Blue");
     this.green = group("Green");
     const listener = (name: string, port: number) => new elb.CfnListener(this, name, {
@@ -83,13 +94,14 @@ export class Network extends cdk.Stack {
     new cdk.CfnOutput(this, "VpcId", { value: vpc.vpcId });
     new cdk.CfnOutput(this, "Subnets", { value: cdk.Fn.join(",", this.subnets) });
     new cdk.CfnOutput(this, "TaskGroup", { value: this.tasks.attrGroupId });
-    new cdk.CfnOutput(this, "TestAddress", { value: `http://${balancer.attrDnsName}:9001/` });
+    new cdk.CfnOutput(this, "SmokeGroup", { value: this.smoke.attrGroupId });
+    new cdk.CfnOutput(this, "TestAddress", { value: this.testAddress });
     new cdk.CfnOutput(this, "ProductionRuleArn", { value: this.productionRule.attrRuleArn });
   }
 
   /**
-   * Alarms on a target group: unhealthy targets, and more than a fifth of its answers 5xx. Never on the load balancer's own
-   * 5xx: whoever probes a test listener without targets would stop a deployment by it.
+   * Alarms on a target group: unhealthy targets, and more than a fifth of its answers 5xx. Not on the load balancer's own
+   * 5xx: a request to the test listener while it has no targets would raise that alarm, and stop a deployment.
    */
   private watch(name: string, group: elb.CfnTargetGroup, balancer: elb.CfnLoadBalancer) {
     const dimensionsMap = { TargetGroup: group.attrTargetGroupFullName, LoadBalancer: balancer.attrLoadBalancerFullName };
@@ -105,7 +117,7 @@ export class Network extends cdk.Stack {
     };
     alarm("unhealthy", 0, metric("UnHealthyHostCount", "Maximum"));
     alarm("5xx", 0.2, new cloudwatch.MathExpression({
-      expression: "bad / MAX([all, 1])",
+      expression: "IF(all > 0, bad / all, 0)",
       usingMetrics: { bad: metric("HTTPCode_Target_5XX_Count", "Sum"), all: metric("RequestCount", "Sum") },
       period: cdk.Duration.minutes(1),
     }));

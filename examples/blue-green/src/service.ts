@@ -26,7 +26,8 @@ export class Service extends cdk.Stack {
       cluster: this.cluster,
       serviceName: this.name,
       launchType: "FARGATE",
-      desiredCount: 1,
+      // No desiredCount: a new service begins with one task, and an update leaves as many as scaling wants.
+      healthCheckGracePeriodSeconds: 120,
       taskDefinition: props.family, // the family: whichever revision was registered last
       networkConfiguration: { awsvpcConfiguration: { subnets: n.subnets, securityGroups: [n.tasks.attrGroupId] } },
       loadBalancers: [{
