@@ -55,7 +55,7 @@ func TestPath(t *testing.T) {
 }
 
 func TestAnAppSpecNamesHooksWhereThereAreSome(t *testing.T) {
-	for event, want := range map[string]string{"AfterInstall": "", "AllowTraffic": "CodeDeploy's own", "Install": "CodeDeploy's own", "AfterEverything": "no lifecycle event"} {
+	for event, want := range map[string]string{"AfterInstall": "", "AllowTraffic": "CodeDeploy's own", "Install": "CodeDeploy's own", "AfterEverything": "not a lifecycle event"} {
 		_, err := Workload{AppSpecs: [][]byte{[]byte(`{"Resources":[{"t":{"Type":"AWS::ECS::Service"}}],"Hooks":[{"` + event + `":"f"}]}`)}}.Requirements()
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", event, err, want)

@@ -22,8 +22,8 @@ import (
 // end. The same reference always asks for the same invalidation.
 func (k *Keeper) invalidate(ctx context.Context, reference string, c section.Invalidation,
 	p Progress) (Progress, error) {
-	id, err := p.ID, error(nil)
-	status := ""
+	var err error
+	id, status := p.ID, ""
 	if id == "" {
 		paths := &cftypes.Paths{Quantity: aws.Int32(int32(len(c.Paths))), Items: c.Paths}
 		out, failed := k.clients.CloudFront.CreateInvalidation(ctx, &cloudfront.CreateInvalidationInput{

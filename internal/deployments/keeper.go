@@ -135,7 +135,8 @@ func (k *Keeper) observe(ctx context.Context, r *Record) (seen, error) {
 	return seen{state: r.State}, nil
 }
 
-// matching returns the sections that a deployment of a kind belongs to, in order of name.
+// matching returns the section that a deployment belongs to: the first that fits, in order of
+// name. ok is false if none does.
 func (k *Keeper) matching(fits func(section.Deployment) bool) (name string, d section.Deployment, ok bool) {
 	for _, name := range slices.Sorted(maps.Keys(k.app.Config.Deployments)) {
 		if d := k.app.Config.Deployments[name]; fits(d) {

@@ -89,7 +89,7 @@ func (k *Keeper) asked(ctx context.Context, job pipelineJob) error {
 }
 
 // clipped bounds a message to what CodePipeline takes.
-func clipped(text string) string { return text[:min(len(text), 4000)] }
+func clipped(text string) string { return strings.ToValidUTF8(text[:min(len(text), 4000)], "") }
 
 // ready returns whether the endpoints that an action asks for are usable: a kind of failure
 // with its reason, or that it has to wait.

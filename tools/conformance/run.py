@@ -644,7 +644,16 @@ def blue_green_path():
             post(endpoint, "/_sim/advance", {"seconds": 60})
         else:
             check(False, "the endpoints are still up two hours after the last deployment")
+        deployed = [ecs.describe_service_deployments(serviceDeploymentArns=[d["serviceDeploymentArn"]])["serviceDeployments"][0] for d in ecs.list_service_deployments(cluster="web", service="web")["serviceDeployments"]]
+        for e in [e for e in json.load(urllib.request.urlopen(endpoint + "/_sim/ledger"))["endpoints"] if e["type"] == "interface"]:
+            during = [d["finishedAt"].timestamp() for d in deployed if d["createdAt"].timestamp() <= e["created"] <= d["finishedAt"].timestamp()]
+            check(during and e["deleted"] <= max(d["finishedAt"].timestamp() for d in deployed if d["createdAt"].timestamp() <= e["deleted"]) + 3600, f"endpoint {e} was up for the hours of deployments alone: {[(d['createdAt'], d['finishedAt']) for d in deployed]}")
         run("cfn-lint", "--non-zero-exit-code", "informational", "--regions", "us-east-1", "--", *glob.glob(os.path.join(app, "cdk.out", "*.template.json")))
+        with open(os.path.join(app, "README.md")) as f:
+            page = f.read()
+        (estimate,) = [line.split() for line in page.splitlines() if line.startswith("drawbridge estimate ")]
+        month = {o["option"]: o["usdPerMonth"] for o in json.loads(run(*estimate, "--output", "json"))["options"]}
+        check(all(f"{month[option]:.2f}" in page for option in ("Drawbridge", "endpoints, always on")), f"the page's cost a month: {month}")
         run("drawbridge", "destroy", "--force", "--yes")
         run("cdk", "destroy", "--force", "--all")
 

@@ -31,7 +31,7 @@ func TestABadSectionSaysWhere(t *testing.T) {
 		{"a check of no kind", check(Check{}), "d.hooks.POST_SCALE_UP.checks[0]", "0 kinds"},
 		{"a check of two", check(Check{TCP: "a:1", Targets: "x"}), "d.hooks.POST_SCALE_UP.checks[0]", "2 kinds"},
 		{"no address", check(Check{HTTP: &HTTPCheck{URL: "web"}}), "d.hooks.POST_SCALE_UP.checks[0].http.url", "not an address"},
-		{"a password", check(Check{HTTP: &HTTPCheck{URL: "http://u:secret@h/"}}), "d.hooks.POST_SCALE_UP.checks[0].http.url", "no place for a password"},
+		{"a password", check(Check{HTTP: &HTTPCheck{URL: "http://u:secret@h/"}}), "d.hooks.POST_SCALE_UP.checks[0].http.url", "does not belong in the file"},
 		{"statuses", check(Check{HTTP: &HTTPCheck{URL: "http://h/", Status: "2xx"}}), "d.hooks.POST_SCALE_UP.checks[0].http.status", "not a list"},
 		{"longer than the hook", check(Check{HTTP: &HTTPCheck{URL: "http://h/", For: field.Duration(25 * time.Minute)}}), "d.hooks.POST_SCALE_UP.checks[0].http.for", "the hook's timeout is 30m"},
 		{"a port", check(Check{Tasks: &TasksCheck{}}), "d.hooks.POST_SCALE_UP.checks[0].tasks.port", "is none"},
