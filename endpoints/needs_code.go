@@ -163,7 +163,8 @@ func checkEvent(event string, resources []map[string]struct{ Type string }) erro
 		}
 	}
 	return &PlanError{
-		fmt.Sprintf("read AppSpec: it has a hook at %s, which is not a lifecycle event of such a deployment", event),
+		fmt.Sprintf("read AppSpec: it has a hook at %s, which is not a lifecycle event of such a deployment",
+			event),
 		"use one of " + strings.Join(takes, ", "),
 	}
 }
