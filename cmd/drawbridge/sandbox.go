@@ -32,6 +32,9 @@ type sandboxCmd struct {
 	Image  []string      `help:"Local command that runs in place of a container image. May be given several times." placeholder:"REF=COMMAND" sep:"none"`
 	Region string        `help:"Region." default:"us-east-1"`
 
+	Repository []string `help:"Local folder that a repository behind a connection is. May be given several times." placeholder:"ORG/NAME=FOLDER" sep:"none"`
+	RunCode    bool     `help:"Run the commands of builds, and the programs in images that are pushed, on this machine, as you."`
+
 	NewAccount bool `help:"An account that never used ECS: its service-linked role is not there yet."`
 
 	AccessKey []string `help:"Access key to accept, in place of any. Repeatable." placeholder:"ID" sep:"none"`
@@ -154,6 +157,7 @@ func (c *sandboxCmd) journal(o *awssim.Options) (*awssim.Journal, error) {
 		"--new-account": fmt.Sprint(c.NewAccount),
 		"--install":     fmt.Sprint(c.Install), "--fault": strings.Join(c.Fault, " "),
 		"--image": strings.Join(c.Image, " "), "--config": "",
+		"--repository": strings.Join(c.Repository, " "), "--run-code": fmt.Sprint(c.RunCode),
 	}
 	if c.Config != "" {
 		text, err := os.ReadFile(c.Config)
@@ -188,7 +192,8 @@ func (c *sandboxCmd) restore(s streams, sim *awssim.Sim, journal *awssim.Journal
 func (c *sandboxCmd) options() (awssim.Options, error) {
 	o := awssim.Options{
 		Speed: c.Speed, Start: c.Start, Raise: c.Raise, Lower: c.Lower, Seed: c.Seed, Region: c.Region,
-		NewAccount: c.NewAccount, AccessKeys: c.AccessKey, Images: map[string]string{},
+		NewAccount: c.NewAccount, AccessKeys: c.AccessKey, Images: map[string]string{}, RunCode: c.RunCode,
+		Repositories: map[string]string{},
 	}
 	if c.Speed < 0 {
 		return o, errors.New("--speed cannot be negative")
@@ -199,6 +204,13 @@ func (c *sandboxCmd) options() (awssim.Options, error) {
 			return o, fmt.Errorf("--image %s: want REF=COMMAND", i)
 		}
 		o.Images[ref] = command
+	}
+	for _, r := range c.Repository {
+		name, folder, ok := strings.Cut(r, "=")
+		if info, err := os.Stat(folder); !ok || err != nil || !info.IsDir() {
+			return o, fmt.Errorf("--repository %s: want ORG/NAME=FOLDER, a folder that is there", r)
+		}
+		o.Repositories[name] = folder
 	}
 	var err error
 	o.Record, err = awssim.Recorder()

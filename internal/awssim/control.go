@@ -38,6 +38,17 @@ func (s *Sim) ServeControl(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		kernel.Answer(w, http.StatusOK, s.Faults())
+	case path == "handshake" && r.Method == http.MethodPost:
+		var in struct{ Connection string }
+		err := json.NewDecoder(r.Body).Decode(&in)
+		s.Mu.Lock()
+		made := err == nil && s.connections.Handshake(in.Connection)
+		s.Mu.Unlock()
+		if !made {
+			kernel.Answer(w, http.StatusBadRequest, map[string]any{"error": `want {"connection": ARN}, of a connection`})
+			return
+		}
+		kernel.Answer(w, http.StatusOK, map[string]any{"connection": in.Connection, "status": "AVAILABLE"})
 	case path == "fault":
 		kernel.Answer(w, http.StatusOK, s.Faults())
 	case path == "ledger":

@@ -16,6 +16,7 @@ import (
 	"drawbridge/internal/awssim/cloudwatch"
 	"drawbridge/internal/awssim/codebuild"
 	"drawbridge/internal/awssim/codecommit"
+	"drawbridge/internal/awssim/codeconnections"
 	"drawbridge/internal/awssim/codedeploy"
 	"drawbridge/internal/awssim/codepipeline"
 	"drawbridge/internal/awssim/costexplorer"
@@ -27,6 +28,7 @@ import (
 	"drawbridge/internal/awssim/eventbridge"
 	"drawbridge/internal/awssim/iam"
 	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/kms"
 	"drawbridge/internal/awssim/lambda"
 	"drawbridge/internal/awssim/logs"
 	"drawbridge/internal/awssim/pricing"
@@ -36,6 +38,7 @@ import (
 	"drawbridge/internal/awssim/secretsmanager"
 	"drawbridge/internal/awssim/servicequotas"
 	"drawbridge/internal/awssim/sqs"
+	"drawbridge/internal/awssim/ssm"
 )
 
 // Options configure a simulation; see kernel.Options.
@@ -60,6 +63,7 @@ type Sim struct {
 	cloudformation *cloudformation.Service
 	cloudfront     *cloudfront.Service
 	codecommit     *codecommit.Service
+	connections    *codeconnections.Service
 	codedeploy     *codedeploy.Service
 	dynamodb       *dynamodb.Service
 	ec2            *ec2.Service
@@ -88,11 +92,13 @@ func New(o Options) *Sim {
 	s.sqs = sqs.New(k)
 	s.dynamodb = dynamodb.New(k)
 	s.ecr = ecr.New(k)
+	s.ecr.Serve(s.iam)
 	s.pricing = pricing.New(k)
 	s.ec2 = ec2.New(k)
 	metrics := cloudwatch.New(k, s.sqs)
 	secrets := secretsmanager.New(k, s.iam)
 	s.ecs = ecs.New(k, metrics, s.ec2, s.iam, s.logs)
+	s.ecs.Pulled = s.ecr.Pulled
 	s.lambda = lambda.New(k, metrics, s.iam, s.logs, s.sqs)
 	s.elb = elbv2.New(k)
 	s.lambda.Reach = func(f *lambda.Function, service string) bool {
@@ -100,8 +106,12 @@ func New(o Options) *Sim {
 	}
 	services := ecs.NewServices(s.ecs, s.lambda, s.elb)
 	s.cloudfront = cloudfront.New(k)
-	builds := codebuild.New(k)
-	pipelines := codepipeline.New(k, builds, s.iam, s.lambda)
+	ssm.New(k)
+	keys := kms.New(k)
+	s.connections = codeconnections.New(k)
+	builds := codebuild.New(k, s.logs, s.s3)
+	builds.Reach = s.ecs.Reaches
+	pipelines := codepipeline.New(k, builds, s.connections, s.iam, s.lambda, s.s3)
 	s.codedeploy = codedeploy.New(k, services, s.iam, s.lambda, s.elb)
 	s.codedeploy.State = metrics.State
 	metrics.Changed = func(name, state string) {
@@ -121,6 +131,7 @@ func New(o Options) *Sim {
 		ECSServices: services, ELB: s.elb, DynamoDB: s.dynamodb, EC2: s.ec2, ECR: s.ecr, ECS: s.ecs,
 		EventBridge: s.eventbridge,
 		IAM:         s.iam,
+		KMS:         keys,
 		Lambda:      s.lambda, Logs: s.logs, S3: s.s3, Scheduler: schedules, SecretsManager: secrets, SQS: s.sqs,
 	})
 	k.Paths["/_sim/"] = s.ServeControl

@@ -127,10 +127,10 @@ func made(c calls, named string) func(*Service, *Stack, *Resource, func(error)) 
 			return err
 		}
 		if c.id != "" {
-			r.Physical = valueAt(out, c.id)
+			r.Physical = kernel.At(out, c.id)
 		}
 		for name, path := range c.attributes {
-			r.Attributes[name] = valueAt(out, path)
+			r.Attributes[name] = kernel.At(out, path)
 		}
 		s.soon(finish)
 		return nil
@@ -150,24 +150,6 @@ func changed(service, action, id string, properties ...string) func(*Service, *S
 		_, err := s.Perform(service, action, in)
 		return err
 	}
-}
-
-// valueAt returns the text at a path of member names, in the first item of each list.
-func valueAt(v any, path string) string {
-	for _, step := range strings.Split(path, ".") {
-		if list, ok := v.([]any); ok {
-			if len(list) == 0 {
-				return ""
-			}
-			v = list[0]
-		}
-		m, _ := v.(map[string]any)
-		v = m[step]
-	}
-	if v == nil {
-		return ""
-	}
-	return fmt.Sprint(v)
 }
 
 // serviceTakes is how often the stack looks whether a service's deployment has ended, and

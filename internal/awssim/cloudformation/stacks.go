@@ -23,6 +23,7 @@ import (
 	"drawbridge/internal/awssim/eventbridge"
 	"drawbridge/internal/awssim/iam"
 	"drawbridge/internal/awssim/kernel"
+	"drawbridge/internal/awssim/kms"
 	"drawbridge/internal/awssim/lambda"
 	"drawbridge/internal/awssim/logs"
 	"drawbridge/internal/awssim/s3"
@@ -46,6 +47,7 @@ type Services struct {
 	ELB            *elbv2.Service
 	EventBridge    *eventbridge.Service
 	IAM            *iam.Service
+	KMS            *kms.Service
 	Lambda         *lambda.Service
 	Logs           *logs.Service
 	S3             *s3.Service

@@ -34,6 +34,7 @@ type Service struct {
 	*kernel.Kernel
 
 	repositories []*imageRepository
+	store        *store
 }
 
 // New puts the service into an account.
@@ -41,14 +42,15 @@ func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k}
 	k.Register(&kernel.API{Name: "ecr", Prefix: "AmazonEC2ContainerRegistry_V20150921", Protocol: kernel.JSON11,
 		Ops: map[string]kernel.Operation{
-			"CreateRepository":     kernel.Op(s.createImageRepository),
-			"DescribeRepositories": kernel.Op(s.describeImageRepositories),
-			"DeleteRepository":     kernel.Op(s.deleteImageRepository),
-			"PutImage":             kernel.Op(s.putImage),
-			"DescribeImages":       kernel.Op(s.describeImages),
-			"ListTagsForResource":  kernel.Op(s.listImageTags),
-			"TagResource":          kernel.Op(s.tagImages),
-			"UntagResource":        kernel.Op(s.untagImages),
+			"CreateRepository":      kernel.Op(s.createImageRepository),
+			"DescribeRepositories":  kernel.Op(s.describeImageRepositories),
+			"DeleteRepository":      kernel.Op(s.deleteImageRepository),
+			"PutImage":              kernel.Op(s.putImage),
+			"GetAuthorizationToken": kernel.Op(s.authorizationToken),
+			"DescribeImages":        kernel.Op(s.describeImages),
+			"ListTagsForResource":   kernel.Op(s.listImageTags),
+			"TagResource":           kernel.Op(s.tagImages),
+			"UntagResource":         kernel.Op(s.untagImages),
 		}})
 	return s
 }

@@ -4,10 +4,13 @@ package ecs
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"drawbridge/internal/awssim/cloudwatch"
 	"drawbridge/internal/awssim/ec2"
@@ -31,8 +34,11 @@ type Service struct {
 	tokensLeft  float64 // of the RunTask bucket
 	refilled    time.Time
 	running     map[*exec.Cmd]bool
-	api         *kernel.API
-	changed     func(*task) // told of every change of a task
+	// Pulled returns an image with its layers, or nil.
+	Pulled     func(ref string) v1.Image
+	unpackedAt map[string]string // folders, by digest
+	api        *kernel.API
+	changed    func(*task) // told of every change of a task
 }
 
 type tokenUse struct {
@@ -67,6 +73,7 @@ type containerDefinition struct {
 	Essential   *bool      `json:"essential"`
 	Environment []keyValue `json:"environment"`
 	Command     []string   `json:"command"`
+	EntryPoint  []string   `json:"entryPoint"`
 	Secrets     []struct {
 		Name      string `json:"name"`
 		ValueFrom string `json:"valueFrom"`
@@ -140,6 +147,7 @@ type life struct {
 	HadEndpoints    bool
 	history         []kernel.StatusAt
 	next            *kernel.Due
+	program         *program // that runs on this machine; nil for none
 }
 
 // New puts the service into an account.
@@ -147,12 +155,15 @@ func New(k *kernel.Kernel, cloudwatch *cloudwatch.Service, ec2 *ec2.Service, iam
 	logs *logs.Service) *Service {
 	s := &Service{
 		Kernel: k, cloudwatch: cloudwatch, ec2: ec2, iam: iam, logs: logs, tokens: map[string]*tokenUse{},
-		tokensLeft: runTaskBurst, running: map[*exec.Cmd]bool{},
+		tokensLeft: runTaskBurst, running: map[*exec.Cmd]bool{}, unpackedAt: map[string]string{},
 	}
 	s.ec2.Changed = s.recheck
 	s.AtEnd = append(s.AtEnd, func() {
 		for cmd := range s.running {
 			_ = cmd.Process.Kill() // it may have exited already
+		}
+		for _, folder := range s.unpackedAt {
+			_ = os.RemoveAll(folder) // a folder for temporary files
 		}
 	})
 	s.ec2.NetworkRefs = func(group string) int {

@@ -1,10 +1,7 @@
 package ecs
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -102,8 +99,12 @@ func (s *Service) runContainer(t *task) {
 	t.Started = s.Clock.Now()
 	s.setTask(t, "RUNNING")
 	env := t.Environment()
-	if command, ok := s.command(t.Definition.containers[0].Image); ok {
-		s.runImage(t, command, env)
+	if p, err := s.program(t); err != nil {
+		reason := "CannotPullContainerError: " + err.Error()
+		s.beginStop(t, "TaskFailedToStart", reason, reason, nil)
+		return
+	} else if p != nil {
+		s.runProgram(t, p, env)
 		return
 	}
 	length := runsFor
@@ -146,6 +147,7 @@ func (s *Service) beginStop(t *task, code, reason, containerReason string, exit 
 		return
 	}
 	s.Clock.Cancel(t.next)
+	t.program.stop()
 	t.stopping = s.Clock.Now()
 	t.StopCode = code
 	t.StopReason = reason
@@ -158,50 +160,6 @@ func (s *Service) beginStop(t *task, code, reason, containerReason string, exit 
 		t.Stopped = s.Clock.Now()
 		s.setTask(t, "STOPPED")
 	})
-}
-
-// runImage runs a local program in place of the container. The task lasts as
-// long as the program, and no simulated time passes meanwhile.
-func (s *Service) runImage(t *task, command string, env map[string]string) {
-	args := []string{"-c", command + ` "$@"`, command}
-	args = append(args, t.Definition.containers[0].Command...)
-	for _, o := range t.overrides.ContainerOverrides {
-		if o.Name == t.Definition.containers[0].Name && len(o.Command) > 0 {
-			args = append(args[:3], o.Command...)
-		}
-	}
-	cmd := exec.CommandContext(s.Context, "sh", args...)
-	cmd.Env = append(cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"), "AWS_REGION="+s.Options.Region,
-		"AWS_ENDPOINT_URL=http://"+s.Address,
-		"AWS_ACCESS_KEY_ID="+s.taskKey(t), "AWS_SECRET_ACCESS_KEY="+s.taskSecret(t), "AWS_SESSION_TOKEN="+taskToken)
-	for _, k := range kernel.SortedKeys(env) {
-		cmd.Env = append(cmd.Env, k+"="+env[k])
-	}
-	s.Principals[s.taskKey(t)] = s.taskPrincipal(t)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		reason := "CannotStartContainerError: " + err.Error()
-		s.beginStop(t, "TaskFailedToStart", reason, reason, nil)
-		return
-	}
-	s.running[cmd] = true
-	s.Clock.SetBusy(1)
-	go func() {
-		err := cmd.Wait()
-		s.Mu.Lock()
-		defer s.Mu.Unlock()
-		delete(s.running, cmd)
-		code := cmd.ProcessState.ExitCode()
-		for _, line := range strings.Split(strings.TrimRight(out.String(), "\n"), "\n") {
-			s.logTask(t, line)
-		}
-		if err != nil && code < 0 {
-			code = 137
-		}
-		s.containerExited(t, code)
-		s.Clock.SetBusy(-1)
-	}()
 }
 
 // recheck checks whether tasks have just lost an endpoint that they need.

@@ -29,7 +29,7 @@ func (s *Services) join(r *revision, t *task) {
 	if len(r.service.balancers) > 0 && r.service.balancers[0].ContainerPort > 0 {
 		port = r.service.balancers[0].ContainerPort
 	}
-	r.targets[t] = &elbv2.Target{IP: s.address(t), Port: port, Answer: t.answers()}
+	r.targets[t] = t.target(s.address(t), port)
 	s.elb.Register(r.group, r.targets[t])
 }
 
@@ -37,10 +37,18 @@ func (s *Services) join(r *revision, t *task) {
 func (s *Services) direct(ip string) *elbv2.Target {
 	for _, t := range s.Tasks {
 		if t.status == "RUNNING" && s.address(t) == ip {
-			return &elbv2.Target{IP: ip, Answer: t.answers()}
+			return t.target(ip, 0)
 		}
 	}
 	return nil
+}
+
+// target is what answers for a task: its program, or SANDBOX_ANSWERS.
+func (t *task) target(ip string, port int) *elbv2.Target {
+	if t.program != nil {
+		return &elbv2.Target{IP: ip, Port: port, Answer: t.program.asked, Address: t.program.address()}
+	}
+	return &elbv2.Target{IP: ip, Port: port, Answer: t.answers()}
 }
 
 // leave takes a task out of its target group.

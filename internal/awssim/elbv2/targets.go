@@ -29,6 +29,8 @@ type Target struct {
 	Registered time.Time
 	// Answer answers a request; it is called with the simulation's lock held.
 	Answer func(path string) (status int, body string)
+	// Address is the host and port of the local program that the target is; empty for none.
+	Address string
 }
 
 // healthTakes is how long a target's health checks take until it counts as healthy.
@@ -201,10 +203,38 @@ func (s *Service) describeHealth(_ *kernel.Call, in *struct {
 }
 
 // Carry answers a request to a load balancer or to a target, by host and port; nil for
-// another host.
+// another host. A target that is a local program gets the request as it is.
 func (s *Service) Carry(r *http.Request) *http.Response {
 	s.Mu.Lock()
-	defer s.Mu.Unlock()
+	t, known := s.targetOf(r)
+	if !known {
+		s.Mu.Unlock()
+		return nil
+	}
+	a := answer{http.StatusServiceUnavailable, "503 Service Temporarily Unavailable"}
+	if t != nil && t.Address == "" {
+		a.status, a.body = t.Answer(r.URL.Path)
+	}
+	s.Mu.Unlock()
+	if t == nil || t.Address == "" {
+		return reply(r, a)
+	}
+	on := r.Clone(r.Context())
+	on.URL.Host, on.RequestURI = t.Address, ""
+	on.Header.Set("X-Forwarded-For", "127.0.0.1")
+	res, err := direct.RoundTrip(on)
+	if err != nil {
+		return reply(r, answer{http.StatusBadGateway, "502 Bad Gateway"})
+	}
+	return res
+}
+
+// direct carries requests to local programs.
+var direct = &http.Transport{DisableKeepAlives: true}
+
+// targetOf returns the target that answers a request, nil without a healthy one. The host is
+// known if it is a load balancer or a target.
+func (s *Service) targetOf(r *http.Request) (t *Target, known bool) {
 	host, port, err := net.SplitHostPort(r.URL.Host)
 	if err != nil {
 		host, port = r.URL.Host, "80"
@@ -213,13 +243,11 @@ func (s *Service) Carry(r *http.Request) *http.Response {
 	s.carried++
 	for _, l := range s.listeners {
 		if strings.EqualFold(l.balancer.dns, host) && l.port == n {
-			return reply(r, s.balanced(l, r.URL.Path))
+			return s.balanced(l, r.URL.Path), true
 		}
 	}
-	if t := s.Direct(host); t != nil {
-		return reply(r, answerOf(t, r.URL.Path))
-	}
-	return nil
+	t = s.Direct(host)
+	return t, t != nil
 }
 
 type answer struct {
@@ -227,14 +255,9 @@ type answer struct {
 	body   string
 }
 
-func answerOf(t *Target, path string) answer {
-	status, body := t.Answer(path)
-	return answer{status, body}
-}
-
-// balanced has a target answer, by the rule that fits and its weights. A group without a
-// healthy target answers 503.
-func (s *Service) balanced(l *listener, path string) answer {
+// balanced returns the target that answers, by the rule that fits and its weights; nil where
+// a group has none that is healthy.
+func (s *Service) balanced(l *listener, path string) *Target {
 	r := l.rules[len(l.rules)-1]
 	for _, x := range l.rules {
 		if slices.ContainsFunc(x.paths, func(p string) bool { return kernel.Wildcard(p, path) }) {
@@ -247,26 +270,26 @@ func (s *Service) balanced(l *listener, path string) answer {
 		total += w.Weight
 	}
 	if total == 0 {
-		return answer{http.StatusServiceUnavailable, "503 Service Temporarily Unavailable"}
+		return nil
 	}
 	at := s.carried * 61 % total // spread over the weights
 	for _, w := range r.forward {
 		if at -= w.Weight; at < 0 {
-			return s.fromGroup(s.Group(w.TargetGroupArn), path)
+			return s.fromGroup(s.Group(w.TargetGroupArn))
 		}
 	}
-	return answer{http.StatusServiceUnavailable, ""}
+	return nil
 }
 
-func (s *Service) fromGroup(g *TargetGroup, path string) answer {
+func (s *Service) fromGroup(g *TargetGroup) *Target {
 	for range g.targets {
 		g.next++
 		t := g.targets[g.next%len(g.targets)]
 		if state, _ := s.health(g, t); state == "healthy" {
-			return answerOf(t, path)
+			return t
 		}
 	}
-	return answer{http.StatusServiceUnavailable, "503 Service Temporarily Unavailable"}
+	return nil
 }
 
 func reply(r *http.Request, a answer) *http.Response {

@@ -28,6 +28,10 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 		"calls that need that action are denied as if no policy allowed it, CloudFormation with a role included",
 	},
 	{"duplicate-events", "P", "each event, message and timer is delivered twice with probability P (default 0.5)"},
+	{
+		"empty-change-set-fails", "",
+		"CodePipeline fails an action whose change set has no changes (default: it succeeds; AWS does not say)",
+	},
 	{"expired-credentials", "", "every call fails with expired credentials"},
 	{
 		"fail-create", "SERVICE",

@@ -46,6 +46,11 @@ type Options struct {
 	Account    string
 	// Images maps image references to local commands that replace them.
 	Images map[string]string
+	// Repositories maps repositories behind a connection, as ORG/NAME, to the local folders
+	// that they are.
+	Repositories map[string]string
+	// RunCode has the commands of buildspecs, and images that were pushed, run on this machine.
+	RunCode bool
 	// StandIn returns the path of a Go program that is built for this machine, by
 	// its import path, for a function whose zip holds the same program for another;
 	// nil if there are none.
@@ -79,6 +84,8 @@ type Kernel struct {
 	Bus       func(source, detailType string, resources []string, detail map[string]any) string
 	Judge     func(*Call) *APIError
 	InProcess func(id string) Work
+	// KeyARN returns the ARN of a key of KMS that is given by id, ARN or alias.
+	KeyARN func(given string) string
 	// Carry answers a request to a host of the account, as a proxy would; nil for a host that
 	// is not there.
 	Carry func(*http.Request) *http.Response

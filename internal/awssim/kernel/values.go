@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -89,4 +90,22 @@ func SortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
+}
+
+// At returns the text at a path of member names, in the first item of each list.
+func At(v any, path string) string {
+	for _, step := range strings.Split(path, ".") {
+		if list, ok := v.([]any); ok {
+			if len(list) == 0 {
+				return ""
+			}
+			v = list[0]
+		}
+		m, _ := v.(map[string]any)
+		v = m[step]
+	}
+	if v == nil {
+		return ""
+	}
+	return fmt.Sprint(v)
 }
