@@ -3,18 +3,29 @@
 # last, because the pause in its creation has to find somebody who answers it. With the next image, it deploys that.
 #
 #   IMAGE=ACCOUNT.dkr.ecr.REGION.amazonaws.com/web:1 ./deploy.sh
+#
+# CONTROLLER=CODE_DEPLOY has CodeDeploy deploy the service, from its creation on; CONNECTION=ARN and SOURCE=ORG/NAME add a
+# pipeline to that.
 set -eu
 cd "$(dirname "$0")"
 : "${AWS_REGION:?name the Region}" "${IMAGE:?name the image, with its tag, as in ACCOUNT.dkr.ecr.REGION.amazonaws.com/web:1}"
-tag=${IMAGE##*:}
+tag=${IMAGE##*:} controller=${CONTROLLER:-ECS}
+case $controller in
+ECS) config=drawbridge.yaml ;;
+CODE_DEPLOY) config=drawbridge.codedeploy.yaml ;;
+*)
+	echo "CONTROLLER=$controller: want ECS or CODE_DEPLOY" >&2
+	exit 2
+	;;
+esac
 list=$(aws ec2 describe-managed-prefix-lists --filters "Name=prefix-list-name,Values=com.amazonaws.$AWS_REGION.s3" \
 	--query 'PrefixLists[0].PrefixListId' --output text)
 node -e '
 	const fs = require("fs"), file = "cdk.context.json"
 	const context = fs.existsSync(file) ? JSON.parse(fs.readFileSync(file)) : {}
-	const [s3PrefixList, imageTag] = process.argv.slice(1)
-	fs.writeFileSync(file, JSON.stringify({ ...context, s3PrefixList, imageTag }, null, 2) + "\n")
-' "$list" "$tag"
+	const [s3PrefixList, imageTag, controller, connection, source] = process.argv.slice(1)
+	fs.writeFileSync(file, JSON.stringify({ ...context, s3PrefixList, imageTag, controller, connection, source }, null, 2) + "\n")
+' "$list" "$tag" "$controller" "${CONNECTION:-}" "${SOURCE:-}"
 
 npx tsc
 npx cdk deploy --require-approval never WebNetwork WebRepository WebTask
@@ -27,13 +38,34 @@ output() {
 }
 subnets=$(output Subnets) tasks=$(output TaskGroup) smoke=$(output SmokeGroup) address=$(output TestAddress)
 sed -e "s/SUBNETS/$subnets/" -e "s/TASKGROUP/$tasks/" -e "s/SMOKEGROUP/$smoke/" -e "s|TESTADDRESS|$address|" \
-	drawbridge.yaml >drawbridge.deployed.yaml
+	"$config" >drawbridge.deployed.yaml
 drawbridge deploy --config drawbridge.deployed.yaml --yes
 npx cdk deploy --require-approval never --all
 
+# An alarm that sounds already stops CodeDeploy at once, and ECS does not look at it again.
+sounding=$(aws cloudwatch describe-alarms --alarm-name-prefix web- --state-value ALARM --query 'MetricAlarms[].AlarmName' --output text)
+if [ -n "$sounding" ]; then
+	echo "nothing is deployed while alarms sound: $sounding" >&2
+	exit 1
+fi
 newest=$(aws ecs describe-task-definition --task-definition web --query taskDefinition.taskDefinitionArn --output text)
-deployed=$(aws ecs describe-services --cluster web --services web --query 'services[0].taskDefinition' --output text)
-if [ "$newest" != "$deployed" ]; then
-	aws ecs update-service --cluster web --service web --task-definition "$newest" --query service.serviceArn --output text
+if [ -n "${CONNECTION:-}" ]; then
+	echo "the pipeline deploys: aws codepipeline start-pipeline-execution --name web"
+elif [ "$controller" = CODE_DEPLOY ]; then
+	deployed=$(aws ecs describe-services --cluster web --services web \
+		--query "services[0].taskSets[?status=='PRIMARY'].taskDefinition" --output text)
+	if [ "$newest" != "$deployed" ]; then
+		node -e '
+			const spec = require("fs").readFileSync("../service/appspec.yaml", "utf8").replace("<TASK_DEFINITION>", process.argv[1])
+			console.log(JSON.stringify({ revisionType: "AppSpecContent", appSpecContent: { content: spec } }))
+		' "$newest" >revision.json
+		aws deploy create-deployment --application-name web --deployment-group-name web --revision file://revision.json \
+			--query deploymentId --output text
+	fi
+else
+	deployed=$(aws ecs describe-services --cluster web --services web --query 'services[0].taskDefinition' --output text)
+	if [ "$newest" != "$deployed" ]; then
+		aws ecs update-service --cluster web --service web --task-definition "$newest" --query service.serviceArn --output text
+	fi
 fi
 drawbridge status --config drawbridge.deployed.yaml

@@ -586,76 +586,167 @@ def cdk_path():
         fails("InvalidVpcID.NotFound", "the CDK's VPC", lambda: client("ec2").describe_vpcs(VpcIds=[vpc["OutputValue"]]))
 
 
+class Example:
+    """One of the examples in a sandbox of its own, where images are built, pushed and run, by the commands of its README."""
+
+    def __init__(self, stack, folder, *more):
+        self.work = stack.enter_context(tempfile.TemporaryDirectory())
+        self.binary, self.modules = os.path.join(BUILD, "drawbridge"), os.path.join(ROOT, "tools", "npm", "node_modules")
+        machine = "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64"
+        shutil.copytree(os.path.join(ROOT, "examples"), os.path.join(self.work, "examples"), ignore=shutil.ignore_patterns("node_modules", "out", "cdk.*.json", "cdk.out", "drawbridge.deployed.yaml"))
+        self.app, self.service = os.path.join(self.work, "examples", folder), os.path.join(self.work, "examples", "service")
+        subprocess.run(["go", "build", "-o", self.work, "./tools/docker"], cwd=ROOT, check=True)
+        # The images are for this machine here, which runs what is in them.
+        self.env = dict(ENV, CI="true", NODE_OPTIONS="--no-warnings", TMPDIR=self.work, HOME=os.environ.get("HOME", self.work), DRAWBRIDGE_CONFIG=os.path.join(self.app, "drawbridge.deployed.yaml"),
+                        DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", "arm64"), PATH=os.pathsep.join([self.work, BUILD, os.path.join(ROOT, "tools", "venv", "bin"), os.path.join(self.modules, ".bin"), os.environ["PATH"]]))
+        command = [self.binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "60", "--run-code", "--repository", "example/service=" + self.service, *more]
+        self.endpoint = stack.enter_context(process(command, ready_sandbox, env=dict(self.env, DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", machine), DRAWBRIDGE_SANDBOX_RECORD=REPLIES)))
+        self.env["AWS_ENDPOINT_URL"], self.client = self.endpoint, clients(self.endpoint)
+        with open(os.path.join(self.app, "README.md")) as f:
+            self.page = f.read()
+        self.swap = {"amd64": machine, "npm install\n": "", "npx cdk bootstrap\n": ""}  # the packages are there, and a bucket for assets
+
+    def run(self, *command, **more):
+        p = subprocess.run(command, env={**self.env, **more}, cwd=self.app, capture_output=True, text=True)
+        check(p.returncode == 0, f"{self.app}: {command} ended with {p.returncode}: {p.stdout[-3000:]}{p.stderr[-3000:]}")
+        return p.stdout
+
+    def follow(self, heading, **swap):
+        """Runs the commands under a heading of the README."""
+        (part,) = [part for part in self.page.split("\n## ") if part.startswith(heading + "\n")]
+        commands = "\n".join(part.split("```")[1::2])
+        check(commands.strip(), f"no commands under {heading}")
+        for old, new in {**self.swap, **swap}.items():
+            commands = commands.replace(old, new)
+        out = self.run("sh", "-euc", commands + "\nenv -0 >" + os.path.join(self.work, "env"))
+        with open(os.path.join(self.work, "env")) as f:
+            self.env.update({k: v for k, _, v in (line.partition("=") for line in f.read().split("\0")) if k in ("AWS_REGION", "ACCOUNT", "REGISTRY", "CONNECTION")})
+        return out
+
+    def advance(self, seconds):
+        post(self.endpoint, "/_sim/advance", {"seconds": seconds})
+
+    def wait(self, look, step=10, rounds=900):
+        """Lets simulated time pass until look returns something."""
+        for _ in range(rounds):
+            found = look()
+            if found:
+                return found
+            self.advance(step)
+        check(False, f"{self.app}: nothing came of {look} in {step * rounds} s")
+
+    def handshake(self):
+        """What a user does in the console, once, for a connection to a git host."""
+        arn = self.client("codeconnections").create_connection(ConnectionName="git", ProviderType="GitHub")["ConnectionArn"]
+        post(self.endpoint, "/_sim/handshake", {"connection": arn})
+        return arn
+
+    def executed(self, pipeline):
+        """The latest execution of a pipeline, once it has ended, with the actions that failed."""
+        client = self.client("codepipeline")
+        def look():
+            newest = client.list_pipeline_executions(pipelineName=pipeline)["pipelineExecutionSummaries"][0]
+            return newest["status"] not in ("InProgress", "Stopping") and newest
+        e = self.wait(look)
+        failed = [(a["actionName"], a["output"]["executionResult"].get("errorDetails")) for a in client.list_action_executions(pipelineName=pipeline, filter={"pipelineExecutionId": e["pipelineExecutionId"]})["actionExecutionDetails"] if a["status"] == "Failed"]
+        return e["status"], failed
+
+    def endpoints_go(self, times):
+        """The endpoints go, and each was up for the hours of something in times, which are pairs of beginning and end."""
+        self.wait(lambda: not self.client("ec2").describe_vpc_endpoints(Filters=[{"Name": "vpc-endpoint-type", "Values": ["Interface"]}])["VpcEndpoints"], 60, 120)
+        ledger = json.load(urllib.request.urlopen(self.endpoint + "/_sim/ledger"))
+        for e in [e for e in ledger["endpoints"] if e["type"] == "interface"]:
+            check(any(began <= e["created"] <= ended for began, ended in times) and e["deleted"] <= max(ended for began, ended in times if began <= e["deleted"]) + 3600, f"endpoint {e} was up for the hours of deployments alone: {times}")
+
+    def costs(self):
+        """The page's cost a month is what estimate says."""
+        (estimate,) = [line.split() for line in self.page.splitlines() if line.startswith("drawbridge estimate ")]
+        month = {o["option"]: o["usdPerMonth"] for o in json.loads(self.run(*estimate, "--output", "json"))["options"]}
+        check(all(f"{month[option]:.2f}" in self.page for option in ("Drawbridge", "endpoints, always on")), f"the page's cost a month: {month}")
+
+
+class BlueGreen(Example):
+    def __init__(self, stack):
+        super().__init__(stack, "blue-green")
+        os.symlink(self.modules, os.path.join(self.app, "node_modules"))
+        (s3,) = self.client("ec2").describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": ["com.amazonaws.us-east-1.s3"]}])["PrefixLists"]
+        with open(os.path.join(self.app, "cdk.context.json"), "w") as f:
+            json.dump({"account": "123456789012", "region": "us-east-1", "assets": "assets", "s3PrefixList": s3["PrefixListId"], "availability-zones:account=123456789012:region=us-east-1": ["us-east-1a", "us-east-1b"]}, f)
+        aws(self.endpoint, "s3api", "create-bucket", "--bucket", "assets")
+
+    def production(self):
+        """The weights of the production traffic, by target group."""
+        (arn,) = [o["OutputValue"] for o in self.client("cloudformation").describe_stacks(StackName="WebNetwork")["Stacks"][0]["Outputs"] if o["OutputKey"] == "Shifted"]
+        elb = self.client("elbv2")
+        (action,) = elb.describe_rules(RuleArns=[arn])["Rules"][0]["Actions"] if ":listener-rule/" in arn else elb.describe_listeners(ListenerArns=[arn])["Listeners"][0]["DefaultActions"]
+        return sorted((g["TargetGroupArn"].split("/")[1], g["Weight"]) for g in action["ForwardConfig"]["TargetGroups"] if g["Weight"])
+
+    def lints(self):
+        self.run("cfn-lint", "--non-zero-exit-code", "informational", "--regions", "us-east-1", "--", *glob.glob(os.path.join(self.app, "cdk.out", "*.template.json")))
+
+
 def blue_green_path():
     """examples/blue-green, as its README says: a good deployment goes through, and a bad one is rolled back at its hook."""
-    binary, modules = os.path.join(BUILD, "drawbridge"), os.path.join(ROOT, "tools", "npm", "node_modules")
-    command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "60"]
-    host = os.path.join(ROOT, "dist", "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64")
-    with tempfile.TemporaryDirectory() as work, process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_FUNCTIONS=host, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
-        app = shutil.copytree(os.path.join(ROOT, "examples", "blue-green"), os.path.join(work, "app"), ignore=shutil.ignore_patterns("node_modules", "out", "cdk.*.json", "cdk.out"))
-        os.symlink(modules, os.path.join(app, "node_modules"))
-        client = clients(endpoint)
-        (s3,) = client("ec2").describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": ["com.amazonaws.us-east-1.s3"]}])["PrefixLists"]
-        with open(os.path.join(app, "cdk.context.json"), "w") as f:
-            json.dump({"account": "123456789012", "region": "us-east-1", "assets": "assets", "s3PrefixList": s3["PrefixListId"], "availability-zones:account=123456789012:region=us-east-1": ["us-east-1a", "us-east-1b"]}, f)
-        env = dict(ENV, AWS_ENDPOINT_URL=endpoint, NODE_OPTIONS="--no-warnings", CI="true", AWS_REGION="us-east-1", DRAWBRIDGE_CONFIG=os.path.join(app, "drawbridge.deployed.yaml"), DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", "arm64"),
-                   IMAGE="123456789012.dkr.ecr.us-east-1.amazonaws.com/web:1", PATH=os.pathsep.join([work, BUILD, os.path.join(ROOT, "tools", "venv", "bin"), os.path.join(modules, ".bin"), os.environ["PATH"]]))
-        def run(*command, **more):
-            p = subprocess.run(command, env={**env, **more}, cwd=app, capture_output=True, text=True)
-            check(p.returncode == 0, f"examples/blue-green: {command} ended with {p.returncode}: {p.stdout[-3000:]}{p.stderr[-3000:]}")
-            return p.stdout
-        ecs = client("ecs")
-        aws(endpoint, "s3api", "create-bucket", "--bucket", "assets")
-        # There is no Docker engine here: of what it would push, ECR gets the manifest.
-        docker, manifest = os.path.join(work, "docker"), json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []})
-        with open(docker, "w") as f:
-            f.write(f"#!/bin/sh\n[ \"$*\" = \"push $IMAGE\" ] && exec aws ecr put-image --repository-name web --image-tag \"${{IMAGE##*:}}\" --image-manifest '{manifest}'\n")
-        os.chmod(docker, 0o755)
-        run("./deploy.sh")
-        rule = [o["OutputValue"] for o in client("cloudformation").describe_stacks(StackName="WebNetwork")["Stacks"][0]["Outputs"] if o["OutputKey"] == "ProductionRuleArn"]
-        def production():
-            (action,) = client("elbv2").describe_rules(RuleArns=rule)["Rules"][0]["Actions"]
-            return sorted((g["TargetGroupArn"].split("/")[1], g["Weight"]) for g in action["ForwardConfig"]["TargetGroups"])
-        def ended():
-            for _ in range(600):
-                newest = ecs.list_service_deployments(cluster="web", service="web")["serviceDeployments"][0]
-                if newest["status"] not in ("PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"):
-                    break
-                post(endpoint, "/_sim/advance", {"seconds": 10})
-            return newest["status"]
-        before = production()
-        run("./deploy.sh", IMAGE="123456789012.dkr.ecr.us-east-1.amazonaws.com/web:2")
-        check(ended() == "SUCCESSFUL", "a deployment whose tasks answer well goes through")
-        after = production()
-        check(before != after and sorted(w for _, w in after) == [0, 100], f"the production rule before {before}, after {after}")
+    with contextlib.ExitStack() as stack:
+        x = BlueGreen(stack)
+        ecs = x.client("ecs")
+        def newest():
+            d = ecs.list_service_deployments(cluster="web", service="web")["serviceDeployments"][0]
+            return d["status"] not in ("PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS") and d["status"]
+        x.follow("Bring it up")
+        before = x.production()
+        x.follow("Deploy")
+        check(x.wait(newest) == "SUCCESSFUL", "a deployment whose tasks answer well goes through")
+        after = x.production()
+        check(before != after and len(after) == 1, f"the production traffic before {before}, after {after}")
         definition = ecs.describe_task_definition(taskDefinition="web")["taskDefinition"]
         definition = {k: definition[k] for k in ("family", "containerDefinitions", "networkMode", "requiresCompatibilities", "cpu", "memory", "executionRoleArn", "taskRoleArn") if k in definition}
         check(definition["containerDefinitions"][0]["image"].endswith("/web:2"), f"the revision deployed: {definition}")
-        definition["containerDefinitions"][0]["environment"] = [{"name": "SANDBOX_ANSWERS", "value": "200,500"}]
+        definition["containerDefinitions"][0]["environment"] = [{"name": "FAIL_EVERY", "value": "2"}]
         ecs.register_task_definition(**definition)
         ecs.update_service(cluster="web", service="web", taskDefinition="web")
-        check(ended() == "ROLLBACK_SUCCESSFUL", "a deployment that fails half of its requests is rolled back")
-        check(production() == after, f"the production rule after a roll-back: {production()}, before: {after}")
-        shown = run("drawbridge", "status")
-        check("500" in shown, f"drawbridge status says what was wrong: {shown}")
-        for _ in range(120):
-            if not client("ec2").describe_vpc_endpoints(Filters=[{"Name": "vpc-endpoint-type", "Values": ["Interface"]}])["VpcEndpoints"]:
-                break
-            post(endpoint, "/_sim/advance", {"seconds": 60})
-        else:
-            check(False, "the endpoints are still up two hours after the last deployment")
+        ended = x.wait(newest)
+        check(ended == "ROLLBACK_SUCCESSFUL", f"a deployment that fails half of its requests is rolled back, not {ended}: {x.run('drawbridge', 'status')}")
+        check(x.production() == after, f"the production traffic after a roll-back: {x.production()}, before: {after}")
+        shown = x.run("drawbridge", "status")
+        check("failed at POST_TEST_TRAFFIC_SHIFT" in shown and ("500" in shown or "exit code 1" in shown), f"drawbridge status says what was wrong: {shown}")
         deployed = [ecs.describe_service_deployments(serviceDeploymentArns=[d["serviceDeploymentArn"]])["serviceDeployments"][0] for d in ecs.list_service_deployments(cluster="web", service="web")["serviceDeployments"]]
-        for e in [e for e in json.load(urllib.request.urlopen(endpoint + "/_sim/ledger"))["endpoints"] if e["type"] == "interface"]:
-            during = [d["finishedAt"].timestamp() for d in deployed if d["createdAt"].timestamp() <= e["created"] <= d["finishedAt"].timestamp()]
-            check(during and e["deleted"] <= max(d["finishedAt"].timestamp() for d in deployed if d["createdAt"].timestamp() <= e["deleted"]) + 3600, f"endpoint {e} was up for the hours of deployments alone: {[(d['createdAt'], d['finishedAt']) for d in deployed]}")
-        run("cfn-lint", "--non-zero-exit-code", "informational", "--regions", "us-east-1", "--", *glob.glob(os.path.join(app, "cdk.out", "*.template.json")))
-        with open(os.path.join(app, "README.md")) as f:
-            page = f.read()
-        (estimate,) = [line.split() for line in page.splitlines() if line.startswith("drawbridge estimate ")]
-        month = {o["option"]: o["usdPerMonth"] for o in json.loads(run(*estimate, "--output", "json"))["options"]}
-        check(all(f"{month[option]:.2f}" in page for option in ("Drawbridge", "endpoints, always on")), f"the page's cost a month: {month}")
-        run("drawbridge", "destroy", "--force", "--yes")
-        run("cdk", "destroy", "--force", "--all")
+        x.endpoints_go([(d["createdAt"].timestamp(), d["finishedAt"].timestamp()) for d in deployed])
+        x.lints()
+        x.costs()
+        x.follow("Remove it")
+
+
+def code_deploy_path():
+    """examples/blue-green with CodeDeploy and a pipeline: a push is built and deployed, and a bad one is rolled back at its hook."""
+    with contextlib.ExitStack() as stack:
+        x = BlueGreen(stack)
+        x.env.update(CONNECTION=x.handshake(), SOURCE="example/service", CONTROLLER="CODE_DEPLOY")
+        x.follow("Bring it up")
+        before = x.production()
+        status, failed = x.executed("web")
+        check((status, failed) == ("Succeeded", []), f"the pipeline's first execution: {status}, {failed}")
+        after = x.production()
+        check(before != after and len(after) == 1, f"the production traffic before {before}, after {after}")
+        (primary,) = [t for t in x.client("ecs").describe_services(cluster="web", services=["web"])["services"][0]["taskSets"] if t["status"] == "PRIMARY"]
+        image = x.client("ecs").describe_task_definition(taskDefinition=primary["taskDefinition"])["taskDefinition"]["containerDefinitions"][0]["image"]
+        check(image.split("/")[1].startswith("web:") and not image.endswith(":1"), f"the image deployed: {image}")
+        with open(os.path.join(x.service, "Dockerfile"), "a") as f:
+            f.write("ENV FAIL_EVERY=2\n")
+        x.follow("With CodeDeploy and a pipeline")
+        status, failed = x.executed("web")
+        check(status == "Failed" and [name for name, _ in failed] == ["Deploy"], f"the pipeline with a bad revision: {status}, {failed}")
+        deploy = x.client("codedeploy")
+        def deployments():
+            found = [deploy.get_deployment(deploymentId=d)["deploymentInfo"] for d in deploy.list_deployments(applicationName="web", deploymentGroupName="web")["deployments"]]
+            return all("completeTime" in d for d in found) and found
+        deployed = x.wait(deployments)
+        check(x.production() == after, f"the production traffic after a roll-back: {x.production()}, before: {after}")
+        check(sorted(d["status"] for d in deployed) == ["Failed", "Succeeded", "Succeeded"] and deployed[0]["creator"] == "codeDeployRollback", f"deployments: {[(d['creator'], d['status']) for d in deployed]}")
+        runs = x.client("codepipeline").list_pipeline_executions(pipelineName="web")["pipelineExecutionSummaries"]
+        x.endpoints_go([(e["startTime"].timestamp(), e["lastUpdateTime"].timestamp() + 3600) for e in runs])
+        x.lints()
+        x.follow("Remove it")
 
 
 def state_path():
@@ -955,7 +1046,7 @@ def sandbox():
     command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--config", "examples/hello/drawbridge.yaml"]
     # The CDK's Node takes longer than all the rest, on one CPU; its accounts are sandboxes of their own.
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        beside = [pool.submit(path) for path in (cdk_path, blue_green_path)]
+        beside = [pool.submit(path) for path in (cdk_path, blue_green_path, code_deploy_path)]
         with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
             def advance(seconds):
                 post(endpoint, "/_sim/advance", {"seconds": seconds})

@@ -4,6 +4,13 @@ import * as ec2 from "aws-cdk-lib/aws-ec2";
 import * as elb from "aws-cdk-lib/aws-elasticloadbalancingv2";
 import { Construct } from "constructs";
 
+/** Who deploys the service. */
+export type Controller = "ECS" | "CODE_DEPLOY";
+
+export interface NetworkProps extends cdk.StackProps {
+  readonly controller: Controller;
+}
+
 /** The network: subnets without a way out, the load balancer with its two target groups, and the alarms on them. */
 export class Network extends cdk.Stack {
   readonly subnets: string[];
@@ -13,12 +20,13 @@ export class Network extends cdk.Stack {
   readonly green: elb.CfnTargetGroup;
   readonly production: elb.CfnListener;
   readonly test: elb.CfnListener;
-  readonly productionRule: elb.CfnListenerRule;
-  readonly testRule: elb.CfnListenerRule;
+  /** What ECS shifts. CodeDeploy shifts the listeners themselves. */
+  readonly productionRule?: elb.CfnListenerRule;
+  readonly testRule?: elb.CfnListenerRule;
   readonly testAddress: string;
   readonly alarms: string[] = [];
 
-  constructor(scope: Construct, id: string, props: cdk.StackProps) {
+  constructor(scope: Construct, id: string, props: NetworkProps) {
     super(scope, id, props);
     const vpc = new ec2.Vpc(this, "Vpc", {
       maxAzs: 2,
@@ -76,8 +84,8 @@ export class Network extends cdk.Stack {
     });
     this.production = listener("Production", 80);
     this.test = listener("Test", 9001);
-    // A deployment shifts the weights of a rule. Any update of a stack that carries the rule would set them back: so the
-    // rules are here, in the stack that hardly ever changes.
+    // A deployment shifts weights. Any update of the listener or rule by its stack would set them back: so they are here, in
+    // the stack that hardly ever changes.
     const rule = (name: string, of: elb.CfnListener) => new elb.CfnListenerRule(this, name, {
       listenerArn: of.ref,
       priority: 1,
@@ -87,8 +95,10 @@ export class Network extends cdk.Stack {
         forwardConfig: { targetGroups: [{ targetGroupArn: this.blue.ref, weight: 100 }, { targetGroupArn: this.green.ref, weight: 0 }] },
       }],
     });
-    this.productionRule = rule("ProductionRule", this.production);
-    this.testRule = rule("TestRule", this.test);
+    if (props.controller === "ECS") {
+      this.productionRule = rule("ProductionRule", this.production);
+      this.testRule = rule("TestRule", this.test);
+    }
     this.watch("blue", this.blue, balancer);
     this.watch("green", this.green, balancer);
     new cdk.CfnOutput(this, "VpcId", { value: vpc.vpcId });
@@ -96,7 +106,7 @@ export class Network extends cdk.Stack {
     new cdk.CfnOutput(this, "TaskGroup", { value: this.tasks.attrGroupId });
     new cdk.CfnOutput(this, "SmokeGroup", { value: this.smoke.attrGroupId });
     new cdk.CfnOutput(this, "TestAddress", { value: this.testAddress });
-    new cdk.CfnOutput(this, "ProductionRuleArn", { value: this.productionRule.attrRuleArn });
+    new cdk.CfnOutput(this, "Shifted", { value: this.productionRule?.attrRuleArn ?? this.production.attrListenerArn });
   }
 
   /**

@@ -35,7 +35,7 @@ export class Service extends cdk.Stack {
         containerPort: 8080,
         targetGroupArn: n.blue.ref,
         advancedConfiguration: {
-          alternateTargetGroupArn: n.green.ref, productionListenerRule: n.productionRule.attrRuleArn, testListenerRule: n.testRule.attrRuleArn,
+          alternateTargetGroupArn: n.green.ref, productionListenerRule: n.productionRule?.attrRuleArn, testListenerRule: n.testRule?.attrRuleArn,
           roleArn: shifts.roleArn,
         },
       }],

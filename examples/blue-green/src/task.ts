@@ -13,6 +13,8 @@ export interface TaskProps extends cdk.StackProps {
 /** The task definitions: of the service, and of the smoke test that decides at its hook. */
 export class Task extends cdk.Stack {
   readonly family = "web";
+  /** Roles of the service's task definition. */
+  readonly roles: string[] = [];
 
   constructor(scope: Construct, id: string, props: TaskProps) {
     super(scope, id, props);
@@ -36,6 +38,9 @@ export class Task extends cdk.Stack {
           mode: ecs.AwsLogDriverMode.NON_BLOCKING,
         }),
       });
+      if (family === this.family) {
+        this.roles.push(task.taskRole.roleArn, task.obtainExecutionRole().roleArn);
+      }
       // A roll-back needs the revision before: a newer one does not deregister it.
       (task.node.defaultChild as ecs.CfnTaskDefinition).applyRemovalPolicy(cdk.RemovalPolicy.RETAIN);
     }

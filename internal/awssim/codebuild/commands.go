@@ -36,7 +36,8 @@ type spec struct {
 		Finally  []string `yaml:"finally"`
 	} `yaml:"phases"`
 	Artifacts struct {
-		files     `yaml:",inline"`
+		Files     []string         `yaml:"files"`
+		Base      string           `yaml:"base-directory"`
 		Secondary map[string]files `yaml:"secondary-artifacts"`
 	} `yaml:"artifacts"`
 }
@@ -44,7 +45,6 @@ type spec struct {
 type files struct {
 	Files []string `yaml:"files"`
 	Base  string   `yaml:"base-directory"`
-	Name  string   `yaml:"name"`
 }
 
 // run runs the commands of a build on this machine. No simulated time passes meanwhile.
@@ -141,7 +141,7 @@ func (s *Service) prepare(b *build, folder string) (x spec, why string) {
 		}
 	}
 	given := b.project.Source.Buildspec
-	if !strings.Contains(given, "\n") {
+	if !strings.ContainsAny(given, "\n{") { // a file of the source
 		if given == "" {
 			given = "buildspec.yml"
 		}
@@ -152,7 +152,7 @@ func (s *Service) prepare(b *build, folder string) (x spec, why string) {
 		given = string(content)
 	}
 	if err := yaml.Unmarshal([]byte(given), &x); err != nil || x.Version == nil {
-		return x, "YAML_FILE_ERROR: Could not parse the buildspec"
+		return x, fmt.Sprintf("YAML_FILE_ERROR: Could not parse the buildspec: %v", err)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "build.sh"), []byte(x.script(folder)), 0o600); err != nil {
 		return x, "CLIENT_ERROR: " + err.Error()
@@ -297,7 +297,7 @@ func (s *Service) collect(b *build, x spec, folder string) {
 	}
 	b.phase = "UPLOAD_ARTIFACTS"
 	for _, name := range b.order.Outputs {
-		f := x.Artifacts.files
+		f := files{x.Artifacts.Files, x.Artifacts.Base}
 		if second, ok := x.Artifacts.Secondary[name]; ok {
 			f = second
 		} else if len(x.Artifacts.Secondary) > 0 && len(b.order.Outputs) > 1 {

@@ -168,9 +168,9 @@ func (s *Service) start(d *deployment) {
 	d.next = s.Clock.After(beginTakes, func() {
 		d.status, d.started = "InProgress", s.Clock.Now()
 		s.tell(d, "START")
-		if f := s.forbidden(d); f != "" {
+		if service := s.forbidden(d); service != "" {
 			s.fail(d, nil, "IAM_ROLE_PERMISSIONS", "The IAM role "+d.group.ServiceRoleArn+
-				" does not give you permission to perform operations in the following AWS service: AWSLambda.")
+				" does not give you permission to perform operations in the following AWS service: "+service+".")
 			return
 		}
 		if a := d.group.Alarms; d.creator == "user" && a != nil && a.Enabled {
@@ -184,11 +184,19 @@ func (s *Service) start(d *deployment) {
 	})
 }
 
-// forbidden returns a hook that the group's role may not invoke. AWS's limited roles may
-// invoke functions by their name alone.
+// forbidden returns the AWS service in which the group's role may not do what the deployment
+// needs: pass the roles of the task definition, or invoke a hook. AWS's limited roles may do
+// both by name alone.
 func (s *Service) forbidden(d *deployment) string {
 	if d.creator != "user" {
 		return ""
+	}
+	if d.green != nil {
+		for _, role := range d.green.Roles() {
+			if s.iam.Allows(d.group.ServiceRoleArn, kernel.PassRole(role, "ecs-tasks.amazonaws.com")) != nil {
+				return "AmazonECS"
+			}
+		}
 	}
 	for _, e := range d.events {
 		f := d.spec.hookFor(e.name)
@@ -199,7 +207,7 @@ func (s *Service) forbidden(d *deployment) string {
 		if fn == nil || s.iam.Allows(d.group.ServiceRoleArn,
 			kernel.May("lambda:InvokeFunction", s.lambda.FunctionARN(fn.Name))) != nil ||
 			strings.Contains(d.group.ServiceRoleArn, "Limited") && !strings.HasPrefix(fn.Name, "CodeDeployHook_") {
-			return f
+			return "AWSLambda"
 		}
 	}
 	return ""

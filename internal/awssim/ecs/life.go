@@ -96,14 +96,16 @@ func (s *Service) runContainer(t *task) {
 		return
 	}
 	s.askForPull(t)
-	t.Started = s.Clock.Now()
-	s.setTask(t, "RUNNING")
-	env := t.Environment()
-	if p, err := s.program(t); err != nil {
+	p, err := s.program(t)
+	if err != nil {
 		reason := "CannotPullContainerError: " + err.Error()
 		s.beginStop(t, "TaskFailedToStart", reason, reason, nil)
 		return
-	} else if p != nil {
+	}
+	t.Started, t.program = s.Clock.Now(), p
+	s.setTask(t, "RUNNING")
+	env := t.Environment()
+	if p != nil {
 		s.runProgram(t, p, env)
 		return
 	}

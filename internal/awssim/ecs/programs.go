@@ -161,7 +161,7 @@ func (s *Service) runProgram(t *task, p *program, env map[string]string) {
 		s.beginStop(t, "TaskFailedToStart", reason, reason, nil)
 		return
 	}
-	s.running[p.cmd], t.program = true, p
+	s.running[p.cmd] = true
 	job := !strings.HasPrefix(t.Group, "service:")
 	if job {
 		s.Clock.SetBusy(1)

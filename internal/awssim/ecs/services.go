@@ -300,6 +300,43 @@ type serviceJSON struct {
 	CreatedAt               *kernel.Stamp             `json:"createdAt"`
 	CurrentDeployment       string                    `json:"currentServiceDeployment,omitempty"`
 	Events                  []struct{}                `json:"events"`
+	TaskSets                []taskSetJSON             `json:"taskSets,omitempty"`
+}
+
+type taskSetJSON struct {
+	ID             string        `json:"id"`
+	ARN            string        `json:"taskSetArn"`
+	ServiceArn     string        `json:"serviceArn"`
+	ClusterArn     string        `json:"clusterArn"`
+	StartedBy      string        `json:"startedBy"`
+	Status         string        `json:"status"`
+	TaskDefinition string        `json:"taskDefinition"`
+	Desired        int           `json:"computedDesiredCount"`
+	Pending        int           `json:"pendingCount"`
+	Running        int           `json:"runningCount"`
+	CreatedAt      *kernel.Stamp `json:"createdAt"`
+}
+
+// taskSets are the task sets of a service that CodeDeploy deploys; the one with most of the
+// traffic is the primary one.
+func (s *Services) taskSets(v *service) []taskSetJSON {
+	var out []taskSetJSON
+	for _, r := range s.revisions(v) {
+		running, pending := r.counts()
+		if r != v.current && r.wanted == 0 {
+			continue
+		}
+		id := "ecs-svc/" + s.Digest("task set "+r.arn, 19)
+		j := taskSetJSON{
+			id, s.ARN("ecs", "task-set/"+v.cluster+"/"+v.name+"/"+id), s.arnOf(v), s.ClusterARN(v.cluster), "CODE_DEPLOY",
+			"ACTIVE", r.definition.ARN(s.Service), r.wanted, pending, running, kernel.StampOf(r.created),
+		}
+		if r.production > 50 {
+			j.Status = "PRIMARY"
+		}
+		out = append(out, j)
+	}
+	return out
 }
 
 func (s *Services) serviceJSON(v *service) serviceJSON {
@@ -319,6 +356,10 @@ func (s *Services) serviceJSON(v *service) serviceJSON {
 	for _, r := range s.revisions(v) {
 		running, pending := r.counts()
 		out.RunningCount, out.PendingCount = out.RunningCount+running, out.PendingCount+pending
+	}
+	if v.controller == "CODE_DEPLOY" {
+		out.TaskSets = s.taskSets(v)
+		return out
 	}
 	if n := len(v.deployments); n > 0 {
 		out.CurrentDeployment = v.deployments[n-1].arn
@@ -499,7 +540,9 @@ func (s *Services) TaskSets(cluster, name, definition string) (present, next *Ta
 	if d == nil {
 		return nil, nil, bad("Unable to describe task definition.")
 	}
-	return &TaskSet{s, v.current}, &TaskSet{s, s.revise(v, d)}, nil
+	r := s.revise(v, d)
+	r.group = "" // CodeDeploy says which
+	return &TaskSet{s, v.current}, &TaskSet{s, r}, nil
 }
 
 // Controller returns the deployment controller of a service, "" if there is none.
@@ -517,6 +560,17 @@ func (t *TaskSet) Raise(ready func()) {
 	v.deployments = append(v.deployments, &deployment{service: v, target: t.revision, finished: v.created})
 	t.revision.ready = ready
 	t.services.scale(t.revision, v.desired)
+}
+
+// Roles are the roles of the task set's task definition, which whoever starts it passes.
+func (t *TaskSet) Roles() []string {
+	var out []string
+	for _, k := range []string{"executionRoleArn", "taskRoleArn"} {
+		if role := kernel.Text(t.revision.definition.raw, k); role != "" {
+			out = append(out, role)
+		}
+	}
+	return out
 }
 
 // Lower stops the task set's tasks.

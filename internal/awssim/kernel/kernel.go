@@ -133,7 +133,7 @@ func New(o Options) *Kernel {
 func (s *Kernel) Register(api *API) {
 	s.services[api.Name] = api
 	if api.Prefix != "" {
-		s.targets[api.Prefix] = api
+		s.targets[api.Prefix[strings.LastIndex(api.Prefix, ".")+1:]] = api
 	}
 }
 
@@ -464,8 +464,10 @@ func (s *Kernel) Route(r *http.Request, body []byte) (*Call, *APIError) {
 			return c, err
 		}
 	case target != "":
-		prefix, action, _ := strings.Cut(target, ".")
-		svc, ok := s.targets[prefix]
+		dot := strings.LastIndex(target, ".")
+		action := target[dot+1:]
+		prefix := target[:max(dot, 0)]
+		svc, ok := s.targets[prefix[strings.LastIndex(prefix, ".")+1:]]
 		if !ok {
 			c.API = &API{Protocol: JSON11}
 			return c, Errorf("UnknownOperationException", "")
