@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"drawbridge/internal/awssim/autoscaling"
 	"drawbridge/internal/awssim/cloudformation"
 	"drawbridge/internal/awssim/cloudfront"
 	"drawbridge/internal/awssim/cloudwatch"
@@ -104,7 +105,9 @@ func New(o Options) *Sim {
 	s.lambda.Reach = func(f *lambda.Function, service string) bool {
 		return s.ecs.Reaches(f.Subnets[0], f.Groups, service)
 	}
-	services := ecs.NewServices(s.ecs, s.lambda, s.elb)
+	instances := autoscaling.New(k, s.ec2)
+	instances.Reach = s.ecs.Reaches
+	services := ecs.NewServices(s.ecs, s.lambda, s.elb, instances)
 	s.cloudfront = cloudfront.New(k)
 	ssm.New(k)
 	keys := kms.New(k)
@@ -127,7 +130,7 @@ func New(o Options) *Sim {
 	route53.New(k, s.ec2)
 	servicequotas.New(k, s.ecs)
 	s.cloudformation = cloudformation.New(k, cloudformation.Services{
-		CloudWatch: metrics, CodeBuild: builds, CodeDeploy: s.codedeploy, CodePipeline: pipelines,
+		AutoScaling: instances, CloudWatch: metrics, CodeBuild: builds, CodeDeploy: s.codedeploy, CodePipeline: pipelines,
 		ECSServices: services, ELB: s.elb, DynamoDB: s.dynamodb, EC2: s.ec2, ECR: s.ecr, ECS: s.ecs,
 		EventBridge: s.eventbridge,
 		IAM:         s.iam,

@@ -14,6 +14,7 @@ import argparse
 import concurrent.futures
 import contextlib
 import glob
+import gzip
 import json
 import os
 import platform
@@ -626,7 +627,7 @@ class Example:
     def advance(self, seconds):
         post(self.endpoint, "/_sim/advance", {"seconds": seconds})
 
-    def wait(self, look, step=10, rounds=900):
+    def wait(self, look, step=10, rounds=300):
         """Lets simulated time pass until look returns something."""
         for _ in range(rounds):
             found = look()
@@ -746,6 +747,90 @@ def code_deploy_path():
         runs = x.client("codepipeline").list_pipeline_executions(pipelineName="web")["pipelineExecutionSummaries"]
         x.endpoints_go([(e["startTime"].timestamp(), e["lastUpdateTime"].timestamp() + 3600) for e in runs])
         x.lints()
+        x.follow("Remove it")
+
+
+def pipeline_path():
+    """examples/pipeline, as its README says: built in the VPC, approved, executed, with its secret nowhere but where it is read."""
+    secret = "a-greeting-that-nobody-else-sees"
+    with contextlib.ExitStack() as stack:
+        templates = os.path.join(ROOT, "examples", "pipeline", "infrastructure")
+        infrastructure = stack.enter_context(tempfile.TemporaryDirectory())
+        shutil.copytree(templates, infrastructure, dirs_exist_ok=True)
+        x = Example(stack, "pipeline", "--repository", "example/infrastructure=" + infrastructure)
+        x.env.update(CONNECTION=x.handshake(), APPLICATION="example/service", INFRASTRUCTURE="example/infrastructure")
+        with open(os.path.join(x.work, "secret"), "w") as f:
+            f.write(secret + "\n")
+        x.swap.update({"\n./deploy.sh": "\n./deploy.sh <" + f.name})
+        # The CLI looks every half minute; here that is half an hour.
+        x.swap.update({"aws cloudformation wait stack-delete-complete --stack-name ": "gone() { while aws cloudformation describe-stacks --stack-name $1 >/dev/null 2>&1; do sleep 1; done; }; gone "})
+        x.follow("Bring it up")
+        pipeline, cloudformation = x.client("codepipeline"), x.client("cloudformation")
+        def stage(name):
+            (found,) = [s for s in pipeline.get_pipeline_state(name="hello")["stageStates"] if s["stageName"] == name]
+            return found
+        def approval():
+            state = pipeline.list_pipeline_executions(pipelineName="hello")["pipelineExecutionSummaries"][0]
+            if state["status"] != "InProgress":
+                check(False, f"the execution ended {x.executed('hello')}")
+            return stage("Approve")["actionStates"][0].get("latestExecution", {}).get("status") == "InProgress"
+        x.wait(approval)
+        changes = x.follow("Approve")
+        check("AWS::AutoScaling::AutoScalingGroup" in changes and "AWS::ECS::Service" in changes, f"both change sets are shown before they are executed: {changes}")
+        status, failed = x.executed("hello")
+        check((status, failed) == ("Succeeded", []), f"the pipeline's first execution: {status}, {failed}")
+        address = [o["OutputValue"] for o in cloudformation.describe_stacks(StackName="hello-network")["Stacks"][0]["Outputs"] if o["OutputKey"] == "Address"][0]
+        browser = urllib.request.build_opener(urllib.request.ProxyHandler({"http": x.endpoint}))
+        answer = browser.open(address).read().decode()
+        check(answer.strip() == "hello, with a secret: true", f"the service answers {answer!r}")
+        (service,) = x.client("ecs").describe_services(cluster="hello", services=["hello"])["services"]
+        check((service["launchType"], service["runningCount"]) == ("EC2", 2), f"the service: {service}")
+        (targets,) = [x.client("elbv2").describe_target_health(TargetGroupArn=b["targetGroupArn"])["TargetHealthDescriptions"] for b in service["loadBalancers"]]
+        check(len({t["Target"]["Id"] for t in targets}) == 2 and all(t["Target"]["Port"] >= 32768 for t in targets), f"on two instances, at ports of their own: {targets}")
+        # The secret is in no layer, no configuration, no manifest, no log, no template and no pipeline.
+        token = x.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        def registry(path):
+            return urllib.request.urlopen(urllib.request.Request(x.endpoint + "/v2/hello/" + path, headers={"Authorization": "Basic " + token})).read()
+        (image,) = x.client("ecr").describe_images(repositoryName="hello")["imageDetails"]
+        manifest = json.loads(registry("manifests/" + image["imageDigest"]))
+        parts = [registry("blobs/" + p["digest"]) for p in [manifest["config"], *manifest["layers"]]]
+        parts += [gzip.decompress(p) for p in parts if p[:2] == b"\x1f\x8b"]
+        check(len(parts) > 2 and any(b"hello, with a secret" in p for p in parts) and not any(secret.encode() in p for p in parts), "the image has its program, and no secret")
+        logs = x.client("logs")
+        said = [e["message"] for g in ("/hello/build", "/hello/service") for e in logs.filter_log_events(logGroupName=g)["events"]]
+        check(any("ok" in m for m in said) and any("listening" in m for m in said) and not any(secret in m for m in said), f"the logs: {said}")
+        check(secret not in json.dumps(pipeline.get_pipeline(name="hello"), default=str) + json.dumps(x.client("codebuild").batch_get_projects(names=["hello"]), default=str), "the pipeline and its project name the secret alone")
+        # Pull requests: what is wrong is said before the merge.
+        builds = x.client("codebuild")
+        def checked():
+            (b,) = builds.batch_get_builds(ids=[builds.start_build(projectName="hello-checks", sourceVersion="pr/1")["build"]["id"]])["builds"]
+            return x.wait(lambda: builds.batch_get_builds(ids=[b["id"]])["builds"][0]["buildStatus"].replace("IN_PROGRESS", ""))
+        check(checked() == "SUCCEEDED", f"the operators' repository is checked: {[e['message'] for e in logs.filter_log_events(logGroupName='/hello/build')['events']][-20:]}")
+        with open(os.path.join(infrastructure, "application.yaml")) as f:
+            text = f.read()
+        with open(os.path.join(infrastructure, "application.yaml"), "w") as f:
+            f.write(text.replace("Image:", "Picture:", 1).replace("!Ref Image", "!Ref Picture"))
+        check(checked() == "FAILED" and any("application.yaml has no parameter Image" in e["message"] for e in logs.filter_log_events(logGroupName="/hello/build")["events"]), "an override that the template does not have is found before the merge")
+        with open(os.path.join(infrastructure, "application.yaml"), "w") as f:
+            f.write(text)
+        # A new machine image rolls through the instances, one after the other, while the service answers.
+        with open(os.path.join(infrastructure, "cluster.yaml")) as f:
+            text = f.read()
+        with open(os.path.join(infrastructure, "cluster.yaml"), "w") as f:
+            f.write(text.replace("Default: t3.small", "Default: t3.medium"))
+        before = {t["Target"]["Id"] for t in targets}
+        x.follow("Deploy")
+        x.wait(approval)
+        x.follow("Approve")
+        status, failed = x.executed("hello")
+        check((status, failed) == ("Succeeded", []), f"an execution that changes the instances: {status}, {failed}")
+        (targets,) = [x.client("elbv2").describe_target_health(TargetGroupArn=b["targetGroupArn"])["TargetHealthDescriptions"] for b in service["loadBalancers"]]
+        check(len(targets) == 2 and not before & {t["Target"]["Id"] for t in targets}, f"both instances are new: {targets}, before {before}")
+        check(browser.open(address).status == 200, "the service answers after its instances were replaced")
+        runs = pipeline.list_pipeline_executions(pipelineName="hello")["pipelineExecutionSummaries"]
+        x.endpoints_go([(e["startTime"].timestamp(), e["lastUpdateTime"].timestamp()) for e in runs])
+        check(browser.open(address).status == 200, "the service answers without the endpoints")
+        x.costs()
         x.follow("Remove it")
 
 
@@ -1046,7 +1131,7 @@ def sandbox():
     command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--config", "examples/hello/drawbridge.yaml"]
     # The CDK's Node takes longer than all the rest, on one CPU; its accounts are sandboxes of their own.
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        beside = [pool.submit(path) for path in (cdk_path, blue_green_path, code_deploy_path)]
+        beside = [pool.submit(path) for path in (cdk_path, blue_green_path, code_deploy_path, pipeline_path)]
         with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
             def advance(seconds):
                 post(endpoint, "/_sim/advance", {"seconds": seconds})

@@ -32,6 +32,7 @@ export class Pipeline extends cdk.Stack {
     });
     const builds = new iam.Role(this, "Builds", { assumedBy: new iam.ServicePrincipal("codebuild.amazonaws.com") });
     props.repository.grantPullPush(builds);
+    props.repository.grantRead(builds);
     log.grantWrite(builds);
     artifacts.grantReadWrite(builds);
     builds.addToPolicy(new iam.PolicyStatement({ actions: ["ecs:DescribeTaskDefinition"], resources: ["*"] })); // takes no resource
@@ -41,7 +42,7 @@ export class Pipeline extends cdk.Stack {
       source: { type: "CODEPIPELINE", buildSpec: this.buildspec(props) },
       artifacts: { type: "CODEPIPELINE" },
       environment: {
-        type: "LINUX_CONTAINER", image: "aws/codebuild/amazonlinux2-x86_64-standard:5.0", computeType: "BUILD_GENERAL1_SMALL",
+        type: "LINUX_CONTAINER", image: "aws/codebuild/amazonlinux-x86_64-standard:5.0", computeType: "BUILD_GENERAL1_SMALL",
         privilegedMode: true, // docker build
         environmentVariables: [{ name: "REPOSITORY", value: props.repository.repositoryUri }],
       },
@@ -113,8 +114,10 @@ export class Pipeline extends cdk.Stack {
         ] },
         build: { commands: [
           "CGO_ENABLED=0 go build -o service .",
-          "docker build --platform linux/amd64 -t $REPOSITORY:$TAG .",
-          "docker push $REPOSITORY:$TAG",
+          // A tag is not written twice: what was built of a commit is what is deployed of it.
+          `if ! aws ecr describe-images --repository-name \${REPOSITORY#*/} --image-ids imageTag=$TAG >/dev/null 2>&1; then
+docker build --platform linux/amd64 -t $REPOSITORY:$TAG . && docker push $REPOSITORY:$TAG
+fi`,
         ] },
         post_build: { commands: [
           `aws ecs describe-task-definition --task-definition ${props.family} --query taskDefinition >newest.json`,

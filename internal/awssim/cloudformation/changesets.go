@@ -113,6 +113,7 @@ func unionKeys(a, b map[string]any) []string {
 func (s *Service) updateResource(st *Stack, name string, spec template.ResourceSpec) {
 	r := st.Resources[name]
 	st.Handled[name] = true
+	end := func(err error) { s.updated(st, r, err) }
 	v, err := st.Template.Evaluate(spec.Properties, s.Scope(st))
 	after, _ := v.(map[string]any)
 	if err == nil {
@@ -136,7 +137,16 @@ func (s *Service) updateResource(st *Stack, name string, spec template.ResourceS
 		if err != nil {
 			r.Properties = before
 		}
+		if settle := r.Made().settle; err == nil && settle != nil {
+			settle(s, st, r, end)
+			return
+		}
 	}
+	end(err)
+}
+
+// updated ends the update of a resource.
+func (s *Service) updated(st *Stack, r *Resource, err error) {
 	s.later(st, stepTakes, func() {
 		if err == nil {
 			s.setResource(st, r, "UPDATE_COMPLETE", "")
@@ -144,8 +154,8 @@ func (s *Service) updateResource(st *Stack, name string, spec template.ResourceS
 			return
 		}
 		s.setResource(st, r, "UPDATE_FAILED", handlerMessage(err))
-		st.failed = append(st.failed, name)
-		s.endCreate(st, fmt.Sprintf("The following resource(s) failed to update: [%s]. ", name))
+		st.failed = append(st.failed, r.Logical)
+		s.endCreate(st, fmt.Sprintf("The following resource(s) failed to update: [%s]. ", r.Logical))
 	})
 }
 

@@ -29,6 +29,7 @@ func init() { // a variable's initialiser would refer to itself: creations look 
 	kinds = map[string]resourceKind{}
 	for _, some := range []map[string]resourceKind{
 		networkKinds(), computeKinds(), storeKinds(), controlKinds(), balancerKinds(), releaseKinds(),
+		instanceKinds(),
 	} {
 		maps.Copy(kinds, some)
 	}

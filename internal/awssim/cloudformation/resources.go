@@ -23,6 +23,8 @@ type resourceKind struct {
 	remove func(s *Service, r *Resource, finish func(error))
 	// update changes the resource in place; nil means that there is nothing to do.
 	update func(s *Service, st *Stack, r *Resource) error
+	// settle waits until what was updated is as it is to be; nil means that it is at once.
+	settle func(s *Service, st *Stack, r *Resource, finish func(error))
 	// createOnly are the properties whose change replaces the resource.
 	createOnly []string
 }

@@ -3,6 +3,7 @@ package cloudformation
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,6 +47,9 @@ func balancerKinds() map[string]resourceKind {
 		},
 		"AWS::ECS::Service": {
 			Create: createServiceResource, update: updateServiceResource,
+			settle: func(s *Service, _ *Stack, r *Resource, finish func(error)) {
+				s.awaitService(r, s.Clock.Now().Add(serviceWaits), finish)
+			},
 			remove: func(s *Service, r *Resource, done func(error)) {
 				s.ECSServices.Remove(r.Physical)
 				s.soon(done)
@@ -75,6 +79,7 @@ func releaseKinds() map[string]resourceKind {
 			createOnly: []string{"ApplicationName", "DeploymentGroupName"},
 		},
 		"AWS::CodeBuild::Project": {
+			update: updateBuildResource,
 			Create: made(calls{"codebuild", "CreateProject", "", map[string]string{"Arn": "project.arn"},
 				[]string{"Cache", "Triggers", "Visibility"}}, "Name"),
 			remove: func(s *Service, r *Resource, done func(error)) {
@@ -84,6 +89,7 @@ func releaseKinds() map[string]resourceKind {
 			createOnly: []string{"Name"},
 		},
 		"AWS::CodePipeline::Pipeline": {
+			update: updatePipelineResource,
 			Create: createPipelineResource,
 			remove: func(s *Service, r *Resource, done func(error)) {
 				s.CodePipeline.Remove(r.Physical)
@@ -92,6 +98,26 @@ func releaseKinds() map[string]resourceKind {
 			createOnly: []string{"Name"},
 		},
 	}
+}
+
+func updateBuildResource(s *Service, _ *Stack, r *Resource) error {
+	in, _ := smallLetters(r.Properties).(map[string]any)
+	in = maps.Clone(in)
+	for _, k := range []string{"tags", "cache", "triggers", "visibility"} {
+		delete(in, k)
+	}
+	in["name"] = r.Physical
+	_, err := s.Perform("codebuild", "UpdateProject", in)
+	return err
+}
+
+func updatePipelineResource(s *Service, _ *Stack, r *Resource) error {
+	in := maps.Clone(r.Properties)
+	delete(in, "Tags")
+	delete(in, "RestartExecutionOnUpdate")
+	in["Name"] = r.Physical
+	_, err := s.Perform("codepipeline", "UpdatePipeline", map[string]any{"pipeline": smallLetters(in)})
+	return err
 }
 
 // calls says how a resource is made: by an action of a service, with its properties as they
@@ -162,12 +188,21 @@ const serviceTakes, serviceWaits = 15 * time.Second, 3 * time.Hour
 func createServiceResource(s *Service, st *Stack, r *Resource, finish func(error)) error {
 	create := made(calls{"ecs", "CreateService", "service.serviceArn", map[string]string{
 		"ServiceArn": "service.serviceArn", "Name": "service.serviceName",
-	}, []string{"EnableECSManagedTags", "PropagateTags", "AvailabilityZoneRebalancing"}}, "ServiceName")
+	}, []string{"EnableECSManagedTags", "PropagateTags", "AvailabilityZoneRebalancing", "PlacementStrategies"}},
+		"ServiceName")
+	counted(r)
 	if err := create(s, st, r, func(error) {}); err != nil {
 		return err
 	}
 	s.awaitService(r, s.Clock.Now().Add(serviceWaits), finish)
 	return nil
+}
+
+// counted has the count of a service be a number: a parameter of the stack is a text.
+func counted(r *Resource) {
+	if n, err := strconv.Atoi(kernel.Text(r.Properties, "DesiredCount")); err == nil {
+		r.Properties["DesiredCount"] = n
+	}
 }
 
 // awaitService waits for the end of a service's last deployment.
@@ -186,6 +221,7 @@ func (s *Service) awaitService(r *Resource, until time.Time, finish func(error))
 }
 
 func updateServiceResource(s *Service, _ *Stack, r *Resource) error {
+	counted(r)
 	in := map[string]any{"Service": r.Physical}
 	for _, p := range []string{"Cluster", "TaskDefinition", "DesiredCount", "DeploymentConfiguration"} {
 		if v, ok := r.Properties[p]; ok {

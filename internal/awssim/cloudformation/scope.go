@@ -13,7 +13,7 @@ import (
 // Scope is the scope in which a stack's template functions are evaluated.
 func (s *Service) Scope(st *Stack) *template.Scope {
 	return &template.Scope{
-		Parameters: st.Parameters,
+		Parameters: st.Parameters, Zones: s.EC2.Zones(),
 		Pseudo: func(name string) (string, bool) {
 			v, ok := map[string]string{
 				"AWS::Region": s.Options.Region, "AWS::AccountId": s.Options.Account,

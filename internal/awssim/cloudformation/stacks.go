@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"drawbridge/internal/awssim/autoscaling"
 	"drawbridge/internal/awssim/cloudwatch"
 	"drawbridge/internal/awssim/codebuild"
 	"drawbridge/internal/awssim/codedeploy"
@@ -35,6 +36,7 @@ import (
 
 // Services are those in which stacks create their resources.
 type Services struct {
+	AutoScaling    *autoscaling.Service
 	CloudWatch     *cloudwatch.Service
 	CodeBuild      *codebuild.Service
 	CodeDeploy     *codedeploy.Service
@@ -290,6 +292,9 @@ func (s *Service) checkTemplate(in *stackInput, body string) (*template.Template
 		return nil, nil, err
 	}
 	params, err := t.Bind(in.Parameters)
+	if err == nil {
+		err = s.fromParameterStore(t, params)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -307,6 +312,26 @@ func (s *Service) checkTemplate(in *stackInput, body string) (*template.Template
 		return nil, nil, template.Invalid("Role %s is invalid or cannot be assumed", in.RoleARN)
 	}
 	return t, params, nil
+}
+
+// fromParameterStore replaces the names of parameters in Parameter Store by their values. Those
+// that AWS publishes name a machine image.
+func (s *Service) fromParameterStore(t *template.Template, params map[string]string) error {
+	for name, value := range params {
+		if !strings.HasPrefix(t.Kind(name), "AWS::SSM::Parameter::Value<") || strings.HasPrefix(value, "ami-") {
+			continue
+		}
+		if strings.HasPrefix(value, "/aws/service/") {
+			params[name] = "ami-" + s.Digest(value, 17)
+			continue
+		}
+		out, err := s.Perform("ssm", "GetParameter", map[string]any{"Name": value})
+		if err != nil {
+			return template.Invalid("Unable to fetch parameters [%s] from parameter store for this account.", value)
+		}
+		params[name] = kernel.At(out, "Parameter.Value")
+	}
+	return nil
 }
 
 // setStack changes a stack's status and notifies EventBridge.

@@ -26,7 +26,7 @@ func init() { // the actions check pipelines, which look up providers
 		"CodeStarSourceConnection": (*Service).fetch,
 		"ECS":                      (*Service).deployService,
 		"Lambda":                   func(s *Service, r *run) { s.invoke(r, "") },
-		"Manual":                   func(s *Service, r *run) { r.token = s.UUID("approval") },
+		"Manual":                   (*Service).awaitApproval,
 		"S3":                       (*Service).fetchObject,
 	}
 }
@@ -36,6 +36,16 @@ const (
 	fetchTakes = 10 * time.Second
 	lookEvery  = 10 * time.Second
 )
+
+// awaitApproval waits for PutApprovalResult: seven days, unless the action says otherwise.
+func (s *Service) awaitApproval(r *run) {
+	r.token = s.UUID("approval")
+	within := 7 * 24 * time.Hour
+	if n := r.action.TimeoutMinutes; n > 0 {
+		within = time.Duration(n) * time.Minute
+	}
+	s.Clock.After(within, func() { s.done(r, failure("JobTimedOut", "The approval was not given in time.")) })
+}
 
 // roleOf is the role that an action calls with.
 func (s *Service) roleOf(r *run) string {

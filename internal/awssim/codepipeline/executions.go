@@ -19,6 +19,7 @@ type execution struct {
 	open             map[string]*run // actions of the present stage and order that run
 	failed           string
 	stopping         bool
+	waiting          bool // for the present stage, which another execution is in
 	runs             []*run
 	artifacts        map[string]string // keys in the artifact store
 	variables        map[string]string // by NAMESPACE.KEY
@@ -116,17 +117,57 @@ func (s *Service) enter(e *execution) {
 		return
 	}
 	if e.order == 0 {
+		if s.occupied(e) {
+			e.waiting = true
+			return
+		}
 		s.tellStage(e, "STARTED")
 	}
 	next := e.next(nil)
 	if len(next) == 0 {
 		s.tellStage(e, "SUCCEEDED")
+		left := e.stage
 		e.stage, e.order = e.stage+1, 0
 		s.enter(e)
+		s.admit(e.pipeline.Name, left)
 		return
 	}
 	e.order = next[0].RunOrder
 	s.begin(e, next)
+}
+
+// occupied reports whether another execution is in the stage that one comes to: but for the
+// mode PARALLEL, a stage has one at a time.
+//
+// Source: https://docs.aws.amazon.com/codepipeline/latest/userguide/concepts-how-it-works.html
+func (s *Service) occupied(e *execution) bool {
+	return e.pipeline.ExecutionMode != "PARALLEL" && slices.ContainsFunc(s.executions, func(x *execution) bool {
+		return x != e && x.pipeline.Name == e.pipeline.Name && x.stage == e.stage && x.order > 0 &&
+			(x.status == "InProgress" || x.status == "Stopping")
+	})
+}
+
+// admit lets the next execution into a stage that has become free: the first that waits in the
+// mode QUEUED, else the last, which supersedes the others.
+func (s *Service) admit(pipeline string, stage int) {
+	var waiting []*execution
+	for _, x := range s.executions {
+		if x.waiting && x.pipeline.Name == pipeline && x.stage == stage && x.status == "InProgress" {
+			waiting = append(waiting, x)
+		}
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	next := waiting[0]
+	if next.pipeline.ExecutionMode != "QUEUED" {
+		next = waiting[len(waiting)-1]
+		for _, x := range waiting[:len(waiting)-1] {
+			s.end(x, "Superseded", "SUPERSEDED")
+		}
+	}
+	next.waiting = false
+	s.Clock.After(time.Second, func() { s.enter(next) })
 }
 
 // next are the actions of the present stage that come after the present order. With only,
@@ -229,6 +270,10 @@ func (s *Service) done(r *run, o outcome) {
 func (s *Service) end(e *execution, status, state string) {
 	e.status, e.stopping, e.updated = status, false, s.Clock.Now()
 	s.tell(e, state)
+	if !e.waiting {
+		s.admit(e.pipeline.Name, e.stage)
+	}
+	e.waiting = false
 }
 
 func (s *Service) executionOf(pipeline, id string) (*execution, error) {

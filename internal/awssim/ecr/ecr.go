@@ -40,7 +40,8 @@ type Service struct {
 // New puts the service into an account.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k}
-	k.Register(&kernel.API{Name: "ecr", Prefix: "AmazonEC2ContainerRegistry_V20150921", Protocol: kernel.JSON11,
+	k.Register(&kernel.API{Name: "ecr", Endpoint: "ecr.api", Asks: s.questions,
+		Prefix: "AmazonEC2ContainerRegistry_V20150921", Protocol: kernel.JSON11,
 		Ops: map[string]kernel.Operation{
 			"CreateRepository":      kernel.Op(s.createImageRepository),
 			"DescribeRepositories":  kernel.Op(s.describeImageRepositories),
@@ -53,6 +54,17 @@ func New(k *kernel.Kernel) *Service {
 			"UntagResource":         kernel.Op(s.untagImages),
 		}})
 	return s
+}
+
+// questions asks for repositories by name, as ECR's actions have it.
+func (s *Service) questions(c *kernel.Call) []kernel.Question {
+	switch {
+	case c.Field("repositoryName") != "":
+		return []kernel.Question{kernel.May(c.Permission(), s.RepositoryARN(c.Field("repositoryName")))}
+	case c.Field("resourceArn") != "":
+		return []kernel.Question{kernel.May(c.Permission(), c.Field("resourceArn"))}
+	}
+	return []kernel.Question{kernel.May(c.Permission(), "*")}
 }
 
 // RepositoryARN returns the ARN of a repository by its name.

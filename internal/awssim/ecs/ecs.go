@@ -124,6 +124,7 @@ type task struct {
 	Group       string
 	Definition  *taskDefinition
 	overrides   taskOverride
+	instance    string // of EC2; empty on Fargate
 	subnet      *ec2.Subnet
 	groups      []string
 	publicIP    bool
@@ -747,7 +748,7 @@ type taskJSON struct {
 	Group             string `json:"group"`
 	StartedBy         string `json:"startedBy,omitempty"`
 	LaunchType        string `json:"launchType"`
-	PlatformVersion   string `json:"platformVersion"`
+	PlatformVersion   string `json:"platformVersion,omitempty"`
 	AvailabilityZone  string `json:"availabilityZone"`
 	LastStatus        string `json:"lastStatus"`
 	DesiredStatus     string `json:"desiredStatus"`
@@ -778,7 +779,7 @@ func (s *Service) taskJSON(t *task, at time.Time) taskJSON {
 	status := t.statusAt(at)
 	j := taskJSON{
 		TaskArn: t.ARN, ClusterArn: s.ClusterARN(t.cluster), TaskDefinitionArn: t.Definition.ARN(s), Group: t.Group,
-		StartedBy: t.StartedBy, LaunchType: "FARGATE", PlatformVersion: "1.4.0", AvailabilityZone: t.subnet.Zone,
+		StartedBy: t.StartedBy, LaunchType: t.launchType(), PlatformVersion: t.platform(), AvailabilityZone: t.subnet.Zone,
 		LastStatus: status, DesiredStatus: "RUNNING", Version: t.version, Overrides: t.overrides, Tags: t.tags,
 		Attachments: []attachmentJSON{}, CPU: textOr(t.Definition.raw["cpu"]),
 		Memory: textOr(t.Definition.raw["memory"]), taskTimesJSON: taskTimesJSON{CreatedAt: kernel.StampOf(t.Created)},

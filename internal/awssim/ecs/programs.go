@@ -153,6 +153,15 @@ func (s *Service) runProgram(t *task, p *program, env map[string]string) {
 	for _, k := range kernel.SortedKeys(env) {
 		p.cmd.Env = append(p.cmd.Env, k+"="+env[k])
 	}
+	for _, x := range t.Definition.containers[0].Secrets {
+		v, err := s.secret(t, x.ValueFrom)
+		if err != nil {
+			reason := initFailed + "unable to pull secrets or registry auth: " + err.Error()
+			s.beginStop(t, "TaskFailedToStart", reason, reason, nil)
+			return
+		}
+		p.cmd.Env = append(p.cmd.Env, x.Name+"="+v)
+	}
 	s.Principals[s.taskKey(t)] = s.taskPrincipal(t)
 	lines := &taskLines{service: s, task: t}
 	p.cmd.Stdout, p.cmd.Stderr = lines, lines
@@ -181,6 +190,19 @@ func (s *Service) runProgram(t *task, p *program, env map[string]string) {
 			s.Clock.SetBusy(-1)
 		}
 	}()
+}
+
+// secret reads a secret or parameter with the execution role of a task.
+func (s *Service) secret(t *task, from string) (string, error) {
+	role := kernel.Text(t.Definition.raw, "executionRoleArn")
+	if strings.Contains(from, ":secretsmanager:") {
+		out, err := s.PerformAs(role, "secretsmanager", "GetSecretValue", map[string]any{"SecretId": from})
+		return kernel.At(out, "SecretString"), err
+	}
+	out, err := s.PerformAs(role, "ssm", "GetParameters", map[string]any{
+		"Names": []any{from}, "WithDecryption": true,
+	})
+	return kernel.At(out, "Parameters.Value"), err
 }
 
 // stop asks the program of a task to end, and ends it a little later.

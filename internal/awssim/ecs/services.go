@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"drawbridge/internal/awssim/autoscaling"
 	"drawbridge/internal/awssim/elbv2"
 	"drawbridge/internal/awssim/kernel"
 	"drawbridge/internal/awssim/lambda"
@@ -14,8 +15,9 @@ import (
 // Services are the simulated services of ECS, with their deployments.
 type Services struct {
 	*Service
-	lambda *lambda.Service
-	elb    *elbv2.Service
+	lambda    *lambda.Service
+	elb       *elbv2.Service
+	instances *autoscaling.Service
 
 	services []*service
 }
@@ -35,6 +37,7 @@ type service struct {
 	deployments   []*deployment
 	current       *revision
 	gone          bool
+	onInstances   bool // of EC2, in its network
 }
 
 // revision is a service revision, or a task set of CodeDeploy's, with its tasks.
@@ -100,9 +103,11 @@ type alarmsJSON struct {
 }
 
 // NewServices adds services to ECS.
-func NewServices(s *Service, functions *lambda.Service, balancers *elbv2.Service) *Services {
-	x := &Services{Service: s, lambda: functions, elb: balancers}
+func NewServices(s *Service, functions *lambda.Service, balancers *elbv2.Service,
+	instances *autoscaling.Service) *Services {
+	x := &Services{Service: s, lambda: functions, elb: balancers, instances: instances}
 	s.changed = x.taskChanged
+	instances.Ended = x.instanceEnded
 	balancers.Direct = x.direct
 	for name, op := range map[string]kernel.Operation{
 		"CreateService":              kernel.Op(x.createService),
@@ -175,7 +180,8 @@ func (s *Services) createService(_ *kernel.Call, in *serviceInput) (*serviceRepl
 		return nil, err
 	}
 	n := in.NetworkConfiguration.AwsvpcConfiguration
-	if len(n.Subnets) == 0 || s.ec2.Subnet(n.Subnets[0]) == nil {
+	onInstances := in.LaunchType == "EC2" && kernel.Text(d.raw, "networkMode") != "awsvpc"
+	if !onInstances && (len(n.Subnets) == 0 || s.ec2.Subnet(n.Subnets[0]) == nil) {
 		return nil, bad("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
 	}
 	v := &service{
@@ -183,6 +189,7 @@ func (s *Services) createService(_ *kernel.Call, in *serviceInput) (*serviceRepl
 		network: n, balancers: in.LoadBalancers, configuration: in.DeploymentConfiguration, created: s.Clock.Now(),
 		number: s.Digest("ecs-svc "+cluster+in.ServiceName, 16),
 	}
+	v.onInstances = onInstances
 	if in.DesiredCount != nil {
 		v.desired = *in.DesiredCount
 	}
@@ -296,7 +303,7 @@ type serviceJSON struct {
 	TaskDefinition          string                    `json:"taskDefinition"`
 	DeploymentController    map[string]string         `json:"deploymentController"`
 	DeploymentConfiguration deploymentConfiguration   `json:"deploymentConfiguration"`
-	NetworkConfiguration    map[string]map[string]any `json:"networkConfiguration"`
+	NetworkConfiguration    map[string]map[string]any `json:"networkConfiguration,omitempty"`
 	CreatedAt               *kernel.Stamp             `json:"createdAt"`
 	CurrentDeployment       string                    `json:"currentServiceDeployment,omitempty"`
 	Events                  []struct{}                `json:"events"`
@@ -342,13 +349,16 @@ func (s *Services) taskSets(v *service) []taskSetJSON {
 func (s *Services) serviceJSON(v *service) serviceJSON {
 	out := serviceJSON{
 		ServiceArn: s.arnOf(v), ServiceName: v.name, ClusterArn: s.ClusterARN(v.cluster), Status: "ACTIVE",
-		LoadBalancers: append([]loadBalancer{}, v.balancers...), DesiredCount: v.desired, LaunchType: "FARGATE",
+		LoadBalancers: append([]loadBalancer{}, v.balancers...), DesiredCount: v.desired, LaunchType: v.launchType(),
 		TaskDefinition: v.definition.ARN(s.Service), DeploymentController: map[string]string{"type": v.controller},
 		DeploymentConfiguration: v.configuration, CreatedAt: kernel.StampOf(v.created), Events: []struct{}{},
 		NetworkConfiguration: map[string]map[string]any{"awsvpcConfiguration": {
 			"subnets":        append([]string{}, v.network.Subnets...),
 			"securityGroups": append([]string{}, v.network.SecurityGroups...),
 		}},
+	}
+	if v.onInstances {
+		out.NetworkConfiguration = nil
 	}
 	if v.gone {
 		out.Status = "DRAINING"
@@ -365,6 +375,13 @@ func (s *Services) serviceJSON(v *service) serviceJSON {
 		out.CurrentDeployment = v.deployments[n-1].arn
 	}
 	return out
+}
+
+func (v *service) launchType() string {
+	if v.onInstances {
+		return "EC2"
+	}
+	return "FARGATE"
 }
 
 // revisions are those that may have tasks.
@@ -454,6 +471,14 @@ func (s *Services) keep(r *revision) {
 	live := slices.DeleteFunc(slices.Clone(r.tasks), func(t *task) bool { return !t.stopping.IsZero() })
 	for n := len(live); n < r.wanted; n++ {
 		in := &runTaskInput{StartedBy: "ecs-svc/" + r.service.number, Group: "service:" + r.service.name}
+		if r.service.onInstances {
+			if t := s.place(in, r, n); t != nil {
+				r.tasks = append(r.tasks, t)
+				continue
+			}
+			s.Clock.After(placeEvery, func() { s.keep(r) })
+			return
+		}
 		in.NetworkConfiguration.AwsvpcConfiguration = r.service.network
 		subnets := r.service.network.Subnets
 		sub := s.ec2.Subnet(subnets[n%len(subnets)])
@@ -464,6 +489,47 @@ func (s *Services) keep(r *revision) {
 			"ecs-svc/"+r.service.number, "", nil)
 	}
 	s.checkReady(r)
+}
+
+// placeEvery is how often ECS looks for an instance for a task.
+const placeEvery = 30 * time.Second
+
+// place starts a task of a service on the instance that has the fewest of it, in the zone that
+// has the fewest, as the strategy spread does; nil where no agent is connected.
+func (s *Services) place(in *runTaskInput, r *revision, n int) *task {
+	load := func(is func(*task) bool) (n int) {
+		for _, t := range r.tasks {
+			if t.stopping.IsZero() && is(t) {
+				n++
+			}
+		}
+		return n
+	}
+	var best *autoscaling.Instance
+	least := 0
+	for _, i := range s.instances.Of(r.service.cluster) {
+		tasks := 100*load(func(t *task) bool { return t.subnet.Zone == i.Zone }) +
+			load(func(t *task) bool { return t.instance == i.ID })
+		if best == nil || tasks < least {
+			best, least = i, tasks
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	in.NetworkConfiguration.AwsvpcConfiguration.SecurityGroups = best.Groups
+	t := s.addTask(in, r.service.cluster, r.definition, s.ec2.Subnet(best.Subnet), n)
+	t.instance = best.ID
+	return t
+}
+
+// instanceEnded ends the tasks of an instance that is gone.
+func (s *Services) instanceEnded(id string) {
+	for _, t := range s.Tasks {
+		if t.instance == id {
+			s.beginStop(t, "TerminationNotice", "Host EC2 (instance "+id+") terminated.", "", nil)
+		}
+	}
 }
 
 // checkReady tells who waits for a revision that all its tasks run.

@@ -29,7 +29,12 @@ func (s *Services) join(r *revision, t *task) {
 	if len(r.service.balancers) > 0 && r.service.balancers[0].ContainerPort > 0 {
 		port = r.service.balancers[0].ContainerPort
 	}
-	r.targets[t] = t.target(s.address(t), port)
+	ip := s.address(t)
+	if t.instance != "" { // in the instance's network, at a port of its own
+		n, _ := strconv.ParseUint(s.Digest("port "+t.id, 4), 16, 16) // digits
+		ip, port = t.instance, 32768+int(n)%28232
+	}
+	r.targets[t] = t.target(ip, port)
 	s.elb.Register(r.group, r.targets[t])
 }
 
@@ -41,6 +46,21 @@ func (s *Services) direct(ip string) *elbv2.Target {
 		}
 	}
 	return nil
+}
+
+// launchType and platform are where a task runs.
+func (t *task) launchType() string {
+	if t.instance != "" {
+		return "EC2"
+	}
+	return "FARGATE"
+}
+
+func (t *task) platform() string {
+	if t.instance != "" {
+		return ""
+	}
+	return "1.4.0"
 }
 
 // target is what answers for a task: its program, or SANDBOX_ANSWERS.

@@ -4,6 +4,7 @@ package ssm
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"drawbridge/internal/awssim/kernel"
@@ -57,6 +58,9 @@ func (s *Service) questions(c *kernel.Call) []kernel.Question {
 }
 
 func (s *Service) arn(name string) string {
+	if strings.HasPrefix(name, "arn:") {
+		return name
+	}
 	if name != "" && name[0] == '/' {
 		return s.ARN("ssm", "parameter"+name)
 	}

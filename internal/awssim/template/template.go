@@ -3,6 +3,7 @@
 package template
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -50,6 +51,8 @@ type ResourceSpec struct {
 	Kind, condition string
 	Properties      map[string]any
 	DependsOn       []string
+	// CreationPolicy and UpdatePolicy are as the template has them, values alone.
+	CreationPolicy, UpdatePolicy map[string]any
 }
 
 func formatError(format string, args ...any) *kernel.APIError {
@@ -186,6 +189,8 @@ func (t *Template) readResources(known func(kind string) bool, v any) error {
 		spec := ResourceSpec{Kind: kind}
 		spec.Properties, _ = r["Properties"].(map[string]any)
 		spec.condition, _ = r["Condition"].(string)
+		spec.CreationPolicy, _ = r["CreationPolicy"].(map[string]any)
+		spec.UpdatePolicy, _ = r["UpdatePolicy"].(map[string]any)
 		switch d := r["DependsOn"].(type) {
 		case string:
 			spec.DependsOn = []string{d}
@@ -354,6 +359,9 @@ func (t *Template) Bind(given []Parameter) (map[string]string, error) {
 	return out, nil
 }
 
+// Kind returns the type of a parameter.
+func (t *Template) Kind(name string) string { return t.Parameters[name].kind }
+
 // NoEcho reports whether a parameter's value must not be shown.
 func (t *Template) NoEcho(name string) bool { return t.Parameters[name].NoEcho }
 
@@ -405,6 +413,8 @@ type Scope struct {
 	Resource func(name string) (physical string, attributes map[string]string, there bool)
 	// Import returns the value that another stack exports under a name.
 	Import func(name string) (string, bool)
+	// Zones are the availability zones of the Region.
+	Zones []string
 }
 
 // noValue is what AWS::NoValue evaluates to: the property is left out.
@@ -475,7 +485,16 @@ func (t *Template) call(name string, arg any, sc *Scope) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if name == "Fn::ImportValue" {
+	switch name {
+	case "Fn::GetAZs": // of its own Region alone
+		var out []any
+		for _, zone := range sc.Zones {
+			out = append(out, zone)
+		}
+		return out, nil
+	case "Fn::Base64":
+		return base64.StdEncoding.EncodeToString([]byte(fmt.Sprint(v))), nil
+	case "Fn::ImportValue":
 		value, ok := sc.Import(fmt.Sprint(v))
 		if !ok {
 			return nil, Invalid("No export named %v found.", v)
@@ -594,6 +613,20 @@ func (t *Template) sub(arg any, sc *Scope) (any, error) {
 	return strings.ReplaceAll(out, "${!", "${"), failure
 }
 
+// plainWithColon returns a plain scalar such as s3:GetObject, which the parser takes for a
+// mapping inside [ ]: in YAML a mapping needs a space after the colon.
+func plainWithColon(n ast.Node) (string, bool) {
+	m, ok := n.(*ast.MappingNode)
+	if !ok || m.Start == nil || m.Start.Value == "{" || len(m.Values) != 1 {
+		return "", false
+	}
+	key, value := m.Values[0].Key.GetToken(), m.Values[0].Value.GetToken()
+	if key.Position.Line != value.Position.Line || value.Position.Offset != key.Position.Offset+len(key.Value)+1 {
+		return "", false
+	}
+	return key.Value + ":" + value.Value, true
+}
+
 // fromYAML turns a YAML node into plain values; short functions such as !Ref
 // become their long form.
 func fromYAML(n ast.Node) any {
@@ -609,6 +642,10 @@ func fromYAML(n ast.Node) any {
 	case *ast.SequenceNode:
 		out := []any{}
 		for _, v := range n.Values {
+			if text, ok := plainWithColon(v); ok {
+				out = append(out, text)
+				continue
+			}
 			out = append(out, fromYAML(v))
 		}
 		return out

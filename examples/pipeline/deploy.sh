@@ -1,0 +1,42 @@
+#!/bin/sh
+# Brings up the network, Drawbridge and the pipeline, in this order; the pipeline then makes the rest. It may be repeated.
+#
+#   CONNECTION=ARN APPLICATION=ORG/NAME INFRASTRUCTURE=ORG/NAME ./deploy.sh
+set -eu
+cd "$(dirname "$0")"
+: "${AWS_REGION:?name the Region}" "${CONNECTION:?the ARN of the connection to your git host}"
+: "${APPLICATION:?the repository of the developers, as ORG/NAME}" "${INFRASTRUCTURE:?that of the operators, as ORG/NAME}"
+status=$(aws codeconnections get-connection --connection-arn "$CONNECTION" --query Connection.ConnectionStatus --output text)
+if [ "$status" != AVAILABLE ]; then
+	echo "connection $CONNECTION is $status: complete it in the console, under Developer Tools, Settings, Connections" >&2
+	exit 1
+fi
+list=$(aws ec2 describe-managed-prefix-lists --filters "Name=prefix-list-name,Values=com.amazonaws.$AWS_REGION.s3" \
+	--query 'PrefixLists[0].PrefixListId' --output text)
+aws cloudformation deploy --stack-name hello-network --template-file network.yaml --no-fail-on-empty-changeset \
+	--parameter-overrides "S3PrefixList=$list"
+
+output() {
+	aws cloudformation describe-stacks --stack-name hello-network \
+		--query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue" --output text
+}
+subnets=$(output Subnets) instances=$(output InstanceGroup) builds=$(output BuildGroup)
+sed -e "s/SUBNETS/$subnets/" -e "s/INSTANCES/$instances/" -e "s/BUILDS/$builds/" drawbridge.yaml >drawbridge.deployed.yaml
+drawbridge deploy --config drawbridge.deployed.yaml --yes
+
+# The secret has to be there before the first build. It is read from the terminal or from a pipe, and is no argument of a command.
+if ! aws ssm get-parameter --name /hello/greeting --query Parameter.Name --output text 2>/dev/null; then
+	[ ! -t 0 ] || echo "The secret /hello/greeting, then Enter:" >&2
+	(
+		umask 077
+		file=$(mktemp)
+		trap 'rm -f "$file"' EXIT
+		python3 -c 'import json, sys; print(json.dumps({"Name": "/hello/greeting", "Type": "SecureString", "KeyId": "alias/hello",
+			"Value": sys.stdin.readline().rstrip("\n")}))' >"$file"
+		aws ssm put-parameter --cli-input-json "file://$file" --query Version --output text
+	)
+fi
+aws cloudformation deploy --stack-name hello-pipeline --template-file infrastructure/pipeline.yaml --capabilities CAPABILITY_NAMED_IAM \
+	--no-fail-on-empty-changeset \
+	--parameter-overrides "Connection=$CONNECTION" "Application=$APPLICATION" "Infrastructure=$INFRASTRUCTURE"
+drawbridge status --config drawbridge.deployed.yaml
