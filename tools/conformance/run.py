@@ -608,7 +608,7 @@ class Example:
         self.swap = {"amd64": machine, "npm install\n": "", "npx cdk bootstrap\n": ""}  # the packages are there, and a bucket for assets
 
     def run(self, *command, **more):
-        p = subprocess.run(command, env={**self.env, **more}, cwd=self.app, capture_output=True, text=True)
+        p = subprocess.run(command, env={**self.env, **more}, cwd=self.app, capture_output=True, text=True, timeout=600)
         check(p.returncode == 0, f"{self.app}: {command} ended with {p.returncode}: {p.stdout[-3000:]}{p.stderr[-3000:]}")
         return p.stdout
 
@@ -763,7 +763,7 @@ def pipeline_path():
             f.write(secret + "\n")
         x.swap.update({"\n./deploy.sh": "\n./deploy.sh <" + f.name})
         # The CLI looks every half minute; here that is half an hour.
-        x.swap.update({"aws cloudformation wait stack-delete-complete --stack-name ": "gone() { while aws cloudformation describe-stacks --stack-name $1 >/dev/null 2>&1; do sleep 1; done; }; gone "})
+        x.swap.update({"aws cloudformation wait stack-delete-complete --stack-name ": "gone() { while status=$(aws cloudformation describe-stacks --stack-name $1 --query Stacks[0].StackStatus --output text 2>/dev/null); do [ $status = DELETE_IN_PROGRESS ]; sleep 1; done; }; gone "})
         x.follow("Bring it up")
         pipeline, cloudformation = x.client("codepipeline"), x.client("cloudformation")
         def stage(name):

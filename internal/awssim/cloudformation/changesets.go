@@ -83,7 +83,7 @@ func (s *Service) startUpdate(st *Stack, p plannedUpdate) {
 	st.Handled = map[string]bool{}
 	st.replaced = map[string]*Resource{}
 	for name, r := range st.Resources {
-		if r.Status == "DELETE_COMPLETE" {
+		if r.gone() {
 			delete(st.Resources, name)
 		}
 	}
@@ -167,7 +167,11 @@ func (s *Service) finishUpdate(st *Stack) {
 			s.later(st, stepTakes, func() { s.setStack(st, "UPDATE_COMPLETE", "") })
 		}
 	}
-	gone := func(r *Resource) {
+	gone := func(r *Resource, stays bool) {
+		if stays {
+			s.setResource(st, r, "DELETE_SKIPPED", "")
+			return
+		}
 		left++
 		s.setResource(st, r, "DELETE_IN_PROGRESS", "")
 		r.Made().remove(s, r, func(err error) {
@@ -180,12 +184,12 @@ func (s *Service) finishUpdate(st *Stack) {
 		})
 	}
 	for _, name := range kernel.SortedKeys(st.replaced) {
-		gone(st.replaced[name])
+		gone(st.replaced[name], st.previous.Specs[name].KeptWhenReplaced)
 	}
 	for _, name := range reversed(kernel.SortedKeys(st.Resources)) {
 		r := st.Resources[name]
-		if _, wanted := st.Wanted[name]; !wanted && r.Status != "DELETE_COMPLETE" {
-			gone(r)
+		if _, wanted := st.Wanted[name]; !wanted && !r.gone() {
+			gone(r, st.previous.Specs[name].Retained)
 		}
 	}
 	st.replaced = nil
@@ -242,6 +246,9 @@ func (s *Service) restore(st *Stack, r *Resource) {
 	}
 	s.setResource(st, r, "UPDATE_COMPLETE", "")
 }
+
+// gone reports whether the resource is none of the stack's any more.
+func (r *Resource) gone() bool { return r.Status == "DELETE_COMPLETE" || r.Status == "DELETE_SKIPPED" }
 
 // changeSet is a change set of a stack.
 type changeSet struct {
@@ -373,7 +380,7 @@ func (s *Service) changesOf(st *Stack, p plannedUpdate) []changeXML {
 	for _, name := range kernel.SortedKeys(wanted) {
 		spec := wanted[name]
 		r := st.Resources[name]
-		if r == nil || r.Status == "DELETE_COMPLETE" {
+		if r == nil || r.gone() {
 			out = append(out, changeXML{"Resource", resourceChangeXML{Action: "Add", Logical: name, Kind: spec.Kind}})
 			continue
 		}
@@ -408,7 +415,7 @@ func (s *Service) changesOf(st *Stack, p plannedUpdate) []changeXML {
 	}
 	for _, name := range kernel.SortedKeys(st.Resources) {
 		r := st.Resources[name]
-		if _, ok := wanted[name]; !ok && r.Status != "DELETE_COMPLETE" {
+		if _, ok := wanted[name]; !ok && !r.gone() {
 			out = append(out, changeXML{
 				"Resource", resourceChangeXML{Action: "Remove", Logical: name, Physical: r.Physical, Kind: r.Kind},
 			})

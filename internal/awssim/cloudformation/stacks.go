@@ -611,6 +611,13 @@ func (s *Service) deleteResource(st *Stack, r *Resource) {
 		s.later(st, 0, func() { finish(nil) })
 		return
 	}
+	if st.Template.Specs[r.Logical].Retained {
+		s.later(st, 0, func() {
+			s.setResource(st, r, "DELETE_SKIPPED", "")
+			s.deleteReady(st)
+		})
+		return
+	}
 	if denied := s.deniedRemoval(st, r); denied != nil {
 		s.later(st, stepTakes, func() { finish(denied) })
 		return

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -71,6 +72,7 @@ func (s *Service) run(b *build) {
 	cmd := exec.CommandContext(s.Context, "bash", filepath.Join(folder, "build.sh"))
 	cmd.Dir, cmd.Stdout, cmd.Stderr = filepath.Join(folder, "src"), &out, &out
 	cmd.Env = s.environment(b, folder, values)
+	cmd.WaitDelay = 10 * time.Second // a program left behind does not keep the build
 	if err := cmd.Start(); err != nil {
 		_ = os.RemoveAll(folder)
 		s.fail(b, "CLIENT_ERROR: "+err.Error())

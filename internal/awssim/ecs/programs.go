@@ -164,7 +164,7 @@ func (s *Service) runProgram(t *task, p *program, env map[string]string) {
 	}
 	s.Principals[s.taskKey(t)] = s.taskPrincipal(t)
 	lines := &taskLines{service: s, task: t}
-	p.cmd.Stdout, p.cmd.Stderr = lines, lines
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = lines, lines, 10*time.Second
 	if err := p.cmd.Start(); err != nil {
 		reason := "CannotStartContainerError: " + err.Error()
 		s.beginStop(t, "TaskFailedToStart", reason, reason, nil)

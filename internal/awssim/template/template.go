@@ -51,6 +51,8 @@ type ResourceSpec struct {
 	Kind, condition string
 	Properties      map[string]any
 	DependsOn       []string
+	// Retained and KeptWhenReplaced are true for the policy Retain.
+	Retained, KeptWhenReplaced bool
 	// CreationPolicy and UpdatePolicy are as the template has them, values alone.
 	CreationPolicy, UpdatePolicy map[string]any
 }
@@ -189,6 +191,7 @@ func (t *Template) readResources(known func(kind string) bool, v any) error {
 		spec := ResourceSpec{Kind: kind}
 		spec.Properties, _ = r["Properties"].(map[string]any)
 		spec.condition, _ = r["Condition"].(string)
+		spec.Retained, spec.KeptWhenReplaced = r["DeletionPolicy"] == "Retain", r["UpdateReplacePolicy"] == "Retain"
 		spec.CreationPolicy, _ = r["CreationPolicy"].(map[string]any)
 		spec.UpdatePolicy, _ = r["UpdatePolicy"].(map[string]any)
 		switch d := r["DependsOn"].(type) {
