@@ -101,14 +101,14 @@ $(DYNAMODB)/done: tools/pom.xml
 	@touch $@
 
 templates: $(VENV)/done $(CHECKOV)/done $(NPM)/done lambdas ## The templates against cfn-lint, cfn-guard, checkov and moto.
-	$(VENV)/bin/cfn-lint --non-zero-exit-code informational --regions us-east-1 eu-central-1 -- cfn/testdata/*.json cfn/templates/*.yaml internal/install/testdata/*.yaml
+	$(VENV)/bin/cfn-lint --non-zero-exit-code informational --regions us-east-1 eu-central-1 -- cfn/testdata/*.json cfn/templates/*.yaml internal/install/testdata/*.yaml examples/pipeline/network.yaml examples/pipeline/infrastructure/*.yaml
 	$(VENV)/bin/python -W ignore tools/conformance/templates.py $(CURDIR)/$(CHECKOV)/bin/checkov
 
 policies: $(NPM)/done ## The roles' policies against every call of the Go tests. Needs make unit first.
 	@test -s build/calls.jsonl || { echo "no calls are recorded: make unit first"; exit 1; }
 	node tools/npm/prove-policies.mjs build/calls.jsonl
 
-conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done $(NPM)/done lambdas) ## The sandbox against AWS's models, tools and DynamoDB Local. With ENDPOINT=aws PROFILE=... THIS_COSTS=yes: the same paths on an account.
+conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done $(NPM)/done $(CHECKOV)/done lambdas) ## The sandbox against AWS's models, tools and DynamoDB Local. With ENDPOINT=aws PROFILE=... THIS_COSTS=yes: the same paths on an account.
 	$(VENV)/bin/python tools/conformance/run.py $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(filter yes,$(THIS_COSTS)),--yes-this-costs)
 
 lambdas: ## Static arm64 and amd64 bootstrap zips in dist/, the same bytes every time.

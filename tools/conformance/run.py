@@ -683,7 +683,9 @@ class BlueGreen(Example):
         return sorted((g["TargetGroupArn"].split("/")[1], g["Weight"]) for g in action["ForwardConfig"]["TargetGroups"] if g["Weight"])
 
     def lints(self):
-        self.run("cfn-lint", "--non-zero-exit-code", "informational", "--regions", "us-east-1", "--", *glob.glob(os.path.join(self.app, "cdk.out", "*.template.json")))
+        templates = sorted(glob.glob(os.path.join(self.app, "cdk.out", "*.template.json")))
+        self.run("cfn-lint", "--non-zero-exit-code", "informational", "--regions", "us-east-1", "--", *templates)
+        self.run(sys.executable, "-W", "ignore", os.path.join(ROOT, "tools", "conformance", "templates.py"), os.path.join(ROOT, "tools", "checkov-venv", "bin", "checkov"), *templates)
 
 
 def blue_green_path():

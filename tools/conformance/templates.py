@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 GUARD = os.path.join(ROOT, "tools/npm/node_modules/@cdklabs/cdk-validator-cfnguard/bin/ubuntu",
                      "aarch64" if platform.machine() in ("aarch64", "arm64") else "x86_64", "cfn-guard")
 RULES = os.path.join(ROOT, "tools/base.guard")
+EXAMPLES = [os.path.join(ROOT, "examples/pipeline", p) for p in ("network.yaml", "infrastructure/cluster.yaml", "infrastructure/application.yaml", "infrastructure/pipeline.yaml")]
 TEMPLATES = [os.path.join(ROOT, p) for p in ("cfn/templates/base.yaml", "internal/install/testdata/everything.yaml", "internal/install/testdata/observe.yaml", "internal/install/testdata/mirror.yaml")]
 
 
@@ -24,9 +26,9 @@ def stop(text):
     raise SystemExit("templates: " + text)
 
 
-def guard(path):
+def guard(path, rules=RULES):
     """The rules that a template keeps and those that it breaks."""
-    p = subprocess.run([GUARD, "validate", "-r", RULES, "-d", path, "-o", "json", "--structured", "-S", "none"], capture_output=True, text=True)
+    p = subprocess.run([GUARD, "validate", "-r", rules, "-d", path, "-o", "json", "--structured", "-S", "none"], capture_output=True, text=True)
     if p.returncode not in (0, 19):
         stop(f"cfn-guard ended with {p.returncode}: {p.stdout}{p.stderr}")
     report = json.loads(p.stdout)[0]
@@ -96,6 +98,69 @@ def with_checkov(checkov):
         print(f"checkov: {s['passed']} checks passed by {os.path.relpath(path, ROOT)}")
 
 
+def breaking_example(rule, templates):
+    """Breaks the templates of the examples in the way that a rule forbids, and returns the one that is broken."""
+    def one(kind):
+        return next((t, r["Properties"]) for t in templates for r in t["Resources"].values() if r["Type"] == kind)
+    def broken(kind, break_it):
+        t, properties = one(kind)
+        break_it(properties)
+        return t
+    statements = lambda p: p["PolicyDocument"]["Statement"] if "PolicyDocument" in p else p["Policies"][0]["PolicyDocument"]["Statement"]
+    passing = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": "*"}
+    return {
+        "logs_end": lambda: broken("AWS::Logs::LogGroup", lambda p: p.pop("RetentionInDays")),
+        "roles_are_passed_to_one_service": lambda: broken("AWS::IAM::Role", lambda p: p.update(Policies=[{"PolicyName": "p", "PolicyDocument": {"Statement": [passing]}}])),
+        "generated_roles_are_passed_to_one_service": lambda: {"Resources": {"P": {"Type": "AWS::IAM::Policy", "Properties": {"PolicyDocument": {"Statement": [passing]}}}}},
+        "nothing_is_open_to_everybody": lambda: broken("AWS::EC2::SecurityGroup", lambda p: p["SecurityGroupEgress"][0].update(CidrIp="0.0.0.0/0")),
+        "balancers_are_internal": lambda: broken("AWS::ElasticLoadBalancingV2::LoadBalancer", lambda p: p.update(Scheme="internet-facing")),
+        "buckets_are_closed": lambda: broken("AWS::S3::Bucket", lambda p: p.pop("PublicAccessBlockConfiguration")),
+        "images_end_and_stay_what_they_are": lambda: broken("AWS::ECR::Repository", lambda p: p.pop("LifecyclePolicy")),
+        "machines_are_closed": lambda: broken("AWS::EC2::LaunchTemplate", lambda p: p["LaunchTemplateData"].pop("MetadataOptions")),
+        "builds_read_their_secrets": lambda: broken("AWS::CodeBuild::Project", lambda p: p["Environment"]["EnvironmentVariables"][1].pop("Type")),
+        "tasks_read_their_secrets": lambda: broken("AWS::ECS::TaskDefinition", lambda p: p["ContainerDefinitions"][0].update(Environment=[{"Name": "DB_PASSWORD", "Value": "x"}])),
+    }[rule]()
+
+
+def examples(checkov, paths):
+    """The templates of the examples against cfn-guard and checkov."""
+    rules = os.path.join(ROOT, "tools/examples.guard")
+    kept = set()
+    for path in paths:
+        good, bad, report = guard(path, rules)
+        if bad:
+            stop(f"{path} breaks {sorted(bad)}: {json.dumps(report['not_compliant'])[:3000]}")
+        kept |= good
+    p = subprocess.run([checkov, "--config-file", os.path.join(ROOT, "tools/examples-checkov.yaml"), "-o", "json", *[x for path in paths for x in ("-f", path)]], capture_output=True, text=True)
+    try:
+        reports = json.loads(p.stdout)
+    except json.JSONDecodeError:
+        stop(f"checkov: {p.stdout}{p.stderr}")
+    if isinstance(reports, dict):
+        reports = [reports]
+    failed = [f"{c['check_id']} {c['resource']} {c['check_name']}" for r in reports for c in r.get("results", {}).get("failed_checks", [])]
+    passed = sum(r["summary"]["passed"] for r in reports if "summary" in r)
+    if failed or passed == 0:
+        stop("checkov: " + ("; ".join(failed) or p.stdout))
+    return kept, passed
+
+
+def with_examples(checkov):
+    kept, passed = examples(checkov, EXAMPLES)
+    with tempfile.TemporaryDirectory() as work:
+        from cfnlint.decode import cfn_yaml
+        for rule in re.findall(r"^rule (\w+)", open(os.path.join(ROOT, "tools/examples.guard")).read(), re.M):
+            t = breaking_example(rule, [json.loads(json.dumps(cfn_yaml.load(path))) for path in EXAMPLES])
+            path = os.path.join(work, rule + ".json")
+            with open(path, "w") as f:
+                json.dump(t, f)
+            if rule not in guard(path, os.path.join(ROOT, "tools/examples.guard"))[1]:
+                stop(f"cfn-guard: nothing breaks rule {rule}")
+            if rule not in kept and not rule.startswith("generated_"):
+                stop(f"cfn-guard: no example has what rule {rule} looks at")
+    print(f"examples: {len(kept)} rules of cfn-guard kept, {passed} checks of checkov passed by {len(EXAMPLES)} templates")
+
+
 # What moto 5.2.5 makes of the base stack by CloudFormation; it has no type for the others, or does not make them properly.
 MOTO = ["AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::IAM::Role", "AWS::IAM::ManagedPolicy", "AWS::Logs::LogGroup", "AWS::Lambda::Function", "AWS::Events::Rule",
         "AWS::EC2::SecurityGroup", "AWS::EC2::VPCEndpoint"]
@@ -161,6 +226,11 @@ def with_moto():
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 2:  # templates that were made elsewhere
+        kept, passed = examples(sys.argv[1], sys.argv[2:])
+        print(f"{len(kept)} rules of cfn-guard kept, {passed} checks of checkov passed")
+        sys.exit()
     with_guard()
     with_checkov(sys.argv[1])
+    with_examples(sys.argv[1])
     with_moto()
