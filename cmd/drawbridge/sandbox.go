@@ -32,8 +32,8 @@ type sandboxCmd struct {
 	Image  []string      `help:"Local command that runs in place of a container image. May be given several times." placeholder:"REF=COMMAND" sep:"none"`
 	Region string        `help:"Region." default:"us-east-1"`
 
-	Repository []string `help:"Local folder that a repository behind a connection is. May be given several times." placeholder:"ORG/NAME=FOLDER" sep:"none"`
-	RunCode    bool     `help:"Run the commands of builds, and the programs in images that are pushed, on this machine, as you."`
+	Repository []string `help:"Local folder that a repository is. Repeatable." placeholder:"ORG/NAME=FOLDER" sep:"none"`
+	RunCode    bool     `help:"Run the commands of builds and the programs in pushed images here, as you."`
 
 	NewAccount bool `help:"An account that never used ECS: its service-linked role is not there yet."`
 

@@ -45,7 +45,9 @@ func (s *Sim) ServeControl(w http.ResponseWriter, r *http.Request) {
 		made := err == nil && s.connections.Handshake(in.Connection)
 		s.Mu.Unlock()
 		if !made {
-			kernel.Answer(w, http.StatusBadRequest, map[string]any{"error": `want {"connection": ARN}, of a connection`})
+			kernel.Answer(w, http.StatusBadRequest, map[string]any{
+				"error": `want {"connection": ARN}, of a connection`,
+			})
 			return
 		}
 		kernel.Answer(w, http.StatusOK, map[string]any{"connection": in.Connection, "status": "AVAILABLE"})
@@ -55,7 +57,7 @@ func (s *Sim) ServeControl(w http.ResponseWriter, r *http.Request) {
 		kernel.Answer(w, http.StatusOK, s.Ledger())
 	default:
 		kernel.Answer(w, http.StatusNotFound, map[string]any{
-			"error": "unknown path (want advance, fault, ledger or clock)",
+			"error": "unknown path (want advance, fault, handshake, ledger or clock)",
 		})
 	}
 }

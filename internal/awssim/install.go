@@ -224,7 +224,8 @@ func (s *Sim) PutStack(name string, body []byte, parameters, tags map[string]str
 	}
 	st := &cloudformation.Stack{
 		Name: name, ID: s.ARN("cloudformation", "stack/"+name+"/"+s.UUID("stack")), Before: true,
-		Created: s.Clock.Now(), Template: t, Body: string(body), Resources: map[string]*cloudformation.Resource{},
+		Times: cloudformation.Times{Created: s.Clock.Now()}, Template: t, Body: string(body),
+		Resources:    map[string]*cloudformation.Resource{},
 		Capabilities: []string{"CAPABILITY_NAMED_IAM"},
 		Operation:    cloudformation.Operation{OnFailure: "ROLLBACK", Handled: map[string]bool{}},
 	}

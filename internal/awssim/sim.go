@@ -110,7 +110,6 @@ func New(o Options) *Sim {
 	services := ecs.NewServices(s.ecs, s.lambda, s.elb, instances)
 	s.cloudfront = cloudfront.New(k)
 	ssm.New(k)
-	keys := kms.New(k)
 	s.connections = codeconnections.New(k)
 	builds := codebuild.New(k, s.logs, s.s3)
 	builds.Reach = s.ecs.Reaches
@@ -130,11 +129,12 @@ func New(o Options) *Sim {
 	route53.New(k, s.ec2)
 	servicequotas.New(k, s.ecs)
 	s.cloudformation = cloudformation.New(k, cloudformation.Services{
-		AutoScaling: instances, CloudWatch: metrics, CodeBuild: builds, CodeDeploy: s.codedeploy, CodePipeline: pipelines,
-		ECSServices: services, ELB: s.elb, DynamoDB: s.dynamodb, EC2: s.ec2, ECR: s.ecr, ECS: s.ecs,
+		AutoScaling: instances, CloudWatch: metrics, CodeBuild: builds, CodeDeploy: s.codedeploy,
+		CodePipeline: pipelines,
+		ECSServices:  services, ELB: s.elb, DynamoDB: s.dynamodb, EC2: s.ec2, ECR: s.ecr, ECS: s.ecs,
 		EventBridge: s.eventbridge,
 		IAM:         s.iam,
-		KMS:         keys,
+		KMS:         kms.New(k),
 		Lambda:      s.lambda, Logs: s.logs, S3: s.s3, Scheduler: schedules, SecretsManager: secrets, SQS: s.sqs,
 	})
 	k.Paths["/_sim/"] = s.ServeControl

@@ -670,6 +670,7 @@ class BlueGreen(Example):
     def __init__(self, stack):
         super().__init__(stack, "blue-green")
         os.symlink(self.modules, os.path.join(self.app, "node_modules"))
+        self.swap.update({"--force\n": "--force --yes\n", "cdk destroy": "cdk destroy --force"})  # nobody is there to confirm
         (s3,) = self.client("ec2").describe_managed_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": ["com.amazonaws.us-east-1.s3"]}])["PrefixLists"]
         with open(os.path.join(self.app, "cdk.context.json"), "w") as f:
             json.dump({"account": "123456789012", "region": "us-east-1", "assets": "assets", "s3PrefixList": s3["PrefixListId"], "availability-zones:account=123456789012:region=us-east-1": ["us-east-1a", "us-east-1b"]}, f)

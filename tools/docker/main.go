@@ -65,7 +65,8 @@ func login(args []string, in io.Reader) error {
 
 // build builds the image of a Dockerfile that begins FROM scratch and copies.
 func build(args []string) error {
-	tag, file, folder := "", "Dockerfile", ""
+	var tag, folder string
+	file := "Dockerfile"
 	for i := 0; i < len(args); i++ {
 		switch {
 		case args[i] == "-t" || args[i] == "--tag":
@@ -201,7 +202,8 @@ func push(tag string) error {
 	if err != nil {
 		return err
 	}
-	if err := remote.Write(there, image, remote.WithAuth(&authn.Basic{Username: "AWS", Password: string(password)})); err != nil {
+	auth := remote.WithAuth(&authn.Basic{Username: "AWS", Password: string(password)})
+	if err := remote.Write(there, image, auth); err != nil {
 		return err
 	}
 	digest, err := image.Digest()

@@ -219,8 +219,9 @@ func (s *Service) describeGroups(_ *kernel.Call, in *struct {
 		if len(in.AutoScalingGroupNames) > 0 && !slices.Contains(in.AutoScalingGroupNames, g.Name) {
 			continue
 		}
+		arn := "autoScalingGroup:" + s.Digest(g.Name, 8) + ":autoScalingGroupName/" + g.Name
 		x := groupXML{
-			Name: g.Name, ARN: s.ARN("autoscaling", "autoScalingGroup:"+s.Digest(g.Name, 8)+":autoScalingGroupName/"+g.Name),
+			Name: g.Name, ARN: s.ARN("autoscaling", arn),
 			Min: g.Min, Max: g.Max, Want: g.Want, Cooldown: 300, Check: "EC2", Created: kernel.Stamp{Time: g.created},
 		}
 		for n, id := range g.Subnets {

@@ -337,7 +337,7 @@ func (s *Service) createChangeSet(c *kernel.Call, in *changeSetInput) (*changeSe
 func reviewStack(s *Service, in *changeSetInput) *Stack {
 	st := &Stack{
 		Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")),
-		role: in.RoleARN, Created: s.Clock.Now(), Tags: in.Tags, Template: &template.Template{},
+		role: in.RoleARN, Times: Times{Created: s.Clock.Now()}, Tags: in.Tags, Template: &template.Template{},
 		Parameters: map[string]string{}, Resources: map[string]*Resource{},
 		Operation: Operation{OnFailure: "ROLLBACK"},
 	}

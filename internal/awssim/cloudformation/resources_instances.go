@@ -25,12 +25,12 @@ func instanceKinds() map[string]resourceKind {
 				versionOf(s, r)
 				return nil
 			},
-			remove:     func(s *Service, r *Resource, done func(error)) { s.AutoScaling.Remove(r.Physical); s.soon(done) },
+			remove:     removeInstances,
 			createOnly: []string{"LaunchTemplateName"},
 		},
 		"AWS::AutoScaling::AutoScalingGroup": {
 			Create: createScalingGroupResource, update: updateScalingGroupResource, settle: rollInstances,
-			remove:     func(s *Service, r *Resource, done func(error)) { s.AutoScaling.Remove(r.Physical); s.soon(done) },
+			remove:     removeInstances,
 			createOnly: []string{"AutoScalingGroupName"},
 		},
 		"AWS::IAM::InstanceProfile": {
@@ -67,15 +67,20 @@ func instanceKinds() map[string]resourceKind {
 	}
 }
 
+func removeInstances(s *Service, r *Resource, done func(error)) {
+	s.AutoScaling.Remove(r.Physical)
+	s.soon(done)
+}
+
 func templateData(r *Resource) map[string]any {
 	data, _ := r.Properties["LaunchTemplateData"].(map[string]any)
 	return data
 }
 
 func versionOf(s *Service, r *Resource) {
-	v := strconv.Itoa(s.AutoScaling.Template(r.Physical).Version)
 	r.Attributes["LaunchTemplateId"] = r.Physical
-	r.Attributes["LatestVersionNumber"], r.Attributes["DefaultVersionNumber"] = v, "1"
+	r.Attributes["LatestVersionNumber"] = strconv.Itoa(s.AutoScaling.Template(r.Physical).Version)
+	r.Attributes["DefaultVersionNumber"] = "1"
 }
 
 // sizes puts the properties of a group into it.
@@ -84,7 +89,8 @@ func sizes(s *Service, r *Resource, g *autoscaling.Group) error {
 		n, _ := strconv.Atoi(fmt.Sprint(r.Properties[k])) // absent is 0
 		return n
 	}
-	g.Min, g.Max, g.Want = number("MinSize"), number("MaxSize"), number("DesiredCapacity")
+	g.Min, g.Max = number("MinSize"), number("MaxSize")
+	g.Want = number("DesiredCapacity")
 	if _, given := r.Properties["DesiredCapacity"]; !given {
 		g.Want = max(g.Min, min(len(g.Instances), g.Max))
 	}
@@ -155,8 +161,8 @@ func (s *Service) awaitSignals(of []*autoscaling.Instance, wanted int, until tim
 		case sent >= wanted:
 			finish(nil)
 		case s.Clock.Now().After(until):
-			finish(reasonf("Received %d SUCCESS signal(s) out of %d. Unable to satisfy 100%% MinSuccessfulInstancesPercent "+
-				"requirement", sent, wanted))
+			finish(reasonf("Received %d SUCCESS signal(s) out of %d. Unable to satisfy 100%% "+
+				"MinSuccessfulInstancesPercent requirement", sent, wanted))
 		default:
 			s.awaitSignals(of, wanted, until, finish)
 		}

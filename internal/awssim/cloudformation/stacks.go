@@ -76,9 +76,7 @@ type Stack struct {
 	reason string
 	role   string
 	Operation
-	Created      time.Time
-	updated      time.Time
-	Deleted      time.Time
+	Times
 	Tags         []kernel.Tag
 	Template     *template.Template
 	imports      []string // names of exports of others that it uses
@@ -91,6 +89,11 @@ type Stack struct {
 	History      []kernel.StatusAt
 	changeSets   []*changeSet
 	Before       bool // there before the simulation began
+}
+
+// Times are those of a stack's life; zero has not happened.
+type Times struct {
+	Created, updated, Deleted time.Time
 }
 
 // Operation is the stack's current or last operation.
@@ -209,7 +212,7 @@ func (s *Service) createStack(_ *kernel.Call, in *stackInput) (*stackIDXML, erro
 	}
 	st := &Stack{
 		Name: in.StackName, ID: s.ARN("cloudformation", "stack/"+in.StackName+"/"+s.UUID("stack")), role: in.RoleARN,
-		Created: s.Clock.Now(), Tags: in.Tags, Template: t, Body: in.TemplateBody, Parameters: params,
+		Times: Times{Created: s.Clock.Now()}, Tags: in.Tags, Template: t, Body: in.TemplateBody, Parameters: params,
 		Capabilities: in.Capabilities, protected: in.EnableTerminationProtection, Resources: map[string]*Resource{},
 		Operation: Operation{
 			OnFailure: in.OnFailure, token: in.ClientRequestToken, express: in.DeploymentConfig.Mode == "EXPRESS",
@@ -684,7 +687,8 @@ func (s *Service) deleteStack(_ *kernel.Call, in *struct {
 		return nil, err
 	}
 	if export, by := s.inUse(st); export != "" { // said in an event, not in the answer
-		s.setStack(st, st.Status, fmt.Sprintf("Delete canceled. Cannot delete export %s as it is in use by %s.", export, by))
+		s.setStack(st, st.Status,
+			fmt.Sprintf("Delete canceled. Cannot delete export %s as it is in use by %s.", export, by))
 		return &kernel.None{}, nil
 	}
 	st.token, st.express = in.ClientRequestToken, in.DeploymentConfig.Mode == "EXPRESS"

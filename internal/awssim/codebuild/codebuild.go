@@ -141,7 +141,8 @@ func (s *Service) updateProject(_ *kernel.Call, in *project) (*projectReply, err
 	}
 	arn, created := p.ARN, p.Created
 	*p = *in
-	p.ARN, p.Created, p.LastModified = arn, created, kernel.StampOf(s.Clock.Now())
+	p.ARN, p.Created = arn, created
+	p.LastModified = kernel.StampOf(s.Clock.Now())
 	if p.Environment.EnvironmentVariables == nil {
 		p.Environment.EnvironmentVariables = []variable{}
 	}

@@ -70,7 +70,8 @@ func (s *Service) run(b *build) {
 	s.enter(b, "BUILD")
 	var out bytes.Buffer
 	cmd := exec.CommandContext(s.Context, "bash", filepath.Join(folder, "build.sh"))
-	cmd.Dir, cmd.Stdout, cmd.Stderr = filepath.Join(folder, "src"), &out, &out
+	cmd.Dir = filepath.Join(folder, "src")
+	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Env = s.environment(b, folder, values)
 	cmd.WaitDelay = 10 * time.Second // a program left behind does not keep the build
 	if err := cmd.Start(); err != nil {
@@ -223,7 +224,8 @@ func (s *Service) values(b *build, x spec) (map[string]string, string) {
 		out[k] = v
 	}
 	for _, k := range kernel.SortedKeys(secrets) {
-		v, err := s.asked(b, "secretsmanager", "GetSecretValue", map[string]any{"SecretId": secrets[k]}, "", "SecretString")
+		v, err := s.asked(b, "secretsmanager", "GetSecretValue", map[string]any{"SecretId": secrets[k]}, "",
+			"SecretString")
 		if err != nil {
 			return nil, "SECRETS_MANAGER_ERROR: Secrets Manager fetch failed: " + err.Error()
 		}

@@ -127,7 +127,8 @@ func (s *Service) fetch(r *run) {
 	arn, repository := c["ConnectionArn"], c["FullRepositoryId"]
 	if q := s.iam.Allows(s.roleOf(r), kernel.May("codeconnections:UseConnection", arn,
 		"codeconnections:FullRepositoryId", repository)); q != nil {
-		s.later(r, failure("PermissionError", "The provided role does not have permissions to use the connection %s", arn))
+		s.later(r, failure("PermissionError",
+			"The provided role does not have permissions to use the connection %s", arn))
 		return
 	}
 	folder := s.Options.Repositories[repository]
@@ -402,7 +403,8 @@ func (s *Service) updateService(r *run) error {
 	in, _ := out["taskDefinition"].(map[string]any)
 	in = maps.Clone(in)
 	for _, k := range []string{
-		"taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt", "registeredBy",
+		"taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt",
+		"registeredBy",
 	} {
 		delete(in, k)
 	}

@@ -143,7 +143,8 @@ func (s *Service) createPipeline(_ *kernel.Call, in *struct {
 	if err := s.check(&p); err != nil {
 		return nil, err
 	}
-	p.Version, p.created, p.updated = 1, s.Clock.Now(), s.Clock.Now()
+	p.Version = 1
+	p.created, p.updated = s.Clock.Now(), s.Clock.Now()
 	s.pipelines = append(s.pipelines, &p)
 	return &pipelineReply{&p}, nil
 }
@@ -194,7 +195,8 @@ func (s *Service) updatePipeline(_ *kernel.Call, in *struct{ Pipeline pipeline }
 	if err := s.check(&next); err != nil {
 		return nil, err
 	}
-	next.Version, next.created, next.updated = p.Version+1, p.created, s.Clock.Now()
+	next.Version = p.Version + 1
+	next.created, next.updated = p.created, s.Clock.Now()
 	s.pipelines[slices.Index(s.pipelines, p)] = &next // an execution goes on with what it began with
 	return &pipelineReply{&next}, nil
 }

@@ -94,7 +94,9 @@ func (s *Service) tellAction(r *run, state string) {
 	t := r.action.ActionTypeID
 	more := map[string]any{
 		"stage": r.execution.pipeline.Stages[r.stage].Name, "action": r.action.Name, "region": s.Options.Region,
-		"type":                map[string]string{"owner": t.Owner, "category": t.Category, "provider": t.Provider, "version": t.Version},
+		"type": map[string]string{
+			"owner": t.Owner, "category": t.Category, "provider": t.Provider, "version": t.Version,
+		},
 		"action-execution-id": r.id,
 	}
 	if r.external != "" || r.code != "" {
@@ -239,7 +241,8 @@ func (s *Service) done(r *run, o outcome) {
 		return
 	}
 	delete(e.open, r.action.Name)
-	r.status, r.changed, r.summary, r.variables = "Succeeded", s.Clock.Now(), o.summary, o.variables
+	r.status, r.changed = "Succeeded", s.Clock.Now()
+	r.summary, r.variables = o.summary, o.variables
 	r.code, r.message = o.code, o.message
 	if o.external != "" {
 		r.external = o.external
@@ -252,7 +255,8 @@ func (s *Service) done(r *run, o outcome) {
 	}
 	state := "SUCCEEDED"
 	if o.code != "" {
-		state, r.status, e.failed = "FAILED", "Failed", r.action.Name
+		state, e.failed = "FAILED", r.action.Name
+		r.status = "Failed"
 	}
 	s.tellAction(r, state)
 	switch {
@@ -268,7 +272,8 @@ func (s *Service) done(r *run, o outcome) {
 }
 
 func (s *Service) end(e *execution, status, state string) {
-	e.status, e.stopping, e.updated = status, false, s.Clock.Now()
+	e.status, e.stopping = status, false
+	e.updated = s.Clock.Now()
 	s.tell(e, state)
 	if !e.waiting {
 		s.admit(e.pipeline.Name, e.stage)

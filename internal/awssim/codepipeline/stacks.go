@@ -18,7 +18,9 @@ func (s *Service) deployStack(r *run) {
 	case "CHANGE_SET_EXECUTE":
 		err = s.executeChangeSet(r)
 	case "DELETE_ONLY":
-		_, err = s.call(r, "cloudformation", "DeleteStack", map[string]any{"StackName": r.action.Configuration["StackName"]})
+		_, err = s.call(r, "cloudformation", "DeleteStack", map[string]any{
+			"StackName": r.action.Configuration["StackName"],
+		})
 		s.awaitStack(r)
 	default:
 		err = kernel.Errorf("ConfigurationError", "the sandbox does not simulate ActionMode %s", mode)
@@ -60,7 +62,9 @@ func (s *Service) replaceChangeSet(r *run) error {
 		}
 		switch kernel.At(out, "Status") {
 		case "CREATE_COMPLETE":
-			return outcome{external: kernel.At(out, "ChangeSetID"), summary: "Change set " + name + " was created."}, true
+			return outcome{
+				external: kernel.At(out, "ChangeSetID"), summary: "Change set " + name + " was created.",
+			}, true
 		case "FAILED":
 			reason := kernel.At(out, "StatusReason")
 			if _, on := s.FaultOn("empty-change-set-fails"); !on && strings.Contains(reason, "didn't contain changes") {

@@ -125,7 +125,8 @@ func (s *Service) listActions(_ *kernel.Call, in *struct {
 		Details []actionDetail `json:"actionExecutionDetails"`
 	}{[]actionDetail{}}
 	for _, e := range slices.Backward(s.executions) {
-		if e.pipeline.Name != in.PipelineName || in.Filter.PipelineExecutionID != "" && in.Filter.PipelineExecutionID != e.id {
+		if e.pipeline.Name != in.PipelineName ||
+			in.Filter.PipelineExecutionID != "" && in.Filter.PipelineExecutionID != e.id {
 			continue
 		}
 		for _, r := range slices.Backward(e.runs) {
@@ -133,7 +134,8 @@ func (s *Service) listActions(_ *kernel.Call, in *struct {
 				e.id, r.id, e.pipeline.Version, e.pipeline.Stages[r.stage].Name, r.action.Name,
 				kernel.StampOf(r.began), kernel.StampOf(r.changed), r.status, actionOutput{Variables: r.variables},
 			}
-			d.Output.Result.External, d.Output.Result.Summary, d.Output.Result.Error = r.external, r.summary, r.error()
+			d.Output.Result.External, d.Output.Result.Summary = r.external, r.summary
+			d.Output.Result.Error = r.error()
 			if d.Output.Variables == nil {
 				d.Output.Variables = map[string]string{}
 			}
@@ -232,13 +234,15 @@ func (s *Service) putApproval(_ *kernel.Call, in *struct {
 	if _, err := s.pipeline(in.PipelineName); err != nil {
 		return nil, err
 	}
+	asked := false
 	for _, e := range s.executions {
 		r := e.open[in.ActionName]
 		if r == nil || e.pipeline.Name != in.PipelineName || e.pipeline.Stages[r.stage].Name != in.StageName {
 			continue
 		}
 		if r.token == "" || r.token != in.Token {
-			return nil, kernel.Errorf("InvalidApprovalTokenException", "The approval token is not valid.")
+			asked = true
+			continue
 		}
 		o := outcome{summary: in.Result.Summary}
 		if in.Result.Status == "Rejected" {
@@ -249,5 +253,9 @@ func (s *Service) putApproval(_ *kernel.Call, in *struct {
 			At *kernel.Stamp `json:"approvedAt"`
 		}{kernel.StampOf(s.Clock.Now())}, nil
 	}
-	return nil, kernel.Errorf("ApprovalAlreadyCompletedException", "The approval action has already been approved or rejected.")
+	if asked {
+		return nil, kernel.Errorf("InvalidApprovalTokenException", "The approval token is not valid.")
+	}
+	return nil, kernel.Errorf("ApprovalAlreadyCompletedException",
+		"The approval action has already been approved or rejected.")
 }

@@ -88,7 +88,8 @@ func (s *store) serve(w http.ResponseWriter, r *http.Request) {
 	unreachable := known && s.Unplugged(key, "ecr.dkr")
 	s.Mu.Unlock()
 	if !known {
-		w.Header().Set("WWW-Authenticate", `Basic realm="https://`+s.Options.Account+".dkr.ecr."+s.Suffix()+`/",service="ecr.amazonaws.com"`)
+		w.Header().Set("WWW-Authenticate", `Basic realm="https://`+s.Options.Account+".dkr.ecr."+s.Suffix()+
+			`/",service="ecr.amazonaws.com"`)
 		refuse(w, http.StatusUnauthorized, "UNAUTHORIZED", "Not Authorized")
 		return
 	}
@@ -140,7 +141,8 @@ func split(path string) (repository, kind, rest string) {
 
 // may refuses what the caller's role may not do, and what the repository does not take; a
 // status of 0 refuses nothing.
-func (s *store) may(r *http.Request, key, repository, kind, tag string, body []byte) (status int, code, message string) {
+func (s *store) may(r *http.Request, key, repository, kind, tag string, body []byte) (status int, code,
+	message string) {
 	role := s.Principals[key].RoleARN()
 	for _, action := range actions(r) {
 		if role != "" && s.iam.Allows(role, kernel.May(action, s.RepositoryARN(repository))) != nil {

@@ -779,8 +779,9 @@ func (s *Service) taskJSON(t *task, at time.Time) taskJSON {
 	status := t.statusAt(at)
 	j := taskJSON{
 		TaskArn: t.ARN, ClusterArn: s.ClusterARN(t.cluster), TaskDefinitionArn: t.Definition.ARN(s), Group: t.Group,
-		StartedBy: t.StartedBy, LaunchType: t.launchType(), PlatformVersion: t.platform(), AvailabilityZone: t.subnet.Zone,
-		LastStatus: status, DesiredStatus: "RUNNING", Version: t.version, Overrides: t.overrides, Tags: t.tags,
+		StartedBy: t.StartedBy, LaunchType: t.launchType(), PlatformVersion: t.platform(),
+		AvailabilityZone: t.subnet.Zone,
+		LastStatus:       status, DesiredStatus: "RUNNING", Version: t.version, Overrides: t.overrides, Tags: t.tags,
 		Attachments: []attachmentJSON{}, CPU: textOr(t.Definition.raw["cpu"]),
 		Memory: textOr(t.Definition.raw["memory"]), taskTimesJSON: taskTimesJSON{CreatedAt: kernel.StampOf(t.Created)},
 	}

@@ -57,7 +57,8 @@ func (s *Service) setTask(t *task, status string) {
 	detail := map[string]any{
 		"taskArn": j.TaskArn, "clusterArn": j.ClusterArn, "taskDefinitionArn": j.TaskDefinitionArn, "group": j.Group,
 		"startedBy":  j.StartedBy,
-		"lastStatus": j.LastStatus, "desiredStatus": j.DesiredStatus, "launchType": t.launchType(), "version": t.version,
+		"lastStatus": j.LastStatus, "desiredStatus": j.DesiredStatus, "launchType": t.launchType(),
+		"version":          t.version,
 		"availabilityZone": j.AvailabilityZone,
 		"containers":       j.Containers, "overrides": j.Overrides, "attachments": j.Attachments,
 	}

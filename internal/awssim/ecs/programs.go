@@ -40,8 +40,8 @@ func (s *Service) program(t *task) (*program, error) {
 		}
 	}
 	if command, ok := s.command(c.Image); ok {
-		p := &program{cmd: exec.CommandContext(s.Context, "sh", append([]string{"-c", command + ` "$@"`, command}, given...)...)}
-		return p, nil
+		args := append([]string{"-c", command + ` "$@"`, command}, given...)
+		return &program{cmd: exec.CommandContext(s.Context, "sh", args...)}, nil
 	}
 	if !s.Options.RunCode || s.Pulled == nil {
 		return nil, nil
@@ -164,7 +164,8 @@ func (s *Service) runProgram(t *task, p *program, env map[string]string) {
 	}
 	s.Principals[s.taskKey(t)] = s.taskPrincipal(t)
 	lines := &taskLines{service: s, task: t}
-	p.cmd.Stdout, p.cmd.Stderr, p.cmd.WaitDelay = lines, lines, 10*time.Second
+	p.cmd.Stdout, p.cmd.Stderr = lines, lines
+	p.cmd.WaitDelay = 10 * time.Second
 	if err := p.cmd.Start(); err != nil {
 		reason := "CannotStartContainerError: " + err.Error()
 		s.beginStop(t, "TaskFailedToStart", reason, reason, nil)

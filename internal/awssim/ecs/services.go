@@ -335,8 +335,8 @@ func (s *Services) taskSets(v *service) []taskSetJSON {
 		}
 		id := "ecs-svc/" + s.Digest("task set "+r.arn, 19)
 		j := taskSetJSON{
-			id, s.ARN("ecs", "task-set/"+v.cluster+"/"+v.name+"/"+id), s.arnOf(v), s.ClusterARN(v.cluster), "CODE_DEPLOY",
-			"ACTIVE", r.definition.ARN(s.Service), r.wanted, pending, running, kernel.StampOf(r.created),
+			id, s.ARN("ecs", "task-set/"+v.cluster+"/"+v.name+"/"+id), s.arnOf(v), s.ClusterARN(v.cluster),
+			"CODE_DEPLOY", "ACTIVE", r.definition.ARN(s.Service), r.wanted, pending, running, kernel.StampOf(r.created),
 		}
 		if r.production > 50 {
 			j.Status = "PRIMARY"

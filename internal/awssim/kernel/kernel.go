@@ -79,7 +79,19 @@ type Kernel struct {
 	Tags map[string]map[string]string
 	// Calls counts the calls by service:Operation.
 	Calls map[string]int
-	// The hooks of services: Bus puts an event on the default bus, Judge is IAM's answer
+	Hooks
+
+	stop     context.CancelFunc
+	services map[string]*API
+	targets  map[string]*API
+	ids      map[string]int
+	chances  map[string]int
+	faults   map[string]fault
+}
+
+// Hooks are what services do for others.
+type Hooks struct {
+	// Bus puts an event on the default bus, Judge is IAM's answer
 	// to a call, InProcess finds the invocation in this process by id.
 	Bus       func(source, detailType string, resources []string, detail map[string]any) string
 	Judge     func(*Call) *APIError
@@ -89,13 +101,6 @@ type Kernel struct {
 	// Carry answers a request to a host of the account, as a proxy would; nil for a host that
 	// is not there.
 	Carry func(*http.Request) *http.Response
-
-	stop     context.CancelFunc
-	services map[string]*API
-	targets  map[string]*API
-	ids      map[string]int
-	chances  map[string]int
-	faults   map[string]fault
 }
 
 // New returns the kernel of an empty account and starts its clock. Close ends it.

@@ -109,7 +109,8 @@ func (s *Service) putParameter(_ *kernel.Call, in *struct {
 		p = &parameter{name: in.Name, kind: in.Type}
 		s.parameters = append(s.parameters, p)
 	}
-	p.value, p.version, p.changed = in.Value, p.version+1, s.Clock.Now()
+	p.value, p.changed = in.Value, s.Clock.Now()
+	p.version++
 	if in.KeyId != "" {
 		p.key = s.KeyARN(in.KeyId)
 	}

@@ -171,7 +171,8 @@ func (h *HTTPCheck) check(problems *field.Problems, where string) {
 	if u, err := url.Parse(h.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		problems.Add(where+".url", "write http://HOST:PORT/PATH", "%q is not an address", h.URL)
 	} else if u.User != nil {
-		problems.Add(where+".url", "leave the credentials out", "%s: a password does not belong in the file", u.Redacted())
+		problems.Add(where+".url", "leave the credentials out", "%s: a password does not belong in the file",
+			u.Redacted())
 	}
 	if d := time.Duration(h.For); d < 0 || d > 30*time.Minute {
 		problems.Add(where+".for", "write 0s to 30m", "%s is out of range", d)
