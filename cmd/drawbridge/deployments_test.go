@@ -112,7 +112,9 @@ Hooks:
 	pipelines := codepipeline.NewFromConfig(c)
 	_, err = pipelines.CreatePipeline(t.Context(), &codepipeline.CreatePipelineInput{Pipeline: &cptypes.PipelineDeclaration{
 		Name: aws.String("web"), RoleArn: aws.String("arn:aws:iam::123456789012:role/pipeline"),
-		Stages: []cptypes.StageDeclaration{{Name: aws.String("Endpoints"), Actions: []cptypes.ActionDeclaration{{
+		Stages: []cptypes.StageDeclaration{{Name: aws.String("Source"), Actions: []cptypes.ActionDeclaration{{
+			Name: aws.String("Source"), ActionTypeId: &cptypes.ActionTypeId{Category: "Source", Owner: "AWS", Provider: aws.String("S3"), Version: aws.String("1")},
+		}}}, {Name: aws.String("Endpoints"), Actions: []cptypes.ActionDeclaration{{
 			Name: aws.String("Endpoints"), ActionTypeId: &cptypes.ActionTypeId{Category: "Invoke", Owner: "AWS", Provider: aws.String("Lambda"), Version: aws.String("1")},
 			Configuration: map[string]string{"FunctionName": "drawbridge-hook", "UserParameters": `{"pipeline": "web", "execution": "#{codepipeline.PipelineExecutionId}"}`},
 		}}}},

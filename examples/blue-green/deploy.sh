@@ -18,6 +18,10 @@ CODE_DEPLOY) config=drawbridge.codedeploy.yaml ;;
 	exit 2
 	;;
 esac
+if [ -n "${CONNECTION:-}${SOURCE:-}" ] && { [ "$controller" = ECS ] || [ -z "${CONNECTION:-}" ] || [ -z "${SOURCE:-}" ]; }; then
+	echo "a pipeline needs CONTROLLER=CODE_DEPLOY, CONNECTION and SOURCE; unset CONNECTION and SOURCE to go without" >&2
+	exit 2
+fi
 list=$(aws ec2 describe-managed-prefix-lists --filters "Name=prefix-list-name,Values=com.amazonaws.$AWS_REGION.s3" \
 	--query 'PrefixLists[0].PrefixListId' --output text)
 node -e '
@@ -40,7 +44,12 @@ subnets=$(output Subnets) tasks=$(output TaskGroup) smoke=$(output SmokeGroup) a
 sed -e "s/SUBNETS/$subnets/" -e "s/TASKGROUP/$tasks/" -e "s/SMOKEGROUP/$smoke/" -e "s|TESTADDRESS|$address|" \
 	"$config" >drawbridge.deployed.yaml
 drawbridge deploy --config drawbridge.deployed.yaml --yes
+if [ "$controller" = CODE_DEPLOY ]; then
+	# The creation of the service is no deployment of CodeDeploy's: without a hold its first tasks could not pull.
+	drawbridge hold main --deployment create --for 1h --reason "first tasks of web" --wait --config drawbridge.deployed.yaml
+fi
 npx cdk deploy --require-approval never --all
+[ "$controller" = ECS ] || drawbridge release main --deployment create --config drawbridge.deployed.yaml
 
 # An alarm that sounds already stops CodeDeploy at once, and ECS does not look at it again.
 sounding=$(aws cloudwatch describe-alarms --alarm-name-prefix web- --state-value ALARM --query 'MetricAlarms[].AlarmName' --output text)
@@ -50,7 +59,7 @@ if [ -n "$sounding" ]; then
 fi
 newest=$(aws ecs describe-task-definition --task-definition web --query taskDefinition.taskDefinitionArn --output text)
 if [ -n "${CONNECTION:-}" ]; then
-	echo "the pipeline deploys: aws codepipeline start-pipeline-execution --name web"
+	echo "the pipeline deploys: it has started if it is new, and starts with each push"
 elif [ "$controller" = CODE_DEPLOY ]; then
 	deployed=$(aws ecs describe-services --cluster web --services web \
 		--query "services[0].taskSets[?status=='PRIMARY'].taskDefinition" --output text)

@@ -24,18 +24,30 @@ subnets=$(output Subnets) instances=$(output InstanceGroup) builds=$(output Buil
 sed -e "s/SUBNETS/$subnets/" -e "s/INSTANCES/$instances/" -e "s/BUILDS/$builds/" drawbridge.yaml >drawbridge.deployed.yaml
 drawbridge deploy --config drawbridge.deployed.yaml --yes
 
-# The secret has to be there before the first build. It is read from the terminal or from a pipe, and is no argument of a command.
-if ! aws ssm get-parameter --name /hello/greeting --query Parameter.Name --output text 2>/dev/null; then
-	[ ! -t 0 ] || echo "The secret /hello/greeting, then Enter:" >&2
-	(
-		umask 077
-		file=$(mktemp)
-		trap 'rm -f "$file"' EXIT
-		python3 -c 'import json, sys; print(json.dumps({"Name": "/hello/greeting", "Type": "SecureString", "KeyId": "alias/hello",
-			"Value": sys.stdin.readline().rstrip("\n")}))' >"$file"
-		aws ssm put-parameter --cli-input-json "file://$file" --query Version --output text
-	)
-fi
+# The secrets have to be there before the first build. They are read from the terminal, or a line each from a pipe, and are in no
+# argument of a command.
+file=
+trap 'rm -f "$file"' EXIT
+trap 'exit 130' INT TERM
+for name in /hello/greeting /hello/build/token; do
+	if aws ssm get-parameter --name "$name" --query Parameter.Name --output text 2>/dev/null; then
+		continue
+	fi
+	file=$(umask 077 && mktemp)
+	python3 -c '
+import getpass, json, os, sys
+name = sys.argv[1]
+if sys.stdin.isatty():
+    value = getpass.getpass(f"The secret {name}: ")
+else:  # a byte at a time: the next line is for the next secret
+    value = b""
+    while (c := os.read(0, 1)) not in (b"", b"\n"):
+        value += c
+    value = value.decode()
+print(json.dumps({"Name": name, "Type": "SecureString", "KeyId": "alias/hello", "Value": value}))' "$name" >"$file"
+	aws ssm put-parameter --cli-input-json "file://$file" --query Version --output text
+	rm -f "$file"
+done
 aws cloudformation deploy --stack-name hello-pipeline --template-file infrastructure/pipeline.yaml --capabilities CAPABILITY_NAMED_IAM \
 	--no-fail-on-empty-changeset \
 	--parameter-overrides "Connection=$CONNECTION" "Application=$APPLICATION" "Infrastructure=$INFRASTRUCTURE"

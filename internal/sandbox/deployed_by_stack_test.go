@@ -56,6 +56,7 @@ Resources:
       Name: web
       RoleArn: arn:aws:iam::123456789012:role/pipeline
       Stages:
+        - {Name: Source, Actions: [{Name: Source, ActionTypeId: {Category: Source, Owner: AWS, Provider: S3, Version: "1"}}]}
         - {Name: Endpoints, Actions: [{Name: Endpoints, ActionTypeId: {Category: Invoke, Owner: AWS, Provider: Lambda, Version: "1"}, Configuration: {FunctionName: drawbridge-hook, UserParameters: '{"pipeline": "web", "execution": "#{codepipeline.PipelineExecutionId}"}'}}]}
         - {Name: Build, Actions: [{Name: Build, ActionTypeId: {Category: Build, Owner: AWS, Provider: CodeBuild, Version: "1"}, Configuration: {ProjectName: !Ref Tests}}]}
 Outputs:
@@ -84,7 +85,7 @@ func TestAStackMakesAServiceAndItsPauseIsAnsweredBeforeTheStackIsComplete(t *tes
 			t.Errorf("deployment %s, %d runs; want its pause answered by one", d.Status, w.jobsRun())
 		}
 		l, err := codepipeline.NewFromConfig(c).GetPipeline(w.t.Context(), &codepipeline.GetPipelineInput{Name: name})
-		if err != nil || len(l.Pipeline.Stages) != 2 {
+		if err != nil || len(l.Pipeline.Stages) != 3 {
 			t.Errorf("pipeline %v, %v", l, err)
 		}
 		if _, err := stacks.DeleteStack(w.t.Context(), &cloudformation.DeleteStackInput{StackName: name}); err != nil {

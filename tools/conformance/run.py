@@ -726,7 +726,10 @@ def code_deploy_path():
     with contextlib.ExitStack() as stack:
         x = BlueGreen(stack)
         x.env.update(CONNECTION=x.handshake(), SOURCE="example/service", CONTROLLER="CODE_DEPLOY")
+        now = lambda: post(x.endpoint, "/_sim/advance", {"seconds": 0})["now"]
+        began = now()
         x.follow("Bring it up")
+        held = (began, now())  # by the script itself, for the first tasks
         before = x.production()
         status, failed = x.executed("web")
         check((status, failed) == ("Succeeded", []), f"the pipeline's first execution: {status}, {failed}")
@@ -748,14 +751,14 @@ def code_deploy_path():
         check(x.production() == after, f"the production traffic after a roll-back: {x.production()}, before: {after}")
         check(sorted(d["status"] for d in deployed) == ["Failed", "Succeeded", "Succeeded"] and deployed[0]["creator"] == "codeDeployRollback", f"deployments: {[(d['creator'], d['status']) for d in deployed]}")
         runs = x.client("codepipeline").list_pipeline_executions(pipelineName="web")["pipelineExecutionSummaries"]
-        x.endpoints_go([(e["startTime"].timestamp(), e["lastUpdateTime"].timestamp() + 3600) for e in runs])
+        x.endpoints_go([(e["startTime"].timestamp(), e["lastUpdateTime"].timestamp()) for e in runs] + [held])
         x.lints()
         x.follow("Remove it")
 
 
 def pipeline_path():
     """examples/pipeline, as its README says: built in the VPC, approved, executed, with its secret nowhere but where it is read."""
-    secret = "a-greeting-that-nobody-else-sees"
+    secret, token = "a-greeting-that-nobody-else-sees", "a-token-of-the-build-alone"
     with contextlib.ExitStack() as stack:
         templates = os.path.join(ROOT, "examples", "pipeline", "infrastructure")
         infrastructure = stack.enter_context(tempfile.TemporaryDirectory())
@@ -763,7 +766,7 @@ def pipeline_path():
         x = Example(stack, "pipeline", "--repository", "example/infrastructure=" + infrastructure)
         x.env.update(CONNECTION=x.handshake(), APPLICATION="example/service", INFRASTRUCTURE="example/infrastructure")
         with open(os.path.join(x.work, "secret"), "w") as f:
-            f.write(secret + "\n")
+            f.write(f"{secret}\n{token}\n")
         x.swap.update({"\n./deploy.sh": "\n./deploy.sh <" + f.name})
         # The CLI looks every half minute; here that is half an hour.
         x.swap.update({"aws cloudformation wait stack-delete-complete --stack-name ": "gone() { while status=$(aws cloudformation describe-stacks --stack-name $1 --query Stacks[0].StackStatus --output text 2>/dev/null); do [ $status = DELETE_IN_PROGRESS ]; sleep 1; done; }; gone "})
@@ -791,18 +794,19 @@ def pipeline_path():
         (targets,) = [x.client("elbv2").describe_target_health(TargetGroupArn=b["targetGroupArn"])["TargetHealthDescriptions"] for b in service["loadBalancers"]]
         check(len({t["Target"]["Id"] for t in targets}) == 2 and all(t["Target"]["Port"] >= 32768 for t in targets), f"on two instances, at ports of their own: {targets}")
         # The secret is in no layer, no configuration, no manifest, no log, no template and no pipeline.
-        token = x.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        password = x.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
         def registry(path):
-            return urllib.request.urlopen(urllib.request.Request(x.endpoint + "/v2/hello/" + path, headers={"Authorization": "Basic " + token})).read()
+            return urllib.request.urlopen(urllib.request.Request(x.endpoint + "/v2/hello/" + path, headers={"Authorization": "Basic " + password})).read()
         (image,) = x.client("ecr").describe_images(repositoryName="hello")["imageDetails"]
         manifest = json.loads(registry("manifests/" + image["imageDigest"]))
         parts = [registry("blobs/" + p["digest"]) for p in [manifest["config"], *manifest["layers"]]]
         parts += [gzip.decompress(p) for p in parts if p[:2] == b"\x1f\x8b"]
-        check(len(parts) > 2 and any(b"hello, with a secret" in p for p in parts) and not any(secret.encode() in p for p in parts), "the image has its program, and no secret")
+        check(len(parts) > 2 and any(b"hello, with a secret" in p for p in parts) and not any(s.encode() in p for p in parts for s in (secret, token)), "the image has its program, and no secret")
         logs = x.client("logs")
         said = [e["message"] for g in ("/hello/build", "/hello/service") for e in logs.filter_log_events(logGroupName=g)["events"]]
-        check(any("ok" in m for m in said) and any("listening" in m for m in said) and not any(secret in m for m in said), f"the logs: {said}")
-        check(secret not in json.dumps(pipeline.get_pipeline(name="hello"), default=str) + json.dumps(x.client("codebuild").batch_get_projects(names=["hello"]), default=str), "the pipeline and its project name the secret alone")
+        check(any("ok" in m for m in said) and any("listening" in m for m in said) and not any(s in m for m in said for s in (secret, token)), f"the logs: {said}")
+        shown = (json.dumps(pipeline.get_pipeline(name="hello"), default=str) + json.dumps(x.client("codebuild").batch_get_projects(names=["hello"]), default=str))
+        check(secret not in shown and token not in shown, "the pipeline and its project name the secrets alone")
         # Pull requests: what is wrong is said before the merge.
         builds = x.client("codebuild")
         def checked():

@@ -50,6 +50,7 @@ export class Pipeline extends cdk.Stack {
     });
     const runs = new iam.Role(this, "Runs", { assumedBy: new iam.ServicePrincipal("codepipeline.amazonaws.com") });
     artifacts.grantReadWrite(runs);
+    artifacts.grantPutAcl(runs); // of a source behind a connection
     const may = (resources: string[], ...actions: string[]) => runs.addToPolicy(new iam.PolicyStatement({ actions, resources }));
     may([props.connection], "codeconnections:UseConnection");
     may([project.attrArn], "codebuild:StartBuild", "codebuild:BatchGetBuilds");

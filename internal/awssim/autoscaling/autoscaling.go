@@ -141,7 +141,7 @@ func (s *Service) reaches(i *Instance, services ...string) bool {
 
 var (
 	clusterPattern = regexp.MustCompile(`ECS_CLUSTER=(\S+)`)
-	signalPattern  = regexp.MustCompile(`cfn-signal|signal-resource`)
+	signalPattern  = regexp.MustCompile(`cfn-signal|signal-resource|SignalResource`)
 )
 
 // launch starts an instance in the subnet that has the fewest.
@@ -175,7 +175,7 @@ func (s *Service) launch(g *Group) {
 	g.Instances = append(g.Instances, i)
 	s.Clock.After(bootTakes, func() {
 		i.Ready = true
-		i.Sent = i.wanted && s.reaches(i, "cloudformation")
+		i.Sent = i.wanted && s.reaches(i, "cloudformation", "ecs", "ecs-agent", "ecs-telemetry")
 	})
 }
 

@@ -119,9 +119,9 @@ func createScalingGroupResource(s *Service, st *Stack, r *Resource, finish func(
 		s.soon(finish)
 		return nil
 	}
-	wanted, err := strconv.Atoi(fmt.Sprint(signal["Count"]))
-	if err != nil {
-		wanted = 1
+	wanted := 1
+	if n, ok := s.number(st, signal["Count"]); ok {
+		wanted = n
 	}
 	s.awaitSignals(g.Instances, wanted, s.Clock.Now().Add(duration(kernel.Text(signal, "Timeout"))), finish)
 	return nil
@@ -134,6 +134,16 @@ func updateScalingGroupResource(s *Service, _ *Stack, r *Resource) error {
 	}
 	s.AutoScaling.Keep(g)
 	return nil
+}
+
+// number evaluates a number in a policy of a resource.
+func (s *Service) number(st *Stack, v any) (int, bool) {
+	v, err := st.Template.Evaluate(v, s.Scope(st))
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.Atoi(fmt.Sprint(v))
+	return n, err == nil
 }
 
 // duration reads an ISO 8601 duration of hours, minutes and seconds; 5 minutes without one.
@@ -182,6 +192,7 @@ func rollInstances(s *Service, st *Stack, r *Resource, finish func(error)) {
 		return
 	}
 	signals := fmt.Sprint(policy["WaitOnResourceSignals"]) == "true"
+	least, _ := s.number(st, policy["MinInstancesInService"]) // none is 0
 	pause := duration(kernel.Text(policy, "PauseTime"))
 	var next func(error)
 	next = func(err error) {
@@ -190,14 +201,25 @@ func rollInstances(s *Service, st *Stack, r *Resource, finish func(error)) {
 			finish(err)
 			return
 		}
-		s.AutoScaling.End(g, i)
+		end := func() { s.AutoScaling.End(g, i) }
+		then := next
+		if least >= g.Want { // one more than wanted, until it has joined
+			g.Want++
+			then = func(err error) {
+				g.Want--
+				end()
+				next(err)
+			}
+		} else {
+			end()
+		}
 		s.AutoScaling.Keep(g)
 		fresh := g.Instances[len(g.Instances)-1:]
 		if !signals {
-			s.Clock.After(pause, func() { next(nil) })
+			s.Clock.After(pause, func() { then(nil) })
 			return
 		}
-		s.awaitSignals(fresh, 1, s.Clock.Now().Add(pause), next)
+		s.awaitSignals(fresh, 1, s.Clock.Now().Add(pause), then)
 	}
 	next(nil)
 }

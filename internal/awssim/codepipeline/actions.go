@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -85,10 +86,14 @@ func (s *Service) put(r *run, role, name string, content []byte) error {
 	if b == nil {
 		return kernel.Errorf("NoSuchBucket", "The artifact bucket %s does not exist", store)
 	}
-	key := strings.Join([]string{r.execution.pipeline.Name, name, s.NewID("artifact", 7)}, "/")
+	// The names are shortened, as AWS does.
+	key := fmt.Sprintf("%.20s/%.10s/%s", r.execution.pipeline.Name, name, s.NewID("artifact", 7))
 	arn := s.Partition() + "s3:::" + store + "/" + key
-	if q := s.iam.Allows(role, append([]kernel.Question{kernel.May("s3:PutObject", arn)},
-		s.sealed(r, "kms:GenerateDataKey", "kms:Decrypt")...)...); q != nil {
+	asks := []kernel.Question{kernel.May("s3:PutObject", arn)}
+	if r.action.ActionTypeID.Provider == "CodeStarSourceConnection" {
+		asks = append(asks, kernel.May("s3:PutObjectAcl", arn)) // aws/aws-cdk#13557
+	}
+	if q := s.iam.Allows(role, append(asks, s.sealed(r, "kms:GenerateDataKey", "kms:Decrypt")...)...); q != nil {
 		return kernel.Errorf("AccessDenied", "%s may not %s on %s", role, q.Action, q.Resource)
 	}
 	b.Objects[key] = s.s3.NewObject(content)

@@ -671,7 +671,15 @@ func (s *Services) Remove(arn string) {
 // deploys.
 func (s *Services) Deployed(arn string) string {
 	for _, v := range s.services {
-		if s.arnOf(v) == arn && !v.gone && v.controller == "ECS" && len(v.deployments) > 0 {
+		if s.arnOf(v) != arn || v.gone {
+			continue
+		}
+		if v.controller != "ECS" && v.current != nil {
+			if running, _ := v.current.counts(); running < v.desired {
+				return "IN_PROGRESS"
+			}
+		}
+		if v.controller == "ECS" && len(v.deployments) > 0 {
 			return v.deployments[len(v.deployments)-1].status
 		}
 	}
