@@ -132,10 +132,8 @@ func New(o Options) *Sim {
 		AutoScaling: instances, CloudWatch: metrics, CodeBuild: builds, CodeDeploy: s.codedeploy,
 		CodePipeline: pipelines,
 		ECSServices:  services, ELB: s.elb, DynamoDB: s.dynamodb, EC2: s.ec2, ECR: s.ecr, ECS: s.ecs,
-		EventBridge: s.eventbridge,
-		IAM:         s.iam,
-		KMS:         kms.New(k),
-		Lambda:      s.lambda, Logs: s.logs, S3: s.s3, Scheduler: schedules, SecretsManager: secrets, SQS: s.sqs,
+		EventBridge: s.eventbridge, IAM: s.iam, KMS: kms.New(k), Lambda: s.lambda,
+		Logs: s.logs, S3: s.s3, Scheduler: schedules, SecretsManager: secrets, SQS: s.sqs,
 	})
 	k.Paths["/_sim/"] = s.ServeControl
 	if !o.NewAccount {
