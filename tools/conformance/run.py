@@ -1036,7 +1036,10 @@ def deployments_path(client, advance, endpoint, vpc, subnet, group):
     builds.create_project(name="tests", serviceRole=role, source={"type": "NO_SOURCE"}, artifacts={"type": "NO_ARTIFACTS"}, environment={"type": "LINUX_CONTAINER", "image": "i", "computeType": "BUILD_GENERAL1_SMALL"})
     fails("ResourceNotFoundException", "a build of no project", lambda: builds.start_build(projectName="nope"))
     kind = {"category": "Build", "owner": "AWS", "provider": "CodeBuild", "version": "1"}
-    pipelines.create_pipeline(pipeline={"name": "p", "roleArn": role, "stages": [{"name": "Build", "actions": [{"name": "Build", "actionTypeId": kind, "configuration": {"ProjectName": "tests"}}]}]})
+    source = {"name": "Source", "actions": [{"name": "Source", "actionTypeId": {"category": "Source", "owner": "AWS", "provider": "S3", "version": "1"}}]}
+    build = {"name": "Build", "actions": [{"name": "Build", "actionTypeId": kind, "configuration": {"ProjectName": "tests"}}]}
+    fails("InvalidStructureException", "a pipeline of one stage", lambda: pipelines.create_pipeline(pipeline={"name": "p", "roleArn": role, "stages": [source]}))
+    pipelines.create_pipeline(pipeline={"name": "p", "roleArn": role, "stages": [source, build]})
     execution = pipelines.start_pipeline_execution(name="p")["pipelineExecutionId"]
     advance(600)
     check(pipelines.get_pipeline_execution(pipelineName="p", pipelineExecutionId=execution)["pipelineExecution"]["status"] == "Succeeded", "an execution that builds")
