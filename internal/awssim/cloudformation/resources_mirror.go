@@ -144,7 +144,11 @@ func createURLResource(s *Service, _ *Stack, r *Resource, finish func(error)) er
 // createManagedPolicy creates a managed policy and attaches it to the roles that
 // it names.
 func createManagedPolicy(s *Service, st *Stack, r *Resource, finish func(error)) error {
-	r.Physical = s.GlobalARN("iam", "policy/"+st.Name+"-"+r.Logical+"-"+s.Digest(st.ID+r.Logical, 12))
+	name := kernel.Text(r.Properties, "ManagedPolicyName")
+	if name == "" {
+		name = st.Name + "-" + r.Logical + "-" + s.Digest(st.ID+r.Logical, 12)
+	}
+	r.Physical = s.GlobalARN("iam", "policy/"+name)
 	if err := updateManagedPolicy(s, st, r); err != nil {
 		return err
 	}
