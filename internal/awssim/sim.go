@@ -111,7 +111,7 @@ func New(o Options) *Sim {
 	s.cloudfront = cloudfront.New(k)
 	ssm.New(k)
 	s.connections = codeconnections.New(k)
-	builds := codebuild.New(k, s.logs, s.s3)
+	builds := codebuild.New(k, s.logs)
 	builds.Reach = s.ecs.Reaches
 	pipelines := codepipeline.New(k, builds, s.connections, s.iam, s.lambda, s.s3)
 	s.codedeploy = codedeploy.New(k, services, s.iam, s.lambda, s.elb)

@@ -1,6 +1,7 @@
 package codebuild
 
 import (
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ type build struct {
 	done              func(Result)
 	outputs           map[string][]byte
 	exported          map[string]string
+	command           *exec.Cmd // that runs on this machine; nil for none
 }
 
 // phase is a phase of a build that has ended, with why it failed.
@@ -207,6 +209,9 @@ func (s *Service) stopBuild(_ *kernel.Call, in *struct{ ID string }) (*buildRepl
 		return nil, kernel.Errorf("ResourceNotFoundException", "Build cannot be found: %s", in.ID)
 	}
 	if b.ended.IsZero() {
+		if b.command != nil {
+			_ = b.command.Process.Kill() // it may have ended
+		}
 		s.end(b, "STOPPED")
 	}
 	return &buildReply{s.json(b)}, nil

@@ -10,14 +10,12 @@ import (
 
 	"drawbridge/internal/awssim/kernel"
 	"drawbridge/internal/awssim/logs"
-	"drawbridge/internal/awssim/s3"
 )
 
 // Service is the simulated CodeBuild.
 type Service struct {
 	*kernel.Kernel
 	logs *logs.Service
-	s3   *s3.Service
 	// Reach reports whether a service can be reached from a subnet by security groups.
 	Reach func(subnet string, groups []string, service string) bool
 
@@ -79,8 +77,8 @@ type variable struct {
 }
 
 // New puts the service into an account.
-func New(k *kernel.Kernel, groups *logs.Service, objects *s3.Service) *Service {
-	s := &Service{Kernel: k, logs: groups, s3: objects, running: map[*exec.Cmd]bool{}}
+func New(k *kernel.Kernel, groups *logs.Service) *Service {
+	s := &Service{Kernel: k, logs: groups, running: map[*exec.Cmd]bool{}}
 	k.AtEnd = append(k.AtEnd, func() {
 		for cmd := range s.running {
 			_ = cmd.Process.Kill() // it may have ended

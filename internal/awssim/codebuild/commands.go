@@ -26,7 +26,6 @@ import (
 type spec struct {
 	Version any `yaml:"version"`
 	Env     struct {
-		Shell          string            `yaml:"shell"`
 		Variables      map[string]string `yaml:"variables"`
 		ParameterStore map[string]string `yaml:"parameter-store"`
 		SecretsManager map[string]string `yaml:"secrets-manager"`
@@ -79,7 +78,7 @@ func (s *Service) run(b *build) {
 		s.fail(b, "CLIENT_ERROR: "+err.Error())
 		return
 	}
-	s.running[cmd] = true
+	s.running[cmd], b.command = true, cmd
 	s.Clock.SetBusy(1)
 	go func() {
 		defer os.RemoveAll(folder)

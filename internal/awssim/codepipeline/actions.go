@@ -247,7 +247,7 @@ func variablesOf(text string) []map[string]string {
 func (s *Service) file(r *run, given string) ([]byte, error) {
 	name, path, _ := strings.Cut(given, "::")
 	if !slices.Contains(r.action.InputArtifacts, artifactName{name}) {
-		return nil, kernel.Errorf("ConfigurationError", "%s is no input artifact of action %s", name, r.action.Name)
+		return nil, kernel.Errorf("ConfigurationError", "%s is not an input artifact of action %s", name, r.action.Name)
 	}
 	content, err := s.get(r, s.roleOf(r), name)
 	if err != nil {

@@ -173,7 +173,7 @@ func (s *Service) check(p *pipeline) error {
 			for _, in := range a.InputArtifacts {
 				if !made[in.Name] {
 					return kernel.Errorf("InvalidStructureException",
-						"The input artifact %s of action %s is no output of an action before it", in.Name, a.Name)
+						"The input artifact %s of action %s is not an output of an earlier action", in.Name, a.Name)
 				}
 			}
 		}

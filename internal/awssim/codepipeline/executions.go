@@ -189,7 +189,7 @@ func (e *execution) next(only []string) []action {
 	return next
 }
 
-// begin runs actions beside each other.
+// begin runs actions at the same time.
 func (s *Service) begin(e *execution, actions []action) {
 	var all []*run
 	for _, a := range actions {

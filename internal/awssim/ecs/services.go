@@ -50,7 +50,8 @@ type revision struct {
 	wanted     int
 	// production and test are its shares of the traffic, in percent.
 	production, test float64
-	failures         int // tasks that did not start, in a row
+	failures         int         // tasks that did not start, in a row
+	placing          *kernel.Due // when an instance is looked for again
 	// ready is called once all wanted tasks run.
 	ready func()
 	// group is the ARN of the target group that its tasks are in; empty without one.
@@ -476,7 +477,8 @@ func (s *Services) keep(r *revision) {
 				r.tasks = append(r.tasks, t)
 				continue
 			}
-			s.Clock.After(placeEvery, func() { s.keep(r) })
+			s.Clock.Cancel(r.placing) // one look is due at a time
+			r.placing = s.Clock.After(placeEvery, func() { s.keep(r) })
 			return
 		}
 		in.NetworkConfiguration.AwsvpcConfiguration = r.service.network
