@@ -30,12 +30,16 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 		var records []deployments.Record
+		var watches []deployments.Watch
 		if len(a.Config.Deployments) > 0 {
 			if records, err = deployments.List(ctx, a); err != nil {
 				return err
 			}
+			if watches, err = deployments.Watches(ctx, a); err != nil {
+				return err
+			}
 		}
-		v := view.StatusOf(a, states, records)
+		v := view.StatusOf(a, states, records, watches)
 		if _, terminal := terminalWidth(s.out); c.Watch && terminal {
 			output.Steer(s.out, "\x1b[H\x1b[2J")
 		}

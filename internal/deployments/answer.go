@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -86,7 +85,7 @@ func (k *Keeper) judge(ctx context.Context, r *Record, h *section.Hook, key stri
 		f := r.firing(key)
 		switch {
 		case f == nil:
-		case f.Via == ByFunction && strings.HasPrefix(r.State, "ROLLBACK"):
+		case f.Via != ByPause && r.takesBack():
 			f.decide(Succeeded, "the deployment is being rolled back, which is not checked")
 		case h == nil:
 			f.decide(Failed, "the configuration names no hook %s under deployments.%s", f.Hook, r.Name)

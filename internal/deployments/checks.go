@@ -139,7 +139,8 @@ func (k *Keeper) make(ctx context.Context, r *Record, f Firing, nth int, c secti
 	case c.TCP != "":
 		return k.once(ctx, r, probe.Request{Address: c.TCP}, c.TCP)
 	case c.Targets != "":
-		return k.healthy(ctx, c.Targets)
+		p, err := k.healthy(ctx, c.Targets)
+		return p.Progress, err
 	}
 	return k.weights(ctx, c.Weights)
 }
@@ -284,32 +285,38 @@ func (k *Keeper) serviceOf(ctx context.Context, r *Record) (cluster, service str
 	return cluster, service, nil
 }
 
+// health is what a look at the targets of a group has found.
+type health struct {
+	Progress
+	// Healthy counts those that are.
+	Healthy int
+}
+
 // healthy sees whether all targets of a group are healthy.
-func (k *Keeper) healthy(ctx context.Context, group string) (Progress, error) {
+func (k *Keeper) healthy(ctx context.Context, group string) (health, error) {
 	out, err := k.clients.ELB.DescribeTargetHealth(ctx, &elasticloadbalancingv2.DescribeTargetHealthInput{
 		TargetGroupArn: &group,
 	})
 	if err != nil {
-		return Progress{}, awserr.Mark(err, "describe the targets of %s", group)
+		return health{}, awserr.Mark(err, "describe the targets of %s", group)
 	}
-	healthy := 0
-	p := Progress{Asked: 1}
+	found := health{Progress: Progress{Asked: 1}}
 	for _, t := range out.TargetHealthDescriptions {
 		switch h := t.TargetHealth; h.State {
 		case elbtypes.TargetHealthStateEnumHealthy:
-			healthy++
+			found.Healthy++
 		case elbtypes.TargetHealthStateEnumDraining:
 		default:
-			p.Bad = 1
-			p.Problem = fmt.Sprintf("target %s of %s is %s (%s)", aws.ToString(t.Target.Id), lastPart(group), h.State,
+			found.Bad = 1
+			found.Problem = fmt.Sprintf("target %s of %s is %s (%s)", aws.ToString(t.Target.Id), lastPart(group), h.State,
 				h.Reason)
 		}
 	}
-	if healthy == 0 && p.Bad == 0 {
-		p.Bad, p.Problem = 1, lastPart(group)+" has no healthy target"
+	if found.Healthy == 0 && found.Bad == 0 {
+		found.Bad, found.Problem = 1, lastPart(group)+" has no healthy target"
 	}
-	p.Done = p.Bad == 0
-	return p, nil
+	found.Done = found.Bad == 0
+	return found, nil
 }
 
 func lastPart(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] }
@@ -317,34 +324,14 @@ func lastPart(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] }
 // weights sees whether a rule, or a listener's default rule, sends everything to one target
 // group with healthy targets.
 func (k *Keeper) weights(ctx context.Context, arn string) (Progress, error) {
-	in := &elasticloadbalancingv2.DescribeRulesInput{RuleArns: []string{arn}}
-	if strings.Contains(arn, ":listener/") {
-		in = &elasticloadbalancingv2.DescribeRulesInput{ListenerArn: &arn}
-	}
-	out, err := k.clients.ELB.DescribeRules(ctx, in)
+	to, err := k.shares(ctx, arn)
 	if err != nil {
-		return Progress{}, awserr.Mark(err, "describe the rules of %s", arn)
+		return Progress{}, err
 	}
-	var groups, shares []string
-	for _, rule := range out.Rules {
-		if in.ListenerArn != nil && !aws.ToBool(rule.IsDefault) {
-			continue
-		}
-		for _, a := range rule.Actions {
-			if a.ForwardConfig == nil {
-				continue
-			}
-			for _, g := range a.ForwardConfig.TargetGroups {
-				if aws.ToInt32(g.Weight) > 0 {
-					groups = append(groups, aws.ToString(g.TargetGroupArn))
-					shares = append(shares, fmt.Sprintf("%d to %s", *g.Weight, lastPart(*g.TargetGroupArn)))
-				}
-			}
-		}
+	if groups := to.groups(); len(groups) == 1 {
+		p, err := k.healthy(ctx, groups[0])
+		return p.Progress, err
 	}
-	if len(groups) != 1 {
-		return Progress{Asked: 1, Bad: 1, Problem: fmt.Sprintf("%s does not send all requests to one target group: %s",
-			lastPart(arn), strings.Join(shares, ", "))}, nil
-	}
-	return k.healthy(ctx, groups[0])
+	return Progress{Asked: 1, Bad: 1, Problem: fmt.Sprintf("%s does not send all requests to one target group, but to %s",
+		lastPart(arn), to)}, nil
 }

@@ -53,26 +53,15 @@ func (k *Keeper) beginECS(ctx context.Context, cluster, service, event string) e
 	if !ok {
 		return nil
 	}
-	out, err := k.clients.ECS.ListServiceDeployments(ctx, &ecs.ListServiceDeploymentsInput{
-		Cluster: &cluster, Service: aws.String(k.app.Place.ARN("ecs", "service/"+cluster+"/"+service)),
-		Status: goingECS,
-	})
-	if code := awserr.Code(err); code == "ServiceNotFoundException" || code == "ClusterNotFoundException" {
-		return nil
-	}
+	ids, err := k.underwayECS(ctx, cluster+"/"+service)
 	if err != nil {
-		return awserr.Mark(err, "list the deployments of service %s/%s", cluster, service)
+		return err
 	}
-	if len(out.ServiceDeployments) == 0 && event == "SERVICE_DEPLOYMENT_IN_PROGRESS" {
+	if len(ids) == 0 && event == "SERVICE_DEPLOYMENT_IN_PROGRESS" {
 		return fmt.Errorf("list the deployments of service %s/%s: %w: ECS tells of one and lists none", cluster,
-			service,
-			reconcile.ErrTemporary)
+			service, reconcile.ErrTemporary)
 	}
-	for _, b := range out.ServiceDeployments {
-		id, _, _, ok := ecsID(aws.ToString(b.ServiceDeploymentArn))
-		if !ok {
-			continue
-		}
+	for _, id := range ids {
 		r, err := k.begin(ctx, ECS, id, name, d)
 		if err != nil {
 			return err

@@ -25,6 +25,7 @@ const goneAfter = 10 * time.Minute
 func (k *Keeper) look(ctx context.Context, r *Record) error {
 	d, configured := k.app.Config.Deployments[r.Name]
 	s, unseen := k.observe(ctx, r)
+	underway := r.Ended.IsZero()
 	now := k.app.Clock.Now()
 	err := k.change(ctx, r, func(r *Record) {
 		notYet := s.gone && now.Sub(r.Began) < goneAfter
@@ -51,6 +52,11 @@ func (k *Keeper) look(ctx context.Context, r *Record) error {
 	err = errors.Join(unseen, err, k.answer(ctx, r, d))
 	if unseen != nil {
 		return err
+	}
+	if underway {
+		if err := k.traffic(ctx, r, d); err != nil {
+			k.app.Log.Warn("where the traffic goes is not known", zap.Stringer("deployment", *r), zap.Error(err))
+		}
 	}
 	return errors.Join(err, k.watch(ctx, r, s, d))
 }
@@ -122,10 +128,13 @@ func (k *Keeper) release(ctx context.Context, r *Record) error {
 	return k.app.Wake(ctx, reconcile.Reaper, r.Set, "released by "+r.String())
 }
 
-// Sweep looks at every deployment that has not ended. One that fails does not keep the
-// others from being looked at; the next look of it is in a minute.
+// Sweep looks for deployments that nobody told of, and at every one that has not ended. One
+// that fails does not keep the others from being looked at; the next look of it is in a minute.
 func (k *Keeper) Sweep(ctx context.Context) error {
-	hanging := 0
+	if err := k.discover(ctx); err != nil {
+		k.app.Log.Error("look for deployments failed", zap.Error(err))
+	}
+	hanging, shifting := 0, map[string]bool{}
 	for _, set := range slices.Sorted(maps.Keys(k.app.Config.Sets)) {
 		found, err := k.app.Store.Deployments(ctx, set)
 		if err != nil {
@@ -139,9 +148,16 @@ func (k *Keeper) Sweep(ctx context.Context) error {
 			if r.Hang != nil {
 				hanging++
 			}
+			if r.shifts() && r.Ended.IsZero() {
+				shifting[r.Name] = true
+			}
 		}
 	}
-	k.app.Metrics.Hanging(hanging)
+	idle, err := k.watchTraffic(ctx, shifting)
+	if err != nil {
+		k.app.Log.Error("look at listeners failed", zap.Error(err))
+	}
+	k.app.Metrics.Hanging(hanging + idle)
 	return nil
 }
 

@@ -10,6 +10,7 @@ package deployments
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"drawbridge/internal/deployments/section"
@@ -54,6 +55,8 @@ type Record struct {
 	Why   string    `json:",omitempty"`
 	// Firings are its hooks as they were called, in order, at most maxFirings.
 	Firings []Firing `json:",omitempty"`
+	// Traffic is where the section's listeners sent their requests before it and after it.
+	Traffic []Traffic `json:",omitempty"`
 	// Hang is why it cannot go on; nil if it can, as far as is known.
 	Hang *Hang `json:",omitempty"`
 	// Version counts its writes.
@@ -176,6 +179,9 @@ func (r *Record) open() bool {
 	}
 	return false
 }
+
+// takesBack reports whether the deployment takes another one, or itself, back.
+func (r *Record) takesBack() bool { return r.Of != "" || strings.HasPrefix(r.State, "ROLLBACK") }
 
 // end has the deployment need its set no longer.
 func (r *Record) end(now time.Time, format string, args ...any) {

@@ -32,6 +32,7 @@ deployments:
 // balanced is a load balancer in front of the service, with its two target groups.
 type balanced struct {
 	deploying
+	elb                           *elasticloadbalancingv2.Client
 	host                          string
 	production, test, blue, green string
 }
@@ -40,14 +41,20 @@ type balanced struct {
 // configuration is check; $ARN and $HOST there are those of the test listener's rule.
 func behindABalancer(t *testing.T, check string, story func(w balanced)) {
 	t.Helper()
+	inBalanced(t, strings.Replace(checksWeb, "CHECK", check, 1), story)
+}
+
+// inBalanced is the same with the whole configuration.
+func inBalanced(t *testing.T, text string, story func(w balanced)) {
+	t.Helper()
 	replaced := strings.NewReplacer("$HOST", "internal-web-"+idOf("balancer", 10)+".us-east-1.elb.amazonaws.com",
 		"$BLUE", "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/blue/"+nthID("targetgroup", 1),
 		"$GREEN", "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/green/"+nthID("targetgroup", 2),
 		"$PRODUCTION", "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/web/"+nthID("balancer", 1)+"/"+nthID("listener", 1),
-	).Replace(strings.Replace(checksWeb, "CHECK", check, 1))
+	).Replace(text)
 	inDeploying(t, replaced, awssim.Options{}, func(w deploying) {
-		b := balanced{deploying: w}
 		client := elasticloadbalancingv2.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper()))
+		b := balanced{deploying: w, elb: client}
 		ctx := w.t.Context()
 		lb, err := client.CreateLoadBalancer(ctx, &elasticloadbalancingv2.CreateLoadBalancerInput{Name: aws.String("web"), Scheme: "internal", Subnets: []string{"subnet-1", "subnet-2"}})
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.uber.org/zap"
 
+	"drawbridge/cfn"
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
 	"drawbridge/scheduler"
@@ -46,6 +47,35 @@ type world struct {
 	config *config.Installation
 	queue  *sqs.Client
 	lambda *lambda.Client
+	hangs  *hangs
+}
+
+// hangs takes the metrics of the functions, and keeps the last DeploymentsHanging.
+type hangs struct {
+	sync.Mutex
+	last float64
+}
+
+func (h *hangs) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte(cfn.MetricHanging)) {
+		var m map[string]any
+		if err := json.Unmarshal(line, &m); err != nil {
+			return 0, err
+		}
+		if n, ok := m[cfn.MetricHanging].(float64); ok {
+			h.Lock()
+			h.last = n
+			h.Unlock()
+		}
+	}
+	return len(line), nil
+}
+
+// hanging returns the metric DeploymentsHanging as it was written last.
+func (w *world) hanging() float64 {
+	w.hangs.Lock()
+	defer w.hangs.Unlock()
+	return w.hangs.last
 }
 
 // inWorld runs story in a bubble: time passes only when everything waits, so that a
@@ -66,12 +96,13 @@ func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) 
 		o.Speed, o.Record, o.Start = 1, recording(), time.Time{}
 		sim := awssim.New(o)
 		defer sim.Close()
-		c, err := InstallInProcess(sim, file, "http://aws.invalid", sim.RoundTripper(), zap.NewNop(), io.Discard)
+		seen := &hangs{}
+		c, err := InstallInProcess(sim, file, "http://aws.invalid", sim.RoundTripper(), zap.NewNop(), seen)
 		if err != nil {
 			t.Fatal(err)
 		}
 		aws := AWSConfig(sim, "http://aws.invalid", sim.RoundTripper())
-		story(&world{t: t, sim: sim, config: c, queue: sqs.NewFromConfig(aws), lambda: lambda.NewFromConfig(aws)})
+		story(&world{t: t, sim: sim, config: c, queue: sqs.NewFromConfig(aws), lambda: lambda.NewFromConfig(aws), hangs: seen})
 	})
 }
 

@@ -37,26 +37,37 @@ func (s *Store) SaveDeployment(ctx context.Context, set scheduler.SetName, id st
 		item[attrLive] = text(deploymentPrefix + id)
 	}
 	put := &dynamodb.PutItemInput{TableName: &s.table, Item: item}
+	follow(put, version)
+	_, err = s.api.PutItem(ctx, put)
+	return conflictOr(err, "save deployment %s", id)
+}
+
+// follow has a put take effect only if the stored version is still version; 0 is that of an
+// item that is not there.
+func follow(put *dynamodb.PutItemInput, version int64) {
 	if version == 0 {
 		put.ConditionExpression = aws.String("attribute_not_exists(#item)")
 		put.ExpressionAttributeNames = map[string]string{"#item": attrItem}
-	} else {
-		put.ConditionExpression = aws.String("#version = :version")
-		put.ExpressionAttributeNames = map[string]string{"#version": attrVersion}
-		put.ExpressionAttributeValues = map[string]types.AttributeValue{":version": number(version)}
+		return
 	}
-	_, err = s.api.PutItem(ctx, put)
-	return conflictOr(err, "save deployment %s", id)
+	put.ConditionExpression = aws.String("#version = :version")
+	put.ExpressionAttributeNames = map[string]string{"#version": attrVersion}
+	put.ExpressionAttributeValues = map[string]types.AttributeValue{":version": number(version)}
 }
 
 // Deployment reads the record of a deployment into record, and reports whether there is
 // one.
 func (s *Store) Deployment(ctx context.Context, set scheduler.SetName, id string, record any) (bool, error) {
+	return s.record(ctx, set, deploymentPrefix+id, record)
+}
+
+// record reads the data of an item into record, and reports whether there is one.
+func (s *Store) record(ctx context.Context, set scheduler.SetName, item string, record any) (bool, error) {
 	out, err := s.api.GetItem(ctx, &dynamodb.GetItemInput{
-		TableName: &s.table, Key: key(set, deploymentPrefix+id), ConsistentRead: aws.Bool(true),
+		TableName: &s.table, Key: key(set, item), ConsistentRead: aws.Bool(true),
 	})
 	if err != nil || len(out.Item) == 0 {
-		return false, awserr.Mark(err, "load deployment %s", id)
+		return false, awserr.Mark(err, "load %s of set %s", item, set)
 	}
 	return true, dataOf(out.Item, record)
 }
@@ -79,4 +90,29 @@ func (s *Store) deployments(ctx context.Context, set scheduler.SetName, index *s
 			return collect(item, &out)
 		})
 	return out, awserr.Mark(err, "list the deployments of set %s", set)
+}
+
+// trafficPrefix begins the sort key of what is known of the listeners of a section.
+const trafficPrefix = "traffic#"
+
+// SaveTraffic writes what is known of the listeners of a section, if the stored version is still
+// version; 0 if nothing was known. It returns ErrConflict otherwise.
+func (s *Store) SaveTraffic(ctx context.Context, set scheduler.SetName, name string, version int64,
+	record any) error {
+	data, err := encode(record)
+	if err != nil {
+		return fmt.Errorf("save what is known of the listeners of %s: %w", name, err)
+	}
+	item := key(set, trafficPrefix+name)
+	item[attrData], item[attrVersion] = data, number(version+1)
+	put := &dynamodb.PutItemInput{TableName: &s.table, Item: item}
+	follow(put, version)
+	_, err = s.api.PutItem(ctx, put)
+	return conflictOr(err, "save what is known of the listeners of %s", name)
+}
+
+// Traffic reads what is known of the listeners of a section into record, and reports whether
+// anything is.
+func (s *Store) Traffic(ctx context.Context, set scheduler.SetName, name string, record any) (bool, error) {
+	return s.record(ctx, set, trafficPrefix+name, record)
 }

@@ -26,10 +26,48 @@ type Deployment struct {
 	Why   string     `json:"why,omitempty"`
 	// Takes is the deployment that it takes back.
 	Takes string `json:"rollsBack,omitempty"`
-	Hooks []Hook `json:"hooks"`
+	// Shifts are where listeners sent their requests before it and after it.
+	Shifts []Shift `json:"traffic,omitempty"`
+	Hooks  []Hook  `json:"hooks"`
 	// Hang is why it cannot go on, Remedy what to do.
 	Hang   string `json:"hang,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
+}
+
+// Shift is where a listener, or a rule, sent its requests before a deployment and after it:
+// target groups with their weights.
+type Shift struct {
+	Listener string `json:"listener"`
+	Before   string `json:"before"`
+	After    string `json:"after"`
+}
+
+// Listener is where a listener, or a rule, that is watched sends its requests.
+type Listener struct {
+	Listener string `json:"listener"`
+	Name     string `json:"section"`
+	// Left is where deployment By left them; where they first went, if By is empty.
+	Left string `json:"left"`
+	By   string `json:"by,omitempty"`
+	// To is where they go although no deployment has sent them there, since when, and why that
+	// is known to be wrong, with what to do; all are empty while they go where they were left.
+	To     string     `json:"to,omitempty"`
+	Since  *time.Time `json:"since"`
+	Cause  string     `json:"cause,omitempty"`
+	Remedy string     `json:"remedy,omitempty"`
+}
+
+func listenersOf(watches []deployments.Watch) (out []Listener) {
+	for _, w := range watches {
+		for _, x := range w.Listeners {
+			l := Listener{Listener: x.Listener, Name: w.Name, Left: x.Left.String(), By: x.By}
+			if x.Moved != nil {
+				l.To, l.Since, l.Cause, l.Remedy = x.Moved.To.String(), UTC(x.Moved.Since), x.Cause(), x.Remedy()
+			}
+			out = append(out, l)
+		}
+	}
+	return out
 }
 
 // Hook is a hook of a deployment as it was called.
@@ -60,6 +98,9 @@ func DeploymentsOf(records []deployments.Record, now time.Time) []Deployment {
 		if r.Hang != nil {
 			d.Hang, d.Remedy = r.Hang.Cause, r.Hang.Remedy
 		}
+		for _, x := range r.Traffic {
+			d.Shifts = append(d.Shifts, Shift{x.Listener, x.Before.String(), x.After.String()})
+		}
 		for _, f := range r.Firings {
 			d.Hooks = append(d.Hooks, Hook{f.Hook, f.Began.UTC(), f.Run, f.Outcome, f.Reason, UTC(f.Told)})
 		}
@@ -68,8 +109,26 @@ func DeploymentsOf(records []deployments.Record, now time.Time) []Deployment {
 	return out
 }
 
-// writeDeployments writes them for people.
-func writeDeployments(w io.Writer, list []Deployment, style output.Style) error {
+// writeDeployments writes them for people, and which traffic was moved without one.
+func writeDeployments(w io.Writer, list []Deployment, traffic []Listener, style output.Style) error {
+	if err := writeEach(w, list, style); err != nil {
+		return err
+	}
+	for _, l := range traffic {
+		if l.Cause == "" {
+			continue
+		}
+		fmt.Fprintln(w)
+		err := style.Println(w, "Traffic of deployments %s was moved at %s: %s; %s.", l.Name, short(l.Since), l.Cause,
+			l.Remedy)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeEach(w io.Writer, list []Deployment, style output.Style) error {
 	if len(list) == 0 {
 		return nil
 	}

@@ -27,6 +27,8 @@ type Status struct {
 	Shared  []Shared    `json:"shared,omitempty"`
 	// Deployments are those that have not ended, and those of the last day.
 	Deployments []Deployment `json:"deployments,omitempty"`
+	// Traffic is where the listeners that are watched send their requests.
+	Traffic []Listener `json:"traffic,omitempty"`
 }
 
 // Shared is a set that lives as another one.
@@ -170,14 +172,15 @@ func OfSet(s operate.SetState, settings scheduler.Settings, now time.Time) Set {
 	return v
 }
 
-// StatusOf sums up an installation, given the state of each of its sets, and its
-// deployments.
-func StatusOf(a *app.App, states []operate.SetState, records []deployments.Record) Status {
+// StatusOf sums up an installation, given the state of each of its sets, its deployments, and
+// what is known of their listeners.
+func StatusOf(a *app.App, states []operate.SetState, records []deployments.Record,
+	watches []deployments.Watch) Status {
 	v := Status{
 		Name: a.Config.Name, Account: a.Place.Account, Region: a.Place.Region, Mode: a.Config.Mode,
 		Now: a.Clock.Now().UTC().Truncate(time.Second),
 	}
-	v.Deployments = DeploymentsOf(records, v.Now)
+	v.Deployments, v.Traffic = DeploymentsOf(records, v.Now), listenersOf(watches)
 	settings := a.Config.Settings()
 	for _, s := range states {
 		v.Sets = append(v.Sets, OfSet(s, settings[s.Set.Name], v.Now))
@@ -214,7 +217,7 @@ func (v Status) Write(w io.Writer, style output.Style) error {
 	if err := t.Write(w); err != nil {
 		return err
 	}
-	if err := writeDeployments(w, v.Deployments, style); err != nil {
+	if err := writeDeployments(w, v.Deployments, v.Traffic, style); err != nil {
 		return err
 	}
 	for _, s := range v.Shared {

@@ -235,6 +235,26 @@ func (s *Service) getBuilds(_ *kernel.Call, in *struct{ IDs []string }) (*struct
 	return out, nil
 }
 
+func (s *Service) listBuilds(_ *kernel.Call, in *struct{ ProjectName, SortOrder, NextToken string }) (*struct {
+	IDs []string `json:"ids"`
+}, error) {
+	if s.project(in.ProjectName) == nil {
+		return nil, noProject(s, in.ProjectName)
+	}
+	out := &struct {
+		IDs []string `json:"ids"`
+	}{[]string{}}
+	for _, b := range s.builds {
+		if b.project.Name == in.ProjectName {
+			out.IDs = append(out.IDs, b.id)
+		}
+	}
+	if in.SortOrder != "ASCENDING" {
+		slices.Reverse(out.IDs)
+	}
+	return out, nil
+}
+
 type buildJSON struct {
 	ID           string        `json:"id"`
 	ARN          string        `json:"arn"`

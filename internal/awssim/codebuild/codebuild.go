@@ -93,6 +93,8 @@ func New(k *kernel.Kernel, groups *logs.Service) *Service {
 			"StopBuild":        kernel.Op(s.stopBuild),
 			"BatchGetBuilds":   kernel.Op(s.getBuilds),
 			"UpdateProject":    kernel.Op(s.updateProject),
+
+			"ListBuildsForProject": kernel.Op(s.listBuilds),
 		},
 	})
 	return s

@@ -3,6 +3,7 @@ package ecs
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type firing struct {
 	hook    hook
 	id      string
 	status  string
+	failed  int // calls of its function
 	expires time.Time
 	next    *kernel.Due
 }
@@ -189,6 +191,10 @@ func (s *Services) callHook(d *deployment, f *firing, settle func(status string)
 			CallBackDelay int    `json:"callBackDelay"`
 		}
 		if !ok || json.Unmarshal(answer, &a) != nil {
+			if f.failed++; f.failed <= s.retries() {
+				s.callHook(d, f, settle)
+				return
+			}
 			settle("FAILED")
 			return
 		}
@@ -211,6 +217,19 @@ func (s *Services) callHook(d *deployment, f *firing, settle func(status string)
 	})
 }
 
+// retries is how often a hook's function that failed is called again.
+func (s *Services) retries() int {
+	given, on := s.FaultOn("retry-hooks")
+	switch n, err := strconv.Atoi(given); {
+	case !on:
+		return 0
+	case err != nil:
+		return 2
+	default:
+		return n
+	}
+}
+
 // settleHook ends a hook.
 func (s *Services) settleHook(d *deployment, f *firing, status string, on func()) {
 	if !slices.Contains(d.hooks, f) || d.over() {
@@ -221,7 +240,11 @@ func (s *Services) settleHook(d *deployment, f *firing, status string, on func()
 		s.tellHook(d, f)
 	}
 	if status == "FAILED" {
-		if strings.HasPrefix(d.status, "ROLLBACK") { // what then is not known: it goes on
+		if strings.HasPrefix(d.status, "ROLLBACK") {
+			if _, on := s.FaultOn("roll-back-hook-fails"); on {
+				s.finish(d, "ROLLBACK_FAILED", "rollback failed: hook execution failure(s) detected")
+				return
+			}
 			d.hooks = nil
 			on()
 			return

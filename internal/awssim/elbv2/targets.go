@@ -18,8 +18,19 @@ type TargetGroup struct {
 	ARN, Name, path, matcher, vpc string
 	port                          int
 	targets                       []*Target
+	leaving                       []leaving
 	next                          int
 }
+
+// leaving is a target that was taken out of its group, and is shown until its requests have
+// had their time.
+type leaving struct {
+	target *Target
+	until  time.Time
+}
+
+// drainTakes is the default of deregistration_delay.timeout_seconds.
+const drainTakes = 5 * time.Minute
 
 // Target is what answers at an address.
 type Target struct {
@@ -53,6 +64,7 @@ func (s *Service) Register(group string, t *Target) {
 func (s *Service) Deregister(group string, t *Target) {
 	if g := s.Group(group); g != nil {
 		g.targets = slices.DeleteFunc(g.targets, func(x *Target) bool { return x == t })
+		g.leaving = append(g.leaving, leaving{t, s.Clock.Now().Add(drainTakes)})
 	}
 }
 
@@ -195,9 +207,22 @@ func (s *Service) describeHealth(_ *kernel.Call, in *struct {
 	out := &struct {
 		Targets kernel.Members[healthXML] `xml:"TargetHealthDescriptions"`
 	}{}
+	used := len(s.groupXML(g).Balancers.Member) > 0
 	for _, t := range g.targets {
 		state, reason := s.health(g, t)
+		if !used {
+			state, reason = "unused", "Target.NotInUse"
+		}
 		out.Targets.Member = append(out.Targets.Member, healthXML{ID: t.IP, Port: t.Port, State: state, Reason: reason})
+	}
+	now := s.Clock.Now()
+	g.leaving = slices.DeleteFunc(g.leaving, func(l leaving) bool { return !now.Before(l.until) })
+	for _, l := range g.leaving {
+		if used {
+			out.Targets.Member = append(out.Targets.Member, healthXML{
+				ID: l.target.IP, Port: l.target.Port, State: "draining", Reason: "Target.DeregistrationInProgress",
+			})
+		}
 	}
 	return out, nil
 }

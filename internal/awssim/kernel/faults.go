@@ -42,6 +42,10 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 		"full-zone", "ZONE",
 		"interface endpoints in ZONE (default: every one) fail for lack of capacity; the stack rolls back",
 	},
+	{
+		"hooks-in-roll-back", "",
+		"CodeDeploy calls the hooks of a roll-back too (AWS does not say)",
+	},
 	{"jobs-twice", "", "CodePipeline calls an action's function twice for each job"},
 	{"kill", "FUNCTION:N", "the next handler of FUNCTION is killed before its Nth call to AWS takes effect"},
 	{"kill-after", "FUNCTION:N", "the next handler of FUNCTION is killed after its Nth call to AWS took effect"},
@@ -66,6 +70,15 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 		"refuse-tasks", "capacity|quota|quota-empty|throttled|internal|role",
 		"RunTask fails temporarily for that reason (default capacity)",
 	},
+	{
+		"retry-hooks", "N",
+		"ECS calls a hook's function that failed N times more (default 2) before it rolls back (AWS does not say)",
+	},
+	{
+		"roll-back-hook-fails", "",
+		"a hook that fails while ECS rolls back ends the deployment ROLLBACK_FAILED (default: it goes on; AWS does " +
+			"not say)",
+	},
 	{"server-error", "P", "a call fails with a 5xx error and has no effect, with probability P (default 0.1)"},
 	{"slow-create", "DURATION", "endpoints need DURATION longer to become available (default 5m)"},
 	{"slow-delete", "DURATION", "endpoints need DURATION longer to be gone (default 5m)"},
@@ -81,6 +94,10 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 	},
 	{"tags-apart", "", "CloudFormation creates endpoints without tags, and tags them with separate calls"},
 	{"throttle", "P", "a call is throttled and has no effect, with probability P (default 0.1)"},
+	{
+		"unsent-events", "P",
+		"an AWS service does not send an event, with probability P (default 1): some promise best effort alone",
+	},
 	{"vcpu-quota", "N", "the account may run N Fargate vCPUs at once (default 6)"},
 	{"unsettled", "DURATION", "endpoints refuse connections for DURATION after they became available (default 60s)"},
 }

@@ -153,10 +153,13 @@ func (c Check) check(problems *field.Problems, where string) {
 		if !field.IsARN(c.Targets, "elasticloadbalancing", "targetgroup/") {
 			problems.Add(where+".targets", "write the ARN of a target group", "%q is not one", c.Targets)
 		}
-	case !field.IsARN(c.Weights, "elasticloadbalancing", "listener"):
+	case !isListener(c.Weights):
 		problems.Add(where+".weights", "write the ARN of a listener or of a rule", "%q is not one", c.Weights)
 	}
 }
+
+// isListener reports whether a text is the ARN of a listener or of a listener's rule.
+func isListener(arn string) bool { return field.IsARN(arn, "elasticloadbalancing", "listener") }
 
 // Slice is how long an address is asked at a time, once a minute.
 const Slice = 40 * time.Second

@@ -45,6 +45,10 @@ type Deployment struct {
 	// there: codedeploy is added to a set with services: auto, and whether they reach it is
 	// watched. Default: none.
 	Functions []string `yaml:"functions"`
+	// Listeners are the ARNs of the listeners, or rules of listeners, that send requests to the
+	// service: their weights are recorded before and after each deployment, and weights that
+	// change without one are named. Default: none.
+	Listeners []string `yaml:"listeners"`
 	// Hooks are what is done at a lifecycle stage of ECS, such as POST_TEST_TRAFFIC_SHIFT, or
 	// at a lifecycle event of CodeDeploy, such as AfterAllowTestTraffic. Default: none.
 	Hooks map[string]*Hook `yaml:"hooks"`
@@ -144,6 +148,14 @@ func (d Deployment) Check(where string) (problems field.Problems) {
 			problems.Add(where+".securityGroups", "write security group ids, as in sg-0123456789abcdef0",
 				"%q is not a security group id", g)
 		}
+	}
+	for _, arn := range d.Listeners {
+		if !isListener(arn) {
+			problems.Add(where+".listeners", "write the ARN of a listener or of a rule", "%q is not one", arn)
+		}
+	}
+	if len(d.Listeners) > 0 && d.ECSService == "" && d.CodeDeploy == "" {
+		problems.Add(where+".listeners", "name ecsService or codeDeploy", "no deployment of it shifts traffic")
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Hooks)) {
 		d.checkHook(&problems, where+".hooks."+name, name, d.Hooks[name])

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codedeploy/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/deployments/section"
@@ -24,6 +25,9 @@ import (
 func (w Wing) Check(ctx context.Context, look seam.Look) {
 	for _, name := range slices.Sorted(maps.Keys(w.config.Deployments)) {
 		d := w.config.Deployments[name]
+		for _, arn := range d.Listeners {
+			listener(ctx, look, name, arn)
+		}
 		if d.ECSService != "" && !strings.Contains(d.ECSService, "*") {
 			service(ctx, look, name, d)
 		}
@@ -31,6 +35,26 @@ func (w Wing) Check(ctx context.Context, look seam.Look) {
 			group(ctx, look, name, d)
 		}
 	}
+}
+
+// listener checks a listener, or a rule, whose weights are watched.
+func listener(ctx context.Context, look seam.Look, name, arn string) {
+	t := look.Topic("deployments", "deployments "+name, "weights that a stack resets send requests to no task")
+	in := &elb.DescribeRulesInput{RuleArns: []string{arn}}
+	if strings.Contains(arn, ":listener/") {
+		in = &elb.DescribeRulesInput{ListenerArn: &arn}
+	}
+	_, err := elb.NewFromConfig(look.AWS).DescribeRules(ctx, in)
+	switch awserr.Code(err) {
+	case "ListenerNotFound", "RuleNotFound":
+		t.Warn("create it, or correct listeners", "there is no %s", arn)
+		return
+	}
+	if err != nil {
+		t.Unread(err)
+		return
+	}
+	t.OK("listener %s", arn[strings.LastIndex(arn, ":")+1:])
 }
 
 // service checks a service that ECS deploys.

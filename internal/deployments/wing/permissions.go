@@ -60,6 +60,7 @@ func (p part) checks() []cfn.Statement {
 	balancer := false
 	var clusters, tasks, distributions []string
 	for _, d := range p.deployments {
+		balancer = balancer || len(d.Listeners) > 0
 		for _, h := range d.Hooks {
 			for _, c := range h.Checks {
 				if c.Invalidate != nil {
@@ -225,7 +226,16 @@ func (p part) reads() []cfn.Statement {
 		"an action of a pipeline is answered; CodePipeline knows no resources for it",
 		"codepipeline:PutJobFailureResult", "codepipeline:PutJobSuccessResult")
 	add(true, projects, "ReadBuilds", "whether a build has ended", "codebuild:BatchGetBuilds")
+	add(true, exact(groups), "ReadGroups", "CodeDeploy may lose an event: those under way are listed",
+		"codedeploy:ListDeployments")
+	add(true, exact(projects), "ReadProjects", "CodeBuild may lose an event: those under way are listed",
+		"codebuild:ListBuildsForProject")
 	return out
+}
+
+// exact are the resources whose names hold no *: others are not asked for.
+func exact(arns []string) []string {
+	return slices.DeleteFunc(slices.Clone(arns), func(arn string) bool { return strings.Contains(arn, "*") })
 }
 
 func sorted(list []string) []string {

@@ -1,0 +1,121 @@
+package sandbox
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"drawbridge/internal/deployments"
+	"drawbridge/internal/operate"
+	"drawbridge/internal/output"
+	"drawbridge/internal/view"
+)
+
+const watchesTraffic = `
+sets:
+  main: {subnets: [subnet-1, subnet-2]}
+jobs:
+  smoke: {set: main, cluster: c, taskDefinition: smoke, securityGroups: [sg-1]}
+deployments:
+  web:
+    set: main
+    ecsService: c/web
+    listeners: [$PRODUCTION]
+    hooks:
+      POST_TEST_TRAFFIC_SHIFT: {job: smoke}
+`
+
+// reset sends all requests to a target group, as an update of a stack does that has the rule
+// in its template.
+func (w balanced) reset(group string) {
+	w.t.Helper()
+	_, err := w.elb.ModifyRule(w.t.Context(), &elasticloadbalancingv2.ModifyRuleInput{
+		RuleArn: &w.production, Actions: []elbtypes.Action{{Type: "forward", TargetGroupArn: &group}},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// moved returns what is known of the listener.
+func (w balanced) moved() deployments.Watched {
+	w.t.Helper()
+	all, err := deployments.Watches(w.t.Context(), w.operator())
+	if err != nil || len(all) != 1 || len(all[0].Listeners) != 1 {
+		w.t.Fatalf("watched %+v, %v, want one listener", all, err)
+	}
+	return all[0].Listeners[0]
+}
+
+// shown returns what status prints.
+func (w balanced) shown() string {
+	w.t.Helper()
+	a := w.operator()
+	states, err := operate.States(w.t.Context(), a)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	records, err := deployments.List(w.t.Context(), a)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	watches, err := deployments.Watches(w.t.Context(), a)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := view.StatusOf(a, states, records, watches).Write(&out, output.Style{Width: 1000}); err != nil {
+		w.t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestWeightsAreRecordedAndTheirResetIsNamed(t *testing.T) {
+	longStory(t)
+	inBalanced(t, watchesTraffic, func(w balanced) {
+		w.serve("BLUE_GREEN")
+		time.Sleep(30 * time.Minute)
+		w.update("")
+		time.Sleep(30 * time.Minute)
+		r := w.record()
+		if len(r.Traffic) != 1 || r.Traffic[0].Before.String() != "blue (100)" || r.Traffic[0].After.String() != "green (100)" {
+			t.Fatalf("deployment %+v, want its traffic from blue to green", r)
+		}
+		time.Sleep(3 * time.Hour)
+		if x := w.moved(); x.Moved != nil || x.By != r.ID {
+			t.Errorf("watched %+v, want it where %s left it", x, r.ID)
+		}
+		w.reset(w.blue)
+		time.Sleep(2 * time.Minute)
+		x := w.moved()
+		if x.Moved == nil || x.Moved.Idle != w.blue {
+			t.Fatalf("watched %+v, want its reset to blue seen, which has no target", x)
+		}
+		text := w.shown()
+		for _, want := range []string{"Traffic of deployments web was moved", "blue (", "blue has no healthy target", r.ID + " left it at green (100)"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("status says\n%s\nwant %q", text, want)
+			}
+		}
+		if n := w.hanging(); n != 1 {
+			t.Errorf("metric DeploymentsHanging is %v, want 1: requests are answered by nobody", n)
+		}
+		w.reset(w.green)
+		time.Sleep(2 * time.Minute)
+		if x := w.moved(); x.Moved != nil {
+			t.Errorf("watched %+v, want it where it was left", x)
+		}
+		if n := w.hanging(); n != 0 {
+			t.Errorf("metric DeploymentsHanging is %v, want 0", n)
+		}
+		w.update("")
+		time.Sleep(30 * time.Minute)
+		if x := w.moved(); x.Moved != nil || x.By != w.record().ID || x.Left.String() != "blue (100)" {
+			t.Errorf("watched %+v, want it at blue, where the next deployment left it", x)
+		}
+	})
+}
