@@ -41,8 +41,9 @@ output() {
 		--query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue" --output text
 }
 subnets=$(output Subnets) tasks=$(output TaskGroup) smoke=$(output SmokeGroup) address=$(output TestAddress)
+shifted=$(output Shifted)
 sed -e "s/SUBNETS/$subnets/" -e "s/TASKGROUP/$tasks/" -e "s/SMOKEGROUP/$smoke/" -e "s|TESTADDRESS|$address|" \
-	"$config" >drawbridge.deployed.yaml
+	-e "s|SHIFTED|$shifted|" "$config" >drawbridge.deployed.yaml
 drawbridge deploy --config drawbridge.deployed.yaml --yes
 if [ "$controller" = CODE_DEPLOY ]; then
 	# The creation of the service is no deployment of CodeDeploy's: without a hold its first tasks could not pull.

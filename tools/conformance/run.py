@@ -688,6 +688,13 @@ class BlueGreen(Example):
         (action,) = elb.describe_rules(RuleArns=[arn])["Rules"][0]["Actions"] if ":listener-rule/" in arn else elb.describe_listeners(ListenerArns=[arn])["Listeners"][0]["DefaultActions"]
         return sorted((g["TargetGroupArn"].split("/")[1], g["Weight"]) for g in action["ForwardConfig"]["TargetGroups"] if g["Weight"])
 
+    def reset(self, group):
+        """Sends the production traffic to a target group, as an update of the stack that has the rule does."""
+        elb = self.client("elbv2")
+        (arn,) = [o["OutputValue"] for o in self.client("cloudformation").describe_stacks(StackName="WebNetwork")["Stacks"][0]["Outputs"] if o["OutputKey"] == "Shifted"]
+        (target,) = elb.describe_target_groups(Names=[group])["TargetGroups"]
+        elb.modify_rule(RuleArn=arn, Actions=[{"Type": "forward", "TargetGroupArn": target["TargetGroupArn"]}])
+
     def lints(self):
         templates = sorted(glob.glob(os.path.join(self.app, "cdk.out", "*.template.json")))
         self.run("cfn-lint", "--non-zero-exit-code", "informational", "--regions", "us-east-1", "--", *templates)
@@ -719,6 +726,15 @@ def blue_green_path():
         check(x.production() == after, f"the production traffic after a roll-back: {x.production()}, before: {after}")
         shown = x.run("drawbridge", "status")
         check("failed at POST_TEST_TRAFFIC_SHIFT" in shown and ("500" in shown or "exit code 1" in shown), f"drawbridge status says what was wrong: {shown}")
+        moved = "Traffic of deployments web was moved"
+        check(moved not in shown, f"no traffic is moved but by deployments: {shown}")
+        ((kept, _),) = after
+        idle = {"web-blue": "web-green", "web-green": "web-blue"}[kept]
+        x.reset(idle)
+        shown = x.wait(lambda: next((s for s in [x.run("drawbridge", "status")] if moved in s), None), 30, 20)
+        check(f"{idle} has no healthy target" in shown and f"left it at {kept}" in shown, f"drawbridge status says what moved the traffic: {shown}")
+        x.reset(kept)
+        x.wait(lambda: moved not in x.run("drawbridge", "status"), 30, 20)
         deployed = [ecs.describe_service_deployments(serviceDeploymentArns=[d["serviceDeploymentArn"]])["serviceDeployments"][0] for d in ecs.list_service_deployments(cluster="web", service="web")["serviceDeployments"]]
         x.endpoints_go([(d["createdAt"].timestamp(), d["finishedAt"].timestamp()) for d in deployed])
         x.lints()
