@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,6 +22,8 @@ import (
 	cptypes "github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
@@ -74,7 +77,13 @@ var pause = ecstypes.DeploymentLifecycleHook{
 // service creates the example's service, which ECS deploys itself or CodeDeploy does.
 func (a deploying) service(name, controller string, hooks ...ecstypes.DeploymentLifecycleHook) {
 	a.t.Helper()
-	in := &ecs.CreateServiceInput{
+	a.balanced(name, controller, nil, hooks...)
+}
+
+// balanced creates it behind load balancers.
+func (a deploying) balanced(name, controller string, behind []ecstypes.LoadBalancer, hooks ...ecstypes.DeploymentLifecycleHook) {
+	a.t.Helper()
+	in := &ecs.CreateServiceInput{LoadBalancers: behind,
 		Cluster: aws.String("apps"), ServiceName: &name, TaskDefinition: aws.String("web"), DesiredCount: aws.Int32(1),
 		DeploymentController: &ecstypes.DeploymentController{Type: ecstypes.DeploymentControllerType(controller)},
 		NetworkConfiguration: &ecstypes.NetworkConfiguration{AwsvpcConfiguration: &ecstypes.AwsVpcConfiguration{
@@ -257,6 +266,69 @@ func TestEndToEndDeploymentsOfOtherKinds(t *testing.T) {
 		t.Errorf("status says\n%s\nwant the set up in its next hour", s)
 	}
 	a.run("release", "main", "--deployment", "release-42")
+	a.lowered()
+}
+
+// What a hook checks on the real binaries: a database, the test listener for a minute, the
+// targets of the new tasks, and CloudFront, which may refuse.
+func TestEndToEndChecksDecideAHook(t *testing.T) {
+	database, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer database.Close()
+	sim := awssim.New(awssim.Options{Seed: 1}) // gives the ids that the sandbox gives
+	defer sim.Close()
+	sim.NewID("targetgroup", 16)
+	green := "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/green/" + sim.NewID("targetgroup", 16)
+	host := "internal-web-" + sim.NewID("balancer", 16)[:10] + ".us-east-1.elb.amazonaws.com"
+	a := openDeploying(t, "        job: smoke\n", "", "          - tasks: {port: 8080, path: /health}\n", `          - tcp: '`+database.Addr().String()+`'
+          - http: {url: 'http://`+host+`:9001/', for: 1m, every: 5s, bad: 0.1}
+          - targets: `+green+`
+          - invalidate: {distribution: E1, paths: [/*], mayFail: true}
+`)
+	elb := elasticloadbalancingv2.NewFromConfig(a.aws)
+	made, err := elb.CreateLoadBalancer(t.Context(), &elasticloadbalancingv2.CreateLoadBalancerInput{
+		Name: aws.String("web"), Scheme: "internal", Subnets: []string{"subnet-0a1b2c3d4e5f60001", "subnet-0a1b2c3d4e5f60002"},
+	})
+	if err != nil || *made.LoadBalancers[0].DNSName != host {
+		t.Fatalf("load balancer %+v, %v, want it at %s", made, err, host)
+	}
+	groups := map[string]string{}
+	for _, name := range []string{"blue", "green"} {
+		out, err := elb.CreateTargetGroup(t.Context(), &elasticloadbalancingv2.CreateTargetGroupInput{
+			Name: &name, Protocol: "HTTP", Port: aws.Int32(80), TargetType: "ip", HealthCheckPath: aws.String("/health"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups[name] = *out.TargetGroups[0].TargetGroupArn
+	}
+	rule := func(port int32) *string {
+		out, err := elb.CreateListener(t.Context(), &elasticloadbalancingv2.CreateListenerInput{
+			LoadBalancerArn: made.LoadBalancers[0].LoadBalancerArn, Port: &port, Protocol: "HTTP",
+			DefaultActions: []elbtypes.Action{{Type: "forward", TargetGroupArn: aws.String(groups["green"])}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules, err := elb.DescribeRules(t.Context(), &elasticloadbalancingv2.DescribeRulesInput{ListenerArn: out.Listeners[0].ListenerArn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rules.Rules[0].RuleArn
+	}
+	a.balanced("web", "ECS", []ecstypes.LoadBalancer{{
+		ContainerName: aws.String("web"), ContainerPort: aws.Int32(8080), TargetGroupArn: aws.String(groups["green"]),
+		AdvancedConfiguration: &ecstypes.AdvancedConfiguration{
+			AlternateTargetGroupArn: aws.String(groups["blue"]), ProductionListenerRule: rule(80), TestListenerRule: rule(9001),
+			RoleArn: aws.String("arn:aws:iam::123456789012:role/elb"),
+		},
+	}}, pause)
+	a.until(20, "SUCCESSFUL", "1 ok")
+	if n := a.ledger().Calls["ecs:RunTask"]; n != 0 {
+		t.Errorf("%d tasks were run for checks", n)
+	}
 	a.lowered()
 }
 

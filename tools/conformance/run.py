@@ -637,6 +637,16 @@ class Example:
             self.advance(step)
         check(False, f"{self.app}: nothing came of {look} in {step * rounds} s")
 
+    def somebody(self, policy):
+        """Credentials of somebody whose role has a policy of the example, and that alone, as environment variables."""
+        iam, sts = self.client("iam"), self.client("sts")
+        account = sts.get_caller_identity()["Account"]
+        trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}, "Action": "sts:AssumeRole"}]}
+        role = iam.create_role(RoleName=policy, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        iam.attach_role_policy(RoleName=policy, PolicyArn=f"arn:aws:iam::{account}:policy/{policy}")
+        keys = sts.assume_role(RoleArn=role, RoleSessionName="somebody")["Credentials"]
+        return {"AWS_ACCESS_KEY_ID": keys["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": keys["SecretAccessKey"], "AWS_SESSION_TOKEN": keys["SessionToken"]}
+
     def handshake(self):
         """What a user does in the console, once, for a connection to a git host."""
         arn = self.client("codeconnections").create_connection(ConnectionName="git", ProviderType="GitHub")["ConnectionArn"]
@@ -801,7 +811,22 @@ def pipeline_path():
                 check(False, f"the execution ended {x.executed('hello')}")
             return stage("Approve")["actionStates"][0].get("latestExecution", {}).get("status") == "InProgress"
         x.wait(approval)
+        developer, operator = x.somebody("hello-developers"), x.somebody("hello-operators")
+        read = ("aws", "codepipeline", "get-pipeline-state", "--name", "hello", "--query", "stageStates[?stageName=='Approve'].actionStates[0].latestExecution.token", "--output", "text")
+        token_of_approval = x.run(*read, **developer).strip()
+        for what, who, command in (
+            ("a developer approves", developer, f"codepipeline put-approval-result --pipeline-name hello --stage-name Approve --action-name Operators --token {token_of_approval} --result summary=mine,status=Approved"),
+            ("a developer reads the token of the build", developer, "ssm get-parameter --name /hello/build/token --with-decryption"),
+            ("a developer reads the operators' change set", developer, "cloudformation describe-stacks --stack-name hello-cluster"),
+            ("a developer stops an execution", developer, f"codepipeline stop-pipeline-execution --pipeline-name hello --pipeline-execution-id 11111111-2222-3333-4444-555555555555"),
+            ("an operator reads the token of the build", operator, "ssm get-parameter --name /hello/build/token --with-decryption"),
+            ("an operator executes a change set past the approval", operator, "cloudformation execute-change-set --stack-name hello-cluster --change-set-name any"),
+        ):
+            p = subprocess.run(["aws", *command.split()], env={**x.env, **who}, capture_output=True, text=True)
+            check(p.returncode != 0 and "AccessDenied" in p.stderr and "not authorized to perform" in p.stderr, f"{what}: {p.returncode}, {p.stdout}{p.stderr}, want it denied")
+        before, x.env = x.env, {**x.env, **operator}
         changes = x.follow("Approve")
+        x.env = before
         check("AWS::AutoScaling::AutoScalingGroup" in changes and "AWS::ECS::Service" in changes, f"both change sets are shown before they are executed: {changes}")
         status, failed = x.executed("hello")
         check((status, failed) == ("Succeeded", []), f"the pipeline's first execution: {status}, {failed}")
@@ -811,7 +836,12 @@ def pipeline_path():
         check(answer.strip() == "hello, with a secret: true", f"the service answers {answer!r}")
         (service,) = x.client("ecs").describe_services(cluster="hello", services=["hello"])["services"]
         check((service["launchType"], service["runningCount"]) == ("EC2", 2), f"the service: {service}")
-        (targets,) = [x.client("elbv2").describe_target_health(TargetGroupArn=b["targetGroupArn"])["TargetHealthDescriptions"] for b in service["loadBalancers"]]
+        def serving():
+            """The targets that stay: those that leave are shown until their requests have had their time."""
+            (b,) = service["loadBalancers"]
+            found = x.client("elbv2").describe_target_health(TargetGroupArn=b["targetGroupArn"])["TargetHealthDescriptions"]
+            return [t for t in found if t["TargetHealth"]["State"] != "draining"]
+        targets = serving()
         check(len({t["Target"]["Id"] for t in targets}) == 2 and all(t["Target"]["Port"] >= 32768 for t in targets), f"on two instances, at ports of their own: {targets}")
         # The secret is in no layer, no configuration, no manifest, no log, no template and no pipeline.
         password = x.client("ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
@@ -851,7 +881,7 @@ def pipeline_path():
         x.follow("Approve")
         status, failed = x.executed("hello")
         check((status, failed) == ("Succeeded", []), f"an execution that changes the instances: {status}, {failed}")
-        (targets,) = [x.client("elbv2").describe_target_health(TargetGroupArn=b["targetGroupArn"])["TargetHealthDescriptions"] for b in service["loadBalancers"]]
+        targets = serving()
         check(len(targets) == 2 and not before & {t["Target"]["Id"] for t in targets}, f"both instances are new: {targets}, before {before}")
         check(browser.open(address).status == 200, "the service answers after its instances were replaced")
         runs = pipeline.list_pipeline_executions(pipelineName="hello")["pipelineExecutionSummaries"]

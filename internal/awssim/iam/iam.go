@@ -523,24 +523,48 @@ type assumedXML struct {
 	}
 }
 
+// trusts reports whether a role's trust policy lets somebody of the account assume it.
+func (s *Service) trusts(r *Role, c *kernel.Call) bool {
+	var trust struct {
+		Statement []struct {
+			Effect    string
+			Principal struct{ AWS oneOrMany }
+		}
+	}
+	if json.Unmarshal([]byte(r.Trust), &trust) != nil {
+		return false
+	}
+	for _, st := range trust.Statement {
+		for _, who := range st.Principal.AWS {
+			root := s.GlobalARN("iam", "root")
+			if st.Effect == "Allow" && (who == "*" || who == root || who == s.Options.Account || who == s.callerARN(c) ||
+				who == c.Principal().RoleARN()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (s *Service) assumeRole(c *kernel.Call, in *struct {
 	RoleArn, RoleSessionName, ExternalId, Policy string
 	DurationSeconds                              int
 }) (*assumedXML, error) {
 	r := s.Role(in.RoleArn)
-	if r == nil {
+	if r == nil || !s.trusts(r, c) {
 		return nil, kernel.Errorf("AccessDenied",
-			"User: arn:aws:iam::%s:user/developer is not authorized to perform: sts:AssumeRole on resource: %s",
-			s.Options.Account, in.RoleArn).WithStatus(http.StatusForbidden)
+			"User: %s is not authorized to perform: sts:AssumeRole on resource: %s", s.callerARN(c),
+			in.RoleArn).WithStatus(http.StatusForbidden)
 	}
 	out := &assumedXML{Credentials: credentialsXML{
 		"ASIA" + strings.ToUpper(s.NewID("key", 16)), "sandbox-secret-" + s.NewID("secret", 26), "sandbox-token",
 		kernel.Stamp{Time: s.Clock.Now().Add(time.Hour)},
 	}}
 	session := r.ARN + "/" + in.RoleSessionName
-	s.Principals[out.Credentials.AccessKeyID] = &kernel.Principal{Session: func() string {
-		return session
-	}, Secret: out.Credentials.SecretAccessKey}
+	s.Principals[out.Credentials.AccessKeyID] = &kernel.Principal{
+		Role: func() string { return r.ARN }, Session: func() string { return session },
+		Secret: out.Credentials.SecretAccessKey,
+	}
 	out.AssumedRoleUser.AssumedRoleID = r.ID + ":" + in.RoleSessionName
 	out.AssumedRoleUser.Arn = s.GlobalARN("sts", "assumed-role/"+r.Name+"/"+in.RoleSessionName)
 	return out, nil

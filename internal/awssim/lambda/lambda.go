@@ -588,7 +588,17 @@ func (s *Service) invokeAPI(c *kernel.Call) (any, error) {
 		return &kernel.RawReply{Status: http.StatusNoContent}, nil
 	}
 	result := make(chan invokeResult, 1)
-	s.invoke(f, body, func(r invokeResult) { result <- r })
+	waits := func(n int) { // a caller that is a function itself lets time pass until it has the answer
+		if c.Work != nil {
+			c.Work.Sleeping(n)
+			c.Work.Settled()
+		}
+	}
+	s.invoke(f, body, func(r invokeResult) {
+		waits(-1)
+		result <- r
+	})
+	waits(1)
 	s.Mu.Unlock()
 	r := <-result
 	s.Mu.Lock()
