@@ -129,6 +129,18 @@ func TestAnExportIsUsedByOtherStacksAndHoldsItsOwn(t *testing.T) {
 		if status, reason := deleteAndLook("owner"); status != "CREATE_COMPLETE" || !strings.HasPrefix(reason, held) {
 			t.Errorf("the owner of an export in use is %q, %q; want CREATE_COMPLETE, %q", status, reason, held)
 		}
+		for body, want := range map[string]string{
+			"Resources: {Logs: {Type: 'AWS::Logs::LogGroup'}}\nOutputs: {Name: {Value: other, Export: {Name: theirs}}}": "Export theirs cannot be updated as it is in use by user",
+			"Resources: {Logs: {Type: 'AWS::Logs::LogGroup', Properties: {RetentionInDays: 7}}}":                        "Export theirs cannot be deleted as it is in use by user",
+		} {
+			if _, err := stacks.UpdateStack(w.t.Context(), &cloudformation.UpdateStackInput{StackName: aws.String("owner"), TemplateBody: &body}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Minute)
+			if status, reasons := w.stackEvents(stacks, "owner"); status != "UPDATE_ROLLBACK_COMPLETE" || !strings.Contains(reasons, want) {
+				t.Errorf("an update that takes an export in use is %q, %q; want UPDATE_ROLLBACK_COMPLETE, %q", status, reasons, want)
+			}
+		}
 		for _, name := range []string{"user", "owner"} {
 			if _, reason := deleteAndLook(name); !strings.Contains(reason, "does not exist") {
 				t.Errorf("stack %s after its deletion: %q", name, reason)

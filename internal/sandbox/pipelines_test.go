@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/codepipeline/types"
 	"github.com/google/go-cmp/cmp"
 
+	"drawbridge/internal/awserr"
 	"drawbridge/internal/awssim"
 )
 
@@ -127,6 +128,22 @@ func TestAStageHasOneExecutionAtATime(t *testing.T) {
 func TestAStageIsRetried(t *testing.T) {
 	p := newApproved(t, types.ExecutionModeParallel)
 	p.answer(types.ApprovalStatusRejected)
+	if err := p.retry(); err != nil {
+		t.Fatal(err)
+	}
+	p.want(running, running, running)
+	p = newApproved(t, types.ExecutionModeQueued)
+	p.answer(types.ApprovalStatusRejected) // the next one enters the stage
+	if err := p.retry(); awserr.Code(err) != "NotLatestPipelineExecutionException" {
+		t.Errorf("a retry of a stage that a later execution is in: %v", err)
+	}
+	p.want(failed, running, running)
+}
+
+// retry has the stage of the execution that failed retried.
+func (p approved) retry() error {
+	p.t.Helper()
+	t := p.t
 	list, err := p.client.ListPipelineExecutions(t.Context(), &codepipeline.ListPipelineExecutionsInput{PipelineName: aws.String("p")})
 	if err != nil {
 		t.Fatal(err)
@@ -141,9 +158,6 @@ func TestAStageIsRetried(t *testing.T) {
 		PipelineName: aws.String("p"), StageName: aws.String("Approve"), PipelineExecutionId: id,
 		RetryMode: types.StageRetryModeFailedActions,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	p.sim.Advance(time.Minute)
-	p.want(running, running, running)
+	return err
 }

@@ -56,6 +56,7 @@ func (s *Service) planUpdate(st *Stack, in *stackInput) (plannedUpdate, error) {
 		return plannedUpdate{}, err
 	}
 	same := reflect.DeepEqual(t.Resources(params), st.Template.Resources(st.Parameters)) &&
+		reflect.DeepEqual(t.Outputs, st.Template.Outputs) && reflect.DeepEqual(t.Exports, st.Template.Exports) &&
 		reflect.DeepEqual(params, st.Parameters) && (in.Tags == nil || reflect.DeepEqual(in.Tags, st.Tags))
 	return plannedUpdate{in, t, params, same}, nil
 }
@@ -67,6 +68,7 @@ func (s *Service) startUpdate(st *Stack, p plannedUpdate) {
 	if p.in.RoleARN != "" {
 		st.role = p.in.RoleARN
 	}
+	st.exported = s.exports(st)
 	st.previous = st.Template
 	st.previousParams = st.Parameters
 	st.previousBody = st.Body
@@ -160,6 +162,10 @@ func (s *Service) updated(st *Stack, r *Resource, err error) {
 }
 
 func (s *Service) finishUpdate(st *Stack) {
+	if why := s.takesExport(st); why != "" {
+		s.rollbackUpdate(st, why)
+		return
+	}
 	s.setStack(st, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "")
 	left := 1
 	done := func() {

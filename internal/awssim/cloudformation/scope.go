@@ -44,9 +44,16 @@ func (s *Service) Scope(st *Stack) *template.Scope {
 
 // exports returns what a stack exports, by name.
 func (s *Service) exports(st *Stack) map[string]string {
+	if !strings.HasSuffix(st.Status, "_COMPLETE") || strings.HasPrefix(st.Status, "DELETE") {
+		return nil
+	}
+	return s.exporting(st)
+}
+
+// exporting is what a stack exports once it is complete.
+func (s *Service) exporting(st *Stack) map[string]string {
 	out := map[string]string{}
-	if st.Template == nil || len(st.Template.Exports) == 0 || !strings.HasSuffix(st.Status, "_COMPLETE") ||
-		strings.HasPrefix(st.Status, "DELETE") {
+	if st.Template == nil {
 		return out
 	}
 	for k, name := range st.Template.Exports {
@@ -64,11 +71,35 @@ func (s *Service) exports(st *Stack) map[string]string {
 // inUse returns an export of a stack that another one imports, with that one's name.
 func (s *Service) inUse(st *Stack) (export, by string) {
 	for _, name := range kernel.SortedKeys(s.exports(st)) {
-		for _, other := range s.Stacks {
-			if other != st && other.Status != "DELETE_COMPLETE" && slices.Contains(other.imports, name) {
-				return name, other.Name
-			}
+		if by := s.importer(st, name); by != "" {
+			return name, by
 		}
 	}
 	return "", ""
+}
+
+// importer returns the name of a stack that imports an export of st, "" if none does.
+func (s *Service) importer(st *Stack, export string) string {
+	for _, other := range s.Stacks {
+		if other != st && other.Status != "DELETE_COMPLETE" && slices.Contains(other.imports, export) {
+			return other.Name
+		}
+	}
+	return ""
+}
+
+// takesExport says which export in use an update would change or take away; "" for none.
+func (s *Service) takesExport(st *Stack) string {
+	now := s.exporting(st)
+	for _, name := range kernel.SortedKeys(st.exported) {
+		by, what := s.importer(st, name), "updated"
+		value, stays := now[name]
+		if !stays {
+			what = "deleted"
+		}
+		if by != "" && (!stays || value != st.exported[name]) {
+			return fmt.Sprintf("Export %s cannot be %s as it is in use by %s", name, what, by)
+		}
+	}
+	return ""
 }

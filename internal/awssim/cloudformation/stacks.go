@@ -79,7 +79,8 @@ type Stack struct {
 	Times
 	Tags         []kernel.Tag
 	Template     *template.Template
-	imports      []string // names of exports of others that it uses
+	imports      []string          // names of exports of others that it uses
+	exported     map[string]string // before an update
 	Body         string
 	Parameters   map[string]string
 	Capabilities []string

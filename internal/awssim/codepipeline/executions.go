@@ -332,6 +332,13 @@ func (s *Service) retryStage(_ *kernel.Call, in *struct {
 		return nil, kernel.Errorf("StageNotRetryableException",
 			"Unable to retry the stage %s: it has not failed in this execution", in.StageName)
 	}
+	for _, x := range s.executions {
+		if x.pipeline == e.pipeline && e.pipeline.ExecutionMode != "PARALLEL" && x.started.After(e.started) &&
+			(x.stage > at || x.stage == at && !x.waiting) {
+			return nil, kernel.Errorf("NotLatestPipelineExecutionException", "The stage %s has failed in a later run of the "+
+				"pipeline and the pipelineExecutionId associated with the request is out of date", in.StageName)
+		}
+	}
 	e.status, e.failed = "InProgress", ""
 	s.tell(e, "RESUMED")
 	if in.RetryMode == "ALL_ACTIONS" {
