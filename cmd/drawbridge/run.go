@@ -146,7 +146,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}()
 		kongcompletion.Register(parser)
 		var k *kong.Context
-		if k, err = parser.Parse(args); err == nil {
+		if k, err = parser.Parse(arranged(parser.Model.Node, args)); err == nil {
 			result = k.Run()
 		}
 	}()

@@ -24,7 +24,7 @@ type runCmd struct {
 	awsFlags
 	dryRunFlag
 	Job  scheduler.JobName `arg:"" help:"Job of the configuration."`
-	Args []string          `arg:"" optional:"" passthrough:"" help:"Command of the container, after --. The job has to allow it: overrides: [command]."`
+	Args []string          `arg:"" optional:"" help:"Command of the container, after --. The job has to allow it: overrides: [command]."`
 	Wait bool              `short:"w" help:"Wait until the run has ended, and exit with its container's exit code."`
 	Env  map[string]string `short:"e" help:"Variable of the container, if the job allows it (overrides)." placeholder:"NAME=VALUE" mapsep:"none"`
 	ID   string            `help:"Identity of the run; the same ID is the same run. Default: new." placeholder:"TEXT"`

@@ -99,8 +99,13 @@ func New(k *kernel.Kernel) *Service {
 			"ListInstanceProfilesForRole": kernel.Op(s.listInstanceProfiles),
 		}})
 	s.registerSTS()
+	s.AddRole(Administrator, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"`+
+		s.GlobalARN("iam", "root")+`"},"Action":"sts:AssumeRole"}]}`)
 	return s
 }
+
+// Administrator is a role that everybody of the account may assume, and that may do everything.
+const Administrator = "administrator"
 
 // ECSRole is the service-linked role of ECS.
 const ECSRole = "AWSServiceRoleForECS"
