@@ -22,6 +22,7 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2
 	exitNothing     = 3
+	exitTrouble     = 4
 	exitInterrupted = 130
 )
 

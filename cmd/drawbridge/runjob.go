@@ -162,7 +162,11 @@ func (c *runCmd) progress(ctx context.Context, a *app.App, r scheduler.Run) stri
 	if x := view.RefusalOf(set, r.Job); x != nil {
 		return text + ": " + x.String()
 	}
-	return text + ": set " + string(r.Set) + " is " + string(set.Phase)
+	text += ": set " + string(r.Set) + " is " + string(set.Phase)
+	if set.Failure != "" && set.Phase != scheduler.Available {
+		text += "; " + strings.TrimRight(set.Failure, ".")
+	}
+	return text
 }
 
 // end prints how a run ended and returns its exit code.

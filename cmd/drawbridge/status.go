@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"drawbridge/internal/app"
 	"drawbridge/internal/deployments"
 	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
@@ -14,7 +15,8 @@ import (
 
 type statusCmd struct {
 	awsFlags
-	Watch bool          `short:"w" help:"Show it again and again, until interrupted."`
+	Check bool          `help:"Exit with 4 if anything is wrong, for monitoring." xor:"once"`
+	Watch bool          `short:"w" help:"Show it again and again, until interrupted." xor:"once"`
 	Every time.Duration `help:"How often --watch looks." default:"5s"`
 }
 
@@ -25,26 +27,22 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	for {
-		states, err := operate.States(ctx, a)
+		at, err := standOf(ctx, ss, a)
 		if err != nil {
 			return err
 		}
-		var records []deployments.Record
-		var watches []deployments.Watch
-		if len(a.Config.Deployments) > 0 {
-			if records, err = deployments.List(ctx, a); err != nil {
-				return err
-			}
-			if watches, err = deployments.Watches(ctx, a); err != nil {
-				return err
-			}
-		}
-		v := view.StatusOf(a, states, records, watches)
+		v := view.StatusOf(a, at)
 		if _, terminal := terminalWidth(s.out); c.Watch && terminal {
 			output.Steer(s.out, "\x1b[H\x1b[2J")
 		}
-		if err := ss.print(v, v.Write); err != nil || !c.Watch {
+		if err := ss.print(v, v.Write); err != nil {
 			return err
+		}
+		if !c.Watch {
+			if c.Check && len(v.Troubles) > 0 {
+				return exitCode(exitTrouble)
+			}
+			return nil
 		}
 		if err := ss.clock.Sleep(ctx, c.Every); err != nil {
 			if errors.Is(err, context.Canceled) {
@@ -53,6 +51,23 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 	}
+}
+
+// standOf looks at how an installation stands.
+func standOf(ctx context.Context, ss *session, a *app.App) (at view.Stand, err error) {
+	if at.Sets, err = operate.States(ctx, a); err != nil {
+		return at, err
+	}
+	if len(a.Config.Deployments) > 0 {
+		if at.Deployments, err = deployments.List(ctx, a); err != nil {
+			return at, err
+		}
+		if at.Watches, err = deployments.Watches(ctx, a); err != nil {
+			return at, err
+		}
+	}
+	at.DeadLetters, err = operate.Messages(ctx, ss.clients.SQS, ss.place, a.Names.DeadLetters)
+	return at, err
 }
 
 type whyCmd struct {

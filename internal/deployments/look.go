@@ -25,7 +25,6 @@ const goneAfter = 10 * time.Minute
 func (k *Keeper) look(ctx context.Context, r *Record) error {
 	d, configured := k.app.Config.Deployments[r.Name]
 	s, unseen := k.observe(ctx, r)
-	underway := r.Ended.IsZero()
 	now := k.app.Clock.Now()
 	err := k.change(ctx, r, func(r *Record) {
 		notYet := s.gone && now.Sub(r.Began) < goneAfter
@@ -53,12 +52,21 @@ func (k *Keeper) look(ctx context.Context, r *Record) error {
 	if unseen != nil {
 		return err
 	}
-	if underway {
-		if err := k.traffic(ctx, r, d); err != nil {
-			k.app.Log.Warn("where the traffic goes is not known", zap.Stringer("deployment", *r), zap.Error(err))
-		}
+	if err := k.note(ctx, r, s, d); err != nil { // the next look does it
+		k.app.Log.Warn("where the traffic goes is not known", zap.Stringer("deployment", *r), zap.Error(err))
 	}
 	return errors.Join(err, k.watch(ctx, r, s, d))
+}
+
+// note takes note of the traffic of a deployment, for the last time once it shifts nothing more.
+func (k *Keeper) note(ctx context.Context, r *Record, s seen, d section.Deployment) error {
+	if r.Noted || r.Kind != ECS && r.Kind != CodeDeploy {
+		return nil
+	}
+	if err := k.traffic(ctx, r, d, s.over); err != nil || len(r.Traffic) == 0 {
+		return err
+	}
+	return k.change(ctx, r, func(r *Record) { r.Noted = s.over && !r.Ended.IsZero() })
 }
 
 // see takes over what AWS shows.
@@ -128,12 +136,9 @@ func (k *Keeper) release(ctx context.Context, r *Record) error {
 	return k.app.Wake(ctx, reconcile.Reaper, r.Set, "released by "+r.String())
 }
 
-// Sweep looks for deployments that nobody told of, and at every one that has not ended. One
+// Sweep looks at every deployment that has not ended, and for those that nobody told of. One
 // that fails does not keep the others from being looked at; the next look of it is in a minute.
 func (k *Keeper) Sweep(ctx context.Context) error {
-	if err := k.discover(ctx); err != nil {
-		k.app.Log.Error("look for deployments failed", zap.Error(err))
-	}
 	hanging, shifting := 0, map[string]bool{}
 	for _, set := range slices.Sorted(maps.Keys(k.app.Config.Sets)) {
 		found, err := k.app.Store.Deployments(ctx, set)
@@ -148,28 +153,34 @@ func (k *Keeper) Sweep(ctx context.Context) error {
 			if r.Hang != nil {
 				hanging++
 			}
-			if r.shifts() && r.Ended.IsZero() {
+			if r.shifting() {
 				shifting[r.Name] = true
 			}
 		}
 	}
-	idle, err := k.watchTraffic(ctx, shifting)
+	if err := k.discover(ctx, shifting); err != nil {
+		k.app.Log.Error("look for deployments failed", zap.Error(err))
+	}
+	failing, err := k.watchTraffic(ctx, shifting)
 	if err != nil {
 		k.app.Log.Error("look at listeners failed", zap.Error(err))
 	}
-	k.app.Metrics.Hanging(hanging + idle)
+	k.app.Metrics.Hanging(hanging + failing)
 	return nil
 }
 
 // lookSafely looks at a deployment as it is stored, and turns a panic into an error.
 func (k *Keeper) lookSafely(ctx context.Context, text json.RawMessage) (r Record, err error) {
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			err = fmt.Errorf("panic: %v", panicked)
-		}
-	}()
+	defer recovered(&err)
 	if err := json.Unmarshal(text, &r); err != nil {
 		return r, fmt.Errorf("read a deployment: %w", err)
 	}
 	return r, k.look(ctx, &r)
+}
+
+// recovered turns a panic into an error; it is deferred.
+func recovered(err *error) {
+	if panicked := recover(); panicked != nil {
+		*err = fmt.Errorf("panic: %v", panicked)
+	}
 }

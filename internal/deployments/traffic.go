@@ -98,6 +98,8 @@ type Watch struct {
 	Name      string
 	Set       scheduler.SetName
 	Listeners []Watched
+	// Seen is the day on which it was looked at last.
+	Seen time.Time
 	// Version counts its writes.
 	Version int64
 }
@@ -119,10 +121,18 @@ type Moved struct {
 	To    Shares
 	// Idle is the first of the target groups that has no healthy target; empty if all have.
 	Idle string `json:",omitempty"`
+	// Gone says that there is no such listener, or rule.
+	Gone bool `json:",omitempty"`
 }
 
-// Cause says what happened, Remedy what to do.
+// fails reports whether requests are known to be answered by nobody; m may be nil.
+func (m *Moved) fails() bool { return m != nil && (m.Idle != "" || m.Gone) }
+
+// Cause says what happened.
 func (w Watched) Cause() string {
+	if w.Moved.Gone {
+		return "there is no " + lastPart(w.Listener)
+	}
 	text := fmt.Sprintf("%s sends its requests to %s", lastPart(w.Listener), w.Moved.To)
 	if w.Moved.Idle != "" {
 		text += fmt.Sprintf("; %s has no healthy target", groupName(w.Moved.Idle))
@@ -135,7 +145,10 @@ func (w Watched) Cause() string {
 
 // Remedy is what to do about it.
 func (w Watched) Remedy() string {
-	return "give it its weights back, or deploy; an update of the stack that has it in its template resets them, so " +
+	if w.Moved.Gone {
+		return "correct listeners, and run drawbridge deploy"
+	}
+	return "restore its weights, or deploy again; a stack update that includes the listener or rule resets them, so " +
 		"keep its action out of stacks that are updated"
 }
 
@@ -166,19 +179,27 @@ func (k *Keeper) shares(ctx context.Context, arn string) (Shares, error) {
 	return s, nil
 }
 
-// shifts reports whether deployments of a kind shift traffic: a pipeline or a build may update
-// the stack that resets it.
-func (r *Record) shifts() bool { return r.Kind == ECS || r.Kind == CodeDeploy }
+// shifting reports whether a deployment may still shift the traffic of listeners that are
+// watched, although it may hold its set no longer. A pipeline or a build shifts none: it may
+// update the stack that resets it.
+func (r *Record) shifting() bool {
+	return (r.Kind == ECS || r.Kind == CodeDeploy) && len(r.Traffic) > 0 && !r.Noted
+}
 
 // traffic takes note of where the section's listeners send their requests, while a
-// deployment that shifts them is under way.
-func (k *Keeper) traffic(ctx context.Context, r *Record, d section.Deployment) error {
-	if !r.shifts() {
-		return nil
-	}
+// deployment that shifts them is under way, or is over. What was moved before it stays named
+// until it is shifted, or the deployment has brought targets to where it goes.
+func (k *Keeper) traffic(ctx context.Context, r *Record, d section.Deployment, over bool) error {
 	var errs []error
 	for _, arn := range d.Listeners {
 		now, err := k.shares(ctx, arn)
+		if isGone(err) {
+			continue // the look between deployments names it
+		}
+		idle := ""
+		if err == nil && over {
+			idle, err = k.idle(ctx, now)
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -190,11 +211,19 @@ func (k *Keeper) traffic(ctx context.Context, r *Record, d section.Deployment) e
 				r.Traffic = append(r.Traffic, Traffic{Listener: arn, Before: now})
 			}
 			r.Traffic[i].After = now
-		}), k.changeWatch(ctx, r.Name, r.Set, func(w *Watch) {
-			*w.of(arn) = Watched{Listener: arn, Left: now, By: r.ID}
+		}), k.changeWatch(ctx, r.Name, d.Set, func(w *Watch) {
+			if x := w.of(arn); x.Moved == nil || !x.Moved.To.same(now) || over && idle == "" {
+				*x = Watched{Listener: arn, Left: now, By: r.ID}
+			}
 		}))
 	}
 	return errors.Join(errs...)
+}
+
+// isGone reports whether AWS does not know a listener or a rule.
+func isGone(err error) bool {
+	code := awserr.Code(err)
+	return code == "RuleNotFound" || code == "ListenerNotFound"
 }
 
 // of returns what is known of a listener, which may be nothing.
@@ -225,7 +254,7 @@ func (k *Keeper) changeWatch(ctx context.Context, name string, set scheduler.Set
 			return err
 		}
 		w.Version++
-		err = k.app.Store.SaveTraffic(ctx, set, name, w.Version-1, w)
+		err = k.app.Store.SaveTraffic(ctx, set, name, w.Version-1, w, k.app.Clock.Now())
 		if !errors.Is(err, reconcile.ErrConflict) {
 			return err
 		}
@@ -234,66 +263,103 @@ func (k *Keeper) changeWatch(ctx context.Context, name string, set scheduler.Set
 }
 
 // watchTraffic looks whether the listeners of sections without a deployment under way still
-// send their requests where the last one left them, and returns how many send them to a target
-// group without a healthy target.
-func (k *Keeper) watchTraffic(ctx context.Context, shifting map[string]bool) (idle int, err error) {
+// send their requests where the last one left them, and returns how many send them where nobody
+// answers.
+func (k *Keeper) watchTraffic(ctx context.Context, shifting map[string]bool) (failing int, err error) {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(k.app.Config.Deployments)) {
 		d := k.app.Config.Deployments[name]
-		if len(d.Listeners) == 0 || shifting[name] {
+		if len(d.Listeners) == 0 {
+			continue
+		}
+		var w Watch
+		if _, err := k.app.Store.Traffic(ctx, d.Set, name, &w); err != nil {
+			errs = append(errs, err)
 			continue
 		}
 		for _, arn := range d.Listeners {
-			moved, err := k.moved(ctx, name, d.Set, arn)
-			if err != nil {
+			moved := w.of(arn).Moved
+			if !shifting[name] {
+				found, err := k.moved(ctx, name, d, arn, &w)
+				if err == nil {
+					moved = found
+				}
 				errs = append(errs, err)
 			}
-			if moved != nil && moved.Idle != "" {
-				idle++
+			if moved.fails() {
+				failing++
 			}
 		}
 	}
-	return idle, errors.Join(errs...)
+	return failing, errors.Join(errs...)
 }
 
-// moved looks at one listener, and returns where its requests go if no deployment has sent
-// them there.
-func (k *Keeper) moved(ctx context.Context, name string, set scheduler.SetName, arn string) (*Moved, error) {
+// moved looks at one listener, of which before was known, and returns where its requests go
+// if no deployment has sent them there. Where a deployment was looked at meanwhile, the next look
+// says it.
+func (k *Keeper) moved(ctx context.Context, name string, d section.Deployment, arn string,
+	before *Watch) (*Moved, error) {
+	known := *before.of(arn)
+	now := k.app.Clock.Now()
 	to, err := k.shares(ctx, arn)
+	at := &Moved{Since: now, To: to, Gone: isGone(err)}
+	switch {
+	case err != nil && !at.Gone:
+		return nil, err
+	case !at.Gone && (known.Left == nil || known.Left.same(to)):
+		at = nil
+	case !at.Gone:
+		if at.Idle, err = k.idle(ctx, to); err != nil {
+			return nil, err
+		}
+	}
+	if at != nil && known.Moved != nil && known.Moved.To.same(to) && known.Moved.Gone == at.Gone {
+		at.Since = known.Moved.Since
+	}
+	stale := false
+	err = k.changeWatch(ctx, name, d.Set, func(w *Watch) {
+		if stale = w.Version != before.Version; stale {
+			return
+		}
+		w.Listeners = slices.DeleteFunc(w.Listeners, func(x Watched) bool {
+			return !slices.Contains(d.Listeners, x.Listener)
+		})
+		x := w.of(arn)
+		if x.Left == nil {
+			x.Left = to
+		}
+		x.Moved, w.Seen = at, now.Truncate(24*time.Hour)
+	})
 	if err != nil {
 		return nil, err
 	}
-	idle := ""
+	if _, err := k.app.Store.Traffic(ctx, d.Set, name, before); err != nil {
+		return nil, err
+	}
+	if stale {
+		return before.of(arn).Moved, nil
+	}
+	if at != nil && at.Since.Equal(now) {
+		x := Watched{Listener: arn, Left: known.Left, By: known.By, Moved: at}
+		k.app.Log.Warn("traffic was moved without a deployment", zap.String("section", name),
+			zap.String("cause", x.Cause()), zap.String("hint", x.Remedy()))
+	}
+	return at, nil
+}
+
+// idle returns the first of the target groups that get requests and have no healthy target;
+// "" if all have.
+func (k *Keeper) idle(ctx context.Context, to Shares) (string, error) {
 	for _, group := range to.groups() {
 		p, err := k.healthy(ctx, group)
 		if err != nil {
-			return nil, err
+			return "", err
 		}
-		if p.Healthy == 0 && idle == "" {
-			idle = group
+		if p.Healthy == 0 {
+			return group, nil
 		}
 	}
-	now := k.app.Clock.Now()
-	var found Watched
-	err = k.changeWatch(ctx, name, set, func(w *Watch) {
-		x := w.of(arn)
-		switch {
-		case x.Left == nil:
-			x.Left = to
-		case x.Left.same(to):
-			x.Moved = nil
-		case x.Moved == nil || !x.Moved.To.same(to):
-			x.Moved = &Moved{Since: now, To: to, Idle: idle}
-		default:
-			x.Moved.Idle = idle
-		}
-		found = *x
-	})
-	if err == nil && found.Moved != nil && found.Moved.Since.Equal(now) {
-		k.app.Log.Warn("traffic was moved without a deployment", zap.String("section", name),
-			zap.String("cause", found.Cause()), zap.String("hint", found.Remedy()))
-	}
-	return found.Moved, err
+	return "", nil
 }
 
 // Watches returns what is known of the listeners of every section, in order of name.

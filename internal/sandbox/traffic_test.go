@@ -68,7 +68,7 @@ func (w balanced) shown() string {
 		w.t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := view.StatusOf(a, states, records, watches).Write(&out, output.Style{Width: 1000}); err != nil {
+	if err := view.StatusOf(a, view.Stand{Sets: states, Deployments: records, Watches: watches}).Write(&out, output.Style{Width: 1000}); err != nil {
 		w.t.Fatal(err)
 	}
 	return out.String()
@@ -96,7 +96,7 @@ func TestWeightsAreRecordedAndTheirResetIsNamed(t *testing.T) {
 			t.Fatalf("watched %+v, want its reset to blue seen, which has no target", x)
 		}
 		text := w.shown()
-		for _, want := range []string{"Traffic of deployments web was moved", "blue (", "blue has no healthy target", r.ID + " left it at green (100)"} {
+		for _, want := range []string{"Traffic of web moved without a deployment", "blue (", "blue has no healthy target", r.ID + " left it at green (100)"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("status says\n%s\nwant %q", text, want)
 			}
@@ -116,6 +116,61 @@ func TestWeightsAreRecordedAndTheirResetIsNamed(t *testing.T) {
 		time.Sleep(30 * time.Minute)
 		if x := w.moved(); x.Moved != nil || x.By != w.record().ID || x.Left.String() != "blue (100)" {
 			t.Errorf("watched %+v, want it at blue, where the next deployment left it", x)
+		}
+	})
+}
+
+func TestWhatWasMovedStaysNamedUntilADeploymentShiftsIt(t *testing.T) {
+	longStory(t)
+	inBalanced(t, watchesTraffic, func(w balanced) {
+		w.serve("BLUE_GREEN")
+		time.Sleep(30 * time.Minute)
+		w.reset(w.green)
+		time.Sleep(2 * time.Minute)
+		before := w.moved()
+		if before.Moved == nil || before.Moved.Idle != w.green {
+			t.Fatalf("watched %+v, want its reset to green seen", before)
+		}
+		w.define("smoke", map[string]string{"SANDBOX_RUN_FOR": "25m"})
+		w.update("")
+		time.Sleep(20 * time.Minute)
+		if d := w.deployment(); d.LifecycleStage != "POST_TEST_TRAFFIC_SHIFT" {
+			t.Fatalf("deployment at %s, want it at its pause", d.LifecycleStage)
+		}
+		if x := w.moved(); x.Moved == nil || x.By != before.By || w.hanging() != 1 {
+			t.Errorf("watched %+v, metric %v, while a deployment waits before its shift; want what was moved named still", x, w.hanging())
+		}
+		time.Sleep(30 * time.Minute)
+		if x := w.moved(); x.Moved != nil || x.By != w.record().ID || w.hanging() != 0 {
+			t.Errorf("watched %+v, metric %v, after the shift; want nothing", x, w.hanging())
+		}
+	})
+}
+
+func TestADeploymentThatOutlastsItsHoldHasMovedNothing(t *testing.T) {
+	longStory(t)
+	inBalanced(t, strings.Replace(watchesTraffic, "    listeners", "    maxDuration: 5m\n    listeners", 1), func(w balanced) {
+		w.serve("BLUE_GREEN")
+		time.Sleep(30 * time.Minute)
+		w.define("smoke", map[string]string{"SANDBOX_RUN_FOR": "20m"})
+		w.update("")
+		time.Sleep(time.Hour)
+		r := w.record()
+		if d := w.deployment(); d.Status != "SUCCESSFUL" || !strings.Contains(r.Why, "the longest that it may") {
+			t.Fatalf("deployment %s, record %+v; want it SUCCESSFUL after its hold", d.Status, r)
+		}
+		if x := w.moved(); x.Moved != nil || x.By != r.ID || x.Left.String() != "green (100)" {
+			t.Errorf("watched %+v, want it at green, where %s left it", x, r.ID)
+		}
+	})
+}
+
+func TestAListenerThatIsNotThereIsNamed(t *testing.T) {
+	longStory(t)
+	inBalanced(t, strings.Replace(watchesTraffic, "$PRODUCTION", "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/web/1/2", 1), func(w balanced) {
+		time.Sleep(2 * time.Minute)
+		if x := w.moved(); x.Moved == nil || !x.Moved.Gone || w.hanging() != 1 || !strings.Contains(w.shown(), "there is no listener/app/web/1/2") {
+			t.Errorf("watched %+v, metric %v, status\n%s", x, w.hanging(), w.shown())
 		}
 	})
 }

@@ -96,15 +96,16 @@ func (s *Store) deployments(ctx context.Context, set scheduler.SetName, index *s
 const trafficPrefix = "traffic#"
 
 // SaveTraffic writes what is known of the listeners of a section, if the stored version is still
-// version; 0 if nothing was known. It returns ErrConflict otherwise.
-func (s *Store) SaveTraffic(ctx context.Context, set scheduler.SetName, name string, version int64,
-	record any) error {
+// version; 0 if nothing was known. It returns ErrConflict otherwise. It is kept for 30 days.
+func (s *Store) SaveTraffic(ctx context.Context, set scheduler.SetName, name string, version int64, record any,
+	now time.Time) error {
 	data, err := encode(record)
 	if err != nil {
 		return fmt.Errorf("save what is known of the listeners of %s: %w", name, err)
 	}
 	item := key(set, trafficPrefix+name)
 	item[attrData], item[attrVersion] = data, number(version+1)
+	item[attrExpires] = number(now.Add(keepDeployment).Unix())
 	put := &dynamodb.PutItemInput{TableName: &s.table, Item: item}
 	follow(put, version)
 	_, err = s.api.PutItem(ctx, put)

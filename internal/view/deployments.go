@@ -109,26 +109,8 @@ func DeploymentsOf(records []deployments.Record, now time.Time) []Deployment {
 	return out
 }
 
-// writeDeployments writes them for people, and which traffic was moved without one.
-func writeDeployments(w io.Writer, list []Deployment, traffic []Listener, style output.Style) error {
-	if err := writeEach(w, list, style); err != nil {
-		return err
-	}
-	for _, l := range traffic {
-		if l.Cause == "" {
-			continue
-		}
-		fmt.Fprintln(w)
-		err := style.Println(w, "Traffic of deployments %s was moved at %s: %s; %s.", l.Name, short(l.Since), l.Cause,
-			l.Remedy)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func writeEach(w io.Writer, list []Deployment, style output.Style) error {
+// writeDeployments writes them for people.
+func writeDeployments(w io.Writer, list []Deployment, style output.Style) error {
 	if len(list) == 0 {
 		return nil
 	}
@@ -146,9 +128,6 @@ func writeEach(w io.Writer, list []Deployment, style output.Style) error {
 	}
 	for _, d := range list {
 		var said []string
-		if d.Hang != "" {
-			said = append(said, fmt.Sprintf("Deployment %s cannot go on: %s; %s.", d.ID, d.Hang, d.Remedy))
-		}
 		if d.Takes != "" && d.Ended == nil {
 			said = append(said, fmt.Sprintf("Deployment %s rolls %s back.", d.ID, d.Takes))
 		}

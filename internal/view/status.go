@@ -29,6 +29,12 @@ type Status struct {
 	Deployments []Deployment `json:"deployments,omitempty"`
 	// Traffic is where the listeners that are watched send their requests.
 	Traffic []Listener `json:"traffic,omitempty"`
+	// DeadLetters counts events that became no run, or a run that was given up.
+	DeadLetters int `json:"deadLetters"`
+	// Troubles say what is wrong, each in a sentence.
+	Troubles []string `json:"troubles"`
+
+	deadLetterQueue string
 }
 
 // Shared is a set that lives as another one.
@@ -71,6 +77,18 @@ type Money struct {
 	// CountedSince, as the configuration says.
 	AlwaysOn     int        `json:"endpointHoursAlwaysOn"`
 	CountedSince *time.Time `json:"countedSince"`
+	// USD is what HoursTotal costs at the present price, USDAlwaysOn what AlwaysOn would; nil
+	// where the price is not known.
+	USD         *float64 `json:"usd"`
+	USDAlwaysOn *float64 `json:"usdAlwaysOn"`
+}
+
+// at puts a price on the hours; 0 is an unknown one.
+func (m *Money) at(price float64) {
+	if price > 0 {
+		total, always := float64(m.HoursTotal)*price, float64(m.AlwaysOn)*price
+		m.USD, m.USDAlwaysOn = &total, &always
+	}
 }
 
 // Place is what a set serves, and where.
@@ -172,18 +190,28 @@ func OfSet(s operate.SetState, settings scheduler.Settings, now time.Time) Set {
 	return v
 }
 
-// StatusOf sums up an installation, given the state of each of its sets, its deployments, and
-// what is known of their listeners.
-func StatusOf(a *app.App, states []operate.SetState, records []deployments.Record,
-	watches []deployments.Watch) Status {
+// Stand is how an installation stands: the state of each of its sets, its deployments, what
+// is known of their listeners, and how many dead letters there are.
+type Stand struct {
+	Sets        []operate.SetState
+	Deployments []deployments.Record
+	Watches     []deployments.Watch
+	DeadLetters int
+}
+
+// StatusOf sums up how an installation stands.
+func StatusOf(a *app.App, at Stand) Status {
 	v := Status{
 		Name: a.Config.Name, Account: a.Place.Account, Region: a.Place.Region, Mode: a.Config.Mode,
-		Now: a.Clock.Now().UTC().Truncate(time.Second),
+		Now: a.Clock.Now().UTC().Truncate(time.Second), DeadLetters: at.DeadLetters, Troubles: []string{},
+		deadLetterQueue: a.Names.DeadLetters,
 	}
-	v.Deployments, v.Traffic = DeploymentsOf(records, v.Now), listenersOf(watches)
+	v.Deployments, v.Traffic = DeploymentsOf(at.Deployments, v.Now), listenersOf(at.Watches)
 	settings := a.Config.Settings()
-	for _, s := range states {
-		v.Sets = append(v.Sets, OfSet(s, settings[s.Set.Name], v.Now))
+	for _, s := range at.Sets {
+		set := OfSet(s, settings[s.Set.Name], v.Now)
+		set.Money.at(a.Config.EndpointPrice)
+		v.Sets = append(v.Sets, set)
 	}
 	members := a.Config.Members()
 	for _, name := range slices.Sorted(maps.Keys(members)) {
@@ -191,7 +219,33 @@ func StatusOf(a *app.App, states []operate.SetState, records []deployments.Recor
 			v.Shared = append(v.Shared, Shared{name, host})
 		}
 	}
+	v.Troubles = v.troubles()
 	return v
+}
+
+// troubles says what is wrong: it keeps a set from its work, a deployment from going on,
+// requests from tasks, or events from their runs.
+func (v Status) troubles() []string {
+	said := []string{}
+	for _, d := range v.Deployments {
+		if d.Hang != "" {
+			said = append(said, fmt.Sprintf("Deployment %s cannot go on: %s; %s.", d.ID, d.Hang, d.Remedy))
+		}
+	}
+	for _, l := range v.Traffic {
+		if l.Cause != "" {
+			said = append(said, fmt.Sprintf("Traffic of %s moved without a deployment at %s: %s; %s.", l.Name, short(l.Since),
+				l.Cause, l.Remedy))
+		}
+	}
+	for _, s := range v.Sets {
+		said = append(said, s.troubles()...)
+	}
+	if v.DeadLetters > 0 {
+		said = append(said, fmt.Sprintf("%s in %s: drawbridge replay --dry-run shows why, drawbridge replay puts the "+
+			"events back.", scheduler.Count(v.DeadLetters, "dead letter is", "dead letters are"), v.deadLetterQueue))
+	}
+	return said
 }
 
 // Write writes it for people.
@@ -217,7 +271,7 @@ func (v Status) Write(w io.Writer, style output.Style) error {
 	if err := t.Write(w); err != nil {
 		return err
 	}
-	if err := writeDeployments(w, v.Deployments, v.Traffic, style); err != nil {
+	if err := writeDeployments(w, v.Deployments, style); err != nil {
 		return err
 	}
 	for _, s := range v.Shared {
@@ -231,7 +285,10 @@ func (v Status) Write(w io.Writer, style output.Style) error {
 		if s.Paused != "" {
 			fmt.Fprintf(w, "\nSet %s is %s; drawbridge resume ends it.\n", s.Name, s.Paused)
 		}
-		if err := s.writeTroubles(w, style); err != nil {
+	}
+	for _, text := range v.Troubles {
+		fmt.Fprintln(w)
+		if err := style.Println(w, "%s", text); err != nil {
 			return err
 		}
 	}
@@ -241,14 +298,30 @@ func (v Status) Write(w io.Writer, style output.Style) error {
 		paid = "that would have been paid"
 	}
 	if always > 0 {
-		saved = fmt.Sprintf("; always on %d", always)
+		saved = fmt.Sprintf("; always on %d%s", always, inUSD(v.Sets, func(m Money) *float64 { return m.USDAlwaysOn }))
 	}
-	return style.Println(w, "TODAY is in endpoint-hours %s, by day in UTC. Total %d%s.", paid, total, saved)
+	return style.Println(w, "TODAY is in endpoint-hours %s, by day in UTC. Total %d%s%s.", paid, total,
+		inUSD(v.Sets, func(m Money) *float64 { return m.USD }), saved)
 }
 
-// writeTroubles says what keeps a set from doing its work.
-func (s Set) writeTroubles(w io.Writer, style output.Style) error {
-	var said []string
+// inUSD is a sum of money in brackets; "" if a part of it is not known, or it is nothing.
+func inUSD(sets []Set, part func(Money) *float64) string {
+	sum := 0.0
+	for _, s := range sets {
+		usd := part(s.Money)
+		if usd == nil {
+			return ""
+		}
+		sum += *usd
+	}
+	if sum == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%.2f USD)", sum)
+}
+
+// troubles says what keeps a set from doing its work.
+func (s Set) troubles() (said []string) {
 	for _, x := range s.Refused {
 		said = append(said, fmt.Sprintf("Set %s: %s.", s.Name, x))
 	}
@@ -260,13 +333,7 @@ func (s Set) writeTroubles(w io.Writer, style output.Style) error {
 	if s.Failure != "" && s.Phase != scheduler.Available {
 		said = append(said, fmt.Sprintf("Set %s failed: %s", s.Name, s.Failure))
 	}
-	for _, text := range said {
-		fmt.Fprintln(w)
-		if err := style.Println(w, "%s", text); err != nil {
-			return err
-		}
-	}
-	return nil
+	return said
 }
 
 // short shows an instant by its time of day, or a dash.

@@ -736,7 +736,7 @@ def blue_green_path():
         check(x.production() == after, f"the production traffic after a roll-back: {x.production()}, before: {after}")
         shown = x.run("drawbridge", "status")
         check("failed at POST_TEST_TRAFFIC_SHIFT" in shown and ("500" in shown or "exit code 1" in shown), f"drawbridge status says what was wrong: {shown}")
-        moved = "Traffic of deployments web was moved"
+        moved = "Traffic of web moved without a deployment"
         check(moved not in shown, f"no traffic is moved but by deployments: {shown}")
         ((kept, _),) = after
         idle = {"web-blue": "web-green", "web-green": "web-blue"}[kept]

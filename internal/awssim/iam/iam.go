@@ -533,14 +533,18 @@ func (s *Service) trusts(r *Role, c *kernel.Call) bool {
 	var trust struct {
 		Statement []struct {
 			Effect    string
-			Principal struct{ AWS oneOrMany }
+			Principal json.RawMessage
 		}
 	}
 	if json.Unmarshal([]byte(r.Trust), &trust) != nil {
 		return false
 	}
 	for _, st := range trust.Statement {
-		for _, who := range st.Principal.AWS {
+		var trusted struct{ AWS oneOrMany }
+		if json.Unmarshal(st.Principal, &trusted) != nil { // "*"
+			_ = json.Unmarshal(st.Principal, &trusted.AWS) // a text at least
+		}
+		for _, who := range trusted.AWS {
 			root := s.GlobalARN("iam", "root")
 			if st.Effect == "Allow" && (who == "*" || who == root || who == s.Options.Account || who == s.callerARN(c) ||
 				who == c.Principal().RoleARN()) {

@@ -46,8 +46,8 @@ type Deployment struct {
 	// watched. Default: none.
 	Functions []string `yaml:"functions"`
 	// Listeners are the ARNs of the listeners, or rules of listeners, that send requests to the
-	// service: their weights are recorded before and after each deployment, and weights that
-	// change without one are named. Default: none.
+	// service, the only one of the section: their weights are recorded before and after each
+	// deployment, and weights that change without one are named. Default: none.
 	Listeners []string `yaml:"listeners"`
 	// Hooks are what is done at a lifecycle stage of ECS, such as POST_TEST_TRAFFIC_SHIFT, or
 	// at a lifecycle event of CodeDeploy, such as AfterAllowTestTraffic. Default: none.
@@ -154,8 +154,10 @@ func (d Deployment) Check(where string) (problems field.Problems) {
 			problems.Add(where+".listeners", "write the ARN of a listener or of a rule", "%q is not one", arn)
 		}
 	}
-	if len(d.Listeners) > 0 && d.ECSService == "" && d.CodeDeploy == "" {
-		problems.Add(where+".listeners", "name ecsService or codeDeploy", "no deployment of it shifts traffic")
+	if service := d.ECSService + d.CodeDeploy; len(d.Listeners) > 0 && ((d.ECSService == "") == (d.CodeDeploy == "") ||
+		strings.Contains(service, "*")) {
+		problems.Add(where+".listeners", "name ecsService or codeDeploy, one of them, without a *",
+			"whose deployments shift their traffic is not clear")
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Hooks)) {
 		d.checkHook(&problems, where+".hooks."+name, name, d.Hooks[name])
