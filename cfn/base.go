@@ -42,6 +42,9 @@ type Base struct {
 	KMSKey string
 	// ECSCluster is the name of a cluster to make; empty makes none.
 	ECSCluster string
+	// Monitored says that there are alarms and a dashboard, AllMetrics that every figure is a
+	// metric, and not those of the alarms alone.
+	Monitored, AllMetrics bool
 	// PaidHoursPerDay is the number of endpoint-hours a day above which an alarm
 	// sounds; 0 leaves that alarm out.
 	PaidHoursPerDay int
@@ -202,6 +205,9 @@ func (b Base) JSON() ([]byte, error) {
 	b.addAlarms(r)
 	for _, a := range b.Additions {
 		maps.Copy(r, a.Resources)
+	}
+	if !b.Monitored {
+		unmonitored(r)
 	}
 	if len(r) > maxResources {
 		return nil, fmt.Errorf("the base stack would hold %d resources, and CloudFormation takes %d: name "+

@@ -3,6 +3,7 @@ package cfn
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -28,6 +29,15 @@ const (
 	MetricUsedHours      = "UsedEndpointHours"
 	MetricAlwaysOnHours  = "AlwaysOnEndpointHours"
 )
+
+// AlarmMetrics are those that alarms look at: all that there are unless every figure is to be a
+// metric. CloudWatch gives every account ten metrics and ten alarms free.
+//
+// Source: https://aws.amazon.com/cloudwatch/pricing
+var AlarmMetrics = []string{
+	MetricRunsFailed, MetricSetsFailed, MetricStrangers, MetricSweeps, MetricSetOverAge, MetricOverBudget,
+	MetricPaidHours, MetricHanging,
+}
 
 // Alarm is an alarm of the base stack: it sounds when Statistic over a Period, in seconds,
 // is above Above in Periods of them. Missing says what a period without data counts as.
@@ -126,8 +136,75 @@ func kebab(s string) string {
 	return string(out)
 }
 
-// dashboard returns the body of the dashboard as JSON.
+// unmonitored takes the alarms and the dashboard out of resources.
+func unmonitored(r Object) {
+	maps.DeleteFunc(r, func(_ string, resource any) bool {
+		o, ok := resource.(Object)
+		return ok && (o["Type"] == "AWS::CloudWatch::Alarm" || o["Type"] == "AWS::CloudWatch::Dashboard")
+	})
+}
+
+// widgets lays out the widgets of a dashboard, two in a row.
+type widgets struct {
+	list []any
+	y    int
+}
+
+func (w *widgets) add(kind string, properties Object) {
+	w.list = append(w.list, Object{
+		"type": kind, "x": 12 * (len(w.list) % 2), "y": w.y, "width": 12, "height": 6, "properties": properties,
+	})
+	if len(w.list)%2 == 0 {
+		w.y += 6
+	}
+}
+
+// body is the dashboard's body as JSON.
+func (w *widgets) body() string {
+	text, err := json.Marshal(Object{"widgets": w.list})
+	if err != nil {
+		return "" // texts and numbers always encode
+	}
+	return string(text)
+}
+
+// dashboard returns the body of the dashboard as JSON, drawn from the metrics or the logs.
 func (b Base) dashboard() string {
+	if b.AllMetrics {
+		return b.dashboardOfMetrics()
+	}
+	return b.dashboardOfLogs()
+}
+
+// dashboardOfLogs draws the figures from the lines that the functions log, by queries of
+// CloudWatch Logs Insights.
+//
+// Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
+func (b Base) dashboardOfLogs() string {
+	var w widgets
+	add := func(title, view, figure, query string, figures ...any) {
+		w.add("log", Object{
+			"title": title, "region": b.Region, "view": view, "stacked": false,
+			"query": fmt.Sprintf("SOURCE '/aws/lambda/%s' | SOURCE '/aws/lambda/%s' | filter ispresent(%s) | ",
+				b.names.Launcher, b.names.Reaper, figure) + fmt.Sprintf(query, figures...),
+		})
+	}
+	add("Endpoint-hours paid a day", "bar", MetricPaidHours, "stats sum(%s) as paid by bin(1d)", MetricPaidHours)
+	add("Endpoint-hours used by tasks a day", "bar", MetricUsedHours, "stats sum(%s) as used by bin(1d)",
+		MetricUsedHours)
+	add("Runs", "timeSeries", MetricRunsEnded, "stats sum(%s) as ended, sum(%s) as failed by bin(1h)",
+		MetricRunsEnded, MetricRunsFailed)
+	add("Wait for the task, seconds", "timeSeries", MetricRunWait,
+		"stats pct(%[1]s, 50) as median, pct(%[1]s, 90) as p90, max(%[1]s) as longest by bin(1h)", MetricRunWait)
+	add("Tasks that did not start or lost something, by cause", "table", MetricTasksInTrouble,
+		"stats sum(%s) as tasks by Cause | sort tasks desc", MetricTasksInTrouble)
+	add("Phase of each set: 0 absent, 1 creating, 2 available, 3 going, 4 failed", "table", MetricSetPhase,
+		"stats latest(%s) as phase, latest(@timestamp) as at by Set", MetricSetPhase)
+	return w.body()
+}
+
+// dashboardOfMetrics draws them from the metrics.
+func (b Base) dashboardOfMetrics() string {
 	metric := func(name, stat, label string, set string) []any {
 		m := []any{Namespace, name, "Installation", b.Name}
 		if set != "" {
@@ -138,18 +215,11 @@ func (b Base) dashboard() string {
 	hidden := func(name, id string) []any {
 		return []any{Namespace, name, "Installation", b.Name, Object{"stat": "Sum", "id": id, "visible": false}}
 	}
-	y := 0
-	var widgets []any
+	var w widgets
 	add := func(title string, period int, view string, metrics ...any) {
-		widgets = append(widgets,
-			Object{"type": "metric", "x": 12 * (len(widgets) % 2), "y": y, "width": 12, "height": 6,
-				"properties": Object{
-					"title": title, "region": b.Region, "period": period, "view": view, "stacked": false,
-					"metrics": metrics,
-				}})
-		if len(widgets)%2 == 0 {
-			y += 6
-		}
+		w.add("metric", Object{
+			"title": title, "region": b.Region, "period": period, "view": view, "stacked": false, "metrics": metrics,
+		})
 	}
 	add("Endpoint-hours a day", 86400, "timeSeries", metric(MetricPaidHours, "Sum", "paid", ""),
 		metric(MetricUsedHours, "Sum", "used by tasks", ""),
@@ -167,9 +237,5 @@ func (b Base) dashboard() string {
 		up = append(up, metric(MetricSetPhase, "Maximum", s.Name, s.Name))
 	}
 	add("Phase of each set: 0 absent, 1 creating, 2 available, 3 going, 4 failed", 300, "timeSeries", up...)
-	text, err := json.Marshal(Object{"widgets": widgets})
-	if err != nil {
-		return "" // texts and numbers always encode
-	}
-	return string(text)
+	return w.body()
 }

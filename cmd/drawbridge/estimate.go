@@ -6,16 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"strings"
 	"time"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/config"
 	"drawbridge/internal/estimate"
 	"drawbridge/internal/hint"
 	"drawbridge/internal/output"
 	"drawbridge/internal/prices"
 	"drawbridge/internal/replay"
+	"drawbridge/internal/view"
 	"drawbridge/scheduler"
 )
 
@@ -33,6 +33,7 @@ type estimateCmd struct {
 	Raise          time.Duration         `help:"How long a creation takes." default:"150s"`
 	Lower          time.Duration         `help:"How long a deletion takes." default:"120s"`
 	Data           float64               `help:"Gigabytes that a job moves, image layers not counted." default:"0" placeholder:"GB"`
+	Monitoring     config.Monitoring     `help:"Monitoring of the installation: ${enum}." enum:"none,alarms,full" default:"alarms"`
 	Output         output.Format         `short:"o" help:"Output: ${enum}." enum:"table,json,yaml" default:"table" env:"DRAWBRIDGE_OUTPUT"`
 }
 
@@ -54,12 +55,12 @@ func (c *estimateCmd) Run(_ context.Context, s streams) error {
 	}
 	width, _ := terminalWidth(s.out)
 	return output.Write(s.out, c.Output, r, func(w io.Writer) error {
-		return writeEstimate(w, output.Style{Width: width}, in, r)
+		return view.WriteEstimate(w, output.Style{Width: width}, in, r)
 	})
 }
 
 func (c *estimateCmd) input() (estimate.Input, error) {
-	in := estimate.Input{Zones: c.Zones, Raise: c.Raise, Lower: c.Lower, DataGB: c.Data}
+	in := estimate.Input{Zones: c.Zones, Raise: c.Raise, Lower: c.Lower, DataGB: c.Data, Monitoring: c.Monitoring}
 	given := 0
 	for _, on := range []bool{c.Trace != "", c.Cron != "", c.JobsPerDay != 0} {
 		if on {
@@ -152,67 +153,4 @@ func (c *estimateCmd) services(in *estimate.Input) error {
 		}
 	}
 	return err
-}
-
-func writeEstimate(w io.Writer, style output.Style, in estimate.Input, r estimate.Report) error {
-	fmt.Fprintf(w, "%.0f jobs a month in %s, %s in %s, %s basis:\n\n", r.JobsPerMonth, r.Region,
-		count(len(in.Services), "interface endpoint"), count(in.Zones, "zone"), in.Basis)
-	t := output.NewRows(style, "OPTION", "USD A MONTH", " ", "REACHES, AND WHAT IS AGAINST IT")
-	most := 0.0
-	for _, o := range r.Options {
-		if o.USD != nil {
-			most = max(most, *o.USD)
-		}
-	}
-	for _, o := range r.Options {
-		usd, bar := " not known", ""
-		if strings.HasPrefix(o.Forbids, "not here") {
-			usd = "         -"
-		}
-		if o.USD != nil {
-			usd = fmt.Sprintf("%10.2f", *o.USD)
-			if most > 0 {
-				bar = strings.Repeat("#", int(math.Ceil(*o.USD/most*12)))
-			}
-		}
-		t.Add(o.Name, usd, bar+" ", o.Allows+"; "+o.Forbids)
-	}
-	if err := t.Write(w); err != nil {
-		return err
-	}
-	fmt.Fprintln(w)
-	for _, line := range estimateLines(r) {
-		if err := style.Println(w, "%s", line); err != nil {
-			return err
-		}
-	}
-	for _, u := range r.Unreachable {
-		fmt.Fprintln(w)
-		if err := style.Println(w, "unreachable: %s; %s", u.What, u.Remedy); err != nil {
-			return err
-		}
-	}
-	if in.Prices.Source == "" {
-		return nil
-	}
-	fmt.Fprintln(w)
-	return style.Println(w, "Prices of %s: %s.", in.Prices.Read, in.Prices.Source)
-}
-
-// estimateLines are the sentences below the table.
-func estimateLines(r estimate.Report) []string {
-	lines := []string{
-		fmt.Sprintf("With Drawbridge a job waits %.0f s for its start on the mean, and %.0f of %d hours of the "+
-			"month are paid.", r.MeanWait, r.Paid, endpoints.HoursPerMonth),
-	}
-	if r.BreakEven != nil {
-		lines = append(lines,
-			fmt.Sprintf("Break-even: from %.0f paid hours on, leaving the endpoints up is cheaper.", *r.BreakEven))
-	}
-	o := r.Own
-	lines = append(lines,
-		fmt.Sprintf("Of its own Drawbridge uses Lambda for %.2f, DynamoDB for %.2f, EventBridge Scheduler for %.2f "+
-			"and SQS for %.2f USD, which its sum holds; and CloudWatch for %.2f USD where the free tier is used up.",
-			o.Lambda, o.DynamoDB, o.Scheduler, o.SQS, o.CloudWatch))
-	return append(lines, "", r.Recommendation)
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"drawbridge/internal/app"
-	"drawbridge/internal/deployments"
 	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
 	"drawbridge/internal/view"
@@ -27,7 +25,7 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	for {
-		at, err := standOf(ctx, ss, a)
+		at, err := view.Look(ctx, a, ss.clients.SQS)
 		if err != nil {
 			return err
 		}
@@ -51,23 +49,6 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 	}
-}
-
-// standOf looks at how an installation stands.
-func standOf(ctx context.Context, ss *session, a *app.App) (at view.Stand, err error) {
-	if at.Sets, err = operate.States(ctx, a); err != nil {
-		return at, err
-	}
-	if len(a.Config.Deployments) > 0 {
-		if at.Deployments, err = deployments.List(ctx, a); err != nil {
-			return at, err
-		}
-		if at.Watches, err = deployments.Watches(ctx, a); err != nil {
-			return at, err
-		}
-	}
-	at.DeadLetters, err = operate.Messages(ctx, ss.clients.SQS, ss.place, a.Names.DeadLetters)
-	return at, err
 }
 
 type whyCmd struct {

@@ -3,6 +3,7 @@ package app
 import (
 	"io"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +40,15 @@ func (m *Metrics) emit(set scheduler.SetName, dimensions [][]string, metrics ...
 // emitWith writes one line with the values of further dimensions.
 func (m *Metrics) emitWith(set scheduler.SetName, values map[string]string, dimensions [][]string,
 	metrics ...emf.Metric) {
+	switch m.config.Monitoring {
+	case config.MonitorNothing:
+		return
+	case config.MonitorAlarms:
+		for i := range metrics {
+			metrics[i].Logged = len(dimensions[0]) > 1 || !slices.Contains(cfn.AlarmMetrics, metrics[i].Name)
+		}
+		dimensions = dimensions[:1]
+	}
 	members := map[string]string{"Installation": m.config.Name, "Set": string(set)}
 	maps.Copy(members, values)
 	m.mu.Lock()

@@ -229,6 +229,13 @@ func (k *checker) installation(f *File, c *Installation) {
 			"write the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/boundary", "%q is not one",
 			c.PermissionsBoundary)
 	}
+	if !slices.Contains([]Monitoring{MonitorNothing, MonitorAlarms, MonitorFully}, c.Monitoring) {
+		k.Add("monitoring", "write none, alarms or full", "invalid monitoring %q (want none, alarms or full)",
+			c.Monitoring)
+	}
+	if c.Monitoring == MonitorNothing && (c.AlarmTopic != "" || c.PaidHoursAlarm > 0) {
+		k.Add("monitoring", "write alarms, or take alarmTopic and paidHoursAlarm out", "no alarm sounds without it")
+	}
 	if c.AlarmTopic != "" && !field.IsARN(c.AlarmTopic, "sns", "") {
 		k.Add("alarmTopic", "write the ARN of an SNS topic", "%q is not one", c.AlarmTopic)
 	}

@@ -60,15 +60,10 @@ type File struct {
 	// PermissionsBoundary is the ARN of a managed policy that bounds every role of
 	// the installation. Default: none.
 	PermissionsBoundary string `yaml:"permissionsBoundary"`
-	// AlarmTopic is the ARN of an SNS topic that alarms go to. Default: none, the
-	// alarms are seen in CloudWatch alone.
-	AlarmTopic string `yaml:"alarmTopic"`
+	MonitoringSection   `yaml:",inline"`
 	// EndpointPrice is what an endpoint costs in a zone for an hour, in USD; waitCost is
 	// weighed against it. Default: the Region's, where drawbridge prices knows it.
 	EndpointPrice float64 `yaml:"endpointPrice"`
-	// PaidHoursAlarm is the number of endpoint-hours a day, of all sets together,
-	// above which an alarm sounds. Default 0, no such alarm.
-	PaidHoursAlarm int `yaml:"paidHoursAlarm"`
 	// Sets are the endpoint sets by name. Sets whose subnets are in one VPC share
 	// their endpoints: they live as the first of them by name, with the services of
 	// all.
@@ -95,6 +90,30 @@ type Mode string
 const (
 	Active  Mode = "active"
 	Observe Mode = "observe"
+)
+
+// Monitoring is how much of an installation CloudWatch watches.
+type Monitoring string
+
+// MonitoringSection is what CloudWatch watches, and who is told.
+type MonitoringSection struct {
+	// Monitoring is how much CloudWatch watches: none, nothing; alarms, with a dashboard that is
+	// drawn from the logs, within what CloudWatch gives every account free; full, every figure
+	// as a metric. Default alarms.
+	Monitoring Monitoring `yaml:"monitoring"`
+	// AlarmTopic is the ARN of an SNS topic that alarms go to. Default: none, the
+	// alarms are seen in CloudWatch alone.
+	AlarmTopic string `yaml:"alarmTopic"`
+	// PaidHoursAlarm is the number of endpoint-hours a day, of all sets together,
+	// above which an alarm sounds. Default 0, no such alarm.
+	PaidHoursAlarm int `yaml:"paidHoursAlarm"`
+}
+
+// The levels of monitoring.
+const (
+	MonitorNothing Monitoring = "none"
+	MonitorAlarms  Monitoring = "alarms"
+	MonitorFully   Monitoring = "full"
 )
 
 // OverBudget says what becomes of runs that would begin an hour beyond a set's

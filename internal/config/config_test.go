@@ -127,6 +127,8 @@ func TestBadConfigSaysWhereAndWhatToDo(t *testing.T) {
 		{"a gateway kept by nobody", "    subnets", "    s3Gateway: mine\n    subnets", "sets.main.s3Gateway"},
 		{"a subnet of another set", "    cluster", "    subnets: [subnet-9]\n    cluster", "jobs.hello.subnets"},
 		{"a mode that is none", "sets:", "mode: dry\nsets:", `mode: invalid mode "dry" (want active or observe)`},
+		{"a monitoring that is none", "sets:", "monitoring: some\nsets:", `monitoring: invalid monitoring "some" (want none, alarms or full)`},
+		{"alarms without monitoring", "sets:", "monitoring: none\nalarmTopic: arn:aws:sns:us-east-1:123456789012:t\nsets:", "monitoring: no alarm sounds"},
 		{"a retention that CloudWatch does not take", "sets:", "logRetention: 31\nsets:", "logRetention: 31 days"},
 		{"a concurrency that starves itself", "sets:", "reservedConcurrency: 1\nsets:", "reservedConcurrency: 1"},
 		{"a boundary that is no policy", "sets:", "permissionsBoundary: admin\nsets:", "permissionsBoundary"},

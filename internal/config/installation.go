@@ -32,10 +32,10 @@ type Installation struct {
 	KeepEvents      int
 	EventsPerMinute int
 
-	PermissionsBoundary, AlarmTopic string
+	PermissionsBoundary string
+	MonitoringSection
 	// EndpointPrice is in USD for an endpoint, zone and hour; 0 if unknown.
-	EndpointPrice  float64
-	PaidHoursAlarm int
+	EndpointPrice float64
 	// Sets are the sets with a stack of their own, by name.
 	Sets map[scheduler.SetName]Set
 	Jobs map[scheduler.JobName]Job
@@ -125,12 +125,13 @@ func Resolve(f *File, known Facts) *Installation {
 		Margin: time.Duration(f.Margin), Mode: cmp.Or(f.Mode, Active), ECSCluster: f.ECSCluster,
 		LogRetention: cmp.Or(f.LogRetention, 30), ReservedConcurrency: f.ReservedConcurrency, KMSKey: f.KMSKey,
 		KeepEvents: field.Or(f.KeepEvents, 64) << 10, EventsPerMinute: f.EventsPerMinute,
-		PermissionsBoundary: f.PermissionsBoundary, AlarmTopic: f.AlarmTopic,
-		EndpointPrice: cmp.Or(f.EndpointPrice, price.Endpoint), PaidHoursAlarm: f.PaidHoursAlarm,
-		Sets: map[scheduler.SetName]Set{}, Jobs: map[scheduler.JobName]Job{},
+		PermissionsBoundary: f.PermissionsBoundary, MonitoringSection: f.MonitoringSection,
+		EndpointPrice: cmp.Or(f.EndpointPrice, price.Endpoint),
+		Sets:          map[scheduler.SetName]Set{}, Jobs: map[scheduler.JobName]Job{},
 		Mirror: f.Mirror.Complete(f.ECSCluster), path: f.path, hosts: map[scheduler.SetName]scheduler.SetName{},
 		Deployments: map[string]deployments.Deployment{},
 	}
+	c.Monitoring = cmp.Or(f.Monitoring, MonitorAlarms)
 	for name, d := range f.Deployments {
 		if d != nil {
 			c.Deployments[name] = d.Complete()

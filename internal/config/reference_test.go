@@ -32,16 +32,28 @@ func reference(sources ...string) (string, error) {
 	b.WriteString("| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
 	for _, t := range []struct{ prefix, name string }{{"", "File"}, {"sets.<name>.", "SetSection"}, {"jobs.<name>.", "JobSection"}, {"deployments.<name>.", "Deployment"}, {"deployments.<name>.hooks.<name>.", "Hook"}, {"deployments.<name>.hooks.<name>.checks[].", "Check"}, {"deployments.<name>.hooks.<name>.checks[].http.", "HTTPCheck"}, {"deployments.<name>.hooks.<name>.checks[].tasks.", "TasksCheck"}, {"mirror.", "Mirror"}, {"mirror.repositories.<name>.", "Repository"},
 		{"mirror.repositories.<name>.source.", "Source"}, {"mirror.repositories.<name>.target.", "Target"}, {"mirror.repositories.<name>.webhook.", "Webhook"}} {
-		for _, f := range structs[t.name].Fields.List {
-			if f.Tag == nil {
-				continue
-			}
+		for _, f := range fieldsOf(structs, t.name) {
 			key := reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get("yaml")
 			meaning, normal := split(f.Doc.Text(), f.Names[0].Name)
 			fmt.Fprintf(&b, "| `%s%s` | %s | %s | %s |\n", t.prefix, key, typeName(f.Type), normal, meaning)
 		}
 	}
 	return b.String(), nil
+}
+
+// fieldsOf returns the fields of a struct that are keys of the file, those of structs inside it
+// included.
+func fieldsOf(structs map[string]*ast.StructType, name string) (out []*ast.Field) {
+	for _, f := range structs[name].Fields.List {
+		switch {
+		case f.Tag == nil:
+		case len(f.Names) == 0:
+			out = append(out, fieldsOf(structs, f.Type.(*ast.Ident).Name)...)
+		default:
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // split takes the default out of a field's comment, and the field's own name.

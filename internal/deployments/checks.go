@@ -308,8 +308,8 @@ func (k *Keeper) healthy(ctx context.Context, group string) (health, error) {
 		case elbtypes.TargetHealthStateEnumDraining:
 		default:
 			found.Bad = 1
-			found.Problem = fmt.Sprintf("target %s of %s is %s (%s)", aws.ToString(t.Target.Id), lastPart(group), h.State,
-				h.Reason)
+			found.Problem = fmt.Sprintf("target %s of %s is %s (%s)", aws.ToString(t.Target.Id), lastPart(group),
+				h.State, h.Reason)
 		}
 	}
 	if found.Healthy == 0 && found.Bad == 0 {
@@ -332,6 +332,6 @@ func (k *Keeper) weights(ctx context.Context, arn string) (Progress, error) {
 		p, err := k.healthy(ctx, groups[0])
 		return p.Progress, err
 	}
-	return Progress{Asked: 1, Bad: 1, Problem: fmt.Sprintf("%s does not send all requests to one target group, but to %s",
-		lastPart(arn), to)}, nil
+	return Progress{Asked: 1, Bad: 1, Problem: fmt.Sprintf("%s does not send all requests to one target group, but "+
+		"to %s", lastPart(arn), to)}, nil
 }

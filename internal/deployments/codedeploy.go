@@ -76,7 +76,8 @@ func (k *Keeper) observeCodeDeploy(ctx context.Context, r *Record) (seen, error)
 		case types.LifecycleEventStatusInProgress:
 			s.at, s.atSince = aws.ToString(e.LifecycleEventName), aws.ToTime(e.StartTime)
 			// A roll-back was not seen to call hooks: one that stays at an event does.
-			if d.Creator != types.DeploymentCreatorCodeDeployRollback || k.app.Clock.Now().Sub(s.atSince) > heardWithin {
+			back := d.Creator == types.DeploymentCreatorCodeDeployRollback
+			if !back || k.app.Clock.Now().Sub(s.atSince) > heardWithin {
 				s.function = hooksOf(d.Revision)[s.at]
 			}
 		case types.LifecycleEventStatusSucceeded:

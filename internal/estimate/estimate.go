@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/config"
 	"drawbridge/internal/replay"
 	"drawbridge/scheduler"
 )
@@ -35,6 +36,8 @@ type Input struct {
 	DataGB float64
 	// Unreachable is what the jobs need but no endpoint serves.
 	Unreachable []endpoints.Unreachable
+	// Monitoring is the installation's.
+	Monitoring config.Monitoring
 }
 
 // Option is one way, with its cost in a month of 730 hours.
@@ -57,12 +60,14 @@ type Own struct {
 	DynamoDB  float64 `json:"dynamodb"`
 	Scheduler float64 `json:"scheduler"`
 	SQS       float64 `json:"sqs"`
-	// CloudWatch is the cost of metrics, alarms and the dashboard in an account
-	// that has used up the free tier. It is not part of the options' sums.
-	CloudWatch float64 `json:"cloudWatchBeyondFreeTier"`
+	// CloudWatch is the cost of metrics and alarms beyond those that every account has free,
+	// CloudWatchAlone of all of them, and of the dashboard, where others have used these up: it
+	// is not part of the options' sums.
+	CloudWatch      float64 `json:"cloudWatch"`
+	CloudWatchAlone float64 `json:"cloudWatchWithoutFreeTier"`
 }
 
-func (o Own) sum() float64 { return o.Lambda + o.DynamoDB + o.Scheduler + o.SQS }
+func (o Own) sum() float64 { return o.Lambda + o.DynamoDB + o.Scheduler + o.SQS + o.CloudWatch }
 
 // Report is the comparison.
 type Report struct {
@@ -123,9 +128,13 @@ const (
 	runWrites     = 12 // kilobyte writes for a run, transactions count twice
 	runMessages   = 4  // requests to the queue for a run
 	sweepReads    = 4
-	metrics       = 18 // of an installation with one set whose tasks start
-	alarms        = 7
+	freeMetrics   = 10 // of every account, for alarms and three dashboards as well
+	freeAlarms    = 10
+	alarms        = 7 // of an installation with one set
 )
+
+// metricsOf are the metrics of an installation with one set whose tasks start.
+var metricsOf = map[config.Monitoring]float64{config.MonitorAlarms: 7, config.MonitorFully: 18}
 
 // Make compares.
 func Make(in Input) (Report, error) {
@@ -139,7 +148,7 @@ func Make(in Input) (Report, error) {
 		Region: in.Region, Unreachable: in.Unreachable, JobsPerMonth: jobs / c.months,
 		MeanWait: r.Waited.Seconds() / max(jobs, 1), Paid: float64(r.Hours) / c.months,
 	}
-	out.Own = own(float64(len(r.Periods))/c.months, out.JobsPerMonth)
+	out.Own = own(float64(len(r.Periods))/c.months, out.JobsPerMonth, in.Monitoring)
 	out.Options = c.options(out)
 	if hour := c.zoneHour(); hour > 0 {
 		even := max(endpoints.HoursPerMonth-out.Own.sum()/hour, 0)
@@ -235,16 +244,20 @@ func (c comparison) noIPv6() string {
 }
 
 // own returns the monthly cost of Drawbridge's own parts.
-func own(lives, runs float64) Own {
+func own(lives, runs float64, level config.Monitoring) Own {
 	seconds := lives*lifeSeconds + sweepsInMonth*sweepSeconds
 	calls := sweepsInMonth + lives*lifeCalls + runs*runCalls
-	return Own{
-		Lambda:     seconds*memory*gbSecond + calls*invocation,
-		DynamoDB:   (lives*lifeWrites+runs*runWrites)*writeUnit + sweepsInMonth*sweepReads*readUnit,
-		Scheduler:  lives * lifeTimers * timer,
-		SQS:        runs * runMessages * message,
-		CloudWatch: metrics*metric + alarms*alarm + dashboard,
+	out := Own{
+		Lambda:    seconds*memory*gbSecond + calls*invocation,
+		DynamoDB:  (lives*lifeWrites+runs*runWrites)*writeUnit + sweepsInMonth*sweepReads*readUnit,
+		Scheduler: lives * lifeTimers * timer,
+		SQS:       runs * runMessages * message,
 	}
+	if metrics := metricsOf[level]; metrics > 0 {
+		out.CloudWatch = max(metrics-freeMetrics, 0)*metric + max(alarms-freeAlarms, 0)*alarm
+		out.CloudWatchAlone = metrics*metric + alarms*alarm + dashboard
+	}
+	return out
 }
 
 // addressHours returns how long a job holds a public address on average, in
@@ -299,9 +312,10 @@ func (c comparison) recommend(r Report) (name, text string) {
 		name, text = AlwaysOn, fmt.Sprintf("Drawbridge is the wrong choice: it would save %.0f %%, too little for "+
 			"one more thing to run. Leave the endpoints up.", saved)
 	}
-	if name == Drawbridge && usd[Drawbridge]+r.Own.CloudWatch >= usd[AlwaysOn] {
-		text += fmt.Sprintf(" This does not hold if the free tier of CloudWatch is used up: metrics, alarms and "+
-			"the dashboard then cost %.2f USD, more than is saved.", r.Own.CloudWatch)
+	more := r.Own.CloudWatchAlone - r.Own.CloudWatch
+	if name == Drawbridge && usd[Drawbridge]+more >= usd[AlwaysOn] {
+		text += fmt.Sprintf(" This does not hold if CloudWatch's free metrics, alarms and dashboards are used up: "+
+			"they then cost %.2f USD, more than is saved, and monitoring: none does without.", r.Own.CloudWatchAlone)
 	}
 	nat, words := NATOnDemand, "a NAT gateway created on demand"
 	if name == AlwaysOn {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/config"
 	"drawbridge/scheduler"
 )
 
@@ -193,6 +194,26 @@ func TestIPv6IsOfferedWhereItMayDo(t *testing.T) {
 		}
 		if got := cost(r, IPv6) != nil; got != tt.may || strings.Contains(r.Recommendation, "IPv6") != tt.may {
 			t.Errorf("%s, %s: IPv6-only %t: %s; want %t", tt.region, tt.services, got, r.Recommendation, tt.may)
+		}
+	}
+}
+
+// What an installation costs by itself at three jobs a day, by the price table.
+func TestOwnCost(t *testing.T) {
+	in := Input{Region: "us-east-1", Services: some(5), Zones: 1, Basis: scheduler.Clock, Raise: 150 * time.Second, Lower: 2 * time.Minute}
+	in.Prices, _ = endpoints.KnownPrices().In(in.Region)
+	in.Trace, in.Span = PerDay(3, 5*time.Minute)
+	for level, most := range map[config.Monitoring]float64{config.MonitorNothing: 0.15, config.MonitorAlarms: 0.15, config.MonitorFully: 3} {
+		in.Monitoring = level
+		r, err := Make(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if own := r.Own.sum(); own > most || own <= 0 {
+			t.Errorf("monitoring %s: an installation costs %.2f USD a month by itself, want at most %.2f", level, own, most)
+		}
+		if free := level == config.MonitorNothing; free != (r.Own.CloudWatchAlone == 0) || (level == config.MonitorFully) != (r.Own.CloudWatch > 0) {
+			t.Errorf("monitoring %s: CloudWatch costs %+v", level, r.Own)
 		}
 	}
 }

@@ -72,6 +72,7 @@ func Base(c *config.Installation, f Facts, architecture string) (cfn.Base, error
 	b := cfn.Base{
 		Name: c.Name, Region: f.Region, Observe: c.Mode == config.Observe, Architecture: architecture,
 		LogRetention: c.LogRetention, ReservedConcurrency: c.ReservedConcurrency, KMSKey: c.KMSKey,
+		Monitored: c.Monitoring != config.MonitorNothing, AllMetrics: c.Monitoring == config.MonitorFully,
 		ECSCluster: c.ECSCluster, PaidHoursPerDay: c.PaidHoursAlarm, SweepMinutes: int(reaper.SweepEvery.Minutes()),
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Sets)) {

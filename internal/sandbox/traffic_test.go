@@ -10,7 +10,6 @@ import (
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"drawbridge/internal/deployments"
-	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
 	"drawbridge/internal/view"
 )
@@ -55,20 +54,12 @@ func (w balanced) moved() deployments.Watched {
 func (w balanced) shown() string {
 	w.t.Helper()
 	a := w.operator()
-	states, err := operate.States(w.t.Context(), a)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	records, err := deployments.List(w.t.Context(), a)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	watches, err := deployments.Watches(w.t.Context(), a)
+	at, err := view.Look(w.t.Context(), a, w.queue)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := view.StatusOf(a, view.Stand{Sets: states, Deployments: records, Watches: watches}).Write(&out, output.Style{Width: 1000}); err != nil {
+	if err := view.StatusOf(a, at).Write(&out, output.Style{Width: 1000}); err != nil {
 		w.t.Fatal(err)
 	}
 	return out.String()

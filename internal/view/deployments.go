@@ -62,7 +62,8 @@ func listenersOf(watches []deployments.Watch) (out []Listener) {
 		for _, x := range w.Listeners {
 			l := Listener{Listener: x.Listener, Name: w.Name, Left: x.Left.String(), By: x.By}
 			if x.Moved != nil {
-				l.To, l.Since, l.Cause, l.Remedy = x.Moved.To.String(), UTC(x.Moved.Since), x.Cause(), x.Remedy()
+				l.To, l.Since = x.Moved.To.String(), UTC(x.Moved.Since)
+				l.Cause, l.Remedy = x.Cause(), x.Remedy()
 			}
 			out = append(out, l)
 		}

@@ -1,12 +1,15 @@
 package view
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/config"
@@ -199,6 +202,23 @@ type Stand struct {
 	DeadLetters int
 }
 
+// Look looks at how an installation stands.
+func Look(ctx context.Context, a *app.App, queues *sqs.Client) (at Stand, err error) {
+	if at.Sets, err = operate.States(ctx, a); err != nil {
+		return at, err
+	}
+	if len(a.Config.Deployments) > 0 {
+		if at.Deployments, err = deployments.List(ctx, a); err != nil {
+			return at, err
+		}
+		if at.Watches, err = deployments.Watches(ctx, a); err != nil {
+			return at, err
+		}
+	}
+	at.DeadLetters, err = operate.Messages(ctx, queues, a.Place, a.Names.DeadLetters)
+	return at, err
+}
+
 // StatusOf sums up how an installation stands.
 func StatusOf(a *app.App, at Stand) Status {
 	v := Status{
@@ -210,7 +230,7 @@ func StatusOf(a *app.App, at Stand) Status {
 	settings := a.Config.Settings()
 	for _, s := range at.Sets {
 		set := OfSet(s, settings[s.Set.Name], v.Now)
-		set.Money.at(a.Config.EndpointPrice)
+		set.at(a.Config.EndpointPrice)
 		v.Sets = append(v.Sets, set)
 	}
 	members := a.Config.Members()
@@ -234,8 +254,8 @@ func (v Status) troubles() []string {
 	}
 	for _, l := range v.Traffic {
 		if l.Cause != "" {
-			said = append(said, fmt.Sprintf("Traffic of %s moved without a deployment at %s: %s; %s.", l.Name, short(l.Since),
-				l.Cause, l.Remedy))
+			said = append(said, fmt.Sprintf("Traffic of %s moved without a deployment at %s: %s; %s.", l.Name,
+				short(l.Since), l.Cause, l.Remedy))
 		}
 	}
 	for _, s := range v.Sets {

@@ -677,7 +677,9 @@ class Example:
     def costs(self):
         """The page's cost a month is what estimate says."""
         (estimate,) = [line.split() for line in self.page.splitlines() if line.startswith("drawbridge estimate ")]
-        month = {o["option"]: o["usdPerMonth"] for o in json.loads(self.run(*estimate, "--output", "json"))["options"]}
+        said = json.loads(self.run(*estimate, "--output", "json"))
+        month = {o["option"]: o["usdPerMonth"] for o in said["options"]}
+        check(f"{said['ownUsdPerMonth']['cloudWatchWithoutFreeTier']:.2f} more" in self.page, f"the page's cost of CloudWatch: {said['ownUsdPerMonth']}")
         check(all(f"{month[option]:.2f}" in self.page for option in ("Drawbridge", "endpoints, always on")), f"the page's cost a month: {month}")
 
 

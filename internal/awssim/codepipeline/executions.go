@@ -335,8 +335,8 @@ func (s *Service) retryStage(_ *kernel.Call, in *struct {
 	for _, x := range s.executions {
 		if x.pipeline == e.pipeline && e.pipeline.ExecutionMode != "PARALLEL" && x.started.After(e.started) &&
 			slices.ContainsFunc(x.runs, func(r *run) bool { return r.stage >= at }) {
-			return nil, kernel.Errorf("NotLatestPipelineExecutionException", "The stage %s has failed in a later run of the "+
-				"pipeline and the pipelineExecutionId associated with the request is out of date", in.StageName)
+			return nil, kernel.Errorf("NotLatestPipelineExecutionException", "The stage %s has failed in a later run "+
+				"of the pipeline and the pipelineExecutionId associated with the request is out of date", in.StageName)
 		}
 	}
 	e.status, e.failed = "InProgress", ""

@@ -546,8 +546,8 @@ func (s *Service) trusts(r *Role, c *kernel.Call) bool {
 		}
 		for _, who := range trusted.AWS {
 			root := s.GlobalARN("iam", "root")
-			if st.Effect == "Allow" && (who == "*" || who == root || who == s.Options.Account || who == s.callerARN(c) ||
-				who == c.Principal().RoleARN()) {
+			known := []string{"*", root, s.Options.Account, s.callerARN(c), c.Principal().RoleARN()}
+			if st.Effect == "Allow" && slices.Contains(known, who) {
 				return true
 			}
 		}

@@ -212,7 +212,8 @@ func (p part) addAlarms(r cfn.Object) {
 	}
 	add(cfn.Alarm{
 		ID: "HangingDeployments", Description: "a deployment waits for a hook that cannot report to CodeDeploy, or " +
-			"traffic was moved to a target group without a healthy target; drawbridge status shows the cause", Statistic: "Maximum", Period: 60, Periods: 1, Missing: "notBreaching",
+			"traffic was moved to a target group without a healthy target; drawbridge status shows the cause",
+		Statistic: "Maximum", Period: 60, Periods: 1, Missing: "notBreaching",
 	}, nil)
 	add(cfn.Alarm{
 		ID: "SilentDeployments", Description: "nobody has looked at deployments for 15 minutes: the function of " +
