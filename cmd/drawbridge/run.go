@@ -114,7 +114,7 @@ func newParser(c *cli, ctx context.Context, s streams, more ...kong.Option) (*ko
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
 		kong.ExplicitGroups(groups),
-		kong.Vars{"services": joinIDs(endpoints.Default()), "selftest_parts": selftestParts},
+		kong.Vars{"services": joinIDs(endpoints.Default()), "selftest_parts": selftestParts, "run_states": runStates},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 	}, more...)...)
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 
@@ -23,9 +24,14 @@ type runsCmd struct {
 	awsFlags
 	Set    scheduler.SetName `help:"Only runs of this set." placeholder:"SET"`
 	Job    scheduler.JobName `help:"Only runs of this job." placeholder:"JOB"`
+	State  *string           `help:"Only runs in this state, or with this outcome: ${enum}." enum:"${run_states}"`
+	Since  time.Duration     `help:"Only runs received so long ago at most." placeholder:"DURATION"`
 	Failed bool              `help:"Only runs that did not succeed."`
 	Limit  int               `short:"n" help:"The newest N; 0 shows all that are kept (90 days)." default:"20"`
 }
+
+// runStates are the states and the outcomes of runs.
+const runStates = "waiting,starting,running,finished,succeeded,failed,timed-out,lost,dead-lettered"
 
 // chosen returns the set that was named, or the one that it lives as; all sets if none
 // was.
@@ -59,30 +65,30 @@ func (c *runsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	views := []view.Run{}
-	for _, set := range sets {
-		runs, err := a.Store.Runs(ctx, set)
-		if err != nil {
-			return err
-		}
-		for _, r := range runs {
-			if c.Job != "" && r.Job != c.Job ||
-				c.Failed && (r.State != scheduler.Finished || r.Outcome == scheduler.Succeeded) {
-				continue
-			}
-			views = append(views, view.OfRun(r))
-		}
+	f := operate.RunFilter{Sets: sets, Job: c.Job, Failed: c.Failed}
+	if c.State != nil {
+		f.State = *c.State
 	}
-	slices.SortStableFunc(views, func(x, y view.Run) int { return y.Received.Compare(x.Received) })
-	if c.Limit > 0 && len(views) > c.Limit {
-		views = views[:c.Limit]
+	if c.Since > 0 {
+		f.Since = ss.clock.Now().Add(-c.Since)
+	}
+	runs, err := operate.Runs(ctx, a, f)
+	if err != nil {
+		return err
+	}
+	if c.Limit > 0 && len(runs) > c.Limit {
+		runs = runs[:c.Limit]
+	}
+	views := []view.Run{}
+	for _, r := range runs {
+		views = append(views, view.OfRun(r))
 	}
 	return ss.print(views, func(w io.Writer, style output.Style) error { return view.WriteRuns(w, style, views) })
 }
 
 type logsCmd struct {
 	connectFlags
-	ID     scheduler.RunID `arg:"" name:"run" help:"Run, as JOB/ID."`
+	ID     scheduler.RunID `arg:"" name:"run" help:"Run, as JOB/ID; a job alone is its newest run."`
 	Follow bool            `short:"f" help:"Go on until the run has ended."`
 }
 
@@ -119,6 +125,14 @@ var errNoRun = errors.New("there is no run")
 
 // findRun returns a run by its id, whichever set it belongs to.
 func findRun(ctx context.Context, a *app.App, id scheduler.RunID) (scheduler.Run, error) {
+	if job, ok := a.Config.Jobs[scheduler.JobName(id)]; ok {
+		runs, err := operate.Runs(ctx, a, operate.RunFilter{
+			Sets: []scheduler.SetName{job.Set}, Job: scheduler.JobName(id),
+		})
+		if err != nil || len(runs) > 0 {
+			return append(runs, scheduler.Run{})[0], err
+		}
+	}
 	for _, set := range slices.Sorted(maps.Keys(a.Config.Sets)) {
 		r, ok, err := a.Store.Run(ctx, set, id)
 		if err != nil || ok {
