@@ -69,6 +69,22 @@ func (a deploying) lowered() {
 	}
 }
 
+// smoke gives the job that decides another image, and how long it runs.
+func (a deploying) smoke(image, runs string) {
+	a.t.Helper()
+	_, err := ecs.NewFromConfig(a.aws).RegisterTaskDefinition(a.t.Context(), &ecs.RegisterTaskDefinitionInput{
+		Family: aws.String("smoke"), NetworkMode: "awsvpc", Cpu: aws.String("256"), Memory: aws.String("512"),
+		RequiresCompatibilities: []ecstypes.Compatibility{"FARGATE"},
+		ContainerDefinitions: []ecstypes.ContainerDefinition{{
+			Name: aws.String("smoke"), Image: &image,
+			Environment: []ecstypes.KeyValuePair{{Name: aws.String("SANDBOX_RUN_FOR"), Value: &runs}},
+		}},
+	})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
 // pause is a hook that waits for an action.
 var pause = ecstypes.DeploymentLifecycleHook{
 	TargetType: "PAUSE", LifecycleStages: []ecstypes.DeploymentLifecycleHookStage{"POST_TEST_TRAFFIC_SHIFT"},
@@ -83,6 +99,16 @@ func (a deploying) service(name, controller string, hooks ...ecstypes.Deployment
 // balanced creates it behind load balancers.
 func (a deploying) balanced(name, controller string, behind []ecstypes.LoadBalancer, hooks ...ecstypes.DeploymentLifecycleHook) {
 	a.t.Helper()
+	c := &ecstypes.DeploymentConfiguration{Strategy: "BLUE_GREEN", LifecycleHooks: hooks}
+	if len(hooks) == 0 {
+		c = nil
+	}
+	a.create(name, controller, behind, c)
+}
+
+// create creates it with its own way of deployments.
+func (a deploying) create(name, controller string, behind []ecstypes.LoadBalancer, c *ecstypes.DeploymentConfiguration) {
+	a.t.Helper()
 	in := &ecs.CreateServiceInput{LoadBalancers: behind,
 		Cluster: aws.String("apps"), ServiceName: &name, TaskDefinition: aws.String("web"), DesiredCount: aws.Int32(1),
 		DeploymentController: &ecstypes.DeploymentController{Type: ecstypes.DeploymentControllerType(controller)},
@@ -90,9 +116,7 @@ func (a deploying) balanced(name, controller string, behind []ecstypes.LoadBalan
 			Subnets: []string{"subnet-0a1b2c3d4e5f60001"}, SecurityGroups: []string{"sg-0a1b2c3d4e5f60003"},
 		}},
 	}
-	if len(hooks) > 0 {
-		in.DeploymentConfiguration = &ecstypes.DeploymentConfiguration{Strategy: "BLUE_GREEN", LifecycleHooks: hooks}
-	}
+	in.DeploymentConfiguration = c
 	if _, err := ecs.NewFromConfig(a.aws).CreateService(a.t.Context(), in); err != nil {
 		a.t.Fatal(err)
 	}
@@ -222,17 +246,7 @@ func TestEndToEndDeploymentsHoldTheirSetAndTheirHooksAreAnswered(t *testing.T) {
 func TestEndToEndDeploymentsOfOtherKinds(t *testing.T) {
 	a := openDeploying(t, "    pipeline: web\n", "    codeBuild: tests\n", "maxRuntime: 15m", "maxRuntime: 1h", "timeout: 20m", "timeout: 40m")
 	a.fault("unsent-events", "", 0)
-	_, err := ecs.NewFromConfig(a.aws).RegisterTaskDefinition(t.Context(), &ecs.RegisterTaskDefinitionInput{
-		Family: aws.String("smoke"), NetworkMode: "awsvpc", Cpu: aws.String("256"), Memory: aws.String("512"),
-		RequiresCompatibilities: []ecstypes.Compatibility{"FARGATE"},
-		ContainerDefinitions: []ecstypes.ContainerDefinition{{
-			Name: aws.String("smoke"), Image: aws.String("123456789012.dkr.ecr.us-east-1.amazonaws.com/smoke:1"),
-			Environment: []ecstypes.KeyValuePair{{Name: aws.String("SANDBOX_RUN_FOR"), Value: aws.String("10m")}},
-		}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	a.smoke("123456789012.dkr.ecr.us-east-1.amazonaws.com/smoke:1", "10m")
 	stack, err := cloudformation.NewFromConfig(a.aws).DescribeStacks(t.Context(), &cloudformation.DescribeStacksInput{StackName: aws.String("drawbridge")})
 	if err != nil {
 		t.Fatal(err)
@@ -267,6 +281,41 @@ func TestEndToEndDeploymentsOfOtherKinds(t *testing.T) {
 	}
 	a.run("release", "main", "--deployment", "release-42")
 	a.lowered()
+}
+
+// What becomes of a pause whose job does not come to an end, on the real binaries, and of one
+// at each step.
+func TestEndToEndAPauseIsAnsweredWhateverBecomesOfItsJob(t *testing.T) {
+	const image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/smoke:1"
+	expiring := pause
+	expiring.TimeoutConfiguration = &ecstypes.DeploymentLifecycleHookTimeoutConfiguration{TimeoutInMinutes: aws.Int32(8), Action: "CONTINUE"}
+	steps := pause
+	steps.LifecycleStages = []ecstypes.DeploymentLifecycleHookStage{"PRE_PRODUCTION_TRAFFIC_SHIFT"}
+	linear := &ecstypes.DeploymentConfiguration{Strategy: "LINEAR", LifecycleHooks: []ecstypes.DeploymentLifecycleHook{steps}, LinearConfiguration: &ecstypes.LinearConfiguration{
+		StepPercent: aws.Float64(50), StepBakeTimeInMinutes: aws.Int32(1),
+	}}
+	paused := func(h ecstypes.DeploymentLifecycleHook) *ecstypes.DeploymentConfiguration {
+		return &ecstypes.DeploymentConfiguration{Strategy: "BLUE_GREEN", LifecycleHooks: []ecstypes.DeploymentLifecycleHook{h}}
+	}
+	for _, tt := range []struct {
+		name, image, runs, old, new string
+		deploys                     *ecstypes.DeploymentConfiguration
+		want                        []string
+	}{
+		{"hangs", image, "100h", "timeout: 20m", "timeout: 6m", paused(pause), []string{"ROLLBACK_SUCCESSFUL", "1 failed", "has not ended within 6m0s"}},
+		{"cannot start", "nowhere", "1m", "", "", paused(pause), []string{"ROLLBACK_SUCCESSFUL", "1 failed"}},
+		{"outlasts the pause", image, "30m", "", "", paused(expiring), []string{"ROLLBACK_SUCCESSFUL", "1 failed", "before the hook expires"}},
+		{"outlasts the hold", image, "8m", "    pipeline: web\n", "    maxDuration: 5m\n", paused(pause), []string{"SUCCESSFUL", "1 ok"}},
+		{"at each step", image, "1m", "POST_TEST_TRAFFIC_SHIFT:", "PRE_PRODUCTION_TRAFFIC_SHIFT:", linear, []string{"SUCCESSFUL", "2 ok"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := openDeploying(t, "          - tasks: {port: 8080, path: /health}\n", "", "        checks:\n", "", tt.old+" ", tt.new+" ", tt.old, tt.new)
+			a.smoke(tt.image, tt.runs)
+			a.create("web", "ECS", nil, tt.deploys)
+			a.until(45, tt.want...)
+			a.lowered()
+		})
+	}
 }
 
 // What a hook checks on the real binaries: a database, the test listener for a minute, the

@@ -172,7 +172,7 @@ func (k *Keeper) begin(ctx context.Context, kind Kind, id, name string, d sectio
 // save writes a record.
 func (k *Keeper) save(ctx context.Context, r *Record) error {
 	r.Version++
-	live := r.Ended.IsZero() || !r.Released || r.open() || r.shifting()
+	live := r.Ended.IsZero() || !r.Released || r.open() || !r.Over
 	err := k.app.Store.SaveDeployment(ctx, r.Set, r.ID, r.Version-1, live, r, k.app.Clock.Now())
 	if err != nil {
 		r.Version--

@@ -35,6 +35,7 @@ func (k *Keeper) look(ctx context.Context, r *Record) error {
 		case !r.Ended.IsZero():
 		case !configured:
 			r.end(now, "the configuration does not name it")
+			r.Over = true
 		case !now.Before(r.Expires):
 			r.end(now, "it held the set for %s, the longest that it may (maxDuration, or the set's maxLifetime)",
 				r.Expires.Sub(r.Began))
@@ -60,13 +61,13 @@ func (k *Keeper) look(ctx context.Context, r *Record) error {
 
 // note takes note of the traffic of a deployment, for the last time once it shifts nothing more.
 func (k *Keeper) note(ctx context.Context, r *Record, s seen, d section.Deployment) error {
-	if r.Noted || r.Kind != ECS && r.Kind != CodeDeploy {
+	if r.Over {
 		return nil
 	}
-	if err := k.traffic(ctx, r, d, s.over); err != nil || len(r.Traffic) == 0 {
+	if err := k.traffic(ctx, r, d, s.over); err != nil {
 		return err
 	}
-	return k.change(ctx, r, func(r *Record) { r.Noted = s.over && !r.Ended.IsZero() })
+	return k.change(ctx, r, func(r *Record) { r.Over = s.over && !r.Ended.IsZero() })
 }
 
 // see takes over what AWS shows.
@@ -89,13 +90,14 @@ func (r *Record) see(s seen, d section.Deployment, now time.Time) {
 	switch {
 	case r.Kind == Pipeline && !s.over && !r.Ended.IsZero() && now.Before(r.Expires):
 		// a stage of the execution is retried: it needs the set again
-		r.Ended, r.Released = time.Time{}, false
-		r.Why = ""
+		r.Ended, r.Why = time.Time{}, ""
+		r.Released, r.Over = false, false
 	case s.over && r.Ended.IsZero():
 		r.end(now, "%s", s.why)
 	}
 	if s.over {
 		r.close(now)
+		r.Over = r.Over || len(d.Listeners) == 0
 	}
 }
 

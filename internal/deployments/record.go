@@ -55,9 +55,9 @@ type Record struct {
 	Why   string    `json:",omitempty"`
 	// Firings are its hooks as they were called, in order, at most maxFirings.
 	Firings []Firing `json:",omitempty"`
-	// Noted says that AWS has ended it, or it shifts nothing more, and where it left the traffic
-	// is recorded.
-	Noted bool `json:",omitempty"`
+	// Over says that AWS has ended it, or it needs nothing more, and that where it left the
+	// traffic is recorded: it is not looked at any more.
+	Over bool `json:",omitempty"`
 	// Traffic is where the section's listeners sent their requests before it and after it.
 	Traffic []Traffic `json:",omitempty"`
 	// Hang is why it cannot go on; nil if it can, as far as is known.

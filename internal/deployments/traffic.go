@@ -183,13 +183,16 @@ func (k *Keeper) shares(ctx context.Context, arn string) (Shares, error) {
 // watched, although it may hold its set no longer. A pipeline or a build shifts none: it may
 // update the stack that resets it.
 func (r *Record) shifting() bool {
-	return (r.Kind == ECS || r.Kind == CodeDeploy) && len(r.Traffic) > 0 && !r.Noted
+	return (r.Kind == ECS || r.Kind == CodeDeploy) && len(r.Traffic) > 0 && !r.Over
 }
 
 // traffic takes note of where the section's listeners send their requests, while a
 // deployment that shifts them is under way, or is over. What was moved before it stays named
 // until it is shifted, or the deployment has brought targets to where it goes.
 func (k *Keeper) traffic(ctx context.Context, r *Record, d section.Deployment, over bool) error {
+	if r.Kind != ECS && r.Kind != CodeDeploy {
+		return nil
+	}
 	var errs []error
 	for _, arn := range d.Listeners {
 		now, err := k.shares(ctx, arn)
