@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	awsscheduler "github.com/aws/aws-sdk-go-v2/service/scheduler"
@@ -70,6 +71,7 @@ type Clients struct {
 	DynamoDB       *dynamodb.Client
 	EC2            *ec2.Client
 	ECS            *ecs.Client
+	EventBridge    *eventbridge.Client
 	Lambda         *lambda.Client
 	Route53        *route53.Client
 	Scheduler      *awsscheduler.Client
@@ -80,7 +82,7 @@ type Clients struct {
 func NewClients(c aws.Config) Clients {
 	return Clients{
 		CloudFormation: cloudformation.NewFromConfig(c), DynamoDB: dynamodb.NewFromConfig(c), EC2: ec2.NewFromConfig(c),
-		ECS:    ecs.NewFromConfig(c),
+		ECS: ecs.NewFromConfig(c), EventBridge: eventbridge.NewFromConfig(c),
 		Lambda: lambda.NewFromConfig(c), Route53: route53.NewFromConfig(c), Scheduler: awsscheduler.NewFromConfig(c),
 		SQS: sqs.NewFromConfig(c),
 	}
@@ -147,7 +149,7 @@ func New(c *config.Installation, at Place, clients Clients, ck clock.Clock, log 
 		queue:  &deadLetters{clients.SQS, QueueURL(at, n.DeadLetters), ck}, clients: clients,
 	}
 	network := vpc.New(clients.EC2, clients.Route53, at.Region, at.Account)
-	a.waker = &waker{clients.Lambda, n, c.Decides}
+	a.waker = &waker{clients.Lambda, n, bus{clients.EventBridge, c}, c.Decides}
 	made := &setStacks{c, at.Region, a.Stacks, network, a.Tasks, ck}
 	a.made = made
 	a.ports = reconcile.Ports{

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -28,16 +29,21 @@ type waker struct {
 		Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
 	}
 	names cfn.Names
+	bus   bus
 	// decides reports whether runs of a job decide hooks of deployments.
 	decides func(scheduler.JobName) bool
 }
 
-// Ended tells the function that follows deployments of a run that decides a hook.
+// Ended tells the event bus, and the function that follows deployments if the run decides a
+// hook.
 func (w *waker) Ended(ctx context.Context, run scheduler.Run) error {
-	if !w.decides(run.Job) {
-		return nil
+	err := w.bus.ended(ctx, run)
+	if w.decides(run.Job) {
+		err = errors.Join(err, w.invoke(ctx, w.names.Hook, map[string]any{
+			"reason": "run " + string(run.ID) + " has ended",
+		}))
 	}
-	return w.invoke(ctx, w.names.Hook, map[string]any{"reason": "run " + string(run.ID) + " has ended"})
+	return err
 }
 
 // Launcher asks for a launcher.

@@ -2,6 +2,7 @@
 package eventbridge
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -49,7 +50,7 @@ type RuleTarget struct {
 func New(k *kernel.Kernel, lambda *lambda.Service, sqs *sqs.Service) *Service {
 	s := &Service{Kernel: k, lambda: lambda, sqs: sqs}
 	s.Bus = s.Emit
-	k.Register(&kernel.API{Name: "events", Prefix: "AWSEvents", Protocol: kernel.JSON11,
+	k.Register(&kernel.API{Name: "events", Prefix: "AWSEvents", Protocol: kernel.JSON11, Asks: s.questions,
 		Ops: map[string]kernel.Operation{
 			"PutRule":           kernel.Op(s.putRule),
 			"DescribeRule":      kernel.Op(s.describeRule),
@@ -275,6 +276,22 @@ func (s *Service) listTargets(_ *kernel.Call, in *struct {
 		return nil, kernel.Errorf("ResourceNotFoundException", "Rule %s does not exist on EventBus default.", in.Rule)
 	}
 	return &struct{ Targets []RuleTarget }{append([]RuleTarget{}, r.Targets...)}, nil
+}
+
+// questions asks for each event that is put by its bus, its source and its detail type.
+//
+// Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
+func (s *Service) questions(c *kernel.Call) (out []kernel.Question) {
+	var in struct{ Entries []putEntry }
+	if c.Action != "PutEvents" || json.Unmarshal(c.Body, &in) != nil {
+		return []kernel.Question{kernel.May(c.Permission(), "*")}
+	}
+	for _, e := range in.Entries {
+		bus := s.ARN("events", "event-bus/"+cmp.Or(e.EventBusName, "default"))
+		out = append(out, kernel.May("events:PutEvents", bus, "events:source", e.Source, "events:detail-type",
+			e.DetailType))
+	}
+	return out
 }
 
 type putEntry struct {
