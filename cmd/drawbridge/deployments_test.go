@@ -24,6 +24,7 @@ import (
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
@@ -404,8 +405,15 @@ func broken(t *testing.T) []byte {
 func TestEndToEndDeploymentsThatHangAreNamed(t *testing.T) {
 	a := openDeploying(t)
 	const theirs = "CodeDeployHook_theirs"
-	_, err := lambda.NewFromConfig(a.aws).CreateFunction(t.Context(), &lambda.CreateFunctionInput{
-		FunctionName: aws.String(theirs), Role: aws.String("arn:aws:iam::123456789012:role/drawbridge-probe-us-east-1"), Runtime: "provided.al2023",
+	role, err := iam.NewFromConfig(a.aws).CreateRole(t.Context(), &iam.CreateRoleInput{
+		RoleName:                 aws.String("theirs"),
+		AssumeRolePolicyDocument: aws.String(`{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = lambda.NewFromConfig(a.aws).CreateFunction(t.Context(), &lambda.CreateFunctionInput{
+		FunctionName: aws.String(theirs), Role: role.Role.Arn, Runtime: "provided.al2023",
 		Handler: aws.String("bootstrap"), Code: &lambdatypes.FunctionCode{ZipFile: broken(t)},
 		VpcConfig: &lambdatypes.VpcConfig{SubnetIds: []string{"subnet-0a1b2c3d4e5f60001"}, SecurityGroupIds: []string{"sg-0a1b2c3d4e5f60003"}},
 	})

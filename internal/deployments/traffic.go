@@ -187,36 +187,49 @@ func (r *Record) shifting() bool {
 }
 
 // traffic takes note of where the section's listeners send their requests, while a
-// deployment that shifts them is under way, or is over. What was moved before it stays named
-// until it is shifted, or the deployment has brought targets to where it goes.
+// deployment that shifts them is under way, or is over. No deployment sends them to a target
+// group without a healthy target. What was moved before it stays named until it is shifted, or
+// the deployment has brought targets to where it goes.
 func (k *Keeper) traffic(ctx context.Context, r *Record, d section.Deployment, over bool) error {
-	if r.Kind != ECS && r.Kind != CodeDeploy {
+	if r.Kind != ECS && r.Kind != CodeDeploy || len(d.Listeners) == 0 {
 		return nil
+	}
+	var known Watch
+	if _, err := k.app.Store.Traffic(ctx, d.Set, r.Name, &known); err != nil {
+		return err
 	}
 	var errs []error
 	for _, arn := range d.Listeners {
-		now, err := k.shares(ctx, arn)
+		to, err := k.shares(ctx, arn)
 		if isGone(err) {
 			continue // the look between deployments names it
 		}
-		idle := ""
-		if err == nil && over {
-			idle, err = k.idle(ctx, now)
+		idle, left := "", known.of(arn).Left
+		if err == nil && (over || left != nil && !left.same(to)) {
+			idle, err = k.idle(ctx, to)
 		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		now := k.app.Clock.Now()
 		errs = append(errs, k.change(ctx, r, func(r *Record) {
 			i := slices.IndexFunc(r.Traffic, func(t Traffic) bool { return t.Listener == arn })
 			if i < 0 {
 				i = len(r.Traffic)
-				r.Traffic = append(r.Traffic, Traffic{Listener: arn, Before: now})
+				r.Traffic = append(r.Traffic, Traffic{Listener: arn, Before: to})
 			}
-			r.Traffic[i].After = now
+			r.Traffic[i].After = to
 		}), k.changeWatch(ctx, r.Name, d.Set, func(w *Watch) {
-			if x := w.of(arn); x.Moved == nil || !x.Moved.To.same(now) || over && idle == "" {
-				*x = Watched{Listener: arn, Left: now, By: r.ID}
+			x := w.of(arn)
+			moved := x.Moved != nil && x.Moved.To.same(to)
+			switch {
+			case idle != "" && x.Left != nil && !x.Left.same(to):
+				if !moved {
+					x.Moved = &Moved{Since: now, To: to, Idle: idle}
+				}
+			case !moved || over && idle == "":
+				*x = Watched{Listener: arn, Left: to, By: r.ID}
 			}
 		}))
 	}

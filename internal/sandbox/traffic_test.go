@@ -165,3 +165,34 @@ func TestAListenerThatIsNotThereIsNamed(t *testing.T) {
 		}
 	})
 }
+
+func TestAResetAfterARollBackIsNamed(t *testing.T) {
+	longStory(t)
+	inBalanced(t, watchesTraffic, func(w balanced) {
+		w.serve("BLUE_GREEN")
+		time.Sleep(30 * time.Minute)
+		w.define("smoke", map[string]string{"SANDBOX_EXIT_CODE": "1"})
+		w.update("")
+		time.Sleep(30 * time.Minute)
+		r := w.record()
+		if r.State != "ROLLBACK_SUCCESSFUL" || !r.Over {
+			t.Fatalf("record %+v, want it rolled back and over", r)
+		}
+		w.reset(w.green)
+		time.Sleep(2 * time.Minute)
+		if x := w.moved(); x.Moved == nil || x.Moved.Idle != w.green || x.By != r.ID {
+			t.Errorf("watched %+v, want its reset to green seen", x)
+		}
+		w.reset(w.blue)
+		time.Sleep(2 * time.Minute)
+		w.update("")
+		for w.deployment().Status != "ROLLBACK_SUCCESSFUL" { // which the next look has not seen
+			time.Sleep(5 * time.Second)
+		}
+		w.reset(w.green)
+		time.Sleep(3 * time.Minute)
+		if x, r := w.moved(), w.record(); x.Moved == nil || x.Moved.Idle != w.green || !r.Over || w.hanging() != 1 {
+			t.Errorf("watched %+v, record %+v, want what was reset at the end of a deployment seen", x, r)
+		}
+	})
+}

@@ -635,7 +635,7 @@ class Example:
             if found:
                 return found
             self.advance(step)
-        check(False, f"{self.app}: nothing came of {look} in {step * rounds} s")
+        check(False, f"{self.app}: nothing came of {look} at line {look.__code__.co_firstlineno} in {step * rounds} s; drawbridge status: {self.run('drawbridge', 'status')}")
 
     def somebody(self, policy):
         """Credentials of somebody whose role has a policy of the example, and that alone, as environment variables."""
