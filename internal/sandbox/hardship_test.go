@@ -215,7 +215,7 @@ func TestPromise3AThousandEventsASecondOnAWarmSet(t *testing.T) {
 					}
 				}
 				time.Sleep(20 * time.Minute)
-				most := 6 // one of them tells the event bus of its end
+				most := 6   // one of them tells the event bus of its end
 				if direct { // each is an invocation of its own, which shares no call with others
 					most = 9
 				}
