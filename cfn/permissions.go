@@ -193,8 +193,10 @@ func (b Base) shared(role Role) []Statement {
 			Why:       "what can never become a run, or never ran, is put aside with its reason"},
 		{Role: role, Sid: "TellEnds", Actions: []string{"events:PutEvents"},
 			Resources: []string{ARN("events", "event-bus/default")},
-			Condition: equals("events:source", "drawbridge"),
-			Why:       "the end of each run is an event, for whoever follows a job"},
+			Condition: map[string]map[string]any{
+				"ForAllValues:StringEquals": {"events:source": "drawbridge"}, "Null": {"events:source": "false"},
+			},
+			Why: "the end of each run is an event, for whoever follows a job"},
 		{Role: role, Sid: "Logs", Actions: []string{"logs:CreateLogStream", "logs:PutLogEvents"},
 			Resources: []string{ARN("logs", "log-group:/aws/lambda/"+function+":*")},
 			Why:       "the log of " + logs + "; the group itself belongs to the base stack"},

@@ -288,7 +288,7 @@ func (s *Service) questions(c *kernel.Call) (out []kernel.Question) {
 	}
 	for _, e := range in.Entries {
 		bus := s.ARN("events", "event-bus/"+cmp.Or(e.EventBusName, "default"))
-		out = append(out, kernel.May("events:PutEvents", bus, "events:source", e.Source, "events:detail-type",
+		out = append(out, kernel.May("events:PutEvents", bus, "events:source", []string{e.Source}, "events:detail-type",
 			e.DetailType))
 	}
 	return out
