@@ -243,8 +243,16 @@ func (s *Service) functionJSON(f *Function) functionJSON {
 		Runtime: "provided.al2023",
 		Role:    f.Role, Handler: "bootstrap", CodeSize: 1, Timeout: int(f.Timeout / time.Second),
 		MemorySize: f.Memory, LastModified: f.Created.UTC().Format("2006-01-02T15:04:05.000+0000"), CodeSha256: f.sum,
-		Version: "$LATEST", PackageType: "Zip", Architectures: f.Architectures, State: "Active",
+		Version: "$LATEST", PackageType: "Zip", Architectures: f.architectures(), State: "Active",
 		RevisionID: s.Digest("revision"+f.Name, 8) + "-0000-4000-a000-000000000000"}
+}
+
+// architectures are those of a function, x86_64 unless it was given another one.
+func (f *Function) architectures() []string {
+	if len(f.Architectures) == 0 {
+		return []string{"x86_64"}
+	}
+	return f.Architectures
 }
 
 func (s *Service) createFunction(_ *kernel.Call, in *struct {
