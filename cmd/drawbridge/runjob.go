@@ -95,11 +95,8 @@ func (c *runCmd) payload(container string) ([]byte, error) {
 	}
 	event := map[string]any{"job": c.Job, "id": id}
 	override := map[string]any{"name": container}
-	if args := c.Args; len(args) > 0 {
-		if args[0] == "--" {
-			args = args[1:]
-		}
-		override["command"] = args
+	if len(c.Args) > 0 {
+		override["command"] = c.Args
 	}
 	if len(c.Env) > 0 {
 		var env []map[string]string

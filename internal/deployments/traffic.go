@@ -11,11 +11,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"go.uber.org/zap"
 
 	"drawbridge/internal/app"
-	"drawbridge/internal/awserr"
+	"drawbridge/internal/deployments/listener"
 	"drawbridge/internal/deployments/section"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
@@ -154,19 +153,12 @@ func (w Watched) Remedy() string {
 
 // shares reads where a listener's default rule, or a rule, sends its requests.
 func (k *Keeper) shares(ctx context.Context, arn string) (Shares, error) {
-	in := &elasticloadbalancingv2.DescribeRulesInput{RuleArns: []string{arn}}
-	if strings.Contains(arn, ":listener/") {
-		in = &elasticloadbalancingv2.DescribeRulesInput{ListenerArn: &arn}
-	}
-	out, err := k.clients.ELB.DescribeRules(ctx, in)
+	rules, err := listener.Rules(ctx, k.clients.ELB, arn)
 	if err != nil {
-		return nil, awserr.Mark(err, "describe the rules of %s", arn)
+		return nil, err
 	}
 	s := Shares{}
-	for _, rule := range out.Rules {
-		if in.ListenerArn != nil && !aws.ToBool(rule.IsDefault) {
-			continue
-		}
+	for _, rule := range rules {
 		for _, a := range rule.Actions {
 			if a.ForwardConfig == nil {
 				continue
@@ -201,7 +193,7 @@ func (k *Keeper) traffic(ctx context.Context, r *Record, d section.Deployment, o
 	var errs []error
 	for _, arn := range d.Listeners {
 		to, err := k.shares(ctx, arn)
-		if isGone(err) {
+		if listener.IsGone(err) {
 			continue // the look between deployments names it
 		}
 		idle, left := "", known.of(arn).Left
@@ -234,12 +226,6 @@ func (k *Keeper) traffic(ctx context.Context, r *Record, d section.Deployment, o
 		}))
 	}
 	return errors.Join(errs...)
-}
-
-// isGone reports whether AWS does not know a listener or a rule.
-func isGone(err error) bool {
-	code := awserr.Code(err)
-	return code == "RuleNotFound" || code == "ListenerNotFound"
 }
 
 // of returns what is known of a listener, which may be nothing.
@@ -318,7 +304,7 @@ func (k *Keeper) moved(ctx context.Context, name string, d section.Deployment, a
 	known := *before.of(arn)
 	now := k.app.Clock.Now()
 	to, err := k.shares(ctx, arn)
-	at := &Moved{Since: now, To: to, Gone: isGone(err)}
+	at := &Moved{Since: now, To: to, Gone: listener.IsGone(err)}
 	switch {
 	case err != nil && !at.Gone:
 		return nil, err

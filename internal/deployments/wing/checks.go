@@ -16,6 +16,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
 	"drawbridge/internal/awserr"
+	"drawbridge/internal/deployments/listener"
 	"drawbridge/internal/deployments/section"
 	"drawbridge/internal/seam"
 )
@@ -26,7 +27,7 @@ func (w Wing) Check(ctx context.Context, look seam.Look) {
 	for _, name := range slices.Sorted(maps.Keys(w.config.Deployments)) {
 		d := w.config.Deployments[name]
 		for _, arn := range d.Listeners {
-			listener(ctx, look, name, arn)
+			listens(ctx, look, name, arn)
 		}
 		if d.ECSService != "" && !strings.Contains(d.ECSService, "*") {
 			service(ctx, look, name, d)
@@ -37,16 +38,11 @@ func (w Wing) Check(ctx context.Context, look seam.Look) {
 	}
 }
 
-// listener checks a listener, or a rule, whose weights are watched.
-func listener(ctx context.Context, look seam.Look, name, arn string) {
+// listens checks a listener, or a rule, whose weights are watched.
+func listens(ctx context.Context, look seam.Look, name, arn string) {
 	t := look.Topic("deployments", "deployments "+name, "weights that a stack resets send requests to no task")
-	in := &elb.DescribeRulesInput{RuleArns: []string{arn}}
-	if strings.Contains(arn, ":listener/") {
-		in = &elb.DescribeRulesInput{ListenerArn: &arn}
-	}
-	_, err := elb.NewFromConfig(look.AWS).DescribeRules(ctx, in)
-	switch awserr.Code(err) {
-	case "ListenerNotFound", "RuleNotFound":
+	_, err := listener.Rules(ctx, elb.NewFromConfig(look.AWS), arn)
+	if listener.IsGone(err) {
 		t.Warn("create it, or correct listeners", "there is no %s", arn)
 		return
 	}
