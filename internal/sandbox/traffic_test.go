@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"drawbridge/internal/deployments"
+	"drawbridge/internal/doctor/finding"
 	"drawbridge/internal/output"
 	"drawbridge/internal/view"
 )
@@ -162,6 +164,11 @@ func TestAListenerThatIsNotThereIsNamed(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		if x := w.moved(); x.Moved == nil || !x.Moved.Gone || w.hanging() != 1 || !strings.Contains(w.shown(), "there is no listener/app/web/1/2") {
 			t.Errorf("watched %+v, metric %v, status\n%s", x, w.hanging(), w.shown())
+		}
+		if f := w.found("deployments"); !slices.ContainsFunc(f, func(f finding.Finding) bool {
+			return f.Result == finding.Warning && strings.HasPrefix(f.Found, "there is no arn:aws:elasticloadbalancing")
+		}) {
+			t.Errorf("doctor says %+v, want that the listener is not there", f)
 		}
 	})
 }

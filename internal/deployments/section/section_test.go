@@ -12,6 +12,10 @@ func TestABadSectionSaysWhere(t *testing.T) {
 	hooks := func(name string, h Hook) Deployment {
 		return Deployment{ECSService: "c/web", CodeDeploy: "web/*", Hooks: map[string]*Hook{name: &h}}
 	}
+	const listener = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener-rule/app/web/1/2/3"
+	if p := (Deployment{ECSService: "c/web", Listeners: []string{listener}}).Complete().Check("d"); len(p) > 0 {
+		t.Errorf("a rule of one service: %+v", p)
+	}
 	check := func(c Check) Deployment { return hooks("POST_SCALE_UP", Hook{Checks: []Check{c}}) }
 	for _, tt := range []struct {
 		name        string
@@ -23,6 +27,10 @@ func TestABadSectionSaysWhere(t *testing.T) {
 		{"a group of three", Deployment{CodeDeploy: "a/b/c"}, "d.codeDeploy", "not two names"},
 		{"too long", Deployment{CodeDeploy: "a/b", MaxDuration: field.Duration(100 * time.Hour)}, "d.maxDuration", "out of range"},
 		{"a security group's name", Deployment{CodeDeploy: "a/b", SecurityGroups: []string{"default"}}, "d.securityGroups", "not a security group id"},
+		{"a listener's name", Deployment{CodeDeploy: "a/b", Listeners: []string{"web"}}, "d.listeners", "not one"},
+		{"a listener of two services", Deployment{ECSService: "c/web", CodeDeploy: "a/b", Listeners: []string{listener}}, "d.listeners", "not clear"},
+		{"a listener of any service", Deployment{ECSService: "c/*", Listeners: []string{listener}}, "d.listeners", "not clear"},
+		{"a listener of a pipeline", Deployment{Pipeline: "web", Listeners: []string{listener}}, "d.listeners", "not clear"},
 		{"CodeDeploy's own event", hooks("AllowTraffic", Hook{Job: "j"}), "d.hooks.AllowTraffic", "takes no hook at AllowTraffic"},
 		{"no event", hooks("Sometime", Hook{Job: "j"}), "d.hooks.Sometime", "neither a stage"},
 		{"a stage without ECS", Deployment{CodeDeploy: "a/b", Hooks: map[string]*Hook{"POST_SCALE_UP": {Job: "j"}}}, "d.hooks.POST_SCALE_UP", "a stage of ECS"},
