@@ -30,6 +30,9 @@ func (e *Error) Error() string {
 		if p.Where != "" {
 			lines[i] = p.Where + ": " + p.What
 		}
+		if p.Line > 0 {
+			lines[i] = fmt.Sprintf("line %d: %s", p.Line, lines[i])
+		}
 	}
 	return fmt.Sprintf("config %s: %s", e.Path, strings.Join(lines, "\n  "))
 }

@@ -5,10 +5,10 @@ package config
 
 import (
 	"cmp"
-	"fmt"
 	"os"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 
 	"drawbridge/endpoints"
 	"drawbridge/internal/config/field"
@@ -172,16 +172,16 @@ type ServiceList []endpoints.ServiceID
 const auto = "auto"
 
 // UnmarshalYAML reads a list, or auto.
-func (l *ServiceList) UnmarshalYAML(unmarshal func(any) error) error {
+func (l *ServiceList) UnmarshalYAML(node ast.Node) error {
 	var word string
-	if unmarshal(&word) == nil {
+	if yaml.NodeToValue(node, &word) == nil {
 		if word != auto {
-			return fmt.Errorf("invalid services %q (want auto or a list such as [ecr.api, logs])", word)
+			return field.At(node, "invalid services %q (want auto or a list such as [ecr.api, logs])", word)
 		}
 		*l = ServiceList{auto}
 		return nil
 	}
-	return unmarshal((*[]endpoints.ServiceID)(l))
+	return yaml.NodeToValue(node, (*[]endpoints.ServiceID)(l))
 }
 
 // JobSection is a job of the file.
@@ -259,14 +259,10 @@ func ReadError(path string, err error) error {
 func Parse(path string, text []byte) (*File, error) {
 	f := &File{path: path}
 	if err := yaml.UnmarshalWithOptions(text, f, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
-		return nil, &Error{
-			Path: path, Problems: field.Problems{{
-				What:   yaml.FormatError(err, false, false),
-				Remedy: "docs/configuration.md lists every key with its type",
-			}},
-		}
+		return nil, &Error{Path: path, Problems: field.Problems{unreadable(text, err)}}
 	}
 	if problems := f.check(); len(problems) > 0 {
+		locate(text, problems)
 		return nil, &Error{Path: path, Problems: problems}
 	}
 	return f, nil

@@ -99,13 +99,17 @@ func TestExamplesAreValid(t *testing.T) {
 
 func TestBadConfigSaysWhereAndWhatToDo(t *testing.T) {
 	for _, tt := range []struct{ name, old, new, where string }{
-		{"unknown key", "    cluster: c", "    clutser: c", `unknown field "clutser"`},
-		{"unknown key at the top", "sets:", "sett: 1\nsets:", `unknown field "sett"`},
-		{"wrong type", "[subnet-1, subnet-2]", "{a: b}", "[4:"},
-		{"a duration without a unit", "    securityGroups", "    maxRuntime: 30\n    securityGroups", `not a duration`},
+		{"unknown key", "    cluster: c", "    clutser: c", `line 8: jobs.hello.clutser: unknown key "clutser"`},
+		{"unknown key at the top", "sets:", "sett: 1\nsets:", `line 2: sett: unknown key "sett"`},
+		{"wrong type", "[subnet-1, subnet-2]", "{a: b}", "line 4: sets.main.subnets: want a list, not keys with values"},
+		{"a list in place of a word", "set: main", "set: [main]", "line 7: jobs.hello.set: want text, not a list"},
+		{"a word in place of a number", "    subnets", "    zones: two\n    subnets", `line 4: sets.main.zones: want a number, not "two"`},
+		{"a number that no machine holds", "sets:", "logRetention: 99999999999999999999\nsets:", "line 2: logRetention: 99999999999999999999 is out of range"},
+		{"a duration without a unit", "    securityGroups", "    maxRuntime: 30\n    securityGroups", `jobs.hello.maxRuntime: "30" is not a duration`},
 		{"a word that is not auto", "[subnet-1, subnet-2]", "[subnet-1]\n    services: all", `invalid services "all" (want auto or a list`},
 		{"a job that calls what its set has not", "    cluster: c", "    cluster: c\n    services: [sqs]", "jobs.hello.services: set main does not have sqs"},
 		{"a job that names no set", "set: main", "set: nope", `jobs.hello.set: there is no set "nope"`},
+		{"the line of a name", "set: main", "set: nope", "line 7: jobs.hello.set"},
 		{"no cluster", "    cluster: c\n", "", "jobs.hello.cluster: no cluster"},
 		{"no task definition", "    taskDefinition: hello\n", "", "jobs.hello.taskDefinition"},
 		{"no subnets", "[subnet-1, subnet-2]", "[]", "sets.main.subnets: no subnets"},
@@ -152,6 +156,21 @@ func TestBadConfigSaysWhereAndWhatToDo(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the nearest word", func(t *testing.T) {
+		for typo, near := range map[string]string{
+			"name: a\nmargn: 5m\n":                                          "did you mean margin?",
+			"sets: {main: {subnet: [a]}}\n":                                 "did you mean subnets?",
+			"mirror: {repositories: {x: {sorce: 1}}}\n":                     "did you mean source?",
+			"deployments: {a: {hooks: {X: {checks: [{http: {ur: x}}]}}}}\n": "did you mean url?",
+			"zzzzzzzz: 1\n":                                                 "use one of alarmTopic, billing",
+		} {
+			_, err := Parse("x.yaml", []byte(typo))
+			var bad *Error
+			if !errors.As(err, &bad) || !strings.HasPrefix(bad.Hint(), near) {
+				t.Errorf("%q: %v, want the hint %q", typo, err, near)
+			}
+		}
+	})
 	t.Run("all problems at once", func(t *testing.T) {
 		_, err := Parse("x.yaml", []byte("sets: {}\njobs: {}\n"))
 		if err == nil || !strings.Contains(err.Error(), "no sets") || !strings.Contains(err.Error(), "no jobs") {

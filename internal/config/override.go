@@ -1,10 +1,14 @@
 package config
 
 import (
-	"errors"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+
+	"drawbridge/internal/config/field"
 )
 
 // Override is what an event may override of a job's task: a kind, and of the kind
@@ -16,13 +20,13 @@ type Override struct {
 }
 
 // UnmarshalYAML reads a kind, or environment with its variables.
-func (o *Override) UnmarshalYAML(unmarshal func(any) error) error {
-	if unmarshal(&o.Kind) == nil {
+func (o *Override) UnmarshalYAML(node ast.Node) error {
+	if yaml.NodeToValue(node, &o.Kind) == nil {
 		return nil
 	}
 	var named map[string][]string
-	if unmarshal(&named) != nil || len(named) != 1 {
-		return errors.New("write environment, command, cpu, memory, or environment: [NAME, PREFIX_*]")
+	if yaml.NodeToValue(node, &named) != nil || len(named) != 1 {
+		return field.At(node, "write environment, command, cpu, memory, or environment: [NAME, PREFIX_*]")
 	}
 	for kind, names := range named {
 		o.Kind, o.Names = kind, names
