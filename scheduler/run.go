@@ -61,6 +61,7 @@ const (
 	TimedOut     Outcome = "timed-out"
 	Lost         Outcome = "lost"
 	DeadLettered Outcome = "dead-lettered"
+	Cancelled    Outcome = "cancelled"
 )
 
 // MaxAttempts is how often a run's task is started before the run is given up.
@@ -119,9 +120,10 @@ type Progress struct {
 	// StartingAt is when the intent of the present attempt was stored.
 	StartingAt time.Time
 	StartedAt  time.Time
-	// StopAsked is when the task was asked to stop for running too long.
-	StopAsked time.Time
-	TaskARN   string
+	// StopAsked is when the task was asked to stop, for running too long or by who cancelled it.
+	StopAsked   time.Time
+	CancelledBy string `json:",omitempty"`
+	TaskARN     string
 	// Reason says in a sentence why the run is where it is.
 	Reason string
 }
@@ -145,13 +147,30 @@ type End struct {
 // askAgain is how long after a task was asked to stop it is asked again.
 const askAgain = 5 * time.Minute
 
+// Cancel returns the run as somebody cancels it: one that waits has ended, one whose task runs is
+// to be stopped. It returns false for a run that has ended, or is being started: whether a task
+// comes of it is known soon.
+func (r Run) Cancel(by string, now time.Time) (Run, bool) {
+	r.CancelledBy = by
+	switch r.State {
+	case Waiting:
+		r.State, r.Outcome, r.FinishedAt, r.RecordedAt = Finished, Cancelled, now, now
+		r.Reason = "cancelled by " + by + " before it started"
+	case Running:
+		r.StopAsked, r.Reason = now, "its task is being stopped: cancelled by "+by
+	default:
+		return r, false
+	}
+	return r, true
+}
+
 // Deadline returns when the run's task has to be asked to stop, first or again;
 // zero if it may run as long as it likes.
 func (r Run) Deadline() time.Time {
-	if r.State != Running || r.MaxRuntime <= 0 {
+	switch {
+	case r.State != Running || r.MaxRuntime <= 0 && r.CancelledBy == "":
 		return time.Time{}
-	}
-	if !r.StopAsked.IsZero() {
+	case !r.StopAsked.IsZero():
 		return r.StopAsked.Add(askAgain)
 	}
 	return r.StartedAt.Add(r.MaxRuntime)
@@ -275,7 +294,7 @@ func (r Run) Conclude(t Task, now time.Time) Run {
 		r.Cause, r.Diagnosis = e.Cause, e.Text
 		why, lasting = e.Text, e.Lasting
 	}
-	if startFailed(t) && r.Attempt < MaxAttempts && !lasting {
+	if startFailed(t) && r.Attempt < MaxAttempts && !lasting && r.CancelledBy == "" {
 		r.State = Waiting
 		r.Reason = fmt.Sprintf("attempt %d could not start (%s); it is started again", r.Attempt, why)
 		return r
@@ -285,6 +304,8 @@ func (r Run) Conclude(t Task, now time.Time) Run {
 		r.FinishedAt = t.StoppedAt
 	}
 	switch {
+	case r.CancelledBy != "" && (t.StopCode == "UserInitiated" || t.ExitCode == nil):
+		r.Outcome, r.Reason = Cancelled, "cancelled by "+r.CancelledBy
 	case !r.StopAsked.IsZero() && t.StopCode == "UserInitiated":
 		r.Outcome, r.Reason = TimedOut, fmt.Sprintf("stopped after its maximum run time of %s", r.MaxRuntime)
 	case t.ExitCode != nil && *t.ExitCode == 0:

@@ -15,7 +15,6 @@ import (
 
 type calibrateCmd struct {
 	awsFlags
-	Gone []string `arg:"" optional:"" hidden:"" passthrough:""` // what calibrate once took
 }
 
 // Help is the longer text of --help; kong calls it.
@@ -29,12 +28,6 @@ func (calibrateCmd) Help() string {
 
 // Run compares the bill with the ledger.
 func (c *calibrateCmd) Run(ctx context.Context, s streams) error {
-	if len(c.Gone) > 0 {
-		return &usageError{hint.With(
-			fmt.Errorf("calibrate takes no %s", c.Gone[0]),
-			"drawbridge selftest --parts billing makes the experiment, drawbridge calibrate reads the bill",
-		)}
-	}
 	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err

@@ -2,19 +2,16 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"maps"
-	"slices"
-	"strings"
+	"errors"
 
-	"drawbridge/cfn"
-	"drawbridge/endpoints"
+	"drawbridge/internal/doctor"
+	"drawbridge/internal/doctor/finding"
 	"drawbridge/internal/functions"
+	"drawbridge/internal/hint"
 	"drawbridge/internal/install"
 	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
-	"drawbridge/internal/prices"
+	"drawbridge/internal/view"
 	"drawbridge/scheduler"
 )
 
@@ -22,11 +19,13 @@ type planCmd struct {
 	awsFlags
 	Functions string `help:"Folder with NAME/bootstrap of each function to deploy." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
 	Template  bool   `help:"Print the base stack's template instead."`
+	Markdown  bool   `help:"Print it as Markdown, for a pull request."`
 }
 
 // Help is the longer text of --help; kong calls it.
 func (planCmd) Help() string {
-	return "Exit code 0: there are changes. 3: there are none."
+	return "It shows what doctor finds, the changes of the stack and of the configuration.\n\n" +
+		"Exit code 0: there are changes. 1: a check has failed, and deploy would refuse. 3: there are no changes."
 }
 
 // Run plans, prints and discards the plan.
@@ -35,8 +34,13 @@ func (c *planCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	findings, err := ss.examine(ctx)
+	if err != nil {
+		return err
+	}
 	p, err := ss.plan(ctx, c.Functions)
 	if err != nil {
+		ss.tellFindings(findings)
 		return err
 	}
 	if err := ss.install.Discard(ctx, p); err != nil {
@@ -46,19 +50,49 @@ func (c *planCmd) Run(ctx context.Context, s streams) error {
 		_, err := s.out.Write(p.Template)
 		return err
 	}
-	if err := ss.printPlan(p); err != nil {
+	if err := ss.printPlan(p, findings, c.Markdown); err != nil {
 		return err
 	}
-	if len(p.Changes) == 0 {
+	switch {
+	case finding.Blocks(findings):
+		return exitCode(exitFailed)
+	case len(p.Changes) == 0:
 		return exitCode(exitNothing)
 	}
 	return nil
+}
+
+// examine makes doctor's checks.
+func (s *session) examine(ctx context.Context) ([]finding.Finding, error) {
+	return doctor.New(s.aws, s.config, s.install).Look(ctx)
+}
+
+// tellFindings writes what doctor found that is not ok to standard error.
+func (s *session) tellFindings(findings []finding.Finding) {
+	if found := finding.NotOK(findings); len(found) > 0 {
+		view.WriteFindings(s.err, output.Style{}, found, false)
+	}
+}
+
+// refuse stops a deployment of what cannot work.
+func (s *session) refuse(findings []finding.Finding, force bool) error {
+	if force || !finding.Blocks(findings) {
+		return nil
+	}
+	s.tellFindings(findings)
+	return hint.New("checks have failed, and nothing was deployed", "mend what failed; --force deploys all the same")
 }
 
 type deployCmd struct {
 	awsFlags
 	changeFlags
 	Functions string `help:"Folder with NAME/bootstrap of each function to deploy." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
+	Force     bool   `help:"Deploy although checks of doctor have failed."`
+}
+
+// Help is the longer text of --help; kong calls it.
+func (deployCmd) Help() string {
+	return "It makes doctor's checks first, and changes nothing if one has failed."
 }
 
 // Run plans, asks, and carries the plan out.
@@ -66,6 +100,15 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 	ss, err := c.open(ctx, s)
 	if err != nil {
 		return err
+	}
+	findings, err := ss.examine(ctx)
+	if err != nil {
+		return err
+	}
+	if !c.DryRun {
+		if err := ss.refuse(findings, c.Force); err != nil {
+			return err
+		}
 	}
 	p, err := ss.plan(ctx, c.Functions)
 	if install.Failed(err) && !c.DryRun {
@@ -81,18 +124,18 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	if err := ss.printPlan(p); err != nil {
+	if err := ss.printPlan(p, findings, false); err != nil {
 		return err
 	}
 	if len(p.Changes) == 0 {
 		ss.say("Nothing to do: %s is as the configuration says.", p.Name)
 		if c.DryRun {
-			return nil
+			return ss.refuse(findings, c.Force)
 		}
 		return ss.install.Confirm(ctx, p) // which an interrupted deployment may have left out
 	}
 	if c.DryRun {
-		return ss.install.Discard(ctx, p)
+		return errors.Join(ss.install.Discard(ctx, p), ss.refuse(findings, c.Force))
 	}
 	if err := ss.confirm(ctx, c.changeFlags, "Deploy these changes?"); err != nil {
 		if derr := ss.install.Discard(context.WithoutCancel(ctx), p); derr != nil {
@@ -160,116 +203,13 @@ func (s *session) tellLive(ctx context.Context) {
 	}
 }
 
-// planView is a plan as programs read it.
-type planView struct {
-	*install.Plan
-	Account string    `json:"account"`
-	Region  string    `json:"region"`
-	Sets    []setView `json:"sets"`
-}
-
-// setView is what a set would hold and cost.
-type setView struct {
-	Name   string            `json:"name"`
-	VPC    string            `json:"vpc"`
-	Zones  []string          `json:"zones"`
-	Create []string          `json:"create"`
-	Adopt  map[string]string `json:"adopt"`
-	// Because says of each endpoint of others why it is adopted or passed over.
-	Because []string `json:"because,omitempty"`
-	// EndpointHours are billed for each hour that the set is up.
-	EndpointHours int `json:"endpointHoursPerHour"`
-	// USDPerHour and USDPerMonth are null where the Region's price is not known.
-	USDPerHour  *float64 `json:"usdPerHour"`
-	USDPerMonth *float64 `json:"usdPerMonthAlwaysOn"`
-}
-
-func (s *session) printPlan(p *install.Plan) error {
-	v := planView{Plan: p, Account: s.place.Account, Region: s.place.Region}
-	if v.Changes == nil {
-		v.Changes = []cfn.Change{}
-	}
-	table, err := prices.Table()
+func (s *session) printPlan(p *install.Plan, findings []finding.Finding, markdown bool) error {
+	v, err := view.NewPlan(p, s.place, findings)
 	if err != nil {
 		return err
 	}
-	price, known := table.In(s.place.Region)
-	for _, name := range slices.Sorted(maps.Keys(p.Survey.Plans)) {
-		plan := p.Survey.Plans[name]
-		set := setView{
-			Name: string(name), VPC: plan.VPC.ID, Zones: plan.Zones(), Create: []string{}, Adopt: map[string]string{},
-			EndpointHours: plan.PerHour(),
-		}
-		for _, svc := range plan.Create {
-			set.Create = append(set.Create, string(svc.ID))
-		}
-		for _, a := range plan.Adopt {
-			set.Adopt[string(a.Service)] = a.Endpoint
-			set.Because = append(set.Because, fmt.Sprintf("adopted      %s: %s, as %s", a.Service, a.Endpoint, a.Why))
-		}
-		for _, s := range plan.Skip {
-			set.Because = append(set.Because, fmt.Sprintf("passed over  %s: %s, as %s", s.Service, s.Endpoint, s.Why))
-		}
-		if known {
-			hour := float64(plan.PerHour()) * price.Endpoint
-			month := hour * endpoints.HoursPerMonth
-			set.USDPerHour, set.USDPerMonth = &hour, &month
-		}
-		v.Sets = append(v.Sets, set)
+	if markdown {
+		return v.Markdown(s.out)
 	}
-	return s.print(v, func(w io.Writer, style output.Style) error { return v.write(w, style, price.Endpoint) })
-}
-
-// signs begin the line of a change, as in a diff.
-var signs = map[string]string{"add": "+", "modify": "~", "remove": "-"}
-
-func (v planView) write(w io.Writer, style output.Style, price float64) error {
-	verb := "Stack %s in %s of account %s"
-	if v.Creates {
-		verb += ", new"
-	}
-	fmt.Fprintf(w, verb+":\n\n", v.Name, v.Region, v.Account)
-	count := map[string]int{}
-	for _, c := range v.Changes {
-		count[c.Action]++
-		sign, note := signs[c.Action], strings.Join(c.Properties, ", ")
-		if c.Replaces {
-			sign, note = "!", "REPLACED: "+note
-		}
-		if note != "" {
-			note = "  " + note
-		}
-		fmt.Fprintf(w, "%s\n",
-			style.Paint(sign, fmt.Sprintf("  %s %-28s %s%s", sign, strings.TrimPrefix(c.Type, "AWS::"), c.ID, note)))
-	}
-	if len(v.Changes) > 0 {
-		fmt.Fprintf(w, "\n%d to add, %d to change, %d to remove. None of it costs by the hour.\n", count["add"],
-			count["modify"], count["remove"])
-	} else {
-		fmt.Fprintln(w, "  no changes")
-	}
-	for _, set := range v.Sets {
-		fmt.Fprintf(w, "\nSet %s in %s, while it is up:\n\n", set.Name, set.VPC)
-		if len(set.Create) > 0 {
-			what := strings.Join(set.Create, ", ")
-			if len(set.Zones) > 0 {
-				what += " in " + strings.Join(set.Zones, ", ")
-			}
-			fmt.Fprintln(w, "  endpoints    "+what)
-		}
-		for _, line := range set.Because {
-			if err := style.Println(w, "  %s", line); err != nil {
-				return err
-			}
-		}
-		if set.USDPerHour == nil {
-			fmt.Fprintf(w,
-				"  price        %d endpoint-hours an hour; the price in %s is not known here (drawbridge prices "+
-					"refresh)\n", set.EndpointHours, v.Region)
-			continue
-		}
-		fmt.Fprintf(w, "  price        %d x $%.4g = $%.3f each started hour; always on it would be $%.2f a month\n",
-			set.EndpointHours, price, *set.USDPerHour, *set.USDPerMonth)
-	}
-	return nil
+	return s.print(v, v.Write)
 }

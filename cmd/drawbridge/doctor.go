@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
-	"drawbridge/internal/doctor"
 	"drawbridge/internal/doctor/finding"
 	"drawbridge/internal/output"
+	"drawbridge/internal/view"
 )
 
 type doctorCmd struct {
@@ -25,12 +24,14 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	findings, err := doctor.New(ss.aws, ss.config, ss.install).Look(ctx)
+	findings, err := ss.examine(ctx)
 	if err != nil {
 		return err
 	}
 	if err := ss.print(findings, func(w io.Writer, style output.Style) error {
-		return c.write(w, style, findings)
+		view.WriteFindings(w, style, findings, c.All)
+		_, err := fmt.Fprintf(w, "\n%s\n", view.CountFindings(findings))
+		return err
 	}); err != nil {
 		return err
 	}
@@ -38,40 +39,4 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 		return exitCode(exitFailed)
 	}
 	return nil
-}
-
-func (c *doctorCmd) write(w io.Writer, style output.Style, findings []finding.Finding) error {
-	width := style.Width
-	if width == 0 {
-		width = 100
-	}
-	count := map[finding.Result]int{}
-	last := ""
-	for _, f := range findings {
-		count[f.Result]++
-		if f.Subject != last {
-			if last != "" {
-				fmt.Fprintln(w)
-			}
-			fmt.Fprintln(w, f.Subject)
-			last = f.Subject
-		}
-		lines := output.Wrap(f.Found, max(width-32, 24))
-		fmt.Fprintf(w, "  %s  %-18s  %s\n", style.Paint(string(f.Result), fmt.Sprintf("%-7s", f.Result)), f.Check,
-			strings.Join(lines, "\n"+strings.Repeat(" ", 31)))
-		if f.Result != finding.OK || c.All {
-			c.more(w, width, "why", f.Why)
-		}
-		if f.Remedy != "" {
-			c.more(w, width, "remedy", f.Remedy)
-		}
-	}
-	_, err := fmt.Fprintf(w, "\n%d checks: %d ok, %d warnings, %d failed\n", len(findings), count[finding.OK],
-		count[finding.Warning], count[finding.Failed])
-	return err
-}
-
-func (c *doctorCmd) more(w io.Writer, width int, head, text string) {
-	fmt.Fprintf(w, "%31s%s\n", head+": ",
-		strings.Join(output.Wrap(text, max(width-32, 24)), "\n"+strings.Repeat(" ", 31)))
 }

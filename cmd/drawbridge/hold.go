@@ -16,7 +16,7 @@ import (
 type holdCmd struct {
 	connectFlags
 	dryRunFlag
-	Set    scheduler.SetName `arg:"" help:"Set of the configuration."`
+	Set    scheduler.SetName `arg:"" predictor:"set" help:"Set of the configuration."`
 	For    time.Duration     `help:"How long." required:"" placeholder:"DURATION"`
 	Reason string            `help:"Why, for those who look." required:"" placeholder:"TEXT"`
 	// Deployment has the hold belong to a deployment in place of who calls.
@@ -58,7 +58,7 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 		)}
 	}
 	if c.DryRun {
-		ss.say("Would hold set %s until %s.", host, claim.Expires.UTC().Format("2006-01-02 15:04:05"))
+		ss.say("Would hold set %s until %s.", host, ss.style().Time(claim.Expires))
 		return nil
 	}
 	if err := operate.Hold(ctx, a, host, claim, func() {
@@ -73,7 +73,7 @@ func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	if c.Deployment != "" {
 		ends += " --deployment " + c.Deployment
 	}
-	ss.say("Set %s is held until %s. %s ends it.", host, claim.Expires.UTC().Format("2006-01-02 15:04:05"), ends)
+	ss.say("Set %s is held until %s. %s ends it.", host, ss.style().Time(claim.Expires), ends)
 	if set, err := a.Store.LoadSet(ctx, host); err == nil && set.Pause != nil {
 		ss.say("It is %s: until drawbridge resume it is not raised, and one that is up is kept.", set.Pause)
 	}
@@ -124,7 +124,7 @@ func openSet(ctx context.Context, f connectFlags, s streams,
 type releaseCmd struct {
 	connectFlags
 	dryRunFlag
-	Set  scheduler.SetName `arg:"" help:"Set of the configuration."`
+	Set  scheduler.SetName `arg:"" predictor:"set" help:"Set of the configuration."`
 	Mine bool              `help:"Only the hold of who calls." xor:"whose"`
 	// Deployment is the deployment whose hold ends.
 	Deployment string `help:"Only the hold of this deployment." placeholder:"ID" xor:"whose"`
@@ -146,7 +146,7 @@ func (c *releaseCmd) Run(ctx context.Context, s streams) error {
 			continue
 		}
 		n++
-		text := fmt.Sprintf("hold of %s until %s: %s", l.Owner, l.Expires.UTC().Format("2006-01-02 15:04:05"), l.Reason)
+		text := fmt.Sprintf("hold of %s until %s: %s", l.Owner, ss.style().Time(l.Expires), l.Reason)
 		if c.DryRun {
 			ss.say("Would end the %s", text)
 			continue

@@ -91,7 +91,7 @@ func writeMirrors(w io.Writer, style output.Style, views []mirrorView) error {
 		inSync := ""
 		refs := ""
 		if v.InSync != nil {
-			inSync, refs = v.InSync.Format("2006-01-02 15:04:05"), strconv.Itoa(v.Refs)
+			inSync, refs = style.Time(*v.InSync), strconv.Itoa(v.Refs)
 		}
 		if v.Last != nil {
 			last, note = string(v.Last.Status), v.Last.Error

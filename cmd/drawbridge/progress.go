@@ -31,7 +31,7 @@ func (p *stackProgress) event(e cfn.Event) {
 	if strings.HasSuffix(e.Status, "_COMPLETE") && !e.Stack {
 		p.done[e.ID] = true
 	}
-	text := fmt.Sprintf("%s  %-18s  %-32s  %s", e.At.UTC().Format("15:04:05"), e.Status, e.ID,
+	text := fmt.Sprintf("%s  %-18s  %-32s  %s", p.s.style().Clock(e.At), e.Status, e.ID,
 		strings.TrimPrefix(e.Type, "AWS::"))
 	failed := strings.HasSuffix(e.Status, "_FAILED")
 	if !p.live && !e.Stack && strings.HasSuffix(e.Status, "_IN_PROGRESS") {

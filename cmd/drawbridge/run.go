@@ -37,6 +37,7 @@ type cli struct {
 
 // installVerbs install an installation and look after it.
 type installVerbs struct {
+	Validate validateCmd `cmd:"" help:"Check the configuration, without credentials."`
 	Init     initCmd     `cmd:"" help:"Write a configuration from a VPC, its subnets and task definitions."`
 	Doctor   doctorCmd   `cmd:"" help:"Look at everything that an installation and its jobs need."`
 	Selftest selftestCmd `cmd:"" help:"Find out, for a few cents, whether AWS does what Drawbridge expects of it."`
@@ -51,6 +52,8 @@ type operateVerbs struct {
 	Status  statusCmd  `cmd:"" help:"Show how the sets stand."`
 	Why     whyCmd     `cmd:"" help:"Show a set's last decisions, what holds it, and when it is looked at next."`
 	Runs    runsCmd    `cmd:"" help:"List runs."`
+	Show    showCmd    `cmd:"" help:"Show all that is known of a run."`
+	Cancel  cancelCmd  `cmd:"" help:"End a run: one that waits at once, one that runs by stopping its task."`
 	Mirrors mirrorsCmd `cmd:"" help:"List mirrored repositories: when each was last in sync, and what its last run did."`
 	Logs    logsCmd    `cmd:"" help:"Show what a run has logged."`
 	Hold    holdCmd    `cmd:"" help:"Keep a set up for some time; raise it if it is not."`
@@ -113,6 +116,7 @@ func newParser(c *cli, ctx context.Context, s streams, more ...kong.Option) (*ko
 		kong.UsageOnError(),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(s),
+		durations(),
 		kong.ExplicitGroups(groups),
 		kong.Vars{"services": joinIDs(endpoints.Default()), "selftest_parts": selftestParts, "run_states": runStates},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
@@ -145,7 +149,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 				panic(r)
 			}
 		}()
-		kongcompletion.Register(parser)
+		kongcompletion.Register(parser, completions())
 		var k *kong.Context
 		if k, err = parser.Parse(arranged(parser.Model.Node, args)); err == nil {
 			result = k.Run()

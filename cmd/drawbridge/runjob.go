@@ -23,7 +23,7 @@ import (
 type runCmd struct {
 	awsFlags
 	dryRunFlag
-	Job  scheduler.JobName `arg:"" help:"Job of the configuration."`
+	Job  scheduler.JobName `arg:"" predictor:"job" help:"Job of the configuration."`
 	Args []string          `arg:"" optional:"" help:"Command of the container, after --. The job has to allow it: overrides: [command]."`
 	Wait bool              `short:"w" help:"Wait until the run has ended, and exit with its container's exit code."`
 	Env  map[string]string `short:"e" help:"Variable of the container, if the job allows it (overrides)." placeholder:"NAME=VALUE" mapsep:"none"`
@@ -66,7 +66,7 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 		return ss.print(answer, func(w io.Writer, style output.Style) error {
 			text := answer.Reason
 			if answer.ExpectedStart != nil {
-				text = "expected start " + view.ClockTime(*answer.ExpectedStart)
+				text = "expected start " + style.Time(*answer.ExpectedStart)
 			}
 			_, err := fmt.Fprintf(w, "%s is %s; its set is %s; %s.\n", answer.Run, answer.State, answer.Phase, text)
 			return err
@@ -128,7 +128,7 @@ func (c *runCmd) wait(ctx context.Context, ss *session, a *app.App, id scheduler
 		}
 		if text := c.progress(ctx, a, r); text != last {
 			last = text
-			ss.say("%s  %s", view.ClockTime(ss.clock.Now()), text)
+			ss.say("%s  %s", ss.style().Clock(ss.clock.Now()), text)
 		}
 		if r.State == scheduler.Finished {
 			return c.end(ss, r)
@@ -169,8 +169,9 @@ func (c *runCmd) progress(ctx context.Context, a *app.App, r scheduler.Run) stri
 // end prints how a run ended and returns its exit code.
 func (c *runCmd) end(ss *session, r scheduler.Run) error {
 	v := view.OfRun(r)
-	err := ss.print(v, func(w io.Writer, _ output.Style) error {
-		_, err := fmt.Fprintf(w, "%s %s: %s (waited %s, ran %s)\n", v.ID, v.Outcome, v.Reason, v.Waited, v.Ran)
+	err := ss.print(v, func(w io.Writer, style output.Style) error {
+		_, err := fmt.Fprintf(w, "%s %s: %s (waited %s, ran %s)\n", v.ID, v.Outcome, style.Reason(v.Reason, v.Received), v.Waited,
+			v.Ran)
 		return err
 	})
 	switch {

@@ -22,16 +22,17 @@ import (
 
 type runsCmd struct {
 	awsFlags
-	Set    scheduler.SetName `help:"Only runs of this set." placeholder:"SET"`
-	Job    scheduler.JobName `help:"Only runs of this job." placeholder:"JOB"`
+	Set    scheduler.SetName `predictor:"set" help:"Only runs of this set." placeholder:"SET"`
+	Job    scheduler.JobName `predictor:"job" help:"Only runs of this job." placeholder:"JOB"`
 	State  *string           `help:"Only runs in this state, or with this outcome: ${enum}." enum:"${run_states}"`
 	Since  time.Duration     `help:"Only runs received so long ago at most." placeholder:"DURATION"`
 	Failed bool              `help:"Only runs that did not succeed."`
 	Limit  int               `short:"n" help:"The newest N; 0 shows all that are kept (90 days)." default:"20"`
+	watchFlags
 }
 
 // runStates are the states and the outcomes of runs.
-const runStates = "waiting,starting,running,finished,succeeded,failed,timed-out,lost,dead-lettered"
+const runStates = "waiting,starting,running,finished,succeeded,failed,timed-out,lost,dead-lettered,cancelled"
 
 // chosen returns the set that was named, or the one that it lives as; all sets if none
 // was.
@@ -69,27 +70,84 @@ func (c *runsCmd) Run(ctx context.Context, s streams) error {
 	if c.State != nil {
 		f.State = *c.State
 	}
-	if c.Since > 0 {
-		f.Since = ss.clock.Now().Add(-c.Since)
-	}
-	runs, err := operate.Runs(ctx, a, f)
+	return c.watch(ctx, ss, func() error {
+		if c.Since > 0 {
+			f.Since = ss.clock.Now().Add(-c.Since)
+		}
+		runs, err := operate.Runs(ctx, a, f)
+		if err != nil {
+			return err
+		}
+		if c.Limit > 0 && len(runs) > c.Limit {
+			runs = runs[:c.Limit]
+		}
+		views := []view.Run{}
+		for _, r := range runs {
+			views = append(views, view.OfRun(r))
+		}
+		return ss.print(views, func(w io.Writer, style output.Style) error { return view.WriteRuns(w, style, views) })
+	})
+}
+
+type showCmd struct {
+	awsFlags
+	ID scheduler.RunID `arg:"" name:"run" help:"Run, as JOB/ID; a job alone is its newest run." predictor:"run"`
+}
+
+// Run prints all that is known of a run.
+func (c *showCmd) Run(ctx context.Context, s streams) error {
+	ss, a, err := openInstalled(ctx, s, c.open)
 	if err != nil {
 		return err
 	}
-	if c.Limit > 0 && len(runs) > c.Limit {
-		runs = runs[:c.Limit]
+	run, err := findRun(ctx, a, c.ID)
+	if err != nil {
+		return err
 	}
-	views := []view.Run{}
-	for _, r := range runs {
-		views = append(views, view.OfRun(r))
+	v := view.DetailsOf(run, a.Config)
+	return ss.print(v, v.Write)
+}
+
+type cancelCmd struct {
+	connectFlags
+	dryRunFlag
+	ID scheduler.RunID `arg:"" name:"run" help:"Run, as JOB/ID; a job alone is its newest run." predictor:"run"`
+}
+
+// Help is the longer text of --help; kong calls it.
+func (cancelCmd) Help() string {
+	return "A run that waits ends at once. The task of one that runs is stopped: its container gets SIGTERM, and " +
+		"SIGKILL after its stopTimeout. The set's endpoints stay until the end of their paid hour."
+}
+
+// Run cancels a run.
+func (c *cancelCmd) Run(ctx context.Context, s streams) error {
+	ss, a, err := openInstalled(ctx, s, c.open)
+	if err != nil {
+		return err
 	}
-	return ss.print(views, func(w io.Writer, style output.Style) error { return view.WriteRuns(w, style, views) })
+	run, err := findRun(ctx, a, c.ID)
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		ss.say("Would cancel %s, which is %s.", run.ID, run.State)
+		return nil
+	}
+	run, err = operate.Cancel(ctx, a, run, ss.caller)
+	if err != nil {
+		return err
+	}
+	ss.say("%s: %s.", run.ID, run.Reason)
+	return nil
 }
 
 type logsCmd struct {
 	connectFlags
-	ID     scheduler.RunID `arg:"" name:"run" help:"Run, as JOB/ID; a job alone is its newest run."`
+	ID     scheduler.RunID `arg:"" name:"run" help:"Run, as JOB/ID; a job alone is its newest run." predictor:"run"`
 	Follow bool            `short:"f" help:"Go on until the run has ended."`
+	// Timestamps are those of the events, which the container's driver gives them.
+	Timestamps bool `short:"t" help:"Begin each line with its time."`
 }
 
 // Run prints a run's log.
@@ -98,8 +156,10 @@ func (c *logsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	api := cloudwatchlogs.NewFromConfig(ss.aws)
-	var token *string
+	log := operate.NewLog(cloudwatchlogs.NewFromConfig(ss.aws), a, s.out)
+	if c.Timestamps {
+		log.Time = ss.style().Time
+	}
 	for {
 		run, err := findRun(ctx, a, c.ID)
 		if err != nil {
@@ -107,11 +167,14 @@ func (c *logsCmd) Run(ctx context.Context, s streams) error {
 		}
 		ended := run.State == scheduler.Finished
 		if started := run.TaskARN != ""; started || ended || !c.Follow {
-			if token, err = operate.CopyLog(ctx, api, a, run, token, s.out); err != nil {
+			if err := log.Copy(ctx, run); err != nil {
 				return err
 			}
 		}
 		if ended || !c.Follow {
+			if log.Lines == 0 {
+				ss.say("%s", log.Empty(run))
+			}
 			return nil
 		}
 		if err := ss.clock.Sleep(ctx, pollRun); err != nil {

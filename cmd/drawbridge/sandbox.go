@@ -258,7 +258,11 @@ func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func
 	if c.Config == "" {
 		return cleanup, nil
 	}
-	file, err := config.Load(c.Config)
+	text, err := config.Read(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	file, err := config.Parse(c.Config, text)
 	if err != nil {
 		return nil, err
 	}
@@ -266,7 +270,7 @@ func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func
 		_, err := sandbox.Account(sim, file)
 		return cleanup, err
 	}
-	path, err := filepath.Abs(c.Config)
+	path, err := c.expanded(text)
 	if err != nil {
 		return nil, err
 	}
@@ -278,4 +282,15 @@ func (c *sandboxCmd) install(ctx context.Context, sim *awssim.Sim) (cleanup func
 		return nil, err
 	}
 	return cleanup, nil
+}
+
+// expanded returns the path of a file with the text of the configuration, which functions read.
+func (c *sandboxCmd) expanded(text []byte) (string, error) {
+	folder, err := os.MkdirTemp("", "drawbridge-sandbox-")
+	if err != nil {
+		return "", fmt.Errorf("keep the configuration for the functions: %w", err)
+	}
+	c.cleanups = append(c.cleanups, func() { os.RemoveAll(folder) })
+	path := filepath.Join(folder, "drawbridge.yaml")
+	return path, os.WriteFile(path, text, 0o600)
 }

@@ -18,7 +18,7 @@ import (
 
 type savingsCmd struct {
 	awsFlags
-	Set scheduler.SetName `arg:"" optional:"" help:"Set. Default: all."`
+	Set scheduler.SetName `arg:"" predictor:"set" optional:"" help:"Set. Default: all."`
 }
 
 // Help is the longer text of --help; kong calls it.
@@ -96,7 +96,7 @@ func writeSavings(w io.Writer, style output.Style, reports []savings.Report) err
 		head := fmt.Sprintf("Set %s: no run is recorded yet.", r.Set)
 		if r.Runs > 0 {
 			head = fmt.Sprintf("Set %s, %s from %s to %s:", r.Set, count(r.Runs, "run"),
-				r.From.Format("2006-01-02 15:04"), r.Until.Format("2006-01-02 15:04"))
+				style.Minute(r.From), style.Minute(r.Until))
 		}
 		fmt.Fprintln(w, head)
 		if r.Runs == 0 {

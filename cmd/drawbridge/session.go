@@ -46,6 +46,7 @@ type connectFlags struct {
 	AssumeRoleARN string        `help:"Role to act as." name:"assume-role-arn" env:"DRAWBRIDGE_ASSUME_ROLE_ARN" placeholder:"ARN"`
 	Timeout       time.Duration `help:"Give up after this time; 0 never. What goes on in AWS is not stopped by it." default:"0" env:"DRAWBRIDGE_TIMEOUT"`
 	LogLevel      string        `help:"What to log to standard error: ${enum}." enum:"debug,info,warn,error" default:"error" env:"DRAWBRIDGE_LOG_LEVEL"`
+	UTC           bool          `help:"Show times in UTC, not in the local zone." name:"utc" env:"DRAWBRIDGE_UTC"`
 	NoColor       bool          `help:"No colours; as NO_COLOR in the environment." env:"DRAWBRIDGE_NO_COLOR"`
 }
 
@@ -90,9 +91,9 @@ func (f awsFlags) open(ctx context.Context, s streams) (*session, error) {
 
 // open reads the configuration and finds out who and where we are.
 func (f connectFlags) open(ctx context.Context, s streams) (*session, error) {
-	text, err := os.ReadFile(f.Config)
+	text, err := config.Read(f.Config)
 	if err != nil {
-		return nil, config.ReadError(f.Config, err)
+		return nil, err
 	}
 	file, err := config.Parse(f.Config, text)
 	if err != nil {
@@ -248,12 +249,16 @@ func (s *session) print(v any, table func(io.Writer, output.Style) error) error 
 
 // style is how tables on standard output are written.
 func (s *session) style() output.Style {
+	zone := time.Local
+	if s.flags.UTC {
+		zone = time.UTC
+	}
 	width, terminal := terminalWidth(s.out)
 	if !terminal {
-		return output.Style{}
+		return output.Style{Zone: zone}
 	}
 	return output.Style{
-		Width: width, Color: !s.flags.NoColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		Width: width, Zone: zone, Color: !s.flags.NoColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}
 }
 

@@ -13,36 +13,26 @@ import (
 
 type statusCmd struct {
 	awsFlags
-	Check bool          `help:"Exit with 4 if anything is wrong, for monitoring." xor:"once"`
+	Check bool `help:"Exit with 4 if anything is wrong, for monitoring." xor:"once"`
+	watchFlags
+}
+
+// watchFlags are the flags of verbs that can show how things stand again and again.
+type watchFlags struct {
 	Watch bool          `short:"w" help:"Show it again and again, until interrupted." xor:"once"`
 	Every time.Duration `help:"How often --watch looks." default:"5s"`
 }
 
-// Run prints the status, once or again and again.
-func (c *statusCmd) Run(ctx context.Context, s streams) error {
-	ss, a, err := openInstalled(ctx, s, c.open)
-	if err != nil {
-		return err
-	}
+// watch shows something once, or again and again.
+func (f watchFlags) watch(ctx context.Context, ss *session, show func() error) error {
 	for {
-		at, err := view.Look(ctx, a, ss.clients.SQS)
-		if err != nil {
+		if _, terminal := terminalWidth(ss.out); f.Watch && terminal {
+			output.Steer(ss.out, "\x1b[H\x1b[2J")
+		}
+		if err := show(); err != nil || !f.Watch {
 			return err
 		}
-		v := view.StatusOf(a, at)
-		if _, terminal := terminalWidth(s.out); c.Watch && terminal {
-			output.Steer(s.out, "\x1b[H\x1b[2J")
-		}
-		if err := ss.print(v, v.Write); err != nil {
-			return err
-		}
-		if !c.Watch {
-			if c.Check && len(v.Troubles) > 0 {
-				return exitCode(exitTrouble)
-			}
-			return nil
-		}
-		if err := ss.clock.Sleep(ctx, c.Every); err != nil {
+		if err := ss.clock.Sleep(ctx, f.Every); err != nil {
 			if errors.Is(err, context.Canceled) {
 				return nil // that is how a watch ends
 			}
@@ -51,9 +41,31 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 	}
 }
 
+// Run prints the status, once or again and again.
+func (c *statusCmd) Run(ctx context.Context, s streams) error {
+	ss, a, err := openInstalled(ctx, s, c.open)
+	if err != nil {
+		return err
+	}
+	return c.watch(ctx, ss, func() error {
+		at, err := view.Look(ctx, a, ss.clients.SQS)
+		if err != nil {
+			return err
+		}
+		v := view.StatusOf(a, at)
+		if err := ss.print(v, v.Write); err != nil {
+			return err
+		}
+		if c.Check && len(v.Troubles) > 0 {
+			return exitCode(exitTrouble)
+		}
+		return nil
+	})
+}
+
 type whyCmd struct {
 	awsFlags
-	Set scheduler.SetName `arg:"" help:"Set of the configuration."`
+	Set scheduler.SetName `arg:"" predictor:"set" help:"Set of the configuration."`
 }
 
 // Run shows the last decisions about a set.

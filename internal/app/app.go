@@ -269,6 +269,10 @@ func (a *App) Wake(ctx context.Context, side reconcile.Side, set scheduler.SetNa
 	return a.ports.Waker.Launcher(ctx, set, reason)
 }
 
+// Ended tells who waits for a run that it has ended, as the reaper does for the runs that it
+// ends.
+func (a *App) Ended(ctx context.Context, run scheduler.Run) error { return a.waker.Ended(ctx, run) }
+
 // Delay has a message that was given back come again after d: its own time-out is as
 // long as a function may take.
 func (a *App) Delay(ctx context.Context, receipt string, d time.Duration) error {

@@ -60,9 +60,7 @@ func (b *bus) ended(ctx context.Context, run scheduler.Run) error {
 	if !run.StartedAt.IsZero() {
 		started := run.StartedAt.UTC()
 		e.Started = &started
-		if price := b.config.EndpointPrice; price > 0 {
-			hours := run.FinishedAt.Sub(started).Hours() * float64(b.config.Settings()[run.Set].HoursPerHour)
-			usd := hours * price
+		if usd, ok := b.config.RunUSD(run); ok {
 			e.USD = &usd
 		}
 	}

@@ -236,6 +236,15 @@ type JobSection struct {
 	Environment map[string]string `yaml:"environment"`
 }
 
+// Read reads the text of the file at path, and expands it: see Expand.
+func Read(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, ReadError(path, err)
+	}
+	return Expand(path, text)
+}
+
 // Load reads and checks the file at path. Errors say where and what to do; they
 // are of type *Error.
 func Load(path string) (*File, error) {

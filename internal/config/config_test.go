@@ -209,29 +209,32 @@ func TestMatching(t *testing.T) {
 
 // TestReference holds the table of keys in docs/configuration.md against the types
 // and their comments.
+// sources are the files whose types are the configuration.
+var sources = []string{
+	"config.go", "../mirror/section/section.go", "../deployments/section/section.go",
+	"../deployments/section/check.go",
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 func TestReference(t *testing.T) {
 	const path = "../../docs/configuration.md"
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("config.go")
-	if err != nil {
-		t.Fatal(err)
+	var texts []string
+	for _, path := range sources {
+		texts = append(texts, read(t, path))
 	}
-	more, err := os.ReadFile("../mirror/section/section.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	deployments, err := os.ReadFile("../deployments/section/section.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	checks, err := os.ReadFile("../deployments/section/check.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, err := reference(string(source), string(more), string(deployments), string(checks))
+	table, err := reference(texts...)
 	if err != nil {
 		t.Fatal(err)
 	}

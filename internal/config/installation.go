@@ -378,6 +378,16 @@ func (c *Installation) Settings() map[scheduler.SetName]scheduler.Settings {
 	return out
 }
 
+// RunUSD returns what the endpoints of a run's set cost while its task ran, in USD; false where
+// the price is not known or the run has not ended.
+func (c *Installation) RunUSD(run scheduler.Run) (float64, bool) {
+	if c.EndpointPrice == 0 || run.StartedAt.IsZero() || run.FinishedAt.IsZero() {
+		return 0, false
+	}
+	hours := run.FinishedAt.Sub(run.StartedAt).Hours() * float64(c.Settings()[run.Set].HoursPerHour)
+	return hours * c.EndpointPrice, true
+}
+
 // Matching returns the names of the jobs whose patterns an event matches, in
 // order of name. The event is decoded JSON.
 func (c *Installation) Matching(event map[string]any) []scheduler.JobName {

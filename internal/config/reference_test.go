@@ -15,18 +15,9 @@ import (
 func reference(sources ...string) (string, error) {
 	structs := map[string]*ast.StructType{}
 	for _, source := range sources {
-		file, err := parser.ParseFile(token.NewFileSet(), "source.go", source, parser.ParseComments)
-		if err != nil {
+		if err := parseStructs(structs, source); err != nil {
 			return "", err
 		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			if t, ok := n.(*ast.TypeSpec); ok {
-				if s, ok := t.Type.(*ast.StructType); ok {
-					structs[t.Name.Name] = s
-				}
-			}
-			return true
-		})
 	}
 	var b strings.Builder
 	b.WriteString("| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
@@ -39,6 +30,23 @@ func reference(sources ...string) (string, error) {
 		}
 	}
 	return b.String(), nil
+}
+
+// parseStructs adds the structs that a source defines.
+func parseStructs(structs map[string]*ast.StructType, source string) error {
+	file, err := parser.ParseFile(token.NewFileSet(), "source.go", source, parser.ParseComments)
+	if err != nil {
+		return err
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if t, ok := n.(*ast.TypeSpec); ok {
+			if s, ok := t.Type.(*ast.StructType); ok {
+				structs[t.Name.Name] = s
+			}
+		}
+		return true
+	})
+	return nil
 }
 
 // fieldsOf returns the fields of a struct that are keys of the file, those of structs inside it

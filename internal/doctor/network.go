@@ -31,6 +31,8 @@ func (d *Doctor) installation(ctx context.Context) {
 	t := d.findings.Topic("installation", d.config.Name, "nothing happens without the base stack")
 	s, err := d.installer.Installed(ctx, d.config.Name)
 	switch remedy := hint.Of(err); {
+	case install.Failed(err):
+		t.Stale(remedy, "%v", err)
 	case errors.Is(err, install.ErrNotInstalled):
 		t.Warn("drawbridge deploy", "not installed yet")
 	case remedy != "":
@@ -71,7 +73,7 @@ func (d *Doctor) timerRole(ctx context.Context) {
 	const remedy = "drawbridge deploy; if it finds nothing to change, delete the role and deploy again"
 	role, err := d.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(n.TimerRole)})
 	if awserr.Code(err) == "NoSuchEntity" {
-		t.Fail(remedy, "the role is gone")
+		t.Stale(remedy, "the role is gone")
 		return
 	}
 	if err != nil {
@@ -80,7 +82,7 @@ func (d *Doctor) timerRole(ctx context.Context) {
 	}
 	trust, err := url.QueryUnescape(aws.ToString(role.Role.AssumeRolePolicyDocument))
 	if err != nil || !strings.Contains(trust, "scheduler.amazonaws.com") {
-		t.Fail(remedy, "EventBridge Scheduler is not allowed to assume it")
+		t.Stale(remedy, "EventBridge Scheduler is not allowed to assume it")
 		return
 	}
 	attached, err := d.iam.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{
@@ -98,7 +100,7 @@ func (d *Doctor) timerRole(ctx context.Context) {
 	if !slices.ContainsFunc(attached.AttachedPolicies, func(p iamtypes.AttachedPolicy) bool {
 		return aws.ToString(p.PolicyArn) == policy
 	}) {
-		t.Fail(remedy, "it no longer has the policy %s, which allows it to invoke the reaper", policy)
+		t.Stale(remedy, "it no longer has the policy %s, which allows it to invoke the reaper", policy)
 		return
 	}
 	t.OK("as it was deployed")
@@ -168,6 +170,10 @@ func (d *Doctor) dns(v endpoints.VPC) {
 func (d *Doctor) services(v endpoints.VPC, services []endpoints.Service, want int) {
 	t := d.findings.Topic("services", v.ID, "an endpoint can only be where the service offers one")
 	zones := map[int][]string{} // services, by the number of the set's zones that offer them
+	own := map[string]bool{}
+	for _, n := range v.Subnets {
+		own[n.Zone] = true
+	}
 	for _, s := range services {
 		offered, ok := v.Offered[s.Name(d.place.Region)]
 		if !ok {
@@ -190,6 +196,8 @@ func (d *Doctor) services(v endpoints.VPC, services []endpoints.Service, want in
 		case n == 0:
 			t.Fail("add a subnet in a zone that offers them", "%s: not offered in any of the set's zones",
 				strings.Join(zones[n], ", "))
+			continue
+		case n < want && len(own) < want: // which keeps the set from being created, and is said with that
 			continue
 		case n < want:
 			t.Warn("add a subnet in a zone that offers them, or reduce sets.<name>.zones",
@@ -271,7 +279,8 @@ func (d *Doctor) foreign(ctx context.Context, reader *vpc.Reader, v endpoints.VP
 	}, v)
 	var refused *endpoints.PlanError
 	if errors.As(err, &refused) {
-		t.Fail(refused.Remedy, "%s", refused.What)
+		d.findings.Topic("endpoints", "set "+string(name), "a run waits for them in vain").Fail(refused.Remedy, "%s",
+			refused.What)
 		return
 	}
 	scene := endpoints.Scene{Region: d.place.Region, VPC: v}

@@ -34,7 +34,9 @@ type Plan struct {
 	// Creates says that the stack is not there yet.
 	Creates bool         `json:"creates"`
 	Changes []cfn.Change `json:"changes"`
-	Survey  Survey       `json:"-"`
+	// Settings compares the configuration with the one that is deployed.
+	Settings Settings `json:"configuration"`
+	Survey   Survey   `json:"-"`
 	// Template is the base stack's template as YAML.
 	Template []byte `json:"-"`
 
@@ -100,6 +102,9 @@ func (i *Installer) Plan(ctx context.Context, file *config.File, text []byte,
 		p.uploads[key] = zipped
 		parameters[f.Parameter] = key
 		p.code[f.Name] = zipped
+	}
+	if p.before != nil {
+		i.compareSettings(ctx, p, text, code)
 	}
 	if err := i.changeSet(ctx, p, body, parameters); err != nil {
 		return nil, errors.Join(err, i.Discard(context.WithoutCancel(ctx), p))
@@ -326,6 +331,8 @@ type Stack struct {
 	// Installed is what the functions know of it.
 	Installed cfn.Installed
 	Outputs   map[string]string
+	// Parameters are the values of its parameters, such as the keys of the functions' code.
+	Parameters map[string]string
 }
 
 // Installed returns the base stack of an installation, or ErrNotInstalled. A stack
@@ -340,7 +347,11 @@ func (i *Installer) Installed(ctx context.Context, name string) (*Stack, error) 
 		return nil, awserr.Mark(err, "describe stack %s", name)
 	}
 	st := out.Stacks[0]
-	s := &Stack{Name: name, ID: aws.ToString(st.StackId), Status: st.StackStatus, Outputs: cfn.Outputs(st)}
+	s := &Stack{Name: name, ID: aws.ToString(st.StackId), Status: st.StackStatus, Outputs: cfn.Outputs(st),
+		Parameters: map[string]string{}}
+	for _, p := range st.Parameters {
+		s.Parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
+	}
 	owner := ""
 	for _, t := range st.Tags {
 		switch aws.ToString(t.Key) {

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -29,6 +31,48 @@ type Style struct {
 	// wrapped.
 	Width int
 	Color bool
+	// Zone is where times are shown; nil is UTC.
+	Zone *time.Location
+}
+
+// In returns an instant in the style's zone.
+func (s Style) In(t time.Time) time.Time {
+	if s.Zone == nil {
+		return t.UTC()
+	}
+	return t.In(s.Zone)
+}
+
+// Time shows an instant by its day and time, with the zone.
+func (s Style) Time(t time.Time) string { return s.In(t).Format("2006-01-02 15:04:05 MST") }
+
+// Minute shows an instant by its day and minute, with the zone.
+func (s Style) Minute(t time.Time) string { return s.In(t).Format("2006-01-02 15:04 MST") }
+
+// Clock shows an instant by its time of day.
+func (s Style) Clock(t time.Time) string { return s.In(t).Format("15:04:05") }
+
+// Day shows an instant by month, day and time of day, for the cell of a table.
+func (s Style) Day(t time.Time) string { return s.In(t).Format("01-02 15:04:05") }
+
+// Head is the head of a column of times: the zone stands there once.
+func (s Style) Head(name string, t time.Time) string {
+	return name + " (" + s.In(t).Format("MST") + ")"
+}
+
+// clockTime is a time of day as the reasons of decisions have it, in UTC.
+var clockTime = regexp.MustCompile(`\b([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\b`)
+
+// Reason shows the times of day in a reason, which are in UTC and near an instant, in the style's
+// zone.
+func (s Style) Reason(text string, near time.Time) string {
+	return clockTime.ReplaceAllStringFunc(text, func(clock string) string {
+		t, err := time.Parse(time.DateTime, near.UTC().Format(time.DateOnly)+" "+clock)
+		if err != nil {
+			return clock
+		}
+		return s.Clock(t)
+	})
 }
 
 // Write writes v as JSON or YAML, or calls table for the text format.

@@ -122,7 +122,7 @@ func writeDeployments(w io.Writer, list []Deployment, style output.Style) error 
 		if d.Ended != nil {
 			at = ""
 		}
-		t.Add(string(d.Kind)+" "+d.ID, string(d.Set), d.State, at, short(&d.Since), hooks(d.Hooks))
+		t.Add(string(d.Kind)+" "+d.ID, string(d.Set), d.State, at, short(style, &d.Since), hooks(d.Hooks))
 	}
 	if err := t.Write(w); err != nil {
 		return err

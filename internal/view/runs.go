@@ -66,13 +66,14 @@ func UTC(t time.Time) *time.Time {
 
 // WriteRuns writes runs as a table.
 func WriteRuns(w io.Writer, style output.Style, views []Run) error {
-	t := output.NewRows(style, "RUN", "RECEIVED", "STATE", "WAITED", "RAN", "REASON")
+	t := output.NewRows(style, "RUN", style.Head("RECEIVED", latest(views)), "STATE", "WAITED", "RAN", "REASON")
 	for _, v := range views {
 		state := string(v.State)
 		if v.Outcome != "" {
 			state = string(v.Outcome)
 		}
-		t.Add(string(v.ID), v.Received.Format("01-02 15:04:05"), state, v.Waited, v.Ran, v.Reason)
+		t.Add(string(v.ID), style.Day(v.Received), state, v.Waited, v.Ran,
+			style.Reason(v.Reason, v.Received))
 	}
 	if t.Len() == 0 {
 		_, err := fmt.Fprintln(w, "no runs")
@@ -81,5 +82,12 @@ func WriteRuns(w io.Writer, style output.Style, views []Run) error {
 	return t.Write(w)
 }
 
-// ClockTime shows an instant by its time of day in UTC.
-func ClockTime(t time.Time) string { return t.UTC().Format("15:04:05") }
+// latest returns when the newest of runs was received.
+func latest(views []Run) (at time.Time) {
+	for _, v := range views {
+		if v.Received.After(at) {
+			at = v.Received
+		}
+	}
+	return at
+}

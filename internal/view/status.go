@@ -116,8 +116,8 @@ type Refusal struct {
 
 // String says it in a sentence without its full stop.
 func (r Refusal) String() string {
-	return fmt.Sprintf("ECS has not started job %s since %s: %s; the next try is at %s", r.Job, ClockTime(r.Since),
-		strings.TrimRight(r.Reason, "."), ClockTime(r.NextTry))
+	return fmt.Sprintf("ECS has not started job %s since %s: %s; the next try is at %s", r.Job, scheduler.ClockTime(r.Since),
+		strings.TrimRight(r.Reason, "."), scheduler.ClockTime(r.NextTry))
 }
 
 // RefusalOf returns what ECS says of a job, or nil.
@@ -255,7 +255,7 @@ func (v Status) troubles() []string {
 	for _, l := range v.Traffic {
 		if l.Cause != "" {
 			said = append(said, fmt.Sprintf("Traffic of %s moved without a deployment at %s: %s; %s.", l.Name,
-				short(l.Since), l.Cause, l.Remedy))
+				short(output.Style{}, l.Since), l.Cause, l.Remedy))
 		}
 	}
 	for _, s := range v.Sets {
@@ -270,7 +270,7 @@ func (v Status) troubles() []string {
 
 // Write writes it for people.
 func (v Status) Write(w io.Writer, style output.Style) error {
-	fmt.Fprintf(w, "%s in %s of account %s, %s UTC", v.Name, v.Region, v.Account, v.Now.Format("2006-01-02 15:04:05"))
+	fmt.Fprintf(w, "%s in %s of account %s, %s", v.Name, v.Region, v.Account, style.Time(v.Now))
 	if v.Mode == config.Observe {
 		fmt.Fprint(w, ", observing: nothing is created")
 	}
@@ -284,8 +284,8 @@ func (v Status) Write(w io.Writer, style output.Style) error {
 				held = h.Until
 			}
 		}
-		t.Add(string(s.Name), string(s.Phase), short(s.Since), short(s.PaidUntil), fmt.Sprint(s.Running),
-			fmt.Sprint(s.Waiting), short(&held), short(s.Next), fmt.Sprint(s.HoursToday))
+		t.Add(string(s.Name), string(s.Phase), short(style, s.Since), short(style, s.PaidUntil), fmt.Sprint(s.Running),
+			fmt.Sprint(s.Waiting), short(style, &held), short(style, s.Next), fmt.Sprint(s.HoursToday))
 		total, always = total+s.HoursTotal, always+s.AlwaysOn
 	}
 	if err := t.Write(w); err != nil {
@@ -300,7 +300,7 @@ func (v Status) Write(w io.Writer, style output.Style) error {
 	for _, s := range v.Sets {
 		if s.Waiting > 0 && s.Starts != nil {
 			fmt.Fprintf(w, "\nSet %s: the first of the runs that wait starts at %s; drawbridge why %s says why.\n",
-				s.Name, ClockTime(*s.Starts), s.Name)
+				s.Name, style.Clock(*s.Starts), s.Name)
 		}
 		if s.Paused != "" {
 			fmt.Fprintf(w, "\nSet %s is %s; drawbridge resume ends it.\n", s.Name, s.Paused)
@@ -308,7 +308,7 @@ func (v Status) Write(w io.Writer, style output.Style) error {
 	}
 	for _, text := range v.Troubles {
 		fmt.Fprintln(w)
-		if err := style.Println(w, "%s", text); err != nil {
+		if err := style.Println(w, "%s", style.Reason(text, v.Now)); err != nil {
 			return err
 		}
 	}
@@ -357,9 +357,9 @@ func (s Set) troubles() (said []string) {
 }
 
 // short shows an instant by its time of day, or a dash.
-func short(t *time.Time) string {
+func short(style output.Style, t *time.Time) string {
 	if t == nil || t.IsZero() {
 		return ""
 	}
-	return ClockTime(*t)
+	return style.Clock(*t)
 }

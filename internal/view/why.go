@@ -16,6 +16,8 @@ import (
 type Why struct {
 	Set
 	LivesAs scheduler.SetName `json:"livesAs,omitempty"`
+	// At is when it was looked at.
+	At time.Time `json:"at"`
 	// Now is what would be decided at this instant, as far as the table tells.
 	Now  string `json:"now"`
 	Runs []Run  `json:"runs"`
@@ -31,7 +33,7 @@ type Why struct {
 func WhyOf(st operate.SetState, asked scheduler.SetName, settings scheduler.Settings, advice []string,
 	now time.Time) Why {
 	v := Why{
-		Set: OfSet(st, settings, now), Runs: []Run{}, Decisions: st.Set.Decisions, Advice: advice,
+		Set: OfSet(st, settings, now), At: now.UTC(), Runs: []Run{}, Decisions: st.Set.Decisions, Advice: advice,
 		Learned: st.Set.Learned.Summary(settings),
 	}
 	if st.Set.Name != asked {
@@ -57,16 +59,16 @@ func WhyOf(st operate.SetState, asked scheduler.SetName, settings scheduler.Sett
 
 // Write writes it for people.
 func (v Why) Write(w io.Writer, style output.Style) error {
-	for _, l := range slices.Concat(v.sentences(), v.Advice) {
+	for _, l := range slices.Concat(v.sentences(style), v.Advice) {
 		if err := style.Println(w, "%s", l); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintln(w)
-	t := output.NewRows(style, "AT", "GEN", "PHASE", "ACTION", "REASON")
+	t := output.NewRows(style, style.Head("AT", v.At), "GEN", "PHASE", "ACTION", "REASON")
 	for _, d := range v.Decisions {
-		t.Add(d.At.UTC().Format("01-02 15:04:05"), fmt.Sprint(d.Generation), string(d.Phase), string(d.Action),
-			d.Reason)
+		t.Add(style.Day(d.At), fmt.Sprint(d.Generation), string(d.Phase), string(d.Action),
+			style.Reason(d.Reason, d.At))
 	}
 	if t.Len() == 0 {
 		_, err := fmt.Fprintln(w, "No decisions yet.")
@@ -76,15 +78,15 @@ func (v Why) Write(w io.Writer, style output.Style) error {
 }
 
 // sentences say how the set stands, what holds it and when it is looked at next.
-func (v Why) sentences() []string {
+func (v Why) sentences(style output.Style) []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	if v.LivesAs != "" {
 		add("It shares a VPC, and its endpoints, with set %s.", v.LivesAs)
 	}
-	lines = append(lines, v.state()...)
+	lines = append(lines, v.state(style)...)
 	for _, h := range v.Holds {
-		add("Held by %s until %s: %s", h.Owner, h.Until.Format("2006-01-02 15:04"), h.Reason)
+		add("Held by %s until %s: %s", h.Owner, style.Minute(h.Until), h.Reason)
 	}
 	for i, r := range v.Runs {
 		if i == 10 {
@@ -92,17 +94,17 @@ func (v Why) sentences() []string {
 			break
 		}
 		if r.ExpectedStart != nil {
-			add("Run %s waits, to start at %s: %s", r.ID, ClockTime(*r.ExpectedStart), r.Reason)
+			add("Run %s waits, to start at %s: %s", r.ID, style.Clock(*r.ExpectedStart), style.Reason(r.Reason, v.At))
 			continue
 		}
-		add("Held by run %s, %s: %s", r.ID, r.State, r.Reason)
+		add("Held by run %s, %s: %s", r.ID, r.State, style.Reason(r.Reason, v.At))
 	}
 	if len(v.Holds)+len(v.Runs) == 0 {
 		add("Nothing holds it.")
 	}
 	switch {
 	case v.Next != nil:
-		add("The next look is at %s, by its timer; the sweep runs every 5 minutes.", ClockTime(*v.Next))
+		add("The next look is at %s, by its timer; the sweep runs every 5 minutes.", style.Clock(*v.Next))
 	case v.Phase == scheduler.Absent:
 		add("It is looked at when a run asks for it; the sweep runs every 5 minutes.")
 	default:
@@ -112,7 +114,7 @@ func (v Why) sentences() []string {
 		add("%s", text)
 	}
 	if v.Now != "" {
-		add("Now: %s.", v.Now)
+		add("Now: %s.", style.Reason(v.Now, v.At))
 	}
 	if v.Paused != "" {
 		add("It is %s.", v.Paused)
@@ -121,16 +123,16 @@ func (v Why) sentences() []string {
 }
 
 // state says what phase the set is in, and what it serves.
-func (v Why) state() []string {
+func (v Why) state(style output.Style) []string {
 	head := fmt.Sprintf("Set %s is %s", v.Name, v.Phase)
 	if v.Since != nil {
-		head += " since " + v.Since.Format("2006-01-02 15:04:05")
+		head += " since " + style.Time(*v.Since)
 	}
 	if v.Generation > 0 {
 		head += fmt.Sprintf(", generation %d", v.Generation)
 	}
 	if v.PaidUntil != nil {
-		head += ", paid until " + ClockTime(*v.PaidUntil)
+		head += ", paid until " + style.Clock(*v.PaidUntil)
 	}
 	lines := []string{head + "."}
 	if len(v.Services) > 0 {
@@ -146,7 +148,7 @@ func (v Why) state() []string {
 	if v.AvoidedUntil != nil {
 		lines = append(lines,
 			fmt.Sprintf("%s had no room for endpoints and is avoided until %s.", strings.Join(v.Avoided, ", "),
-				v.AvoidedUntil.Format("2006-01-02 15:04")))
+				style.Minute(*v.AvoidedUntil)))
 	}
 	return lines
 }

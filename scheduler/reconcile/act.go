@@ -366,7 +366,9 @@ func (r *Reconciler) stopOverdue(ctx context.Context, v *view) error {
 		if dl.IsZero() || dl.After(now) {
 			continue
 		}
-		run.StopAsked, run.Reason = now, fmt.Sprintf("ran longer than its maximum of %s", run.MaxRuntime)
+		if run.StopAsked = now; run.CancelledBy == "" {
+			run.Reason = fmt.Sprintf("ran longer than its maximum of %s", run.MaxRuntime)
+		}
 		err := r.ports.Store.Advance(ctx, []scheduler.Run{run}, scheduler.Running)
 		if errors.Is(err, ErrConflict) {
 			continue // it has ended by itself

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 )
 
@@ -17,7 +18,11 @@ type Duration time.Duration
 
 // UnmarshalYAML reads a duration with its unit.
 func (d *Duration) UnmarshalYAML(node ast.Node) error {
-	v, err := ParseDuration(node.String())
+	var text string
+	if err := yaml.NodeToValue(node, &text); err != nil {
+		return err
+	}
+	v, err := ParseDuration(text)
 	if err != nil {
 		return At(node, "%v", err)
 	}

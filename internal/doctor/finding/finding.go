@@ -4,6 +4,7 @@ package finding
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/smithy-go"
@@ -31,6 +32,8 @@ type Finding struct {
 	Found  string `json:"found"`
 	Why    string `json:"why"`
 	Remedy string `json:"remedy,omitempty"`
+	// MendedByDeploy says that drawbridge deploy is the remedy, and is not stopped by it.
+	MendedByDeploy bool `json:"mendedByDeploy,omitempty"`
 }
 
 // List gathers findings.
@@ -38,6 +41,16 @@ type List []Finding
 
 // Topic begins a check on a subject; why says what depends on it.
 func (l *List) Topic(check, subject, why string) Topic { return Topic{l, check, subject, why} }
+
+// Blocks reports whether a finding says that what deploy installs could not work.
+func Blocks(findings []Finding) bool {
+	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Result == Failed && !f.MendedByDeploy })
+}
+
+// NotOK returns the findings that are not ok.
+func NotOK(findings []Finding) []Finding {
+	return slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool { return f.Result == OK })
+}
 
 // Worst returns the worst result of findings.
 func Worst(findings []Finding) Result {
@@ -66,7 +79,9 @@ type Topic struct {
 }
 
 func (t Topic) add(r Result, remedy, format string, args ...any) {
-	*t.list = append(*t.list, Finding{t.check, t.subject, r, fmt.Sprintf(format, args...), t.why, remedy})
+	*t.list = append(*t.list, Finding{
+		Check: t.check, Subject: t.subject, Result: r, Found: fmt.Sprintf(format, args...), Why: t.why, Remedy: remedy,
+	})
 }
 
 // OK says that all is well.
@@ -74,6 +89,12 @@ func (t Topic) OK(format string, args ...any) { t.add(OK, "", format, args...) }
 
 // Fail says what is wrong, and the remedy.
 func (t Topic) Fail(remedy, format string, args ...any) { t.add(Failed, remedy, format, args...) }
+
+// Stale says what is wrong with what is deployed, where drawbridge deploy is the remedy.
+func (t Topic) Stale(remedy, format string, args ...any) {
+	t.add(Failed, remedy, format, args...)
+	(*t.list)[len(*t.list)-1].MendedByDeploy = true
+}
 
 // Warn says what may surprise, and the remedy.
 func (t Topic) Warn(remedy, format string, args ...any) { t.add(Warning, remedy, format, args...) }
