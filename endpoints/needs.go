@@ -389,6 +389,13 @@ var (
 	cacheRoot = regexp.MustCompile(`^(docker-hub|ecr-public|quay|kubernetes|github|gitlab|chainguard|azurecr)/`)
 )
 
+// placeholder is a part of a text that a pipeline, a template or a program has yet to replace.
+var placeholder = regexp.MustCompile(`<[A-Za-z][A-Za-z0-9_-]*>|\$\{[^}]*\}|\{\{[^}]*\}\}`)
+
+// Placeholder returns the first part of a text that has yet to be replaced, such as <IMAGE1_NAME>,
+// ${IMAGE} or {{ image }}; nothing if there is none.
+func Placeholder(text string) string { return placeholder.FindString(text) }
+
 // image adds what pulling a container's image needs.
 //
 // Source: "Amazon ECR interface VPC endpoints",
@@ -400,6 +407,14 @@ func (c *collector) image(x container) {
 	of := cmp.Or(x.of, "container "+x.Name)
 	if x.Image == "" {
 		c.cannot("name its image", "%s: no image", of)
+		return
+	}
+	if p := Placeholder(x.Image); p != "" {
+		c.unseen = append(c.unseen, fmt.Sprintf("%s: image %s, as %s is a placeholder: it is taken for one in ECR", of,
+			x.Image, p))
+		for _, id := range []ServiceID{"ecr.api", "ecr.dkr", "s3"} {
+			c.need(id, "%s: image %s, taken for one in ECR", of, x.Image)
+		}
 		return
 	}
 	host, path, _ := strings.Cut(x.Image, "/")

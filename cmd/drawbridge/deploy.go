@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"drawbridge/internal/doctor"
 	"drawbridge/internal/doctor/finding"
@@ -69,7 +70,8 @@ func (s *session) examine(ctx context.Context) ([]finding.Finding, error) {
 
 // tellFindings writes what doctor found that is not ok to standard error.
 func (s *session) tellFindings(findings []finding.Finding) {
-	if found := finding.NotOK(findings); len(found) > 0 {
+	found := slices.DeleteFunc(finding.NotOK(findings), func(f finding.Finding) bool { return f.MendedByDeploy })
+	if len(found) > 0 {
 		view.WriteFindings(s.err, output.Style{}, found, false)
 	}
 }

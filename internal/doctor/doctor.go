@@ -13,7 +13,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/servicequotas"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"drawbridge/internal/app"
 	"drawbridge/internal/config"
@@ -25,17 +27,19 @@ import (
 
 // Doctor checks one configuration in one account and Region.
 type Doctor struct {
-	config    *config.Installation
-	place     app.Place
-	installer *install.Installer
-	ec2       *ec2.Client
-	ecs       *ecs.Client
-	tasks     *ecstasks.Tasks
-	aws       aws.Config
-	ecr       *ecr.Client
-	iam       *iam.Client
-	logs      *cloudwatchlogs.Client
-	quotas    *servicequotas.Client
+	config     *config.Installation
+	place      app.Place
+	installer  *install.Installer
+	ec2        *ec2.Client
+	ecs        *ecs.Client
+	tasks      *ecstasks.Tasks
+	aws        aws.Config
+	ecr        *ecr.Client
+	iam        *iam.Client
+	logs       *cloudwatchlogs.Client
+	quotas     *servicequotas.Client
+	vault      *secretsmanager.Client
+	parameters *ssm.Client
 
 	findings finding.List
 }
@@ -46,7 +50,7 @@ func New(c aws.Config, cfg *config.Installation, i *install.Installer) *Doctor {
 		aws: c, config: cfg, place: i.Place, installer: i, ec2: i.Clients.EC2, ecs: i.Clients.ECS,
 		tasks: ecstasks.New(i.Clients.ECS, cfg),
 		ecr:   ecr.NewFromConfig(c), iam: iam.NewFromConfig(c), logs: cloudwatchlogs.NewFromConfig(c),
-		quotas: servicequotas.NewFromConfig(c),
+		quotas: servicequotas.NewFromConfig(c), vault: secretsmanager.NewFromConfig(c), parameters: ssm.NewFromConfig(c),
 	}
 }
 
@@ -55,10 +59,12 @@ func New(c aws.Config, cfg *config.Installation, i *install.Installer) *Doctor {
 func (d *Doctor) Look(ctx context.Context) ([]finding.Finding, error) {
 	d.findings = nil
 	d.installation(ctx)
+	d.caller(ctx)
 	d.serviceLinkedRole(ctx)
 	for _, name := range slices.Sorted(maps.Keys(d.config.Sets)) {
 		d.set(ctx, name)
 		d.idle(ctx, name)
+		d.stack(ctx, name)
 	}
 	d.strangers(ctx)
 	clusters := map[string]bool{}
@@ -72,5 +78,5 @@ func (d *Doctor) Look(ctx context.Context) ([]finding.Finding, error) {
 	for _, p := range install.Products(d.config) {
 		p.Check(ctx, seam.Look{List: &d.findings, AWS: d.aws, S3: d.installer.S3, Account: d.place.Account})
 	}
-	return d.findings, ctx.Err()
+	return finding.Once(d.findings), ctx.Err()
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -9,13 +10,17 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"drawbridge/endpoints"
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/config"
 	"drawbridge/internal/doctor/finding"
@@ -73,11 +78,14 @@ func (d *Doctor) job(ctx context.Context, name scheduler.JobName) {
 	}
 	d.container(name, job, def)
 	d.needs(ctx, name)
-	d.role(ctx, name, "execution role", aws.ToString(def.ExecutionRoleArn), true)
+	if role := aws.ToString(def.ExecutionRoleArn); d.role(ctx, name, "execution role", role, true) {
+		d.policies(ctx, name, role, def)
+	}
 	d.role(ctx, name, "task role", aws.ToString(def.TaskRoleArn), false)
 	d.vcpus(ctx, name, def)
 	for _, c := range def.ContainerDefinitions {
 		d.image(ctx, name, aws.ToString(c.Image))
+		d.secrets(ctx, name, c)
 		d.logGroup(ctx, name, c)
 	}
 }
@@ -96,42 +104,44 @@ func (d *Doctor) container(name scheduler.JobName, job config.Job, def *types.Ta
 	t.OK("%s", job.Container)
 }
 
-// role checks a role of the task definition and its trust policy.
-func (d *Doctor) role(ctx context.Context, name scheduler.JobName, kind, arn string, needed bool) {
+// role checks a role of the task definition and its trust policy. It reports whether tasks can
+// assume one.
+func (d *Doctor) role(ctx context.Context, name scheduler.JobName, kind, roleARN string, needed bool) bool {
 	t := d.findings.Topic(kind, "job "+string(name),
 		map[bool]string{
 			true:  "Fargate pulls the image, reads secrets and writes logs with it",
 			false: "the job's own calls to AWS are made with it",
 		}[needed])
-	if arn == "" {
+	if roleARN == "" {
 		if needed {
 			t.Fail("give the task definition an execution role with AmazonECSTaskExecutionRolePolicy",
 				"the task definition names none")
 		} else {
 			t.OK("the task definition names none")
 		}
-		return
+		return false
 	}
-	role := arn[strings.LastIndex(arn, "/")+1:]
+	role := roleARN[strings.LastIndex(roleARN, "/")+1:]
 	out, err := d.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: &role})
 	if awserr.Code(err) == "NoSuchEntity" {
 		t.Fail("create it, or register the task definition with another role", "role %s does not exist", role)
-		return
+		return false
 	}
 	if err != nil {
 		t.Unread(err)
-		return
+		return false
 	}
 	trust, err := url.QueryUnescape(aws.ToString(out.Role.AssumeRolePolicyDocument))
 	if err != nil {
 		t.Unread(err)
-		return
+		return false
 	}
 	if !strings.Contains(trust, "ecs-tasks.amazonaws.com") {
 		t.Fail("allow ecs-tasks.amazonaws.com to assume it", "%s cannot be assumed by ECS tasks", role)
-		return
+		return false
 	}
 	t.OK("%s", role)
+	return true
 }
 
 // vcpus compares a task's size with the quota of Fargate.
@@ -159,6 +169,11 @@ func (d *Doctor) vcpus(ctx context.Context, name scheduler.JobName, def *types.T
 func (d *Doctor) image(ctx context.Context, name scheduler.JobName, image string) {
 	t := d.findings.Topic("image", "job "+string(name),
 		"a private subnet reaches only the ECR registry of its Region")
+	if p := endpoints.Placeholder(image); p != "" {
+		t.Warn("register a revision that names an image, as the pipeline's first execution does, before the job runs",
+			"%s is not an image yet: %s is a placeholder; it is taken for one in ECR", image, p)
+		return
+	}
 	host, path, _ := strings.Cut(image, "/")
 	account, rest, private := strings.Cut(host, ".dkr.ecr.")
 	if !private {
@@ -182,8 +197,12 @@ func (d *Doctor) image(ctx context.Context, name scheduler.JobName, image string
 		RegistryId: &account, RepositoryName: &repository, ImageIds: []ecrtypes.ImageIdentifier{id},
 	})
 	switch awserr.Code(err) {
-	case "RepositoryNotFoundException", "ImageNotFoundException":
-		t.Fail("push "+image, "%s does not exist", image)
+	case "RepositoryNotFoundException":
+		t.Fail("aws ecr create-repository --repository-name "+repository+", and push the image",
+			"there is no repository %s in account %s", repository, account)
+	case "ImageNotFoundException":
+		t.Fail("push "+image, "repository %s has no image %s", repository,
+			cmp.Or(aws.ToString(id.ImageTag), aws.ToString(id.ImageDigest)))
 	default:
 		if err != nil {
 			t.Unread(err)
@@ -193,12 +212,57 @@ func (d *Doctor) image(ctx context.Context, name scheduler.JobName, image string
 	}
 }
 
+// secrets looks for the secrets and parameters that a container is given.
+func (d *Doctor) secrets(ctx context.Context, name scheduler.JobName, c types.ContainerDefinition) {
+	t := d.findings.Topic("secrets", "job "+string(name), "a task whose secret is missing does not start")
+	for _, s := range c.Secrets {
+		from := aws.ToString(s.ValueFrom)
+		if a, err := arn.Parse(from); err == nil && a.Service == "secretsmanager" {
+			out, err := d.vault.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{
+				SecretId: aws.String(secretARN(from)),
+			})
+			switch {
+			case awserr.Code(err) == "ResourceNotFoundException":
+				t.Fail("create it in Secrets Manager, or correct its ARN", "%s: there is no secret %s",
+					aws.ToString(s.Name), secretARN(from))
+			case err != nil:
+				t.Unread(err)
+			case out.DeletedDate != nil:
+				t.Fail("aws secretsmanager restore-secret --secret-id "+aws.ToString(out.ARN),
+					"%s: secret %s is being deleted", aws.ToString(s.Name), aws.ToString(out.Name))
+			default:
+				t.OK("%s: %s", aws.ToString(s.Name), aws.ToString(out.Name))
+			}
+			continue
+		}
+		parameter := parameterName(from)
+		out, err := d.parameters.GetParameters(ctx, &ssm.GetParametersInput{
+			Names: []string{parameter}, WithDecryption: aws.Bool(false),
+		})
+		switch {
+		case err != nil:
+			t.Unread(err)
+		case len(out.InvalidParameters) > 0:
+			t.Fail("create it in Parameter Store, or correct its name", "%s: there is no parameter %s",
+				aws.ToString(s.Name), parameter)
+		default:
+			t.OK("%s: parameter %s", aws.ToString(s.Name), parameter)
+		}
+	}
+}
+
 // logGroup looks for the group that a container logs to: Fargate does not make it.
 func (d *Doctor) logGroup(ctx context.Context, name scheduler.JobName, c types.ContainerDefinition) {
-	if c.LogConfiguration == nil || c.LogConfiguration.LogDriver != types.LogDriverAwslogs {
+	t := d.findings.Topic("log group", "job "+string(name), "a task whose log group is missing does not start")
+	if c.LogConfiguration == nil {
+		d.findings.Topic("log", "job "+string(name), "a run that fails leaves no trace, and drawbridge logs shows nothing").
+			Warn("give it the awslogs driver with a group, the Region and a stream prefix", "container %s has no log",
+				aws.ToString(c.Name))
 		return
 	}
-	t := d.findings.Topic("log group", "job "+string(name), "a task whose log group is missing does not start")
+	if c.LogConfiguration.LogDriver != types.LogDriverAwslogs {
+		return
+	}
 	group := c.LogConfiguration.Options["awslogs-group"]
 	if c.LogConfiguration.Options["awslogs-create-group"] == "true" {
 		t.OK("%s, made by the task if it is missing", group)

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	cftypes "github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -36,7 +38,7 @@ func (d *Doctor) installation(ctx context.Context) {
 	case errors.Is(err, install.ErrNotInstalled):
 		t.Warn("drawbridge deploy", "not installed yet")
 	case remedy != "":
-		t.Fail(remedy, "%v", err)
+		t.Stale(remedy, "%v", err) // deploy says it itself
 	case err != nil:
 		t.Unread(err)
 	default:
@@ -362,6 +364,29 @@ func opens443(rules []types.IpPermission) bool {
 		}
 		return aws.ToInt32(p.FromPort) <= 443 && 443 <= aws.ToInt32(p.ToPort)
 	})
+}
+
+// stack looks at the stack of a set that CloudFormation could not make or delete.
+func (d *Doctor) stack(ctx context.Context, set scheduler.SetName) {
+	stacks := cfn.NewStacks(d.installer.Clients.CloudFormation, d.config.Name, "")
+	name := stacks.Name(string(set))
+	t := d.findings.Topic("stack", "set "+string(set), "no generation begins while a stack of its name is left over")
+	out, err := d.installer.Clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{
+		StackName: &name,
+	})
+	switch {
+	case cfn.IsMissing(err):
+		return
+	case err != nil:
+		t.Unread(err)
+	case len(out.Stacks) == 0:
+	case strings.HasSuffix(string(out.Stacks[0].StackStatus), "_FAILED") ||
+		out.Stacks[0].StackStatus == cftypes.StackStatusRollbackComplete:
+		t.Warn("the reaper deletes it with its next look; drawbridge why "+string(set)+" says what it tried",
+			"stack %s is %s: %s", name, out.Stacks[0].StackStatus, aws.ToString(out.Stacks[0].StackStatusReason))
+	default:
+		t.OK("stack %s is %s", name, out.Stacks[0].StackStatus)
+	}
 }
 
 // strangers looks for endpoints with our owner tag that belong to no stack.

@@ -7,6 +7,7 @@ import (
 
 	"drawbridge/internal/doctor/finding"
 	"drawbridge/internal/output"
+	"drawbridge/scheduler"
 )
 
 // WriteFindings writes findings by subject, for people. With all, every one says why it matters,
@@ -48,6 +49,6 @@ func CountFindings(findings []finding.Finding) string {
 	for _, f := range findings {
 		count[f.Result]++
 	}
-	return fmt.Sprintf("%d checks: %d ok, %d warnings, %d failed", len(findings), count[finding.OK],
-		count[finding.Warning], count[finding.Failed])
+	return fmt.Sprintf("%s: %d ok, %s, %d failed", scheduler.Count(len(findings), "check", "checks"), count[finding.OK],
+		scheduler.Count(count[finding.Warning], "warning", "warnings"), count[finding.Failed])
 }

@@ -97,6 +97,7 @@ func New(k *kernel.Kernel) *Service {
 			"UpdateAssumeRolePolicy":   kernel.Op(s.updateTrust),
 
 			"ListInstanceProfilesForRole": kernel.Op(s.listInstanceProfiles),
+			"SimulatePrincipalPolicy":     kernel.Op(s.simulate),
 		}})
 	s.registerSTS()
 	s.AddRole(Administrator, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"`+

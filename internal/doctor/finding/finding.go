@@ -47,6 +47,23 @@ func Blocks(findings []Finding) bool {
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Result == Failed && !f.MendedByDeploy })
 }
 
+// Once returns findings without those that say again what one before them says: the same of the
+// same subject, or that the same could not be read.
+func Once(findings []Finding) (out []Finding) {
+	said := map[string]bool{}
+	for _, f := range findings {
+		key := fmt.Sprint(f.Check, f.Subject, f.Found)
+		if strings.HasPrefix(f.Found, unread) {
+			key = f.Found
+		}
+		if !said[key] {
+			said[key] = true
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
 // NotOK returns the findings that are not ok.
 func NotOK(findings []Finding) []Finding {
 	return slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool { return f.Result == OK })
@@ -99,11 +116,14 @@ func (t Topic) Stale(remedy, format string, args ...any) {
 // Warn says what may surprise, and the remedy.
 func (t Topic) Warn(remedy, format string, args ...any) { t.add(Warning, remedy, format, args...) }
 
+// unread begins what is found of something that could not be read.
+const unread = "could not be read: "
+
 // Unread reports a check that could not be made.
 func (t Topic) Unread(err error) {
 	remedy := "read the message"
 	if strings.Contains(err.Error(), "not authorized") {
 		remedy = "request permission for the action that the message names, or run doctor as a role that has it"
 	}
-	t.Warn(remedy, "could not be read: %s", Said(err))
+	t.Warn(remedy, unread+"%s", Said(err))
 }
