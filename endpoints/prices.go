@@ -23,6 +23,9 @@ type Prices struct {
 	// IPv4 is the price of a public address in use, per hour; it is billed by
 	// the second, for at least a minute.
 	IPv4 float64 `json:"publicIPv4Hour,omitempty"`
+	// Instance is the price of a t4g.nano with Linux per hour, which is enough to translate
+	// addresses; it is billed by the second, for at least a minute.
+	Instance float64 `json:"natInstanceHour,omitempty"`
 }
 
 // RegionPrices are the prices of a Region with their source.
@@ -51,11 +54,17 @@ func KnownPrices() PriceTable {
 		Prices
 	}{
 		{
-			"us-east-1", list + "USE1-VpcEndpoint-Hours" + seen + "; NAT gateway: a published bill", "2026-10",
+			"us-east-1", list + "USE1-VpcEndpoint-Hours, NatGateway-Hours, BoxUsage:t4g.nano" + seen, "2026-10",
+			Prices{Endpoint: 0.010, NAT: 0.045, NATData: 0.045, Instance: 0.0042},
+		},
+		{
+			"us-west-2", list + "USW2-VpcEndpoint-Hours" + seen + "; NAT gateway: a published estimate", "2026-10",
 			Prices{Endpoint: 0.010, NAT: 0.045, NATData: 0.045},
 		},
-		{"us-west-2", list + "USW2-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.010}},
-		{"eu-west-1", "derived from two published bills, EU-VpcEndpoint-Hours", "2026-10", Prices{Endpoint: 0.011}},
+		{
+			"eu-west-1", "derived from two published bills, EU-VpcEndpoint-Hours; " + list + "EU-NatGateway-Hours" + seen,
+			"2026-10", Prices{Endpoint: 0.011, NAT: 0.048, NATData: 0.048},
+		},
 		{"eu-west-2", list + "EUW2-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.011}},
 		{"eu-central-1", list + "EUC1-VpcEndpoint-Hours" + seen, "2026-09", Prices{Endpoint: 0.012}},
 		{"eu-south-1", weakly, "2026-10", Prices{Endpoint: 0.012}},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"drawbridge/endpoints"
@@ -100,7 +101,15 @@ func (c *estimateCmd) input() (estimate.Input, error) {
 	if err = c.services(&in); err != nil {
 		return in, err
 	}
-	in.Prices, _ = table.In(in.Region)
+	var known bool
+	if in.Prices, known = table.In(in.Region); !known && !slices.Contains(endpoints.Regions(), in.Region) {
+		remedy := "use a Region of AWS, such as us-east-1"
+		if near := config.Nearest(in.Region, endpoints.Regions()); near != "" {
+			remedy = "did you mean " + near + "?"
+		}
+		return in, &usageError{hint.With(fmt.Errorf("%s is no Region that is known here", in.Region),
+			remedy+" The prices of a new Region come with drawbridge prices refresh")}
+	}
 	switch {
 	case c.Trace != "":
 		if in.Trace, err = replay.ReadFile(c.Trace); err != nil {

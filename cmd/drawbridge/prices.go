@@ -84,11 +84,12 @@ func (v pricesView) write(w io.Writer, style output.Style) error {
 	if len(v.Prices) == 0 {
 		return nil
 	}
-	t := output.NewRows(style, "REGION", "ENDPOINT", "ENDPOINT DATA", "NAT GATEWAY", "NAT DATA", "PUBLIC IPV4", "READ")
+	t := output.NewRows(style, "REGION", "ENDPOINT", "ENDPOINT DATA", "NAT GATEWAY", "NAT DATA", "NAT INSTANCE",
+		"PUBLIC IPV4", "READ")
 	var sources []string
 	of := map[string][]string{} // Regions by source
 	for _, p := range v.Prices {
-		t.Add(p.Region, usd(p.Endpoint), usd(p.Data), usd(p.NAT), usd(p.NATData), usd(p.IPv4), p.Read)
+		t.Add(p.Region, usd(p.Endpoint), usd(p.Data), usd(p.NAT), usd(p.NATData), usd(p.Instance), usd(p.IPv4), p.Read)
 		from := p.Source + ", read " + p.Read
 		if of[from] == nil {
 			sources = append(sources, from)

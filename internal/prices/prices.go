@@ -59,6 +59,13 @@ var items = []item{
 		func(p *endpoints.Prices) *float64 {
 			return &p.NATData
 		}},
+	{"AmazonEC2", map[string]string{
+		"instanceType": "t4g.nano", "operatingSystem": "Linux", "preInstalledSw": "NA", "tenancy": "Shared",
+		"capacitystatus": "Used",
+	}, "BoxUsage:t4g.nano",
+		func(p *endpoints.Prices) *float64 {
+			return &p.Instance
+		}},
 	{"AmazonVPC", map[string]string{"group": "VPCPublicIPv4Address"}, "PublicIPv4:InUseAddress",
 		func(p *endpoints.Prices) *float64 {
 			return &p.IPv4

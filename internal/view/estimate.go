@@ -79,5 +79,15 @@ func estimateLines(r estimate.Report) []string {
 		fmt.Sprintf("Of its own Drawbridge uses Lambda for %.2f, DynamoDB for %.2f, EventBridge Scheduler for %.2f, "+
 			"SQS for %.2f and CloudWatch for %.2f USD, which its sum holds%s.",
 			o.Lambda, o.DynamoDB, o.Scheduler, o.SQS, o.CloudWatch, usedUp))
+	var unpriced []string
+	for _, o := range r.Options {
+		if o.USD == nil && !strings.HasPrefix(o.Forbids, "not here") {
+			unpriced = append(unpriced, o.Name)
+		}
+	}
+	if len(unpriced) > 0 {
+		lines = append(lines, fmt.Sprintf("The prices in %s of these are not known here: %s; drawbridge prices refresh "+
+			"reads them.", r.Region, strings.Join(unpriced, "; ")))
+	}
 	return append(lines, "", r.Recommendation)
 }

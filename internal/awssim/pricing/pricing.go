@@ -99,6 +99,19 @@ func priceList() []listedPrice {
 		add("AmazonEC2", r.region, "NAT Gateway", r.prefix+"NatGateway-Bytes", "GB", nat, tier{"0", r.nat})
 		add("AmazonEC2", r.region, "NAT Gateway", r.prefix+"RegionalNatGateway-Hours", "Hrs", nat, tier{"0", r.nat})
 	}
+	for _, r := range []struct{ region, prefix, usd string }{
+		{"us-east-1", "", "0.0042000000"}, {"us-west-2", "USW2-", "0.0042000000"},
+	} {
+		for _, capacity := range []struct{ status, usage, usd string }{
+			{"Used", "BoxUsage:t4g.nano", r.usd}, {"UnusedCapacityReservation", "UnusedBox:t4g.nano", r.usd},
+			{"AllocatedCapacityReservation", "Reservation:t4g.nano", "0.0000000000"},
+		} {
+			add("AmazonEC2", r.region, "Compute Instance", r.prefix+capacity.usage, "Hrs", map[string]string{
+				"instanceType": "t4g.nano", "operatingSystem": "Linux", "preInstalledSw": "NA", "tenancy": "Shared",
+				"capacitystatus": capacity.status, "operation": "RunInstances",
+			}, tier{"0", capacity.usd})
+		}
+	}
 	add("AmazonEC2", "us-west-2-lax-1", "NAT Gateway", "USW2-LAX1-NatGateway-Hours", "Hrs",
 		map[string]string{"locationType": "AWS Local Zone", "group": "NGW:NatGateway"}, tier{"0", "0.0540000000"})
 	return out
