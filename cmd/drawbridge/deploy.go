@@ -63,8 +63,11 @@ func (c *planCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// examine makes doctor's checks.
+// examine makes doctor's checks. A stack that deploy must not touch is an error.
 func (s *session) examine(ctx context.Context) ([]finding.Finding, error) {
+	if _, err := s.install.Installed(ctx, s.config.Name); err != nil && !errors.Is(err, install.ErrNotInstalled) {
+		return nil, err
+	}
 	return doctor.New(s.aws, s.config, s.install).Look(ctx)
 }
 

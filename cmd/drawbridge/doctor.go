@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"drawbridge/internal/doctor"
 	"drawbridge/internal/doctor/finding"
 	"drawbridge/internal/output"
 	"drawbridge/internal/view"
@@ -24,7 +25,7 @@ func (c *doctorCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	findings, err := ss.examine(ctx)
+	findings, err := doctor.New(ss.aws, ss.config, ss.install).Look(ctx)
 	if err != nil {
 		return err
 	}

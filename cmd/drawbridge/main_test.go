@@ -18,6 +18,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"drawbridge/internal/awssim"
@@ -83,7 +85,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DRAWBRIDGE", path)
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"account": accountCmd, "advance": advanceCmd, "fault": faultCmd, "left": leftCmd, "down": downCmd, "foreign-stack": foreignStackCmd, "session": sessionCmd, "hang": hangCmd, "hung": hungCmd},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"account": accountCmd, "advance": advanceCmd, "fault": faultCmd, "left": leftCmd, "down": downCmd, "foreign-stack": foreignStackCmd, "foreign-endpoint": foreignEndpointCmd, "session": sessionCmd, "hang": hangCmd, "hung": hungCmd},
 	})
 }
 
@@ -215,6 +217,32 @@ func foreignStackCmd(ts *testscript.TestScript, _ bool, args []string) {
 	_, err := api.CreateStack(context.Background(), &cloudformation.CreateStackInput{StackName: aws.String(args[0]), TemplateBody: aws.String(`{"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}`)})
 	ts.Check(err)
 	control(ts, "advance", `{"seconds": 60}`)
+}
+
+// foreignEndpointCmd makes an endpoint as somebody else would: foreign-endpoint SERVICE VPC SUBNET
+func foreignEndpointCmd(ts *testscript.TestScript, _ bool, args []string) {
+	sim := awssim.New(awssim.Options{}) // for its Region alone
+	defer sim.Close()
+	api := ec2.NewFromConfig(sandbox.AWSConfig(sim, ts.Getenv("AWS_ENDPOINT_URL"), http.DefaultTransport))
+	ctx := context.Background()
+	group, err := api.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
+		GroupName: aws.String("https-to-" + args[0]), Description: aws.String("HTTPS"), VpcId: &args[1],
+	})
+	ts.Check(err)
+	_, err = api.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{
+		GroupId: group.GroupId, IpPermissions: []ec2types.IpPermission{{
+			IpProtocol: aws.String("tcp"), FromPort: aws.Int32(443), ToPort: aws.Int32(443),
+			IpRanges: []ec2types.IpRange{{CidrIp: aws.String("10.0.0.0/8")}},
+		}},
+	})
+	ts.Check(err)
+	_, err = api.CreateVpcEndpoint(ctx, &ec2.CreateVpcEndpointInput{
+		SecurityGroupIds: []string{*group.GroupId},
+		ServiceName: aws.String("com.amazonaws.us-east-1." + args[0]), VpcId: &args[1], SubnetIds: args[2:3],
+		VpcEndpointType: ec2types.VpcEndpointTypeInterface, PrivateDnsEnabled: aws.Bool(true),
+	})
+	ts.Check(err)
+	control(ts, "advance", `{"seconds": 300}`)
 }
 
 // sessionCmd writes the commands of a section of the README to a file, as they

@@ -232,6 +232,7 @@ func changes(region string, before, now endpoints.Prices) []priceChange {
 		{"endpoint data", before.Data, now.Data},
 		{"NAT gateway", before.NAT, now.NAT},
 		{"NAT data", before.NATData, now.NATData},
+		{"NAT instance", before.Instance, now.Instance},
 		{"public IPv4", before.IPv4, now.IPv4},
 	} {
 		if p.before != p.now {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
 
 	"drawbridge/endpoints"
+	"drawbridge/internal/audit"
 	"drawbridge/internal/hint"
 	"drawbridge/internal/output"
 )
@@ -66,6 +68,7 @@ type operateVerbs struct {
 // planVerbs work things out.
 type planVerbs struct {
 	Estimate  estimateCmd  `cmd:"" help:"Compare what ways of reaching AWS from a private subnet cost in a month."`
+	Audit     auditCmd     `cmd:"" help:"Tell what interface endpoints an account has, how idle they are, and what could be saved."`
 	Endpoints endpointsCmd `cmd:"" help:"Work out which endpoints a workload needs, and why."`
 	Calibrate calibrateCmd `cmd:"" help:"Find out from the bill where paid hours begin."`
 	Savings   savingsCmd   `cmd:"" help:"Say what the recorded runs would have cost otherwise."`
@@ -118,7 +121,8 @@ func newParser(c *cli, ctx context.Context, s streams, more ...kong.Option) (*ko
 		kong.Bind(s),
 		durations(),
 		kong.ExplicitGroups(groups),
-		kong.Vars{"services": joinIDs(endpoints.Default()), "selftest_parts": selftestParts, "run_states": runStates},
+		kong.Vars{"services": joinIDs(endpoints.Default()), "selftest_parts": selftestParts, "run_states": runStates,
+			"audit_days": strconv.Itoa(audit.MaxDays)},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 	}, more...)...)
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"drawbridge/endpoints"
-	"drawbridge/internal/replay"
 	"drawbridge/internal/config"
+	"drawbridge/internal/replay"
 	"drawbridge/scheduler"
 )
 

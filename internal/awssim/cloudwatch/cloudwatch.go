@@ -96,6 +96,17 @@ func metricKey(namespace, name string, dimensions []dimension) string {
 	return fmt.Sprint(namespace, "\x00", name, "\x00", d)
 }
 
+// kept returns how long the points of a metric are kept.
+func kept(key string) time.Duration {
+	if strings.HasPrefix(key, endpointMetrics) {
+		return 15 * 24 * time.Hour
+	}
+	return keptMetrics
+}
+
+// endpointMetrics is the namespace of interface endpoints. Its points are kept by the hour.
+const endpointMetrics = "AWS/PrivateLinkEndpoints"
+
 // observe adds a value to a metric, count times.
 func (s *Service) observe(key string, at time.Time, value, count float64) {
 	points := s.metrics[key]
@@ -107,8 +118,17 @@ func (s *Service) observe(key string, at time.Time, value, count float64) {
 	p := &points[i]
 	p.sum, p.count = p.sum+value*count, p.count+count
 	p.least, p.most = min(p.least, value), max(p.most, value)
-	old := s.Clock.Now().Add(-keptMetrics)
+	old := s.Clock.Now().Add(-kept(key))
 	s.metrics[key] = slices.DeleteFunc(points, func(p point) bool { return p.minute.Before(old) })
+}
+
+// Endpoint counts bytes that an interface endpoint has processed.
+//
+// Source: https://docs.aws.amazon.com/vpc/latest/privatelink/privatelink-cloudwatch-metrics.html
+func (s *Service) Endpoint(service, id, vpc string, bytes float64) {
+	s.observe(metricKey(endpointMetrics, "BytesProcessed", []dimension{
+		{"Endpoint Type", "Interface"}, {"Service Name", service}, {"VPC Endpoint Id", id}, {"VPC Id", vpc},
+	}), s.Clock.Now().Truncate(time.Hour), bytes, 1)
 }
 
 // ObserveLog extracts the metrics from a log line in the embedded metric format.

@@ -192,13 +192,20 @@ func (s *Service) unreachable(t *task) string {
 	return ""
 }
 
+// callBytes is what a call by an endpoint counts as.
+const callBytes = 10 << 10
+
 // reach returns the endpoint by which a task reaches a service in a Region, or nil;
 // an empty Region is its own.
 func (s *Service) reach(t *task, id, region string) *ec2.Endpoint {
 	if region != "" && region != s.Options.Region {
 		return nil
 	}
-	return s.ec2.Serving(s.EndpointService(id), t.subnet, t.groups, s.Clock.Now())
+	e := s.ec2.Serving(s.EndpointService(id), t.subnet, t.groups, s.Clock.Now())
+	if e != nil && e.Kind == "Interface" {
+		s.cloudwatch.Endpoint(e.Service, e.ID, e.VPC, callBytes)
+	}
+	return e
 }
 
 // refused returns AWS's error when an endpoint policy denies a call of the task's

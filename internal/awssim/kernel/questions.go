@@ -45,7 +45,12 @@ func (c *Call) Questions() []Question {
 }
 
 // Permission is the IAM action with the call's name.
-func (c *Call) Permission() string { return c.API.Name + ":" + c.Action }
+func (c *Call) Permission() string {
+	if c.API.Name == "monitoring" { // as its endpoint is called, but not its actions
+		return "cloudwatch:" + c.Action
+	}
+	return c.API.Name + ":" + c.Action
+}
 
 // Field returns a string in the call's JSON body; empty if there is none.
 func (c *Call) Field(name string) string {
