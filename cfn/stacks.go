@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,11 +46,33 @@ type Stacks struct {
 	// owner is the installation's name, role the service role that
 	// CloudFormation acts with.
 	owner, role string
+	// tags are the further tags of each stack.
+	tags map[string]string
 }
 
 // NewStacks returns the stacks of the installation owner, made through role.
 func NewStacks(api stackAPI, owner, role string) *Stacks {
 	return &Stacks{api: api, owner: owner, role: role}
+}
+
+// WithTags returns the stacks with further tags, which CloudFormation hands on to what they hold.
+func (s *Stacks) WithTags(tags map[string]string) *Stacks {
+	out := *s
+	out.tags = tags
+	return &out
+}
+
+// stackTags are the tags of the stack of a life of a set.
+func (s *Stacks) stackTags(set string, of LifeID) []types.Tag {
+	tags := []types.Tag{
+		{Key: aws.String(OwnerTag), Value: aws.String(s.owner)},
+		{Key: aws.String(SetTag), Value: aws.String(set)},
+		{Key: aws.String(GenerationTag), Value: aws.String(strconv.Itoa(of.Generation))},
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.tags)) {
+		tags = append(tags, types.Tag{Key: aws.String(k), Value: aws.String(s.tags[k])})
+	}
+	return tags
 }
 
 // Name returns the stack name of a set. It is the same for every generation, so
@@ -89,11 +112,7 @@ func (s *Stacks) Create(ctx context.Context, set string, of LifeID, template []b
 		ResourceTypes:      []string{EndpointType},
 		OnFailure:          types.OnFailureRollback,
 		TimeoutInMinutes:   aws.Int32(createTimeout),
-		Tags: []types.Tag{
-			{Key: aws.String(OwnerTag), Value: aws.String(s.owner)},
-			{Key: aws.String(SetTag), Value: aws.String(set)},
-			{Key: aws.String(GenerationTag), Value: aws.String(strconv.Itoa(of.Generation))},
-		},
+		Tags:               s.stackTags(set, of),
 	})
 	if err != nil && isExisting(err) {
 		return "", fmt.Errorf("create stack %s (generation %d): %w", s.Name(set), of.Generation, ErrExists)

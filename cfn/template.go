@@ -5,6 +5,7 @@ package cfn
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 
@@ -40,6 +41,8 @@ type Spec struct {
 	// NoPrivateDNS leaves the services' own names alone: such endpoints can exist next to
 	// others in the VPC, and serve nobody who does not name them.
 	NoPrivateDNS bool
+	// Tags are further tags of each endpoint.
+	Tags map[string]string
 }
 
 // Object is a part of a template.
@@ -182,11 +185,15 @@ func endpointPolicy(svc endpoints.Service) Object {
 }
 
 func (s Spec) tags(name string) []any {
-	return []any{
+	out := []any{
 		Object{"Key": "Name", "Value": s.Owner + "-" + s.Set + "-" + name},
 		Object{"Key": OwnerTag, "Value": s.Owner},
 		Object{"Key": SetTag, "Value": s.Set},
 	}
+	for _, k := range slices.Sorted(maps.Keys(s.Tags)) {
+		out = append(out, Object{"Key": k, "Value": s.Tags[k]})
+	}
+	return out
 }
 
 func sorted(in []string) []string {

@@ -21,6 +21,8 @@ type Learned struct {
 	// each job.
 	Raise, Lower Times             `json:",omitempty"`
 	Runs         map[JobName]Times `json:",omitempty"`
+	// Settle is how long endpoints need before a connection to them works.
+	Settle Settling `json:",omitzero"`
 	// History is when runs arrived, Luck what following it has cost.
 	History forecast.History `json:",omitzero"`
 	Luck    Luck             `json:",omitzero"`
@@ -49,8 +51,9 @@ func (set Set) Learn(s Settings, now time.Time, live, ended []Run) (Set, bool) {
 			ran = append(ran, r)
 		}
 	}
+	set, settled := set.learnSettle(s, now, slices.Concat(ended, live))
 	if len(arrived)+len(ran) == 0 {
-		return set, false
+		return set, settled
 	}
 	s = s.WithLearned(set.Learned)
 	slices.SortFunc(arrived, func(a, b Run) int { return a.ReceivedAt.Compare(b.ReceivedAt) })
@@ -75,6 +78,9 @@ const caution = 30 * time.Second
 func (s Settings) WithLearned(l Learned) Settings {
 	if !s.Learns {
 		return s
+	}
+	if !s.FixedSettle && l.Settle.Of > 0 {
+		s.Settle = l.Settle.After
 	}
 	s.Learns = false
 	if len(l.Raise) >= enoughTimes {
@@ -120,6 +126,18 @@ func (t Times) add(d time.Duration) Times {
 		t = t[len(t)-maxTimes+1:]
 	}
 	return append(slices.Clone(t), math.Ceil(d.Seconds()*10)/10)
+}
+
+// Measured returns what is known with a creation and a deletion that were measured otherwise than
+// on the set itself; 0 for none. A set that has seen enough of its own has no need of it.
+func (l Learned) Measured(raise, lower time.Duration) Learned {
+	if raise > 0 && len(l.Raise) < enoughTimes {
+		l.Raise = append(Times{math.Ceil(raise.Seconds()*10) / 10}, l.Raise...)
+	}
+	if lower > 0 && len(l.Lower) < enoughTimes {
+		l.Lower = append(Times{math.Ceil(lower.Seconds()*10) / 10}, l.Lower...)
+	}
+	return l
 }
 
 // longest returns the longest of them; there has to be one.
@@ -172,6 +190,9 @@ func (l Learned) RunTimes() func(JobName) time.Duration {
 // Summary says in sentences what the set has learned; none if it is nothing.
 func (l Learned) Summary(s Settings) []string {
 	var out []string
+	if !s.FixedSettle && l.Settle.Of > 0 {
+		out = append(out, fmt.Sprintf("The first task starts %s after the endpoints are available.", l.Settle.After))
+	}
 	if len(l.Raise) >= enoughTimes && len(l.Lower) >= enoughTimes {
 		t := s.WithLearned(l)
 		raise, lower := t.Raise.Round(time.Second), (t.Lower - caution).Round(time.Second)

@@ -438,6 +438,8 @@ type Settings struct {
 	// Learns says that Margin, Lower and Raise are presumed, until the set has learned
 	// how long they take; FixedMargin that the margin becomes no shorter.
 	Learns, FixedMargin bool
+	// FixedSettle says that Settle is given, and not learned.
+	FixedSettle bool
 	// Late is how much later than asked for a look may come.
 	Late time.Duration
 	// WaitCost is what an hour of a run's waiting costs, HourCost an hour of the whole

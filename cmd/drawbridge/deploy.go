@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"drawbridge/internal/app"
 	"drawbridge/internal/doctor"
 	"drawbridge/internal/doctor/finding"
 	"drawbridge/internal/functions"
@@ -160,8 +161,18 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// tellNext says what is left to do for the products that joined the installation.
+// tellNext says what comes next, and what is left to do for the products that joined the
+// installation.
 func (s *session) tellNext(ctx context.Context, digests map[scheduler.JobName]string) {
+	a := s.app()
+	s.say("Events go to %s", app.QueueURL(s.place, a.Names.Events))
+	for _, job := range keys(s.config.Jobs) {
+		if !s.config.Jobs[scheduler.JobName(job)].Made {
+			s.say("Next: drawbridge run %s --wait, or drawbridge selftest first, which tries the account for a few cents.",
+				job)
+			break
+		}
+	}
 	products := install.Products(s.config)
 	if len(products) == 0 {
 		return

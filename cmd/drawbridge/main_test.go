@@ -238,7 +238,7 @@ func foreignEndpointCmd(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	_, err = api.CreateVpcEndpoint(ctx, &ec2.CreateVpcEndpointInput{
 		SecurityGroupIds: []string{*group.GroupId},
-		ServiceName: aws.String("com.amazonaws.us-east-1." + args[0]), VpcId: &args[1], SubnetIds: args[2:3],
+		ServiceName:      aws.String("com.amazonaws.us-east-1." + args[0]), VpcId: &args[1], SubnetIds: args[2:3],
 		VpcEndpointType: ec2types.VpcEndpointTypeInterface, PrivateDnsEnabled: aws.Bool(true),
 	})
 	ts.Check(err)

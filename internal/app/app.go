@@ -143,7 +143,7 @@ func New(c *config.Installation, at Place, clients Clients, ck clock.Clock, log 
 	n := cfn.NamesOf(c.Name, at.Region)
 	a := &App{
 		Config: c, Names: n, Place: at, Clock: ck, Log: log, Metrics: &Metrics{out: metrics, clock: ck, config: c},
-		Stacks: cfn.NewStacks(clients.CloudFormation, c.Name, at.ARN("iam", "role/"+n.StackRole)),
+		Stacks: cfn.NewStacks(clients.CloudFormation, c.Name, at.ARN("iam", "role/"+n.StackRole)).WithTags(c.Tags),
 		Store:  store.New(clients.DynamoDB, n.Table),
 		Tasks:  ecstasks.New(clients.ECS, c),
 		queue:  &deadLetters{clients.SQS, QueueURL(at, n.DeadLetters), ck}, clients: clients,

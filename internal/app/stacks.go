@@ -74,7 +74,7 @@ func (s *setStacks) Prepare(ctx context.Context, set scheduler.SetName,
 	}
 	spec := cfn.Spec{
 		Owner: s.config.Name, Set: string(set), Region: s.region, VPC: v.ID, Services: plan.Create,
-		SecurityGroups: c.EndpointSecurityGroups, RouteTables: plan.RouteTables,
+		SecurityGroups: c.EndpointSecurityGroups, RouteTables: plan.RouteTables, Tags: s.config.Tags,
 	}
 	spec.Subnets = subnetIDs(plan.Subnets)
 	for id, subnets := range plan.Elsewhere {

@@ -227,6 +227,7 @@ func (k *checker) installation(f *File, c *Installation) {
 			"write 0 to reserve nothing, or at least 2: one invocation waits for endpoints while another takes events",
 			"%d", c.ReservedConcurrency)
 	}
+	k.tags(c.Tags)
 	if c.PermissionsBoundary != "" && !field.IsARN(c.PermissionsBoundary, "iam", "policy/") {
 		k.Add("permissionsBoundary",
 			"write the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/boundary", "%q is not one",
@@ -244,6 +245,34 @@ func (k *checker) installation(f *File, c *Installation) {
 	}
 	if c.PaidHoursAlarm < 0 {
 		k.Add("paidHoursAlarm", "write a number of endpoint-hours a day, or 0", "%d is negative", c.PaidHoursAlarm)
+	}
+}
+
+// tagPattern are the characters that a tag may have in every service.
+//
+// Source: https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+var tagPattern = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$`)
+
+// maxTags are the tags that leave room for AWS's and our own among the 50 of a resource.
+const maxTags = 40
+
+// tags checks the tags of all that is made.
+func (k *checker) tags(tags map[string]string) {
+	if len(tags) > maxTags {
+		k.Add("tags", "write at most 40", "%d tags", len(tags))
+	}
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		where, low := "tags."+key, strings.ToLower(key)
+		switch {
+		case strings.HasPrefix(low, "aws:") || strings.HasPrefix(low, "drawbridge:"):
+			k.Add(where, "choose another key", "keys that begin with aws: or drawbridge: are taken")
+		case low == "name":
+			k.Add(where, "choose another key", "each resource has a Name of its own")
+		case key == "" || len(key) > 128 || !tagPattern.MatchString(key):
+			k.Add(where, "use up to 128 letters, digits, blanks and _.:/=+-@", "%q is not the key of a tag", key)
+		case len(tags[key]) > 256 || !tagPattern.MatchString(tags[key]):
+			k.Add(where, "use up to 256 letters, digits, blanks and _.:/=+-@", "%q is not the value of a tag", tags[key])
+		}
 	}
 }
 

@@ -57,6 +57,9 @@ type File struct {
 	// for a job in a minute; what is more goes to the dead-letter queue, from where it can be
 	// replayed. Schedules and drawbridge run are not counted. Default 0, any number.
 	EventsPerMinute int `yaml:"eventsPerMinute"`
+	// Tags are further tags of all that the installation makes, endpoints included, for the
+	// allocation of costs: at most 40. Tasks have those of their own definitions. Default: none.
+	Tags map[string]string `yaml:"tags"`
 	// PermissionsBoundary is the ARN of a managed policy that bounds every role of
 	// the installation. Default: none.
 	PermissionsBoundary string `yaml:"permissionsBoundary"`
@@ -147,7 +150,8 @@ type SetSection struct {
 	// let HTTPS in from the tasks. Default: the base stack makes one.
 	EndpointSecurityGroups []string `yaml:"endpointSecurityGroups"`
 	// Settle is how long after the last endpoint became available the first task
-	// starts, 0s to 10m. Default 20s.
+	// starts, 0s to 10m. Default: learned. It begins with 20s, shrinks while first attempts
+	// succeed, and grows at once when one comes too early.
 	Settle *field.Duration `yaml:"settle"`
 	// MaxLifetime is how long a hold by hand may keep the set up, from when it was
 	// taken. When the set itself is older an alarm sounds; a task is never cut off.

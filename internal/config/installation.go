@@ -32,6 +32,8 @@ type Installation struct {
 	KeepEvents      int
 	EventsPerMinute int
 
+	// Tags are further tags of all that is made.
+	Tags                map[string]string
 	PermissionsBoundary string
 	MonitoringSection
 	// EndpointPrice is in USD for an endpoint, zone and hour; 0 if unknown.
@@ -67,9 +69,11 @@ type Set struct {
 	S3Gateway              endpoints.GatewayMode
 	EndpointSecurityGroups []string
 	Settle, MaxLifetime    time.Duration
-	HoursPerDay            int
-	OverBudget             OverBudget
-	WaitCost               float64
+	// FixedSettle says that the file gives Settle, so that it is not learned.
+	FixedSettle bool
+	HoursPerDay int
+	OverBudget  OverBudget
+	WaitCost    float64
 }
 
 // Job is a piece of work.
@@ -125,7 +129,7 @@ func Resolve(f *File, known Facts) *Installation {
 		Margin: time.Duration(f.Margin), Mode: cmp.Or(f.Mode, Active), ECSCluster: f.ECSCluster,
 		LogRetention: cmp.Or(f.LogRetention, 30), ReservedConcurrency: f.ReservedConcurrency, KMSKey: f.KMSKey,
 		KeepEvents: field.Or(f.KeepEvents, 64) << 10, EventsPerMinute: f.EventsPerMinute,
-		PermissionsBoundary: f.PermissionsBoundary, MonitoringSection: f.MonitoringSection,
+		Tags: maps.Clone(f.Tags), PermissionsBoundary: f.PermissionsBoundary, MonitoringSection: f.MonitoringSection,
 		EndpointPrice: cmp.Or(f.EndpointPrice, price.Endpoint),
 		Sets:          map[scheduler.SetName]Set{}, Jobs: map[scheduler.JobName]Job{},
 		Mirror: f.Mirror.Complete(f.ECSCluster), path: f.path, hosts: map[scheduler.SetName]scheduler.SetName{},
@@ -164,6 +168,7 @@ func (s *SetSection) resolve(known SetFacts) Set {
 		S3Gateway:              cmp.Or(s.S3Gateway, endpoints.GatewayPermanent),
 		EndpointSecurityGroups: s.EndpointSecurityGroups,
 		Settle:                 time.Duration(field.Or(s.Settle, field.Duration(scheduler.DefaultSettle))),
+		FixedSettle:            s.Settle != nil,
 		MaxLifetime:            time.Duration(s.MaxLifetime), HoursPerDay: s.HoursPerDay,
 		OverBudget: cmp.Or(s.OverBudget, WaitForNextDay), WaitCost: s.WaitCost,
 	}
@@ -271,7 +276,11 @@ func merge(s, other Set) Set {
 	if other.S3Gateway == endpoints.GatewayPermanent {
 		s.S3Gateway = other.S3Gateway
 	}
-	s.Settle = max(s.Settle, other.Settle)
+	if s.FixedSettle == other.FixedSettle {
+		s.Settle = max(s.Settle, other.Settle)
+	} else if other.FixedSettle {
+		s.Settle, s.FixedSettle = other.Settle, true
+	}
 	if s.MaxLifetime != 0 && other.MaxLifetime != 0 {
 		s.MaxLifetime = max(s.MaxLifetime, other.MaxLifetime)
 	} else {
@@ -350,7 +359,7 @@ func (c *Installation) Settings() map[scheduler.SetName]scheduler.Settings {
 	for name, s := range c.Sets {
 		v := scheduler.DefaultSettings()
 		v.Basis = c.Billing
-		v.Settle, v.MaxLifetime = s.Settle, s.MaxLifetime
+		v.Settle, v.FixedSettle, v.MaxLifetime = s.Settle, s.FixedSettle, s.MaxLifetime
 		v.HoursPerDay, v.HoursPerHour = s.HoursPerDay, s.hoursPerHour()
 		v.FailOverBudget = s.OverBudget == FailRuns
 		if c.Margin != 0 {

@@ -65,6 +65,11 @@ func (d *Draft) Network(ctx context.Context, vpc string, subnets []string) error
 	if err != nil {
 		return awserr.Mark(err, "describe the subnets")
 	}
+	if len(out.Subnets) == 0 && vpc != "" {
+		if err := d.thereIs(ctx, vpc); err != nil {
+			return err
+		}
+	}
 	for _, n := range out.Subnets {
 		if d.vpc == "" {
 			d.vpc = aws.ToString(n.VpcId)
@@ -91,6 +96,19 @@ func (d *Draft) Network(ctx context.Context, vpc string, subnets []string) error
 		return hint.With(fmt.Errorf("no private subnets in %s", vpc), "name the jobs' subnets by --subnets")
 	}
 	return nil
+}
+
+// thereIs returns an error if there is no VPC of an id, or none that has subnets.
+func (d *Draft) thereIs(ctx context.Context, vpc string) error {
+	out, err := d.source.EC2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{VpcIds: []string{vpc}})
+	switch {
+	case err != nil && strings.Contains(awserr.Code(err), "InvalidVpcID"), err == nil && len(out.Vpcs) == 0:
+		return hint.With(fmt.Errorf("there is no VPC %s in %s", vpc, d.region),
+			"aws ec2 describe-vpcs lists the VPCs; --region chooses another Region")
+	case err != nil:
+		return awserr.Mark(err, "describe VPC %s", vpc)
+	}
+	return hint.With(fmt.Errorf("VPC %s has no subnets", vpc), "create private subnets in it, or name another VPC")
 }
 
 // openTables returns a function that reports whether a subnet's routes lead out.
@@ -183,6 +201,10 @@ func (d *Draft) Text() string {
 	w("")
 	w("# Where paid hours begin: clock (at UTC hours) or creation. AWS does not say which; clock is the safe choice.")
 	w("billing: clock")
+	w("")
+	w("# Who hears of it if something is wrong, and what all that is made is tagged with for the bill:")
+	w("# alarmTopic: arn:aws:sns:%s:123456789012:on-call", d.region)
+	w("# tags: {team: data}")
 	cluster := d.cluster
 	if cluster == "" {
 		cluster = "drawbridge"
@@ -197,17 +219,18 @@ func (d *Draft) Text() string {
 	for _, n := range d.subnets {
 		w("      - %s  # %s, %s", n.id, n.zone, n.cidr)
 	}
-	w("    # Each interface endpoint is billed for every started hour: only what the jobs reach. Add what their")
-	w("    # programs call beyond their own start, as codedeploy or sqs.")
-	w("    services:")
+	w("    # auto: what the task definitions need, read again before each creation. Today that is")
 	for _, svc := range endpoints.All() {
 		if why, ok := d.services[svc.ID]; ok {
-			w("      - %s  # %s", svc.ID, why)
+			w("    #   %s, for %s", svc.ID, why)
 		}
 	}
 	if len(d.services) == 0 {
-		w("      - s3  # free")
+		w("    #   nothing")
 	}
+	w("    # What the programs call beyond their own start stands below, as services of their job. Each interface")
+	w("    # endpoint is billed for every started hour.")
+	w("    services: auto")
 	w("    # How many zones hold each endpoint; one serves the whole VPC.")
 	w("    zones: 1")
 	w("")
@@ -220,6 +243,7 @@ func (d *Draft) Text() string {
 		if j.container != j.name && j.container != "" {
 			w("    container: %s", j.container)
 		}
+		w("    # services: [sqs]")
 		w("    maxRuntime: 1h")
 		w("    # What an event, or drawbridge run, may override: environment, command, cpu, memory.")
 		w("    overrides: [environment]")

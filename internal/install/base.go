@@ -158,6 +158,9 @@ func baseSet(c *config.Installation, f Facts, name scheduler.SetName) (cfn.BaseS
 
 // Tags are the tags of the base stack, which CloudFormation hands on to all that
 // it holds.
-func Tags(name string) map[string]string {
-	return map[string]string{cfn.OwnerTag: name, cfn.SchemaTag: fmt.Sprint(cfn.Schema)}
+func Tags(c *config.Installation) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, c.Tags)
+	out[cfn.OwnerTag], out[cfn.SchemaTag] = c.Name, fmt.Sprint(cfn.Schema)
+	return out
 }

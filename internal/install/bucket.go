@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,7 +22,11 @@ import (
 // bucket makes sure that the installation's bucket is there: private, encrypted,
 // reached by TLS alone, with the owner tag. It is safe to repeat after a crash at
 // any step.
-func (i *Installer) bucket(ctx context.Context, owner string) error {
+func (i *Installer) bucket(ctx context.Context, owner string, tags map[string]string) error {
+	set := []types.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(owner)}}
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		set = append(set, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
+	}
 	name, account := aws.String(i.Bucket(owner)), aws.String(i.Place.Account)
 	_, err := i.S3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name, ExpectedBucketOwner: account})
 	switch code := awserr.Code(err); {
@@ -44,7 +49,7 @@ func (i *Installer) bucket(ctx context.Context, owner string) error {
 	}
 	if _, err := i.S3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{
 		Bucket: name, ExpectedBucketOwner: account,
-		Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String(cfn.OwnerTag), Value: aws.String(owner)}}},
+		Tagging: &types.Tagging{TagSet: set},
 	}); err != nil {
 		return awserr.Mark(err, "tag bucket %s", *name)
 	}

@@ -146,7 +146,7 @@ func (i *Installer) changeSet(ctx context.Context, p *Plan, body []byte, paramet
 		in.ChangeSetType = types.ChangeSetTypeCreate
 	}
 	if len(body) > maxBody {
-		if err := i.bucket(ctx, p.Name); err != nil {
+		if err := i.bucket(ctx, p.Name, p.Survey.Config.Tags); err != nil {
 			return err
 		}
 		key := functions.Key("template", body)
@@ -161,7 +161,7 @@ func (i *Installer) changeSet(ctx context.Context, p *Plan, body []byte, paramet
 			ParameterKey: aws.String(k), ParameterValue: aws.String(parameters[k]),
 		})
 	}
-	tags := Tags(p.Name)
+	tags := Tags(p.Survey.Config)
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		in.Tags = append(in.Tags, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
 	}
@@ -228,7 +228,7 @@ func (i *Installer) Execute(ctx context.Context, p *Plan, tell func(cfn.Event)) 
 	if err := i.serviceLinkedRole(ctx); err != nil {
 		return err
 	}
-	if err := i.bucket(ctx, p.Name); err != nil {
+	if err := i.bucket(ctx, p.Name, p.Survey.Config.Tags); err != nil {
 		return err
 	}
 	for _, key := range slices.Sorted(maps.Keys(p.uploads)) {

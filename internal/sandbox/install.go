@@ -65,7 +65,7 @@ func Install(sim *awssim.Sim, file *config.File, f Functions) (*config.Installat
 			Handler: f.Handlers[x.Code], Bootstrap: f.Bootstraps[x.Code], Environment: environment,
 		})
 	}
-	if err := sim.PutStack(n.Stack, template, parameters, install.Tags(c.Name)); err != nil {
+	if err := sim.PutStack(n.Stack, template, parameters, install.Tags(c)); err != nil {
 		return nil, err
 	}
 	in, err := cfn.InstalledOf(sim.StackOutputs(n.Stack))
