@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"drawbridge/internal/awssim"
@@ -85,7 +86,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DRAWBRIDGE", path)
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"account": accountCmd, "advance": advanceCmd, "fault": faultCmd, "left": leftCmd, "down": downCmd, "foreign-stack": foreignStackCmd, "foreign-endpoint": foreignEndpointCmd, "session": sessionCmd, "hang": hangCmd, "hung": hungCmd},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"account": accountCmd, "advance": advanceCmd, "fault": faultCmd, "left": leftCmd, "down": downCmd, "foreign-stack": foreignStackCmd, "foreign-endpoint": foreignEndpointCmd, "role": roleCmd, "session": sessionCmd, "hang": hangCmd, "hung": hungCmd},
 	})
 }
 
@@ -243,6 +244,29 @@ func foreignEndpointCmd(ts *testscript.TestScript, _ bool, args []string) {
 	})
 	ts.Check(err)
 	control(ts, "advance", `{"seconds": 300}`)
+}
+
+// roleCmd makes a role of the account with the policies of docs/policies: role NAME POLICY...
+func roleCmd(ts *testscript.TestScript, _ bool, args []string) {
+	sim := awssim.New(awssim.Options{}) // for its Region alone
+	defer sim.Close()
+	api := iam.NewFromConfig(sandbox.AWSConfig(sim, ts.Getenv("AWS_ENDPOINT_URL"), http.DefaultTransport))
+	ctx := context.Background()
+	_, err := api.CreateRole(ctx, &iam.CreateRoleInput{
+		RoleName: &args[0], AssumeRolePolicyDocument: aws.String(`{"Version": "2012-10-17", "Statement": [{"Effect": "Allow",
+			"Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "sts:AssumeRole"}]}`),
+	})
+	ts.Check(err)
+	for _, policy := range args[1:] {
+		text, err := os.ReadFile("../../docs/policies/" + policy + ".json")
+		ts.Check(err)
+		named := strings.NewReplacer("ACCOUNT", "123456789012", "REGION", "us-east-1", "CLUSTER", "hello", "JOB_LOG_GROUP",
+			"/drawbridge/hello").Replace(string(text))
+		_, err = api.PutRolePolicy(ctx, &iam.PutRolePolicyInput{
+			RoleName: &args[0], PolicyName: &policy, PolicyDocument: &named,
+		})
+		ts.Check(err)
+	}
 }
 
 // sessionCmd writes the commands of a section of the README to a file, as they
