@@ -103,6 +103,7 @@ $(DYNAMODB)/done: tools/pom.xml
 templates: $(VENV)/done $(CHECKOV)/done $(NPM)/done lambdas ## The templates against cfn-lint, cfn-guard, checkov and moto.
 	$(VENV)/bin/cfn-lint --non-zero-exit-code informational --regions us-east-1 eu-central-1 -- cfn/testdata/*.json cfn/templates/*.yaml internal/install/testdata/*.yaml examples/pipeline/network.yaml examples/pipeline/infrastructure/*.yaml
 	$(VENV)/bin/python -W ignore tools/conformance/templates.py $(CURDIR)/$(CHECKOV)/bin/checkov
+	$(VENV)/bin/python -W ignore tools/conformance/rights.py
 
 policies: $(NPM)/done ## The roles' policies against every call of the Go tests. Needs make unit first.
 	@test -s build/calls.jsonl || { echo "no calls are recorded: make unit first"; exit 1; }

@@ -64,17 +64,20 @@ func (c *planCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// examine makes doctor's checks. A stack that deploy must not touch is an error.
+// examine makes doctor's checks, but for how the installation itself stands. A stack that deploy must not touch is an error.
 func (s *session) examine(ctx context.Context) ([]finding.Finding, error) {
 	if _, err := s.install.Installed(ctx, s.config.Name); err != nil && !errors.Is(err, install.ErrNotInstalled) {
 		return nil, err
 	}
-	return doctor.New(s.aws, s.config, s.install).Look(ctx)
+	found, err := doctor.New(s.aws, s.config, s.install).Look(ctx)
+	return slices.DeleteFunc(found, func(f finding.Finding) bool { return f.Check == doctor.Installation }), err
 }
 
-// tellFindings writes what doctor found that is not ok to standard error.
+// tellFindings writes what doctor found to be wrong to standard error.
 func (s *session) tellFindings(findings []finding.Finding) {
-	found := slices.DeleteFunc(finding.NotOK(findings), func(f finding.Finding) bool { return f.MendedByDeploy })
+	found := slices.DeleteFunc(slices.Clone(findings), func(f finding.Finding) bool {
+		return f.Result != finding.Failed || f.MendedByDeploy
+	})
 	if len(found) > 0 {
 		view.WriteFindings(s.err, output.Style{}, found, false)
 	}

@@ -28,9 +28,12 @@ import (
 	"drawbridge/scheduler"
 )
 
+// Installation is the check of the base stack.
+const Installation = "installation"
+
 // installation checks the base stack.
 func (d *Doctor) installation(ctx context.Context) {
-	t := d.findings.Topic("installation", d.config.Name, "nothing happens without the base stack")
+	t := d.findings.Topic(Installation, d.config.Name, "nothing happens without the base stack")
 	s, err := d.installer.Installed(ctx, d.config.Name)
 	switch remedy := hint.Of(err); {
 	case install.Failed(err):

@@ -10,7 +10,16 @@ import (
 
 // stackQuestions returns the IAM questions of a call to CloudFormation.
 func (s *Service) stackQuestions(c *kernel.Call) []kernel.Question {
-	q := kernel.May(c.Permission(), s.stackResource(c.Form.Get("StackName")))
+	resource := s.stackResource(c.Form.Get("StackName"))
+	if c.Action == "ListStacks" {
+		resource = "*" // which of all, it does not say
+	}
+	if set := c.Form.Get("ChangeSetName"); !c.Form.Has("StackName") && set != "" { // its ARN tells the stack
+		if st, _, err := s.changeSetOf("", set); err == nil {
+			resource = st.ID
+		}
+	}
+	q := kernel.May(c.Permission(), resource)
 	q.Context = map[string]any{}
 	var kinds []string
 	for n := 1; c.Form.Has(fmt.Sprintf("ResourceTypes.member.%d", n)); n++ {

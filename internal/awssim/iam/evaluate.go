@@ -174,7 +174,7 @@ func conditionHolds(operator string, wanted oneOrMany, values []string, there bo
 func (s *Service) authorise(c *kernel.Call) *kernel.APIError {
 	_, denying := s.FaultOn("deny")
 	role := c.Principal().RoleARN()
-	if role == "" && !denying {
+	if role == "" && !denying || c.API.Name == "sts" && c.Action == "GetCallerIdentity" { // which needs no right
 		return nil
 	}
 	if denied := s.Allows(role, c.Questions()...); denied != nil {

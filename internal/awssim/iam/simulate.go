@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"slices"
 	"strings"
 
 	"drawbridge/internal/awssim/kernel"
@@ -48,12 +49,34 @@ func (s *Service) simulate(_ *kernel.Call, in *struct {
 			if s.permits(role, kernel.May(action, resource)) {
 				decision = "allowed"
 			}
-			out.EvaluationResults.Member = append(out.EvaluationResults.Member, evaluationXML{
-				EvalActionName: action, EvalResourceName: resource, EvalDecision: decision,
-			})
+			result := evaluationXML{EvalActionName: action, EvalResourceName: resource, EvalDecision: decision}
+			result.MissingContextValues.Member = s.conditionKeys(role, kernel.May(action, resource))
+			out.EvaluationResults.Member = append(out.EvaluationResults.Member, result)
 		}
 	}
 	return out, nil
+}
+
+// conditionKeys returns the keys that conditions on an action ask for, none of which is given.
+func (s *Service) conditionKeys(role string, q kernel.Question) (keys []string) {
+	r := s.Role(role)
+	if r == nil {
+		return nil
+	}
+	for _, body := range r.Policies {
+		for _, x := range s.statementsOf(body) {
+			if !x.concerns(q) {
+				continue
+			}
+			for _, wanted := range x.Condition {
+				for key := range wanted {
+					keys = append(keys, key)
+				}
+			}
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // permits answers one question without recording it.
@@ -63,4 +86,20 @@ func (s *Service) permits(role string, q kernel.Question) bool {
 	}
 	r := s.Role(role)
 	return r == nil || !r.Judged && len(r.Policies) == 0 || r.May(s, q)
+}
+
+// roleQuestions returns the IAM questions of a call to IAM: on the role that it names, where it
+// names one.
+func (s *Service) roleQuestions(c *kernel.Call) []kernel.Question {
+	resource := "*"
+	if name := c.Form.Get("RoleName"); name != "" {
+		resource = s.GlobalARN("iam", "role/"+name)
+		if r := s.Role(name); r != nil {
+			resource = r.ARN
+		}
+	}
+	if source := c.Form.Get("PolicySourceArn"); source != "" {
+		resource = source
+	}
+	return []kernel.Question{kernel.May(c.Permission(), resource)}
 }

@@ -45,7 +45,7 @@ func (g *LogGroup) Write(stream, line string, at time.Time) {
 // New puts the service into an account.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k}
-	k.Register(&kernel.API{Name: "logs", Endpoint: "logs", Prefix: "Logs_20140328", Protocol: kernel.JSON11,
+	k.Register(&kernel.API{Name: "logs", Asks: s.logQuestions, Endpoint: "logs", Prefix: "Logs_20140328", Protocol: kernel.JSON11,
 		Ops: map[string]kernel.Operation{
 			"CreateLogGroup":     kernel.Op(s.createLogGroup),
 			"DescribeLogGroups":  kernel.Op(s.describeLogGroups),
@@ -258,4 +258,14 @@ func (s *Service) filterLogEvents(_ *kernel.Call, in *struct {
 	}
 	slices.SortStableFunc(out.Events, func(a, b filteredEvent) int { return int(a.Timestamp - b.Timestamp) })
 	return out, nil
+}
+
+// logQuestions returns the IAM questions of a call to CloudWatch Logs: on the stream that it
+// reads.
+func (s *Service) logQuestions(c *kernel.Call) []kernel.Question {
+	resource := "*"
+	if c.Action == "GetLogEvents" {
+		resource = s.ARN("logs", "log-group:"+c.Field("logGroupName")+":log-stream:"+c.Field("logStreamName"))
+	}
+	return []kernel.Question{kernel.May(c.Permission(), resource)}
 }

@@ -2,10 +2,14 @@ package s3
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 
 	"drawbridge/internal/awssim/kernel"
 )
+
+// deletedKey is a key in the body of DeleteObjects.
+var deletedKey = regexp.MustCompile(`<Key>([^<]*)</Key>`)
 
 // objectQuestions returns the IAM questions of a call to S3.
 //
@@ -15,9 +19,19 @@ func (s *Service) objectQuestions(c *kernel.Call) []kernel.Question {
 	action := map[string]string{
 		"HeadObject": "GetObject", "ListObjectsV2": "ListBucket", "CreateMultipartUpload": "PutObject",
 		"UploadPart": "PutObject", "CompleteMultipartUpload": "PutObject",
+		"HeadBucket": "ListBucket", "ListObjectVersions": "ListBucketVersions",
+		"PutPublicAccessBlock": "PutBucketPublicAccessBlock", "PutBucketEncryption": "PutEncryptionConfiguration",
+		"PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
 	}[c.Action]
 	if action == "" {
 		action = c.Action
+	}
+	if c.Action == "DeleteObjects" { // each of them
+		var qs []kernel.Question
+		for _, m := range deletedKey.FindAllSubmatch(c.Body, -1) {
+			qs = append(qs, kernel.May("s3:DeleteObject", s.Partition()+"s3:::"+bucket+"/"+string(m[1])))
+		}
+		return qs
 	}
 	if key == "" {
 		q := kernel.May("s3:"+action, s.Partition()+"s3:::"+bucket)
