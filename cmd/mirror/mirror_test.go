@@ -15,6 +15,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
@@ -23,6 +24,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -236,12 +238,9 @@ func TestPrune(t *testing.T) {
 
 	git(t, dir, "symbolic-ref", "HEAD", "refs/heads/b10")
 	git(t, dir, "branch", "-D", "main")
-	r = w.run().want(t, exitFailed, "app", mirror.Refused)
-	if !strings.Contains(r.Error, "default branch") {
-		t.Errorf("%s", r.Error)
+	if r = w.run().want(t, exitDone, "app", mirror.Mirrored); r.Default != "b10" {
+		t.Errorf("%+v, want b10 as the default branch", r)
 	}
-	git(t, w.sim.GitFolder("app"), "symbolic-ref", "HEAD", "refs/heads/b10")
-	w.run().want(t, exitDone, "app", mirror.Mirrored)
 	w.same("app")
 }
 
@@ -490,15 +489,65 @@ func TestNamesThatCodeCommitRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	dir := w.repository("app", 1)
-	git(t, dir, "update-ref", "refs/heads/"+strings.Repeat("a", 40), "main")
+	bad := "refs/heads/" + strings.Repeat("a", 40)
+	git(t, dir, "update-ref", bad, "main")
 	git(t, dir, "update-ref", "refs/heads/"+strings.Repeat("l", 130)+"/"+strings.Repeat("m", 130), "main")
 	w.mirrors("app", nil)
 	r := w.run().want(t, exitFailed, "app", mirror.Refused)
-	if !strings.Contains(r.Error, "looks like an object id") || !strings.Contains(r.Error, "longer than 256") {
-		t.Errorf("error %q", r.Error)
+	if !strings.Contains(r.Error, "looks like an object id") || !strings.Contains(r.Error, "longer than 256") ||
+		r.Barred[bad] == "" || len(r.Barred) != 2 || !slices.Equal(r.Created, []string{"refs/heads/main"}) {
+		t.Errorf("%+v, want main mirrored and the two others barred", r)
+	}
+	w.file(dir, "refs/heads/main", "x", "y")
+	if r = w.run().want(t, exitFailed, "app", mirror.Refused); !slices.Equal(r.Updated, []string{"refs/heads/main"}) {
+		t.Errorf("%+v, want main updated", r)
 	}
 	w.mirrors("app", map[string]any{"refs": []string{"refs/heads/*", "!refs/heads/aaaa*", "!refs/heads/lll*"}})
-	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.run().want(t, exitDone, "app", mirror.Unchanged)
+}
+
+// TestARenamedDefaultBranch follows the source's, on CodeCommit and where git alone cannot.
+func TestARenamedDefaultBranch(t *testing.T) {
+	longStory(t)
+	t.Parallel()
+	for _, prune := range []bool{false, true} {
+		w := newWorld(t)
+		dir := w.repository("app", 3)
+		git(t, dir, "branch", "other", "main")
+		folder := t.TempDir()
+		plain := filepath.Join(folder, "plain.git")
+		git(t, folder, "init", "--quiet", "--bare", "--initial-branch=main", plain)
+		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			gitserver.Serve(rw, r, "/", folder, "writer")
+		}))
+		defer server.Close()
+		w.mirrors("app", map[string]any{"prune": prune, "pruneLimit": 100})
+		w.run().want(t, exitDone, "app", mirror.Mirrored)
+		w.mirrors("plain", map[string]any{
+			"source": map[string]any{"url": w.source.URL + "/app.git"}, "target": map[string]any{"url": server.URL + "/plain.git"},
+			"prune": prune, "pruneLimit": 100,
+		})
+		w.run().want(t, exitDone, "plain", mirror.Mirrored)
+		git(t, dir, "branch", "-m", "main", "trunk")
+		out := w.run()
+		r := out.want(t, exitDone, "app", mirror.Mirrored)
+		if head := git(t, w.sim.GitFolder("app"), "symbolic-ref", "HEAD"); head != "refs/heads/trunk" || r.Default != "trunk" {
+			t.Errorf("prune %t: CodeCommit's default branch is %s, reported %q", prune, head, r.Default)
+		}
+		if _, old := refs(t, w.sim.GitFolder("app"))["refs/heads/main"]; old == prune {
+			t.Errorf("prune %t: CodeCommit has the old name: %t", prune, old)
+		}
+		p := out.want(t, exitDone, "plain", mirror.Mirrored)
+		if _, old := refs(t, plain)["refs/heads/main"]; !old || prune != (p.KeptDefault == "refs/heads/main") {
+			t.Errorf("prune %t: plain git lost its default branch, or does not say that it stays: %+v", prune, p)
+		}
+		w.run().want(t, exitDone, "app", mirror.Unchanged)
+		// The default branch alone.
+		git(t, dir, "symbolic-ref", "HEAD", "refs/heads/other")
+		if r = w.run().want(t, exitDone, "app", mirror.Unchanged); r.Default != "other" {
+			t.Errorf("prune %t: %+v, want other as the default branch", prune, r)
+		}
+	}
 }
 
 func TestManyRefsGoInChunks(t *testing.T) {
@@ -1120,5 +1169,98 @@ func TestTheDefaultBranchIsTheSources(t *testing.T) {
 	w.run().want(t, exitDone, "app", mirror.Mirrored)
 	if head := git(t, w.sim.GitFolder("app"), "symbolic-ref", "HEAD"); head != "refs/heads/zeta" {
 		t.Errorf("the default branch is %s", head)
+	}
+}
+
+// TestAProxyLeadsToTheSource, and to nothing else.
+func TestAProxyLeadsToTheSource(t *testing.T) {
+	longStory(t)
+	t.Parallel()
+	w := newWorld(t)
+	w.repository("app", 3)
+	var through atomic.Int32
+	proxy := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		if r.In.URL.Host == strings.TrimPrefix(w.source.URL, "http://") {
+			through.Add(1)
+		}
+		r.Out.URL = r.In.URL
+	}})
+	defer proxy.Close()
+	w.mirrors("app", map[string]any{"source": map[string]any{"url": w.source.URL + "/app.git", "proxy": proxy.URL}})
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+	w.same("app")
+	if n, all := through.Load(), w.front.requests.Load(); n == 0 || n != all {
+		t.Errorf("%d of %d requests to the source came through the proxy", n, all)
+	}
+	proxy.Close()
+	if r := w.run().reports["app"]; !strings.Contains(r.Hint, "network") {
+		t.Errorf("without its proxy: %+v", r)
+	}
+}
+
+// TestFailuresAreNamed: what can never pass by itself is called what it is, and tried once.
+func TestFailuresAreNamed(t *testing.T) {
+	longStory(t)
+	t.Parallel()
+	w := newWorld(t)
+	// An object that the source lacks.
+	dir := w.repository("lacks", 3)
+	w.file(dir, "refs/heads/main", "x", "what will be missing")
+	blob := git(t, dir, "rev-parse", "main:x")
+	git(t, dir, "repack", "-a", "-d", "-q")
+	packs, _ := filepath.Glob(filepath.Join(dir, "objects/pack/*.pack"))
+	for _, pack := range packs {
+		text, err := os.ReadFile(pack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, old := range append(packs, strings.TrimSuffix(pack, ".pack")+".idx", strings.TrimSuffix(pack, ".pack")+".rev") {
+			_ = os.Remove(old)
+		}
+		gitWith(t, dir, string(text), "unpack-objects", "-q")
+	}
+	if err := os.Remove(filepath.Join(dir, "objects", blob[:2], blob[2:])); err != nil {
+		t.Fatal(err)
+	}
+	// A shallow clone.
+	full := w.repository("full", 5)
+	git(t, w.folder, "clone", "--quiet", "--bare", "--depth=1", "file://"+full, "shallow.git")
+	// A bundle that is cut off.
+	w.bucket("inbox")
+	whole := w.bundle(full, "inbox", "whole.bundle", "--all")
+	w.put("inbox", "cut.bundle", whole[:len(whole)-200])
+	// A hook that says why.
+	hooked := w.repository("hooked", 2)
+	w.mirrors("hooked", nil)
+	w.run().want(t, exitDone, "hooked", mirror.Mirrored)
+	hook := filepath.Join(w.sim.GitFolder("hooked"), "hooks", "update")
+	if err := os.WriteFile(hook, []byte("#!/bin/sh\necho 'no pushes on Fridays' >&2\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.file(hooked, "refs/heads/main", "x", "y")
+	for _, tt := range []struct {
+		name   string
+		source map[string]any
+		says   []string
+		hint   string
+	}{
+		{"lacks", map[string]any{"url": w.source.URL + "/lacks.git"}, []string{"remote: "}, "git fsck --full there"},
+		{"shallow", map[string]any{"url": w.source.URL + "/shallow.git"}, []string{"shallow"}, "git fetch --unshallow"},
+		{"cut", map[string]any{"bundle": "s3://inbox/cut.bundle"}, []string{"truncated or damaged"}, "git bundle verify"},
+		{"hooked", map[string]any{"url": w.source.URL + "/hooked.git"}, []string{"push refs/heads/main", "no pushes on Fridays"}, ""},
+	} {
+		w.repositories = map[string]any{}
+		w.mirrors(tt.name, map[string]any{"source": tt.source})
+		out := w.run()
+		r := out.reports[tt.name]
+		for _, says := range tt.says {
+			if !strings.Contains(r.Error, says) {
+				t.Errorf("%s: error %q does not say %q", tt.name, r.Error, says)
+			}
+		}
+		if out.code != exitFailed || !strings.Contains(r.Hint, tt.hint) || strings.Contains(r.Hint, "network") || r.Tries > 2 ||
+			strings.HasPrefix(r.Cache, "rebuilt") {
+			t.Errorf("%s: exit code %d, hint %q, %d tries, cache %q", tt.name, out.code, r.Hint, r.Tries, r.Cache)
+		}
 	}
 }

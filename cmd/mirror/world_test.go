@@ -170,7 +170,7 @@ func (w *world) bucket(name string) {
 }
 
 // bundle puts a bundle of a repository into a bucket.
-func (w *world) bundle(dir, bucket, key string, what ...string) {
+func (w *world) bundle(dir, bucket, key string, what ...string) (text []byte) {
 	w.t.Helper()
 	path := filepath.Join(w.t.TempDir(), "b")
 	git(w.t, dir, append([]string{"bundle", "create", "-q", path}, what...)...)
@@ -178,7 +178,14 @@ func (w *world) bundle(dir, bucket, key string, what ...string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.s3.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(b)}); err != nil {
+	w.put(bucket, key, b)
+	return b
+}
+
+// put stores an object.
+func (w *world) put(bucket, key string, text []byte) {
+	w.t.Helper()
+	if _, err := w.s3.PutObject(w.t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(text)}); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -27,6 +27,8 @@ const (
 	moved
 	// unsafe is a server that failed authentication or sent unsafe objects.
 	unsafe
+	// spoiled is a source, or a disk, that fails each time until somebody mends it.
+	spoiled
 )
 
 // gitError is a failure of git.
@@ -40,21 +42,46 @@ type gitError struct {
 }
 
 func (e *gitError) Error() string {
-	last := e.text
-	for _, line := range strings.Split(e.text, "\n") {
-		if strings.HasPrefix(line, "fatal: ") || strings.HasPrefix(line, "error: ") {
-			last = line
-			break
-		}
-	}
-	if i := strings.LastIndex(last, "\n"); i >= 0 && !strings.HasPrefix(last, "fatal: ") {
-		last = last[i+1:]
-	}
-	if last == "" {
+	said := e.said()
+	if len(said) == 0 {
 		return fmt.Sprintf("git %s: %v", e.verb, e.cause)
 	}
-	return fmt.Sprintf("git %s: %v: %s", e.verb, e.cause, last)
+	return fmt.Sprintf("git %s: %v: %s", e.verb, e.cause, strings.Join(said, "; "))
 }
+
+// most is how many lines of others an error tells.
+const most = 3
+
+// said returns what git said first, after what ssh and the server said: they know the cause.
+func (e *gitError) said() (out []string) {
+	own, last := "", ""
+	for _, line := range strings.Split(e.text, "\n") {
+		isOwn := strings.HasPrefix(line, "fatal: ") || strings.HasPrefix(line, "error: ")
+		switch {
+		case isOwn && own == "":
+			own = line
+		case isOwn || line == "" || advice.MatchString(line):
+		case len(out) < most && others.MatchString(line):
+			out = append(out, line)
+		default:
+			last = line
+		}
+	}
+	if own == "" {
+		own = last
+	}
+	if own != "" {
+		out = append(out, own)
+	}
+	return out
+}
+
+var (
+	// advice are lines that tell nothing of the cause.
+	advice = regexp.MustCompile(`^(hint: |warning: |Please make sure |and the repository exists|To |Cloning |remote: *$)`)
+	// others are lines of the server, its hooks and ssh.
+	others = regexp.MustCompile(`^(remote: |ssh: |[^ ]+@[^ ]+: |Host key |kex_|Permission denied|@ +WARNING|Connection )`)
+)
 
 func (e *gitError) Unwrap() error { return e.cause }
 
@@ -69,6 +96,20 @@ var symptoms = []struct {
 	class   class
 	hint    string
 }{
+	{
+		regexp.MustCompile(`(?i)no space left on device|disk quota exceeded`), spoiled,
+		"the task's disk is full: increase mirror.disk",
+	},
+	{
+		regexp.MustCompile(`(?i)shallow (update not allowed|repository)|source repository is shallow`), spoiled,
+		"the source is a shallow clone and lacks history: git fetch --unshallow there, or name the full repository",
+	},
+	{
+		regexp.MustCompile(`(?i)remote: (fatal|error): .*(corrupt|bad (object|tree|blob)|missing|unable to read|could ` +
+			`not read|loose object|inflate|failed to read|failed to traverse)|aborting due to possible repository corruption`),
+		spoiled,
+		"the source lacks an object, or has a damaged one: git fsck --full there names it",
+	},
 	{
 		regexp.MustCompile(`(?i)host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|no .* host key ` +
 			`is known`), unsafe,

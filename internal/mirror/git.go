@@ -61,7 +61,7 @@ var baseConfig = [][2]string{
 	{"fetch.unpackLimit", "1"}, {"transfer.unpackLimit", "1"}, {"protocol.allow", "never"}, {"credential.helper", ""},
 	{"credential.useHttpPath", "true"},
 	{"core.askPass", "true"}, {"advice.pushUpdateRejected", "false"}, {"http.followRedirects", "initial"},
-	{"init.defaultBranch", "main"}, {"submodule.recurse", "false"},
+	{"init.defaultBranch", "main"}, {"submodule.recurse", "false"}, {"clone.rejectShallow", "true"},
 }
 
 // objectChecks make git check each object from a source as it arrives. Harmless defects

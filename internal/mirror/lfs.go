@@ -75,6 +75,9 @@ func (r *remotes) newLFS(ctx context.Context, from section.Source, stall time.Du
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig, transport.ResponseHeaderTimeout = settings, time.Minute
+	if proxy, err := url.Parse(from.Proxy); err == nil && from.Proxy != "" {
+		transport.Proxy = http.ProxyURL(proxy)
+	}
 	transport.DialContext = (&net.Dialer{Timeout: 30 * time.Second, Control: outside}).DialContext
 	out.client = &http.Client{Transport: transport, CheckRedirect: func(to *http.Request, via []*http.Request) error {
 		if len(via) >= maxRedirects {

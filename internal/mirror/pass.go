@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -59,6 +60,10 @@ type compared struct {
 	have Refs
 	held Refs // the refs of want whose objects the repository has
 	diff Difference
+	// barred are refs that are left as they are, each with the reason; refusals say what is to be
+	// done about them.
+	barred   map[string]string
+	refusals []error
 }
 
 // run compares, and transfers the difference.
@@ -83,6 +88,9 @@ func (p *pass) run(ctx context.Context) error {
 		return p.tell()
 	}
 	if p.diff.Empty() && !p.unseen() {
+		if err := p.followDefault(ctx); err != nil {
+			return err
+		}
 		return p.finish(ctx, Unchanged)
 	}
 	held := &lock{bucket: p.state, now: p.Now, owner: p.Owner, holds: p.Limits.Lock}
@@ -114,6 +122,9 @@ func (p *pass) open(ctx context.Context) (err error) {
 	if p.c.Source.Bundle == "" {
 		if p.source, err = p.remotes.open(ctx, p.c.Source.URL, p.c.Source.Secret, "source"); err != nil {
 			return err
+		}
+		if p.c.Source.Proxy != "" {
+			p.source.config = append(p.source.config, [2]string{"http.proxy", p.c.Source.Proxy})
 		}
 		if !p.c.Source.SkipObjectChecks {
 			p.source.config = append(p.source.config, objectChecks...)
@@ -266,18 +277,31 @@ func (p *pass) listTarget(ctx context.Context) error {
 // differ computes the difference between the two listings.
 func (p *pass) differ() {
 	p.want, p.have = p.scope.Of(p.from.Refs), p.scope.Of(p.to.Refs)
+	for name := range p.barred {
+		delete(p.want, name)
+		delete(p.have, name)
+	}
 	p.diff = Compare(p.want, p.have)
 	p.rep.Refs = len(p.want)
 	p.rep.Kept, p.kept = 0, nil
+	p.rep.KeptDefault = ""
+	if name := p.keptDefault(); p.prune && name != "" {
+		p.rep.KeptDefault = name
+		p.diff.Delete = slices.DeleteFunc(p.diff.Delete, func(x string) bool { return x == name })
+	}
 	if p.prune {
-		p.kept = guard(p.diff, p.have, p.to.defaults(), p.c.PruneLimit, p.c.PruneDefault)
+		defaults := p.to.defaults()
+		if p.c.Target.CodeCommit != "" && p.newDefault() != "" {
+			defaults = []string{p.newDefault()} // what it will be before anything is deleted
+		}
+		p.kept = guard(p.diff, p.have, defaults, p.c.PruneLimit, p.c.PruneDefault)
 	}
 	if !p.prune || p.kept != nil {
 		p.rep.Kept, p.diff.Delete = len(p.diff.Delete), nil
 	}
 }
 
-// check refuses what the target would refuse, and a source that is suddenly empty.
+// check bars what the target would refuse, and refuses a source that is suddenly empty.
 // It leaves out deletions that exceed the limits; they fail the run once the rest
 // is done.
 func (p *pass) check() error {
@@ -291,18 +315,56 @@ func (p *pass) check() error {
 	if p.archive != nil && p.kept != nil {
 		return p.kept // a bundle is all or nothing
 	}
-	var bad []string
+	bad := map[string]string{}
+	var said []string
 	for _, name := range p.diff.Create {
 		if why := badName(name); why != "" && (p.c.Target.CodeCommit != "" || !utf8.ValidString(name)) {
-			bad = append(bad, fmt.Sprintf("%q (%s)", name, why))
+			bad[name] = why
+			said = append(said, fmt.Sprintf("%q (%s)", name, why))
 		}
 	}
 	if len(bad) > 0 {
-		return &refusal{
-			what: "these names cannot be mirrored: " + names(bad),
-			hint: "rename them at the source, or exclude them in refs, as !refs/heads/NAME; nothing was pushed",
+		p.bar(bad, &refusal{
+			what: "these names cannot be mirrored: " + names(said),
+			hint: "rename them at the source, or exclude them in refs, as !refs/heads/NAME; all other refs are mirrored",
+		})
+	}
+	return nil
+}
+
+// bar leaves refs as they are, each for a reason; the run fails with what is to be done about it
+// once all others are mirrored.
+func (p *pass) bar(refs map[string]string, what error) {
+	if p.barred == nil {
+		p.barred = map[string]string{}
+	}
+	maps.Copy(p.barred, refs)
+	p.rep.Barred = p.barred
+	p.refusals = append(p.refusals, what)
+	p.differ()
+}
+
+// barThose bars the refs of the difference that reach any of the objects.
+func (p *pass) barThose(ctx context.Context, ids map[string]string, what error) error {
+	bad := map[string]string{}
+	have := slices.Sorted(maps.Values(p.to.Refs))
+	for _, name := range append(slices.Clone(p.diff.Create), p.diff.Update...) {
+		walk := command{
+			args:  []string{"rev-list", "--objects", "--ignore-missing", "--stdin"},
+			stdin: revisions([]string{p.want[name]}, have),
+		}
+		err := p.git.stream(ctx, walk, func(in io.Reader) error {
+			return eachLine(in, func(line string) {
+				if id, _, _ := strings.Cut(line, " "); ids[id] != "" && bad[name] == "" {
+					bad[name] = ids[id]
+				}
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("find the refs that hold what cannot be mirrored: %w", err)
 		}
 	}
+	p.bar(bad, what)
 	return nil
 }
 
@@ -360,7 +422,7 @@ func (p *pass) doubt(ctx context.Context, err error) string {
 		return ""
 	}
 	var g *gitError
-	if errors.As(err, &g) && missingObjects.MatchString(g.text) {
+	if errors.As(err, &g) && g.class == broken && missingObjects.MatchString(g.text) {
 		return g.Error()
 	}
 	if len(p.rep.Diverged) == 0 {
@@ -462,7 +524,11 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 			}
 			return p.settle(ctx)
 		}
-		tries, failed := again(ctx, p.Limits, func() error { return p.take(ctx, lacking) })
+		limits := p.Limits
+		if p.bundle != "" { // a file is what it is
+			limits.Attempts = 1
+		}
+		tries, failed := again(ctx, limits, func() error { return p.take(ctx, lacking) })
 		p.rep.Tries += tries
 		if failed != nil && p.rep.Cache == "used" && classOf(failed) == broken && ctx.Err() == nil {
 			// A fetch relies on the objects that the cache should hold.
@@ -470,6 +536,12 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 			p.rep.Cache = "rebuilt: " + p.redact.clean(failed.Error())
 			store.before, before = nil, 0
 			failed = errors.Join(emptyPacks(p.git), p.git.writeRefs(Refs{}, ""))
+		}
+		if failed != nil && p.bundle != "" && ctx.Err() == nil && classOf(failed) != spoiled {
+			return &refusal{
+				what: fmt.Sprintf("the bundle %s is truncated or damaged: %v", p.c.Source.Bundle, failed),
+				hint: "git bundle verify FILE tells; make it again and upload it whole",
+			}
 		}
 		if failed != nil && classOf(failed) != moved {
 			return fmt.Errorf("fetch from the source: %w", failed)
@@ -562,7 +634,13 @@ func (p *pass) inspect(ctx context.Context) error {
 	}
 	if p.c.Target.CodeCommit != "" {
 		if err := found.tooBig(); err != nil {
-			return err
+			ids := map[string]string{}
+			for id := range found.big {
+				ids[id] = fmt.Sprintf("%s is over 2 GiB", found.paths[id])
+			}
+			if err := p.barThose(ctx, ids, err); err != nil {
+				return err
+			}
 		}
 	}
 	if len(found.pointers) == 0 || p.c.LFS == section.LFSIgnore {
@@ -570,7 +648,11 @@ func (p *pass) inspect(ctx context.Context) error {
 	}
 	bucket, prefix, ok := section.S3Place(p.c.LFS)
 	if !ok {
-		return found.lfs()
+		ids := map[string]string{}
+		for id := range found.pointers {
+			ids[id] = found.paths[id] + " is a Git LFS pointer"
+		}
+		return p.barThose(ctx, ids, found.lfs())
 	}
 	source, err := p.remotes.newLFS(ctx, p.c.Source, p.Limits.Stall)
 	if err != nil {
@@ -649,11 +731,12 @@ func (p *pass) pushAll(ctx context.Context) error {
 		}
 		first = false
 		var part pushed
-		part, err = p.git.push(ctx, p.target, p.diff, p.want, p.have, p.from.Default, p.c.Force)
+		part, err = p.git.push(ctx, p.target, p.diff, p.want, p.have, p.from.Default, p.c.Force,
+			func() error { return p.followDefault(ctx) })
 		out.done = append(out.done, part.done...)
 		out.forced = append(out.forced, part.forced...)
 		out.bytes = out.bytes + part.bytes
-		out.diverged, out.rejected = part.diverged, part.rejected
+		out.diverged, out.rejected, out.said = part.diverged, part.rejected, part.said
 		return err
 	})
 	p.rep.Tries += tries
@@ -705,8 +788,8 @@ func (p *pass) verify(ctx context.Context) error {
 // finish writes the record of a success. A record that another run has written
 // meanwhile is newer and stays.
 func (p *pass) finish(ctx context.Context, s Status) error {
-	if p.kept != nil {
-		return p.kept // the rest is done
+	if err := errors.Join(append(p.refusals, p.kept)...); err != nil {
+		return err // the rest is done
 	}
 	_, err := p.state.put(ctx, recordKey,
 		Record{

@@ -22,15 +22,18 @@ type pushed struct {
 	// source's. rejected are those that the target rejected, with its reason.
 	diverged []string
 	rejected map[string]string
+	// said is what the target's hooks said about it.
+	said []string
 	// bytes is the size that git reports as written.
 	bytes int64
 }
 
 // push pushes the refs of d from the repository to the target, in chunks. The default
 // branch is named first: CodeCommit makes the first branch that an empty repository
-// receives its default one.
+// receives its default one. What is deleted is deleted last, after follow was called, which makes
+// it the default branch of one that has another.
 func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs, first string,
-	force bool) (pushed, error) {
+	force bool, follow func() error) (pushed, error) {
 	out := pushed{rejected: map[string]string{}}
 	set := append(slices.Clone(d.Create), d.Update...)
 	blocking, others := inTheWay(d)
@@ -59,6 +62,9 @@ func (g *git) push(ctx context.Context, r *remote, d Difference, want, have Refs
 	}
 	if len(out.diverged)+len(out.rejected) > 0 {
 		return out, nil // a ref gone from the source may have been renamed, and the new name rejected
+	}
+	if err := follow(); err != nil {
+		return out, err
 	}
 	return out, g.overwrite(ctx, r, d.Delete, nil, have, &out)
 }
@@ -151,6 +157,10 @@ func (g *git) pushChunk(ctx context.Context, r *remote, leases, specs []string, 
 	out.bytes += wrote
 	rejected := out.read(report)
 	if err != nil && rejected && classOf(err) == broken && ctx.Err() == nil {
+		var g *gitError
+		if errors.As(err, &g) {
+			out.said = g.said()
+		}
 		return nil // rejected refs, each with its reason
 	}
 	return err
@@ -218,6 +228,11 @@ func (p *pushed) err() error {
 		if len(problems) > 5 {
 			problems = append(problems, fmt.Errorf("and %d more", len(p.rejected)-5))
 			break
+		}
+	}
+	for _, line := range p.said {
+		if len(p.rejected) > 0 && strings.HasPrefix(line, "remote: ") {
+			problems = append(problems, errors.New(line))
 		}
 	}
 	return errors.Join(problems...)

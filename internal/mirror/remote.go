@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -122,6 +123,9 @@ func (r *remotes) open(ctx context.Context, address, arn, name string) (*remote,
 		return nil, err
 	}
 	r.redact.add(s.all()...)
+	if s.Password != "" { // as a request carries them
+		r.redact.add(base64.StdEncoding.EncodeToString([]byte(s.Username + ":" + s.Password)))
+	}
 	if u.Scheme == "ssh" {
 		return out, r.ssh(out, s, arn, name)
 	}

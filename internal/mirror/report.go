@@ -19,7 +19,7 @@ const (
 	// Diverged means that the replica has commits that the source does not have; the
 	// rest was mirrored.
 	Diverged Status = "diverged"
-	// Refused means that the configuration does not allow it; nothing was pushed.
+	// Refused means that the configuration, or the target, does not allow some of it; all else is mirrored.
 	Refused Status = "refused"
 	Failed  Status = "failed"
 )
@@ -62,6 +62,12 @@ type Changes struct {
 	Diverged []string `json:"diverged,omitempty"`
 	// Kept is the number of refs that only the target has, if they are not pruned.
 	Kept int `json:"kept,omitempty"`
+	// Default is the branch that became the target's default one, KeptDefault a ref that was not
+	// pruned because it is, and git cannot make the source's that.
+	Default     string `json:"default,omitempty"`
+	KeptDefault string `json:"keptDefault,omitempty"`
+	// Barred are refs that were not mirrored, each with the reason.
+	Barred map[string]string `json:"barred,omitempty"`
 }
 
 // Bytes are the bytes sent over the network, as far as they are counted.

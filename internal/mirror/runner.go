@@ -22,6 +22,8 @@ import (
 type codeCommitAPI interface {
 	CreateRepository(context.Context, *codecommit.CreateRepositoryInput,
 		...func(*codecommit.Options)) (*codecommit.CreateRepositoryOutput, error)
+	UpdateDefaultBranch(context.Context, *codecommit.UpdateDefaultBranchInput,
+		...func(*codecommit.Options)) (*codecommit.UpdateDefaultBranchOutput, error)
 }
 
 var _ codeCommitAPI = (*codecommit.Client)(nil)

@@ -231,7 +231,7 @@ func (f *found) tooBig() error {
 	slices.Sort(out)
 	return &refusal{
 		what: "CodeCommit does not accept a blob over 2 GiB: " + names(out),
-		hint: "remove it from the history, or exclude its branches in refs; nothing was pushed",
+		hint: "remove it from the history, or exclude its branches in refs; all other refs are mirrored",
 	}
 }
 
@@ -245,5 +245,5 @@ func (f *found) lfs() error {
 	return &refusal{what: fmt.Sprintf("found Git LFS pointers (%d), whose objects a git mirror does not copy: %s",
 		len(out), names(slices.Compact(out))),
 		hint: "set lfs: s3://BUCKET/PREFIX to copy the objects, or lfs: ignore to mirror only the pointers; " +
-			"nothing was pushed"}
+			"refs without them are mirrored"}
 }

@@ -29,6 +29,9 @@ type push struct {
 // ping are the test events of webhooks.
 var ping = []string{"ping", "diagnostics:ping"}
 
+// systemPushes are the events of GitLab's system hooks that are pushes.
+var systemPushes = []string{"push", "tag_push", "repository_update"}
+
 // parse parses a verified report.
 //
 // Source: the webhook references of GitHub Enterprise, GitLab, Gitea and Bitbucket
@@ -44,7 +47,11 @@ func parse(provider string, r report) (push, error) {
 	if event == "" {
 		event = r.header["x-forgejo-event"]
 	}
-	if !slices.Contains([]string{"push", "Push Hook", "Tag Push Hook"}, event) {
+	if event == "" {
+		return push{}, errors.New("the header that names the event is missing: X-GitHub-Event, X-Gitlab-Event, " +
+			"X-Gitea-Event or X-Forgejo-Event")
+	}
+	if !slices.Contains([]string{"push", "delete", "Push Hook", "Tag Push Hook", "System Hook"}, event) {
 		return push{other: event}, nil
 	}
 	var body struct {
@@ -60,11 +67,22 @@ func parse(provider string, r report) (push, error) {
 		// Changes are those of the plain hook: several refs in one report.
 		Changes []struct{ Ref, After string }
 		Name    string
+		// RefType is of a deletion, whose ref is a short name; EventName is of a system hook.
+		RefType   string `json:"ref_type"`
+		EventName string `json:"event_name"`
 	}
-	if err := json.Unmarshal(r.body, &body); err != nil {
+	if err := json.Unmarshal(r.payload(), &body); err != nil {
 		return push{}, errors.New("invalid body (want the JSON of a push)")
 	}
+	if event == "System Hook" && !slices.Contains(systemPushes, body.EventName) {
+		return push{other: body.EventName}, nil
+	}
 	p := push{repository: body.Repository.FullName + body.Project.Path + body.Name}
+	if event == "delete" {
+		folder := map[string]string{"branch": "refs/heads/", "tag": "refs/tags/"}[body.RefType]
+		p.changes = []change{{folder + body.Ref, zero}}
+		return p, p.check()
+	}
 	if body.Ref != "" {
 		p.changes = []change{{body.Ref, body.After}}
 	}

@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +30,37 @@ var errForged = errors.New("signature missing or wrong, or unknown webhook")
 // minSecret is the length of the shortest secret, and key, that reports are verified
 // with, in bytes: a shorter one can be guessed.
 const minSecret = 16
+
+// errUnsigned is the error for a report without any signature. It is the same for every name, and
+// so reveals none.
+var errUnsigned = errors.New("no signature: the header X-Hub-Signature-256 (GitHub, Gitea), X-Hub-Signature (Bitbucket), " +
+	"X-Gitlab-Token, Webhook-Signature (GitLab) or X-Drawbridge-Signature is missing; give the webhook a secret at the server")
+
+// signatures are the headers that carry one.
+var signatures = []string{
+	"x-hub-signature-256", "x-hub-signature", "x-gitea-signature", "x-forgejo-signature", "x-gitlab-token",
+	"webhook-signature", "x-drawbridge-signature",
+}
+
+// unsigned reports whether a report has no signature at all.
+func (r report) unsigned() bool {
+	return !slices.ContainsFunc(signatures, func(name string) bool { return r.header[name] != "" })
+}
+
+// payload returns the JSON of a report: GitHub can send it as the field payload of a form. The
+// signature is of the body as it came.
+func (r report) payload() []byte {
+	if kind, _, _ := strings.Cut(r.header["content-type"], ";"); strings.TrimSpace(kind) != formEncoded {
+		return r.body
+	}
+	form, err := url.ParseQuery(string(r.body))
+	if err != nil {
+		return r.body
+	}
+	return []byte(form.Get("payload"))
+}
+
+const formEncoded = "application/x-www-form-urlencoded"
 
 // errWeak is the error for a secret that is too short.
 var errWeak = fmt.Errorf("its secret is shorter than %d bytes: set a longer one at the server and in Secrets Manager",

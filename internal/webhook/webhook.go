@@ -81,6 +81,8 @@ type Receiver struct {
 	unverified *rate.Limiter
 	verified   map[string]*rate.Limiter
 	known      map[string]keptSecret
+	// throttled are the runs that were asked for after too many reports, by repository.
+	throttled map[string]string
 }
 
 type keptSecret struct {
@@ -160,6 +162,10 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 	if len(body) > maxBody {
 		return no(http.StatusRequestEntityTooLarge, "the body exceeds %d bytes", maxBody)
 	}
+	rep := report{header: in.Headers, body: body}
+	if rep.unsigned() {
+		return no(http.StatusUnauthorized, "%v", errUnsigned)
+	}
 	name := strings.Trim(in.RawPath, "/")
 	repository := r.Mirror.Repositories[name]
 	if repository == nil || repository.Webhook == nil {
@@ -167,7 +173,6 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 			zap.String("from", in.RequestContext.HTTP.SourceIP))
 		return no(http.StatusUnauthorized, "%v", errForged) // do not reveal which repositories exist
 	}
-	rep := report{header: in.Headers, body: body}
 	if err := r.verify(ctx, repository.Webhook, rep); errors.Is(err, errForged) || errors.Is(err, errOld) {
 		r.Log.Warn("report refused", zap.String("repository", name), zap.Error(err),
 			zap.String("from", in.RequestContext.HTTP.SourceIP))
@@ -179,9 +184,34 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 		return r.failed(name, err)
 	}
 	if !r.limitOf(name).AllowN(r.Now(), 1) {
-		return no(http.StatusTooManyRequests, "too many reports of %s", name)
+		return r.later(ctx, name)
 	}
 	return r.take(ctx, name, repository, rep)
+}
+
+// throttledFor is how long after the first of too many reports a run looks at what they were about.
+const throttledFor = time.Minute
+
+// later asks for one run a minute for reports that come too fast to be looked at one by one. Not
+// every server sends a report again: GitHub never does.
+func (r *Receiver) later(ctx context.Context, name string) answer {
+	end := r.Now().Truncate(throttledFor).Add(throttledFor)
+	id := fmt.Sprintf("throttled-%s-%d", name, end.Unix())
+	r.mu.Lock()
+	asked := r.throttled[name] == id
+	r.mu.Unlock()
+	if !asked {
+		if err := r.send(ctx, name, id, end.Sub(r.Now())); err != nil {
+			return r.failed(name, err)
+		}
+		r.mu.Lock()
+		if r.throttled == nil {
+			r.throttled = map[string]string{}
+		}
+		r.throttled[name] = id
+		r.mu.Unlock()
+	}
+	return answer{status: http.StatusAccepted, Run: id}
 }
 
 func (r *Receiver) failed(name string, err error) answer {
@@ -202,7 +232,7 @@ func (r *Receiver) take(ctx context.Context, name string, repository *section.Re
 		}
 		return answer{status: http.StatusOK, Ignored: what}
 	}
-	if want := repository.Webhook.Repository; want != "" && want != p.repository {
+	if want := repository.Webhook.Repository; want != "" && !strings.EqualFold(want, p.repository) {
 		r.Log.Warn("report refused", zap.String("repository", name), zap.String("of", p.repository))
 		return no(http.StatusForbidden, "the report is for another repository")
 	}

@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -370,8 +372,9 @@ func TestRateLimits(t *testing.T) {
 		code, _ := b.report(pushes(b.now, "refs/heads/main", fmt.Sprintf("%040x", i+1))["plain"])
 		codes[code]++
 	}
-	if codes[http.StatusAccepted] != verifiedBurst || codes[http.StatusTooManyRequests] != 100-verifiedBurst {
-		t.Errorf("answers %v", codes)
+	// Each that is verified is taken; those beyond the burst share one run, as GitHub never sends them again.
+	if codes[http.StatusAccepted] != unverifiedBurst || codes[http.StatusTooManyRequests] != 100-unverifiedBurst || b.queued() != verifiedBurst+1 {
+		t.Errorf("answers %v, %d queued", codes, b.queued())
 	}
 	b.now = b.now.Add(10 * time.Second)
 	if code, _ := b.report(pushes(b.now, "refs/heads/main", after)["plain"]); code != http.StatusAccepted {
@@ -478,5 +481,61 @@ func TestLook(t *testing.T) {
 	git("update-ref", "refs/heads/main", git("commit-tree", "-m", "y", "-p", commit, tree))
 	if n := look(); n != 1 {
 		t.Errorf("%d runs asked for after a push, want one", n)
+	}
+}
+
+// TestWhatServersSendOtherwise: forms, deletions, system hooks, names in other letters, and nothing
+// that could be verified.
+func TestWhatServersSendOtherwise(t *testing.T) {
+	github := func(b *bench, body string, header map[string]string) events.LambdaFunctionURLRequest {
+		h := map[string]string{"x-github-event": "push", "x-hub-signature-256": "sha256=" + hmacHex(secrets["github"], body)}
+		maps.Copy(h, header)
+		return request("github", h, body)
+	}
+	form := func(b *bench) events.LambdaFunctionURLRequest {
+		body := "payload=" + url.QueryEscape(pushes(b.now, "refs/heads/main", after)["github"].Body)
+		return github(b, body, map[string]string{"content-type": "application/x-www-form-urlencoded; charset=utf-8"})
+	}
+	deleted := func(b *bench) events.LambdaFunctionURLRequest {
+		body := `{"ref":"gone","ref_type":"branch","repository":{"full_name":"team/app"}}`
+		return request("gitea", map[string]string{"x-gitea-event": "delete", "x-gitea-signature": hmacHex(secrets["gitea"], body)}, body)
+	}
+	system := func(kind string) func(b *bench) events.LambdaFunctionURLRequest {
+		return func(b *bench) events.LambdaFunctionURLRequest {
+			body := strings.Replace(pushes(b.now, "refs/heads/main", after)["gitlab"].Body, `"event_name":"push"`, `"event_name":"`+kind+`"`, 1)
+			return request("gitlab", map[string]string{"x-gitlab-event": "System Hook", "x-gitlab-token": secrets["gitlab"]}, body)
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		in   func(b *bench) events.LambdaFunctionURLRequest
+		want int
+		says string
+	}{
+		{"GitHub's form", form, http.StatusAccepted, "push-github"},
+		{"Gitea's deletion of what nobody mirrors", deleted, http.StatusOK, "already has"},
+		{"GitLab's system hook of a push", system("push"), http.StatusAccepted, "push-gitlab"},
+		{"GitLab's system hook of a tag", system("tag_push"), http.StatusAccepted, "push-gitlab"},
+		{"GitLab's system hook of a user", system("user_create"), http.StatusOK, "user_create is not a push"},
+		{"a name in other letters", func(b *bench) events.LambdaFunctionURLRequest {
+			b.r.Mirror.Repositories["github"].Webhook.Repository = "Team/App"
+			return pushes(b.now, "refs/heads/main", after)["github"]
+		}, http.StatusAccepted, "push-github"},
+		{"no signature", func(b *bench) events.LambdaFunctionURLRequest {
+			in := pushes(b.now, "refs/heads/main", after)["github"]
+			delete(in.Headers, "x-hub-signature-256")
+			return in
+		}, http.StatusUnauthorized, "the header X-Hub-Signature-256"},
+		{"no signature of nobody", func(b *bench) events.LambdaFunctionURLRequest {
+			return request("nobody", map[string]string{}, "{}")
+		}, http.StatusUnauthorized, "the header X-Hub-Signature-256"},
+		{"no event", func(b *bench) events.LambdaFunctionURLRequest {
+			return github(b, "{}", map[string]string{"x-github-event": ""})
+		}, http.StatusBadRequest, "X-GitHub-Event"},
+	} {
+		b := newBench(t)
+		if code, body := b.report(tt.in(b)); code != tt.want || !strings.Contains(body, tt.says) {
+			t.Errorf("%s: %d %s, want %d and %q", tt.name, code, body, tt.want, tt.says)
+		}
 	}
 }

@@ -55,6 +55,8 @@ func New(k *kernel.Kernel, iam *iam.Service) *Service {
 			"GetRepository":    kernel.Op(s.getRepository),
 			"ListRepositories": kernel.Op(s.listRepositories),
 			"DeleteRepository": kernel.Op(s.deleteRepository),
+
+			"UpdateDefaultBranch": kernel.Op(s.updateDefaultBranch),
 		}})
 	return s
 }
@@ -220,6 +222,34 @@ func (s *Service) deleteRepository(_ *kernel.Call, in *struct {
 		return out, os.RemoveAll(filepath.Join(s.folder, in.Name))
 	}
 	return out, nil
+}
+
+// updateDefaultBranch makes a branch that is there the default one.
+//
+// Source: https://docs.aws.amazon.com/codecommit/latest/APIReference/API_UpdateDefaultBranch.html
+func (s *Service) updateDefaultBranch(_ *kernel.Call, in *struct {
+	Name   string `json:"repositoryName"`
+	Branch string `json:"defaultBranchName"`
+}) (*kernel.None, error) {
+	r, err := s.repository(in.Name)
+	if err != nil {
+		return nil, err
+	}
+	if in.Branch == "" {
+		return nil, kernel.Errorf("BranchNameRequiredException", "A branch name is required, but was not specified.")
+	}
+	ctx, cancel := context.WithTimeout(s.Context, time.Minute)
+	defer cancel()
+	dir := filepath.Join(s.folder, r.name)
+	ref := "refs/heads/" + in.Branch
+	if exec.CommandContext(ctx, "git", "-C", dir, "rev-parse", "--quiet", "--verify", ref).Run() != nil {
+		return nil, kernel.Errorf("BranchDoesNotExistException", "%s does not exist", in.Branch)
+	}
+	if out, err := exec.CommandContext(ctx, "git", "-C", dir, "symbolic-ref", "HEAD", ref).CombinedOutput(); err != nil {
+		return nil, kernel.Errorf("InternalFailure", "git symbolic-ref: %v: %s", err, out).
+			WithStatus(http.StatusInternalServerError)
+	}
+	return &kernel.None{}, nil
 }
 
 // serveGit answers git over HTTP: it checks the password as CodeCommit does and hands

@@ -36,6 +36,8 @@ func TestABadSectionSaysWhere(t *testing.T) {
 		{"cluster: c", "cluster: c\n  webhookConcurrency: -1", "mirror.webhookConcurrency"},
 		{"cluster: c", "cluster: c\n  schedule: now", "jobs.mirror.schedule"},
 		{"shop.git}", "shop.git, lfsHosts: ['a b']}", `mirror.repositories.shop.source.lfsHosts: invalid host "a b"`},
+		{"shop.git}", "shop.git, proxy: 'http://me:pass@proxy:3128'}", "mirror.repositories.shop.source.proxy: not a proxy's address"},
+		{"https://git.corp.example/shop.git}", "ssh://git@git.corp.example/shop.git, proxy: 'http://proxy:3128'}", "mirror.repositories.shop.source.proxy: only https sources"},
 		{"shop.git}", "shop.git, secret: mine}", "mirror.repositories.shop.source.secret"},
 		{"url: https://git.corp.example/shop.git", "url: https://me:pass@git.corp.example/shop.git", "mirror.repositories.shop.source.url"},
 		{"target: {codecommit: shop}", "target: {codecommit: 'a/b'}", "mirror.repositories.shop.target.codecommit"},

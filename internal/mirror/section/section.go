@@ -116,6 +116,9 @@ type Source struct {
 	// any of token, username, password, ca, clientCertificate, clientKey, privateKey,
 	// knownHosts. Default: none.
 	Secret string `yaml:"secret" json:"secret,omitempty"`
+	// Proxy is an HTTP proxy that an https source is reached through, http://HOST:PORT, without a
+	// password; sourceNetworks has to hold it in place of the server. Default: none.
+	Proxy string `yaml:"proxy" json:"proxy,omitempty"`
 	// SkipObjectChecks is true where objects are taken from a server that git fsck finds wrong,
 	// as very old ones may be; what came of damage or malice is passed on then. Default false.
 	SkipObjectChecks bool `yaml:"skipObjectChecks" json:"skipObjectChecks,omitempty"`
@@ -294,7 +297,7 @@ func (m *Mirror) Looks() bool {
 func (m *Mirror) servers() []string {
 	var out []string
 	for _, r := range m.Repositories {
-		for _, given := range []string{r.Source.URL, r.Target.URL} {
+		for _, given := range []string{cmp.Or(r.Source.Proxy, r.Source.URL), r.Target.URL} {
 			if _, ok := CodeCommitName(given); given != "" && !ok {
 				out = append(out, given)
 			}
@@ -473,6 +476,15 @@ func (k *checker) repository(where, name string, r *Repository) {
 }
 
 func (k *checker) source(where string, r *Repository) {
+	if p := r.Source.Proxy; p != "" {
+		u, err := url.Parse(p)
+		switch {
+		case !isHTTP(r.Source.URL):
+			k.Add(where+".proxy", "use it with an https source", "only https sources are reached through a proxy")
+		case err != nil || !isHTTP(p) || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "":
+			k.Add(where+".proxy", "write http://HOST:PORT, without a password", "not a proxy's address")
+		}
+	}
 	for _, host := range r.Source.LFSHosts {
 		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Hostname() == "" {
 			k.Add(where+".lfsHosts", "write HOST or HOST:PORT", "invalid host %q", host)

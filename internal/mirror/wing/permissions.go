@@ -84,8 +84,10 @@ func (p part) mirrorRepositories() []cfn.Statement {
 		}
 	}
 	add(replicas, cfn.Statement{
-		Role: TaskRole, Sid: "Replicas", Actions: []string{"codecommit:GitPull", "codecommit:GitPush"},
-		Why: "the replicas' refs are compared, and pushed to",
+		Role: TaskRole, Sid: "Replicas", Actions: []string{
+			"codecommit:GitPull", "codecommit:GitPush", "codecommit:UpdateDefaultBranch",
+		},
+		Why: "the replicas' refs are compared and pushed to, and their default branch follows the source's",
 	})
 	add(pulled, cfn.Statement{
 		Role: TaskRole, Sid: "Sources", Actions: []string{"codecommit:GitPull"}, Why: "sources in CodeCommit",
