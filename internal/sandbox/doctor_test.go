@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
 	"drawbridge/internal/app"
@@ -66,6 +67,69 @@ func TestDoctorNamesEndpointsOfNoStack(t *testing.T) {
 		id := w.tagged("ssm", vpcOfMain, "subnet-1", "gone")
 		if f := w.found("owner tag"); len(f) != 1 || f[0].Result != finding.Warning || !strings.Contains(f[0].Found, id) || !strings.Contains(f[0].Remedy, id) {
 			t.Errorf("with %s: %+v", id, f)
+		}
+	})
+}
+
+// TestDoctorLooksAtWhatAJobNeeds: a right that its execution role lacks, a secret, a parameter, a
+// repository or a tag that is not there, no log, and an image that is none yet.
+func TestDoctorLooksAtWhatAJobNeeds(t *testing.T) {
+	inWorld(t, autoJob, awssim.Options{}, func(w *world) {
+		for _, check := range []string{"role policies", "image", "rights"} {
+			for _, f := range w.found(check) {
+				if f.Result != finding.OK {
+					t.Errorf("at first: %+v", f)
+				}
+			}
+		}
+		own := ""
+		w.revise(func(c *types.ContainerDefinition) { own = aws.ToString(c.Image) })
+		registry, _, _ := strings.Cut(own, "/")
+		log := (*types.LogConfiguration)(nil)
+		for _, tt := range []struct {
+			name, check string
+			change      func(*types.ContainerDefinition)
+			result      finding.Result
+			says        string
+		}{
+			{"a secret", "secrets", withSecret, finding.Failed, "TOKEN: there is no secret arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf"},
+			{"a parameter", "secrets", func(c *types.ContainerDefinition) {
+				c.Secrets = []types.Secret{{Name: aws.String("KEY"), ValueFrom: aws.String("/web/key")}}
+			}, finding.Failed, "KEY: there is no parameter /web/key"},
+			{"a repository", "image", func(c *types.ContainerDefinition) {
+				c.Secrets, c.Image = nil, aws.String(registry+"/nobody:1")
+			}, finding.Failed, "there is no repository nobody"},
+			{"a tag", "image", func(c *types.ContainerDefinition) {
+				c.Image = aws.String(strings.Split(own, ":")[0] + ":gone")
+			}, finding.Failed, "has no image gone"},
+			{"a placeholder", "image", func(c *types.ContainerDefinition) {
+				c.Image = aws.String("<IMAGE1_NAME>")
+			}, finding.Warning, "<IMAGE1_NAME> is a placeholder; it is taken for one in ECR"},
+			{"no log", "log", func(c *types.ContainerDefinition) {
+				c.Image, log, c.LogConfiguration = &own, c.LogConfiguration, nil
+			}, finding.Warning, "has no log"},
+		} {
+			w.revise(tt.change)
+			f := w.found(tt.check)
+			if len(f) != 1 || f[0].Result != tt.result || !strings.Contains(f[0].Found, tt.says) || f[0].Remedy == "" {
+				t.Errorf("%s: %+v, want %s with %q", tt.name, f, tt.result, tt.says)
+			}
+		}
+		w.revise(func(c *types.ContainerDefinition) { c.LogConfiguration = log })
+		api := iam.NewFromConfig(AWSConfig(w.sim, "http://aws.invalid", w.sim.RoundTripper()))
+		if _, err := api.PutRolePolicy(w.t.Context(), &iam.PutRolePolicyInput{
+			RoleName: aws.String("hello-execution"), PolicyName: aws.String("logs"), PolicyDocument: aws.String(
+				`{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents", "ecr:GetAuthorizationToken"], "Resource": "*"}]}`),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		f := w.found("role policies")
+		if len(f) != 2 || f[0].Result != finding.Failed || !strings.Contains(f[0].Found, "hello-execution may not pull its image: no policy allows ecr:BatchGetImage") {
+			t.Errorf("without the right to pull: %+v", f)
+		}
+		w.fault("deny", "iam:CreateRole", 0)
+		if f := w.found("rights"); len(f) != 1 || f[0].Result != finding.Failed || !strings.Contains(f[0].Found, "lacks iam:CreateRole") {
+			t.Errorf("a deployer without a right: %+v", f)
 		}
 	})
 }
