@@ -62,7 +62,7 @@ func KnownPrices() PriceTable {
 			Prices{Endpoint: 0.010, NAT: 0.045, NATData: 0.045},
 		},
 		{
-			"eu-west-1", "derived from two published bills, EU-VpcEndpoint-Hours; " + list + "EU-NatGateway-Hours" + seen,
+			"eu-west-1", "two published bills, EU-VpcEndpoint-Hours; " + list + "EU-NatGateway-Hours" + seen,
 			"2026-10", Prices{Endpoint: 0.011, NAT: 0.048, NATData: 0.048},
 		},
 		{"eu-west-2", list + "EUW2-VpcEndpoint-Hours" + seen, "2026-10", Prices{Endpoint: 0.011}},

@@ -46,8 +46,8 @@ func (set Set) Learn(s Settings, now time.Time, live, ended []Run) (Set, bool) {
 		}
 	}
 	for _, r := range ended {
-		if fresh(r.RecordedAt) && r.Outcome != DeadLettered && r.Outcome != Lost && r.Outcome != Cancelled && !r.StartedAt.IsZero() &&
-			r.FinishedAt.After(r.StartedAt) {
+		worked := r.Outcome != DeadLettered && r.Outcome != Lost && r.Outcome != Cancelled
+		if fresh(r.RecordedAt) && worked && !r.StartedAt.IsZero() && r.FinishedAt.After(r.StartedAt) {
 			ran = append(ran, r)
 		}
 	}

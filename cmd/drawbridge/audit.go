@@ -25,8 +25,8 @@ type auditCmd struct {
 // Help is the longer text of --help; kong calls it.
 func (auditCmd) Help() string {
 	return "Only reads, and needs neither a configuration nor an installation: any account and Region. It needs " +
-		"ec2:DescribeVpcEndpoints, ec2:DescribeSubnets and cloudwatch:GetMetricStatistics, whose requests cost a cent a " +
-		"thousand."
+		"ec2:DescribeVpcEndpoints, ec2:DescribeSubnets and cloudwatch:GetMetricStatistics, whose requests cost a " +
+		"cent a thousand."
 }
 
 // Run reads the endpoints with their traffic and says what could be saved.

@@ -81,7 +81,7 @@ func newestRuns(a complete.Args) (out []string) {
 	ctx, stop := context.WithTimeout(context.Background(), completing)
 	defer stop()
 	f := connectFlags{
-		Config: configPath(a), Profile: cmp.Or(given(a, "--profile"), os.Getenv("AWS_PROFILE")),
+		configFlag: configFlag{configPath(a)}, Profile: cmp.Or(given(a, "--profile"), os.Getenv("AWS_PROFILE")),
 		Region:      cmp.Or(given(a, "--region"), os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION")),
 		EndpointURL: cmp.Or(given(a, "--endpoint-url"), os.Getenv("AWS_ENDPOINT_URL")), LogLevel: "error",
 		AssumeRoleARN: cmp.Or(given(a, "--assume-role-arn"), os.Getenv("DRAWBRIDGE_ASSUME_ROLE_ARN")),

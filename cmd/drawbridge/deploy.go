@@ -17,11 +17,16 @@ import (
 	"drawbridge/scheduler"
 )
 
+// functionsFlag is the flag of verbs that deploy functions.
+type functionsFlag struct {
+	Functions string `help:"Folder with NAME/bootstrap of each function to deploy." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
+}
+
 type planCmd struct {
 	awsFlags
-	Functions string `help:"Folder with NAME/bootstrap of each function to deploy." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
-	Template  bool   `help:"Print the base stack's template instead."`
-	Markdown  bool   `help:"Print it as Markdown, for a pull request."`
+	functionsFlag
+	Template bool `help:"Print the base stack's template instead."`
+	Markdown bool `help:"Print it as Markdown, for a pull request."`
 }
 
 // Help is the longer text of --help; kong calls it.
@@ -64,7 +69,8 @@ func (c *planCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// examine makes doctor's checks, but for how the installation itself stands. A stack that deploy must not touch is an error.
+// examine makes doctor's checks, but for how the installation itself stands. A stack that deploy
+// must not touch is an error.
 func (s *session) examine(ctx context.Context) ([]finding.Finding, error) {
 	if _, err := s.install.Installed(ctx, s.config.Name); err != nil && !errors.Is(err, install.ErrNotInstalled) {
 		return nil, err
@@ -95,8 +101,8 @@ func (s *session) refuse(findings []finding.Finding, force bool) error {
 type deployCmd struct {
 	awsFlags
 	changeFlags
-	Functions string `help:"Folder with NAME/bootstrap of each function to deploy." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
-	Force     bool   `help:"Deploy although checks of doctor have failed."`
+	functionsFlag
+	Force bool `help:"Deploy although checks of doctor have failed."`
 }
 
 // Help is the longer text of --help; kong calls it.
@@ -171,8 +177,8 @@ func (s *session) tellNext(ctx context.Context, digests map[scheduler.JobName]st
 	s.say("Events go to %s", app.QueueURL(s.place, a.Names.Events))
 	for _, job := range keys(s.config.Jobs) {
 		if !s.config.Jobs[scheduler.JobName(job)].Made {
-			s.say("Next: drawbridge run %s --wait, or drawbridge selftest first, which tries the account for a few cents.",
-				job)
+			s.say("Next: drawbridge run %s --wait, or drawbridge selftest first, which tries the account for a few "+
+				"cents.", job)
 			break
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"drawbridge/internal/hint"
 	"drawbridge/internal/mirror/section"
 	"drawbridge/internal/output"
+	"drawbridge/internal/view"
 )
 
 type endpointsCmd struct {
@@ -82,7 +83,7 @@ func (c *endpointsCmd) Run(ctx context.Context, s streams) error {
 	}
 	ss := &session{streams: s, flags: c.awsFlags}
 	if err := ss.print(r, func(w io.Writer, style output.Style) error {
-		return writeRequirements(w, style, r)
+		return view.WriteRequirements(w, style, r)
 	}); err != nil {
 		return err
 	}
@@ -125,46 +126,4 @@ func readDocument(path string) ([]byte, error) {
 		)
 	}
 	return out, nil
-}
-
-func writeRequirements(w io.Writer, style output.Style, r endpoints.Requirements) error {
-	t := output.NewRows(style, "SERVICE", "TYPE", "BECAUSE")
-	for _, n := range r.Services {
-		for i, why := range n.Because {
-			if i == 0 {
-				t.Add(string(n.Service), string(n.Type), why)
-			} else {
-				t.Add(" ", " ", why)
-			}
-		}
-	}
-	if t.Len() == 0 {
-		fmt.Fprintln(w, "no endpoints are needed")
-	} else if err := t.Write(w); err != nil {
-		return err
-	}
-	for _, u := range r.Unreachable {
-		fmt.Fprintln(w)
-		if err := style.Println(w, "%s %s", style.Paint("failed", "unreachable:"), u.What); err != nil {
-			return err
-		}
-		if err := style.Println(w, "remedy: %s", u.Remedy); err != nil {
-			return err
-		}
-	}
-	for _, u := range r.Unseen {
-		fmt.Fprintln(w)
-		if err := style.Println(w, "not looked at: %s", u); err != nil {
-			return err
-		}
-	}
-	for i, a := range r.Avoidable {
-		if i == 0 {
-			fmt.Fprintln(w, "\nTo do without, as each costs by the hour:")
-		}
-		if err := style.Println(w, "  %s: %s", a.Service, a.How); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -35,7 +35,7 @@ type estimateCmd struct {
 	Lower          time.Duration         `help:"How long a deletion takes." default:"120s"`
 	Data           float64               `help:"Gigabytes that a job moves, image layers not counted." default:"0" placeholder:"GB"`
 	Monitoring     config.Monitoring     `help:"Monitoring of the installation: ${enum}." enum:"none,alarms,full" default:"alarms"`
-	Output         output.Format         `short:"o" help:"Output: ${enum}." enum:"table,json,yaml" default:"table" env:"DRAWBRIDGE_OUTPUT"`
+	outputFlag
 }
 
 // Help is the longer text of --help; kong calls it.
@@ -62,18 +62,8 @@ func (c *estimateCmd) Run(_ context.Context, s streams) error {
 
 func (c *estimateCmd) input() (estimate.Input, error) {
 	in := estimate.Input{Zones: c.Zones, Raise: c.Raise, Lower: c.Lower, DataGB: c.Data, Monitoring: c.Monitoring}
-	given := 0
-	for _, on := range []bool{c.Trace != "", c.Cron != "", c.JobsPerDay != 0} {
-		if on {
-			given++
-		}
-	}
-	switch {
-	case given != 1:
-		return in, &usageError{hint.With(
-			errors.New("give exactly one of --trace, --cron, --jobs-per-day"),
-			"give one of --trace FILE, --cron EXPRESSION and --jobs-per-day N",
-		)}
+	if err := c.oneSource(); err != nil {
+		return in, err
 	}
 	for _, n := range []struct {
 		flag string
@@ -101,14 +91,8 @@ func (c *estimateCmd) input() (estimate.Input, error) {
 	if err = c.services(&in); err != nil {
 		return in, err
 	}
-	var known bool
-	if in.Prices, known = table.In(in.Region); !known && !slices.Contains(endpoints.Regions(), in.Region) {
-		remedy := "use a Region of AWS, such as us-east-1"
-		if near := config.Nearest(in.Region, endpoints.Regions()); near != "" {
-			remedy = "did you mean " + near + "?"
-		}
-		return in, &usageError{hint.With(fmt.Errorf("%s is no Region that is known here", in.Region),
-			remedy+" The prices of a new Region come with drawbridge prices refresh")}
+	if in.Prices, err = pricesOf(table, in.Region); err != nil {
+		return in, err
 	}
 	switch {
 	case c.Trace != "":
@@ -162,4 +146,36 @@ func (c *estimateCmd) services(in *estimate.Input) error {
 		}
 	}
 	return err
+}
+
+// pricesOf returns the prices of a Region, which may not be known. A name that AWS has no
+// Region of is an error.
+func pricesOf(table endpoints.PriceTable, region string) (endpoints.RegionPrices, error) {
+	known, ok := table.In(region)
+	if ok || slices.Contains(endpoints.Regions(), region) {
+		return known, nil
+	}
+	remedy := "use a Region of AWS, such as us-east-1"
+	if near := config.Nearest(region, endpoints.Regions()); near != "" {
+		remedy = "did you mean " + near + "?"
+	}
+	return known, &usageError{hint.With(fmt.Errorf("unknown Region %s", region),
+		remedy+" The prices of a new Region come with drawbridge prices refresh")}
+}
+
+// oneSource returns an error unless exactly one of the flags says how often jobs run.
+func (c *estimateCmd) oneSource() error {
+	given := 0
+	for _, on := range []bool{c.Trace != "", c.Cron != "", c.JobsPerDay != 0} {
+		if on {
+			given++
+		}
+	}
+	if given == 1 {
+		return nil
+	}
+	return &usageError{hint.With(
+		errors.New("give exactly one of --trace, --cron, --jobs-per-day"),
+		"give one of --trace FILE, --cron EXPRESSION and --jobs-per-day N",
+	)}
 }

@@ -68,7 +68,7 @@ type operateVerbs struct {
 // planVerbs work things out.
 type planVerbs struct {
 	Estimate  estimateCmd  `cmd:"" help:"Compare what ways of reaching AWS from a private subnet cost in a month."`
-	Audit     auditCmd     `cmd:"" help:"Tell what interface endpoints an account has, how idle they are, and what could be saved."`
+	Audit     auditCmd     `cmd:"" help:"Tell what endpoints an account has, how idle they are, what could be saved."`
 	Endpoints endpointsCmd `cmd:"" help:"Work out which endpoints a workload needs, and why."`
 	Calibrate calibrateCmd `cmd:"" help:"Find out from the bill where paid hours begin."`
 	Savings   savingsCmd   `cmd:"" help:"Say what the recorded runs would have cost otherwise."`

@@ -170,8 +170,8 @@ func (c *runCmd) progress(ctx context.Context, a *app.App, r scheduler.Run) stri
 func (c *runCmd) end(ss *session, r scheduler.Run) error {
 	v := view.OfRun(r)
 	err := ss.print(v, func(w io.Writer, style output.Style) error {
-		_, err := fmt.Fprintf(w, "%s %s: %s (waited %s, ran %s)\n", v.ID, v.Outcome, style.Reason(v.Reason, v.Received), v.Waited,
-			v.Ran)
+		_, err := fmt.Fprintf(w, "%s %s: %s (waited %s, ran %s)\n", v.ID, v.Outcome,
+			style.Reason(v.Reason, v.Received), v.Waited, v.Ran)
 		return err
 	})
 	switch {

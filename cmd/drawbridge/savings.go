@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"drawbridge/internal/output"
 	"drawbridge/internal/prices"
 	"drawbridge/internal/savings"
+	"drawbridge/internal/view"
 	"drawbridge/scheduler"
 )
 
@@ -45,7 +45,7 @@ func (c *savingsCmd) Run(ctx context.Context, s streams) error {
 		}
 		out = append(out, r)
 	}
-	return ss.print(out, func(w io.Writer, style output.Style) error { return writeSavings(w, style, out) })
+	return ss.print(out, func(w io.Writer, style output.Style) error { return view.WriteSavings(w, style, out) })
 }
 
 // savings replays the recorded runs of a set.
@@ -86,40 +86,4 @@ func (s *session) savings(ctx context.Context, a *app.App, name scheduler.SetNam
 		}
 	}
 	return savings.Make(in)
-}
-
-func writeSavings(w io.Writer, style output.Style, reports []savings.Report) error {
-	for i, r := range reports {
-		if i > 0 {
-			fmt.Fprintln(w)
-		}
-		head := fmt.Sprintf("Set %s: no run is recorded yet.", r.Set)
-		if r.Runs > 0 {
-			head = fmt.Sprintf("Set %s, %s from %s to %s:", r.Set, count(r.Runs, "run"),
-				style.Minute(r.From), style.Minute(r.Until))
-		}
-		fmt.Fprintln(w, head)
-		if r.Runs == 0 {
-			continue
-		}
-		fmt.Fprintln(w)
-		t := output.NewRows(style, "OPTION", "PAID HOURS", "ENDPOINT-HOURS", "USD", "MEAN WAIT")
-		for _, o := range r.Options {
-			usd := "-"
-			if o.USD != nil {
-				usd = fmt.Sprintf("%.2f", *o.USD)
-			}
-			t.Add(o.Name, fmt.Sprint(o.Hours), fmt.Sprint(o.EndpointHours), usd, fmt.Sprintf("%.0fs", o.MeanWait))
-		}
-		if err := t.Write(w); err != nil {
-			return err
-		}
-		for _, text := range r.Advice {
-			fmt.Fprintln(w)
-			if err := style.Println(w, "%s", text); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"drawbridge/internal/output"
 	"drawbridge/internal/prices"
 	"drawbridge/internal/selftest"
+	"drawbridge/internal/view"
 	"drawbridge/scheduler"
 )
 
@@ -198,14 +199,14 @@ func (c *selftestCmd) bounded(ss *session, hours int, takes time.Duration) error
 	price, known := c.price(ss)
 	cost := float64(hours) * price
 	if known {
-		ss.say("At most it is %d endpoint-hours, $%.2f.", hours, cost)
+		ss.say("At most it is %d endpoint-hours, %.2f USD.", hours, cost)
 	} else {
-		ss.say("At most it is %d endpoint-hours, $%.2f at the dearest price that is known here; that of %s is not "+
+		ss.say("At most it is %d endpoint-hours, %.2f USD at the dearest price that is known here; that of %s is not "+
 			"(drawbridge prices refresh).", hours, cost, ss.place.Region)
 	}
 	if cost > c.MaxCost {
 		return hint.With(
-			fmt.Errorf("it may cost $%.2f, and --max-cost is $%.2f", cost, c.MaxCost),
+			fmt.Errorf("it may cost %.2f USD, and --max-cost is %.2f USD", cost, c.MaxCost),
 			"raise --max-cost, lower --max-time, or leave a part out by --parts",
 		)
 	}
@@ -241,7 +242,7 @@ func (c *selftestCmd) teach(ctx context.Context, a *app.App, seen selftest.Evide
 
 // finish prints the report and writes the evidence.
 func (c *selftestCmd) finish(ss *session, r *selftest.Report, file *os.File) error {
-	printed := ss.print(r, func(w io.Writer, style output.Style) error { return writeSelftest(w, style, r) })
+	printed := ss.print(r, func(w io.Writer, style output.Style) error { return view.WriteSelftest(w, style, r) })
 	body, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
 		err = file.Truncate(0) // of an earlier report
@@ -255,66 +256,6 @@ func (c *selftestCmd) finish(ss *session, r *selftest.Report, file *os.File) err
 	ss.say("The evidence is in %s.", c.Report)
 	if r.Outcome != "" || len(r.Refused)+len(r.Left) > 0 {
 		return exitCode(exitFailed)
-	}
-	return nil
-}
-
-func writeSelftest(w io.Writer, style output.Style, r *selftest.Report) error {
-	fmt.Fprintf(w, "Selftest in %s of account %s, %s to %s UTC\n\n", r.Region, r.Account,
-		r.Began.UTC().Format("2006-01-02 15:04"), r.Ended.UTC().Format("15:04"))
-	if r.Outcome == "" {
-		fmt.Fprintln(w, "Everything that was tried came to its end.")
-	} else if err := style.Println(w, "It did not come to its end: %s", r.Outcome); err != nil {
-		return err
-	}
-	for _, l := range r.Left {
-		if err := style.Println(w, "LEFT BEHIND, and billed by the hour: %s", l); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintf(w, "%d endpoint-hours, $%.2f.\n\nRefused\n", r.EndpointHours, r.USD)
-	if len(r.Refused) == 0 {
-		fmt.Fprintln(w, "  nothing")
-	}
-	for _, x := range r.Refused {
-		what := x.Text
-		if x.Action != "" {
-			what = x.Who + " lacks " + x.Action
-		}
-		if err := style.Println(w, "  %s", what); err != nil {
-			return err
-		}
-		if err := style.Println(w, "    %s", x.Remedy); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintln(w)
-	rows := output.NewRows(style, "TIMES", "SECONDS", "SIMULATED")
-	for _, t := range r.Times {
-		rows.Add(t.What, fmt.Sprintf("%.0f", t.Seconds), fmt.Sprintf("%.0f", t.Expected))
-	}
-	if err := rows.Write(w); err != nil {
-		return err
-	}
-	fmt.Fprintln(w, "\nQuestions that only an account answers")
-	for _, q := range r.Questions {
-		answer := q.Answer
-		if answer == "" {
-			answer = "open: " + q.How
-		}
-		if err := style.Println(w, "  %s %s", q.Text, answer); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintln(w, "\nOtherwise than in the simulation")
-	if len(r.Differences) == 0 {
-		fmt.Fprintln(w, "  nothing")
-	}
-	for _, d := range r.Differences {
-		if err := style.Println(w, "  %s of %s: %s", d.Kind, d.Where,
-			strings.TrimSpace(d.Seen+"; simulated: "+d.Expected)); err != nil {
-			return err
-		}
 	}
 	return nil
 }

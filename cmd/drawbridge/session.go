@@ -34,12 +34,22 @@ import (
 // awsFlags are the flags of every verb that reaches AWS and prints data.
 type awsFlags struct {
 	connectFlags
+	outputFlag
+}
+
+// outputFlag is the flag of every verb that prints data.
+type outputFlag struct {
 	Output output.Format `short:"o" help:"Output: ${enum}." enum:"table,json,yaml" default:"table" env:"DRAWBRIDGE_OUTPUT"`
+}
+
+// configFlag is the flag of every verb that reads the configuration.
+type configFlag struct {
+	Config string `help:"Configuration file." default:"drawbridge.yaml" env:"DRAWBRIDGE_CONFIG" type:"path" placeholder:"FILE"`
 }
 
 // connectFlags are the flags of every verb that reaches AWS.
 type connectFlags struct {
-	Config        string        `help:"Configuration file." default:"drawbridge.yaml" env:"DRAWBRIDGE_CONFIG" type:"path" placeholder:"FILE"`
+	configFlag
 	Profile       string        `help:"Profile of the AWS configuration." env:"AWS_PROFILE" placeholder:"NAME"`
 	Region        string        `help:"AWS Region. Default: the configuration's, else the profile's." env:"AWS_REGION,AWS_DEFAULT_REGION" placeholder:"REGION"`
 	EndpointURL   string        `help:"Endpoint to call in place of AWS, as the sandbox's." name:"endpoint-url" env:"AWS_ENDPOINT_URL" placeholder:"URL"`
@@ -150,7 +160,7 @@ func (f connectFlags) connect(ctx context.Context, s streams, region string) (*s
 		return nil, err
 	}
 	out := &session{
-		streams: s, flags: awsFlags{connectFlags: f, Output: output.Table}, aws: c,
+		streams: s, flags: awsFlags{connectFlags: f, outputFlag: outputFlag{output.Table}}, aws: c,
 		clock: clock.For(ctx, f.EndpointURL), log: log,
 	}
 	return out, out.identify(ctx)

@@ -12,10 +12,10 @@ import (
 )
 
 type validateCmd struct {
-	Config string        `help:"Configuration file." default:"drawbridge.yaml" env:"DRAWBRIDGE_CONFIG" type:"path" placeholder:"FILE"`
-	Region string        `help:"AWS Region, for the price. Default: the configuration's." env:"AWS_REGION,AWS_DEFAULT_REGION" placeholder:"REGION"`
-	Schema bool          `help:"Print the JSON Schema of the file instead, for editors."`
-	Output output.Format `short:"o" help:"Output: ${enum}." enum:"table,json,yaml" default:"table" env:"DRAWBRIDGE_OUTPUT"`
+	configFlag
+	Region string `help:"Region of the price. Default: the configuration's." env:"AWS_REGION" placeholder:"REGION"`
+	Schema bool   `help:"Print the JSON Schema of the file instead, for editors."`
+	outputFlag
 }
 
 // Help is the longer text of --help; kong calls it.

@@ -271,7 +271,8 @@ func (k *checker) tags(tags map[string]string) {
 		case key == "" || len(key) > 128 || !tagPattern.MatchString(key):
 			k.Add(where, "use up to 128 letters, digits, blanks and _.:/=+-@", "%q is not the key of a tag", key)
 		case len(tags[key]) > 256 || !tagPattern.MatchString(tags[key]):
-			k.Add(where, "use up to 256 letters, digits, blanks and _.:/=+-@", "%q is not the value of a tag", tags[key])
+			k.Add(where, "use up to 256 letters, digits, blanks and _.:/=+-@", "%q is not the value of a tag",
+				tags[key])
 		}
 	}
 }

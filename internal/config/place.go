@@ -152,7 +152,7 @@ func lineOf(n ast.Node, path string) int {
 	return line
 }
 
-// keysOf returns the keys that may stand beside the last one of a path.
+// keysOf returns the keys that are allowed where the last one of a path is.
 func keysOf(t reflect.Type, path []string) []string {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()

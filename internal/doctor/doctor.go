@@ -50,7 +50,8 @@ func New(c aws.Config, cfg *config.Installation, i *install.Installer) *Doctor {
 		aws: c, config: cfg, place: i.Place, installer: i, ec2: i.Clients.EC2, ecs: i.Clients.ECS,
 		tasks: ecstasks.New(i.Clients.ECS, cfg),
 		ecr:   ecr.NewFromConfig(c), iam: iam.NewFromConfig(c), logs: cloudwatchlogs.NewFromConfig(c),
-		quotas: servicequotas.NewFromConfig(c), vault: secretsmanager.NewFromConfig(c), parameters: ssm.NewFromConfig(c),
+		quotas: servicequotas.NewFromConfig(c), vault: secretsmanager.NewFromConfig(c),
+		parameters: ssm.NewFromConfig(c),
 	}
 }
 

@@ -255,7 +255,8 @@ func (d *Doctor) secrets(ctx context.Context, name scheduler.JobName, c types.Co
 func (d *Doctor) logGroup(ctx context.Context, name scheduler.JobName, c types.ContainerDefinition) {
 	t := d.findings.Topic("log group", "job "+string(name), "a task whose log group is missing does not start")
 	if c.LogConfiguration == nil {
-		d.findings.Topic("log", "job "+string(name), "a run that fails leaves no trace, and drawbridge logs shows nothing").
+		d.findings.Topic("log", "job "+string(name),
+			"a run that fails leaves no trace, and drawbridge logs shows nothing").
 			Warn("give it the awslogs driver with a group, the Region and a stream prefix", "container %s has no log",
 				aws.ToString(c.Name))
 		return

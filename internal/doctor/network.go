@@ -284,7 +284,7 @@ func (d *Doctor) foreign(ctx context.Context, reader *vpc.Reader, v endpoints.VP
 	}, v)
 	var refused *endpoints.PlanError
 	if errors.As(err, &refused) {
-		d.findings.Topic("endpoints", "set "+string(name), "a run waits for them in vain").Fail(refused.Remedy, "%s",
+		d.findings.Topic("endpoints", "set "+string(name), "without them no run starts").Fail(refused.Remedy, "%s",
 			refused.What)
 		return
 	}

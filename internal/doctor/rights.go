@@ -43,7 +43,8 @@ func (d *Doctor) executionRights(def *types.TaskDefinition) (out []right) {
 		}
 		secrets := slices.Clone(c.Secrets)
 		if l := c.LogConfiguration; l != nil && l.LogDriver == types.LogDriverAwslogs {
-			add("write its log", d.arn("logs", d.place.Account, "log-group:"+l.Options["awslogs-group"]+":log-stream:x"),
+			stream := "log-group:" + l.Options["awslogs-group"] + ":log-stream:x"
+			add("write its log", d.arn("logs", d.place.Account, stream),
 				"logs:CreateLogStream", "logs:PutLogEvents")
 			secrets = append(secrets, l.SecretOptions...)
 		}
@@ -62,7 +63,8 @@ func (d *Doctor) executionRights(def *types.TaskDefinition) (out []right) {
 // arn returns the ARN of a resource in the doctor's Region.
 func (d *Doctor) arn(service, account, resource string) string {
 	return arn.ARN{
-		Partition: endpoints.Partition(d.place.Region), Service: service, Region: d.place.Region, AccountID: account, Resource: resource,
+		Partition: endpoints.Partition(d.place.Region), Service: service, Region: d.place.Region,
+		AccountID: account, Resource: resource,
 	}.String()
 }
 
@@ -97,7 +99,8 @@ func (d *Doctor) parameterARN(from string) string {
 
 // policies checks that the execution role may do what starts the task, by IAM's own simulation.
 func (d *Doctor) policies(ctx context.Context, name scheduler.JobName, role string, def *types.TaskDefinition) {
-	t := d.findings.Topic("role policies", "job "+string(name), "a task whose execution role lacks a right does not start")
+	t := d.findings.Topic("role policies", "job "+string(name),
+		"a task whose execution role lacks a right does not start")
 	missing, err := d.missing(ctx, role, d.executionRights(def))
 	if err != nil {
 		t.Unread(err)
@@ -167,7 +170,8 @@ func (d *Doctor) caller(ctx context.Context) {
 		actions = append(actions, m.action)
 	}
 	if len(actions) > 0 {
-		t.Fail("add the statements of docs/policies/deployer.json", "%s lacks %s", principal, strings.Join(actions, ", "))
+		t.Fail("add the statements of docs/policies/deployer.json", "%s lacks %s", principal,
+			strings.Join(actions, ", "))
 		return
 	}
 	t.OK("%s may deploy", principal)

@@ -209,8 +209,8 @@ func (c comparison) options(r Report) []Option {
 		},
 		{
 			NATInstance, priced(c.Prices.Instance, up*(c.Prices.Instance+c.Prices.IPv4)+natDisk), up, internet,
-			"not where internet access is forbidden; an instance of yours to patch and to start and stop, one for all " +
-				"zones, ready in about 10 s",
+			"not where internet access is forbidden; an instance of yours to patch and to start and stop, one for " +
+				"all zones, ready in about 10 s",
 		},
 		{
 			PublicIP, priced(c.Prices.IPv4, addresses*c.Prices.IPv4), addresses, internet,

@@ -78,9 +78,11 @@ func (e *gitError) said() (out []string) {
 
 var (
 	// advice are lines that tell nothing of the cause.
-	advice = regexp.MustCompile(`^(hint: |warning: |Please make sure |and the repository exists|To |Cloning |remote: *$)`)
+	advice = regexp.MustCompile(`^(hint: |warning: |Please make sure |and the repository exists|To |Cloning |` +
+		`remote: *$)`)
 	// others are lines of the server, its hooks and ssh.
-	others = regexp.MustCompile(`^(remote: |ssh: |[^ ]+@[^ ]+: |Host key |kex_|Permission denied|@ +WARNING|Connection )`)
+	others = regexp.MustCompile(`^(remote: |ssh: |[^ ]+@[^ ]+: |Host key |kex_|Permission denied|@ +WARNING|` +
+		`Connection )`)
 )
 
 func (e *gitError) Unwrap() error { return e.cause }
@@ -105,8 +107,9 @@ var symptoms = []struct {
 		"the source is a shallow clone and lacks history: git fetch --unshallow there, or name the full repository",
 	},
 	{
-		regexp.MustCompile(`(?i)remote: (fatal|error): .*(corrupt|bad (object|tree|blob)|missing|unable to read|could ` +
-			`not read|loose object|inflate|failed to read|failed to traverse)|aborting due to possible repository corruption`),
+		regexp.MustCompile(`(?i)remote: (fatal|error): .*(corrupt|bad (object|tree|blob)|missing|unable to read|` +
+			`could not read|loose object|inflate|failed to read|failed to traverse)|aborting due to possible ` +
+			`repository corruption`),
 		spoiled,
 		"the source lacks an object, or has a damaged one: git fsck --full there names it",
 	},

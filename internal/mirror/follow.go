@@ -36,7 +36,8 @@ func (p *pass) followDefault(ctx context.Context) error {
 		RepositoryName: &p.c.Target.CodeCommit, DefaultBranchName: &short,
 	})
 	if err != nil {
-		return hint.With(fmt.Errorf("make %s the default branch of %s in CodeCommit: %w", short, p.c.Target.CodeCommit, err),
+		return hint.With(
+			fmt.Errorf("make %s the default branch of %s in CodeCommit: %w", short, p.c.Target.CodeCommit, err),
 			"the task's role needs codecommit:UpdateDefaultBranch: drawbridge deploy gives it to it")
 	}
 	p.to.Default = name

@@ -326,7 +326,8 @@ func (p *pass) check() error {
 	if len(bad) > 0 {
 		p.bar(bad, &refusal{
 			what: "these names cannot be mirrored: " + names(said),
-			hint: "rename them at the source, or exclude them in refs, as !refs/heads/NAME; all other refs are mirrored",
+			hint: "rename them at the source, or exclude them in refs, as !refs/heads/NAME; all other refs are " +
+				"mirrored",
 		})
 	}
 	return nil
@@ -524,11 +525,7 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 			}
 			return p.settle(ctx)
 		}
-		limits := p.Limits
-		if p.bundle != "" { // a file is what it is
-			limits.Attempts = 1
-		}
-		tries, failed := again(ctx, limits, func() error { return p.take(ctx, lacking) })
+		tries, failed := again(ctx, p.fetchLimits(), func() error { return p.take(ctx, lacking) })
 		p.rep.Tries += tries
 		if failed != nil && p.rep.Cache == "used" && classOf(failed) == broken && ctx.Err() == nil {
 			// A fetch relies on the objects that the cache should hold.
@@ -537,14 +534,8 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 			store.before, before = nil, 0
 			failed = errors.Join(emptyPacks(p.git), p.git.writeRefs(Refs{}, ""))
 		}
-		if failed != nil && p.bundle != "" && ctx.Err() == nil && classOf(failed) != spoiled {
-			return &refusal{
-				what: fmt.Sprintf("the bundle %s is truncated or damaged: %v", p.c.Source.Bundle, failed),
-				hint: "git bundle verify FILE tells; make it again and upload it whole",
-			}
-		}
 		if failed != nil && classOf(failed) != moved {
-			return fmt.Errorf("fetch from the source: %w", failed)
+			return p.unfetched(ctx, failed)
 		}
 		if lacking, err = p.lacking(ctx); err == nil && len(lacking) > 0 {
 			if err = p.compare(ctx); err == nil { // refs have moved on
@@ -554,6 +545,26 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 	}
 	return errors.New("fetch from the source: its refs move faster than they can be fetched, or it does not send the " +
 		"objects that it lists")
+}
+
+// fetchLimits are those of a fetch: a bundle is a file, which is the same each time.
+func (p *pass) fetchLimits() Limits {
+	limits := p.Limits
+	if p.bundle != "" {
+		limits.Attempts = 1
+	}
+	return limits
+}
+
+// unfetched says that nothing more comes from the source, and why.
+func (p *pass) unfetched(ctx context.Context, failed error) error {
+	if p.bundle != "" && ctx.Err() == nil && classOf(failed) != spoiled {
+		return &refusal{
+			what: fmt.Sprintf("the bundle %s is truncated or damaged: %v", p.c.Source.Bundle, failed),
+			hint: "git bundle verify FILE tells; make it again and upload it whole",
+		}
+	}
+	return fmt.Errorf("fetch from the source: %w", failed)
 }
 
 // take fetches objects from the source. If the repository is empty and all branches

@@ -22,7 +22,6 @@ import (
 	"drawbridge/endpoints"
 	"drawbridge/internal/app"
 	"drawbridge/internal/awserr"
-	"drawbridge/internal/operate"
 	"drawbridge/scheduler"
 	"drawbridge/scheduler/reconcile"
 )
@@ -90,28 +89,11 @@ func (t *Test) Do(ctx context.Context) (evidence Evidence, refused []Refusal, le
 	defer cancel()
 	left = t.cleanUp(clean, set)
 	t.readLogs(clean)
-	err = errors.Join(err, t.teach(clean, set))
 	if after, err := t.App.Store.LoadSet(clean, set); err == nil {
 		t.counted = after.TotalHours - before.TotalHours
 	}
 	t.evidence.Shapes, t.evidence.Errors = t.Recorder.evidence()
 	return t.evidence, refusals(append(t.texts, t.Recorder.refusals()...)), left, err
-}
-
-// teach gives the set what was measured as its first knowledge, unless it knows more already.
-func (t *Test) teach(ctx context.Context, set scheduler.SetName) error {
-	return operate.UpdateSet(ctx, t.App, set, func(s *scheduler.Set) {
-		settle := t.App.Config.Settings()[set].WithLearned(s.Learned).Settle
-		for _, mode := range modes {
-			kind := strings.ToLower(string(mode))
-			if d, ok := t.evidence.between(kind+": asked for", kind+": endpoint available"); ok {
-				s.Learned = s.Learned.Measured(d+settle, 0)
-			}
-			if d, ok := t.evidence.between(kind+": deletion asked for", kind+": endpoint gone"); ok {
-				s.Learned = s.Learned.Measured(0, d)
-			}
-		}
-	})
 }
 
 // experiments are the requested parts, in order.

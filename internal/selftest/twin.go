@@ -3,6 +3,7 @@ package selftest
 import (
 	"context"
 	"io"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -49,20 +50,14 @@ func (r *Report) Compare(seen, expected Evidence) {
 	r.Differences = differences(seen, expected)
 }
 
-// Learn returns the set with the times of an endpoint's creation and deletion as its
-// first knowledge, if it has none of its own.
+// Learn returns the set with the times of the endpoints' creations and deletions as its first
+// knowledge, as long as it has not seen enough of its own.
 func Learn(set scheduler.Set, e Evidence) scheduler.Set {
-	length := func(from, to string) (time.Duration, bool) {
-		a, ok := e.at(from)
-		b, also := e.at(to)
-		return b.Sub(a), ok && also
-	}
-	if d, ok := length("standard: asked for", "standard: stack CREATE_COMPLETE"); ok && len(set.Learned.Raise) == 0 {
-		set.Learned.Raise = scheduler.Times{d.Seconds()}
-	}
-	if d, ok := length("standard: deletion asked for", "standard: stack DELETE_COMPLETE"); ok &&
-		len(set.Learned.Lower) == 0 {
-		set.Learned.Lower = scheduler.Times{d.Seconds()}
+	for _, mode := range modes {
+		kind := strings.ToLower(string(mode))
+		raise, _ := e.between(kind+": asked for", kind+": endpoint available") // 0 for what was not seen
+		lower, _ := e.between(kind+": deletion asked for", kind+": endpoint gone")
+		set.Learned = set.Learned.Measured(raise, lower)
 	}
 	return set
 }

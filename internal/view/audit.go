@@ -67,11 +67,12 @@ func auditLines(r audit.Report) (lines []string) {
 	switch {
 	case len(r.Endpoints) == 0:
 	case r.USDPerMonth == nil:
-		lines = append(lines, "What an endpoint costs in "+r.Region+" is not known here; drawbridge prices refresh reads it.")
+		lines = append(lines,
+			"What an endpoint costs in "+r.Region+" is not known here; drawbridge prices refresh reads it.")
 	default:
-		lines = append(lines, fmt.Sprintf("They cost %.2f USD a month without their data; up to %.2f USD of it could be "+
-			"saved. A busy hour is one in which bytes went through: endpoints in a VPC that other things than jobs use, or "+
-			"jobs that may not wait for two minutes, are not Drawbridge's to take down.", *r.USDPerMonth, *r.Saving))
+		lines = append(lines, fmt.Sprintf("They cost %.2f USD a month without their data; up to %.2f USD of it could "+
+			"be saved. A busy hour is one in which bytes went through: endpoints in a VPC that other things than jobs "+
+			"use, or jobs that may not wait for two minutes, are not Drawbridge's to take down.", *r.USDPerMonth, *r.Saving))
 	}
 	for _, kind := range slices.Sorted(maps.Keys(r.Others)) {
 		lines = append(lines, fmt.Sprintf("Not looked at: %d of type %s.", r.Others[kind], kind))
@@ -106,7 +107,8 @@ func AuditMarkdown(w io.Writer, r audit.Report) error {
 		rows = nil
 		for _, v := range r.VPCs {
 			rows = append(rows, []string{
-				v.ID, fmt.Sprint(v.Endpoints), money(v.USDPerMonth), money(v.WithoutIdle), money(v.WithDrawbridge), v.Advice,
+				v.ID, fmt.Sprint(v.Endpoints), money(v.USDPerMonth), money(v.WithoutIdle), money(v.WithDrawbridge),
+				v.Advice,
 			})
 		}
 		table([]string{"VPC", "ENDPOINTS", "USD A MONTH", "WITHOUT IDLE ONES", "WITH DRAWBRIDGE", "ADVICE"}, rows)

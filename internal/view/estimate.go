@@ -86,8 +86,8 @@ func estimateLines(r estimate.Report) []string {
 		}
 	}
 	if len(unpriced) > 0 {
-		lines = append(lines, fmt.Sprintf("The prices in %s of these are not known here: %s; drawbridge prices refresh "+
-			"reads them.", r.Region, strings.Join(unpriced, "; ")))
+		lines = append(lines, fmt.Sprintf("The prices in %s of these are not known here: %s; drawbridge prices "+
+			"refresh reads them.", r.Region, strings.Join(unpriced, "; ")))
 	}
 	return append(lines, "", r.Recommendation)
 }

@@ -203,7 +203,8 @@ func (v Plan) Markdown(w io.Writer) error {
 	if len(v.Findings) > 0 {
 		fmt.Fprintf(b, "\n| doctor | of | found | remedy |\n| --- | --- | --- | --- |\n")
 		for _, f := range v.Findings {
-			fmt.Fprintf(b, "| %s: %s | %s | %s | %s |\n", f.Result, f.Check, cell(f.Subject), cell(f.Found), cell(f.Remedy))
+			fmt.Fprintf(b, "| %s: %s | %s | %s | %s |\n", f.Result, f.Check, cell(f.Subject), cell(f.Found),
+				cell(f.Remedy))
 		}
 	}
 	if v.Settings.Unread != "" {

@@ -116,8 +116,8 @@ type Refusal struct {
 
 // String says it in a sentence without its full stop.
 func (r Refusal) String() string {
-	return fmt.Sprintf("ECS has not started job %s since %s: %s; the next try is at %s", r.Job, scheduler.ClockTime(r.Since),
-		strings.TrimRight(r.Reason, "."), scheduler.ClockTime(r.NextTry))
+	return fmt.Sprintf("ECS has not started job %s since %s: %s; the next try is at %s", r.Job,
+		scheduler.ClockTime(r.Since), strings.TrimRight(r.Reason, "."), scheduler.ClockTime(r.NextTry))
 }
 
 // RefusalOf returns what ECS says of a job, or nil.

@@ -39,7 +39,7 @@ type ValidatedSet struct {
 type ValidatedJob struct {
 	Name scheduler.JobName `json:"job"`
 	Set  scheduler.SetName `json:"set"`
-	// Starts are what starts it beside its queue and drawbridge run.
+	// Starts are what starts it in addition to its queue and drawbridge run.
 	Starts []string `json:"starts"`
 	// Next is the next time of its schedule.
 	Next *time.Time `json:"next"`

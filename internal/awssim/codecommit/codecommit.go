@@ -245,7 +245,8 @@ func (s *Service) updateDefaultBranch(_ *kernel.Call, in *struct {
 	if exec.CommandContext(ctx, "git", "-C", dir, "rev-parse", "--quiet", "--verify", ref).Run() != nil {
 		return nil, kernel.Errorf("BranchDoesNotExistException", "%s does not exist", in.Branch)
 	}
-	if out, err := exec.CommandContext(ctx, "git", "-C", dir, "symbolic-ref", "HEAD", ref).CombinedOutput(); err != nil {
+	out, err := exec.CommandContext(ctx, "git", "-C", dir, "symbolic-ref", "HEAD", ref).CombinedOutput()
+	if err != nil {
 		return nil, kernel.Errorf("InternalFailure", "git symbolic-ref: %v: %s", err, out).
 			WithStatus(http.StatusInternalServerError)
 	}

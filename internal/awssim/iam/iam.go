@@ -76,7 +76,8 @@ func New(k *kernel.Kernel) *Service {
 		Kernel: k, Managed: map[string]string{}, Named: map[string][]string{}, parsed: map[string][]statement{},
 	}
 	s.Judge = s.authorise
-	k.Register(&kernel.API{Name: "iam", Asks: s.roleQuestions, Protocol: kernel.Query, XMLNS: "https://iam.amazonaws.com/doc/2010-05-08/",
+	k.Register(&kernel.API{Name: "iam", Asks: s.roleQuestions, Protocol: kernel.Query,
+		XMLNS: "https://iam.amazonaws.com/doc/2010-05-08/",
 		Ops: map[string]kernel.Operation{
 			"CreateRole":       kernel.Op(s.createRole),
 			"GetRole":          kernel.Op(s.getRole),

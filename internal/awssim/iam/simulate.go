@@ -33,8 +33,8 @@ func (s *Service) simulate(_ *kernel.Call, in *struct {
 		}
 		role = r.ARN
 	} else if !strings.Contains(in.PolicySourceArn, ":user/") {
-		return nil, kernel.Errorf("InvalidInput", "Invalid Entity Arn: %s does not clearly define entity type and name.",
-			in.PolicySourceArn)
+		return nil, kernel.Errorf("InvalidInput",
+			"Invalid Entity Arn: %s does not clearly define entity type and name.", in.PolicySourceArn)
 	}
 	if len(in.ResourceArns) == 0 {
 		in.ResourceArns = []string{"*"}

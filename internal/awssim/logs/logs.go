@@ -45,7 +45,8 @@ func (g *LogGroup) Write(stream, line string, at time.Time) {
 // New puts the service into an account.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k}
-	k.Register(&kernel.API{Name: "logs", Asks: s.logQuestions, Endpoint: "logs", Prefix: "Logs_20140328", Protocol: kernel.JSON11,
+	k.Register(&kernel.API{Name: "logs", Asks: s.logQuestions, Endpoint: "logs", Prefix: "Logs_20140328",
+		Protocol: kernel.JSON11,
 		Ops: map[string]kernel.Operation{
 			"CreateLogGroup":     kernel.Op(s.createLogGroup),
 			"DescribeLogGroups":  kernel.Op(s.describeLogGroups),

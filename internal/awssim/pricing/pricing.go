@@ -99,6 +99,17 @@ func priceList() []listedPrice {
 		add("AmazonEC2", r.region, "NAT Gateway", r.prefix+"NatGateway-Bytes", "GB", nat, tier{"0", r.nat})
 		add("AmazonEC2", r.region, "NAT Gateway", r.prefix+"RegionalNatGateway-Hours", "Hrs", nat, tier{"0", r.nat})
 	}
+	instances(add)
+	add("AmazonEC2", "us-west-2-lax-1", "NAT Gateway", "USW2-LAX1-NatGateway-Hours", "Hrs",
+		map[string]string{"locationType": "AWS Local Zone", "group": "NGW:NatGateway"}, tier{"0", "0.0540000000"})
+	return out
+}
+
+// adds is how a product is added to the list.
+type adds func(service, region, family, usage, unit string, attributes map[string]string, tiers ...tier)
+
+// instances adds the smallest instance, with its neighbours in the list.
+func instances(add adds) {
 	for _, r := range []struct{ region, prefix, usd string }{
 		{"us-east-1", "", "0.0042000000"}, {"us-west-2", "USW2-", "0.0042000000"},
 	} {
@@ -112,9 +123,6 @@ func priceList() []listedPrice {
 			}, tier{"0", capacity.usd})
 		}
 	}
-	add("AmazonEC2", "us-west-2-lax-1", "NAT Gateway", "USW2-LAX1-NatGateway-Hours", "Hrs",
-		map[string]string{"locationType": "AWS Local Zone", "group": "NGW:NatGateway"}, tier{"0", "0.0540000000"})
-	return out
 }
 
 // matches applies the filters, all of which must hold.

@@ -84,9 +84,7 @@ func (p part) mirrorRepositories() []cfn.Statement {
 		}
 	}
 	add(replicas, cfn.Statement{
-		Role: TaskRole, Sid: "Replicas", Actions: []string{
-			"codecommit:GitPull", "codecommit:GitPush", "codecommit:UpdateDefaultBranch",
-		},
+		Role: TaskRole, Sid: "Replicas", Actions: replicaActions,
 		Why: "the replicas' refs are compared and pushed to, and their default branch follows the source's",
 	})
 	add(pulled, cfn.Statement{
@@ -113,6 +111,9 @@ func (p part) mirrorRepositories() []cfn.Statement {
 	})
 	return append(out, p.mirrorKeys(secrets, reads, writes)...)
 }
+
+// replicaActions are what the mirror does with a replica.
+var replicaActions = []string{"codecommit:GitPull", "codecommit:GitPush", "codecommit:UpdateDefaultBranch"}
 
 // mirrorKeys returns what the mirror's task may do with customer-managed keys: for its
 // secrets, and for the objects, by ARN, that it reads and writes.
