@@ -374,11 +374,16 @@ func (s Set) WaitedForFailed(r Run) bool {
 		r.ReceivedAt.Before(s.Since)
 }
 
+// lasting is how many generations may fail for a reason that lasts: the second one shows that
+// nobody has mended it meanwhile.
+const lasting = 2
+
 // Hopeless reports whether the runs that waited for generations which failed are to be given up: enough
 // generations have failed, the last of them after any that runs were given up for.
 func (s Set) Hopeless(limits Settings, now time.Time) bool {
 	long := s.Failures >= 2 && !s.FailingSince.IsZero() && now.Sub(s.FailingSince) >= giveUpAfter
-	return s.Failures > s.GivenUp && (s.Failures >= limits.MaxFailures || long)
+	return s.Failures > s.GivenUp &&
+		(s.Failures >= limits.MaxFailures || long || s.FailureLasts && s.Failures >= lasting)
 }
 
 // decideAhead decides about a set that is absent and that nothing asks for.

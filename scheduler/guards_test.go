@@ -146,3 +146,38 @@ func TestTakeDownEndsWithTheGeneration(t *testing.T) {
 		t.Errorf("after the deletion the set is %s, to be taken down %q", next.Phase, next.TakeDown)
 	}
 }
+
+// TestAlwaysOnStaysAsItWas: an hour that has passed is compared with what the configuration was
+// then, whatever it is now.
+func TestAlwaysOnStaysAsItWas(t *testing.T) {
+	at := time.Date(2026, 5, 14, 9, 10, 0, 0, time.UTC)
+	var set Set
+	set, _ = set.CountHours(Clock, at)
+	set.AlwaysPerHour = 5
+	if n := set.AlwaysOnHours(Clock, at.Add(100*time.Minute)); n != 10 {
+		t.Errorf("by 10:50 it is %d, want 2 hours of 5", n)
+	}
+	set, _ = set.CountHours(Clock, at.Add(100*time.Minute))
+	set.AlwaysPerHour = 3 // deployed with fewer endpoints
+	for later, want := range map[time.Duration]int{100 * time.Minute: 10, 109 * time.Minute: 10, 111 * time.Minute: 13, 231 * time.Minute: 19, time.Minute: 10} {
+		if n := set.AlwaysOnHours(Clock, at.Add(later)); n != want {
+			t.Errorf("%s after the first count it is %d, want %d", later, n, want)
+		}
+	}
+}
+
+// TestAFailureThatLastsIsNotRepeated: twice shows that nobody has mended it.
+func TestAFailureThatLastsIsNotRepeated(t *testing.T) {
+	s, now := DefaultSettings(), time.Date(2026, 5, 14, 9, 0, 0, 0, time.UTC)
+	set := Set{Name: "main"}
+	set.Phase, set.FailingSince = Absent, now
+	for failures, want := range map[int][2]bool{1: {false, false}, 2: {false, true}, 4: {false, true}, 5: {true, true}} {
+		set.Failures = failures
+		for i, lasts := range []bool{false, true} {
+			set.FailureLasts = lasts
+			if got := set.Hopeless(s, now.Add(10*time.Minute)); got != want[i] {
+				t.Errorf("%d failures, lasting %t: hopeless %t", failures, lasts, got)
+			}
+		}
+	}
+}

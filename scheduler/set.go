@@ -168,6 +168,15 @@ type Paid struct {
 	Day                  string
 	DayHours, TotalHours int
 	CountedSince         time.Time
+	Always
+}
+
+// Always is what the set would have been billed as since CountedSince if it had always been up, in
+// endpoint-hours: AlwaysOn until AlwaysUntil, and AlwaysPerHour an hour from then on.
+type Always struct {
+	AlwaysOn      int       `json:",omitempty"`
+	AlwaysPerHour int       `json:",omitempty"`
+	AlwaysUntil   time.Time `json:",omitzero"`
 }
 
 // Lease is the exclusive claim of the one invocation that waits on the set and starts
@@ -300,6 +309,7 @@ func (s Set) CountHours(b Basis, now time.Time) (Set, int) {
 	if s.CountedSince.IsZero() {
 		s.CountedSince = now
 	}
+	s.AlwaysOn, s.AlwaysUntil = s.AlwaysOnHours(b, now), now
 	if s.BilledFrom.IsZero() || s.PerHour == 0 || s.Phase == Absent {
 		return s, 0
 	}
@@ -314,6 +324,19 @@ func (s Set) CountHours(b Basis, now time.Time) (Set, int) {
 		s.HoursSince = s.BilledFrom
 	}
 	return s, n
+}
+
+// AlwaysOnHours returns what the set would have been billed as if it had always been up since
+// CountedSince: each hour as the configuration was then. In endpoint-hours.
+func (s Set) AlwaysOnHours(b Basis, now time.Time) int {
+	if s.CountedSince.IsZero() || now.Before(s.AlwaysUntil) {
+		return s.AlwaysOn
+	}
+	before := 0
+	if !s.AlwaysUntil.IsZero() {
+		before = PaidHours(b, s.CountedSince, s.AlwaysUntil)
+	}
+	return s.AlwaysOn + (PaidHours(b, s.CountedSince, now)-before)*s.AlwaysPerHour
 }
 
 // Refund takes back the hours of a generation that never had an endpoint.

@@ -150,7 +150,7 @@ func (s *Stack) carryOver(ctx context.Context, i *Installer, next cfn.Base) erro
 			if next.Observe != s.Installed.Observe && set.TotalHours > 0 {
 				set.DayHours = 0
 				set.TotalHours = 0
-				set.CountedSince = time.Time{}
+				set.CountedSince, set.Always = time.Time{}, scheduler.Always{}
 				changed = true
 			}
 			return changed

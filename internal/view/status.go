@@ -65,6 +65,8 @@ type Set struct {
 	Paused string `json:"paused,omitempty"`
 	Place
 	Failure string `json:"failure,omitempty"`
+	// NextTry is when the next generation is tried after one that failed, if runs wait.
+	NextTry *time.Time `json:"nextTry,omitempty"`
 	// Refused are the jobs whose tasks ECS does not start for the moment.
 	Refused []Refusal `json:"refused,omitempty"`
 	// TimerFailure is why the set's timer could not be set.
@@ -77,7 +79,7 @@ type Money struct {
 	HoursToday int `json:"endpointHoursToday"`
 	HoursTotal int `json:"endpointHoursTotal"`
 	// AlwaysOn is what always having it up would have been billed as since
-	// CountedSince, as the configuration says.
+	// CountedSince: each hour as the configuration was then.
 	AlwaysOn     int        `json:"endpointHoursAlwaysOn"`
 	CountedSince *time.Time `json:"countedSince"`
 	// USD is what HoursTotal costs at the present price, USDAlwaysOn what AlwaysOn would; nil
@@ -152,7 +154,7 @@ func OfSet(s operate.SetState, settings scheduler.Settings, now time.Time) Set {
 	}
 	if since := s.Set.CountedSince; !since.IsZero() {
 		v.CountedSince = UTC(since.Truncate(time.Second))
-		v.AlwaysOn = scheduler.PaidHours(settings.Basis, since, now) * settings.HoursPerHour
+		v.AlwaysOn = s.Set.AlwaysOnHours(settings.Basis, now)
 	}
 	for _, r := range s.Runs {
 		if start := scheduler.ExpectedStart(now, settings, s.Set, r, s.Runs...); r.State == scheduler.Waiting &&
@@ -184,8 +186,14 @@ func OfSet(s operate.SetState, settings scheduler.Settings, now time.Time) Set {
 			})
 		}
 	}
-	if len(s.Set.AvoidZones) > 0 && s.Set.AvoidUntil.After(now) {
-		v.Avoided, v.AvoidedUntil = s.Set.AvoidZones, UTC(s.Set.AvoidUntil)
+	avoided := slices.DeleteFunc(slices.Clone(s.Set.AvoidZones), func(zone string) bool {
+		return slices.Contains(v.Zones, zone) // no other would do
+	})
+	if len(avoided) > 0 && s.Set.AvoidUntil.After(now) {
+		v.Avoided, v.AvoidedUntil = avoided, UTC(s.Set.AvoidUntil)
+	}
+	if next := scheduler.Latest(s.Set.RetryAt, s.Set.PaidUntil); v.Failure != "" && v.Waiting > 0 && next.After(now) {
+		v.NextTry = UTC(next)
 	}
 	if s.Set.Pause != nil {
 		v.Paused = s.Set.Pause.String()
@@ -351,7 +359,11 @@ func (s Set) troubles() (said []string) {
 				s.TimerFailure))
 	}
 	if s.Failure != "" && s.Phase != scheduler.Available {
-		said = append(said, fmt.Sprintf("Set %s failed: %s", s.Name, s.Failure))
+		text := fmt.Sprintf("Set %s failed: %s", s.Name, s.Failure)
+		if s.NextTry != nil {
+			text = fmt.Sprintf("%s; the next try is at %s.", strings.TrimRight(text, "."), scheduler.ClockTime(*s.NextTry))
+		}
+		said = append(said, text)
 	}
 	return said
 }

@@ -68,7 +68,8 @@ func (r *Reconciler) save(ctx context.Context, v *view, next scheduler.Set) erro
 	next.Day = counted.Day
 	next.DayHours = counted.DayHours
 	next.TotalHours = counted.TotalHours
-	next.CountedSince = counted.CountedSince
+	next.CountedSince, next.Always = counted.CountedSince, counted.Always
+	next.AlwaysPerHour = r.settings[next.Name].HoursPerHour
 	next.Hours, next.HoursSince = counted.Hours, counted.HoursSince
 	if next.Generation == counted.Generation {
 		next.Counted = counted.Counted
