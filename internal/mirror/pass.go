@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -416,14 +415,14 @@ func (p *pass) bring(ctx context.Context) error {
 	return nil
 }
 
-// doubt returns why a failure may come from an incomplete cache, "" if it does not:
-// git lacks objects of its own, or refs have diverged in an incomplete repository.
+// doubt returns why a failure may come from the cache, "" if it does not: one for an unknown
+// reason, and refs that have diverged in a repository that is incomplete.
 func (p *pass) doubt(ctx context.Context, err error) string {
 	if err == nil || p.rep.Cache != "used" || ctx.Err() != nil {
 		return ""
 	}
 	var g *gitError
-	if errors.As(err, &g) && g.class == broken && missingObjects.MatchString(g.text) {
+	if errors.As(err, &g) && g.class == broken {
 		return g.Error()
 	}
 	if len(p.rep.Diverged) == 0 {
@@ -438,11 +437,6 @@ func (p *pass) doubt(ctx context.Context, err error) string {
 	}
 	return ""
 }
-
-// missingObjects matches git's messages about an incomplete repository.
-var missingObjects = regexp.MustCompile(`(?i)could not read|unable to read|missing (blob|tree|commit|object)|bad ` +
-	`(object|tree|blob)|did not send all necessary objects|unresolved deltas|invalid index-pack|failed to traverse|` +
-	`index-pack failed`)
 
 // carry fetches, inspects and pushes, and saves the cache in parallel.
 func (p *pass) carry(ctx context.Context, store *cache) error {
@@ -527,13 +521,6 @@ func (p *pass) gather(ctx context.Context, store *cache) error {
 		}
 		tries, failed := again(ctx, p.fetchLimits(), func() error { return p.take(ctx, lacking) })
 		p.rep.Tries += tries
-		if failed != nil && p.rep.Cache == "used" && classOf(failed) == broken && ctx.Err() == nil {
-			// A fetch relies on the objects that the cache should hold.
-			p.log.Warn("fetch with the cache failed; retrying without it", zap.Error(failed))
-			p.rep.Cache = "rebuilt: " + p.redact.clean(failed.Error())
-			store.before, before = nil, 0
-			failed = errors.Join(emptyPacks(p.git), p.git.writeRefs(Refs{}, ""))
-		}
 		if failed != nil && classOf(failed) != moved {
 			return p.unfetched(ctx, failed)
 		}
