@@ -51,7 +51,7 @@ func (l Settling) Went(generation int, s Settings) Settling {
 // Came returns what is learned from a first attempt that came too early.
 func (l Settling) Came(generation int, s Settings) Settling {
 	now := l.now(s)
-	l.Of, l.Good, l.Failed = generation, 0, max(l.Failed, now)
+	l.Of, l.Good, l.Failed = generation, 0, max(l.Failed, now, time.Second)
 	l.After = min(max(2*now, DefaultSettle), maxSettle)
 	return l
 }

@@ -10,7 +10,7 @@ import (
 // TestSettleIsLearned lives through generations of sets whose endpoints need so long: a first
 // attempt that waits less fails, and the set waits no longer than it must for most others.
 func TestSettleIsLearned(t *testing.T) {
-	for _, need := range []time.Duration{0, 3 * time.Second, 12 * time.Second, 25 * time.Second, time.Minute} {
+	for _, need := range []time.Duration{0, 500 * time.Millisecond, 3 * time.Second, 12 * time.Second, 25 * time.Second, time.Minute} {
 		s, l := DefaultSettings(), Settling{}
 		var waits []time.Duration
 		failed := 0

@@ -107,7 +107,8 @@ type deployCmd struct {
 
 // Help is the longer text of --help; kong calls it.
 func (deployCmd) Help() string {
-	return "It makes doctor's checks first, and changes nothing if one has failed."
+	return "It makes doctor's checks first, and changes nothing if one has failed without which a set or a job cannot " +
+		"work: its network, services, cluster, task definition, container or roles, or the rights of who calls."
 }
 
 // Run plans, asks, and carries the plan out.
@@ -137,6 +138,7 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 		p, err = ss.plan(ctx, c.Functions)
 	}
 	if err != nil {
+		ss.tellFindings(findings)
 		return err
 	}
 	if err := ss.printPlan(p, findings, false); err != nil {

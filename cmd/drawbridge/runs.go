@@ -66,6 +66,10 @@ func (c *runsCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	if _, known := a.Config.Jobs[c.Job]; c.Job != "" && !known {
+		ss.say("There is no job %s in %s; runs of one that was are shown. The jobs are %s.", c.Job, c.Config,
+			strings.Join(keys(a.Config.Jobs), ", "))
+	}
 	f := operate.RunFilter{Sets: sets, Job: c.Job, Failed: c.Failed}
 	if c.State != nil {
 		f.State = *c.State

@@ -18,10 +18,8 @@ import (
 	"drawbridge/internal/hint"
 	"drawbridge/internal/install"
 	"drawbridge/internal/operate"
-	"drawbridge/internal/output"
 	"drawbridge/internal/prices"
 	"drawbridge/internal/selftest"
-	"drawbridge/internal/view"
 	"drawbridge/scheduler"
 )
 
@@ -242,7 +240,7 @@ func (c *selftestCmd) teach(ctx context.Context, a *app.App, seen selftest.Evide
 
 // finish prints the report and writes the evidence.
 func (c *selftestCmd) finish(ss *session, r *selftest.Report, file *os.File) error {
-	printed := ss.print(r, func(w io.Writer, style output.Style) error { return view.WriteSelftest(w, style, r) })
+	printed := ss.print(r, r.Write)
 	body, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
 		err = file.Truncate(0) // of an earlier report

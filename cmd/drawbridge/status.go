@@ -13,7 +13,7 @@ import (
 
 type statusCmd struct {
 	awsFlags
-	Check bool `help:"Exit with 4 if anything is wrong, for monitoring." xor:"once"`
+	Check bool `help:"Exit with 4 if anything is wrong, for monitoring; a pause is not." xor:"once"`
 	watchFlags
 }
 

@@ -38,6 +38,11 @@ func (c *validateCmd) Run(s streams) error {
 		return err
 	}
 	region := cmp.Or(file.Region, c.Region)
+	if region != "" {
+		if _, err := pricesOf(nil, region); err != nil {
+			return err
+		}
+	}
 	v, err := view.NewValidated(config.Resolve(file, config.Facts{Region: region}), region, time.Now())
 	if err != nil {
 		return err

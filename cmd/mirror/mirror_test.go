@@ -1234,7 +1234,7 @@ func TestFailuresAreNamed(t *testing.T) {
 	w.mirrors("hooked", nil)
 	w.run().want(t, exitDone, "hooked", mirror.Mirrored)
 	hook := filepath.Join(w.sim.GitFolder("hooked"), "hooks", "update")
-	if err := os.WriteFile(hook, []byte("#!/bin/sh\necho 'no pushes on Fridays' >&2\nexit 1\n"), 0o755); err != nil {
+	if err := os.WriteFile(hook, []byte("#!/bin/sh\necho 'error: no pushes on Fridays, a ticket is missing' >&2\nexit 1\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	w.file(hooked, "refs/heads/main", "x", "y")

@@ -167,7 +167,8 @@ func (e *Endpoint) advice() string {
 		out = append(out, fmt.Sprintf("in %d zones, of which one serves the whole VPC", n))
 	}
 	if n := len(e.ElsewhereIn); n > 0 {
-		out = append(out, "also in "+scheduler.Count(n, "other VPC", "other VPCs")+", which could share one")
+		out = append(out, "also in "+scheduler.Count(n, "other VPC", "other VPCs")+", which could share one "+
+			"if they are connected")
 	}
 	return strings.Join(out, "; ")
 }
@@ -176,7 +177,8 @@ func (e *Endpoint) advice() string {
 func (r *Report) vpc(id string, list []*Endpoint, price endpoints.Prices) VPC {
 	v := VPC{ID: id, Endpoints: len(list)}
 	busy := map[time.Time]bool{}
-	idle, movable, fresh := 0, 0, false // endpoint-zones that nobody used, and endpoints that could come and go
+	// Endpoint-zones that nobody used, endpoints that could come and go, and endpoint-zones that could not.
+	idle, movable, others, fresh := 0, 0, 0, false
 	for _, e := range list {
 		v.Zones += len(e.Zones)
 		v.Hours = max(v.Hours, e.Hours)
@@ -191,6 +193,8 @@ func (r *Report) vpc(id string, list []*Endpoint, price endpoints.Prices) VPC {
 			fresh = true
 		case e.BusyHours == 0:
 			idle += len(e.Zones)
+		case !ofCatalogue(e.Service):
+			others += len(e.Zones) // of a service that no job of ours needs
 		default:
 			movable++
 		}
@@ -208,10 +212,16 @@ func (r *Report) vpc(id string, list []*Endpoint, price endpoints.Prices) VPC {
 		}
 		v.USDPerMonth, v.WithoutIdle = month(float64(v.Zones)), month(float64(v.Zones-idle))
 		share := float64(v.BusyHours) / float64(max(v.Hours, 1))
-		v.WithDrawbridge = month(float64(kept) + float64(movable)*min(share, 1))
+		v.WithDrawbridge = month(float64(kept+others) + float64(movable)*min(share, 1))
 	}
 	v.Advice = v.advice(idle, movable, fresh)
 	return v
+}
+
+// ofCatalogue reports whether a set can have an endpoint of a service.
+func ofCatalogue(service string) bool {
+	_, err := endpoints.Lookup(endpoints.ServiceID(service))
+	return err == nil
 }
 
 func (v VPC) advice(idle, movable int, fresh bool) string {

@@ -38,8 +38,8 @@ func TestWhatAnAuditSays(t *testing.T) {
 		advice[e.ID] = e.Advice
 	}
 	for id, want := range map[string]string{
-		"vpce-1": "in 2 zones, of which one serves the whole VPC; also in 2 other VPCs, which could share one",
-		"vpce-3": "delete it: nobody used it", "vpce-4": "also in 2 other VPCs, which could share one",
+		"vpce-1": "in 2 zones, of which one serves the whole VPC; also in 2 other VPCs, which could share one if they are connected",
+		"vpce-3": "delete it: nobody used it", "vpce-4": "also in 2 other VPCs, which could share one if they are connected",
 		"vpce-5": "looked after by Drawbridge", "vpce-6": "too new to tell: 24 hours",
 	} {
 		if advice[id] != want {

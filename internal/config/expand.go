@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"text/template"
 
 	"drawbridge/internal/config/field"
@@ -20,6 +21,17 @@ var Schema []byte
 
 // failedLine is where the template package says that a text failed.
 var failedLine = regexp.MustCompile(`^template: [^:]*:([0-9]+)(?::[0-9]+)?: (?s:(.*))$`)
+
+// literalComments keeps what stands in lines of comments as it is: the template prints it.
+func literalComments(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(strings.TrimSpace(line), "#") {
+			lines[i] = strings.ReplaceAll(line, "{{", "{{`{{`}}")
+		}
+	}
+	return strings.Join(lines, "\n")
+}
 
 // Expand replaces {{ env "NAME" "default" }} and {{ must_env "NAME" }} in the text of a file by
 // variables of the environment. It is done once, where the file is read: the functions are given
@@ -41,7 +53,7 @@ func Expand(path string, text []byte) ([]byte, error) {
 			}
 			return v, missing
 		},
-	}).Parse(string(text))
+	}).Parse(literalComments(string(text)))
 	var out bytes.Buffer
 	if err == nil {
 		err = t.Execute(&out, nil)
@@ -49,7 +61,8 @@ func Expand(path string, text []byte) ([]byte, error) {
 	if err == nil {
 		return out.Bytes(), nil
 	}
-	p := field.Problem{What: err.Error(), Remedy: `write {{ env "NAME" "default" }} or {{ must_env "NAME" }}`}
+	p := field.Problem{What: err.Error(), Remedy: `write {{ env "NAME" "default" }} or {{ must_env "NAME" }}; two ` +
+		"braces that mean themselves are {{`{{`}}"}
 	if m := failedLine.FindStringSubmatch(err.Error()); m != nil {
 		p.What = m[2]
 		p.Line, _ = strconv.Atoi(m[1])

@@ -215,7 +215,14 @@ func (d *Doctor) image(ctx context.Context, name scheduler.JobName, image string
 // secrets looks for the secrets and parameters that a container is given.
 func (d *Doctor) secrets(ctx context.Context, name scheduler.JobName, c types.ContainerDefinition) {
 	t := d.findings.Topic("secrets", "job "+string(name), "a task whose secret is missing does not start")
-	for _, s := range c.Secrets {
+	all := slices.Clone(c.Secrets)
+	if c.LogConfiguration != nil {
+		all = append(all, c.LogConfiguration.SecretOptions...)
+	}
+	if r := c.RepositoryCredentials; r != nil && r.CredentialsParameter != nil {
+		all = append(all, types.Secret{Name: aws.String("credentials of the registry"), ValueFrom: r.CredentialsParameter})
+	}
+	for _, s := range all {
 		from := aws.ToString(s.ValueFrom)
 		if a, err := arn.Parse(from); err == nil && a.Service == "secretsmanager" {
 			out, err := d.vault.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"drawbridge/endpoints"
@@ -24,7 +25,7 @@ type right struct{ action, resource, what string }
 // executionRights returns what a task's execution role needs to start it.
 //
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
-func (d *Doctor) executionRights(def *types.TaskDefinition) (out []right) {
+func (d *Doctor) executionRights(ctx context.Context, def *types.TaskDefinition) (out []right) {
 	add := func(what, resource string, actions ...string) {
 		for _, a := range actions {
 			if r := (right{a, resource, what}); !slices.Contains(out, r) {
@@ -46,18 +47,32 @@ func (d *Doctor) executionRights(def *types.TaskDefinition) (out []right) {
 			stream := "log-group:" + l.Options["awslogs-group"] + ":log-stream:x"
 			add("write its log", d.arn("logs", d.place.Account, stream),
 				"logs:CreateLogStream", "logs:PutLogEvents")
+			if l.Options["awslogs-create-group"] == "true" {
+				add("make its log group", d.arn("logs", d.place.Account, "log-group:"+l.Options["awslogs-group"]+":*"),
+					"logs:CreateLogGroup")
+			}
 			secrets = append(secrets, l.SecretOptions...)
 		}
 		for _, s := range secrets {
 			from := aws.ToString(s.ValueFrom)
 			if a, err := arn.Parse(from); err == nil && a.Service == "secretsmanager" {
-				add("read the secret "+secretName(from), secretARN(from), "secretsmanager:GetSecretValue")
+				add("read the secret "+secretName(from), d.wholeARN(ctx, from), "secretsmanager:GetSecretValue")
 			} else {
 				add("read the parameter "+parameterName(from), d.parameterARN(from), "ssm:GetParameters")
 			}
 		}
 	}
 	return out
+}
+
+// wholeARN returns the ARN of the secret in a valueFrom as it is, which the valueFrom may have without
+// its last letters; as it is written where the secret cannot be read.
+func (d *Doctor) wholeARN(ctx context.Context, from string) string {
+	out, err := d.vault.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(secretARN(from))})
+	if err != nil || out.ARN == nil {
+		return secretARN(from)
+	}
+	return *out.ARN
 }
 
 // arn returns the ARN of a resource in the doctor's Region.
@@ -101,7 +116,7 @@ func (d *Doctor) parameterARN(from string) string {
 func (d *Doctor) policies(ctx context.Context, name scheduler.JobName, role string, def *types.TaskDefinition) {
 	t := d.findings.Topic("role policies", "job "+string(name),
 		"a task whose execution role lacks a right does not start")
-	missing, err := d.missing(ctx, role, d.executionRights(def))
+	missing, err := d.missing(ctx, role, d.executionRights(ctx, def))
 	if err != nil {
 		t.Unread(err)
 		return

@@ -33,6 +33,10 @@ func (i *Installer) compareSettings(ctx context.Context, p *Plan, text []byte, c
 			continue // a function that is new
 		}
 		program, deployed, err := i.deployed(ctx, p.Name, key)
+		if code := awserr.Code(err); code == "NoSuchKey" || code == "NoSuchBucket" {
+			p.Settings.Unread = "the one that is deployed is not in the bucket"
+			return
+		}
 		if err != nil {
 			p.Settings.Unread = err.Error()
 			return

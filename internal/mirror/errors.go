@@ -90,6 +90,10 @@ func (e *gitError) Unwrap() error { return e.cause }
 // Hint returns the remedy, "" if none is known.
 func (e *gitError) Hint() string { return e.hint }
 
+// damaged matches what a source says that lacks objects. A target's hooks may say the like of a push.
+var damaged = regexp.MustCompile(`(?i)remote: (fatal|error): .*(corrupt|bad (object|tree|blob)|missing|unable to read|` +
+	`could not read|loose object|inflate|failed to read|failed to traverse)|aborting due to possible repository corruption`)
+
 // symptoms match messages of git and ssh, in order: the first match decides.
 //
 // Source: the messages of git 2.39 to 2.47, curl and OpenSSH.
@@ -99,6 +103,10 @@ var symptoms = []struct {
 	hint    string
 }{
 	{
+		regexp.MustCompile(`(?i)remote: .*(no space left on device|disk quota exceeded)`), spoiled,
+		"the git server's disk is full",
+	},
+	{
 		regexp.MustCompile(`(?i)no space left on device|disk quota exceeded`), spoiled,
 		"the task's disk is full: increase mirror.disk",
 	},
@@ -107,10 +115,7 @@ var symptoms = []struct {
 		"the source is a shallow clone and lacks history: git fetch --unshallow there, or name the full repository",
 	},
 	{
-		regexp.MustCompile(`(?i)remote: (fatal|error): .*(corrupt|bad (object|tree|blob)|missing|unable to read|` +
-			`could not read|loose object|inflate|failed to read|failed to traverse)|aborting due to possible ` +
-			`repository corruption`),
-		spoiled,
+		damaged, spoiled,
 		"the source lacks an object, or has a damaged one: git fsck --full there names it",
 	},
 	{
@@ -160,7 +165,7 @@ func classify(verb string, cause error, text string) *gitError {
 		return e
 	}
 	for _, s := range symptoms {
-		if s.pattern.MatchString(text) {
+		if s.pattern.MatchString(text) && (s.pattern != damaged || verb != "push") {
 			e.class, e.hint = s.class, s.hint
 			return e
 		}

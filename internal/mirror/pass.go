@@ -377,7 +377,7 @@ func (p *pass) tell() error {
 	p.rep.Created = p.diff.Create
 	p.rep.Updated = p.diff.Update
 	p.rep.Deleted = p.diff.Delete
-	return nil
+	return errors.Join(p.refusals...)
 }
 
 // bring makes the target match the source. The caller holds the lock.

@@ -156,7 +156,7 @@ func (g *git) pushChunk(ctx context.Context, r *remote, leases, specs []string, 
 	report, err := counting.output(ctx, command{args: args, remote: r})
 	out.bytes += wrote
 	rejected := out.read(report)
-	if err != nil && rejected && classOf(err) == broken && ctx.Err() == nil {
+	if c := classOf(err); err != nil && rejected && (c == broken || c == spoiled) && ctx.Err() == nil {
 		var g *gitError
 		if errors.As(err, &g) {
 			out.said = g.said()

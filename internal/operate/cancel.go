@@ -30,7 +30,7 @@ func Cancel(ctx context.Context, a *app.App, run scheduler.Run, by string) (sche
 			return run, hint.New(fmt.Sprintf("run %s has ended: %s", run.ID, run.Reason),
 				"drawbridge show "+string(run.ID)+" shows how")
 		case run.State == scheduler.Running && run.CancelledBy != "":
-			return run, a.Tasks.Stop(ctx, run, "drawbridge: "+run.Reason)
+			return run, a.Tasks.Stop(ctx, run, stopReason(run))
 		}
 		if next, can := run.Cancel(by, a.Clock.Now()); can {
 			err := a.Store.Advance(ctx, []scheduler.Run{next}, run.State)
@@ -54,10 +54,13 @@ func Cancel(ctx context.Context, a *app.App, run scheduler.Run, by string) (sche
 	}
 }
 
+// stopReason is what ECS keeps with the task.
+func stopReason(run scheduler.Run) string { return "drawbridge: cancelled by " + run.CancelledBy }
+
 // carryOut does what a cancelled run asks for, once that is written down.
 func carryOut(ctx context.Context, a *app.App, run scheduler.Run) error {
 	if run.State == scheduler.Running {
-		return a.Tasks.Stop(ctx, run, "drawbridge: "+run.Reason)
+		return a.Tasks.Stop(ctx, run, stopReason(run))
 	}
 	return errors.Join(
 		a.Ended(ctx, run),

@@ -76,7 +76,7 @@ func (l *Log) Copy(ctx context.Context, r scheduler.Run) error {
 		}
 		last := l.token
 		l.token = out.NextForwardToken
-		if len(out.Events) == 0 || last != nil && l.token != nil && *last == *l.token {
+		if l.token == nil || last != nil && *last == *l.token { // a page without events may have others after it
 			return nil
 		}
 	}

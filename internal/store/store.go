@@ -44,19 +44,20 @@ var _ dynamoAPI = (*dynamodb.Client)(nil)
 
 // The attributes of an item.
 const (
-	attrSet      = "set"
-	attrItem     = "item"
-	attrLive     = "live"     // sort key of the local index of this name
-	attrVersion  = "version"  // of a set
-	attrPhase    = "phase"    // of a set
-	attrServices = "services" // of a set: what its generation serves; missing for nothing
-	attrPaused   = "paused"   // of a set: there if nothing is to be started or created
-	attrProgress = "progress" // of a run: its state
-	attrAttempt  = "attempt"  // of a run
-	attrRefusals = "refusals" // of a run
-	attrEvent    = "event"    // of an event, in binary
-	attrData     = "data"     // the whole as JSON
-	attrExpires  = "expires"  // when DynamoDB may delete it, in seconds from 1970
+	attrSet       = "set"
+	attrItem      = "item"
+	attrLive      = "live"      // sort key of the local index of this name
+	attrVersion   = "version"   // of a set
+	attrPhase     = "phase"     // of a set
+	attrServices  = "services"  // of a set: what its generation serves; missing for nothing
+	attrPaused    = "paused"    // of a set: there if nothing is to be started or created
+	attrProgress  = "progress"  // of a run: its state
+	attrAttempt   = "attempt"   // of a run
+	attrCancelled = "cancelled" // who cancels a run
+	attrRefusals  = "refusals"  // of a run
+	attrEvent     = "event"     // of an event, in binary
+	attrData      = "data"      // the whole as JSON
+	attrExpires   = "expires"   // when DynamoDB may delete it, in seconds from 1970
 )
 
 const (
@@ -316,6 +317,9 @@ func runItem(r scheduler.Run) (attributes, error) {
 	item[attrAttempt] = number(int64(r.Attempt))
 	item[attrRefusals] = number(int64(r.Refusals))
 	item[attrData] = data
+	if r.CancelledBy != "" {
+		item[attrCancelled] = text(r.CancelledBy)
+	}
 	if r.State == scheduler.Finished {
 		item[attrExpires] = number(r.FinishedAt.Add(keepFinished).Unix())
 		if !r.RecordedAt.IsZero() {
@@ -471,6 +475,16 @@ func (s *Store) Begin(ctx context.Context, name scheduler.SetName, runs []schedu
 	return nil
 }
 
+// sameCancel is the condition that nobody has cancelled a run since it was read, with the value that
+// it needs: who writes what became of it must not write over that.
+func sameCancel(r scheduler.Run, values attributes) string {
+	if r.CancelledBy == "" {
+		return "attribute_not_exists(#cancelled)"
+	}
+	values[":cancelled"] = text(r.CancelledBy)
+	return "(attribute_not_exists(#cancelled) OR #cancelled = :cancelled)"
+}
+
 // sameRefusals is the condition that a run was not refused since it was read. Versions
 // that did not count refusals wrote no number.
 func sameRefusals(r scheduler.Run) string {
@@ -500,8 +514,10 @@ func (s *Store) Advance(ctx context.Context, runs []scheduler.Run, from ...sched
 		writes = append(writes, types.TransactWriteItem{Put: &types.Put{
 			TableName: &s.table, Item: item,
 			ConditionExpression: aws.String("#attempt = :attempt AND #progress IN (" + strings.Join(names, ", ") +
-				")"),
-			ExpressionAttributeNames:  map[string]string{"#attempt": attrAttempt, "#progress": attrProgress},
+				") AND " + sameCancel(r, values)),
+			ExpressionAttributeNames: map[string]string{
+				"#attempt": attrAttempt, "#progress": attrProgress, "#cancelled": attrCancelled,
+			},
 			ExpressionAttributeValues: values,
 		}})
 		if r.State == scheduler.Finished && r.SourceApart {

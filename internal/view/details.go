@@ -72,7 +72,7 @@ func (v Details) Write(w io.Writer, style output.Style) error {
 	line("started", at(v.Started))
 	line("finished", at(v.Finished))
 	line("waited, ran", v.durations())
-	if v.Attempt > 0 {
+	if v.Attempt > 0 && v.Task != "" {
 		line("attempt", fmt.Sprintf("%d of %d", v.Attempt, scheduler.MaxAttempts))
 	}
 	if v.ExitCode != nil {

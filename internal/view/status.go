@@ -63,6 +63,7 @@ type Set struct {
 	Holds   []Hold     `json:"holds"`
 	Money
 	Paused string `json:"paused,omitempty"`
+	pause  *scheduler.Pause
 	Place
 	Failure string `json:"failure,omitempty"`
 	// NextTry is when the next generation is tried after one that failed, if runs wait.
@@ -196,7 +197,7 @@ func OfSet(s operate.SetState, settings scheduler.Settings, now time.Time) Set {
 		v.NextTry = UTC(next)
 	}
 	if s.Set.Pause != nil {
-		v.Paused = s.Set.Pause.String()
+		v.Paused, v.pause = s.Set.Pause.String(), s.Set.Pause
 	}
 	return v
 }
@@ -311,7 +312,7 @@ func (v Status) Write(w io.Writer, style output.Style) error {
 				s.Name, style.Clock(*s.Starts), s.Name)
 		}
 		if s.Paused != "" {
-			fmt.Fprintf(w, "\nSet %s is %s; drawbridge resume ends it.\n", s.Name, s.Paused)
+			fmt.Fprintf(w, "\nSet %s is %s; drawbridge resume ends it.\n", s.Name, s.paused(style))
 		}
 	}
 	for _, text := range v.Troubles {
@@ -346,6 +347,15 @@ func inUSD(sets []Set, part func(Money) *float64) string {
 		return ""
 	}
 	return fmt.Sprintf(" (%.2f USD)", sum)
+}
+
+// paused says since when it is paused, by whom and why.
+func (s Set) paused(style output.Style) string {
+	text := fmt.Sprintf("paused since %s by %s", style.Minute(s.pause.At), s.pause.By)
+	if s.pause.Reason != "" {
+		text += " (" + s.pause.Reason + ")"
+	}
+	return text
 }
 
 // troubles says what keeps a set from doing its work.

@@ -117,7 +117,7 @@ func (v Why) sentences(style output.Style) []string {
 		add("Now: %s.", style.Reason(v.Now, v.At))
 	}
 	if v.Paused != "" {
-		add("It is %s.", v.Paused)
+		add("It is %s.", v.paused(style))
 	}
 	return lines
 }

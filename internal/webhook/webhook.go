@@ -149,6 +149,9 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 	if !from(r.Mirror.WebhookSources, in.RequestContext.HTTP.SourceIP) {
 		return no(http.StatusForbidden, "reports are not accepted from this address")
 	}
+	if (report{header: in.Headers}).unsigned() { // which takes nothing from the reports that are signed
+		return no(http.StatusUnauthorized, "%v", errUnsigned)
+	}
 	if !r.limits().AllowN(r.Now(), 1) {
 		return no(http.StatusTooManyRequests, "too many reports")
 	}
@@ -163,9 +166,6 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 		return no(http.StatusRequestEntityTooLarge, "the body exceeds %d bytes", maxBody)
 	}
 	rep := report{header: in.Headers, body: body}
-	if rep.unsigned() {
-		return no(http.StatusUnauthorized, "%v", errUnsigned)
-	}
 	name := strings.Trim(in.RawPath, "/")
 	repository := r.Mirror.Repositories[name]
 	if repository == nil || repository.Webhook == nil {
@@ -182,9 +182,6 @@ func (r *Receiver) receive(ctx context.Context, in events.LambdaFunctionURLReque
 		return no(http.StatusUnauthorized, "%v", errForged) // do not reveal that it is weak
 	} else if err != nil {
 		return r.failed(name, err)
-	}
-	if !r.limitOf(name).AllowN(r.Now(), 1) {
-		return r.later(ctx, name)
 	}
 	return r.take(ctx, name, repository, rep)
 }
@@ -240,6 +237,9 @@ func (r *Receiver) take(ctx context.Context, name string, repository *section.Re
 		if err := fresh(p.at, wideWindow, r.Now()); err != nil {
 			return no(http.StatusUnauthorized, "%v", err)
 		}
+	}
+	if !r.limitOf(name).AllowN(r.Now(), 1) {
+		return r.later(ctx, name)
 	}
 	at := mirror.In(r.State, name)
 	held, err := mirror.ReadRecord(ctx, at)

@@ -507,6 +507,16 @@ func (r *Reconciler) record(ctx context.Context, runs []scheduler.Run, now time.
 // the task that is recorded for it, or, while none is, what ECS itself shows of it. It
 // reports whether the run has to be started again.
 func (r *Reconciler) TaskStopped(ctx context.Context, set scheduler.SetName, t scheduler.Task) (retry bool, err error) {
+	for range maxConflicts { // somebody may cancel it meanwhile
+		if retry, err = r.taskStopped(ctx, set, t); !errors.Is(err, ErrConflict) {
+			return retry, err
+		}
+	}
+	return false, nil // the next look follows it
+}
+
+// taskStopped takes a task that has stopped into its run, as it is stored now.
+func (r *Reconciler) taskStopped(ctx context.Context, set scheduler.SetName, t scheduler.Task) (retry bool, err error) {
 	id, attempt, ok := scheduler.ParseTaskGroup(t.Group)
 	if !ok {
 		return false, nil
@@ -533,9 +543,6 @@ func (r *Reconciler) TaskStopped(ctx context.Context, set scheduler.SetName, t s
 		after.StartedAt = scheduler.Latest(t.StartedAt, after.StartingAt)
 	}
 	if err := r.conclude(ctx, after, scheduler.Starting, scheduler.Running); err != nil {
-		if errors.Is(err, ErrConflict) {
-			return false, nil
-		}
 		return false, err
 	}
 	if after.State == scheduler.Waiting {

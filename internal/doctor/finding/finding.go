@@ -42,9 +42,18 @@ type List []Finding
 // Topic begins a check on a subject; why says what depends on it.
 func (l *List) Topic(check, subject, why string) Topic { return Topic{l, check, subject, why} }
 
+// fatal are the checks without which nothing of a set or a job can work, whatever comes later. An
+// image that is not pushed yet, a log group or a secret may come after the deployment.
+var fatal = []string{
+	"rights", "subnets", "DNS", "endpoints", "services", "security groups", "cluster", "container", "task definition",
+	"execution role", "task role",
+}
+
 // Blocks reports whether a finding says that what deploy installs could not work.
 func Blocks(findings []Finding) bool {
-	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Result == Failed && !f.MendedByDeploy })
+	return slices.ContainsFunc(findings, func(f Finding) bool {
+		return f.Result == Failed && !f.MendedByDeploy && slices.Contains(fatal, f.Check)
+	})
 }
 
 // Once returns findings without those that say again what one before them says: the same of the

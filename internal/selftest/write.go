@@ -1,4 +1,4 @@
-package view
+package selftest
 
 import (
 	"fmt"
@@ -6,11 +6,10 @@ import (
 	"strings"
 
 	"drawbridge/internal/output"
-	"drawbridge/internal/selftest"
 )
 
-// WriteSelftest writes what a selftest found, for people.
-func WriteSelftest(w io.Writer, style output.Style, r *selftest.Report) error {
+// Write writes what a selftest found, for people.
+func (r *Report) Write(w io.Writer, style output.Style) error {
 	fmt.Fprintf(w, "Selftest in %s of account %s, %s to %s UTC\n\n", r.Region, r.Account,
 		r.Began.UTC().Format("2006-01-02 15:04"), r.Ended.UTC().Format("15:04"))
 	if r.Outcome == "" {
