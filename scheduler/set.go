@@ -290,7 +290,7 @@ type Pause struct {
 }
 
 func (p Pause) String() string {
-	s := fmt.Sprintf("paused since %s by %s", p.At.UTC().Format("2006-01-02 15:04"), p.By)
+	s := fmt.Sprintf("paused since %s by %s", p.At.UTC().Format("2006-01-02 15:04 UTC"), p.By)
 	if p.Reason != "" {
 		s += " (" + p.Reason + ")"
 	}

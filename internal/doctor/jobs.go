@@ -220,7 +220,9 @@ func (d *Doctor) secrets(ctx context.Context, name scheduler.JobName, c types.Co
 		all = append(all, c.LogConfiguration.SecretOptions...)
 	}
 	if r := c.RepositoryCredentials; r != nil && r.CredentialsParameter != nil {
-		all = append(all, types.Secret{Name: aws.String("credentials of the registry"), ValueFrom: r.CredentialsParameter})
+		all = append(all, types.Secret{
+			Name: aws.String("credentials of the registry"), ValueFrom: r.CredentialsParameter,
+		})
 	}
 	for _, s := range all {
 		from := aws.ToString(s.ValueFrom)

@@ -91,8 +91,9 @@ func (e *gitError) Unwrap() error { return e.cause }
 func (e *gitError) Hint() string { return e.hint }
 
 // damaged matches what a source says that lacks objects. A target's hooks may say the like of a push.
-var damaged = regexp.MustCompile(`(?i)remote: (fatal|error): .*(corrupt|bad (object|tree|blob)|missing|unable to read|` +
-	`could not read|loose object|inflate|failed to read|failed to traverse)|aborting due to possible repository corruption`)
+var damaged = regexp.MustCompile(`(?i)remote: (fatal|error): .*(corrupt|bad (object|tree|blob)|missing|` +
+	`unable to read|could not read|loose object|inflate|failed to read|failed to traverse)|` +
+	`aborting due to possible repository corruption`)
 
 // symptoms match messages of git and ssh, in order: the first match decides.
 //

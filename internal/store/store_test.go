@@ -271,6 +271,32 @@ func TestDynamoDBBeginAndAdvanceAreConditional(t *testing.T) {
 	})
 }
 
+// TestDynamoDBKeepsACancelThatMeetsATasksEnd has somebody cancel a run between the moment when its
+// task's end is looked at and the moment when that is stored.
+func TestDynamoDBKeepsACancelThatMeetsATasksEnd(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		ctx := t.Context()
+		must[scheduler.Set](t)(s.SaveSet(ctx, scheduler.Set{Name: "main", Phase: scheduler.Available}))
+		must[scheduler.Run](t)(s.Record(ctx, run("a", scheduler.Waiting, 0)))
+		if err := s.Begin(ctx, "main", []scheduler.Run{run("a", scheduler.Starting, 1)}, true); err != nil {
+			t.Fatal(err)
+		}
+		cancelled := run("a", scheduler.Starting, 1)
+		cancelled.CancelledBy = "ann"
+		if err := s.Advance(ctx, []scheduler.Run{cancelled}, scheduler.Starting); err != nil {
+			t.Fatal(err)
+		}
+		stale := run("a", scheduler.Waiting, 1) // to be started again, as far as its reader knows
+		if err := s.Advance(ctx, []scheduler.Run{stale}, scheduler.Starting); !errors.Is(err, reconcile.ErrConflict) {
+			t.Errorf("a retry that knows of no cancel gave %v", err)
+		}
+		cancelled.State, cancelled.FinishedAt = scheduler.Finished, noon
+		if err := s.Advance(ctx, []scheduler.Run{cancelled}, scheduler.Starting); err != nil {
+			t.Errorf("the end of the cancelled run gave %v", err)
+		}
+	})
+}
+
 // TestDynamoDBReadsTheFirstSchema goes on with what the first version stored: a
 // set that is up, a run in each state, and a hold.
 func TestDynamoDBReadsTheFirstSchema(t *testing.T) {

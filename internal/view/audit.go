@@ -72,7 +72,8 @@ func auditLines(r audit.Report) (lines []string) {
 	default:
 		lines = append(lines, fmt.Sprintf("They cost %.2f USD a month without their data; up to %.2f USD of it could "+
 			"be saved. A busy hour is one in which bytes went through: endpoints in a VPC that other things than jobs "+
-			"use, or jobs that may not wait for two minutes, are not Drawbridge's to take down.", *r.USDPerMonth, *r.Saving))
+			"use, or jobs that may not wait for two minutes, are not Drawbridge's to take down.",
+			*r.USDPerMonth, *r.Saving))
 	}
 	for _, kind := range slices.Sorted(maps.Keys(r.Others)) {
 		lines = append(lines, fmt.Sprintf("Not looked at: %d of type %s.", r.Others[kind], kind))

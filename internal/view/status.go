@@ -179,20 +179,7 @@ func OfSet(s operate.SetState, settings scheduler.Settings, now time.Time) Set {
 			v.Holds = append(v.Holds, Hold{l.Owner, l.Reason, until.UTC()})
 		}
 	}
-	if s.Set.Phase != scheduler.Absent {
-		v.Services, v.Zones = s.Set.Services, s.Set.Zones
-		if x := s.Set.Extension; x != nil {
-			v.Adding = slices.DeleteFunc(slices.Clone(x.Services), func(id string) bool {
-				return slices.Contains(s.Set.Services, id)
-			})
-		}
-	}
-	avoided := slices.DeleteFunc(slices.Clone(s.Set.AvoidZones), func(zone string) bool {
-		return slices.Contains(v.Zones, zone) // no other would do
-	})
-	if len(avoided) > 0 && s.Set.AvoidUntil.After(now) {
-		v.Avoided, v.AvoidedUntil = avoided, UTC(s.Set.AvoidUntil)
-	}
+	v.reach(s.Set, now)
 	if next := scheduler.Latest(s.Set.RetryAt, s.Set.PaidUntil); v.Failure != "" && v.Waiting > 0 && next.After(now) {
 		v.NextTry = UTC(next)
 	}
@@ -200,6 +187,24 @@ func OfSet(s operate.SetState, settings scheduler.Settings, now time.Time) Set {
 		v.Paused, v.pause = s.Set.Pause.String(), s.Set.Pause
 	}
 	return v
+}
+
+// reach says what the endpoints serve and where, and which zones they keep out of.
+func (v *Set) reach(s scheduler.Set, now time.Time) {
+	if s.Phase != scheduler.Absent {
+		v.Services, v.Zones = s.Services, s.Zones
+		if x := s.Extension; x != nil {
+			v.Adding = slices.DeleteFunc(slices.Clone(x.Services), func(id string) bool {
+				return slices.Contains(s.Services, id)
+			})
+		}
+	}
+	avoided := slices.DeleteFunc(slices.Clone(s.AvoidZones), func(zone string) bool {
+		return slices.Contains(v.Zones, zone) // no other would do
+	})
+	if len(avoided) > 0 && s.AvoidUntil.After(now) {
+		v.Avoided, v.AvoidedUntil = avoided, UTC(s.AvoidUntil)
+	}
 }
 
 // Stand is how an installation stands: the state of each of its sets, its deployments, what
@@ -371,7 +376,8 @@ func (s Set) troubles() (said []string) {
 	if s.Failure != "" && s.Phase != scheduler.Available {
 		text := fmt.Sprintf("Set %s failed: %s", s.Name, s.Failure)
 		if s.NextTry != nil {
-			text = fmt.Sprintf("%s; the next try is at %s.", strings.TrimRight(text, "."), scheduler.ClockTime(*s.NextTry))
+			text = fmt.Sprintf("%s; the next try is at %s.",
+				strings.TrimRight(text, "."), scheduler.ClockTime(*s.NextTry))
 		}
 		said = append(said, text)
 	}

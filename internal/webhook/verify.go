@@ -34,8 +34,8 @@ const minSecret = 16
 // errUnsigned is the error for a report without any signature. It is the same for every name, and
 // so reveals none.
 var errUnsigned = errors.New("no signature: the header X-Hub-Signature-256 (GitHub, Gitea), X-Hub-Signature " +
-	"(Bitbucket), X-Gitlab-Token, Webhook-Signature (GitLab) or X-Drawbridge-Signature is missing; give the webhook a " +
-	"secret at the server")
+	"(Bitbucket), X-Gitlab-Token, Webhook-Signature (GitLab) or X-Drawbridge-Signature is missing; give the webhook " +
+	"a secret at the server")
 
 // signatures are the headers that carry one.
 var signatures = []string{

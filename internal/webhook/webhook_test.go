@@ -385,6 +385,35 @@ func TestRateLimits(t *testing.T) {
 	}
 }
 
+// TestOldReportsQueueNothing repeats a report that was signed long ago: whoever recorded it must
+// neither have a run of it nor use up what the server's own reports are allowed.
+func TestOldReportsQueueNothing(t *testing.T) {
+	b := newBench(t)
+	old := pushes(b.now, "refs/heads/main", after)["plain"]
+	b.now = b.now.Add(time.Hour)
+	for range unverifiedBurst / 2 {
+		if code, body := b.report(old); code != http.StatusUnauthorized {
+			t.Fatalf("an hour later: %d %s", code, body)
+		}
+	}
+	for range 10 * unverifiedBurst { // nor does one without a signature count
+		if code, body := b.report(request("plain", nil, "{}")); code != http.StatusUnauthorized {
+			t.Fatalf("unsigned: %d %s", code, body)
+		}
+	}
+	if b.queued() != 0 {
+		t.Errorf("%d queued", b.queued())
+	}
+	for i := range verifiedBurst {
+		if code, body := b.report(pushes(b.now, "refs/heads/main", fmt.Sprintf("%040x", i+1))["plain"]); code != http.StatusAccepted {
+			t.Errorf("the server's own report: %d %s", code, body)
+		}
+	}
+	if b.queued() != verifiedBurst {
+		t.Errorf("%d queued of %d reports within the burst", b.queued(), verifiedBurst)
+	}
+}
+
 func TestReportsFromElsewhereAreRefused(t *testing.T) {
 	b := newBench(t)
 	b.r.Mirror.WebhookSources = []string{"203.0.113.0/24", "2001:db8::/32"}
