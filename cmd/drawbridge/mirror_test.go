@@ -250,8 +250,24 @@ func TestEndToEndMirrorFromPushToReplica(t *testing.T) {
 	if got := len(s.ledger().Stacks); got != before {
 		t.Error("a push that the replica holds has raised endpoints")
 	}
+	// The source renames its default branch, and the replica's follows, with the rights of the task alone.
+	runGit(t, filepath.Join(s.folder, "app.git"), "branch", "-m", "main", "trunk")
+	work := filepath.Join(s.folder, "work")
+	runGit(t, work, "commit", "-q", "--allow-empty", "-m", "three")
+	runGit(t, work, "push", "-q", "origin", "HEAD:refs/heads/trunk")
+	if code, answer := s.report(s.body("trunk")); code != http.StatusAccepted { // the hook's own is signed hours ago
+		t.Errorf("%d %s", code, answer)
+	}
+	s.advance(120)
+	repository, err := s.cc.GetRepository(t.Context(), &codecommit.GetRepositoryInput{RepositoryName: aws.String("app")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := aws.ToString(repository.RepositoryMetadata.DefaultBranch); got != "trunk" {
+		t.Errorf("the replica's default branch is %s; tasks %+v", got, s.ledger().Tasks)
+	}
 	for number := 1; number <= 7; number++ {
-		s.keeps(number, 1)
+		s.keeps(number, 2)
 	}
 }
 

@@ -30,6 +30,16 @@ func (s *Service) ecsQuestions(c *kernel.Call) []kernel.Question {
 			}
 		}
 		return qs
+	case "DescribeClusters":
+		var names []string
+		if json.Unmarshal(body["clusters"], &names) != nil || len(names) == 0 {
+			names = []string{"default"}
+		}
+		var out []kernel.Question
+		for _, name := range names {
+			out = append(out, kernel.May(action, s.ClusterARN(name[strings.LastIndex(name, "/")+1:])))
+		}
+		return out
 	case "ListTasks":
 		return []kernel.Question{kernel.May(action,
 			s.ARN("ecs", "container-instance/"+short+"/00000000000000000000000000000000"), "ecs:cluster", cluster)}

@@ -34,6 +34,10 @@ func New(k *kernel.Kernel, ecs *ecs.Service) *Service {
 	k.Register(&kernel.API{
 		Name: "servicequotas", Prefix: "ServiceQuotasV20190624", Protocol: kernel.JSON11,
 		Ops: map[string]kernel.Operation{"GetServiceQuota": kernel.Op(s.getServiceQuota)},
+		Asks: func(c *kernel.Call) []kernel.Question {
+			return []kernel.Question{kernel.May("servicequotas:GetServiceQuota",
+				s.ARN("servicequotas", c.Field("ServiceCode")+"/"+c.Field("QuotaCode")))}
+		},
 	})
 	return s
 }
