@@ -500,7 +500,7 @@ def outside_path():
             check(invoke("hello").get("run") == "hello/outside", "the command line's own program serves as the launcher")
             check("run" not in invoke("later"), "a job that is not there yet")
             with open(config, "w") as f:
-                f.write(text.replace("\n  hello:\n", "\n  later:\n    set: main\n    cluster: hello\n    taskDefinition: hello\n  hello:\n", 1))
+                f.write(text.replace("\n  hello:\n", "\n  later:\n    set: main\n    cluster: hello\n    taskDefinition: hello\n    container: hello\n  hello:\n", 1))
             env = dict(ENV, AWS_ENDPOINT_URL=endpoint, DRAWBRIDGE_CONFIG=config, DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", "arm64"))
             post(endpoint, "/_sim/advance", {"seconds": 2 * 3600})
             p = subprocess.run([program, "deploy", "--yes"], env=env, cwd=work, capture_output=True, text=True)
