@@ -44,7 +44,8 @@ subnets=$(output Subnets) tasks=$(output TaskGroup) smoke=$(output SmokeGroup) a
 shifted=$(output Shifted)
 sed -e "s/SUBNETS/$subnets/" -e "s/TASKGROUP/$tasks/" -e "s/SMOKEGROUP/$smoke/" -e "s|TESTADDRESS|$address|" \
 	-e "s|SHIFTED|$shifted|" "$config" >drawbridge.deployed.yaml
-drawbridge deploy --config drawbridge.deployed.yaml --yes
+# The cluster and the tasks come with what is deployed after it: --force goes on without them.
+drawbridge deploy --config drawbridge.deployed.yaml --yes --force
 if [ "$controller" = CODE_DEPLOY ]; then
 	# The creation of the service is no deployment of CodeDeploy's: without a hold its first tasks could not pull.
 	drawbridge hold main --deployment create --for 1h --reason "first tasks of web" --wait --config drawbridge.deployed.yaml

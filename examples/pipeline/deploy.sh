@@ -22,7 +22,8 @@ output() {
 }
 subnets=$(output Subnets) instances=$(output InstanceGroup) builds=$(output BuildGroup)
 sed -e "s/SUBNETS/$subnets/" -e "s/INSTANCES/$instances/" -e "s/BUILDS/$builds/" drawbridge.yaml >drawbridge.deployed.yaml
-drawbridge deploy --config drawbridge.deployed.yaml --yes
+# The cluster and the tasks come with what is deployed after it: --force goes on without them.
+drawbridge deploy --config drawbridge.deployed.yaml --yes --force
 
 # The secrets have to be there before the first build. They are read from the terminal, or a line each from a pipe, and are in no
 # argument of a command.
