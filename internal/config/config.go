@@ -274,6 +274,12 @@ func Parse(path string, text []byte) (*File, error) {
 	if err := yaml.UnmarshalWithOptions(text, f, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
 		return nil, &Error{Path: path, Problems: field.Problems{unreadable(text, err)}}
 	}
+	if line := secondDocument(text); line > 0 {
+		return nil, &Error{Path: path, Problems: field.Problems{{
+			What: "a second YAML document begins here, and nobody would read it", Line: line,
+			Remedy: "write everything in one document, without a line of --- in between",
+		}}}
+	}
 	if problems := f.check(); len(problems) > 0 {
 		locate(text, problems)
 		return nil, &Error{Path: path, Problems: problems}

@@ -174,6 +174,15 @@ func TestBadConfigSaysWhereAndWhatToDo(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a second document", func(t *testing.T) {
+		good := "sets: {m: {subnets: [subnet-0a1b2c3d4e5f60001]}}\njobs: {j: {set: m, cluster: c, taskDefinition: t}}\n"
+		for text, want := range map[string]string{good: "", "---\n" + good + "---\n": "", good + "---\nmargin: 1m\n": "line 4: a second YAML document"} {
+			_, err := Parse("x.yaml", []byte(text))
+			if (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: %v, want %q", text, err, want)
+			}
+		}
+	})
 	t.Run("all problems at once", func(t *testing.T) {
 		_, err := Parse("x.yaml", []byte("sets: {}\njobs: {}\n"))
 		if err == nil || !strings.Contains(err.Error(), "no sets") || !strings.Contains(err.Error(), "no jobs") {

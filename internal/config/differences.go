@@ -35,17 +35,15 @@ func (d Difference) Action() string {
 func (d Difference) Values() string {
 	switch d.Action() {
 	case "add":
-		return compact(d.After)
+		return Compact(d.After)
 	case "remove":
-		return compact(d.Before)
+		return Compact(d.Before)
 	}
-	return compact(d.Before) + " -> " + compact(d.After)
+	return Compact(d.Before) + " -> " + Compact(d.After)
 }
 
-// Value returns one of the two values as JSON.
-func (Difference) Value(v any) string { return compact(v) }
-
-func compact(v any) string {
+// Compact returns a value of a file as JSON on one line.
+func Compact(v any) string {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

@@ -115,6 +115,21 @@ func (f *finder) Visit(n ast.Node) ast.Visitor {
 	return f
 }
 
+// secondDocument returns the line of the first key of a second document in a text; 0 if there is
+// none.
+func secondDocument(text []byte) int {
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return 0
+	}
+	for _, doc := range file.Docs[min(1, len(file.Docs)):] {
+		if doc.Body != nil {
+			return doc.Body.GetToken().Position.Line
+		}
+	}
+	return 0
+}
+
 // locate finds the lines of problems in a text.
 func locate(text []byte, problems field.Problems) {
 	file, err := parser.ParseBytes(text, 0)

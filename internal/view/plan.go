@@ -12,6 +12,7 @@ import (
 	"drawbridge/internal/app"
 	"drawbridge/internal/doctor/finding"
 	"drawbridge/internal/install"
+	"drawbridge/internal/config"
 	"drawbridge/internal/output"
 	"drawbridge/internal/prices"
 	"drawbridge/scheduler"
@@ -218,7 +219,7 @@ func (v Plan) Markdown(w io.Writer) error {
 				value any
 			}{{"-", d.Before}, {"+", d.After}} {
 				if side.value != nil {
-					fmt.Fprintf(b, "%s %s: %s\n", side.sign, d.Key, fenced(d.Value(side.value)))
+					fmt.Fprintf(b, "%s %s: %s\n", side.sign, d.Key, fenced(config.Compact(side.value)))
 				}
 			}
 		}

@@ -212,13 +212,7 @@ func (s *Service) AddCluster(name string) {
 // clusterName returns the name of a cluster given by name or ARN, or an error if
 // there is none.
 func (s *Service) clusterName(given string) (string, error) {
-	name := given
-	if name == "" {
-		name = "default"
-	}
-	if i := strings.LastIndex(name, "/"); i >= 0 {
-		name = name[i+1:]
-	}
+	name := clusterIn(given)
 	if !slices.Contains(s.Clusters, name) {
 		return "", kernel.Errorf("ClusterNotFoundException", "Cluster not found.")
 	}

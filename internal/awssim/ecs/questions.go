@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -11,8 +12,7 @@ import (
 // ecsQuestions returns the IAM questions of a call to ECS.
 func (s *Service) ecsQuestions(c *kernel.Call) []kernel.Question {
 	action, body := c.Permission(), c.JSONBody()
-	given := c.Field("cluster")
-	short := given[strings.LastIndex(given, "/")+1:]
+	short := clusterIn(c.Field("cluster"))
 	cluster := s.ClusterARN(short)
 	switch c.Action {
 	case "RunTask":
@@ -31,15 +31,9 @@ func (s *Service) ecsQuestions(c *kernel.Call) []kernel.Question {
 		}
 		return qs
 	case "DescribeClusters":
-		var names []string
-		if json.Unmarshal(body["clusters"], &names) != nil || len(names) == 0 {
-			names = []string{"default"}
-		}
-		var out []kernel.Question
-		for _, name := range names {
-			out = append(out, kernel.May(action, s.ClusterARN(name[strings.LastIndex(name, "/")+1:])))
-		}
-		return out
+		return forEach(c, "clusters", "cluster", func(name string) kernel.Question {
+			return kernel.May(action, s.ClusterARN(clusterIn(name)))
+		})
 	case "ListTasks":
 		return []kernel.Question{kernel.May(action,
 			s.ARN("ecs", "container-instance/"+short+"/00000000000000000000000000000000"), "ecs:cluster", cluster)}
@@ -48,28 +42,35 @@ func (s *Service) ecsQuestions(c *kernel.Call) []kernel.Question {
 		return []kernel.Question{kernel.May(action,
 			s.ARN("ecs", "service/"+short+"/"+name[strings.LastIndex(name, "/")+1:]), "ecs:cluster", cluster)}
 	case "DescribeServiceDeployments", "ContinueServiceDeployment", "StopServiceDeployment":
-		var arns []string
-		if json.Unmarshal(body["serviceDeploymentArns"], &arns) != nil {
-			arns = []string{c.Field("serviceDeploymentArn")}
-		}
-		var out []kernel.Question
-		for _, arn := range arns {
-			out = append(out, kernel.May(action, arn))
-		}
-		return out
+		return forEach(c, "serviceDeploymentArns", "serviceDeploymentArn", func(arn string) kernel.Question {
+			return kernel.May(action, arn)
+		})
 	case "DescribeTasks", "StopTask":
-		var ids []string
-		if json.Unmarshal(body["tasks"], &ids) != nil {
-			ids = []string{c.Field("task")}
-		}
-		var out []kernel.Question
-		for _, id := range ids {
+		return forEach(c, "tasks", "task", func(id string) kernel.Question {
 			if !strings.HasPrefix(id, "arn:") {
 				id = s.ARN("ecs", "task/"+short+"/"+id)
 			}
-			out = append(out, kernel.May(action, id, "ecs:cluster", cluster))
-		}
-		return out
+			return kernel.May(action, id, "ecs:cluster", cluster)
+		})
 	}
 	return []kernel.Question{kernel.May(action, "*")}
+}
+
+// clusterIn returns the name of a cluster that is given by name or ARN; the account's default one
+// is meant by nothing.
+func clusterIn(given string) string {
+	return cmp.Or(given[strings.LastIndex(given, "/")+1:], "default")
+}
+
+// forEach asks about each of the names in a field of a call, or about the one in another field.
+func forEach(c *kernel.Call, many, one string, ask func(name string) kernel.Question) []kernel.Question {
+	var names []string
+	if json.Unmarshal(c.JSONBody()[many], &names) != nil || len(names) == 0 {
+		names = []string{c.Field(one)}
+	}
+	var out []kernel.Question
+	for _, name := range names {
+		out = append(out, ask(name))
+	}
+	return out
 }

@@ -112,10 +112,11 @@ func (x statement) concerns(q kernel.Question) bool {
 // holds reports whether all conditions of a statement hold for q.
 func (x statement) holds(q kernel.Question, s *Service) bool {
 	context := map[string][]string{"aws:principalaccount": {s.Options.Account}}
+	lists := map[string]bool{} // the keys that may have several values
 	for k, v := range q.Context {
 		switch v := v.(type) {
 		case []string:
-			context[strings.ToLower(k)] = v
+			context[strings.ToLower(k)], lists[strings.ToLower(k)] = v, true
 		default:
 			context[strings.ToLower(k)] = []string{fmt.Sprint(v)}
 		}
@@ -123,6 +124,9 @@ func (x statement) holds(q kernel.Question, s *Service) bool {
 	for operator, keys := range x.Condition {
 		for key, wanted := range keys {
 			values, there := context[strings.ToLower(key)]
+			if lists[strings.ToLower(key)] && operator != "Null" && !strings.Contains(operator, ":") {
+				return false // such a key is for ForAllValues and ForAnyValue
+			}
 			if !conditionHolds(operator, wanted, values, there) {
 				return false
 			}
