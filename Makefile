@@ -11,7 +11,7 @@ CHECKOV   := tools/checkov-venv
 NPM       := tools/npm/node_modules
 # LONGEST is tested first: it takes about as long as all others together.
 LONGEST   := ./internal/sandbox
-GOFMT     := files=$$(gofmt -l cmd cfn endpoints scheduler internal tools/gitserve tools/lambdazip tools/rooms) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
+GOFMT     := files=$$(gofmt -l cmd cfn endpoints scheduler internal tools/docker tools/gitserve tools/lambdazip tools/rooms) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
 LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
 ACTIONLINT := tools/bin/actionlint
@@ -27,7 +27,7 @@ done; done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit quick flakes lint images conformance templates policies check-machine lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick flakes lint images conformance templates policies check-machine formatted lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -43,7 +43,7 @@ build: ## The command line ./drawbridge, with the arm64 functions inside.
 	@ls -l drawbridge
 
 # The Go tests wait more than the rest computes and downloads: two at a time. The last two read what the Go tests record.
-test: check-machine ## All tests: Go, linters, and the checks against AWS's own artefacts.
+test: check-machine formatted ## All tests: Go, linters, and the checks against AWS's own artefacts.
 	@$(MAKE) --no-print-directory --jobs=2 unit lint images templates
 	@$(MAKE) --no-print-directory --jobs=2 policies conformance
 	@echo "all tests passed"
@@ -60,6 +60,9 @@ quick: ## gofmt, go vet and the short Go tests, for each change. Needs no networ
 
 flakes: ## The Go tests ten times in a row on busy CPUs; FLAKES=3 for three times.
 	@GO='$(GO)' FLAKES='$(or $(FLAKES),10)' tools/flakes
+
+formatted: # tells in a second what would fail late
+	@$(GOFMT)
 
 check-machine: # names at once what the machine lacks
 	@tools/check-machine

@@ -201,6 +201,12 @@ def decisions():
         row(f"decide: {name}, with a price on waiting", f"{took / 1000:.1f} us", "at most 20 us", took <= 20000)
 
 
+def deletions():
+    out = subprocess.run(["go", "test", "./internal/mirror", "-run", "^$", "-bench", "Deletions", "-benchtime", "3x"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    ratio = float(next(line for line in out.splitlines() if line.startswith("BenchmarkDeletions")).split()[-2])
+    row("mirror: 2,500 deletions over HTTP, of git push --mirror", f"{ratio:.2f} x", "at most 1.5 x", ratio <= 1.5)
+
+
 def policies():
     p = subprocess.run(["go", "test", "./internal/replay", "-count", "1", "-run", "TestPolicyTable", "-v"], cwd=ROOT, capture_output=True, text=True, env=dict(ENV, DRAWBRIDGE_TABLE="1"))
     print()
@@ -212,7 +218,7 @@ def policies():
 
 def main():
     print("measured in this run; ratios are against the thing named\n")
-    for part in (paths, thousand, cold_start, simulate, decisions, policies):
+    for part in (paths, thousand, cold_start, simulate, decisions, deletions, policies):
         part()
     if missed:
         sys.exit(f"bench: {len(missed)} bounds missed")

@@ -729,7 +729,7 @@ func (p *pass) pushAll(ctx context.Context) error {
 		}
 		first = false
 		var part pushed
-		part, err = p.git.push(ctx, p.target, p.diff, p.want, p.have, p.from.Default, p.c.Force,
+		part, err = p.git.push(ctx, p.target, p.diff, p.want, p.to.Refs, p.from.Default, p.c.Force,
 			func() error { return p.followDefault(ctx) })
 		out.done = append(out.done, part.done...)
 		out.forced = append(out.forced, part.forced...)
