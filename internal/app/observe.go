@@ -130,9 +130,13 @@ type observedTasks struct{ clock clock.Clock }
 // long as a replay takes for a run of unknown length.
 const observedRuns = 5 * time.Minute
 
-// Start names a task that is not started.
-func (observedTasks) Start(_ context.Context, run scheduler.Run) (string, error) {
-	return "observed:" + string(run.ID), nil
+// Start names tasks that are not started.
+func (observedTasks) Start(_ context.Context, runs []scheduler.Run) []reconcile.Started {
+	out := make([]reconcile.Started, len(runs))
+	for i, run := range runs {
+		out[i].ARN = "observed:" + string(run.ID)
+	}
+	return out
 }
 
 // Active counts no tasks: there are none.

@@ -72,9 +72,20 @@ func SetOf(owner, startedBy string) (scheduler.SetName, bool) {
 // invocation retries the same start.
 const startTakes = time.Minute
 
-// Start runs the task of a run's attempt; the client token ensures that it happens
+// Start runs the tasks of runs, all at once.
+func (t *Tasks) Start(ctx context.Context, runs []scheduler.Run) []reconcile.Started {
+	out := make([]reconcile.Started, len(runs))
+	var wg sync.WaitGroup
+	for i, run := range runs {
+		wg.Go(func() { out[i].ARN, out[i].Err = t.start(ctx, run) })
+	}
+	wg.Wait()
+	return out
+}
+
+// start runs the task of a run's attempt; the client token ensures that it happens
 // once. After a refusal by ECS each attempt uses another of the job's subnets.
-func (t *Tasks) Start(ctx context.Context, run scheduler.Run) (string, error) {
+func (t *Tasks) start(ctx context.Context, run scheduler.Run) (string, error) {
 	job, ok := t.config.Jobs[run.Job]
 	if !ok {
 		return "", fmt.Errorf("run task of %s: %w: job %s is no longer in the configuration", run.ID,

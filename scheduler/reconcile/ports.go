@@ -141,18 +141,24 @@ type needs interface {
 
 // tasks starts, shows and stops ECS tasks.
 type tasks interface {
-	// Start runs the run's task and returns its ARN. The same run, attempt and number of
-	// refusals always give the same task. Errors wrap ErrTemporary if there may be a
-	// task, ErrNotStarted if ECS said that there is none and may start one later (both,
-	// if the call came too soon), or ErrRefused; any other error counts as a failed
-	// attempt.
-	Start(ctx context.Context, run scheduler.Run) (arn string, err error)
+	// Start runs the tasks of runs, all at once, and returns what came of each. The same
+	// run, attempt and number of refusals always give the same task.
+	Start(ctx context.Context, runs []scheduler.Run) []Started
 	// Active counts the set's tasks that ECS does not show as stopped.
 	Active(ctx context.Context, set scheduler.SetName) (int, error)
 	// Describe returns the tasks of runs that ECS still knows, by run.
 	Describe(ctx context.Context, runs []scheduler.Run) (map[scheduler.RunID]scheduler.Task, error)
 	// Stop stops a run's task. One that is gone is success.
 	Stop(ctx context.Context, run scheduler.Run, reason string) error
+}
+
+// Started is what came of the start of a task: its ARN, or an error. Errors wrap
+// ErrTemporary if there may be a task, ErrNotStarted if ECS said that there is none and may
+// start one later (both, if the call came too soon), or ErrRefused; any other error counts
+// as a failed attempt.
+type Started struct {
+	ARN string
+	Err error
 }
 
 // explainer tells what was missing when a task stopped.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"drawbridge/scheduler"
@@ -249,16 +248,16 @@ func (r *Reconciler) startBegun(ctx context.Context, runs []scheduler.Run, patie
 // and, if it is patient, those whose start came too soon.
 func (r *Reconciler) startOnce(ctx context.Context, runs []*scheduler.Run,
 	patient bool) (again []*scheduler.Run, err error) {
-	errs := make([]error, len(runs))
-	var wg sync.WaitGroup
+	asked := make([]scheduler.Run, len(runs))
 	for i, run := range runs {
-		wg.Go(func() { run.TaskARN, errs[i] = r.ports.Tasks.Start(ctx, *run) })
+		asked[i] = *run
 	}
-	wg.Wait()
+	started := r.ports.Tasks.Start(ctx, asked)
 	now := r.ports.Clock.Now()
 	var changed []scheduler.Run
 	for i, run := range runs {
-		err := errs[i]
+		err := started[i].Err
+		run.TaskARN = started[i].ARN
 		if err != nil {
 			r.ports.Journal.Failed(run.Set, "start task", err)
 		}
