@@ -478,7 +478,7 @@ func decideAvailable(now time.Time, s Settings, set Set, d Demand, o Observed, p
 		if d.Running+d.Starting == 0 && set.Extension == nil {
 			return Drain.Because("to be taken down: %s", set.TakeDown)
 		}
-		d.Resumable = 0 // nothing more is started
+		d.Waiting = 0 // nothing more is started, but for what was left: its task may be there
 		d.Unserved = 0
 		d.Refused = 0
 		d.Expired = 0

@@ -34,7 +34,7 @@ func (r *Reconciler) startAll(ctx context.Context, v *view, look Look) error {
 	busy := scheduler.WithTask(runs)
 	room := s.Room(runs)
 	for _, run := range inTurn(runs) {
-		open := run.State == scheduler.Waiting && v.set.Pause == nil && v.set.Serves(run)
+		open := run.State == scheduler.Waiting && v.set.Pause == nil && v.set.TakeDown == "" && v.set.Serves(run)
 		refused := v.set.Refused[run.Job].Holds(busy, now)
 		startable := open && !refused && s.StartsNow(v.set, run.Pending(takes), now) && room.Take(run.Job)
 		if startable || run.Resumable(v.set, now) {

@@ -1,0 +1,188 @@
+package explore
+
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+// Wrong is one thing that goes wrong in a story: the nth thing of a kind, counted from 1, and how.
+type Wrong struct {
+	At  string `json:"at"`
+	Nth int    `json:"nth"`
+	How string `json:"how"`
+}
+
+func (x Wrong) String() string { return fmt.Sprintf("%s, number %d: %s", x.At, x.Nth, x.How) }
+
+// Found is a story that broke a promise.
+type Found struct {
+	World  string  `json:"world"`
+	Wrongs []Wrong `json:"wrongs"`
+	Broke  string  `json:"broke"`
+}
+
+// Report is what a search has seen.
+type Report struct {
+	// States are the different states that were reached, Stories the stories that were played to their end or to a
+	// state that was seen before.
+	States, Stories int
+	// Whole is false if the search stopped at its limit of states.
+	Whole bool
+	Found *Found
+}
+
+// Search plays all stories of a setup in which at most so many things go wrong: those without any first, then those
+// with one, and so on, until a promise is broken or it has seen limit states; 0 is no limit.
+func Search(s *Setup, wrongs, limit int) Report {
+	var out Report
+	for bound := 0; bound <= wrongs; bound++ {
+		x := &search{seen: map[uint64]int8{}, limit: limit, report: Report{Whole: true}}
+		w := newWorld(s)
+		x.play(w, bound, nil)
+		w.end()
+		x.report.States = len(x.seen)
+		x.report.Stories += out.Stories
+		if out = x.report; out.Found != nil || !out.Whole {
+			break
+		}
+	}
+	return out
+}
+
+type search struct {
+	// seen holds for each state how many more things could go wrong from it when it was gone on from.
+	seen   map[uint64]int8
+	limit  int
+	report Report
+}
+
+// path are the things that went wrong on the way to a state.
+type path struct {
+	last  *path
+	at    label
+	nth   int
+	wrong Variant
+}
+
+func (p *path) wrongs() []Wrong {
+	if p == nil {
+		return nil
+	}
+	return append(p.last.wrongs(), Wrong{p.at.String(), p.nth, p.wrong.String()})
+}
+
+// play goes on from a state to the end of the story, and on the way into every story that differs from it by
+// as many things as are left.
+func (x *search) play(w *world, left int, p *path) {
+	x.report.Stories++
+	for w.broken == "" {
+		at := w.sum()
+		if before, known := x.seen[at]; known && int(before) >= left {
+			return
+		}
+		x.seen[at] = int8(left)
+		if x.limit > 0 && len(x.seen) >= x.limit {
+			x.report.Whole = false
+			return
+		}
+		a := w.next()
+		if left > 0 {
+			for _, v := range w.wrongs(a) {
+				other := w.clone()
+				other.apply(a, v)
+				x.play(other, left-1, &path{p, w.label(a), int(w.counts[w.label(a)]) + 1, v})
+				other.end()
+				if x.report.Found != nil || !x.report.Whole {
+					return
+				}
+			}
+		}
+		if w.goOn(a, AsUsual) {
+			break
+		}
+	}
+	if w.broken != "" {
+		x.report.Found = &Found{w.Name, p.wrongs(), w.broken}
+	}
+}
+
+// goOn lets the next thing happen, and reports whether the story has ended.
+func (w *world) goOn(a action, v Variant) bool {
+	w.apply(a, v)
+	if w.broken == "" && w.atRest() {
+		w.checkEnd()
+		return true
+	}
+	return w.broken != ""
+}
+
+// Walk plays a story in which each thing goes wrong with the given probability, drawn from a seed, and returns how many steps it
+// had, and what it broke, if anything.
+func Walk(s *Setup, seed uint64, probability float64, states map[uint64]bool) (steps int, found *Found) {
+	draw := rand.New(rand.NewPCG(seed, 1))
+	w := newWorld(s)
+	defer w.end()
+	var wrongs []Wrong
+	for done := false; !done; steps++ {
+		a := w.next()
+		v := AsUsual
+		if ways := w.wrongs(a); len(ways) > 0 && draw.Float64() < probability {
+			v = ways[draw.IntN(len(ways))]
+			l := w.label(a)
+			wrongs = append(wrongs, Wrong{l.String(), int(w.counts[l]) + 1, v.String()})
+		}
+		done = w.goOn(a, v)
+		if states != nil {
+			states[w.sum()] = true
+		}
+	}
+	if w.broken != "" {
+		return steps, &Found{w.Name, wrongs, w.broken}
+	}
+	return steps, nil
+}
+
+// Replay plays a story and returns the promise that it breaks, "" if it breaks none. tell is told each thing
+// that happens; it may be nil.
+func Replay(s *Setup, wrongs []Wrong, tell func(string)) string {
+	w := newWorld(s)
+	w.trace = tell
+	defer w.end()
+	for done := false; !done; {
+		a, v := w.next(), AsUsual
+		l := w.label(a)
+		for _, x := range wrongs {
+			if x.At == l.String() && x.Nth == int(w.counts[l])+1 {
+				v = variantOf(x.How)
+			}
+		}
+		if w.trace != nil && v != AsUsual {
+			w.tell("-- %s: %s", l, v)
+		}
+		done = w.goOn(a, v)
+	}
+	return w.broken
+}
+
+func variantOf(name string) Variant {
+	for v := AsUsual; v < variants; v++ {
+		if variantNames[v] == name {
+			return v
+		}
+	}
+	panic("explore: nothing goes wrong in the way of " + name)
+}
+
+// Shorten leaves out of a story what it breaks its promise without.
+func Shorten(s *Setup, f Found) Found {
+	for i := 0; i < len(f.Wrongs); {
+		fewer := append(append([]Wrong(nil), f.Wrongs[:i]...), f.Wrongs[i+1:]...)
+		if broke := Replay(s, fewer, nil); broke != "" {
+			f.Wrongs, f.Broke = fewer, broke
+			i = 0
+			continue
+		}
+		i++
+	}
+	return f
+}
