@@ -343,8 +343,8 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 		return waitUntil(set.RetryAt, "%s; the next try is at %s because the last generation failed: %s", asking(d),
 			ClockTime(set.RetryAt), set.Failure)
 	}
-	if now.Before(set.PaidUntil) {
-		return waitUntil(set.PaidUntil,
+	if at := set.afterPaid(); now.Before(at) {
+		return waitUntil(at,
 			"%s until the boundary at %s: a new set before it would pay for the same hour twice", asking(d),
 			ClockTime(set.PaidUntil))
 	}
@@ -361,6 +361,19 @@ func decideAbsent(now time.Time, s Settings, set Set, d Demand, o Observed, prom
 		return waitUntil(d.CreateAt, "%s and %s", asking(d), s.whyLater(d.CreateAt))
 	}
 	return Create.Because("%s and no endpoints are up", asking(d))
+}
+
+// clockSkew is how far ahead the clock of a machine may be: what is created at a boundary is
+// created after it.
+const clockSkew = time.Second
+
+// afterPaid returns when the hour that the last generation paid for is over by any clock; zero
+// if there was none.
+func (s Set) afterPaid() time.Time {
+	if s.PaidUntil.IsZero() {
+		return time.Time{}
+	}
+	return s.PaidUntil.Add(clockSkew)
 }
 
 // giveUpAfter is how long generations may fail, two at least, before the runs that
@@ -391,7 +404,7 @@ func decideAhead(now time.Time, s Settings, set Set, prompt Due) Decision {
 	nothing := Idle.Because("absent, and nothing asks for it")
 	_, afforded := set.affords(s.Basis, now)
 	if !prompt.At.IsZero() && set.Pause == nil && set.Failures < s.MaxFailures {
-		at := Latest(s.raiseAt(prompt.At), set.PaidUntil, set.RetryAt, afforded)
+		at := Latest(s.raiseAt(prompt.At), set.afterPaid(), set.RetryAt, afforded)
 		if !at.After(now) && !set.OverBudget(s, now) {
 			return Create.Because("ahead: %s", prompt)
 		}

@@ -206,10 +206,14 @@ func (w *world) sweepEndpoints(set scheduler.SetName, id scheduler.StackID) repl
 
 // start is RunTask, once a run.
 func (w *world) start(runs []scheduler.Run, v Variant) reply {
-	switch v {
-	case Refused:
+	known := slices.ContainsFunc(runs, func(r scheduler.Run) bool {
+		token := r.ClientToken()
+		return slices.ContainsFunc(w.tasks, func(t task) bool { return t.token == token })
+	})
+	switch {
+	case v == Refused:
 		return fail(reconcile.ErrRefused, "run task")
-	case NoCapacity:
+	case v == NoCapacity && !known: // a token that has a task gives that task
 		return fail(reconcile.ErrNotStarted, "run task: no capacity")
 	}
 	var arns []string
@@ -315,13 +319,14 @@ func (w *world) changeStack(s *stack) {
 			break
 		}
 		w.become(s, complete)
-		s.available, s.everUp = w.now, true
+		s.available = w.now
 	case rollingBack:
 		w.become(s, failed)
 		s.deleted = w.now
 	case updating:
 		w.become(s, complete)
-		s.services, s.adding, s.available = s.adding, nil, w.now
+		s.added = slices.DeleteFunc(slices.Clone(s.adding), func(n string) bool { return slices.Contains(s.services, n) })
+		s.services, s.adding, s.addedAt = s.adding, nil, w.now
 	case updateFailing:
 		w.become(s, rolledBack)
 		s.adding = nil

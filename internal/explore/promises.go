@@ -49,7 +49,7 @@ func (w *world) checkCreation(set scheduler.SetName) {
 		if s.left > 0 && (s.leftUntil.IsZero() || s.leftUntil.After(w.now)) {
 			w.breaks(4, "set %s gets endpoints beside one that %s left behind", set, s.id)
 		}
-		if s.everUp && endOfHour(basis, s.billedFrom(), s.deleted.Add(-1)).After(w.now) {
+		if s.opened && endOfHour(basis, s.billedFrom(), s.deleted.Add(-1)).After(w.now) {
 			w.breaks(6, "set %s is created again within an hour that %s has paid", set, s.id)
 		}
 	}
@@ -58,12 +58,12 @@ func (w *world) checkCreation(set scheduler.SetName) {
 // checkDeletion is promise 2 where a stack is deleted.
 func (w *world) checkDeletion(s *stack) {
 	for i := range w.tasks {
-		if t := &w.tasks[i]; t.set == s.set && t.state != stopped && s.everUp {
+		if t := &w.tasks[i]; t.set == s.set && t.state != stopped && s.opened {
 			w.breaks(2, "%s is deleted under %s of run %s", s.id, t.arn, t.run)
 		}
 	}
 	set := w.sets[w.setIndex(s.set)]
-	if set.TakeDown != "" || !s.everUp {
+	if set.TakeDown != "" || !s.opened {
 		return
 	}
 	for _, h := range w.holds {
@@ -82,7 +82,7 @@ func (w *world) checkStart(r scheduler.Run) {
 	} else if s := &w.stacks[i]; slices.ContainsFunc(r.Needs, func(n string) bool { return !slices.Contains(s.services, n) }) {
 		w.breaks(1, "a task of run %s is started, which needs %s, where there are %s", r.ID, strings.Join(r.Needs, ", "),
 			strings.Join(s.services, ", "))
-	} else if st := w.set(r.Set).Settings; st.FixedSettle && w.now.Sub(s.available) < st.Settle-skewed {
+	} else if st := w.set(r.Set).Settings; st.FixedSettle && w.now.Sub(s.since(r.Needs)) < st.Settle-skewed {
 		w.breaks(1, "a task of run %s is started before its endpoints have settled", r.ID)
 	}
 	for i := range w.tasks {
@@ -90,6 +90,14 @@ func (w *world) checkStart(r scheduler.Run) {
 			w.breaks(3, "run %s gets a second task beside %s", r.ID, t.arn)
 		}
 	}
+}
+
+// since returns when all that a run needs was available.
+func (s *stack) since(needs []string) time.Time {
+	if slices.ContainsFunc(needs, func(n string) bool { return slices.Contains(s.added, n) }) {
+		return s.addedAt
+	}
+	return s.available
 }
 
 // checkRuns is promise 1 where a task begins to run.
@@ -102,7 +110,7 @@ func (w *world) checkRuns(t *task) {
 // checkGone is promises 5 and 6 where a stack is gone.
 func (w *world) checkGone(s *stack) {
 	st := w.set(s.set).Settings
-	if s.everUp && st.WaitCost == 0 && len(st.Schedules) == 0 && s.fails == false {
+	if s.opened && st.WaitCost == 0 && len(st.Schedules) == 0 && s.fails == false {
 		limit := endOfHour(st.Basis, s.billedFrom(), s.needed.Add(st.Margin)).Add(time.Duration(w.wrong) * time.Hour)
 		if w.now.After(limit) {
 			w.breaks(5, "%s was needed until %s and is gone at %s, with %d things gone wrong", s.id,

@@ -36,11 +36,11 @@ type Report struct {
 func Search(s *Setup, wrongs, limit int) Report {
 	var out Report
 	for bound := 0; bound <= wrongs; bound++ {
-		x := &search{seen: map[uint64]int8{}, limit: limit, report: Report{Whole: true}}
+		x := &search{limit: limit, report: Report{Whole: true}}
 		w := newWorld(s)
 		x.play(w, bound, nil)
 		w.end()
-		x.report.States = len(x.seen)
+		x.report.States = x.seen.n
 		x.report.Stories += out.Stories
 		if out = x.report; out.Found != nil || !out.Whole {
 			break
@@ -51,9 +51,47 @@ func Search(s *Setup, wrongs, limit int) Report {
 
 type search struct {
 	// seen holds for each state how many more things could go wrong from it when it was gone on from.
-	seen   map[uint64]int8
+	seen   seen
 	limit  int
 	report Report
+}
+
+// seen is a set of states in eight bytes each, with how much was left in each: two bits of its sum.
+type seen struct {
+	n     int
+	slots []uint64
+}
+
+// note notes a state with what is left, and reports whether it was not known with as much.
+func (s *seen) note(sum uint64, left int) bool {
+	if 4*s.n >= 3*len(s.slots) {
+		old := s.slots
+		s.slots = make([]uint64, max(1<<16, 2*len(old)))
+		for _, x := range old {
+			if x != 0 {
+				s.slots[s.slot(x)] = x
+			}
+		}
+	}
+	x := sum&^3 | 1<<63 // never zero
+	at := s.slot(x)
+	switch was := s.slots[at]; {
+	case was == 0:
+		s.n++
+	case int(was&3) >= left:
+		return false
+	}
+	s.slots[at] = x | uint64(left&3)
+	return true
+}
+
+// slot returns where a state is, or would be.
+func (s *seen) slot(x uint64) int {
+	i := int(x>>2) & (len(s.slots) - 1)
+	for s.slots[i] != 0 && s.slots[i]&^3 != x&^3 {
+		i = (i + 1) & (len(s.slots) - 1)
+	}
+	return i
 }
 
 // path are the things that went wrong on the way to a state.
@@ -76,12 +114,10 @@ func (p *path) wrongs() []Wrong {
 func (x *search) play(w *world, left int, p *path) {
 	x.report.Stories++
 	for w.broken == "" {
-		at := w.sum()
-		if before, known := x.seen[at]; known && int(before) >= left {
+		if !x.seen.note(w.sum(), left) {
 			return
 		}
-		x.seen[at] = int8(left)
-		if x.limit > 0 && len(x.seen) >= x.limit {
+		if x.limit > 0 && x.seen.n >= x.limit {
 			x.report.Whole = false
 			return
 		}
@@ -116,6 +152,9 @@ func (w *world) goOn(a action, v Variant) bool {
 	return w.broken != ""
 }
 
+// maxSteps is more than any story has.
+const maxSteps = 100_000
+
 // Walk plays a story in which each thing goes wrong with the given probability, drawn from a seed, and returns how many steps it
 // had, and what it broke, if anything.
 func Walk(s *Setup, seed uint64, probability float64, states map[uint64]bool) (steps int, found *Found) {
@@ -131,7 +170,10 @@ func Walk(s *Setup, seed uint64, probability float64, states map[uint64]bool) (s
 			l := w.label(a)
 			wrongs = append(wrongs, Wrong{l.String(), int(w.counts[l]) + 1, v.String()})
 		}
-		done = w.goOn(a, v)
+		if done = w.goOn(a, v); !done && steps > maxSteps {
+			w.breaks(3, "the story does not end")
+			done = true
+		}
 		if states != nil {
 			states[w.sum()] = true
 		}

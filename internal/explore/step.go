@@ -59,7 +59,7 @@ const (
 	hangs     = time.Second
 	hangsLong = 90 * time.Second
 	comesLate = 70 * time.Second
-	skewed    = 2 * time.Second
+	skewed    = time.Second
 )
 
 // what is the next thing that happens in a world.

@@ -26,6 +26,9 @@ func (w *world) saveSet(set scheduler.Set) reply {
 		w.tell("set %s: %s → %s", set.Name, before, set.Phase)
 	}
 	w.sets[i] = newSetRecord(set)
+	if j := w.liveStack(set.Name); j >= 0 && set.Phase == scheduler.Available && w.stacks[j].id == set.StackID {
+		w.stacks[j].opened = true
+	}
 	return reply{v: w.sets[i], sum: w.sets[i].sum}
 }
 

@@ -152,14 +152,14 @@ type stack struct {
 	set  scheduler.SetName
 	id   scheduler.StackID
 	life reconcile.LifeID
-	// services are what its endpoints serve, adding what an update adds.
-	services, adding []string
-	status           status
+	// services are what its endpoints serve, adding what an update adds, added what the last one has added.
+	services, adding, added []string
+	status                  status
 	// was is the status before the last change, for reads that show what was.
 	was status
 	// created is when it was asked for, changes when its status changes next by itself, zero if it does not;
-	// changed when it did last; available when its endpoints were; deleted when the last of them was gone.
-	created, changes, changed, available, deleted time.Time
+	// changed when it did last; available when its first endpoints were, addedAt the added ones; deleted when the last of them was gone.
+	created, changes, changed, available, addedAt, deleted time.Time
 	// fails says what the present change comes to.
 	fails bool
 	// lasts says that its failure would come again.
@@ -167,8 +167,9 @@ type stack struct {
 	// failures counts deletions that failed; left are endpoints that a forced deletion left behind.
 	left      int
 	leftUntil time.Time
-	everUp    bool
-	// needed is when something last needed it, broke whether it failed or was to go early.
+	// opened is true once tasks could be started in it.
+	opened bool
+	// needed is when something last needed it.
 	needed time.Time
 }
 

@@ -234,7 +234,7 @@ func (r *Reconciler) startBegun(ctx context.Context, runs []scheduler.Run, patie
 				return err
 			}
 		}
-		again, err := r.startOnce(ctx, left, patient && try < startTries-1)
+		again, err := r.startOnce(ctx, left, patient && try < startTries-1, try > 0)
 		if err != nil || len(again) == 0 {
 			return err
 		}
@@ -245,9 +245,10 @@ func (r *Reconciler) startBegun(ctx context.Context, runs []scheduler.Run, patie
 
 // startOnce starts the tasks of runs and records those that have one, or that ECS
 // refused. It returns the runs that are to be tried again: those that may have a task,
-// and, if it is patient, those whose start came too soon.
+// and, if it is patient, those whose start came too soon. repeated says that they were
+// tried a moment ago, and may have one.
 func (r *Reconciler) startOnce(ctx context.Context, runs []*scheduler.Run,
-	patient bool) (again []*scheduler.Run, err error) {
+	patient, repeated bool) (again []*scheduler.Run, err error) {
 	asked := make([]scheduler.Run, len(runs))
 	for i, run := range runs {
 		asked[i] = *run
@@ -277,7 +278,10 @@ func (r *Reconciler) startOnce(ctx context.Context, runs []*scheduler.Run,
 			run.Refusals++
 			changed = append(changed, *run)
 		case errors.Is(err, ErrRefused) || run.Attempt >= scheduler.MaxAttempts:
-			if *run, err = r.deadLetter(ctx, *run, withHint(err)); err != nil && !errors.Is(err, ErrConflict) {
+			if repeated {
+				continue // whoever resumes it sees whether it has a task
+			}
+			if err := r.giveUpStart(ctx, run, withHint(err)); err != nil {
 				return nil, err
 			}
 		default:
@@ -286,6 +290,33 @@ func (r *Reconciler) startOnce(ctx context.Context, runs []*scheduler.Run,
 		}
 	}
 	return again, r.advance(ctx, changed)
+}
+
+// giveUpStart sends a run whose start was refused for good to the dead-letter queue, unless ECS
+// shows a task of an earlier try: no refusal undoes that.
+func (r *Reconciler) giveUpStart(ctx context.Context, run *scheduler.Run, reason string) error {
+	now := r.ports.Clock.Now()
+	if now.Sub(run.StartingAt) >= scheduler.ResumeAfter { // it was left starting
+		found, err := r.ports.Tasks.Describe(ctx, []scheduler.Run{*run})
+		if err != nil {
+			return err
+		}
+		if after, ok := followed(*run, found, now); ok {
+			*run = after
+			return ignoreConflict(r.conclude(ctx, after, scheduler.Starting))
+		}
+	}
+	var err error
+	*run, err = r.deadLetter(ctx, *run, reason)
+	return ignoreConflict(err)
+}
+
+// ignoreConflict is for runs that have gone on already, by the event of their task.
+func ignoreConflict(err error) error {
+	if errors.Is(err, ErrConflict) {
+		return nil
+	}
+	return err
 }
 
 // advance writes runs. If one of them has gone on already, by the event of its
