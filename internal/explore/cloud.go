@@ -62,12 +62,12 @@ func (w *world) create(set scheduler.SetName, of reconcile.LifeID, services []st
 		set: set, id: scheduler.StackID(fmt.Sprintf("%s-%d", set, len(w.stacks))), life: of, services: services,
 		status: creating, was: gone, created: w.now, changed: w.now, changes: w.now.Add(raise), needed: w.now,
 	}
-	switch v {
-	case Fails:
+	switch {
+	case v == Fails, w.Failing:
 		s.fails = true
-	case FailsAgain:
+	case v == FailsAgain:
 		s.fails, s.lasts = true, true
-	case Slow:
+	case v == Slow:
 		s.changes = w.now.Add(slowRaise)
 	}
 	w.stacks = append(w.stacks, s)

@@ -147,10 +147,14 @@ func (inv *invocation) take(r reply) (more bool) {
 // It mirrors internal/launcher and internal/reaper, which read the events and log.
 func (p *ports) run(ctx context.Context) error {
 	inv := p.inv
-	r := reconcile.New(inv.kind.side(), inv.name(), inv.setup.settings(), reconcile.Ports{
+	to := reconcile.Ports{
 		Store: storePort{p}, Stacks: p, Tasks: p, Explainer: p, Needs: p, Timers: p, Waker: wakerPort{p},
 		DeadLetters: p, Clock: p, Journal: journalPort{},
-	})
+	}
+	if inv.setup.Defect != nil {
+		inv.setup.Defect(&to)
+	}
+	r := reconcile.New(inv.kind.side(), inv.name(), inv.setup.settings(), to)
 	look := reconcile.Look{Until: inv.began.Add(functionTakes - reserve)}
 	switch inv.kind {
 	case submit:

@@ -28,6 +28,10 @@ type Setup struct {
 	Horizon time.Duration
 	// Foreign are sets whose stack name is taken by a stack of somebody else.
 	Foreign []scheduler.SetName
+	// Failing says that no stack comes up.
+	Failing bool
+	// Defect breaks the ports of every invocation, to see that the search finds it; nil for none.
+	Defect func(*reconcile.Ports)
 }
 
 // Set is a set of the configuration: Services are listed, or those that its jobs need if Auto.

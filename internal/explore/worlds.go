@@ -74,7 +74,13 @@ func Worlds() []*Setup {
 		arrive(0, "etl", "1"), arrive(70, "etl", "2"))
 	foreign := one("foreign stack", settings(clock), arrive(0, "etl", "1"))
 	foreign.Foreign = []scheduler.SetName{"a"}
+	failing := one("no stack comes up", settings(clock), arrive(0, "etl", "1"), arrive(30, "etl", "2"))
+	failing.Failing = true
+	kept := one("waitCost", settings(creation, func(s *scheduler.Settings) { s.WaitCost, s.HourCost = 0.5, 0.02 }),
+		arrive(0, "etl", "1"), arrive(20, "etl", "2"))
+	kept.Horizon = 12 * time.Hour
 	return []*Setup{
+		failing, kept,
 		one("one run, clock", settings(clock), arrive(0, "etl", "1")),
 		one("one run, creation", settings(creation), arrive(0, "etl", "1")),
 		one("two runs at once", settings(clock), arrive(0, "etl", "1"), arrive(0, "etl", "2")),
@@ -100,6 +106,8 @@ func Worlds() []*Setup {
 			Step{At: at(3), Do: Pause, Set: "a", Name: "ops"}, arrive(4, "etl", "2"), Step{At: at(55), Do: Resume, Set: "a"}),
 		one("taken down", settings(clock), arrive(0, "etl", "1"),
 			Step{At: at(3), Do: TakeDown, Set: "a", Name: "ops"}, arrive(5, "etl", "2")),
+		one("taken down under a task", settings(clock), arrive(0, "etl", "1"),
+			Step{At: at(3), Do: TakeDown, Set: "a", Name: "ops"}, arrive(3.5, "etl", "2")),
 		one("cancelled", settings(clock), arrive(0, "etl", "1"), arrive(0.1, "etl", "2"),
 			Step{At: at(1), Do: Cancel, Job: "etl", Name: "1"}, Step{At: at(3), Do: Cancel, Job: "etl", Name: "2"}),
 		{

@@ -142,7 +142,9 @@ func lifeOf(s scheduler.Set) LifeID {
 	return LifeID{s.Generation, since}
 }
 
-// announce writes down what a generation will hold. A second plan of the same
+// announce writes down what a generation will hold. It writes also what stands there already: an
+// invocation that was stopped for minutes finds that the set has gone on, and creates nothing
+// for a generation that is over. A second plan of the same
 // generation does not tell which of the two the stack is made from, if the answer to
 // the first was lost: what both hold is served for sure, and the dearer one is paid.
 func (r *Reconciler) announce(ctx context.Context, v *view, p Prepared) error {
@@ -155,10 +157,6 @@ func (r *Reconciler) announce(ctx context.Context, v *view, p Prepared) error {
 		next.Services = slices.DeleteFunc(slices.Clone(p.Services), func(n string) bool {
 			return !slices.Contains(v.set.Services, n)
 		})
-	}
-	if slices.Equal(next.Services, v.set.Services) && next.PerHour == v.set.PerHour &&
-		slices.Equal(next.Zones, v.set.Zones) {
-		return nil
 	}
 	return r.save(ctx, v, next)
 }
