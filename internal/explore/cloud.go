@@ -123,7 +123,7 @@ func (w *world) describe(set scheduler.SetName, id scheduler.StackID, stale bool
 	}
 	s := &w.stacks[i]
 	at := s.status
-	if stale {
+	if stale && !(s.was == gone && id != "") { // what has an id is there
 		at = s.was
 	}
 	if at == gone && id == "" {
@@ -166,7 +166,9 @@ func (w *world) count(set scheduler.SetName, id scheduler.StackID) reply {
 		n.Available = len(s.services)
 	case gone:
 		if n.Available = s.left; !s.leftUntil.IsZero() {
-			n.Available, n.Deleting = 0, s.left
+			if n.Available, n.Deleting = 0, s.left; !s.leftUntil.After(w.now) {
+				n.Deleting = 0
+			}
 		}
 	}
 	if !n.Any() {
@@ -192,7 +194,7 @@ func (w *world) deleteStack(set scheduler.SetName, id scheduler.StackID, force b
 	if w.become(s, deleting); force {
 		s.left = 1
 	}
-	s.fails = v == Fails && !force
+	s.fails = (v == Fails || w.Stuck) && !force
 	s.changes = w.now.Add(lower)
 	return reply{}
 }
@@ -200,6 +202,7 @@ func (w *world) deleteStack(set scheduler.SetName, id scheduler.StackID, force b
 func (w *world) sweepEndpoints(set scheduler.SetName, id scheduler.StackID) reply {
 	if i := w.stackOf(set, id); i >= 0 && w.stacks[i].left > 0 && w.stacks[i].leftUntil.IsZero() {
 		w.stacks[i].leftUntil = w.now.Add(change)
+		w.stacks[i].deleted = w.now.Add(change)
 	}
 	return reply{}
 }
@@ -333,6 +336,7 @@ func (w *world) changeStack(s *stack) {
 	case deleting:
 		if s.fails {
 			w.become(s, deleteFailed)
+			s.failures++
 			break
 		}
 		w.become(s, gone)

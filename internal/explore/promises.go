@@ -110,8 +110,8 @@ func (w *world) checkRuns(t *task) {
 // checkGone is promises 5 and 6 where a stack is gone.
 func (w *world) checkGone(s *stack) {
 	st := w.set(s.set).Settings
-	if s.opened && st.WaitCost == 0 && len(st.Schedules) == 0 && s.fails == false {
-		limit := endOfHour(st.Basis, s.billedFrom(), s.needed.Add(st.Margin)).Add(time.Duration(w.wrong) * time.Hour)
+	if s.opened && st.WaitCost == 0 && len(st.Schedules) == 0 {
+		limit := endOfHour(st.Basis, s.billedFrom(), s.needed.Add(st.Margin)).Add(time.Duration(w.wrong+s.failures) * time.Hour)
 		if w.now.After(limit) {
 			w.breaks(5, "%s was needed until %s and is gone at %s, with %d things gone wrong", s.id,
 				s.needed.Format(time.TimeOnly), w.now.Format(time.TimeOnly), w.wrong)

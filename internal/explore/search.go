@@ -155,8 +155,11 @@ func (w *world) goOn(a action, v Variant) bool {
 // maxSteps is more than any story has.
 const maxSteps = 100_000
 
-// Walk plays a story in which each thing goes wrong with the given probability, drawn from a seed, and returns how many steps it
-// had, and what it broke, if anything.
+// maxWrongs is how many things go wrong in a walk at most. AWS has never been seen to fail so often in an hour.
+const maxWrongs = 8
+
+// Walk plays a story in which each thing goes wrong with the given probability, drawn from a seed, and returns how many
+// steps it had, and what it broke, if anything.
 func Walk(s *Setup, seed uint64, probability float64) (steps int, found *Found) {
 	draw := rand.New(rand.NewPCG(seed, 1))
 	w := newWorld(s)
@@ -165,7 +168,7 @@ func Walk(s *Setup, seed uint64, probability float64) (steps int, found *Found) 
 	for done := false; !done; steps++ {
 		a := w.next()
 		v := AsUsual
-		if ways := w.wrongs(a); len(ways) > 0 && draw.Float64() < probability {
+		if ways := w.wrongs(a); len(ways) > 0 && len(wrongs) < maxWrongs && draw.Float64() < probability {
 			v = ways[draw.IntN(len(ways))]
 			l := w.label(a)
 			wrongs = append(wrongs, Wrong{l.String(), int(w.counts[l]) + 1, v.String()})

@@ -115,9 +115,18 @@ func (w *world) begin(name scheduler.SetName, runs []scheduler.Run, fresh bool) 
 		}
 	}
 	for _, r := range runs {
-		w.runs[w.runIndex(r.ID)] = newRunRecord(r)
+		w.write(r)
 	}
 	return reply{}
+}
+
+// write stores a run that is there.
+func (w *world) write(r scheduler.Run) {
+	i := w.runIndex(r.ID)
+	if was := w.runs[i]; was.State == scheduler.Finished && r.State != scheduler.Finished || was.Attempt > r.Attempt {
+		w.breaks(3, "run %s has ended, or is at attempt %d, and is %s in attempt %d again", r.ID, was.Attempt, r.State, r.Attempt)
+	}
+	w.runs[i] = newRunRecord(r)
 }
 
 func (w *world) advance(runs []scheduler.Run, from []scheduler.RunState) reply {
@@ -137,7 +146,7 @@ func (w *world) advance(runs []scheduler.Run, from []scheduler.RunState) reply {
 			r.Source, r.Overrides = nil, nil
 			w.tell("run %s: %s", r.ID, r.Outcome)
 		}
-		w.runs[w.runIndex(r.ID)] = newRunRecord(r)
+		w.write(r)
 	}
 	return reply{}
 }

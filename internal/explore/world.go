@@ -30,6 +30,8 @@ type Setup struct {
 	Foreign []scheduler.SetName
 	// Failing says that no stack comes up.
 	Failing bool
+	// Stuck says that no stack is deleted but by force.
+	Stuck bool
 	// Defect breaks the ports of every invocation, to see that the search finds it; nil for none.
 	Defect func(*reconcile.Ports)
 }
@@ -169,6 +171,7 @@ type stack struct {
 	// lasts says that its failure would come again.
 	lasts bool
 	// failures counts deletions that failed; left are endpoints that a forced deletion left behind.
+	failures  int
 	left      int
 	leftUntil time.Time
 	// opened is true once tasks could be started in it.
@@ -374,7 +377,7 @@ func (w *world) sum() uint64 {
 	for i := range w.stacks {
 		s := &w.stacks[i]
 		h = h.text(string(s.id)).add(uint64(s.status)).add(uint64(s.was)).instant(s.changes).instant(s.changed).add(uint64(len(s.services)))
-		h = h.add(uint64(len(s.adding))).flag(s.fails).flag(s.lasts).instant(s.deleted).add(uint64(s.left)).instant(s.needed)
+		h = h.add(uint64(len(s.adding))).flag(s.fails).flag(s.lasts).add(uint64(s.failures)).instant(s.deleted).add(uint64(s.left)).instant(s.needed)
 	}
 	for i := range w.tasks {
 		t := &w.tasks[i]

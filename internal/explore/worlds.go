@@ -76,11 +76,13 @@ func Worlds() []*Setup {
 	foreign.Foreign = []scheduler.SetName{"a"}
 	failing := one("no stack comes up", settings(clock), arrive(0, "etl", "1"), arrive(30, "etl", "2"))
 	failing.Failing = true
+	stuck := one("no stack is deleted but by force", settings(clock), arrive(0, "etl", "1"), arrive(75, "etl", "2"))
+	stuck.Stuck = true
 	kept := one("waitCost", settings(creation, func(s *scheduler.Settings) { s.WaitCost, s.HourCost = 0.5, 0.02 }),
 		arrive(0, "etl", "1"), arrive(20, "etl", "2"))
 	kept.Horizon = 12 * time.Hour
 	return []*Setup{
-		failing, kept,
+		failing, stuck, kept,
 		one("one run, clock", settings(clock), arrive(0, "etl", "1")),
 		one("one run, creation", settings(creation), arrive(0, "etl", "1")),
 		one("two runs at once", settings(clock), arrive(0, "etl", "1"), arrive(0, "etl", "2")),
