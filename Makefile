@@ -27,7 +27,7 @@ done; done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit quick flakes lint images conformance templates policies check-machine formatted lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick flakes lint images conformance templates policies explore mutants check-machine formatted lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -60,6 +60,13 @@ quick: ## gofmt, go vet and the short Go tests, for each change. Needs no networ
 
 flakes: ## The Go tests ten times in a row on busy CPUs; FLAKES=3 for three times.
 	@GO='$(GO)' FLAKES='$(or $(FLAKES),10)' tools/flakes
+
+explore: ## Every story in which at most two things go wrong, and long walks, for hours. The unit tests hold those with one.
+	EXPLORE=full $(GO) test -count=1 -timeout 12h -v -run 'EveryPromiseHolds' ./internal/explore
+
+mutants: ## Changes the scheduler, the store and the functions in one place at a time: do the tests notice? SAMPLE=200 draws some.
+	@mkdir -p build
+	$(GO) run ./tools/mutants $(if $(SAMPLE),-sample $(SAMPLE))
 
 formatted: # tells in a second what would fail late
 	@$(GOFMT)

@@ -1,0 +1,428 @@
+// Command mutants changes the code in one place at a time and sees whether the tests notice.
+//
+//	go run ./tools/mutants [-sample 200] [-only scheduler/decide.go] [-jobs 2] [-report build/mutants.json]
+//
+// All mutants are compiled into the test programs at once, by an overlay, and each is switched on by its number. Which tests reach a
+// mutant is recorded first; then these alone are run with it, the fastest first, until one fails. A mutant that no test reaches, or
+// that all of them pass with, is alive. Two show that the tool works: one that changes nothing has to live, one that breaks everything
+// has to die. tools/mutants/equivalent.txt names those that change nothing that anybody could see, each with its reason.
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// mutated are the packages that are changed, tested those whose tests look at them.
+var (
+	mutated = []string{
+		"scheduler", "scheduler/forecast", "scheduler/reconcile", "internal/store", "internal/launcher", "internal/reaper",
+	}
+	tested = append(slices.Clone(mutated), "internal/explore", "internal/app", "internal/replay", "internal/sandbox")
+)
+
+// test is a test function of a package.
+type test struct {
+	pkg, name string
+	took      time.Duration
+	reaches   map[int]bool
+}
+
+func main() {
+	sample := flag.Int("sample", 0, "how many mutants to draw; 0 is all")
+	seed := flag.Uint64("seed", 1, "what to draw them with")
+	only := flag.String("only", "", "only mutants whose name begins so")
+	jobs := flag.Int("jobs", 2, "how many tests to run at a time")
+	most := flag.Duration("most", 90*time.Second, "how long to look for a test that notices a mutant")
+	justDefects := flag.Bool("defects", false, "only the designed defects")
+	report := flag.String("report", "build/mutants.json", "where to write what became of each")
+	flag.Parse()
+	err := inFolder(designed)
+	if err == nil && !*justDefects {
+		err = inFolder(func(dir string) error { return run(dir, *sample, *seed, *only, *jobs, *most, *report) })
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+}
+
+// inFolder calls f with a folder that is removed afterwards.
+func inFolder(f func(dir string) error) error {
+	dir, err := os.MkdirTemp("", "mutants-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	return f(dir)
+}
+
+func run(dir string, sample int, seed uint64, only string, jobs int, most time.Duration, report string) error {
+	mutants, overlay, err := makeMutants(dir)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d mutants in %d packages\n", len(mutants), len(mutated))
+	var tests []*test
+	for _, pkg := range tested {
+		if err := build(dir, overlay, pkg); err != nil {
+			return err
+		}
+		found, err := list(dir, pkg)
+		if err != nil {
+			return err
+		}
+		tests = append(tests, found...)
+	}
+	if err := record(dir, tests, jobs); err != nil {
+		return err
+	}
+	if err := calibrate(dir, tests); err != nil {
+		return err
+	}
+	chosen := slices.DeleteFunc(slices.Clone(mutants), func(m Mutant) bool { return !strings.HasPrefix(m.Name(), only) })
+	if sample > 0 && sample < len(chosen) {
+		rand.New(rand.NewPCG(seed, 1)).Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
+		chosen = chosen[:sample]
+	}
+	slices.SortFunc(chosen, func(a, b Mutant) int { return a.ID - b.ID })
+	return judge(dir, chosen, tests, jobs, most, report)
+}
+
+// makeMutants writes the mutated packages and an overlay that puts them in place.
+func makeMutants(dir string) ([]Mutant, string, error) {
+	exports, err := exportFiles()
+	if err != nil {
+		return nil, "", err
+	}
+	helpers, err := os.ReadFile("tools/mutants/helpers.go.txt")
+	if err != nil {
+		return nil, "", err
+	}
+	var mutants []Mutant
+	replace := map[string]string{}
+	root, err := os.Getwd()
+	if err != nil {
+		return nil, "", err
+	}
+	for _, pkg := range mutated {
+		fset := token.NewFileSet()
+		parsed, err := parser.ParseDir(fset, pkg, func(f os.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
+		if err != nil {
+			return nil, "", err
+		}
+		for name, p := range parsed {
+			files := slices.Sorted(maps.Keys(p.Files))
+			info := &types.Info{
+				Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{},
+			}
+			var list []*ast.File
+			for _, f := range files {
+				list = append(list, p.Files[f])
+			}
+			conf := types.Config{Importer: importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) {
+				return os.Open(exports[path])
+			})}
+			if _, err := conf.Check("drawbridge/"+pkg, fset, list, info); err != nil {
+				return nil, "", err
+			}
+			for _, f := range files {
+				text, err := mutate(fset, info, p.Files[f], f, f, &mutants)
+				if err != nil {
+					return nil, "", err
+				}
+				to := filepath.Join(dir, strings.ReplaceAll(f, "/", "_"))
+				if err := os.WriteFile(to, text, 0o600); err != nil {
+					return nil, "", err
+				}
+				replace[filepath.Join(root, f)] = to
+			}
+			to := filepath.Join(dir, strings.ReplaceAll(pkg, "/", "_")+"_helpers.go")
+			if err := os.WriteFile(to, append([]byte("package "+name+"\n\n"), helpers...), 0o600); err != nil {
+				return nil, "", err
+			}
+			replace[filepath.Join(root, pkg, "mutant_helpers.go")] = to
+		}
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return nil, "", err
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	return mutants, overlay, os.WriteFile(overlay, text, 0o600)
+}
+
+// exportFiles returns where the compiler keeps what each package exports.
+func exportFiles() (map[string]string, error) {
+	args := []string{"list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}"}
+	for _, p := range mutated {
+		args = append(args, "./"+p)
+	}
+	out, err := exec.Command("go", args...).Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
+	exports := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		exports[path] = file
+	}
+	return exports, nil
+}
+
+func program(dir, pkg string) string {
+	return filepath.Join(dir, strings.ReplaceAll(pkg, "/", "_")+".test")
+}
+
+func build(dir, overlay, pkg string) error {
+	cmd := exec.Command("go", "test", "-c", "-overlay", overlay, "-vet=off", "-o", program(dir, pkg), "./"+pkg)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the tests of %s: %w\n%s", pkg, err, out)
+	}
+	return nil
+}
+
+func list(dir, pkg string) ([]*test, error) {
+	if _, err := os.Stat(program(dir, pkg)); errors.Is(err, os.ErrNotExist) {
+		return nil, nil // no tests of its own
+	}
+	cmd := exec.Command(program(dir, pkg), "-test.list", ".")
+	cmd.Dir = pkg
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list the tests of %s: %w", pkg, err)
+	}
+	var tests []*test
+	for line := range strings.Lines(string(out)) {
+		if name := strings.TrimSpace(line); strings.HasPrefix(name, "Test") {
+			tests = append(tests, &test{pkg: pkg, name: name, reaches: map[int]bool{}})
+		}
+	}
+	return tests, nil
+}
+
+// play runs one test with a mutant and returns what it printed.
+func (t *test) play(dir, mutant, reached string, limit time.Duration) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program(dir, t.pkg), "-test.run", "^"+t.name+"$", "-test.failfast", "-test.short", "-test.parallel", "1")
+	if t.long() {
+		cmd.Args = slices.DeleteFunc(cmd.Args, func(a string) bool { return a == "-test.short" })
+	}
+	cmd.Dir = t.pkg
+	cmd.Env = append(os.Environ(), "MUTANT="+mutant, "MUTANTS_REACHED="+reached, "GOMAXPROCS=1")
+	cmd.WaitDelay = time.Second
+	return cmd.CombinedOutput()
+}
+
+// long reports whether a test is run in full: stories are, searches are not.
+func (t *test) long() bool { return t.pkg != "internal/explore" }
+
+// record finds out which mutants each test reaches, and how long it takes.
+func record(dir string, tests []*test, jobs int) error {
+	began := time.Now()
+	err := each(jobs, len(tests), func(i int) error {
+		t := tests[i]
+		file := filepath.Join(dir, fmt.Sprintf("reached-%d", i))
+		start := time.Now()
+		if out, err := t.play(dir, "0", file, 10*time.Minute); err != nil {
+			return fmt.Errorf("%s %s fails without a mutant: %w\n%s", t.pkg, t.name, err, out)
+		}
+		t.took = time.Since(start)
+		f, err := os.Open(file)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		lines := bufio.NewScanner(f)
+		for lines.Scan() {
+			if id, err := strconv.Atoi(lines.Text()); err == nil {
+				t.reaches[id] = true
+			}
+		}
+		return lines.Err()
+	})
+	slices.SortStableFunc(tests, func(a, b *test) int { return int(a.took - b.took) })
+	fmt.Printf("%d tests, looked at in %s\n", len(tests), time.Since(began).Round(time.Second))
+	return err
+}
+
+// calibrate sees that a mutant which changes nothing lives and one that breaks everything dies.
+func calibrate(dir string, tests []*test) error {
+	for _, t := range tests {
+		if len(t.reaches) == 0 {
+			continue
+		}
+		if out, err := t.play(dir, "0", "", 10*time.Minute); err != nil {
+			return fmt.Errorf("a mutant that changes nothing is killed by %s: %w\n%s", t.name, err, out)
+		}
+		if _, err := t.play(dir, "breaks everything", "", 10*time.Minute); err == nil {
+			return fmt.Errorf("a mutant that breaks everything survives %s", t.name)
+		}
+		if t.took > time.Second {
+			break // the faster ones are enough
+		}
+	}
+	fmt.Println("calibrated: a mutant that changes nothing lives, one that breaks everything dies")
+	return nil
+}
+
+// Verdict is what became of a mutant.
+type Verdict struct {
+	Mutant
+	Killed bool `json:"killed"`
+	// By is the test that noticed it; Tried how many tests that reach it did not.
+	By    string `json:"by,omitempty"`
+	Tried int    `json:"tried"`
+	// Equivalent is why nobody could see it.
+	Equivalent string `json:"equivalent,omitempty"`
+}
+
+func judge(dir string, mutants []Mutant, tests []*test, jobs int, most time.Duration, report string) error {
+	reasons, err := equivalents()
+	if err != nil {
+		return err
+	}
+	out := make([]Verdict, len(mutants))
+	var mu sync.Mutex
+	done, began := 0, time.Now()
+	err = each(jobs, len(mutants), func(i int) error {
+		v := Verdict{Mutant: mutants[i], Equivalent: reasons[mutants[i].Name()]}
+		var spent time.Duration
+		for _, t := range tests {
+			if !t.reaches[v.ID] || v.Equivalent != "" {
+				continue
+			}
+			if spent > 0 && spent+t.took > most {
+				break
+			}
+			start := time.Now()
+			_, err := t.play(dir, strconv.Itoa(v.ID), "", 20*t.took+10*time.Second)
+			spent += time.Since(start)
+			if err != nil {
+				v.Killed, v.By = true, t.pkg+" "+t.name
+				break
+			}
+			v.Tried++
+		}
+		out[i] = v
+		mu.Lock()
+		defer mu.Unlock()
+		if done++; !v.Killed && v.Equivalent == "" {
+			fmt.Printf("alive: %s:%d %s: %s: %s (%d tests reach it)\n", v.File, v.Line, v.Function, v.Kind, v.Text, v.Tried)
+		}
+		if done%100 == 0 {
+			fmt.Printf("%d of %d after %s\n", done, len(mutants), time.Since(began).Round(time.Second))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return write(out, report)
+}
+
+func write(out []Verdict, report string) error {
+	killed, same := map[string]int{}, map[string]int{}
+	all := map[string]int{}
+	total, dead := 0, 0
+	for _, v := range out {
+		pkg := filepath.Dir(v.File)
+		switch {
+		case v.Equivalent != "":
+			same[pkg]++
+			continue
+		case v.Killed:
+			killed[pkg]++
+			dead++
+		}
+		all[pkg]++
+		total++
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(all)) {
+		fmt.Printf("%-22s %4d of %4d killed, %d equivalent\n", pkg, killed[pkg], all[pkg], same[pkg])
+	}
+	text, err := json.MarshalIndent(out, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(report), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(report, text, 0o644); err != nil {
+		return err
+	}
+	const least = 90
+	fmt.Printf("%d of %d killed: %d %%\n", dead, total, 100*dead/max(total, 1))
+	if 100*dead < least*total {
+		return fmt.Errorf("less than %d %% are killed", least)
+	}
+	return nil
+}
+
+// equivalents reads the mutants that change nothing that anybody could see: a name a line, and under it the reason, indented.
+func equivalents() (map[string]string, error) {
+	text, err := os.ReadFile("tools/mutants/equivalent.txt")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	name := ""
+	for line := range bytes.Lines(text) {
+		switch s := strings.TrimRight(string(line), "\n"); {
+		case s == "" || strings.HasPrefix(s, "#"):
+		case strings.HasPrefix(s, "\t"):
+			out[name] = strings.TrimSpace(out[name] + " " + strings.TrimSpace(s))
+		default:
+			name = s
+		}
+	}
+	return out, nil
+}
+
+// each calls f for every number below n, some at a time, and returns the first error.
+func each(jobs, n int, f func(int) error) error {
+	var wg sync.WaitGroup
+	next := make(chan int)
+	errs := make(chan error, n)
+	for range jobs {
+		wg.Go(func() {
+			for i := range next {
+				if err := f(i); err != nil {
+					errs <- err
+				}
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	close(errs)
+	return <-errs
+}
