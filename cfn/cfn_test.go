@@ -2,6 +2,7 @@ package cfn
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 
 	"drawbridge/endpoints"
@@ -143,6 +146,37 @@ func TestSetOf(t *testing.T) {
 	} {
 		if got, ok := s.SetOf(stack); got != want && ok || ok != (want != "") {
 			t.Errorf("SetOf(%s) = %s, %v, want %q", stack, got, ok, want)
+		}
+	}
+}
+
+// described answers DescribeStacks with one stack.
+type described struct {
+	stackAPI
+	tags map[string]string
+}
+
+func (d described) DescribeStacks(context.Context, *cloudformation.DescribeStacksInput,
+	...func(*cloudformation.Options)) (*cloudformation.DescribeStacksOutput, error) {
+	st := types.Stack{StackId: aws.String("arn"), StackStatus: types.StackStatusCreateComplete}
+	for k, v := range d.tags {
+		st.Tags = append(st.Tags, types.Tag{Key: aws.String(k), Value: aws.String(v)})
+	}
+	return &cloudformation.DescribeStacksOutput{Stacks: []types.Stack{st}}, nil
+}
+
+func TestPromise7AStackIsOursByBothItsTags(t *testing.T) {
+	for _, tt := range []struct {
+		owner, set string
+		want       State
+	}{
+		{"drawbridge", "main", Complete}, {"", "main", Foreign}, {"other", "main", Foreign}, {"drawbridge", "", Foreign},
+		{"drawbridge", "other", Foreign},
+	} {
+		s := NewStacks(described{tags: map[string]string{OwnerTag: tt.owner, SetTag: tt.set, GenerationTag: "7"}}, "drawbridge", "role")
+		got, err := s.Describe(t.Context(), "main", "")
+		if err != nil || got.State != tt.want || got.Generation != 7 {
+			t.Errorf("with owner %q and set %q it is %s, generation %d, %v; want %s", tt.owner, tt.set, got.State, got.Generation, err, tt.want)
 		}
 	}
 }

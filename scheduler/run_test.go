@@ -98,3 +98,20 @@ func TestDemandOf(t *testing.T) {
 		t.Errorf("DemandOf = %+v, want %+v", d, want)
 	}
 }
+
+func TestTheLastHoldAndTheNextDeadlineCount(t *testing.T) {
+	now := At("10:00:00")
+	runs := []Run{
+		{Progress: Progress{State: Running, StartedAt: now}, Request: Request{MaxRuntime: 3 * time.Hour}},
+		{Progress: Progress{State: Running, StartedAt: now}, Request: Request{MaxRuntime: time.Hour}},
+		{Progress: Progress{State: Running, StartedAt: now}, Request: Request{MaxRuntime: 2 * time.Hour}},
+	}
+	holds := []Hold{{Expires: now.Add(2 * time.Hour)}, {Expires: now.Add(3 * time.Hour)}, {Expires: now.Add(time.Hour)}}
+	d := DemandOf(runs, holds, DefaultSettings(), Set{}, now)
+	if want := now.Add(3 * time.Hour); !d.HeldUntil.Equal(want) || d.Holds != 3 {
+		t.Errorf("held by %d until %s, want %s", d.Holds, ClockTime(d.HeldUntil), ClockTime(want))
+	}
+	if want := now.Add(time.Hour); !d.NextDeadline.Equal(want) {
+		t.Errorf("next deadline %s, want %s", ClockTime(d.NextDeadline), ClockTime(want))
+	}
+}

@@ -151,3 +151,17 @@ func TestACopyGoesOnAsTheWorldDoes(t *testing.T) {
 		})
 	}
 }
+
+// A set whose generations fail remembers it when it gives its runs up: the next failure is not the first one.
+func TestAGiveUpRemembersTheFailures(t *testing.T) {
+	worlds := Worlds()
+	w := newWorld(worlds[slices.IndexFunc(worlds, func(s *Setup) bool { return s.Failing })])
+	defer w.end()
+	for done := false; !done; {
+		done = w.goOn(w.next(), AsUsual)
+	}
+	set := w.sets[0]
+	if w.broken != "" || len(w.letters) != 2 || set.Failures < set.GivenUp || set.GivenUp == 0 {
+		t.Errorf("%s; %d dead letters, %d failures, runs given up after %d", w.broken, len(w.letters), set.Failures, set.GivenUp)
+	}
+}

@@ -48,7 +48,7 @@ const (
 
 var variantNames = [variants]string{
 	"as usual", "unavailable", "reply lost", "reply lost, then a conflict", "killed before", "killed after", "hangs 1 s",
-	"hangs 90 s", "stale", "refused", "no capacity", "fails", "fails for a lasting reason", "slow", "twice", "late", "never",
+	"hangs 150 s", "stale", "refused", "no capacity", "fails", "fails for a lasting reason", "slow", "twice", "late", "never",
 	"clock ahead", "clock behind",
 }
 
@@ -57,7 +57,7 @@ func (v Variant) String() string { return variantNames[v] }
 // How late what is late comes, and how wrong a clock is.
 const (
 	hangs     = time.Second
-	hangsLong = 90 * time.Second
+	hangsLong = 150 * time.Second
 	comesLate = 70 * time.Second
 	skewed    = time.Second
 )

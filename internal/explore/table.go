@@ -3,6 +3,7 @@ package explore
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"drawbridge/scheduler"
@@ -165,6 +166,9 @@ func (w *world) release(set scheduler.SetName, owner string) {
 	w.holds = slices.DeleteFunc(w.holds, func(x holdRecord) bool { return x.set == set && x.hold.Owner == owner })
 }
 
+// hopelessStarts is how many things have to go wrong at least before a start stays unknown for so long that it is not tried again.
+const hopelessStarts = 3
+
 func (w *world) accept(run scheduler.RunID) {
 	if !slices.Contains(w.accepted, run) {
 		w.accepted = append(w.accepted, run)
@@ -173,5 +177,8 @@ func (w *world) accept(run scheduler.RunID) {
 
 func (w *world) deadLetter(run scheduler.RunID, reason string) {
 	w.tell("dead letter %s: %s", run, reason)
+	if strings.Contains(reason, "may have run") && w.wrong < hopelessStarts {
+		w.breaks(3, "run %s is given up as one that may have run, with %d things gone wrong", run, w.wrong)
+	}
 	w.letters = append(w.letters, letter{run, reason})
 }

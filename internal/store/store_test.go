@@ -79,6 +79,9 @@ func TestDynamoDBSetIsWrittenByCompareAndSwap(t *testing.T) {
 		if second.Version != 2 {
 			t.Errorf("version %d, want 2", second.Version)
 		}
+		if _, err := s.SaveSet(ctx, first); !errors.Is(err, reconcile.ErrConflict) {
+			t.Errorf("writing from version 1 over version 2 gave %v, want a conflict", err)
+		}
 	})
 }
 

@@ -319,6 +319,10 @@ func followed(run scheduler.Run, found map[scheduler.RunID]scheduler.Task, now t
 		run.StartedAt = scheduler.Latest(t.StartedAt, run.StartingAt)
 		run.Reason = "its task runs"
 		return run, true
+	case !ok && run.State == scheduler.Starting && run.Untried: // whoever recorded it started nothing
+		run.State = scheduler.Waiting
+		run.Reason = waits
+		return run, true
 	case !ok && run.State == scheduler.Running && now.Sub(run.StartedAt) > lostAfter:
 		run.State = scheduler.Finished
 		run.Outcome = scheduler.Lost

@@ -58,9 +58,12 @@ func main() {
 	justDefects := flag.Bool("defects", false, "only the designed defects")
 	report := flag.String("report", "build/mutants.json", "where to write what became of each")
 	flag.Parse()
-	err := inFolder(designed)
-	if err == nil && !*justDefects {
+	var err error
+	if !*justDefects {
 		err = inFolder(func(dir string) error { return run(dir, *sample, *seed, *only, *jobs, *most, *report) })
+	}
+	if *only == "" {
+		err = errors.Join(err, inFolder(designed))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
