@@ -60,7 +60,8 @@ func (w *world) create(set scheduler.SetName, of reconcile.LifeID, services []st
 	w.checkCreation(set)
 	s := stack{
 		set: set, id: scheduler.StackID(fmt.Sprintf("%s-%d", set, len(w.stacks))), life: of, services: services,
-		status: creating, was: gone, created: w.now, changed: w.now, changes: w.now.Add(raise), needed: w.now,
+		status: creating, was: gone,
+		moments: moments{created: w.now, changed: w.now, changes: w.now.Add(raise), needed: w.now},
 	}
 	switch {
 	case v == Fails, w.Failing:
@@ -113,7 +114,10 @@ func (w *world) stackOf(set scheduler.SetName, id scheduler.StackID) int {
 // become changes the status of a stack.
 func (w *world) become(s *stack, to status) {
 	w.tell("stack %s: %s", s.id, shown[to])
-	s.was, s.status, s.changed, s.changes = s.status, to, w.now, time.Time{}
+	s.was = s.status
+	s.status = to
+	s.changed = w.now
+	s.changes = time.Time{}
 }
 
 func (w *world) describe(set scheduler.SetName, id scheduler.StackID, stale bool) reply {
@@ -328,8 +332,10 @@ func (w *world) changeStack(s *stack) {
 		s.deleted = w.now
 	case updating:
 		w.become(s, complete)
-		s.added = slices.DeleteFunc(slices.Clone(s.adding), func(n string) bool { return slices.Contains(s.services, n) })
-		s.services, s.adding, s.addedAt = s.adding, nil, w.now
+		s.added = slices.DeleteFunc(slices.Clone(s.adding), func(n string) bool { return s.serves([]string{n}) })
+		s.services = s.adding
+		s.adding = nil
+		s.addedAt = w.now
 	case updateFailing:
 		w.become(s, rolledBack)
 		s.adding = nil
@@ -353,11 +359,13 @@ func (w *world) changeStack(s *stack) {
 // changeTask lets the state of a task change by itself.
 func (w *world) changeTask(t *task) {
 	if t.state == pending && !t.fails && !t.byUser {
-		t.state, t.startedAt, t.changes = running, w.now, w.now.Add(t.takes)
+		t.state, t.startedAt = running, w.now
+		t.changes = w.now.Add(t.takes)
 		w.checkRuns(t)
 		return
 	}
-	t.state, t.stoppedAt, t.changes = stopped, w.now, time.Time{}
+	t.state, t.stoppedAt = stopped, w.now
+	t.changes = time.Time{}
 	w.tell("%s of run %s stopped", t.arn, t.run)
 	w.send(delivery{at: w.now.Add(eventTakes), kind: taskStopped, set: t.set, arn: t.arn})
 }

@@ -22,7 +22,7 @@ func hoursOf(basis scheduler.Basis, from, to time.Time) int {
 	return n
 }
 
-// endOfHour returns when the paid hour of something created then ends that at lies in.
+// endOfHour returns the end of the paid hour in which at lies, of an endpoint created at created.
 func endOfHour(basis scheduler.Basis, created, at time.Time) time.Time {
 	return created.Add(-offset(basis, created)).Add(time.Duration(hoursOf(basis, created, at.Add(1))) * time.Hour)
 }
@@ -47,7 +47,7 @@ func (w *world) checkCreation(set scheduler.SetName) {
 			continue
 		}
 		if s.left > 0 && (s.leftUntil.IsZero() || s.leftUntil.After(w.now)) {
-			w.breaks(4, "set %s gets endpoints beside one that %s left behind", set, s.id)
+			w.breaks(4, "set %s gets endpoints, and %s has left one behind", set, s.id)
 		}
 		if s.opened && endOfHour(basis, s.billedFrom(), s.deleted.Add(-1)).After(w.now) {
 			w.breaks(6, "set %s is created again within an hour that %s has paid", set, s.id)
@@ -79,17 +79,21 @@ func (w *world) checkStart(r scheduler.Run) {
 	if i < 0 || w.stacks[i].status != complete && w.stacks[i].status != updating &&
 		w.stacks[i].status != updateFailing && w.stacks[i].status != rolledBack {
 		w.breaks(1, "a task of run %s is started without its endpoints", r.ID)
-	} else if s := &w.stacks[i]; slices.ContainsFunc(r.Needs, func(n string) bool { return !slices.Contains(s.services, n) }) {
-		w.breaks(1, "a task of run %s is started, which needs %s, where there are %s", r.ID, strings.Join(r.Needs, ", "),
-			strings.Join(s.services, ", "))
+	} else if s := &w.stacks[i]; !s.serves(r.Needs) {
+		w.breaks(1, "a task of run %s is started, which needs %s, where there are %s", r.ID,
+			strings.Join(r.Needs, ", "), strings.Join(s.services, ", "))
 	} else if st := w.set(r.Set).Settings; st.FixedSettle && w.now.Sub(s.since(r.Needs)) < st.Settle-skewed {
 		w.breaks(1, "a task of run %s is started before its endpoints have settled", r.ID)
 	}
 	for i := range w.tasks {
 		if t := &w.tasks[i]; t.run == r.ID && (t.state != stopped || !t.startedAt.IsZero()) {
-			w.breaks(3, "run %s gets a second task beside %s", r.ID, t.arn)
+			w.breaks(3, "run %s gets a second task, and has %s", r.ID, t.arn)
 		}
 	}
+}
+
+func (s *stack) serves(needs []string) bool {
+	return !slices.ContainsFunc(needs, func(n string) bool { return !slices.Contains(s.services, n) })
 }
 
 // since returns when all that a run needs was available.
@@ -111,7 +115,8 @@ func (w *world) checkRuns(t *task) {
 func (w *world) checkGone(s *stack) {
 	st := w.set(s.set).Settings
 	if s.opened && st.WaitCost == 0 && len(st.Schedules) == 0 {
-		limit := endOfHour(st.Basis, s.billedFrom(), s.needed.Add(st.Margin)).Add(time.Duration(w.wrong+s.failures) * time.Hour)
+		limit := endOfHour(st.Basis, s.billedFrom(), s.needed.Add(st.Margin))
+		limit = limit.Add(time.Duration(w.wrong+s.failures) * time.Hour)
 		if w.now.After(limit) {
 			w.breaks(5, "%s was needed until %s and is gone at %s, with %d things gone wrong", s.id,
 				s.needed.Format(time.TimeOnly), w.now.Format(time.TimeOnly), w.wrong)

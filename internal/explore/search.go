@@ -32,7 +32,7 @@ type Report struct {
 }
 
 // Search plays all stories of a setup in which at most so many things go wrong: those without any first, then those
-// with one, and so on, until a promise is broken or it has seen limit states; 0 is no limit.
+// with one, and so on, until a promise is broken or it has seen limit states; without one, limit is 0.
 func Search(s *Setup, wrongs, limit int) Report {
 	var out Report
 	for bound := 0; bound <= wrongs; bound++ {

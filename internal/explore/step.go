@@ -48,8 +48,8 @@ const (
 
 var variantNames = [variants]string{
 	"as usual", "unavailable", "reply lost", "reply lost, then a conflict", "killed before", "killed after", "hangs 1 s",
-	"hangs 150 s", "stale", "refused", "no capacity", "fails", "fails for a lasting reason", "slow", "twice", "late", "never",
-	"clock ahead", "clock behind",
+	"hangs 150 s", "stale", "refused", "no capacity", "fails", "fails for a lasting reason", "slow",
+	"twice", "late", "never", "clock ahead", "clock behind",
 }
 
 func (v Variant) String() string { return variantNames[v] }
@@ -132,8 +132,9 @@ var (
 	reads     = []Variant{Unavailable}
 	wakes     = append(slices.Clone(writes), Twice)
 	callWrong = [callKinds][]Variant{
-		loadSet: append(slices.Clone(reads), Hangs, HangsLong), saveSet: putAlone, live: append(slices.Clone(reads), Hangs, HangsLong),
-		ended: reads, record: putAlone, recordAll: writes, begin: writes, advance: putAlone, advanceAll: writes, loadRun: reads,
+		loadSet: append(slices.Clone(reads), Hangs, HangsLong), saveSet: putAlone,
+		live: append(slices.Clone(reads), Hangs, HangsLong), ended: reads, record: putAlone, recordAll: writes,
+		begin: writes, advance: putAlone, advanceAll: writes, loadRun: reads,
 		prepare: append(slices.Clone(reads), Refused), extend: append(slices.Clone(writes), Fails, Refused),
 		create:        append(slices.Clone(writes), Fails, FailsAgain, Slow, Refused),
 		describeStack: append(slices.Clone(reads), Stale), countEndpoints: reads,
@@ -414,27 +415,32 @@ func (w *world) perform(s Step) {
 		change(func(set *scheduler.Set) { set.TakeDown = s.Name })
 		w.send(delivery{at: w.now, kind: reaperWake, set: s.Set})
 	case Cancel:
-		i := w.runIndex(scheduler.RunID(string(s.Job) + "/" + s.Name))
-		if i < 0 {
-			return
-		}
-		next, can := w.runs[i].Cancel("operator", w.now)
-		if !can {
-			if w.runs[i].State != scheduler.Finished {
-				again()
-			}
-			return
-		}
-		w.advance([]scheduler.Run{next}, []scheduler.RunState{w.runs[i].State})
-		if next.State == scheduler.Running {
-			w.stop(next.TaskARN)
-		} else {
-			w.send(delivery{at: w.now, kind: reaperWake, set: next.Set})
+		if !w.cancel(scheduler.RunID(string(s.Job) + "/" + s.Name)) {
+			again()
 		}
 	case Redefine:
 		i, _ := w.job(s.Job)
 		w.needs[i] = s.Needs
 	}
+}
+
+// cancel ends a run as drawbridge cancel does, and returns false while it is being started.
+func (w *world) cancel(id scheduler.RunID) bool {
+	i := w.runIndex(id)
+	if i < 0 {
+		return true
+	}
+	next, can := w.runs[i].Cancel("operator", w.now)
+	if !can {
+		return w.runs[i].State == scheduler.Finished
+	}
+	w.advance([]scheduler.Run{next}, []scheduler.RunState{w.runs[i].State})
+	if next.State == scheduler.Running {
+		w.stop(next.TaskARN)
+	} else {
+		w.send(delivery{at: w.now, kind: reaperWake, set: next.Set})
+	}
+	return true
 }
 
 // postponed returns the setup with another step in place of one that could not be done yet.

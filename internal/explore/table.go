@@ -125,7 +125,8 @@ func (w *world) begin(name scheduler.SetName, runs []scheduler.Run, fresh bool) 
 func (w *world) write(r scheduler.Run) {
 	i := w.runIndex(r.ID)
 	if was := w.runs[i]; was.State == scheduler.Finished && r.State != scheduler.Finished || was.Attempt > r.Attempt {
-		w.breaks(3, "run %s has ended, or is at attempt %d, and is %s in attempt %d again", r.ID, was.Attempt, r.State, r.Attempt)
+		w.breaks(3, "run %s has ended, or is at attempt %d, and is %s in attempt %d again", r.ID, was.Attempt, r.State,
+			r.Attempt)
 	}
 	w.runs[i] = newRunRecord(r)
 }
@@ -166,7 +167,8 @@ func (w *world) release(set scheduler.SetName, owner string) {
 	w.holds = slices.DeleteFunc(w.holds, func(x holdRecord) bool { return x.set == set && x.hold.Owner == owner })
 }
 
-// hopelessStarts is how many things have to go wrong at least before a start stays unknown for so long that it is not tried again.
+// hopelessStarts is how many things have to go wrong at least before a start stays unknown for so long that it is not
+// tried again.
 const hopelessStarts = 3
 
 func (w *world) accept(run scheduler.RunID) {

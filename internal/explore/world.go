@@ -23,8 +23,8 @@ type Setup struct {
 	Jobs []Job
 	// Script is what happens from outside, in order of time.
 	Script []Step
-	// Horizon is how long after the last step everything has to be at rest at the latest, beside an hour for each
-	// thing that goes wrong.
+	// Horizon is how long after the last step everything has to be at rest at the latest; each thing that goes wrong
+	// adds an hour.
 	Horizon time.Duration
 	// Foreign are sets whose stack name is taken by a stack of somebody else.
 	Foreign []scheduler.SetName
@@ -160,24 +160,28 @@ type stack struct {
 	life reconcile.LifeID
 	// services are what its endpoints serve, adding what an update adds, added what the last one has added.
 	services, adding, added []string
-	status                  status
-	// was is the status before the last change, for reads that show what was.
-	was status
-	// created is when it was asked for, changes when its status changes next by itself, zero if it does not;
-	// changed when it did last; available when its first endpoints were, addedAt the added ones; deleted when the last of them was gone.
-	created, changes, changed, available, addedAt, deleted time.Time
-	// fails says what the present change comes to.
-	fails bool
-	// lasts says that its failure would come again.
-	lasts bool
-	// failures counts deletions that failed; left are endpoints that a forced deletion left behind.
-	failures  int
+	// status is as it is, was as it was before its last change, for reads that show what was.
+	status, was status
+	moments
+	// fails says that the present change comes to nothing, lasts that it would again, failures counts deletions
+	// that did.
+	fails, lasts bool
+	failures     int
+	// left are endpoints that a forced deletion left behind, until leftUntil if they are being deleted.
 	left      int
 	leftUntil time.Time
 	// opened is true once tasks could be started in it.
 	opened bool
-	// needed is when something last needed it.
-	needed time.Time
+}
+
+// moments are when things happened to a stack.
+type moments struct {
+	// created is when it was asked for; changes when its status changes next by itself, zero if it does not; changed when it
+	// did last.
+	created, changes, changed time.Time
+	// available is when its first endpoints were, addedAt the added ones; needed when something last needed it; deleted
+	// when the last endpoint was gone.
+	available, addedAt, needed, deleted time.Time
 }
 
 // taskState is the state of a model task.
@@ -229,7 +233,8 @@ func newWorld(s *Setup) *world {
 		w.needs = append(w.needs, j.Needs)
 	}
 	for i, name := range s.Foreign {
-		w.stacks = append(w.stacks, stack{set: name, id: scheduler.StackID(fmt.Sprintf("foreign-%d", i)), status: foreign, was: foreign})
+		id := scheduler.StackID(fmt.Sprintf("foreign-%d", i))
+		w.stacks = append(w.stacks, stack{set: name, id: id, status: foreign, was: foreign})
 	}
 	return w
 }
@@ -341,7 +346,9 @@ func (h sum) flag(b bool) sum {
 func newSetRecord(s scheduler.Set) *setRecord {
 	plain := s
 	plain.Decisions = nil // a record of what was decided, which nothing depends on
-	plain.Failure, plain.TimerFailure, plain.ExtendFailure = "", "", ""
+	plain.Failure = ""
+	plain.TimerFailure = ""
+	plain.ExtendFailure = ""
 	text, err := json.Marshal(plain)
 	if err != nil {
 		panic(err)
@@ -376,8 +383,9 @@ func (w *world) sum() uint64 {
 	}
 	for i := range w.stacks {
 		s := &w.stacks[i]
-		h = h.text(string(s.id)).add(uint64(s.status)).add(uint64(s.was)).instant(s.changes).instant(s.changed).add(uint64(len(s.services)))
-		h = h.add(uint64(len(s.adding))).flag(s.fails).flag(s.lasts).add(uint64(s.failures)).instant(s.deleted).add(uint64(s.left)).instant(s.needed)
+		h = h.text(string(s.id)).add(uint64(s.status)).add(uint64(s.was)).add(uint64(len(s.services)))
+		h = h.add(uint64(len(s.adding))).flag(s.fails).flag(s.lasts).add(uint64(s.failures)).add(uint64(s.left))
+		h = h.instant(s.changes).instant(s.changed).instant(s.deleted).instant(s.needed)
 	}
 	for i := range w.tasks {
 		t := &w.tasks[i]
@@ -387,7 +395,8 @@ func (w *world) sum() uint64 {
 		h = h.text(string(l.run))
 	}
 	for _, d := range w.queue {
-		h = h.instant(d.at).add(uint64(d.kind)).text(string(d.set)).text(string(d.run)).text(d.arn).add(uint64(d.tries)).add(uint64(d.skew))
+		h = h.instant(d.at).add(uint64(d.kind)).text(string(d.set)).text(string(d.run)).text(d.arn)
+		h = h.add(uint64(d.tries)).add(uint64(d.skew))
 	}
 	for _, inv := range w.flight {
 		h = h.add(uint64(inv.id)).add(uint64(inv.sum)).instant(inv.wakes)
