@@ -176,8 +176,8 @@ type stack struct {
 
 // moments are when things happened to a stack.
 type moments struct {
-	// created is when it was asked for; changes when its status changes next by itself, zero if it does not; changed when it
-	// did last.
+	// created is when it was asked for; changes when its status changes next by itself, zero if it does not; changed
+	// when it did last.
 	created, changes, changed time.Time
 	// available is when its first endpoints were, addedAt the added ones; needed when something last needed it; deleted
 	// when the last endpoint was gone.

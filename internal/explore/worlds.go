@@ -83,8 +83,8 @@ func settingsWorlds() []*Setup {
 	return []*Setup{failing, stuck, kept, limited, overdue, delayed, scheduled, budget, foreign}
 }
 
-// arrivalWorlds has runs that come in each phase of a set. The clock's hour ends 53 minutes after the beginning, and the
-// deletion begins five minutes before.
+// arrivalWorlds has runs that come in each phase of a set. The clock's hour ends 53 minutes after the beginning, and
+// the deletion begins five minutes before.
 func arrivalWorlds() []*Setup {
 	clock, creation := scheduler.Clock, scheduler.Creation
 	return []*Setup{
@@ -148,8 +148,8 @@ func needsWorlds() []*Setup {
 	}
 	redefine := Step{At: at(5), Do: Redefine, Job: "report", Needs: []string{"secretsmanager"}}
 	all := auto("everything at once", arrive(0, "etl", "1"), arrive(0, "etl", "2"),
-		Step{At: at(4), Do: Hold, Set: "a", Name: "deployment/web", For: 15 * time.Minute}, redefine, arrive(6, "report", "1"),
-		arrive(20, "report", "2"))
+		Step{At: at(4), Do: Hold, Set: "a", Name: "deployment/web", For: 15 * time.Minute}, redefine,
+		arrive(6, "report", "1"), arrive(20, "report", "2"))
 	set := &all.Sets[0].Settings
 	set.MaxConcurrent = map[scheduler.JobName]int{"etl": 1}
 	set.HoursPerDay = 24

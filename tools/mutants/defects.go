@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// defect is a mistake that somebody could make, designed to break a promise: in a file, one text in place of another. Beside these stand
-// the defects of the ports, which internal/explore finds by itself.
+// defect is a mistake that somebody could make, designed to break a promise: in a file, one text in place of another.
+// internal/explore has more of them, of the ports.
 type defect struct {
 	name    string
 	promise int
@@ -23,48 +23,115 @@ type defect struct {
 }
 
 var defects = []defect{
-	{"a stack is made for a generation that is over", 6, "scheduler/reconcile/act.go",
-		"if err := r.announce(ctx, v, p); err != nil {", "if err := r.announce(ctx, v, p); err != nil && !errors.Is(err, ErrConflict) {",
-		"./internal/explore"},
-	{"no second look at ECS", 2, "scheduler/decide.go", "case o.Tasks > 0:", "case o.Tasks > 1000:", "./scheduler ./internal/explore"},
-	{"the margin is off by an hour", 5, "scheduler/set.go",
-		"return boundary, boundary.Add(-s.Margin), last", "return boundary, boundary.Add(PaidHour - s.Margin), last.Add(PaidHour)",
-		"./scheduler ./internal/explore"},
-	{"a hold does not expire", 5, "scheduler/decide.go",
-		"until := l.Until(s); until.After(now) {", "until := l.Until(s); until.After(now) || true {", "./scheduler ./internal/explore"},
-	{"the earliest end of several holds passes for the last", 2, "scheduler/decide.go",
-		"d.HeldUntil = Latest(d.HeldUntil, until)", "d.HeldUntil = Earliest(d.HeldUntil, until)", "./scheduler"},
-	{"the latest deadline of several runs passes for the next", 5, "scheduler/decide.go",
-		"d.NextDeadline = Earliest(d.NextDeadline, dl)", "d.NextDeadline = Latest(d.NextDeadline, dl)", "./scheduler"},
-	{"a token without the attempt", 3, "scheduler/run.go",
-		`fmt.Appendf(nil, "%s\n%s\n%d", r.Set, r.ID, r.Attempt)`, `fmt.Appendf(nil, "%s\n%s\n%d", r.Set, r.ID, 1)`,
-		"./scheduler ./internal/explore"},
-	{"a task is started before its intent is stored", 3, "scheduler/reconcile/start.go",
-		`	if err := r.ports.Store.Begin(ctx, set, begun, fresh); err != nil {
+	{
+		name: "a stack is made for a generation that is over", promise: 6, file: "scheduler/reconcile/act.go",
+		from:  "if err := r.announce(ctx, v, p); err != nil {",
+		to:    "if err := r.announce(ctx, v, p); err != nil && !errors.Is(err, ErrConflict) {",
+		tests: explored,
+	},
+	{
+		name: "no second look at ECS", promise: 2, file: "scheduler/decide.go",
+		from: "case o.Tasks > 0:", to: "case o.Tasks > 1000:", tests: decided,
+	},
+	{
+		name: "the margin is off by an hour", promise: 5, file: "scheduler/set.go",
+		from:  "return boundary, boundary.Add(-s.Margin), last",
+		to:    "return boundary, boundary.Add(PaidHour - s.Margin), last.Add(PaidHour)",
+		tests: decided,
+	},
+	{
+		name: "a hold does not expire", promise: 5, file: "scheduler/decide.go",
+		from: "until := l.Until(s); until.After(now) {", to: "until := l.Until(s); until.After(now) || true {",
+		tests: decided,
+	},
+	{
+		name: "the earliest end of several holds passes for the last", promise: 2, file: "scheduler/decide.go",
+		from: "d.HeldUntil = Latest(d.HeldUntil, until)", to: "d.HeldUntil = Earliest(d.HeldUntil, until)",
+		tests: decided,
+	},
+	{
+		name: "the latest deadline of several runs passes for the next", promise: 5, file: "scheduler/decide.go",
+		from: "d.NextDeadline = Earliest(d.NextDeadline, dl)", to: "d.NextDeadline = Latest(d.NextDeadline, dl)",
+		tests: decided,
+	},
+	{
+		name: "a token without the attempt", promise: 3, file: "scheduler/run.go",
+		from:  `fmt.Appendf(nil, "%s\n%s\n%d", r.Set, r.ID, r.Attempt)`,
+		to:    `fmt.Appendf(nil, "%s\n%s\n%d", r.Set, r.ID, 1)`,
+		tests: decided,
+	},
+	{
+		name: "a task is started before its intent is stored", promise: 3, file: "scheduler/reconcile/start.go",
+		from: `	if err := r.ports.Store.Begin(ctx, set, begun, fresh); err != nil {
 		return nil, err
 	}
 	return begun, r.startBegun(ctx, begun, true)`,
-		`	if err := r.startBegun(ctx, begun, true); err != nil {
+		to: `	if err := r.startBegun(ctx, begun, true); err != nil {
 		return nil, err
 	}
-	return begun, r.ports.Store.Begin(ctx, set, begun, fresh)`, "./internal/explore"},
-	{"the version of a set is not checked", 3, "internal/store/store.go",
-		`aws.String("#version = :before")`, `aws.String("#version = :before OR #version <> :before")`, "./internal/store"},
-	{"a stack whose id was not stored is not adopted", 5, "scheduler/reconcile/reconcile.go",
-		`if v.set.StackID == "" && seen.ID != ""`, `if v.set.StackID == "never" && seen.ID != ""`, "./internal/explore"},
-	{"failures are forgotten at a give-up", 6, "scheduler/reconcile/act.go",
-		"next.GivenUp = v.set.Failures", "next.Failures = 0", "./internal/explore"},
-	{"runs that are being started do not count", 2, "scheduler/decide.go", "			d.Starting++\n", "", "./scheduler ./internal/explore"},
-	{"a run is finished before its dead letter is sent", 3, "scheduler/reconcile/act.go",
-		"if err := r.ports.DeadLetters.Send(ctx, run); err != nil {\n		return run, err\n	}\n	from := run.State",
-		"defer func() { _ = r.ports.DeadLetters.Send(ctx, run) }()\n	from := run.State", "./internal/explore"},
-	{"an hour is paid twice", 6, "scheduler/decide.go",
-		"if at := set.afterPaid(); now.Before(at) {", "if at := set.afterPaid(); now.Before(at) && at.IsZero() {", "./scheduler ./internal/explore"},
-	{"a start that was left is another attempt", 3, "scheduler/reconcile/start.go",
-		"		run.Untried = false\n		return run, true\n	}\n	if run.Untried {", "		run.Untried = false\n		run.Attempt++\n		return run, true\n	}\n	if run.Untried {",
-		"./internal/explore"},
-	{"a stack without our owner tag is ours", 7, "cfn/stacks.go", "			v.State = Foreign\n", "			v.State = v.State + \"\"\n", "./cfn"},
+	return begun, r.ports.Store.Begin(ctx, set, begun, fresh)`,
+		tests: explored,
+	},
+	{
+		name: "the version of a set is not checked", promise: 3, file: "internal/store/store.go",
+		from:  `aws.String("#version = :before")`,
+		to:    `aws.String("#version = :before OR #version <> :before")`,
+		tests: "./internal/store ./internal/explore",
+	},
+	{
+		name: "a stack whose id was not stored is not adopted", promise: 5, file: "scheduler/reconcile/reconcile.go",
+		from:  `if v.set.StackID == "" && seen.ID != ""`,
+		to:    `if v.set.StackID == "never" && seen.ID != ""`,
+		tests: explored,
+	},
+	{
+		name: "failures are forgotten at a give-up", promise: 6, file: "scheduler/reconcile/act.go",
+		from: "next.GivenUp = v.set.Failures", to: "next.Failures = 0", tests: explored,
+	},
+	{
+		name: "runs that are being started do not count", promise: 2, file: "scheduler/decide.go",
+		from: "			d.Starting++\n", to: "", tests: decided,
+	},
+	{
+		name: "a run is finished before its dead letter is sent", promise: 3, file: "scheduler/reconcile/act.go",
+		from: `	if err := r.ports.DeadLetters.Send(ctx, run); err != nil {
+		return run, err
+	}
+	from := run.State`,
+		to: `	defer func() { _ = r.ports.DeadLetters.Send(ctx, run) }()
+	from := run.State`,
+		tests: explored,
+	},
+	{
+		name: "an hour is paid twice", promise: 6, file: "scheduler/decide.go",
+		from:  "if at := set.afterPaid(); now.Before(at) {",
+		to:    "if at := set.afterPaid(); now.Before(at) && at.IsZero() {",
+		tests: decided,
+	},
+	{
+		name: "a start that was left is another attempt", promise: 3, file: "scheduler/reconcile/start.go",
+		from: `		run.Untried = false
+		return run, true
+	}
+	if run.Untried {`,
+		to: `		run.Untried = false
+		run.Attempt++
+		return run, true
+	}
+	if run.Untried {`,
+		tests: explored,
+	},
+	{
+		name: "a stack without our owner tag is ours", promise: 7, file: "cfn/stacks.go",
+		from: "			v.State = Foreign\n", to: "			v.State += \"\"\n", tests: "./cfn",
+	},
 }
+
+// explored and decided are the packages whose tests hold the loop and the decisions.
+const (
+	explored = "./internal/explore"
+	decided  = "./scheduler ./internal/explore"
+)
 
 // designed sees that the tests notice each defect.
 func designed(dir string) error {
@@ -93,7 +160,8 @@ func designed(dir string) error {
 		if err := os.WriteFile(overlay, text, 0o600); err != nil {
 			return err
 		}
-		args := append([]string{"test", "-overlay", overlay, "-vet=off", "-failfast", "-short"}, strings.Fields(d.tests)...)
+		args := []string{"test", "-overlay", overlay, "-vet=off", "-failfast", "-short"}
+		args = append(args, strings.Fields(d.tests)...)
 		out, err := exec.Command("go", args...).CombinedOutput()
 		var exit *exec.ExitError
 		switch {

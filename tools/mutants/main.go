@@ -2,10 +2,11 @@
 //
 //	go run ./tools/mutants [-sample 200] [-only scheduler/decide.go] [-jobs 2] [-report build/mutants.json]
 //
-// All mutants are compiled into the test programs at once, by an overlay, and each is switched on by its number. Which tests reach a
-// mutant is recorded first; then these alone are run with it, the fastest first, until one fails. A mutant that no test reaches, or
-// that all of them pass with, is alive. Two show that the tool works: one that changes nothing has to live, one that breaks everything
-// has to die. tools/mutants/equivalent.txt names those that change nothing that anybody could see, each with its reason.
+// All mutants are compiled into the test programs at once, by an overlay, and each is switched on by its number. Which
+// tests reach a mutant is recorded first; then these alone are run with it, the fastest first, until one fails. One
+// that no test reaches, or that all of them pass with, is alive. Two show that the tool works: one that changes nothing
+// has to live, one that breaks everything has to die. tools/mutants/equivalent.txt names those that change nothing that
+// anybody could see, each with its reason.
 package main
 
 import (
@@ -104,9 +105,11 @@ func run(dir string, sample int, seed uint64, only string, jobs int, most time.D
 	if err := calibrate(dir, tests); err != nil {
 		return err
 	}
-	chosen := slices.DeleteFunc(slices.Clone(mutants), func(m Mutant) bool { return !strings.HasPrefix(m.Name(), only) })
+	chosen := slices.Clone(mutants)
+	chosen = slices.DeleteFunc(chosen, func(m Mutant) bool { return !strings.HasPrefix(m.Name(), only) })
 	if sample > 0 && sample < len(chosen) {
-		rand.New(rand.NewPCG(seed, 1)).Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
+		draw := rand.New(rand.NewPCG(seed, 1))
+		draw.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
 		chosen = chosen[:sample]
 	}
 	slices.SortFunc(chosen, func(a, b Mutant) int { return a.ID - b.ID })
@@ -115,65 +118,80 @@ func run(dir string, sample int, seed uint64, only string, jobs int, most time.D
 
 // makeMutants writes the mutated packages and an overlay that puts them in place.
 func makeMutants(dir string) ([]Mutant, string, error) {
-	exports, err := exportFiles()
-	if err != nil {
+	m := maker{dir: dir, replace: map[string]string{}}
+	var err error
+	if m.root, err = os.Getwd(); err != nil {
 		return nil, "", err
 	}
-	helpers, err := os.ReadFile("tools/mutants/helpers.go.txt")
-	if err != nil {
+	if m.exports, err = exportFiles(); err != nil {
 		return nil, "", err
 	}
-	var mutants []Mutant
-	replace := map[string]string{}
-	root, err := os.Getwd()
-	if err != nil {
+	if m.helpers, err = os.ReadFile("tools/mutants/helpers.go.txt"); err != nil {
 		return nil, "", err
 	}
 	for _, pkg := range mutated {
-		fset := token.NewFileSet()
-		parsed, err := parser.ParseDir(fset, pkg, func(f os.FileInfo) bool { return !strings.HasSuffix(f.Name(), "_test.go") }, 0)
-		if err != nil {
-			return nil, "", err
-		}
-		for name, p := range parsed {
-			files := slices.Sorted(maps.Keys(p.Files))
-			info := &types.Info{
-				Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{}, Defs: map[*ast.Ident]types.Object{},
-			}
-			var list []*ast.File
-			for _, f := range files {
-				list = append(list, p.Files[f])
-			}
-			conf := types.Config{Importer: importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) {
-				return os.Open(exports[path])
-			})}
-			if _, err := conf.Check("drawbridge/"+pkg, fset, list, info); err != nil {
-				return nil, "", err
-			}
-			for _, f := range files {
-				text, err := mutate(fset, info, p.Files[f], f, f, &mutants)
-				if err != nil {
-					return nil, "", err
-				}
-				to := filepath.Join(dir, strings.ReplaceAll(f, "/", "_"))
-				if err := os.WriteFile(to, text, 0o600); err != nil {
-					return nil, "", err
-				}
-				replace[filepath.Join(root, f)] = to
-			}
-			to := filepath.Join(dir, strings.ReplaceAll(pkg, "/", "_")+"_helpers.go")
-			if err := os.WriteFile(to, append([]byte("package "+name+"\n\n"), helpers...), 0o600); err != nil {
-				return nil, "", err
-			}
-			replace[filepath.Join(root, pkg, "mutant_helpers.go")] = to
+		if err := m.add(pkg); err != nil {
+			return nil, "", fmt.Errorf("%s: %w", pkg, err)
 		}
 	}
-	text, err := json.Marshal(map[string]any{"Replace": replace})
+	text, err := json.Marshal(map[string]any{"Replace": m.replace})
 	if err != nil {
 		return nil, "", err
 	}
 	overlay := filepath.Join(dir, "overlay.json")
-	return mutants, overlay, os.WriteFile(overlay, text, 0o600)
+	return m.mutants, overlay, os.WriteFile(overlay, text, 0o600)
+}
+
+// maker makes the mutants of packages. exports are where the compiler keeps what each package exports, replace what the
+// overlay puts in place of what.
+type maker struct {
+	dir, root string
+	helpers   []byte
+	exports   map[string]string
+	replace   map[string]string
+	mutants   []Mutant
+}
+
+func (m *maker) add(pkg string) error {
+	fset := token.NewFileSet()
+	names, err := filepath.Glob(filepath.Join(pkg, "*.go"))
+	if err != nil {
+		return err
+	}
+	var files []*ast.File
+	names = slices.DeleteFunc(names, func(n string) bool { return strings.HasSuffix(n, "_test.go") })
+	for _, name := range names {
+		f, err := parser.ParseFile(fset, name, nil, 0)
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+	}
+	info := &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Uses: map[*ast.Ident]types.Object{}}
+	conf := types.Config{Importer: importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) {
+		return os.Open(m.exports[path])
+	})}
+	if _, err := conf.Check("drawbridge/"+pkg, fset, files, info); err != nil {
+		return err
+	}
+	for i, f := range files {
+		text, err := mutate(fset, info, f, names[i], names[i], &m.mutants)
+		if err != nil {
+			return err
+		}
+		if err := m.put(names[i], text); err != nil {
+			return err
+		}
+	}
+	helpers := append([]byte("package "+files[0].Name.Name+"\n\n"), m.helpers...)
+	return m.put(filepath.Join(pkg, "mutant_helpers.go"), helpers)
+}
+
+// put has the overlay put a text in place of a file.
+func (m *maker) put(name string, text []byte) error {
+	to := filepath.Join(m.dir, strings.ReplaceAll(name, "/", "_"))
+	m.replace[filepath.Join(m.root, name)] = to
+	return os.WriteFile(to, text, 0o600)
 }
 
 // exportFiles returns where the compiler keeps what each package exports.
@@ -229,18 +247,16 @@ func list(dir, pkg string) ([]*test, error) {
 func (t *test) play(dir, mutant, reached string, limit time.Duration) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program(dir, t.pkg), "-test.run", "^"+t.name+"$", "-test.failfast", "-test.short", "-test.parallel", "1")
-	if t.long() {
-		cmd.Args = slices.DeleteFunc(cmd.Args, func(a string) bool { return a == "-test.short" })
+	args := []string{"-test.run", "^" + t.name + "$", "-test.failfast", "-test.parallel", "1"}
+	if t.pkg == "internal/explore" { // stories are run in full, searches are not
+		args = append(args, "-test.short")
 	}
+	cmd := exec.CommandContext(ctx, program(dir, t.pkg), args...)
 	cmd.Dir = t.pkg
 	cmd.Env = append(os.Environ(), "MUTANT="+mutant, "MUTANTS_REACHED="+reached, "GOMAXPROCS=1")
 	cmd.WaitDelay = time.Second
 	return cmd.CombinedOutput()
 }
-
-// long reports whether a test is run in full: stories are, searches are not.
-func (t *test) long() bool { return t.pkg != "internal/explore" }
 
 // record finds out which mutants each test reaches, and how long it takes.
 func record(dir string, tests []*test, jobs int) error {
@@ -387,7 +403,8 @@ func write(out []Verdict, report string) error {
 	return nil
 }
 
-// equivalents reads the mutants that change nothing that anybody could see: a name a line, and under it the reason, indented.
+// equivalents reads the mutants that change nothing that anybody could see: a name a line, and under it the reason,
+// indented.
 func equivalents() (map[string]string, error) {
 	text, err := os.ReadFile("tools/mutants/equivalent.txt")
 	if err != nil {

@@ -24,8 +24,8 @@ type Mutant struct {
 // Name names a mutant without its line, so that it is known again after a change elsewhere.
 func (m Mutant) Name() string { return m.File + " " + m.Function + ": " + m.Kind + ": " + m.Text }
 
-// rewriter writes a file anew so that each mutant can be switched on: an operator becomes a call of a helper with the mutant's number,
-// a statement stands behind a condition.
+// rewriter rewrites a file so that each mutant can be switched on: an operator becomes a call of a helper with the
+// mutant's number, a statement stands behind a condition.
 type rewriter struct {
 	fset     *token.FileSet
 	info     *types.Info
@@ -53,21 +53,21 @@ func (r *rewriter) add(n ast.Node, kind string) int {
 		text = text[:117] + "..."
 	}
 	m := Mutant{
-		ID: len(*r.mutants) + 1, File: r.file, Line: r.fset.Position(n.Pos()).Line, Function: r.function, Kind: kind, Text: text,
+		ID: len(*r.mutants) + 1, File: r.file, Line: r.fset.Position(n.Pos()).Line, Function: r.function, Kind: kind,
+		Text: text,
 	}
 	*r.mutants = append(*r.mutants, m)
 	return m.ID
 }
 
-// insert puts text at a place. Of several at one place the later stand outside: before what is there at the beginning of an
-// expression, after it at its end.
+// insert puts text at a place.
 func (r *rewriter) insert(at int, text string) { r.edits = append(r.edits, edit{at, at, text}) }
 
 func (r *rewriter) replace(from, to int, text string) {
 	r.edits = append(r.edits, edit{from, to, text})
 }
 
-// constant reports whether an expression is one, or a type.
+// plain reports whether an expression is a constant or a type.
 func (r *rewriter) plain(e ast.Expr) bool {
 	tv, ok := r.info.Types[e]
 	return !ok || !tv.IsValue() || tv.Value != nil
@@ -87,25 +87,29 @@ func (r *rewriter) kindOf(e ast.Expr) types.BasicInfo {
 
 // wrap makes a call of a helper of an expression with two operands.
 func (r *rewriter) wrap(e *ast.BinaryExpr, open string, lazy bool) {
-	before, between, after := open, ", ", ")"
+	between, after := ", ", ")"
 	if lazy {
-		before, between, after = open+"func() bool { return (", ") }, func() bool { return (", ") })"
+		open += "func() bool { return ("
+		between, after = ") }, func() bool { return (", ") })"
 	}
-	r.insertOpen(e.Pos(), before)
+	r.insert(r.offset(e.Pos()), open)
 	r.replace(r.offset(e.OpPos), r.offset(e.OpPos)+len(e.Op.String()), between)
 	r.insert(r.offset(e.End()), after)
 }
-
-func (r *rewriter) insertOpen(p token.Pos, text string) { r.insert(r.offset(p), text) }
 
 func (r *rewriter) around(e ast.Node, open, end string) {
 	r.insert(r.offset(e.Pos()), open)
 	r.insert(r.offset(e.End()), end)
 }
 
-var compares = map[token.Token]string{token.LSS: "Less", token.LEQ: "LessEqual", token.GTR: "Greater", token.GEQ: "GreaterEqual"}
-
-var sums = map[token.Token]string{token.ADD: "Add", token.SUB: "Subtract", token.MUL: "Multiply", token.QUO: "Divide"}
+var (
+	compares = map[token.Token]string{
+		token.LSS: "Less", token.LEQ: "LessEqual", token.GTR: "Greater", token.GEQ: "GreaterEqual",
+	}
+	sums = map[token.Token]string{
+		token.ADD: "Add", token.SUB: "Subtract", token.MUL: "Multiply", token.QUO: "Divide",
+	}
+)
 
 // expression makes mutants of one expression; those inside it come by themselves.
 func (r *rewriter) expression(e ast.Expr) {
@@ -121,7 +125,7 @@ func (r *rewriter) expression(e ast.Expr) {
 		case e.Op == token.EQL || e.Op == token.NEQ:
 			r.around(e, fmt.Sprintf("mutantFlip(%d, ", r.add(e, "the other of == and !=")), ")")
 		case compares[e.Op] != "" && r.kindOf(e.X)&types.IsOrdered != 0:
-			r.wrap(e, fmt.Sprintf("mutant%s(%d, %d, ", compares[e.Op], r.add(e, "bound in or out"), r.add(e, "comparison the other way")), false)
+			r.wrap(e, r.bounds(compares[e.Op], e), false)
 		case sums[e.Op] != "" && r.kindOf(e)&types.IsNumeric != 0:
 			r.wrap(e, fmt.Sprintf("mutant%s(%d, ", sums[e.Op], r.add(e, "the opposite operation")), false)
 		}
@@ -134,6 +138,11 @@ func (r *rewriter) expression(e ast.Expr) {
 	}
 }
 
+// bounds opens the helper of a comparison, which has two mutants.
+func (r *rewriter) bounds(name string, e ast.Expr) string {
+	return fmt.Sprintf("mutant%s(%d, %d, ", name, r.add(e, "bound in or out"), r.add(e, "comparison the other way"))
+}
+
 func (r *rewriter) call(e *ast.CallExpr) {
 	if r.plain(e) {
 		return
@@ -143,7 +152,8 @@ func (r *rewriter) call(e *ast.CallExpr) {
 	}
 	if id, ok := e.Fun.(*ast.Ident); ok && (id.Name == "max" || id.Name == "min") && len(e.Args) == 2 && e.Ellipsis == 0 {
 		name := map[string]string{"max": "Max", "min": "Min"}[id.Name]
-		r.replace(r.offset(e.Fun.Pos()), r.offset(e.Lparen)+1, fmt.Sprintf("mutant%s(%d, ", name, r.add(e, "the other of max and min")))
+		r.replace(r.offset(e.Fun.Pos()), r.offset(e.Lparen)+1,
+			fmt.Sprintf("mutant%s(%d, ", name, r.add(e, "the other of max and min")))
 		return
 	}
 	if r.kindOf(e)&types.IsBoolean == 0 {
@@ -151,8 +161,7 @@ func (r *rewriter) call(e *ast.CallExpr) {
 	}
 	if s, ok := e.Fun.(*ast.SelectorExpr); ok && (s.Sel.Name == "Before" || s.Sel.Name == "After") && len(e.Args) == 1 &&
 		r.info.TypeOf(s.X) != nil && r.info.TypeOf(s.X).String() == "time.Time" {
-		open := fmt.Sprintf("mutant%s(%d, %d, ", s.Sel.Name, r.add(e, "bound in or out"), r.add(e, "comparison the other way"))
-		r.insert(r.offset(e.Pos()), open)
+		r.insert(r.offset(e.Pos()), r.bounds(s.Sel.Name, e))
 		r.replace(r.offset(s.X.End()), r.offset(e.Lparen)+1, ", ")
 		return
 	}
@@ -208,8 +217,8 @@ func (r *rewriter) run(body *ast.BlockStmt) {
 	})
 }
 
-// apply returns the source with the edits. At one place what encloses more comes first at the beginning and last at the end:
-// nodes are visited from outside to inside.
+// apply returns the source with the edits. Nodes are visited from outside to inside: at one place, what encloses more
+// opens first and closes last.
 func (r *rewriter) apply() []byte {
 	type piece struct{ opens, closes []string }
 	at := map[int]*piece{}
@@ -251,7 +260,7 @@ func (r *rewriter) apply() []byte {
 	return out.Bytes()
 }
 
-// mutate writes a file anew and returns its text.
+// mutate returns the text of a file with its mutants.
 func mutate(fset *token.FileSet, info *types.Info, f *ast.File, path, name string, mutants *[]Mutant) ([]byte, error) {
 	source, err := os.ReadFile(path)
 	if err != nil {
