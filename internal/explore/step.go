@@ -47,8 +47,8 @@ const (
 )
 
 var variantNames = [variants]string{
-	"as usual", "unavailable", "reply lost", "reply lost, then a conflict", "killed before", "killed after", "hangs 1 s",
-	"hangs 150 s", "stale", "refused", "no capacity", "fails", "fails for a lasting reason", "slow",
+	"as usual", "unavailable", "reply lost", "reply lost, then a conflict", "killed before", "killed after",
+	"hangs 1 s", "hangs 150 s", "stale", "refused", "no capacity", "fails", "fails for a lasting reason", "slow",
 	"twice", "late", "never", "clock ahead", "clock behind",
 }
 
@@ -139,10 +139,12 @@ var (
 		create:        append(slices.Clone(writes), Fails, FailsAgain, Slow, Refused),
 		describeStack: append(slices.Clone(reads), Stale), countEndpoints: reads,
 		deleteStack: append(slices.Clone(writes), Fails), sweepEndpoints: writes, readNeeds: reads,
-		startTasks: append(slices.Clone(writes), Fails, Slow, NoCapacity, Refused),
-		countTasks: append(slices.Clone(reads), Stale, Hangs, HangsLong), describeTasks: append(slices.Clone(reads), Stale),
-		stopTask: writes, setTimer: writes, wakeLauncher: writes, wakeReaper: writes, askRun: writes, sendLetter: writes,
-		sleep: {CrashBefore},
+		startTasks:    append(slices.Clone(writes), Fails, Slow, NoCapacity, Refused),
+		countTasks:    append(slices.Clone(reads), Stale, Hangs, HangsLong),
+		describeTasks: append(slices.Clone(reads), Stale),
+		stopTask:      writes, setTimer: writes, wakeLauncher: writes, wakeReaper: writes, askRun: writes,
+		sendLetter: writes,
+		sleep:      {CrashBefore},
 	}
 	deliveryWrong = [...][]Variant{
 		submit: {Twice, Late}, launcherWake: {Twice, Late, Ahead, Behind}, reaperWake: {Twice, Late},

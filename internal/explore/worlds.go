@@ -99,9 +99,12 @@ func arrivalWorlds() []*Setup {
 		one("a run over the boundary, creation", settings(creation), arrive(0, "etl", "1"), arrive(53, "etl", "2")),
 		{
 			Name: "two sets", Sets: []Set{
-				{Name: "a", Settings: settings(clock), Services: both}, {Name: "b", Settings: settings(creation), Services: both},
+				{Name: "a", Settings: settings(clock), Services: both},
+				{Name: "b", Settings: settings(creation), Services: both},
 			},
-			Jobs:   []Job{{Name: "etl", Set: "a", Takes: 3 * time.Minute}, {Name: "report", Set: "b", Takes: time.Minute}},
+			Jobs: []Job{
+				{Name: "etl", Set: "a", Takes: 3 * time.Minute}, {Name: "report", Set: "b", Takes: time.Minute},
+			},
 			Script: []Step{arrive(0, "etl", "1"), arrive(1, "report", "1")}, Horizon: 3 * time.Hour,
 		},
 	}
@@ -123,15 +126,16 @@ func operatorWorlds() []*Setup {
 		one("a hold", settings(clock), hold(0, "ops", 20*time.Minute), arrive(5, "etl", "1")),
 		one("a hold while it drains", settings(clock), arrive(0, "etl", "1"),
 			hold(47.9, "deployment/web", 30*time.Minute), do(60, Release, "deployment/web")),
-		one("two deployments", settings(clock), hold(0, "deployment/web", time.Hour), hold(2, "deployment/api", time.Hour),
-			arrive(3, "etl", "1"), do(8, Release, "deployment/web"), do(40, Release, "deployment/api")),
+		one("two deployments", settings(clock), hold(0, "deployment/web", time.Hour),
+			hold(2, "deployment/api", time.Hour), arrive(3, "etl", "1"), do(8, Release, "deployment/web"), do(40, Release, "deployment/api")),
 		one("paused", settings(clock), do(0, Pause, "ops"), arrive(1, "etl", "1"), do(9, Resume, "ops")),
 		one("paused when it is up", settings(clock), arrive(0, "etl", "1"), do(3, Pause, "ops"), arrive(4, "etl", "2"),
 			do(55, Resume, "ops")),
 		one("taken down", settings(clock), arrive(0, "etl", "1"), do(3, TakeDown, "ops"), arrive(5, "etl", "2")),
 		one("taken down under a task", settings(clock), arrive(0, "etl", "1"), do(3, TakeDown, "ops"),
 			arrive(3.5, "etl", "2")),
-		one("cancelled", settings(clock), arrive(0, "etl", "1"), arrive(0.1, "etl", "2"), cancel(1, "1"), cancel(3, "2")),
+		one("cancelled", settings(clock), arrive(0, "etl", "1"), arrive(0.1, "etl", "2"), cancel(1, "1"),
+			cancel(3, "2")),
 	}
 }
 
@@ -139,7 +143,8 @@ func operatorWorlds() []*Setup {
 func needsWorlds() []*Setup {
 	auto := func(name string, script ...Step) *Setup {
 		return &Setup{
-			Name: name, Sets: []Set{{Name: "a", Settings: settings(scheduler.Clock), Auto: true}}, Horizon: 3 * time.Hour,
+			Name: name, Sets: []Set{{Name: "a", Settings: settings(scheduler.Clock), Auto: true}},
+			Horizon: 3 * time.Hour,
 			Jobs: []Job{
 				{Name: "etl", Set: "a", Takes: 3 * time.Minute, Needs: both},
 				{Name: "report", Set: "a", Takes: 2 * time.Minute, Needs: []string{"logs"}},

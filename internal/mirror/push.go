@@ -166,7 +166,8 @@ func (g *git) prune(ctx context.Context, r *remote, refs []string, want, have Re
 		return false, nil // git would go on without a hook that cannot be executed
 	}
 	checked := *r
-	checked.url, checked.config = "target", append(slices.Clone(r.config), [2]string{"core.hooksPath", filepath.Dir(hook)})
+	checked.url = "target"
+	checked.config = append(slices.Clone(r.config), [2]string{"core.hooksPath", filepath.Dir(hook)})
 	err = of.pushChunk(ctx, &checked, []string{"--verify", "--prune"}, nil, out)
 	if _, stopped := os.Stat(moved); stopped == nil {
 		return false, os.Remove(moved)

@@ -38,7 +38,8 @@ import (
 // mutated are the packages that are changed, tested those whose tests look at them.
 var (
 	mutated = []string{
-		"scheduler", "scheduler/forecast", "scheduler/reconcile", "internal/store", "internal/launcher", "internal/reaper",
+		"scheduler", "scheduler/forecast", "scheduler/reconcile", "internal/store", "internal/launcher",
+		"internal/reaper",
 	}
 	tested = append(slices.Clone(mutated), "internal/explore", "internal/app", "internal/replay", "internal/sandbox")
 )
@@ -55,7 +56,7 @@ func main() {
 	seed := flag.Uint64("seed", 1, "what to draw them with")
 	only := flag.String("only", "", "only mutants whose name begins so")
 	jobs := flag.Int("jobs", 2, "how many tests to run at a time")
-	most := flag.Duration("most", 90*time.Second, "how long to look for a test that notices a mutant")
+	most := flag.Duration("most", 30*time.Second, "how long to look for a test that notices a mutant")
 	justDefects := flag.Bool("defects", false, "only the designed defects")
 	report := flag.String("report", "build/mutants.json", "where to write what became of each")
 	flag.Parse()
@@ -352,7 +353,8 @@ func judge(dir string, mutants []Mutant, tests []*test, jobs int, most time.Dura
 		mu.Lock()
 		defer mu.Unlock()
 		if done++; !v.Killed && v.Equivalent == "" {
-			fmt.Printf("alive: %s:%d %s: %s: %s (%d tests reach it)\n", v.File, v.Line, v.Function, v.Kind, v.Text, v.Tried)
+			fmt.Printf("alive: %s:%d %s: %s: %s (%d tests reach it)\n", v.File, v.Line, v.Function, v.Kind, v.Text,
+				v.Tried)
 		}
 		if done%100 == 0 {
 			fmt.Printf("%d of %d after %s\n", done, len(mutants), time.Since(began).Round(time.Second))

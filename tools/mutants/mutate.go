@@ -150,7 +150,7 @@ func (r *rewriter) call(e *ast.CallExpr) {
 	if tv := r.info.Types[e.Fun]; tv.IsType() {
 		return
 	}
-	if id, ok := e.Fun.(*ast.Ident); ok && (id.Name == "max" || id.Name == "min") && len(e.Args) == 2 && e.Ellipsis == 0 {
+	if id, ok := e.Fun.(*ast.Ident); ok && (id.Name == "max" || id.Name == "min") && len(e.Args) == 2 {
 		name := map[string]string{"max": "Max", "min": "Min"}[id.Name]
 		r.replace(r.offset(e.Fun.Pos()), r.offset(e.Lparen)+1,
 			fmt.Sprintf("mutant%s(%d, ", name, r.add(e, "the other of max and min")))
@@ -159,7 +159,7 @@ func (r *rewriter) call(e *ast.CallExpr) {
 	if r.kindOf(e)&types.IsBoolean == 0 {
 		return
 	}
-	if s, ok := e.Fun.(*ast.SelectorExpr); ok && (s.Sel.Name == "Before" || s.Sel.Name == "After") && len(e.Args) == 1 &&
+	if s, ok := e.Fun.(*ast.SelectorExpr); ok && (s.Sel.Name == "Before" || s.Sel.Name == "After") &&
 		r.info.TypeOf(s.X) != nil && r.info.TypeOf(s.X).String() == "time.Time" {
 		r.insert(r.offset(e.Pos()), r.bounds(s.Sel.Name, e))
 		r.replace(r.offset(s.X.End()), r.offset(e.Lparen)+1, ", ")
