@@ -27,7 +27,7 @@ done; done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit quick flakes lint images conformance templates policies explore mutants check-machine formatted lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick flakes lint images conformance templates policies explore mutants fuzz check-machine formatted lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -67,6 +67,12 @@ explore: ## Every story in which at most two things go wrong, and long walks, fo
 mutants: ## Changes the scheduler, the store and the functions in one place at a time: do the tests notice? SAMPLE=200 draws some.
 	@mkdir -p build
 	$(GO) run ./tools/mutants $(if $(SAMPLE),-sample $(SAMPLE))
+
+fuzz: ## Fuzzes all that is read from outside, ten minutes each; FUZZTIME=10s for less. What breaks goes into testdata/fuzz.
+	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' cfn endpoints internal scheduler); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\).*/\1/p' $$file); do \
+			echo "$$(dirname $$file) $$target"; \
+			$(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),10m) -fuzzminimizetime 5s || exit 1; done; done
 
 formatted: # tells in a second what would fail late
 	@$(GOFMT)

@@ -5,6 +5,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"os"
 
 	"github.com/goccy/go-yaml"
@@ -271,7 +272,7 @@ func ReadError(path string, err error) error {
 // Parse reads the text of a file and checks it.
 func Parse(path string, text []byte) (*File, error) {
 	f := &File{path: path}
-	if err := yaml.UnmarshalWithOptions(text, f, yaml.Strict(), yaml.UseJSONUnmarshaler()); err != nil {
+	if err := decode(text, f); err != nil {
 		return nil, &Error{Path: path, Problems: field.Problems{unreadable(text, err)}}
 	}
 	if line := secondDocument(text); line > 0 {
@@ -285,4 +286,14 @@ func Parse(path string, text []byte) (*File, error) {
 		return nil, &Error{Path: path, Problems: problems}
 	}
 	return f, nil
+}
+
+// decode reads the text of a file. The YAML library panics on some texts, as on a tag in place of a list.
+func decode(text []byte, into *File) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("a tag (!) or an alias (*) stands where a list or keys belong")
+		}
+	}()
+	return yaml.UnmarshalWithOptions(text, into, yaml.Strict(), yaml.UseJSONUnmarshaler())
 }
