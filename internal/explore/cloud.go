@@ -127,7 +127,7 @@ func (w *world) describe(set scheduler.SetName, id scheduler.StackID, stale bool
 	}
 	s := &w.stacks[i]
 	at := s.status
-	if stale && !(s.was == gone && id != "") { // what has an id is there
+	if stale && (s.was != gone || id == "") { // what has an id is there
 		at = s.was
 	}
 	if at == gone && id == "" {

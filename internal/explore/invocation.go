@@ -56,9 +56,8 @@ type invocation struct {
 	sum sum
 	// pending is the call that it stands at.
 	pending call
-	// wakes is when it goes on: the end of its sleep, or of a call that hangs. asleep is true for the former.
-	wakes  time.Time
-	asleep bool
+	// wakes is when it goes on: the end of its sleep, or of a call that hangs.
+	wakes time.Time
 
 	resume func() (struct{}, bool)
 	cancel func()

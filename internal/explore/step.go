@@ -130,7 +130,6 @@ var (
 	writes    = []Variant{Unavailable, LostReply, CrashBefore, CrashAfter, Hangs, HangsLong}
 	putAlone  = append(slices.Clone(writes), LostConflict)
 	reads     = []Variant{Unavailable}
-	wakes     = append(slices.Clone(writes), Twice)
 	callWrong = [callKinds][]Variant{
 		loadSet: append(slices.Clone(reads), Hangs, HangsLong), saveSet: putAlone,
 		live: append(slices.Clone(reads), Hangs, HangsLong), ended: reads, record: putAlone, recordAll: writes,
@@ -382,7 +381,7 @@ func (w *world) perform(s Step) {
 	again := func() { // what has to wait comes again in three seconds
 		s.At = w.now.Sub(Epoch) + 3*time.Second
 		w.step--
-		w.Setup = w.Setup.postponed(w.step, s)
+		w.Setup = w.postponed(w.step, s)
 	}
 	change := func(f func(*scheduler.Set)) {
 		i := w.setIndex(s.Set)

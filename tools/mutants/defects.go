@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,7 +135,7 @@ const (
 )
 
 // designed sees that the tests notice each defect.
-func designed(dir string) error {
+func designed(ctx context.Context, dir string) error {
 	root, err := os.Getwd()
 	if err != nil {
 		return err
@@ -162,7 +163,7 @@ func designed(dir string) error {
 		}
 		args := []string{"test", "-overlay", overlay, "-vet=off", "-failfast", "-short"}
 		args = append(args, strings.Fields(d.tests)...)
-		out, err := exec.Command("go", args...).CombinedOutput()
+		out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
 		var exit *exec.ExitError
 		switch {
 		case err == nil:

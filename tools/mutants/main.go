@@ -60,12 +60,13 @@ func main() {
 	justDefects := flag.Bool("defects", false, "only the designed defects")
 	report := flag.String("report", "build/mutants.json", "where to write what became of each")
 	flag.Parse()
+	ctx := context.Background()
 	var err error
 	if !*justDefects {
-		err = inFolder(func(dir string) error { return run(dir, *sample, *seed, *only, *jobs, *most, *report) })
+		err = inFolder(ctx, func(ctx context.Context, dir string) error { return run(ctx, dir, *sample, *seed, *only, *jobs, *most, *report) })
 	}
 	if *only == "" {
-		err = errors.Join(err, inFolder(designed))
+		err = errors.Join(err, inFolder(ctx, designed))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
@@ -74,27 +75,27 @@ func main() {
 }
 
 // inFolder calls f with a folder that is removed afterwards.
-func inFolder(f func(dir string) error) error {
+func inFolder(ctx context.Context, f func(ctx context.Context, dir string) error) error {
 	dir, err := os.MkdirTemp("", "mutants-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	return f(dir)
+	return f(ctx, dir)
 }
 
-func run(dir string, sample int, seed uint64, only string, jobs int, most time.Duration, report string) error {
-	mutants, overlay, err := makeMutants(dir)
+func run(ctx context.Context, dir string, sample int, seed uint64, only string, jobs int, most time.Duration, report string) error {
+	mutants, overlay, err := makeMutants(ctx, dir)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("%d mutants in %d packages\n", len(mutants), len(mutated))
 	var tests []*test
 	for _, pkg := range tested {
-		if err := build(dir, overlay, pkg); err != nil {
+		if err := build(ctx, dir, overlay, pkg); err != nil {
 			return err
 		}
-		found, err := list(dir, pkg)
+		found, err := list(ctx, dir, pkg)
 		if err != nil {
 			return err
 		}
@@ -118,13 +119,13 @@ func run(dir string, sample int, seed uint64, only string, jobs int, most time.D
 }
 
 // makeMutants writes the mutated packages and an overlay that puts them in place.
-func makeMutants(dir string) ([]Mutant, string, error) {
+func makeMutants(ctx context.Context, dir string) ([]Mutant, string, error) {
 	m := maker{dir: dir, replace: map[string]string{}}
 	var err error
 	if m.root, err = os.Getwd(); err != nil {
 		return nil, "", err
 	}
-	if m.exports, err = exportFiles(); err != nil {
+	if m.exports, err = exportFiles(ctx); err != nil {
 		return nil, "", err
 	}
 	if m.helpers, err = os.ReadFile("tools/mutants/helpers.go.txt"); err != nil {
@@ -196,12 +197,12 @@ func (m *maker) put(name string, text []byte) error {
 }
 
 // exportFiles returns where the compiler keeps what each package exports.
-func exportFiles() (map[string]string, error) {
+func exportFiles(ctx context.Context) (map[string]string, error) {
 	args := []string{"list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}"}
 	for _, p := range mutated {
 		args = append(args, "./"+p)
 	}
-	out, err := exec.Command("go", args...).Output()
+	out, err := exec.CommandContext(ctx, "go", args...).Output()
 	if err != nil {
 		return nil, fmt.Errorf("go list: %w", err)
 	}
@@ -217,19 +218,19 @@ func program(dir, pkg string) string {
 	return filepath.Join(dir, strings.ReplaceAll(pkg, "/", "_")+".test")
 }
 
-func build(dir, overlay, pkg string) error {
-	cmd := exec.Command("go", "test", "-c", "-overlay", overlay, "-vet=off", "-o", program(dir, pkg), "./"+pkg)
+func build(ctx context.Context, dir, overlay, pkg string) error {
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-vet=off", "-o", program(dir, pkg), "./"+pkg)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the tests of %s: %w\n%s", pkg, err, out)
 	}
 	return nil
 }
 
-func list(dir, pkg string) ([]*test, error) {
+func list(ctx context.Context, dir, pkg string) ([]*test, error) {
 	if _, err := os.Stat(program(dir, pkg)); errors.Is(err, os.ErrNotExist) {
 		return nil, nil // no tests of its own
 	}
-	cmd := exec.Command(program(dir, pkg), "-test.list", ".")
+	cmd := exec.CommandContext(ctx, program(dir, pkg), "-test.list", ".")
 	cmd.Dir = pkg
 	out, err := cmd.Output()
 	if err != nil {
