@@ -51,21 +51,31 @@ type test struct {
 	reaches   map[int]bool
 }
 
+// options are what the flags say.
+type options struct {
+	sample       int
+	seed         uint64
+	only, report string
+	jobs         int
+	most         time.Duration
+}
+
 func main() {
-	sample := flag.Int("sample", 0, "how many mutants to draw; 0 is all")
-	seed := flag.Uint64("seed", 1, "what to draw them with")
-	only := flag.String("only", "", "only mutants whose name begins so")
-	jobs := flag.Int("jobs", 2, "how many tests to run at a time")
-	most := flag.Duration("most", 30*time.Second, "how long to look for a test that notices a mutant")
+	var o options
+	flag.IntVar(&o.sample, "sample", 0, "how many mutants to draw; 0 is all")
+	flag.Uint64Var(&o.seed, "seed", 1, "what to draw them with")
+	flag.StringVar(&o.only, "only", "", "only mutants whose name begins so")
+	flag.IntVar(&o.jobs, "jobs", 2, "how many tests to run at a time")
+	flag.DurationVar(&o.most, "most", 30*time.Second, "how long to look for a test that notices a mutant")
+	flag.StringVar(&o.report, "report", "build/mutants.json", "where to write what became of each")
 	justDefects := flag.Bool("defects", false, "only the designed defects")
-	report := flag.String("report", "build/mutants.json", "where to write what became of each")
 	flag.Parse()
 	ctx := context.Background()
 	var err error
 	if !*justDefects {
-		err = inFolder(ctx, func(ctx context.Context, dir string) error { return run(ctx, dir, *sample, *seed, *only, *jobs, *most, *report) })
+		err = inFolder(ctx, o.run)
 	}
-	if *only == "" {
+	if o.only == "" {
 		err = errors.Join(err, inFolder(ctx, designed))
 	}
 	if err != nil {
@@ -84,7 +94,7 @@ func inFolder(ctx context.Context, f func(ctx context.Context, dir string) error
 	return f(ctx, dir)
 }
 
-func run(ctx context.Context, dir string, sample int, seed uint64, only string, jobs int, most time.Duration, report string) error {
+func (o options) run(ctx context.Context, dir string) error {
 	mutants, overlay, err := makeMutants(ctx, dir)
 	if err != nil {
 		return err
@@ -101,21 +111,21 @@ func run(ctx context.Context, dir string, sample int, seed uint64, only string, 
 		}
 		tests = append(tests, found...)
 	}
-	if err := record(dir, tests, jobs); err != nil {
+	if err := record(dir, tests, o.jobs); err != nil {
 		return err
 	}
 	if err := calibrate(dir, tests); err != nil {
 		return err
 	}
 	chosen := slices.Clone(mutants)
-	chosen = slices.DeleteFunc(chosen, func(m Mutant) bool { return !strings.HasPrefix(m.Name(), only) })
-	if sample > 0 && sample < len(chosen) {
-		draw := rand.New(rand.NewPCG(seed, 1))
+	chosen = slices.DeleteFunc(chosen, func(m Mutant) bool { return !strings.HasPrefix(m.Name(), o.only) })
+	if o.sample > 0 && o.sample < len(chosen) {
+		draw := rand.New(rand.NewPCG(o.seed, 1))
 		draw.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
-		chosen = chosen[:sample]
+		chosen = chosen[:o.sample]
 	}
 	slices.SortFunc(chosen, func(a, b Mutant) int { return a.ID - b.ID })
-	return judge(dir, chosen, tests, jobs, most, report)
+	return o.judge(dir, chosen, tests)
 }
 
 // makeMutants writes the mutated packages and an overlay that puts them in place.
@@ -219,7 +229,8 @@ func program(dir, pkg string) string {
 }
 
 func build(ctx context.Context, dir, overlay, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-vet=off", "-o", program(dir, pkg), "./"+pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-vet=off", "-o", program(dir, pkg),
+		"./"+pkg)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the tests of %s: %w\n%s", pkg, err, out)
 	}
@@ -323,7 +334,7 @@ type Verdict struct {
 	Equivalent string `json:"equivalent,omitempty"`
 }
 
-func judge(dir string, mutants []Mutant, tests []*test, jobs int, most time.Duration, report string) error {
+func (o options) judge(dir string, mutants []Mutant, tests []*test) error {
 	reasons, err := equivalents()
 	if err != nil {
 		return err
@@ -331,14 +342,14 @@ func judge(dir string, mutants []Mutant, tests []*test, jobs int, most time.Dura
 	out := make([]Verdict, len(mutants))
 	var mu sync.Mutex
 	done, began := 0, time.Now()
-	err = each(jobs, len(mutants), func(i int) error {
+	err = each(o.jobs, len(mutants), func(i int) error {
 		v := Verdict{Mutant: mutants[i], Equivalent: reasons[mutants[i].Name()]}
 		var spent time.Duration
 		for _, t := range tests {
 			if !t.reaches[v.ID] || v.Equivalent != "" {
 				continue
 			}
-			if spent > 0 && spent+t.took > most {
+			if spent > 0 && spent+t.took > o.most {
 				break
 			}
 			start := time.Now()
@@ -365,7 +376,7 @@ func judge(dir string, mutants []Mutant, tests []*test, jobs int, most time.Dura
 	if err != nil {
 		return err
 	}
-	return write(out, report)
+	return write(out, o.report)
 }
 
 func write(out []Verdict, report string) error {
