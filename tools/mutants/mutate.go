@@ -34,6 +34,8 @@ type rewriter struct {
 	function string
 	mutants  *[]Mutant
 	edits    []edit
+	// unused is a call whose answer nobody looks at.
+	unused ast.Expr
 }
 
 type edit struct {
@@ -156,7 +158,7 @@ func (r *rewriter) call(e *ast.CallExpr) {
 			fmt.Sprintf("mutant%s(%d, ", name, r.add(e, "the other of max and min")))
 		return
 	}
-	if r.kindOf(e)&types.IsBoolean == 0 {
+	if r.kindOf(e)&types.IsBoolean == 0 || e == r.unused {
 		return
 	}
 	if s, ok := e.Fun.(*ast.SelectorExpr); ok && (s.Sel.Name == "Before" || s.Sel.Name == "After") &&
@@ -204,6 +206,8 @@ func (r *rewriter) block(list []ast.Stmt) {
 func (r *rewriter) run(body *ast.BlockStmt) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		switch n := n.(type) {
+		case *ast.ExprStmt:
+			r.unused = n.X
 		case *ast.BlockStmt:
 			r.block(n.List)
 		case *ast.CaseClause:
