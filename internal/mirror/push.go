@@ -150,15 +150,18 @@ func (g *git) prune(ctx context.Context, r *remote, refs []string, want, have Re
 		keep.WriteString("\tpush = " + quoted("^"+name) + "\n")
 	}
 	hook, moved := filepath.Join(of.dir, "hooks", "pre-push"), filepath.Join(of.dir, "moved")
-	for path, text := range map[string]string{
-		filepath.Join(of.dir, "config"):  bareConfig + config + keep.String(),
-		filepath.Join(of.dir, "planned"): strings.Join(expected, ""),
-		hook:                             "#!/bin/sh\nsort | cmp -s - planned || { : >moved; exit 1; }\n",
+	for _, f := range []struct {
+		path, text string
+		mode       os.FileMode
+	}{
+		{filepath.Join(of.dir, "config"), bareConfig + config + keep.String(), 0o600},
+		{filepath.Join(of.dir, "planned"), strings.Join(expected, ""), 0o600},
+		{hook, "#!/bin/sh\nsort | cmp -s - planned || { : >moved; exit 1; }\n", 0o700},
 	} {
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
 			return false, err
 		}
-		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+		if err := os.WriteFile(f.path, []byte(f.text), f.mode); err != nil {
 			return false, err
 		}
 	}
