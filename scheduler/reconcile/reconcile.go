@@ -307,6 +307,10 @@ func (r *Reconciler) followTasks(ctx context.Context, s scheduler.Settings, v *v
 // fresh one may not be shown at once.
 const lostAfter = 5 * time.Minute
 
+// untried is how long after it was recorded a run that nobody is known to have tried waits like any other: ECS would
+// show its task, and for as long again the token still names that.
+const untried = tokenHolds / 2
+
 // followed returns the run as ECS shows its task, and whether it has changed.
 func followed(run scheduler.Run, found map[scheduler.RunID]scheduler.Task, now time.Time) (scheduler.Run, bool) {
 	t, ok := found[run.ID]
@@ -319,7 +323,7 @@ func followed(run scheduler.Run, found map[scheduler.RunID]scheduler.Task, now t
 		run.StartedAt = scheduler.Latest(t.StartedAt, run.StartingAt)
 		run.Reason = "its task runs"
 		return run, true
-	case !ok && run.State == scheduler.Starting && run.Untried: // whoever recorded it started nothing
+	case !ok && run.State == scheduler.Starting && run.Untried && now.Sub(run.StartingAt) >= untried:
 		run.State = scheduler.Waiting
 		run.Reason = waits
 		return run, true
