@@ -138,7 +138,7 @@ func DemandOf(runs []Run, holds []Hold, s Settings, set Set, now time.Time) Dema
 			}
 		case Starting:
 			switch {
-			case r.left(now) && set.Phase == Available && !r.Resumable(set, now):
+			case r.left(now) && (set.Phase == Available || set.Phase == Draining) && !r.Resumable(set, now):
 				d.Unserved++
 				continue
 			case r.left(now):

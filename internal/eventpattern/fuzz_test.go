@@ -1,6 +1,11 @@
 package eventpattern
 
-import "testing"
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+	"unicode/utf8"
+)
 
 // Any text is a pattern or none, and any event matches it or does not.
 func FuzzPattern(f *testing.F) {
@@ -12,8 +17,18 @@ func FuzzPattern(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if p.Match(event) != p.Match(event) {
-			t.Error("the same event matches once and not again")
+		decoder := json.NewDecoder(bytes.NewReader(event))
+		decoder.UseNumber()
+		var value map[string]any
+		if decoder.Decode(&value) != nil || decoder.More() {
+			return
+		}
+		again, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Match(event) != p.Match(again) && utf8.Valid(event) {
+			t.Errorf("%s and %s are the same event, and one of them matches", event, again)
 		}
 	})
 }

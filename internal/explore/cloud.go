@@ -215,9 +215,11 @@ func (w *world) sweepEndpoints(set scheduler.SetName, id scheduler.StackID) repl
 func (w *world) start(runs []scheduler.Run, v Variant) reply {
 	known := slices.ContainsFunc(runs, func(r scheduler.Run) bool {
 		token := r.ClientToken()
-		return slices.ContainsFunc(w.tasks, func(t task) bool { return t.token == token })
+		return slices.ContainsFunc(w.tasks, func(t task) bool { return t.token == token && t.holdsToken(w.now) })
 	})
 	switch {
+	case v == Throttled:
+		return reply{err: fmt.Errorf("run task: %w, %w: throttled", reconcile.ErrTemporary, reconcile.ErrNotStarted)}
 	case v == Refused:
 		return fail(reconcile.ErrRefused, "run task")
 	case v == NoCapacity && !known: // a token that has a task gives that task
@@ -227,7 +229,7 @@ func (w *world) start(runs []scheduler.Run, v Variant) reply {
 	x := sum(31)
 	for _, r := range runs {
 		token := r.ClientToken()
-		i := slices.IndexFunc(w.tasks, func(t task) bool { return t.token == token })
+		i := slices.IndexFunc(w.tasks, func(t task) bool { return t.token == token && t.holdsToken(w.now) })
 		if i < 0 {
 			w.checkStart(r)
 			_, job := w.job(r.Job)
@@ -249,6 +251,13 @@ func (w *world) start(runs []scheduler.Run, v Variant) reply {
 		x = x.add(uint64(i))
 	}
 	return reply{v: arns, sum: uint64(x)}
+}
+
+// holdsToken reports whether the task's client token still names it: for an hour after its end.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+func (t *task) holdsToken(now time.Time) bool {
+	return t.state != stopped || now.Sub(t.stoppedAt) <= taskShown
 }
 
 func (w *world) active(set scheduler.SetName, stale bool) reply {
@@ -326,7 +335,7 @@ func (w *world) changeStack(s *stack) {
 			break
 		}
 		w.become(s, complete)
-		s.available = w.now
+		s.available, s.up = w.now, true
 	case rollingBack:
 		w.become(s, failed)
 		s.deleted = w.now

@@ -116,8 +116,17 @@ func TestScenarios(t *testing.T) {
 			if i < 0 {
 				t.Fatalf("no world %q", f.World)
 			}
-			if broke := Replay(worlds[i], f.Wrongs, nil); broke != "" {
+			applied := 0
+			broke := Replay(worlds[i], f.Wrongs, func(l string) {
+				if strings.Contains(l, " -- ") {
+					applied++
+				}
+			})
+			if broke != "" {
 				report(t, worlds[i], f)
+			}
+			if applied != len(f.Wrongs) {
+				t.Errorf("%d of %d things go wrong: the story has changed, find it anew", applied, len(f.Wrongs))
 			}
 		})
 	}

@@ -58,12 +58,12 @@ func (w *world) checkCreation(set scheduler.SetName) {
 // checkDeletion is promise 2 where a stack is deleted.
 func (w *world) checkDeletion(s *stack) {
 	for i := range w.tasks {
-		if t := &w.tasks[i]; t.set == s.set && t.state != stopped && s.opened {
+		if t := &w.tasks[i]; t.set == s.set && t.state != stopped && s.up {
 			w.breaks(2, "%s is deleted under %s of run %s", s.id, t.arn, t.run)
 		}
 	}
 	set := w.sets[w.setIndex(s.set)]
-	if set.TakeDown != "" || !s.opened {
+	if set.TakeDown != "" || !s.up {
 		return
 	}
 	for _, h := range w.holds {
@@ -232,6 +232,8 @@ func (w *world) checkEnd() {
 			w.breaks(3, "run %s is dead-lettered without a letter", id)
 		case r.Outcome == scheduler.DeadLettered && ran && !strings.Contains(r.Reason, "may have run"):
 			w.breaks(3, "run %s ran, and is in the dead-letter queue", id)
+		case r.Outcome == scheduler.Lost && w.wrong < hopelessStarts:
+			w.breaks(3, "run %s is lost, with %d things gone wrong", id, w.wrong)
 		case r.Outcome == scheduler.Succeeded && !ran:
 			w.breaks(3, "run %s succeeded without a task", id)
 		}

@@ -32,6 +32,8 @@ const (
 	// Refused is a call that is refused for good, NoCapacity one that is refused for the moment.
 	Refused
 	NoCapacity
+	// Throttled is a call that came too soon.
+	Throttled
 	// Fails, FailsAgain and Slow are stacks and tasks that come to nothing, or take long.
 	Fails
 	FailsAgain
@@ -48,7 +50,7 @@ const (
 
 var variantNames = [variants]string{
 	"as usual", "unavailable", "reply lost", "reply lost, then a conflict", "killed before", "killed after",
-	"hangs 1 s", "hangs 150 s", "stale", "refused", "no capacity", "fails", "fails for a lasting reason", "slow",
+	"hangs 1 s", "hangs 150 s", "stale", "refused", "no capacity", "throttled", "fails", "fails for a lasting reason", "slow",
 	"twice", "late", "never", "clock ahead", "clock behind",
 }
 
@@ -138,7 +140,7 @@ var (
 		create:        append(slices.Clone(writes), Fails, FailsAgain, Slow, Refused),
 		describeStack: append(slices.Clone(reads), Stale), countEndpoints: reads,
 		deleteStack: append(slices.Clone(writes), Fails), sweepEndpoints: writes, readNeeds: reads,
-		startTasks:    append(slices.Clone(writes), Fails, Slow, NoCapacity, Refused),
+		startTasks:    append(slices.Clone(writes), Fails, Slow, NoCapacity, Throttled, Refused),
 		countTasks:    append(slices.Clone(reads), Stale, Hangs, HangsLong),
 		describeTasks: append(slices.Clone(reads), Stale),
 		stopTask:      writes, setTimer: writes, wakeLauncher: writes, wakeReaper: writes, askRun: writes,
@@ -212,7 +214,7 @@ func (w *world) apply(a action, v Variant) {
 	}
 	if !a.at.IsZero() && a.at.After(w.now) {
 		w.noteNeeds(a.at)
-		w.now = a.at
+		w.now, w.instant = a.at, 0
 	}
 	switch a.what {
 	case aCall:
@@ -231,8 +233,14 @@ func (w *world) apply(a action, v Variant) {
 			w.send(delivery{at: w.now, kind: sweep})
 		}
 	}
+	if w.instant++; w.instant > atOnce {
+		w.breaks(3, "more than %d things happen at once: nobody gets anywhere", atOnce)
+	}
 	w.checkTime()
 }
+
+// atOnce is more than ever happens at one instant where somebody gets somewhere.
+const atOnce = 250
 
 // call goes on with an invocation by the call that it stands at.
 func (w *world) call(inv *invocation, v Variant) {

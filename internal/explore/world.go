@@ -100,8 +100,8 @@ type world struct {
 	serial   int
 	step     int // of the script
 	swept    time.Time
-	// wrong counts what went wrong so far.
-	wrong int
+	// wrong counts what went wrong so far, instant what has happened at this instant.
+	wrong, instant int
 	// counts are how many things of each label have happened.
 	counts [labels]uint16
 	// broken is the promise that was broken, in a sentence.
@@ -170,8 +170,8 @@ type stack struct {
 	// left are endpoints that a forced deletion left behind, until leftUntil if they are being deleted.
 	left      int
 	leftUntil time.Time
-	// opened is true once tasks could be started in it.
-	opened bool
+	// up is true once its endpoints were there, opened once its set said so.
+	up, opened bool
 }
 
 // moments are when things happened to a stack.
@@ -389,7 +389,7 @@ func (w *world) sum() uint64 {
 	}
 	for i := range w.tasks {
 		t := &w.tasks[i]
-		h = h.text(t.arn).add(uint64(t.state)).instant(t.changes).flag(t.fails).flag(t.byUser)
+		h = h.text(t.arn).add(uint64(t.state)).instant(t.changes).flag(t.fails).flag(t.byUser).add(uint64(t.takes))
 	}
 	for _, l := range w.letters {
 		h = h.text(string(l.run))
@@ -400,6 +400,7 @@ func (w *world) sum() uint64 {
 	}
 	for _, inv := range w.flight {
 		h = h.add(uint64(inv.id)).add(uint64(inv.sum)).instant(inv.wakes)
+		h = h.add(uint64(inv.skew)).add(uint64(inv.tries))
 	}
 	return uint64(h)
 }

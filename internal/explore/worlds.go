@@ -135,6 +135,10 @@ func operatorWorlds() []*Setup {
 		one("taken down", settings(clock), arrive(0, "etl", "1"), do(3, TakeDown, "ops"), arrive(5, "etl", "2")),
 		one("taken down under a task", settings(clock), arrive(0, "etl", "1"), do(3, TakeDown, "ops"),
 			arrive(3.5, "etl", "2")),
+		one("taken down while a start hangs", settings(clock), arrive(0, "etl", "1"), arrive(8.1, "etl", "2"),
+			do(10.2, TakeDown, "ops")),
+		one("paused while a start hangs", settings(clock), arrive(0, "etl", "1"), arrive(8, "etl", "2"),
+			do(9, Pause, "ops"), do(150, Resume, "ops")),
 		one("cancelled", settings(clock), arrive(0, "etl", "1"), arrive(0.1, "etl", "2"), cancel(1, "1"),
 			cancel(3, "2")),
 	}
@@ -165,6 +169,10 @@ func needsWorlds() []*Setup {
 	return []*Setup{
 		auto("auto", arrive(0, "etl", "1")),
 		auto("extended", arrive(0, "etl", "1"), redefine, arrive(6, "report", "1")),
+		auto("taken down with what it does not serve", arrive(0, "etl", "1"), redefine, arrive(6, "report", "1"),
+			Step{At: at(6.2), Do: TakeDown, Set: "a", Name: "ops"}),
+		auto("paused with what it does not serve", arrive(0, "etl", "1"), redefine, arrive(6, "report", "1"),
+			Step{At: at(6.2), Do: Pause, Set: "a", Name: "ops"}, Step{At: at(150), Do: Resume, Set: "a"}),
 		all,
 	}
 }

@@ -165,8 +165,11 @@ func (g *git) prune(ctx context.Context, r *remote, refs []string, want, have Re
 			return false, err
 		}
 	}
-	if err := syscall.Access(hook, 1); err != nil {
-		return false, nil // git would go on without a hook that cannot be executed
+	if err := syscall.Access(hook, 1); err != nil || !filepath.IsAbs(hook) {
+		return false, nil // git would go on without a hook that it cannot execute, or finds elsewhere
+	}
+	if err := os.Remove(moved); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, err
 	}
 	checked := *r
 	checked.url = "target"

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,7 +118,11 @@ func (r *Runner) one(ctx context.Context, name string) Report {
 
 // inFolder calls do with a temporary folder.
 func (r *Runner) inFolder(name string, do func(home string) error) error {
-	home, err := os.MkdirTemp(r.Work, "mirror-"+name+"-")
+	work, err := filepath.Abs(cmp.Or(r.Work, os.TempDir())) // git is run elsewhere
+	if err != nil {
+		return fmt.Errorf("find the work folder: %w", err)
+	}
+	home, err := os.MkdirTemp(work, "mirror-"+name+"-")
 	if err != nil {
 		return fmt.Errorf("create a work folder: %w", err)
 	}

@@ -61,7 +61,9 @@ func FuzzStored(f *testing.F) {
 			if decision.Action == "" || decision.Reason == "" {
 				t.Errorf("no decision, or none with a reason: %+v", decision)
 			}
-			scheduler.Next(at, settings, loaded, decision, o)
+			if next := scheduler.Next(at, settings, loaded, decision, o); next.Phase == "" && loaded.Phase != "" {
+				t.Errorf("%s leads nowhere: %+v", decision.Action, next)
+			}
 		}
 	})
 }

@@ -173,6 +173,10 @@ func (r *Reconciler) extend(ctx context.Context, v *view) error {
 		next.Services = scheduler.Union(v.set.Services, p.Services)
 		return r.save(ctx, v, next)
 	case v.set.NoStack: // the first endpoint of its own
+		if err := r.save(ctx, v, v.set); err != nil { // nothing is created for a generation that is over
+			return err
+		}
+		next = v.set
 		next.NoStack = false
 		next.BilledFrom = now
 		next.Counted = 0

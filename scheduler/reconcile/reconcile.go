@@ -323,7 +323,8 @@ func followed(run scheduler.Run, found map[scheduler.RunID]scheduler.Task, now t
 		run.StartedAt = scheduler.Latest(t.StartedAt, run.StartingAt)
 		run.Reason = "its task runs"
 		return run, true
-	case !ok && run.State == scheduler.Starting && run.Untried && now.Sub(run.StartingAt) >= untried:
+	case !ok && run.State == scheduler.Starting && run.Untried && now.Sub(run.StartingAt) >= untried &&
+		now.Sub(run.StartingAt) <= tokenHolds:
 		run.State = scheduler.Waiting
 		run.Reason = waits
 		return run, true
@@ -495,8 +496,9 @@ func (r *Reconciler) wait(ctx context.Context, v *view, look Look) (done bool, e
 	if v.demand.Refused > 0 {
 		pause = min(pause, refusedLook) // another run may come, or one may end and make room
 	}
-	if v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Deleting || v.set.Phase == scheduler.Failed ||
-		v.set.Extension != nil {
+	changing := v.set.Phase == scheduler.Creating || v.set.Phase == scheduler.Deleting ||
+		v.set.Phase == scheduler.Failed || v.set.Extension != nil
+	if changing && pause >= scheduler.PollEvery { // what is due sooner is not taken for due already
 		pause = jitter(pause, v.set, now)
 	}
 	return false, r.ports.Clock.Sleep(ctx, pause)

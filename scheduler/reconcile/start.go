@@ -228,7 +228,11 @@ func (r *Reconciler) startBegun(ctx context.Context, runs []scheduler.Run, patie
 	for i := range runs {
 		left[i] = &runs[i]
 	}
+	began := r.ports.Clock.Now()
 	for try := range startTries {
+		if r.ports.Clock.Now().Sub(began) > scheduler.ResumeAfter/2 {
+			return nil // whoever resumes them comes soon
+		}
 		if try > 0 {
 			if err := r.ports.Clock.Sleep(ctx, time.Second); err != nil {
 				return err
@@ -269,20 +273,22 @@ func (r *Reconciler) startOnce(ctx context.Context, runs []*scheduler.Run,
 			run.Untried = false
 			run.Reason = "its task runs"
 			changed = append(changed, *run)
-		case errors.Is(err, ErrTemporary) && (patient || !errors.Is(err, ErrNotStarted)):
+		case errors.Is(err, ErrTemporary) && (patient || repeated || !errors.Is(err, ErrNotStarted)):
 			again = append(again, run)
 		case errors.Is(err, ErrNotStarted):
 			run.State = scheduler.Waiting
 			run.Untried = true
 			run.Reason = withHint(err)
-			run.Refusals++
+			if !errors.Is(err, ErrTemporary) { // what came too soon may have come before: it keeps its token
+				run.Refusals++
+			}
 			changed = append(changed, *run)
 		case errors.Is(err, ErrRefused) || run.Attempt >= scheduler.MaxAttempts:
 			if repeated {
 				continue // whoever resumes it sees whether it has a task
 			}
 			if err := r.giveUpStart(ctx, run, withHint(err)); err != nil {
-				return nil, err
+				return nil, errors.Join(err, r.advance(ctx, changed))
 			}
 		default:
 			run.State, run.Reason = scheduler.Waiting, withHint(err)

@@ -34,6 +34,7 @@ type rewriter struct {
 	function string
 	mutants  *[]Mutant
 	edits    []edit
+	same     map[string]int // how many mutants have a name
 	// unused is a call whose answer nobody looks at.
 	unused ast.Expr
 }
@@ -53,6 +54,11 @@ func (r *rewriter) add(n ast.Node, kind string) int {
 	text := strings.Join(strings.Fields(r.text(n)), " ")
 	if len(text) > 120 {
 		text = text[:117] + "..."
+	}
+	name := r.function + kind + text
+	r.same[name]++
+	if n := r.same[name]; n > 1 {
+		kind = fmt.Sprintf("%s, number %d", kind, n)
 	}
 	m := Mutant{
 		ID: len(*r.mutants) + 1, File: r.file, Line: r.fset.Position(n.Pos()).Line, Function: r.function, Kind: kind,
@@ -270,7 +276,7 @@ func mutate(fset *token.FileSet, info *types.Info, f *ast.File, path, name strin
 	if err != nil {
 		return nil, err
 	}
-	r := &rewriter{fset: fset, info: info, source: source, file: name, mutants: mutants}
+	r := &rewriter{fset: fset, info: info, source: source, file: name, mutants: mutants, same: map[string]int{}}
 	for _, d := range f.Decls {
 		if fn, ok := d.(*ast.FuncDecl); ok && fn.Body != nil {
 			r.function = fn.Name.Name
