@@ -1,5 +1,5 @@
-// Package explore plays the scheduler's own code against a small model of AWS, in every order of
-// events up to a bound, and checks the promises in every state.
+// Package explore plays the scheduler's own code against a small model of AWS, in every story up to a
+// bound on what goes wrong, and checks the promises.
 //
 // A World is plain data: what is stored, what AWS holds, what is on its way, and the invocations
 // that are under way. An invocation is the shipped reconcile.Reconciler, stopped at each call of a

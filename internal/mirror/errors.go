@@ -120,6 +120,11 @@ var symptoms = []struct {
 		"the source lacks an object, or has a damaged one: git fsck --full there names it",
 	},
 	{
+		// what git's own side lacks, whatever the server says when git hangs up for it
+		regexp.MustCompile(`(?im)^(error|fatal): (could not read|unable to read|failed to read|missing|bad)\b.* ` +
+			`?[0-9a-f]{40,64}`), broken, "",
+	},
+	{
 		regexp.MustCompile(`(?i)host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|no .* host key ` +
 			`is known`), unsafe,
 		"the server's host key is not the one in knownHosts of the secret; find out why before you change it",

@@ -121,7 +121,8 @@ func TestClassify(t *testing.T) {
 		"fatal: remote error: upload-pack: not our ref 1111111111111111111111111111111111111111":                                      moved,
 		"error: Server does not allow request for unadvertised object 1111111111111111111111111111111111111111":                       moved,
 		"fatal: bad object HEAD": broken,
-		"":                       broken,
+		"error: Could not read 82cf1e66212ed4fb2b7ba5f9c7532b6cb4c07ca5\nerror: RPC failed; curl 56\nfatal: early EOF": broken,
+		"": broken,
 	} {
 		if got := classify("x", errors.New("exit status 128"), text).class; got != want {
 			t.Errorf("%q is of class %d, want %d", text, got, want)
