@@ -292,7 +292,8 @@ func Parse(path string, text []byte) (*File, error) {
 func decode(text []byte, into *File) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = errors.New("it cannot be read as YAML: perhaps a tag (!) or an alias (*) stands where a list or keys belong")
+			err = errors.New("it cannot be read as YAML: perhaps a tag (!) or an alias (*) stands where a list or " +
+				"keys belong")
 		}
 	}()
 	return yaml.UnmarshalWithOptions(text, into, yaml.Strict(), yaml.UseJSONUnmarshaler())

@@ -130,7 +130,8 @@ func (inv *invocation) goOn() bool {
 
 // take gives the invocation the reply to the call that it stands at, and runs it to the next.
 func (inv *invocation) take(r reply) (more bool) {
-	if was := inv.pending.kind; inv.resume == nil && (!inv.goOn() || inv.pending.kind != was) { // in a copy of its world
+	was := inv.pending.kind
+	if inv.resume == nil && (!inv.goOn() || inv.pending.kind != was) { // in a copy of its world
 		panic("explore: " + inv.name() + " goes elsewhere when it is run again")
 	}
 	inv.log = append(inv.log, r)

@@ -50,7 +50,8 @@ const (
 
 var variantNames = [variants]string{
 	"as usual", "unavailable", "reply lost", "reply lost, then a conflict", "killed before", "killed after",
-	"hangs 1 s", "hangs 150 s", "stale", "refused", "no capacity", "throttled", "fails", "fails for a lasting reason", "slow",
+	"hangs 1 s", "hangs 150 s", "stale", "refused", "no capacity", "throttled", "fails",
+	"fails for a lasting reason", "slow",
 	"twice", "late", "never", "clock ahead", "clock behind",
 }
 

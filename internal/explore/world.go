@@ -100,6 +100,11 @@ type world struct {
 	serial   int
 	step     int // of the script
 	swept    time.Time
+	telling
+}
+
+// telling is what is told of a story; nothing that happens depends on it.
+type telling struct {
 	// wrong counts what went wrong so far, instant what has happened at this instant.
 	wrong, instant int
 	// counts are how many things of each label have happened.

@@ -250,7 +250,8 @@ func list(ctx context.Context, dir, pkg string) ([]*test, error) {
 	var tests []*test
 	for line := range strings.Lines(string(out)) {
 		name := strings.TrimSpace(line)
-		if strings.HasPrefix(name, "Test") && name != "TestDesignedDefectsAreFound" { // what hides a defect is no mutant's doing
+		// a mutant that hides a designed defect is not noticed by that
+		if strings.HasPrefix(name, "Test") && name != "TestDesignedDefectsAreFound" {
 			tests = append(tests, &test{pkg: pkg, name: name, reaches: map[int]bool{}})
 		}
 	}
