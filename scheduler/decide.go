@@ -112,6 +112,7 @@ func DemandOf(runs []Run, holds []Hold, s Settings, set Set, now time.Time) Dema
 	s = s.WithLearned(set.Learned)
 	takes := set.Learned.RunTimes()
 	busy, room := WithTask(runs), s.Room(runs)
+	up := set.Phase == Available || set.Phase == Draining
 	for _, r := range runs {
 		if set.WaitedForFailed(r) {
 			d.Failed++
@@ -119,7 +120,6 @@ func DemandOf(runs []Run, holds []Hold, s Settings, set Set, now time.Time) Dema
 		switch r.State {
 		case Waiting:
 			refusal, refused := set.Refused[r.Job]
-			up := set.Phase == Available || set.Phase == Draining
 			switch {
 			case up && !room.has(r.Job) && s.StartsNow(set, r.Pending(takes), now):
 				d.Capped++
@@ -138,7 +138,7 @@ func DemandOf(runs []Run, holds []Hold, s Settings, set Set, now time.Time) Dema
 			}
 		case Starting:
 			switch {
-			case r.left(now) && (set.Phase == Available || set.Phase == Draining) && !r.Resumable(set, now):
+			case r.left(now) && up && !r.Resumable(set, now):
 				d.Unserved++
 				continue
 			case r.left(now):

@@ -244,6 +244,29 @@ func TestPrune(t *testing.T) {
 	w.same("app")
 }
 
+// More refs than are deleted by name go by one pattern, and nothing else does.
+func TestManyRefsAreDeletedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	dir := w.repository("app", 2)
+	for i := range 130 {
+		git(t, dir, "branch", fmt.Sprintf("b%03d", i), "main")
+	}
+	git(t, dir, "tag", "v1", "main")
+	w.mirrors("app", map[string]any{"prune": true, "pruneLimit": 100})
+	w.run().want(t, exitDone, "app", mirror.Mirrored)
+
+	var gone []string
+	for i := range 120 {
+		gone = append(gone, fmt.Sprintf("b%03d", i))
+	}
+	git(t, dir, append([]string{"branch", "-D"}, gone...)...)
+	if r := w.run().want(t, exitDone, "app", mirror.Mirrored); len(r.Deleted) != len(gone) {
+		t.Errorf("%d refs deleted, want %d", len(r.Deleted), len(gone))
+	}
+	w.same("app")
+}
+
 func TestAnEmptySourceDeletesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -103,20 +103,12 @@ type newTokens struct{ *ports }
 
 func (d newTokens) Start(_ context.Context, runs []scheduler.Run) []reconcile.Started {
 	runs = slices.Clone(runs)
-	r := d.do(startTasks, func(w *world, v Variant) reply {
+	return startedOf(d.do(startTasks, func(w *world, v Variant) reply {
 		for i := range runs {
 			runs[i].Refusals = 1000 + len(w.tasks)
 		}
 		return w.start(runs, v)
-	})
-	out := make([]reconcile.Started, len(runs))
-	arns, _ := r.v.([]string)
-	for i := range out {
-		if out[i].Err = r.err; r.err == nil {
-			out[i].ARN = arns[i]
-		}
-	}
-	return out
+	}), len(runs))
 }
 
 type noTasks struct{ *ports }

@@ -260,8 +260,12 @@ func (p *ports) Of(_ context.Context, set scheduler.SetName, job scheduler.JobNa
 // Start starts tasks.
 func (p *ports) Start(_ context.Context, runs []scheduler.Run) []reconcile.Started {
 	runs = slices.Clone(runs)
-	r := p.do(startTasks, func(w *world, v Variant) reply { return w.start(runs, v) })
-	out := make([]reconcile.Started, len(runs))
+	return startedOf(p.do(startTasks, func(w *world, v Variant) reply { return w.start(runs, v) }), len(runs))
+}
+
+// startedOf spreads the reply to a wave over its runs.
+func startedOf(r reply, runs int) []reconcile.Started {
+	out := make([]reconcile.Started, runs)
 	arns, _ := r.v.([]string)
 	for i := range out {
 		if out[i].Err = r.err; r.err == nil {

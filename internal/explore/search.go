@@ -155,7 +155,7 @@ func (w *world) goOn(a action, v Variant) bool {
 // maxSteps is more than any story has.
 const maxSteps = 100_000
 
-// maxWrongs is how many things go wrong in a walk at most. AWS has never been seen to fail so often in an hour.
+// maxWrongs is how many things go wrong in a walk at most: docs/reliability.md lists what several at once may break.
 const maxWrongs = 8
 
 // Walk plays a story in which each thing goes wrong with the given probability, drawn from a seed, and returns how many

@@ -174,7 +174,7 @@ func (g *git) prune(ctx context.Context, r *remote, refs []string, want, have Re
 	checked := *r
 	checked.url = "target"
 	checked.config = append(slices.Clone(r.config), [2]string{"core.hooksPath", filepath.Dir(hook)})
-	err = of.pushChunk(ctx, &checked, []string{"--verify", "--prune"}, nil, out)
+	err = of.pushChunk(ctx, &checked, []string{"--prune"}, nil, out)
 	if _, stopped := os.Stat(moved); stopped == nil {
 		return false, os.Remove(moved)
 	}
@@ -229,7 +229,7 @@ func (g *git) overwrite(ctx context.Context, r *remote, refs []string, want, hav
 
 func (g *git) pushChunk(ctx context.Context, r *remote, leases, specs []string, out *pushed) error {
 	args := append([]string{
-		"push", "--porcelain", "--progress", "--no-verify", "--no-follow-tags", "--recurse-submodules=no",
+		"push", "--porcelain", "--progress", "--no-follow-tags", "--recurse-submodules=no",
 	}, leases...)
 	args = append(append(args, "--", r.url), specs...)
 	counting := *g // the cache may be saved meanwhile, with the same git
