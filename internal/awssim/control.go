@@ -2,6 +2,7 @@ package awssim
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"sort"
 	"strings"
@@ -103,6 +104,8 @@ type Ledger struct {
 	Invocations []LedgerInvocation `json:"invocations"`
 	DeadLetters []LedgerLetter     `json:"dead_letters"`
 	Calls       map[string]int     `json:"calls"`
+	// Struck is how often each fault has struck.
+	Struck map[string]int `json:"struck"`
 	// Resources are all existing resources with tags.
 	Resources []LedgerResource `json:"resources"`
 }
@@ -154,6 +157,9 @@ type LedgerInvocation struct {
 	Started   *float64 `json:"started"`
 	Ended     *float64 `json:"ended"`
 	Outcome   *string  `json:"outcome"`
+	// Calls to AWS; PeakMiB is the largest size that its process had by then, 0 if unknown.
+	Calls   int `json:"calls"`
+	PeakMiB int `json:"peak_mib"`
 }
 
 // LedgerLetter is a message in the dead-letter queue.
@@ -173,6 +179,7 @@ func (s *Sim) Ledger() Ledger {
 	for k, n := range s.Calls {
 		l.Calls[k] = n
 	}
+	l.Struck = maps.Clone(s.Struck)
 	l.Resources = s.tagged()
 	for _, e := range s.ec2.Endpoints {
 		l.Endpoints = append(l.Endpoints,
@@ -194,7 +201,7 @@ func (s *Sim) Ledger() Ledger {
 	}
 	for _, i := range s.lambda.Invocations {
 		l.Invocations = append(l.Invocations, LedgerInvocation{
-			i.Function.Name, i.ID, epochOf(i.Started), epochOf(i.Ended), orNull(i.Outcome),
+			i.Function.Name, i.ID, epochOf(i.Started), epochOf(i.Ended), orNull(i.Outcome), i.Calls, i.Peak,
 		})
 	}
 	for _, q := range s.sqs.DeadLetterQueues() {

@@ -372,3 +372,13 @@ func (s *Sim) AddHostedZone(id, name, vpc, account string) {
 	defer s.Mu.Unlock()
 	s.ec2.HostedZones = append(s.ec2.HostedZones, &ec2.HostedZone{ID: id, Name: name, VPC: vpc, Account: account})
 }
+
+// Redeploy replaces every function's code by the same code: environments of the old one end,
+// busy ones when their invocation has.
+func (s *Sim) Redeploy() {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	for _, f := range s.lambda.Functions {
+		s.lambda.Retire(f)
+	}
+}

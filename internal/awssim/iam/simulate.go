@@ -81,7 +81,7 @@ func (s *Service) conditionKeys(role string, q kernel.Question) (keys []string) 
 
 // permits answers one question without recording it.
 func (s *Service) permits(role string, q kernel.Question) bool {
-	if v, on := s.FaultOn("deny"); on && strings.EqualFold(v, q.Action) {
+	if v, on := s.Active("deny"); on && strings.EqualFold(v, q.Action) {
 		return false
 	}
 	r := s.Role(role)

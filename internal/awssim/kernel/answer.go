@@ -22,7 +22,7 @@ func (s *Kernel) Faults() []FaultState {
 	var out []FaultState
 	for _, h := range FaultHelp {
 		st := FaultState{Name: h.Name, Value: h.Value, Help: h.Help}
-		if v, ok := s.FaultOn(h.Name); ok {
+		if v, ok := s.Active(h.Name); ok {
 			st.On, st.Value = true, v
 			if u := s.faults[h.Name].until; !u.IsZero() {
 				st.Until = Epoch(u)

@@ -66,6 +66,7 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 		"no-failed-event", "",
 		"ECS sends no SERVICE_DEPLOYMENT_FAILED for a deployment that a hook failed (AWS does not say)",
 	},
+	{"outage", "SERVICE", "every call to SERVICE (default: to any), such as dynamodb, fails with a 5xx error and has no effect"},
 	{
 		"refuse-tasks", "capacity|quota|quota-empty|throttled|internal|role",
 		"RunTask fails temporarily for that reason (default capacity)",
@@ -176,8 +177,17 @@ func checkFault(kind, name, value string) error {
 	return nil
 }
 
-// FaultOn returns the value of an active fault.
+// FaultOn returns the value of an active fault where it strikes, and counts that.
 func (s *Kernel) FaultOn(name string) (string, bool) {
+	v, on := s.Active(name)
+	if on {
+		s.Struck[name]++
+	}
+	return v, on
+}
+
+// Active returns the value of an active fault, which may not strike here.
+func (s *Kernel) Active(name string) (string, bool) {
 	f, ok := s.faults[name]
 	if !ok {
 		return "", false
@@ -210,18 +220,25 @@ func (s *Kernel) Strikes(name string) bool {
 }
 
 // EndFault turns off a fault that strikes once.
-func (s *Kernel) EndFault(name string) { delete(s.faults, name) }
+func (s *Kernel) EndFault(name string) {
+	s.Struck[name]++
+	delete(s.faults, name)
+}
 
 // Happens draws whether a fault with a probability strikes this time.
 func (s *Kernel) Happens(name string, p float64) bool {
-	v, ok := s.FaultOn(name)
+	v, ok := s.Active(name)
 	if !ok {
 		return false
 	}
 	if v != "" {
 		p, _ = strconv.ParseFloat(v, 64) // checked when it was set
 	}
-	return s.draw(name) < p
+	strikes := s.draw(name) < p
+	if strikes {
+		s.Struck[name]++
+	}
+	return strikes
 }
 
 // Delay returns the duration of a fault, or 0 if it is off.
@@ -261,7 +278,7 @@ func (s *Kernel) refuse(c *Call) *APIError {
 		}
 		return e
 	}
-	if s.Happens("server-error", 0.1) {
+	if s.isOut(c.API.Name) || s.Happens("server-error", 0.1) {
 		code := "InternalFailure"
 		switch c.API.Name {
 		case "dynamodb":
@@ -278,6 +295,15 @@ func (s *Kernel) refuse(c *Call) *APIError {
 		return Errorf(code, "An internal error has occurred").WithStatus(500)
 	}
 	return nil
+}
+
+// isOut reports whether an outage of a service lasts.
+func (s *Kernel) isOut(service string) bool {
+	if v, on := s.Active("outage"); !on || v != "" && v != service {
+		return false
+	}
+	s.Struck["outage"]++
+	return true
 }
 
 // AsOf returns the time whose state a read shows: now, or earlier while reads

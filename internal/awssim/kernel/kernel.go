@@ -79,6 +79,8 @@ type Kernel struct {
 	Tags map[string]map[string]string
 	// Calls counts the calls by service:Operation.
 	Calls map[string]int
+	// Struck counts how often each fault has struck.
+	Struck map[string]int
 	Hooks
 
 	stop     context.CancelFunc
@@ -123,7 +125,7 @@ func New(o Options) *Kernel {
 	s := &Kernel{
 		Options: o, Principals: map[string]*Principal{}, Paths: map[string]http.HandlerFunc{},
 		Tags:  map[string]map[string]string{},
-		Calls: map[string]int{}, services: map[string]*API{}, targets: map[string]*API{}, ids: map[string]int{},
+		Calls: map[string]int{}, Struck: map[string]int{}, services: map[string]*API{}, targets: map[string]*API{}, ids: map[string]int{},
 		chances: map[string]int{}, faults: map[string]fault{},
 	}
 	s.Clock = newClock(&s.Mu, o.Speed, o.Start)

@@ -85,7 +85,8 @@ type invocation struct {
 	cancel         context.CancelFunc
 	done           func(invokeResult)
 	timer          *kernel.Due
-	calls          int
+	Calls          int // to AWS
+	Peak           int // memory of its process so far in MiB, 0 if unknown
 	sleeping       int
 	counted        bool
 	hops           int // number of functions before it in its chain
@@ -722,7 +723,7 @@ func (s *Service) settle(inv *invocation) {
 
 // endInvocation records how an invocation ended. Only the first end counts.
 func (s *Service) endInvocation(inv *invocation, outcome string, payload []byte) {
-	if inv.Outcome != "" {
+	if inv.Outcome != "" || outcome == "ok" && inv.outgrown() {
 		return
 	}
 	inv.Outcome, inv.Ended = outcome, s.Clock.Now()
@@ -840,18 +841,21 @@ func (inv *invocation) Called(before bool) bool {
 		return false
 	}
 	if before {
-		inv.calls++
+		inv.Calls++
+		if inv.outgrown() {
+			return true
+		}
 	}
 	name := "kill-after"
 	if before {
 		name = "kill"
 	}
-	v, on := s.FaultOn(name)
+	v, on := s.Active(name)
 	if !on {
 		return false
 	}
 	function, at, _ := strings.Cut(v, ":")
-	if fmt.Sprint(inv.calls) != at ||
+	if fmt.Sprint(inv.Calls) != at ||
 		function != inv.Function.Name && !strings.HasSuffix(inv.Function.Name, "-"+function) {
 		return false
 	}

@@ -257,3 +257,13 @@ func (s *Service) serveClock(w http.ResponseWriter, r *http.Request) {
 		kernel.Answer(w, http.StatusNotFound, map[string]any{"error": "no such path"})
 	}
 }
+
+// Steal returns the access key of a function's environment that is alive; "" if there is none.
+func (s *Service) Steal(function string) string {
+	for _, key := range kernel.SortedKeys(s.environments) {
+		if e := s.environments[key]; e.function.Name == function && !e.dead {
+			return key
+		}
+	}
+	return ""
+}

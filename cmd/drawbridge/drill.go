@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"drawbridge/internal/drill"
+	"drawbridge/internal/functions"
+	"drawbridge/internal/output"
+)
+
+type drillCmd struct {
+	List bool   `help:"List the drills that would be played."`
+	Only string `help:"Play only those whose name matches, as kill-launcher-* does." placeholder:"PATTERN"`
+	Seed int64  `help:"The same seed draws the same drills, with the same luck." default:"1"`
+	Runs int    `help:"How many drills to play; 0 plays all, which takes hours." default:"60"`
+
+	outputFlag
+}
+
+// Help is the longer text of --help; kong calls it.
+func (drillCmd) Help() string {
+	return "A day with two VPCs, schedules, a deployment, a hold and a mirror is played by the real functions: once " +
+		"as it should be, then with each fault of AWS alone, then with handlers killed at each of their calls and " +
+		"with two faults at once, as many as --runs allows. Whatever the functions believe, the day is judged by " +
+		"what the simulated account shows. Fails if a promise was broken."
+}
+
+// Validate refuses numbers that make no sense; kong calls it.
+func (c *drillCmd) Validate() error {
+	if c.Runs < 0 {
+		return fmt.Errorf("--runs cannot be negative")
+	}
+	return nil
+}
+
+// Run plays the drills and prints the table. It fails if a promise was broken.
+func (c *drillCmd) Run(ctx context.Context, s streams) error {
+	paths, from, cleanup, err := functions.Local(ctx)
+	if err != nil {
+		return err
+	}
+	defer cleanup()
+	if from != "" {
+		fmt.Fprintf(s.err, "drawbridge: the functions come from %s; they run as you\n", from)
+	}
+	options := drill.Options{Only: c.Only, Seed: c.Seed, Runs: c.Runs}
+	if c.List {
+		return c.list(ctx, s, paths, options)
+	}
+	began := time.Now()
+	fmt.Fprintln(s.err, "The day without faults first, to compare with.")
+	n := 0
+	report, err := drill.Play(ctx, paths, options, func(o drill.Outcome, of int) {
+		n++
+		word := "kept"
+		if len(o.Breaks) > 0 {
+			word = "BROKEN: " + o.Breaks[0].What
+		}
+		fmt.Fprintf(s.err, "%*d/%d  %s: %s\n", len(fmt.Sprint(of)), n, of, o.Name, word)
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.err, "%d drills took %s.\n\n", n, time.Since(began).Round(time.Second))
+	width, _ := terminalWidth(s.out)
+	if err := output.Write(s.out, c.Output, report, func(w io.Writer) error { return report.Write(w, output.Style{Width: width}) }); err != nil {
+		return err
+	}
+	if !report.Kept() {
+		return exitCode(exitFailed)
+	}
+	return nil
+}
+
+func (c *drillCmd) list(ctx context.Context, s streams, paths map[string]string, o drill.Options) error {
+	drills, err := drill.List(ctx, paths, o)
+	if err != nil {
+		return err
+	}
+	return output.Write(s.out, c.Output, drills, func(w io.Writer) error {
+		for _, d := range drills {
+			if _, err := fmt.Fprintln(w, d.Name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

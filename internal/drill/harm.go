@@ -1,0 +1,134 @@
+package drill
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/smithy-go"
+
+	"drawbridge/cfn"
+	"drawbridge/internal/drill/judge"
+	"drawbridge/scheduler"
+)
+
+// What somebody does who means harm: the threats of docs/security.md.
+
+// flood sends what nothing can be made of: 200 events for jobs that are not there, and 20 that
+// are as large as the queue takes.
+func flood(s *stage) (func() error, error) {
+	for i := range 200 {
+		id := fmt.Sprintf("flood-%d", i)
+		if err := s.send(fmt.Sprintf(`{"job":"nope-%d","id":%q}`, i%7, id), judge.Event{ID: id, Refused: true}); err != nil {
+			return nil, err
+		}
+	}
+	for i := range 20 {
+		id := fmt.Sprintf("large-%d", i)
+		body := fmt.Sprintf(`{"id":%q,"job":"nope","event":{"x":%q}}`, id, strings.Repeat("x", 200<<10))
+		if err := s.send(body, judge.Event{ID: id, Refused: true}); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// impersonate runs a task of another's in the jobs' cluster, which claims to be that of a run.
+func impersonate(s *stage) (func() error, error) {
+	return nil, s.theirs("drawbridge:1:build/burst-1", "drawbridge/main")
+}
+
+// tamper sends an event, and changes what is recorded of its run before its task is asked for.
+func tamper(s *stage) (func() error, error) {
+	if err := s.ask("patient", "changed", 0); err != nil {
+		return nil, err
+	}
+	return nil, s.insist(func() error {
+		run, ok, err := s.records.Run(s.ctx, "main", "patient/changed")
+		if err != nil || !ok {
+			return errors.Join(errors.New("the run is not recorded yet"), err)
+		}
+		run.Overrides = []byte(`{"containerOverrides":[{"name":"patient","command":["sh","-c","env"]}]}`)
+		return s.records.Advance(s.ctx, []scheduler.Run{run}, scheduler.Waiting)
+	})
+}
+
+// steal calls AWS with the keys of the functions, whatever their roles have to refuse. A call
+// that AWS carries out is a break.
+func steal(s *stage) (func() error, error) {
+	names := cfn.NamesOf(s.installed.Name, s.sim.Region())
+	for _, function := range []string{names.Launcher, names.Reaper} {
+		key := s.sim.Steal(function)
+		if key == "" {
+			return nil, fmt.Errorf("%s has no environment", function)
+		}
+		c := s.aws.Copy()
+		c.Credentials = credentials.NewStaticCredentialsProvider(key, "sandbox", "sandbox")
+		attempts := theft(s, c)
+		for _, what := range slices.Sorted(maps.Keys(attempts)) {
+			if only := strings.HasPrefix(what, "launcher: "); only && function != names.Launcher {
+				continue
+			} else if strings.HasPrefix(what, "reaper: ") && function != names.Reaper {
+				continue
+			}
+			err := attempts[what]()
+			var refused smithy.APIError
+			if !errors.As(err, &refused) || !strings.Contains(refused.ErrorCode(), "Denied") &&
+				refused.ErrorCode() != "UnauthorizedOperation" {
+				s.story.Stolen = append(s.story.Stolen, fmt.Sprintf("%s, %s: %v", function, what, err))
+			}
+		}
+	}
+	return nil, nil
+}
+
+// theft is what a stolen role has to be refused: those of one function begin with its name.
+func theft(s *stage, c aws.Config) map[string]func() error {
+	stacks, network, tasks := cloudformation.NewFromConfig(c), ec2.NewFromConfig(c), ecs.NewFromConfig(c)
+	deleteStack := func(name string) func() error {
+		return func() error {
+			_, err := stacks.DeleteStack(s.ctx, &cloudformation.DeleteStackInput{StackName: &name})
+			return err
+		}
+	}
+	createStack := func(name string) func() error {
+		return func() error {
+			_, err := stacks.CreateStack(s.ctx, &cloudformation.CreateStackInput{
+				StackName: &name, TemplateBody: aws.String(`{"Resources":{"Q":{"Type":"AWS::SQS::Queue"}}}`),
+			})
+			return err
+		}
+	}
+	return map[string]func() error{
+		"launcher: delete the stack of a set": deleteStack("drawbridge-set-main"),
+		"reaper: create the stack of a set":   createStack("drawbridge-set-main"),
+		"delete another's stack":              deleteStack("drawbridge-set-main-2"),
+		"create another stack":                createStack("backdoor"),
+		"delete the installation":             deleteStack(s.installed.Name),
+		"delete another's endpoint": func() error {
+			_, err := network.DeleteVpcEndpoints(s.ctx, &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: []string{s.theirEndpoint}})
+			return err
+		},
+		"reaper: start a task": func() error {
+			_, err := tasks.RunTask(s.ctx, &ecs.RunTaskInput{
+				Cluster: aws.String(cluster), TaskDefinition: aws.String("build"), LaunchType: "FARGATE",
+				NetworkConfiguration: jobsNetwork(),
+			})
+			return err
+		},
+		"launcher: start a task of another definition": func() error {
+			_, err := tasks.RunTask(s.ctx, &ecs.RunTaskInput{
+				Cluster: aws.String(cluster), TaskDefinition: aws.String("web"), LaunchType: "FARGATE",
+				NetworkConfiguration: jobsNetwork(),
+			})
+			return err
+		},
+	}
+}

@@ -1,0 +1,178 @@
+package drill
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"drawbridge/internal/drill/judge"
+	"drawbridge/internal/output"
+	"drawbridge/scheduler"
+)
+
+// row is a row of the table: all drills of a group.
+type row struct {
+	name                                   string
+	drills, accepted, finished, dead, idle int
+	over                                   []int
+	heal                                   float64
+	breaks                                 int
+}
+
+func (r *row) add(o Outcome) {
+	r.drills++
+	r.accepted, r.finished, r.dead = r.accepted+o.Accepted, r.finished+o.Finished, r.dead+o.Dead
+	r.over, r.heal, r.breaks = append(r.over, o.Over), max(r.heal, o.Heal), r.breaks+len(o.Breaks)
+	if !o.Struck {
+		r.idle++
+	}
+}
+
+// Write writes the report as text: a row for each group of drills, the dead letters, the totals,
+// and what was broken.
+func (r Report) Write(w io.Writer, s output.Style) error {
+	t := output.NewRows(s, "WHAT GOES WRONG", "DRILLS", "EVENTS", "RAN", "DEAD", "HOURS OVER", "HEALED IN", "BROKEN")
+	for _, x := range r.rows() {
+		t.Add(x.cells()...)
+	}
+	if err := t.Write(w); err != nil {
+		return err
+	}
+	for _, part := range []func(io.Writer, output.Style) error{r.writeReasons, r.writeTotals, r.writeBreaks} {
+		if err := part(w, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r Report) rows() []*row {
+	var rows []*row
+	of := map[string]*row{}
+	normal := Outcome{Drill: Drill{Group: "nothing"}}
+	for _, o := range slices.Concat([]Outcome{r.Day}, r.Outcomes) {
+		group := cmp.Or(o.Group, normal.Group)
+		if of[group] == nil {
+			of[group] = &row{name: group}
+			rows = append(rows, of[group])
+		}
+		of[group].add(o)
+	}
+	return rows
+}
+
+func (r *row) cells() []string {
+	slices.Sort(r.over)
+	over := ""
+	if worst := r.over[len(r.over)-1]; worst != 0 || r.over[0] != 0 {
+		over = fmt.Sprintf("%+d", worst)
+		if r.drills > 1 {
+			over = fmt.Sprintf("%+d, at worst %+d", r.over[len(r.over)/2], worst)
+		}
+	}
+	heal := ""
+	if r.heal > 0 {
+		heal = (time.Duration(r.heal) * time.Second).String()
+	}
+	broken := "no"
+	if r.breaks > 0 {
+		broken = scheduler.Count(r.breaks, "time")
+	}
+	name := r.name
+	if r.idle > 0 {
+		name += fmt.Sprintf(" (%d met nothing)", r.idle)
+	}
+	return []string{
+		name, strconv.Itoa(r.drills), strconv.Itoa(r.accepted), strconv.Itoa(r.finished), strconv.Itoa(r.dead), over, heal,
+		broken,
+	}
+}
+
+// writeReasons lists the dead letters by their reason.
+func (r Report) writeReasons(w io.Writer, s output.Style) error {
+	count := map[string]int{}
+	for _, o := range r.Outcomes {
+		for reason, n := range o.Reasons {
+			count[shape(reason)] += n
+		}
+	}
+	reasons := make([]string, 0, len(count))
+	for reason := range count {
+		reasons = append(reasons, reason)
+	}
+	slices.SortFunc(reasons, func(a, b string) int { return cmp.Or(count[b]-count[a], cmp.Compare(a, b)) })
+	if len(reasons) == 0 {
+		return nil
+	}
+	t := output.NewRows(s, "DEAD LETTERS", "REASON")
+	for _, reason := range reasons {
+		t.Add(strconv.Itoa(count[reason]), reason)
+	}
+	if err := s.Println(w, ""); err != nil {
+		return err
+	}
+	return t.Write(w)
+}
+
+// writeTotals writes what was counted over all drills.
+func (r Report) writeTotals(w io.Writer, s output.Style) error {
+	total := row{}
+	broken := map[judge.Kind]int{}
+	peak := 0
+	for _, o := range r.Outcomes {
+		total.add(o)
+		peak = max(peak, o.PeakMiB)
+		for _, b := range o.Breaks {
+			broken[b.Kind]++
+		}
+	}
+	if total.drills == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("\n%s, %s: %d lost, %d ran twice, %d cut off, %d left behind.", scheduler.Count(total.drills, "drill"),
+		scheduler.Count(total.accepted, "event"), broken[judge.Lost], broken[judge.Doubled], broken[judge.CutOff],
+		broken[judge.Left])
+	if err := s.Println(w, "%s", text); err != nil {
+		return err
+	}
+	shares := make([]float64, 0, len(r.Outcomes))
+	for _, o := range r.Outcomes {
+		shares = append(shares, float64(o.Hours)/float64(max(o.Hours-o.Over, 1)))
+	}
+	slices.Sort(shares)
+	return s.Println(w, "Paid hours over those of a day without faults: %.2f (median), %.2f (worst). Memory of a function: %d MiB.",
+		shares[len(shares)/2], shares[len(shares)-1], peak)
+}
+
+// writeBreaks lists what was broken, with the command that shows it again.
+func (r Report) writeBreaks(w io.Writer, s output.Style) error {
+	for _, o := range append([]Outcome{r.Day, r.Morning}, r.Outcomes...) {
+		if len(o.Breaks) == 0 {
+			continue
+		}
+		again := ""
+		if len(o.faults) > 0 {
+			again = fmt.Sprintf(" (drawbridge drill --seed %d --only %s)", r.Seed, o.Name)
+		}
+		if err := s.Println(w, "\n%s%s", o.Name, again); err != nil {
+			return err
+		}
+		for _, b := range o.Breaks {
+			if err := s.Println(w, "  %s: %s", b.Kind, b.What); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// names are what differs between reasons that say the same: quoted names, ids, times, runs.
+var names = regexp.MustCompile(`"[^"]*"|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9]{2}:[0-9]{2}:[0-9]{2}\b|` +
+	`\b(?:run task )?of [a-z]+/[-_.0-9A-Za-z]+`)
+
+// shape returns a reason without what it names.
+func shape(reason string) string { return names.ReplaceAllString(reason, "...") }
