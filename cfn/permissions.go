@@ -188,9 +188,10 @@ func (b Base) shared(role Role) []Statement {
 			Resources: []string{RoleARN(b.names.TimerRole)},
 			Condition: equals("iam:PassedToService", "scheduler.amazonaws.com"),
 			Why:       "the timer invokes the reaper with this role"},
-		{Role: role, Sid: "DeadLetters", Actions: []string{"sqs:SendMessage"},
-			Resources: []string{ARN("sqs", b.names.DeadLetters)},
-			Why:       "what can never become a run, or never ran, is put aside with its reason"},
+		{Role: role, Sid: "Send", Actions: []string{"sqs:SendMessage"},
+			Resources: []string{ARN("sqs", b.names.DeadLetters), ARN("sqs", b.names.Events)},
+			Why: "what can never become a run, or never ran, is put aside with its reason; a run whose scheduled " +
+				"time has come waits in the queue like every other"},
 		{Role: role, Sid: "TellEnds", Actions: []string{"events:PutEvents"},
 			Resources: []string{ARN("events", "event-bus/default")},
 			Condition: map[string]map[string]any{

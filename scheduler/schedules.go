@@ -32,7 +32,22 @@ type Due struct {
 
 // Event is the id of the event that stands for it: the same for the same time, so
 // that the run counts once.
-func (d Due) Event() string { return "schedule-" + d.At.UTC().Format("20060102T150405Z") }
+func (d Due) Event() string { return d.At.UTC().Format(eventTime) }
+
+// eventTime is the form of such an id.
+const eventTime = "schedule-20060102T150405Z"
+
+// ByClock reports whether an event stands for one of a job's scheduled times within a day of now:
+// each of them is one run, however often somebody asks for it.
+func (s Settings) ByClock(job JobName, event string, now time.Time) bool {
+	for _, x := range s.Schedules {
+		at, err := time.Parse(eventTime, event)
+		if x.Job == job && err == nil && at.Sub(now).Abs() < 24*time.Hour && x.Times.Next(at.Add(-1)).Equal(at) {
+			return true
+		}
+	}
+	return false
+}
 
 // tooLate is how long after its time a scheduled run is still started, if nobody was
 // there before.

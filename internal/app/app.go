@@ -146,10 +146,12 @@ func New(c *config.Installation, at Place, clients Clients, ck clock.Clock, log 
 		Stacks: cfn.NewStacks(clients.CloudFormation, c.Name, at.ARN("iam", "role/"+n.StackRole)).WithTags(c.Tags),
 		Store:  store.New(clients.DynamoDB, n.Table),
 		Tasks:  ecstasks.New(clients.ECS, c),
-		queue:  &deadLetters{clients.SQS, QueueURL(at, n.DeadLetters), ck}, clients: clients,
+		queue:  &deadLetters{queue{clients.SQS, QueueURL(at, n.DeadLetters)}, ck}, clients: clients,
 	}
 	network := vpc.New(clients.EC2, clients.Route53, at.Region, at.Account)
-	a.waker = &waker{clients.Lambda, n, bus{clients.EventBridge, c}, c.Decides}
+	a.waker = &waker{
+		clients.Lambda, n, bus{clients.EventBridge, c}, queue{clients.SQS, QueueURL(at, n.Events)}, c.Decides,
+	}
 	made := &setStacks{c, at.Region, a.Stacks, network, a.Tasks, ck}
 	a.made = made
 	a.ports = reconcile.Ports{

@@ -28,8 +28,9 @@ type waker struct {
 	api interface {
 		Invoke(context.Context, *lambda.InvokeInput, ...func(*lambda.Options)) (*lambda.InvokeOutput, error)
 	}
-	names cfn.Names
-	bus   bus
+	names  cfn.Names
+	bus    bus
+	events queue
 	// decides reports whether runs of a job decide hooks of deployments.
 	decides func(scheduler.JobName) bool
 }
@@ -56,9 +57,14 @@ func (w *waker) Reaper(ctx context.Context, set scheduler.SetName, reason string
 	return w.wake(ctx, w.names.Reaper, set, reason)
 }
 
-// Event hands a launcher an event as a direct call would.
+// Event puts an event on the events queue, which keeps it for as long as AWS fails; Lambda would
+// try an invocation three times within minutes.
 func (w *waker) Event(ctx context.Context, job scheduler.JobName, id string) error {
-	return w.invoke(ctx, w.names.Launcher, map[string]any{"job": string(job), "id": id})
+	body, err := json.Marshal(map[string]string{"job": string(job), "id": id})
+	if err != nil {
+		return fmt.Errorf("ask for a run of %s: %w", job, err)
+	}
+	return awserr.Mark(w.events.send(ctx, string(body)), "ask for a run of %s", job)
 }
 
 func (w *waker) wake(ctx context.Context, function string, set scheduler.SetName, reason string) error {
@@ -77,13 +83,23 @@ func (w *waker) invoke(ctx context.Context, function string, event map[string]an
 	return awserr.Mark(err, "wake %s with %s", function, payload)
 }
 
-// deadLetters puts events that nobody can do on the dead-letter queue, each with
-// its reason.
-type deadLetters struct {
+// queue is a queue of SQS.
+type queue struct {
 	api interface {
 		SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 	}
-	url   string
+	url string
+}
+
+func (q queue) send(ctx context.Context, body string) error {
+	_, err := q.api.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: &body})
+	return err
+}
+
+// deadLetters puts events that nobody can do on the dead-letter queue, each with
+// its reason.
+type deadLetters struct {
+	queue
 	clock clock.Clock
 }
 
@@ -169,10 +185,7 @@ func (d *deadLetters) send(ctx context.Context, l Letter) error {
 	if err != nil {
 		return fmt.Errorf("write dead letter: %w", err)
 	}
-	_, err = d.api.SendMessage(ctx, &sqs.SendMessageInput{
-		QueueUrl: aws.String(d.url), MessageBody: aws.String(strings.TrimSpace(body.String())),
-	})
-	return awserr.Mark(err, "send dead letter")
+	return awserr.Mark(d.queue.send(ctx, strings.TrimSpace(body.String())), "send dead letter")
 }
 
 func (l Letter) encode() (*strings.Builder, error) {

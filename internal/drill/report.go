@@ -119,8 +119,11 @@ func Play(ctx context.Context, bootstraps map[string]string, o Options, after fu
 	for i, d := range drills {
 		g.Go(func() error {
 			p, err := play(ctx, bootstraps, d, o.Seed)
-			if err != nil {
-				return err
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil { // no reason to lose the others
+				p.Breaks = append(p.Breaks, judge.Break{Kind: judge.NotPlayed, What: err.Error()})
 			}
 			mu.Lock()
 			defer mu.Unlock()

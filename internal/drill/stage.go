@@ -122,20 +122,17 @@ func (s *stage) until(at time.Time) error {
 	return s.ctx.Err()
 }
 
-// tries is how often a person repeats a call that fails for the moment, a minute apart once
-// it has failed twenty times in a row.
-const tries = 200
-
-// insist repeats what fails for the moment.
+// insist repeats what fails for the moment as a patient person does: ten times in a row, and
+// again a minute later, for three hours.
 func (s *stage) insist(do func() error) error {
 	var err error
-	for i := range tries {
-		if err = do(); err == nil || s.ctx.Err() != nil {
-			return err
+	for range 180 {
+		for range 10 {
+			if err = do(); err == nil || s.ctx.Err() != nil {
+				return err
+			}
 		}
-		if i%20 == 19 {
-			s.sim.Advance(time.Minute)
-		}
+		s.sim.Advance(time.Minute)
 	}
 	return err
 }

@@ -352,7 +352,7 @@ func (k wakerPort) Event(_ context.Context, job scheduler.JobName, id string) er
 	return k.p.do(askRun, func(w *world, _ Variant) reply {
 		run := scheduler.RunID(string(job) + "/" + id)
 		w.accept(run)
-		w.send(delivery{at: w.now, kind: submit, run: run, asked: true})
+		w.send(delivery{at: w.now, kind: submit, run: run})
 		return reply{}
 	}).err
 }

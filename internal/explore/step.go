@@ -316,7 +316,7 @@ func (w *world) crash(inv *invocation) {
 	d := inv.delivery
 	d.skew = 0
 	switch {
-	case d.kind == submit && !d.asked: // the message stays hidden for as long as a function may take
+	case d.kind == submit: // the message stays hidden for as long as a function may take
 		w.again(d, functionTakes, 20)
 	case d.kind == sweep:
 	default:
@@ -333,7 +333,7 @@ func (w *world) returned(inv *invocation) {
 	d := inv.delivery
 	d.skew = 0
 	switch {
-	case d.kind == submit && !d.asked:
+	case d.kind == submit:
 		w.again(d, min(30*time.Second<<min(d.tries, 6), 10*time.Minute), 20)
 	case d.kind == sweep:
 	default:

@@ -224,8 +224,6 @@ type delivery struct {
 	arn   string          // of a stopped task
 	tries int
 	skew  time.Duration
-	// asked is true of events that came by a direct call, which Lambda tries again twice.
-	asked bool
 }
 
 // newWorld returns the world before anything has happened.

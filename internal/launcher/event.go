@@ -179,6 +179,10 @@ func (l *Launcher) admitted(runs []scheduler.Run, m events.SQSMessage) ([]schedu
 	var out []scheduler.Run
 	var problems []error
 	for _, r := range runs {
+		if l.app.Config.Settings()[r.Set].ByClock(r.Job, r.Event, l.app.Clock.Now()) {
+			out = append(out, r)
+			continue
+		}
 		if err := l.admit(r.Job); err != nil {
 			problems = append(problems, err)
 			continue

@@ -181,6 +181,26 @@ func TestScheduledJobsStartOnTime(t *testing.T) {
 	}
 }
 
+// TestPromise3AScheduledRunSurvivesAnOutage: what AWS refuses for the moment waits, however the
+// run was asked for.
+func TestPromise3AScheduledRunSurvivesAnOutage(t *testing.T) {
+	longStory(t)
+	for _, service := range []string{"ecs", "dynamodb", "lambda"} {
+		t.Run(service, func(t *testing.T) {
+			config := job("    services: auto\n", "    schedule: cron(30 6 * * ? *)\n") + "eventsPerMinute: 1\n"
+			inWorld(t, config, awssim.Options{Start: time.Date(2000, 5, 1, 6, 0, 0, 0, time.UTC)}, func(w *world) {
+				time.Sleep(25 * time.Minute)
+				w.fault("outage", service, 20*time.Minute)
+				time.Sleep(3 * time.Hour)
+				l := w.sim.Ledger()
+				if len(l.DeadLetters) != 0 || len(w.starts()) != 1 {
+					t.Errorf("tasks at %s, dead letters %v, want one task and none", w.starts(), l.DeadLetters)
+				}
+			})
+		})
+	}
+}
+
 // TestSetsAreRaisedAhead: with a price on waiting a daily run soon finds its endpoints
 // up, and a set that nobody uses any more stays down.
 func TestSetsAreRaisedAhead(t *testing.T) {

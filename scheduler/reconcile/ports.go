@@ -180,7 +180,7 @@ type waker interface {
 	// Launcher asks a launcher, Reaper a reaper.
 	Launcher(ctx context.Context, set scheduler.SetName, reason string) error
 	Reaper(ctx context.Context, set scheduler.SetName, reason string) error
-	// Event hands an event for a job to a launcher.
+	// Event puts an event for a job where it is kept until a launcher has taken it.
 	Event(ctx context.Context, job scheduler.JobName, id string) error
 	// Ended tells who waits for a run that it has ended; mostly that is nobody.
 	Ended(ctx context.Context, run scheduler.Run) error

@@ -73,6 +73,8 @@ const (
 	Clash   Kind = "clash"     // two endpoints of one service in one VPC
 	Touched Kind = "not ours"  // something of others that was changed
 	Stuck   Kind = "no answer" // a deployment that never came to its end
+	// NotPlayed is a drill that could not be played to its end.
+	NotPlayed Kind = "not played"
 )
 
 // Break is a promise that was not kept.
