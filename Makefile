@@ -27,7 +27,7 @@ done; done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit quick flakes lint images conformance templates policies explore mutants fuzz check-machine formatted lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick flakes lint images conformance templates policies explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -73,6 +73,13 @@ fuzz: ## Fuzzes all that is read from outside, ten minutes each; FUZZTIME=10s fo
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\).*/\1/p' $$file); do \
 			echo "$$(dirname $$file) $$target"; \
 			$(GO) test ./$$(dirname $$file) -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),10m) -fuzzminimizetime 5s || exit 1; done; done
+
+soak: ## A year with 100,000 runs and faults throughout; a thousand sets; 10,000 events at once; 5,000 runs at once. An hour and a half.
+	$(GO) run ./tools/soak -days 365 -runs 274 -takes 2m -faults
+	$(GO) run ./tools/soak -days 1 -runs 0 -burst 10000 -takes 1m
+	$(GO) run ./tools/soak -days 1 -runs 0 -burst 5000 -takes 5h
+	for n in 1 100 1000; do $(GO) run ./tools/soak -days 1 -sets $$n -runs $$((n * 10)) || exit 1; done
+	$(GO) run ./tools/soak -days 7 -runs 274 -programs
 
 formatted: # tells in a second what would fail late
 	@$(GOFMT)

@@ -104,6 +104,8 @@ type Ledger struct {
 	Invocations []LedgerInvocation `json:"invocations"`
 	DeadLetters []LedgerLetter     `json:"dead_letters"`
 	Calls       map[string]int     `json:"calls"`
+	// Units is what the account was billed by beside calls, such as dynamodb:WriteRequestUnits.
+	Units map[string]float64 `json:"units"`
 	// Struck is how often each fault has struck.
 	Struck map[string]int `json:"struck"`
 	// Resources are all existing resources with tags.
@@ -179,7 +181,7 @@ func (s *Sim) Ledger() Ledger {
 	for k, n := range s.Calls {
 		l.Calls[k] = n
 	}
-	l.Struck = maps.Clone(s.Struck)
+	l.Struck, l.Units = maps.Clone(s.Struck), maps.Clone(s.Units)
 	l.Resources = s.tagged()
 	for _, e := range s.ec2.Endpoints {
 		l.Endpoints = append(l.Endpoints,

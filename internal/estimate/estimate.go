@@ -118,8 +118,8 @@ const (
 	metric        = 0.30         // CloudWatch, a month
 	alarm         = 0.10         // CloudWatch, a month
 	dashboard     = 3.00         // CloudWatch, a month
-	memory        = 128.0 / 1024 // GB
-	lifeSeconds   = 8 * 60       // of both functions, for a life of a set
+	memory        = 256.0 / 1024 // GB of a function
+	lifeSeconds   = 10 * 60      // of both functions, for a life of a set: go run ./tools/soak
 	sweepSeconds  = 0.3          // of the reaper, each time
 	sweepsInMonth = endpoints.HoursPerMonth * 12
 	lifeCalls     = 8  // invocations for a life of a set

@@ -205,7 +205,7 @@ func TestOwnCost(t *testing.T) {
 	in := Input{Region: "us-east-1", Services: some(5), Zones: 1, Basis: scheduler.Clock, Raise: 150 * time.Second, Lower: 2 * time.Minute}
 	in.Prices, _ = endpoints.KnownPrices().In(in.Region)
 	in.Trace, in.Span = PerDay(3, 5*time.Minute)
-	for level, most := range map[config.Monitoring]float64{config.MonitorNothing: 0.15, config.MonitorAlarms: 0.15, config.MonitorFully: 3} {
+	for level, most := range map[config.Monitoring]float64{config.MonitorNothing: 0.25, config.MonitorAlarms: 0.25, config.MonitorFully: 3} {
 		in.Monitoring = level
 		r, err := Make(in)
 		if err != nil {

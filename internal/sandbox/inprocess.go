@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"go.uber.org/zap"
 
@@ -34,11 +35,17 @@ func (c Clock) Sleep(ctx context.Context, d time.Duration) error { return c.Sim.
 // AWSConfig returns an SDK configuration that calls the simulation over
 // transport.
 func AWSConfig(sim *awssim.Sim, endpoint string, transport http.RoundTripper) aws.Config {
-	return aws.Config{
+	c := aws.Config{
 		Region: sim.Region(), BaseEndpoint: aws.String(endpoint),
 		HTTPClient:  &http.Client{Transport: awssim.Tag(transport)},
 		Credentials: credentials.NewStaticCredentialsProvider(awssim.InProcessKey, "sandbox", ""),
 	}
+	if sim.Options.Speed == 0 { // time stands still while a call is tried again
+		c.Retryer = func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = 5 * time.Millisecond })
+		}
+	}
+	return c
 }
 
 // reserve is the part of a handler's time kept for recording unfinished work.

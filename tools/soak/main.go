@@ -14,12 +14,13 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/pprof"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,17 +50,12 @@ func main() {
 	flag.IntVar(&o.days, "days", 365, "how many days pass")
 	flag.IntVar(&o.sets, "sets", 1, "how many sets there are, each in a VPC of its own")
 	flag.IntVar(&o.runs, "runs", 274, "how many runs arrive a day, over all sets")
-	flag.IntVar(&o.burst, "burst", 0, "how many more arrive in the second hour within a second, for one set")
+	flag.IntVar(&o.burst, "burst", 0, "how many more arrive at eight on the first day within a second, for one set")
 	flag.DurationVar(&o.takes, "takes", 5*time.Minute, "how long a run takes")
 	flag.BoolVar(&o.faults, "faults", false, "one fault after another, all the time")
 	flag.BoolVar(&o.programs, "programs", false, "call the real programs, and measure their memory")
 	flag.Int64Var(&o.seed, "seed", 1, "decides ids and luck")
 	flag.Parse()
-	if f := os.Getenv("PROF"); f != "" {
-		w, _ := os.Create(f)
-		pprof.StartCPUProfile(w)
-		defer pprof.StopCPUProfile()
-	}
 	if err := soak(context.Background(), o, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
@@ -103,7 +99,7 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 	if err := p.pass(ctx, out); err != nil {
 		return err
 	}
-	return p.report(ctx, out, time.Since(began))
+	return p.report(out, time.Since(began))
 }
 
 func open(ctx context.Context, o options) (p *pool, closeAll func(), err error) {
@@ -171,9 +167,11 @@ var faults = [][2]string{
 	{"slow-create", "3m"}, {"stuck-delete", ""}, {"fail-create", "logs"}, {"unsent-events", "0.5"}, {"fail-delete", "1"},
 }
 
+// opens and closes are the hours of the day between which runs arrive.
+const opens, closes = 8, 18
+
+// pass lets the days pass, and says six times how much there is of what could grow.
 func (p *pool) pass(ctx context.Context, out io.Writer) error {
-	perHour := float64(p.runs) / 24
-	sent := 0
 	for hour := range p.days * 24 {
 		if p.faults && hour%2 == 0 {
 			f := faults[hour/2%len(faults)]
@@ -181,34 +179,41 @@ func (p *pool) pass(ctx context.Context, out io.Writer) error {
 				return err
 			}
 		}
-		until := int(perHour * float64(hour+1))
-		n := until - sent
-		for i := range n {
-			p.until(time.Duration(hour)*time.Hour + time.Duration(i)*time.Hour/time.Duration(n))
-			if err := p.send(ctx, sent%p.sets, fmt.Sprintf("r%d", sent)); err != nil {
-				return err
-			}
-			sent++
+		if err := p.hour(ctx, hour); err != nil {
+			return err
 		}
-		if hour == 1 {
-			p.until(time.Duration(hour)*time.Hour + 30*time.Minute)
-			for i := range p.burst {
-				if err := p.send(ctx, 0, fmt.Sprintf("b%d", i)); err != nil {
-					return err
-				}
-			}
-		}
-		p.until(time.Duration(hour+1) * time.Hour)
-		if day := hour / 24; hour%24 == 23 && (day+1)%max(p.days/6, 1) == 0 {
-			if err := p.grown(ctx, out, day+1); err != nil {
+		if day := hour/24 + 1; hour%24 == 23 && day%max(p.days/6, 1) == 0 {
+			if err := p.grown(ctx, out, day); err != nil {
 				return err
 			}
 		}
 	}
 	p.story.Failures = true
-	for range 12 {
-		p.sim.Advance(time.Hour)
+	p.sim.Advance(12 * time.Hour)
+	return nil
+}
+
+// hour sends what arrives in an hour, and lets it pass.
+func (p *pool) hour(ctx context.Context, hour int) error {
+	from := time.Duration(hour) * time.Hour
+	if of := hour % 24; of >= opens && of < closes {
+		first := p.runs * (of - opens) / (closes - opens)
+		n := p.runs*(of+1-opens)/(closes-opens) - first
+		for i := range n {
+			p.until(from + time.Duration(i)*time.Hour/time.Duration(n))
+			if err := p.send(ctx, (first+i)%p.sets, fmt.Sprintf("r%d-%d", hour/24, first+i)); err != nil {
+				return err
+			}
+		}
 	}
+	if hour == opens {
+		for i := range p.burst {
+			if err := p.send(ctx, 0, fmt.Sprintf("b%d", i)); err != nil {
+				return err
+			}
+		}
+	}
+	p.until(from + time.Hour)
 	return nil
 }
 
@@ -258,23 +263,66 @@ func (p *pool) grown(ctx context.Context, out io.Writer, day int) error {
 	return err
 }
 
-func (p *pool) report(_ context.Context, out io.Writer, took time.Duration) error {
+// These are prices in USD, from AWS's price list for us-east-1, without free tiers.
+//
+// Sources: https://aws.amazon.com/lambda/pricing, https://aws.amazon.com/dynamodb/pricing/on-demand,
+// https://aws.amazon.com/eventbridge/pricing, https://aws.amazon.com/sqs/pricing
+const (
+	gbSecond   = 0.0000133334 // Lambda on arm64
+	invocation = 0.20 / 1e6
+	writeUnit  = 0.625 / 1e6
+	readUnit   = 0.125 / 1e6
+	timer      = 1.00 / 1e6 // an invocation of EventBridge Scheduler
+	message    = 0.40 / 1e6
+	event      = 1.00 / 1e6
+	memory     = 0.25 // GB of a function
+	least      = 0.05 // seconds that an invocation takes beside what it waits for
+	polls      = 5 * 3 * 60 * 24 * 30.4
+	month      = 30.4 // days
+)
+
+func (p *pool) report(out io.Writer, took time.Duration) error {
 	l := p.sim.Ledger()
 	r := judge.Judge(p.story, l, "clock")
-	calls := 0
+	calls, seconds := 0, 0.0
 	for name, n := range l.Calls {
-		if name != "sqs:SendMessage" && name != "lambda:Invoke" {
+		if name != "sqs:SendMessage" && name != "lambda:Invoke" && name != "dynamodb:Scan" {
 			calls += n
 		}
 	}
-	fmt.Fprintf(out, "%d accepted, %d finished, %d dead letters %v, %d hours, in %s\n", r.Accepted, r.Finished, r.Dead, r.Reasons,
-		r.Hours, took.Round(time.Second))
-	fmt.Fprintf(out, "%d calls, %d invocations, %d MiB at most: %v\n", calls, len(l.Invocations), r.PeakMiB, l.Calls)
-	if len(r.Breaks) == 0 {
-		return nil
+	for _, i := range l.Invocations {
+		seconds += *i.Ended - *i.Started + least
+	}
+	months := float64(p.days) / month
+	usd := map[string]float64{
+		"lambda":      seconds*memory*gbSecond + float64(len(l.Invocations))*invocation,
+		"dynamodb":    l.Units["dynamodb:WriteRequestUnits"]*writeUnit + l.Units["dynamodb:ReadRequestUnits"]*readUnit,
+		"eventbridge": float64(l.Calls["scheduler:CreateSchedule"])*timer + float64(l.Calls["events:PutEvents"])*event,
+		"sqs":         float64(4*len(p.story.Events))*message + polls*months*message,
+	}
+	total := 0.0
+	for _, x := range usd {
+		total += x / months
+	}
+	fmt.Fprintf(out, "%d accepted, %d finished, %d dead letters, %d broken promises; %d paid hours; %s\n", r.Accepted, r.Finished,
+		r.Dead, len(r.Breaks), r.Hours, took.Round(time.Second))
+	fmt.Fprintf(out, "a month: %.0f calls, %.0f invocations, %.2f USD beside the endpoints", float64(calls)/months,
+		float64(len(l.Invocations))/months, total)
+	for _, name := range slices.Sorted(maps.Keys(usd)) {
+		fmt.Fprintf(out, ", %s %.2f", name, usd[name]/months)
+	}
+	fmt.Fprintln(out)
+	if r.PeakMiB > 0 {
+		fmt.Fprintf(out, "memory of a function: %d MiB at most\n", r.PeakMiB)
+	}
+	for reason, n := range r.Reasons {
+		fmt.Fprintf(out, "%d dead letters: %s\n", n, reason)
 	}
 	for _, b := range r.Breaks[:min(len(r.Breaks), 20)] {
-		fmt.Fprintln(out, "BROKEN", b.Kind, b.What)
+		fmt.Fprintf(out, "BROKEN, %s: %s\n", b.Kind, b.What)
 	}
-	return errors.New("a promise was broken")
+	if len(r.Breaks) > 0 {
+		return errors.New("a promise was broken")
+	}
+	return nil
 }

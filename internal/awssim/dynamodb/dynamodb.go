@@ -80,6 +80,7 @@ func New(k *kernel.Kernel) *Service {
 
 			"DescribeContinuousBackups": kernel.Op(s.describeBackups),
 		}})
+	s.Clock.After(expiresEvery, s.expire)
 	return s
 }
 
@@ -585,6 +586,7 @@ func (s *Service) write(w *prepared, err error, r returning, changes []change) (
 		return nil, err
 	}
 	w.commit()
+	s.wrote(w, 1)
 	return w.output(r, changes), nil
 }
 
@@ -638,6 +640,7 @@ func (s *Service) getItem(_ *kernel.Call, in *struct {
 		return nil, err
 	}
 	got := t.items[key]
+	s.looked(itemSize(got), in.ConsistentRead)
 	if in.ProjectionExpression != "" && got != nil {
 		if got, err = project(got, in.ProjectionExpression, expressions{
 			ExpressionAttributeNames: in.ExpressionAttributeNames,
@@ -693,6 +696,7 @@ type readOutput struct {
 	Count            int
 	ScannedCount     int
 	LastEvaluatedKey item `json:",omitempty"`
+	size             int
 }
 
 func (s *Service) query(_ *kernel.Call, in *readInput) (*readOutput, error) {
@@ -748,7 +752,11 @@ func (s *Service) read(in *readInput) (*readOutput, error) {
 			return nil, err
 		}
 	}
-	return t.page(in, e, hash, rng, keyTest, filterTest)
+	out, err := t.page(in, e, hash, rng, keyTest, filterTest)
+	if err == nil {
+		s.looked(out.size, in.ConsistentRead)
+	}
+	return out, err
 }
 
 // namesIn returns the attribute names that an expression uses.
@@ -806,7 +814,6 @@ func (t *Table) page(in *readInput, e expressions, hash, rng string, keyTest, fi
 		return rows[len(rows)-1-i]
 	}
 	out := &readOutput{Items: []item{}}
-	size := 0
 	var last item // the last one that was read
 	more := false
 	for i := range rows {
@@ -817,11 +824,11 @@ func (t *Table) page(in *readInput, e expressions, hash, rng string, keyTest, fi
 			}
 			continue
 		}
-		if more = in.Limit > 0 && out.ScannedCount == in.Limit || size >= maxPage; more {
+		if more = in.Limit > 0 && out.ScannedCount == in.Limit || out.size >= maxPage; more {
 			break
 		}
 		last = it
-		size += at(i).size
+		out.size += at(i).size
 		out.ScannedCount++
 		if filterTest == nil || filterTest(it) {
 			if in.ProjectionExpression != "" {
@@ -1014,6 +1021,7 @@ func (s *Service) commitAll(writes []*prepared) (*kernel.None, error) {
 	}
 	for _, w := range writes {
 		w.commit()
+		s.wrote(w, 2)
 	}
 	return &kernel.None{}, nil
 }

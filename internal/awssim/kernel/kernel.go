@@ -79,6 +79,8 @@ type Kernel struct {
 	Tags map[string]map[string]string
 	// Calls counts the calls by service:Operation.
 	Calls map[string]int
+	// Units counts what a service bills by that calls do not show, as SERVICE:UNIT.
+	Units map[string]float64
 	// Struck counts how often each fault has struck.
 	Struck map[string]int
 	Hooks
@@ -125,7 +127,7 @@ func New(o Options) *Kernel {
 	s := &Kernel{
 		Options: o, Principals: map[string]*Principal{}, Paths: map[string]http.HandlerFunc{},
 		Tags:  map[string]map[string]string{},
-		Calls: map[string]int{}, Struck: map[string]int{}, services: map[string]*API{}, targets: map[string]*API{}, ids: map[string]int{},
+		Calls: map[string]int{}, Struck: map[string]int{}, Units: map[string]float64{}, services: map[string]*API{}, targets: map[string]*API{}, ids: map[string]int{},
 		chances: map[string]int{}, faults: map[string]fault{},
 	}
 	s.Clock = newClock(&s.Mu, o.Speed, o.Start)
