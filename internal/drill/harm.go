@@ -1,17 +1,21 @@
 package drill
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
 
 	"drawbridge/cfn"
@@ -57,6 +61,36 @@ func tamper(s *stage) (func() error, error) {
 		}
 		run.Overrides = []byte(`{"containerOverrides":[{"name":"patient","command":["sh","-c","env"]}]}`)
 		return s.records.Advance(s.ctx, []scheduler.Run{run}, scheduler.Waiting)
+	})
+}
+
+// forge tells the reaper, in the name of ECS but from another account, that a task has ended which
+// runs.
+func forge(s *stage) (func() error, error) {
+	if err := s.ask("build", "victim", 30*time.Minute); err != nil {
+		return nil, err
+	}
+	s.sim.Advance(8 * time.Minute)
+	return nil, s.insist(func() error {
+		run, ok, err := s.records.Run(s.ctx, "main", "build/victim")
+		if err != nil || !ok {
+			return errors.Join(errors.New("the run is not recorded yet"), err)
+		}
+		stopped, err := json.Marshal(map[string]any{
+			"source": "aws.ecs", "detail-type": "ECS Task State Change", "account": "999999999999",
+			"region": s.sim.Region(), "detail": map[string]any{
+				"taskArn": run.TaskARN, "group": run.TaskGroup(), "startedBy": s.installed.Name + "/main",
+				"lastStatus": "STOPPED", "containers": []any{map[string]any{"name": "build", "exitCode": 0}},
+			},
+		})
+		if err != nil {
+			return err
+		}
+		_, err = lambda.NewFromConfig(s.aws).Invoke(s.ctx, &lambda.InvokeInput{
+			FunctionName: aws.String(cfn.NamesOf(s.installed.Name, s.sim.Region()).Reaper), Payload: stopped,
+			InvocationType: lambdatypes.InvocationTypeEvent,
+		})
+		return err
 	})
 }
 
