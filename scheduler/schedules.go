@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -37,16 +38,19 @@ func (d Due) Event() string { return d.At.UTC().Format(eventTime) }
 // eventTime is the form of such an id.
 const eventTime = "schedule-20060102T150405Z"
 
-// ByClock reports whether an event stands for one of a job's scheduled times within a day of now:
-// each of them is one run, however often somebody asks for it.
+// ByClock reports whether an event stands for one of a job's scheduled times of the last day: each
+// of them is one run, however often somebody asks for it.
 func (s Settings) ByClock(job JobName, event string, now time.Time) bool {
-	for _, x := range s.Schedules {
-		at, err := time.Parse(eventTime, event)
-		if x.Job == job && err == nil && at.Sub(now).Abs() < 24*time.Hour && x.Times.Next(at.Add(-1)).Equal(at) {
-			return true
-		}
+	at, err := time.Parse(eventTime, event)
+	if err != nil || (Due{job, at}).Event() != event { // Parse takes fractions of a second, too
+		return false
 	}
-	return false
+	if at.After(now.Add(time.Minute)) || at.Before(now.Add(-24*time.Hour)) {
+		return false
+	}
+	return slices.ContainsFunc(s.Schedules, func(x Schedule) bool {
+		return x.Job == job && x.Times.Next(at.Add(-1)).Equal(at)
+	})
 }
 
 // tooLate is how long after its time a scheduled run is still started, if nobody was

@@ -9,6 +9,7 @@ import (
 	"drawbridge/internal/drill"
 	"drawbridge/internal/functions"
 	"drawbridge/internal/output"
+	"drawbridge/scheduler"
 )
 
 type drillCmd struct {
@@ -22,10 +23,10 @@ type drillCmd struct {
 
 // Help is the longer text of --help; kong calls it.
 func (drillCmd) Help() string {
-	return "A day with two VPCs, schedules, a deployment, a hold and a mirror is played by the real functions: once " +
-		"as it should be, then with each fault of AWS alone, then with handlers killed at each of their calls and " +
-		"with two faults at once, as many as --runs allows. Whatever the functions believe, the day is judged by " +
-		"what the simulated account shows. Fails if a promise was broken."
+	return "Plays one working day (two VPCs, schedules, a deployment, a hold, a mirror) with the real functions: first " +
+		"without faults as the baseline, then with each fault, with handlers killed before and after each AWS call, " +
+		"and with pairs of faults. --runs limits how many. The verdict uses only what the simulated account " +
+		"recorded. Exits with 1 if a promise was broken."
 }
 
 // Validate refuses numbers that make no sense; kong calls it.
@@ -51,11 +52,14 @@ func (c *drillCmd) Run(ctx context.Context, s streams) error {
 		return c.list(ctx, s, paths, options)
 	}
 	began := time.Now()
-	fmt.Fprintln(s.err, "The day without faults first, to compare with.")
+	fmt.Fprintln(s.err, "Baseline: the day without faults.")
 	n := 0
 	report, err := drill.Play(ctx, paths, options, func(o drill.Outcome, of int) {
 		n++
 		word := "kept"
+		if !o.Struck {
+			word = "kept, had no effect"
+		}
 		if len(o.Breaks) > 0 {
 			word = "BROKEN: " + o.Breaks[0].What
 		}
@@ -64,7 +68,7 @@ func (c *drillCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "%d drills took %s.\n\n", n, time.Since(began).Round(time.Second))
+	fmt.Fprintf(s.err, "%s took %s.\n\n", scheduler.Count(n, "drill"), time.Since(began).Round(time.Second))
 	width, _ := terminalWidth(s.out)
 	if err := output.Write(s.out, c.Output, report, func(w io.Writer) error { return report.Write(w, output.Style{Width: width}) }); err != nil {
 		return err

@@ -78,7 +78,7 @@ type planVerbs struct {
 // tryVerbs need no AWS account.
 type tryVerbs struct {
 	Demo     demoCmd     `cmd:"" help:"Replay a day of real arrivals against a simulated AWS, and show what it costs."`
-	Drill    drillCmd    `cmd:"" help:"Play a day on a simulated AWS with one thing after another going wrong, and judge it."`
+	Drill    drillCmd    `cmd:"" help:"Run the functions on a simulated AWS under injected faults, and check every promise."`
 	Simulate simulateCmd `cmd:"" help:"Replay arrivals through the scheduler's decisions in virtual time."`
 	Sandbox  sandboxCmd  `cmd:"" help:"Serve a simulated AWS on one port."`
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"drawbridge/cfn"
 	"drawbridge/internal/drill/judge"
 	"drawbridge/scheduler"
 )
@@ -30,7 +31,7 @@ func (s *stage) send(body string, e judge.Event) error {
 	if err := s.put(body); err != nil {
 		return fmt.Errorf("send %s: %w", e.ID, err)
 	}
-	e.At, e.SHA256 = epoch(s.sim.Now()), fmt.Sprintf("%x", sha256.Sum256([]byte(body)))
+	e.At, e.SHA256 = epoch(s.Sim.Now()), fmt.Sprintf("%x", sha256.Sum256([]byte(body)))
 	s.story.Events = append(s.story.Events, e)
 	return nil
 }
@@ -38,11 +39,36 @@ func (s *stage) send(body string, e judge.Event) error {
 func (s *stage) put(body string) error {
 	return s.insist(func() error {
 		_, err := s.queue.SendMessage(s.ctx, &sqs.SendMessageInput{
-			QueueUrl:    aws.String("http://queue/" + cfn.NamesOf(s.installed.Name, s.sim.Region()).Events),
-			MessageBody: aws.String(body),
+			QueueUrl: s.queueURL(), MessageBody: aws.String(body),
 		})
 		return err
 	})
+}
+
+// waiting reports whether the queue still holds events.
+func (s *stage) waiting() (bool, error) {
+	counts := []sqstypes.QueueAttributeName{
+		"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible", "ApproximateNumberOfMessagesDelayed",
+	}
+	waiting := false
+	err := s.insist(func() error {
+		out, err := s.queue.GetQueueAttributes(s.ctx, &sqs.GetQueueAttributesInput{
+			QueueUrl: s.queueURL(), AttributeNames: counts,
+		})
+		if err != nil {
+			return err
+		}
+		waiting = false
+		for _, name := range counts {
+			waiting = waiting || out.Attributes[string(name)] != "0"
+		}
+		return nil
+	})
+	return waiting, err
+}
+
+func (s *stage) queueURL() *string {
+	return aws.String("http://queue/" + s.names().Events)
 }
 
 // message is an event that asks for a run of a job, whose program takes a while.
@@ -63,10 +89,17 @@ func message(job, id string, takes time.Duration) string {
 
 // ask sends an event for a run of a job.
 func (s *stage) ask(job, id string, takes time.Duration) error {
-	return s.send(message(job, id, takes), judge.Event{ID: id})
+	return s.send(message(job, id, takes), judge.Event{ID: id, Job: job})
 }
 
-// burst sends twelve events in a second, each third twice, and one that names no job.
+// noJob and steers are why invalid events are refused.
+var (
+	noJob  = regexp.MustCompile(`^there is no job "nope`)
+	steers = regexp.MustCompile(`does not allow an event to set the variable "LD_PRELOAD"`)
+)
+
+// burst sends twelve events in a second, each third twice, one that names no job, and one that
+// sets a variable which steers programs.
 func (s *stage) burst() error {
 	for i := range 12 {
 		id := fmt.Sprintf("burst-%d", i)
@@ -79,16 +112,26 @@ func (s *stage) burst() error {
 			}
 		}
 	}
-	return s.send(`{"job":"nope","id":"bad"}`, judge.Event{ID: "bad", Refused: true})
+	if err := s.send(`{"job":"nope","id":"bad"}`, judge.Event{ID: "bad", Refused: noJob}); err != nil {
+		return err
+	}
+	return s.send(strings.Replace(message("build", "steered", time.Minute), "SANDBOX_RUN_FOR", "LD_PRELOAD", 1),
+		judge.Event{ID: "steered", Refused: steers})
 }
 
 // hold keeps a set up by hand.
 func (s *stage) hold(set string, lasts time.Duration) error {
 	return s.insist(func() error {
-		now := s.sim.Now()
-		return s.records.Hold(s.ctx, scheduler.SetName(set), scheduler.Hold{
+		now := s.Sim.Now()
+		err := s.records.Hold(s.ctx, scheduler.SetName(set), scheduler.Hold{
 			Owner: "somebody", Reason: "looks around", Since: now, Expires: now.Add(lasts),
 		})
+		if err == nil {
+			s.story.Holds = append(s.story.Holds, judge.Hold{
+				VPC: mainVPC, From: epoch(now), Until: epoch(now.Add(lasts)),
+			})
+		}
+		return err
 	})
 }
 
@@ -99,16 +142,16 @@ func jobsNetwork() *ecstypes.NetworkConfiguration {
 	}}
 }
 
-// theirs runs a task of somebody else's in the jobs' cluster, for two hours, unless ECS has no
-// room for it. The set is not theirs: if it is down, their task does not start.
-func (s *stage) theirs(group, startedBy string) error {
+// theirs runs a task of somebody else's in the jobs' cluster, unless ECS has no room for it. The
+// set is not theirs: if it is down, their task does not start.
+func (s *stage) theirs(definition, group, startedBy string, takes time.Duration) error {
 	in := &ecs.RunTaskInput{
-		Cluster: aws.String(cluster), TaskDefinition: aws.String("web"), LaunchType: "FARGATE",
+		Cluster: aws.String(cluster), TaskDefinition: &definition, LaunchType: "FARGATE",
 		StartedBy: aws.String(startedBy), Group: aws.String(group), NetworkConfiguration: jobsNetwork(),
 		ClientToken: aws.String(group), Overrides: &ecstypes.TaskOverride{
 			ContainerOverrides: []ecstypes.ContainerOverride{{
-				Name: aws.String("web"), Environment: []ecstypes.KeyValuePair{
-					{Name: aws.String("SANDBOX_RUN_FOR"), Value: aws.String("2h")},
+				Name: &definition, Environment: []ecstypes.KeyValuePair{
+					{Name: aws.String("SANDBOX_RUN_FOR"), Value: aws.String(takes.String())},
 				},
 			}},
 		},
@@ -123,7 +166,7 @@ func (s *stage) theirs(group, startedBy string) error {
 }
 
 // batch is a task of other people's that has nothing to do with us.
-func (s *stage) batch() error { return s.theirs("their-batch", "them") }
+func (s *stage) batch() error { return s.theirs("web", "their-batch", "them", 2*time.Hour) }
 
 // deploy makes the service, whose first deployment waits for job smoke.
 func (s *stage) deploy() error {
@@ -147,8 +190,8 @@ func (s *stage) deploy() error {
 	})
 }
 
-// deployed reports whether the service's deployment has come to an end, and its state.
-func (s *stage) deployed() (ended bool, state string, err error) {
+// deployed returns the state of the service's deployment.
+func (s *stage) deployed() (state ecstypes.ServiceDeploymentStatus, err error) {
 	err = s.insist(func() error {
 		list, err := s.ecs.ListServiceDeployments(s.ctx, &ecs.ListServiceDeploymentsInput{
 			Cluster: aws.String(cluster), Service: aws.String("web"),
@@ -156,23 +199,19 @@ func (s *stage) deployed() (ended bool, state string, err error) {
 		if err != nil || len(list.ServiceDeployments) == 0 {
 			return errors.Join(errors.New("no deployment"), err)
 		}
-		state = string(list.ServiceDeployments[0].Status)
+		state = list.ServiceDeployments[0].Status
 		return nil
 	})
-	switch ecstypes.ServiceDeploymentStatus(state) {
-	case ecstypes.ServiceDeploymentStatusSuccessful, ecstypes.ServiceDeploymentStatusRollbackSuccessful:
-		ended = true
-	}
-	return ended, state, err
+	return state, err
 }
 
 // redeploy replaces the functions, and what they are configured to do, in mid-flight.
 func redeploy(s *stage) (undo func() error, err error) {
 	put := func(text string) error {
-		if err := os.WriteFile(s.config, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(s.Config, []byte(text), 0o600); err != nil {
 			return err
 		}
-		s.sim.Redeploy()
+		s.Sim.Redeploy()
 		return nil
 	}
 	changed := strings.Replace(string(setup), "maxDelay: 45m", "maxDelay: 20m", 1)
@@ -181,7 +220,7 @@ func redeploy(s *stage) (undo func() error, err error) {
 
 // removeRole deletes the role by which CloudFormation makes endpoints; undo makes it again.
 func removeRole(s *stage) (undo func() error, err error) {
-	name := aws.String(cfn.NamesOf(s.installed.Name, s.sim.Region()).StackRole)
+	name := aws.String(s.names().StackRole)
 	var trust string
 	var attached []iamtypes.AttachedPolicy
 	inline := map[string]string{}
@@ -211,44 +250,79 @@ func removeRole(s *stage) (undo func() error, err error) {
 	}); err != nil {
 		return nil, fmt.Errorf("read role %s: %w", *name, err)
 	}
+	gone := func(do func() error) error {
+		return s.insist(func() error {
+			err := do()
+			var missing *iamtypes.NoSuchEntityException
+			if errors.As(err, &missing) {
+				return nil // it was done, and the reply was lost
+			}
+			return err
+		})
+	}
 	for p := range inline {
-		if _, err := s.iam.DeleteRolePolicy(s.ctx, &iam.DeleteRolePolicyInput{RoleName: name, PolicyName: &p}); err != nil {
+		if err := gone(func() error {
+			_, err := s.iam.DeleteRolePolicy(s.ctx, &iam.DeleteRolePolicyInput{RoleName: name, PolicyName: &p})
+			return err
+		}); err != nil {
 			return nil, err
 		}
 	}
 	for _, p := range attached {
-		if _, err := s.iam.DetachRolePolicy(s.ctx, &iam.DetachRolePolicyInput{RoleName: name, PolicyArn: p.PolicyArn}); err != nil {
+		if err := gone(func() error {
+			_, err := s.iam.DetachRolePolicy(s.ctx, &iam.DetachRolePolicyInput{RoleName: name, PolicyArn: p.PolicyArn})
+			return err
+		}); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := s.iam.DeleteRole(s.ctx, &iam.DeleteRoleInput{RoleName: name}); err != nil {
-		return nil, err
+	err = gone(func() error {
+		_, err := s.iam.DeleteRole(s.ctx, &iam.DeleteRoleInput{RoleName: name})
+		return err
+	})
+	return func() error { return s.restoreRole(name, trust, attached, inline) }, err
+}
+
+// restoreRole makes a role again as it was. Policies are encoded as IAM returns them.
+func (s *stage) restoreRole(name *string, trust string, attached []iamtypes.AttachedPolicy,
+	inline map[string]string) error {
+	plain, err := url.QueryUnescape(trust)
+	if err != nil {
+		return err
 	}
-	return func() error {
-		plain, err := url.QueryUnescape(trust)
+	if err := s.insist(func() error {
+		_, err := s.iam.CreateRole(s.ctx, &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: &plain})
+		var there *iamtypes.EntityAlreadyExistsException
+		if errors.As(err, &there) {
+			return nil // it was made, and the reply was lost
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, p := range attached {
+		if err := s.insist(func() error {
+			_, err := s.iam.AttachRolePolicy(s.ctx, &iam.AttachRolePolicyInput{RoleName: name, PolicyArn: p.PolicyArn})
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	for p, document := range inline {
+		plain, err := url.QueryUnescape(document)
 		if err != nil {
 			return err
 		}
-		if _, err := s.iam.CreateRole(s.ctx, &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: &plain}); err != nil {
+		if err := s.insist(func() error {
+			_, err := s.iam.PutRolePolicy(s.ctx, &iam.PutRolePolicyInput{
+				RoleName: name, PolicyName: &p, PolicyDocument: &plain,
+			})
+			return err
+		}); err != nil {
 			return err
 		}
-		for _, p := range attached {
-			if _, err := s.iam.AttachRolePolicy(s.ctx, &iam.AttachRolePolicyInput{RoleName: name, PolicyArn: p.PolicyArn}); err != nil {
-				return err
-			}
-		}
-		for p, document := range inline {
-			if plain, err = url.QueryUnescape(document); err != nil {
-				return err
-			}
-			if _, err := s.iam.PutRolePolicy(s.ctx, &iam.PutRolePolicyInput{
-				RoleName: name, PolicyName: &p, PolicyDocument: &plain,
-			}); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, nil
+	}
+	return nil
 }
 
 func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }

@@ -97,15 +97,18 @@ var busy = []time.Duration{
 	time.Minute, 50 * time.Minute, 114 * time.Minute, 138 * time.Minute, 179 * time.Minute, 239 * time.Minute,
 }
 
-// begins is when the nth fault of a drill begins: up to four minutes after an instant that is
-// busy. Kills and what lasts for most of the day begin with it.
+// begins is when the nth fault of a drill begins: when it says itself, or up to four minutes after
+// an instant that is busy; of two faults the second one while the first one lasts.
 func (d Drill) begins(n int, seed int64) time.Duration {
 	f := d.faults[n]
-	if strings.HasPrefix(f.sim, "kill") || f.lasts >= 5*time.Hour {
-		return 0
+	if f.at > 0 || strings.HasPrefix(f.sim, "kill") {
+		return f.at
 	}
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d %s %d", seed, d.Name, n)
-	n64 := h.Sum64()
-	return busy[n64%uint64(len(busy))] + time.Duration(n64/16%240)*time.Second
+	drawn := h.Sum64()
+	if n > 0 && d.faults[0].at < f.at+dawn && d.faults[0].lasts < 3*time.Hour {
+		return d.begins(0, seed) + d.faults[0].lasts*time.Duration(drawn%8)/10
+	}
+	return busy[drawn%uint64(len(busy))] + time.Duration(drawn/16%240)*time.Second
 }

@@ -18,7 +18,6 @@ import (
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 	"github.com/aws/smithy-go"
 
-	"drawbridge/cfn"
 	"drawbridge/internal/drill/judge"
 	"drawbridge/scheduler"
 )
@@ -30,23 +29,24 @@ import (
 func flood(s *stage) (func() error, error) {
 	for i := range 200 {
 		id := fmt.Sprintf("flood-%d", i)
-		if err := s.send(fmt.Sprintf(`{"job":"nope-%d","id":%q}`, i%7, id), judge.Event{ID: id, Refused: true}); err != nil {
+		if err := s.send(fmt.Sprintf(`{"job":"nope-%d","id":%q}`, i%7, id), judge.Event{ID: id, Refused: noJob}); err != nil {
 			return nil, err
 		}
 	}
 	for i := range 20 {
 		id := fmt.Sprintf("large-%d", i)
 		body := fmt.Sprintf(`{"id":%q,"job":"nope","event":{"x":%q}}`, id, strings.Repeat("x", 200<<10))
-		if err := s.send(body, judge.Event{ID: id, Refused: true}); err != nil {
+		if err := s.send(body, judge.Event{ID: id, Refused: noJob}); err != nil {
 			return nil, err
 		}
 	}
 	return nil, nil
 }
 
-// impersonate runs a task of another's in the jobs' cluster, which claims to be that of a run.
+// impersonate runs a task of another's in the jobs' cluster, which claims to be that of a run that
+// is about to start, and ends within seconds.
 func impersonate(s *stage) (func() error, error) {
-	return nil, s.theirs("drawbridge:1:build/burst-1", "drawbridge/main")
+	return nil, s.theirs("build", "drawbridge:1:build/over-the-boundary", "drawbridge/main", 5*time.Second)
 }
 
 // tamper sends an event, and changes what is recorded of its run before its task is asked for.
@@ -67,19 +67,15 @@ func tamper(s *stage) (func() error, error) {
 // forge tells the reaper, in the name of ECS but from another account, that a task has ended which
 // runs.
 func forge(s *stage) (func() error, error) {
-	if err := s.ask("build", "victim", 30*time.Minute); err != nil {
-		return nil, err
-	}
-	s.sim.Advance(8 * time.Minute)
 	return nil, s.insist(func() error {
-		run, ok, err := s.records.Run(s.ctx, "main", "build/victim")
-		if err != nil || !ok {
-			return errors.Join(errors.New("the run is not recorded yet"), err)
+		run, ok, err := s.records.Run(s.ctx, "main", "build/long")
+		if err != nil || !ok || run.TaskARN == "" {
+			return errors.Join(errors.New("the run has no task yet"), err)
 		}
 		stopped, err := json.Marshal(map[string]any{
 			"source": "aws.ecs", "detail-type": "ECS Task State Change", "account": "999999999999",
-			"region": s.sim.Region(), "detail": map[string]any{
-				"taskArn": run.TaskARN, "group": run.TaskGroup(), "startedBy": s.installed.Name + "/main",
+			"region": s.Sim.Region(), "detail": map[string]any{
+				"taskArn": run.TaskARN, "group": run.TaskGroup(), "startedBy": s.Installed.Name + "/main",
 				"lastStatus": "STOPPED", "containers": []any{map[string]any{"name": "build", "exitCode": 0}},
 			},
 		})
@@ -87,7 +83,7 @@ func forge(s *stage) (func() error, error) {
 			return err
 		}
 		_, err = lambda.NewFromConfig(s.aws).Invoke(s.ctx, &lambda.InvokeInput{
-			FunctionName: aws.String(cfn.NamesOf(s.installed.Name, s.sim.Region()).Reaper), Payload: stopped,
+			FunctionName: aws.String(s.names().Reaper), Payload: stopped,
 			InvocationType: lambdatypes.InvocationTypeEvent,
 		})
 		return err
@@ -97,11 +93,14 @@ func forge(s *stage) (func() error, error) {
 // steal calls AWS with the keys of the functions, whatever their roles have to refuse. A call
 // that AWS carries out is a break.
 func steal(s *stage) (func() error, error) {
-	names := cfn.NamesOf(s.installed.Name, s.sim.Region())
+	names := s.names()
 	for _, function := range []string{names.Launcher, names.Reaper} {
-		key := s.sim.Steal(function)
-		if key == "" {
-			return nil, fmt.Errorf("%s has no environment", function)
+		key := ""
+		for range 60 { // for one that is there
+			if key = s.Sim.Steal(function); key != "" {
+				break
+			}
+			s.Sim.Advance(time.Minute)
 		}
 		c := s.aws.Copy()
 		c.Credentials = credentials.NewStaticCredentialsProvider(key, "sandbox", "sandbox")
@@ -112,11 +111,20 @@ func steal(s *stage) (func() error, error) {
 			} else if strings.HasPrefix(what, "reaper: ") && function != names.Reaper {
 				continue
 			}
-			err := attempts[what]()
-			var refused smithy.APIError
-			if !errors.As(err, &refused) || !strings.Contains(refused.ErrorCode(), "Denied") &&
-				refused.ErrorCode() != "UnauthorizedOperation" {
-				s.story.Stolen = append(s.story.Stolen, fmt.Sprintf("%s, %s: %v", function, what, err))
+			if err := s.insist(func() error {
+				err := attempts[what]()
+				var refused smithy.APIError
+				switch {
+				case err == nil:
+					s.story.Stolen = append(s.story.Stolen, fmt.Sprintf("%s could %s", function, what))
+					return nil
+				case errors.As(err, &refused) && (strings.Contains(refused.ErrorCode(), "Denied") ||
+					refused.ErrorCode() == "UnauthorizedOperation"):
+					return nil
+				}
+				return err // of another kind: this says nothing
+			}); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -145,7 +153,7 @@ func theft(s *stage, c aws.Config) map[string]func() error {
 		"reaper: create the stack of a set":   createStack("drawbridge-set-main"),
 		"delete another's stack":              deleteStack("drawbridge-set-main-2"),
 		"create another stack":                createStack("backdoor"),
-		"delete the installation":             deleteStack(s.installed.Name),
+		"delete the installation":             deleteStack(s.Installed.Name),
 		"delete another's endpoint": func() error {
 			_, err := network.DeleteVpcEndpoints(s.ctx, &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: []string{s.theirEndpoint}})
 			return err

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
 	"drawbridge/internal/drill/judge"
 )
 
@@ -50,31 +52,28 @@ func (s *stage) day() []act {
 // scheduled are the runs of the day that schedules start, the first of them in the morning.
 var scheduled = []string{"report/schedule-20260514T113000Z", "mirror/schedule-20260514T140000Z"}
 
-// ordinary is the reason of the dead letter that each day has: of the event in the burst that
-// names no job.
-var ordinary = regexp.MustCompile(`^there is no job "nope"`)
-
 // played is a drill that was played: what became of it, and when its last fault had ended.
 type played struct {
 	judge.Result
 	faultEnded float64
+	failed     bool // it could not be played to its end
 }
 
 // play plays one drill.
-func play(ctx context.Context, bootstraps map[string]string, d Drill, seed int64) (p played, err error) {
-	s, err := open(ctx, bootstraps, seed)
+func play(ctx context.Context, programs map[string]string, d Drill, seed int64) (p played, err error) {
+	s, err := open(ctx, programs, seed)
 	if err != nil {
 		return p, err
 	}
-	defer s.close()
+	defer s.Close()
 	acts, ends := s.acts(d)
 	for n, f := range d.faults {
-		s.allow(f)
-		wrong := s.wrong(f, d.begins(n, seed))
-		acts = append(acts, wrong...)
-		p.faultEnded = max(p.faultEnded, epoch(start.Add(wrong[1].at)))
-		ends = max(ends, wrong[1].at)
+		at := d.begins(n, seed)
+		s.allow(f, at)
+		acts = append(acts, s.wrong(f, at)...)
+		ends = max(ends, at+f.lasts)
 	}
+	p.faultEnded = s.story.Until
 	slices.SortStableFunc(acts, func(a, b act) int { return int(a.at - b.at) })
 	for _, a := range acts {
 		if err := s.until(start.Add(a.at)); err != nil {
@@ -88,18 +87,24 @@ func play(ctx context.Context, bootstraps map[string]string, d Drill, seed int64
 		if err := s.until(start.Add(at)); err != nil {
 			return p, err
 		}
-		if s.quiet() {
+		if quiet, err := s.quiet(); err != nil || quiet {
+			if err != nil {
+				return p, err
+			}
 			break
 		}
 	}
-	p.Result = judge.Judge(s.story, s.sim.Ledger(), string(s.installed.Billing))
+	p.Result = judge.Judge(s.story, s.Sim.Ledger(), string(s.Installed.Billing))
 	if !d.morning {
-		ended, state, err := s.deployed()
+		state, err := s.deployed()
 		if err != nil {
 			return p, err
 		}
-		if !ended {
-			p.Breaks = append(p.Breaks, judge.Break{Kind: judge.Stuck, What: "the deployment of web is " + state})
+		back := s.story.Any && state == ecstypes.ServiceDeploymentStatusRollbackSuccessful
+		if state != ecstypes.ServiceDeploymentStatusSuccessful && !back {
+			p.Breaks = append(p.Breaks, judge.Break{
+				Kind: judge.Stuck, What: "the deployment of web is " + string(state),
+			})
 		}
 	}
 	return p, nil
@@ -107,7 +112,7 @@ func play(ctx context.Context, bootstraps map[string]string, d Drill, seed int64
 
 // acts returns what happens on the day of a drill, whatever goes wrong, and when it ends.
 func (s *stage) acts(d Drill) (acts []act, ends time.Duration) {
-	s.story.Hooks, s.story.Reasons = []string{"smoke"}, []*regexp.Regexp{ordinary}
+	s.story.Hooks, s.story.VPCs = []string{"smoke"}, vpcs
 	acts, s.story.Scheduled, ends = s.day(), scheduled, evening
 	if d.morning {
 		acts = slices.DeleteFunc(acts, func(a act) bool { return a.at >= noon })
@@ -116,13 +121,10 @@ func (s *stage) acts(d Drill) (acts []act, ends time.Duration) {
 	return acts, ends
 }
 
-// wrong returns the beginning and the end of a fault.
+// wrong returns the beginning of a fault, and its end if that is not the simulation's.
 func (s *stage) wrong(f fault, at time.Duration) []act {
 	if f.sim != "" {
-		return []act{
-			{at, func() error { return s.sim.SetFault(f.sim, f.value, f.lasts.Seconds()) }},
-			{at + f.lasts, func() error { return nil }},
-		}
+		return []act{{at, func() error { return s.Sim.SetFault(f.sim, f.value, f.lasts.Seconds()) }}}
 	}
 	var undo func() error
 	return []act{
@@ -139,34 +141,46 @@ func (s *stage) wrong(f fault, at time.Duration) []act {
 	}
 }
 
-// allow has the judge know what a fault may lead to.
-func (s *stage) allow(f fault) {
-	st := &s.story
-	st.SchedulesLost = st.SchedulesLost || f.schedulesLost
-	st.Unready = st.Unready || f.unready
+// allow has the judge know of a fault, and what it may lead to.
+func (s *stage) allow(f fault, at time.Duration) {
+	st := &s.story.Faults
+	from, until := epoch(start.Add(at)), epoch(start.Add(at+f.lasts))
+	if !st.Any || from < st.From {
+		st.From = from
+	}
+	st.Any, st.Until = true, max(st.Until, until)
 	st.Failures = st.Failures || f.failures
+	st.Unready, st.Spare = max(st.Unready, f.unready.Seconds()), st.Spare+f.spare.Seconds()
+	if strings.HasPrefix(f.sim, "kill") {
+		st.Kills++
+		st.Until = epoch(start.Add(evening))
+	}
 	for _, r := range f.reasons {
 		st.Reasons = append(st.Reasons, regexp.MustCompile(r))
 	}
 }
 
-// quiet reports whether nothing of ours stands or runs any more.
-func (s *stage) quiet() bool {
-	l := s.sim.Ledger()
+// quiet reports whether nothing of ours stands, runs or waits any more.
+func (s *stage) quiet() (bool, error) {
+	waiting, err := s.waiting()
+	if err != nil || waiting {
+		return false, err
+	}
+	l := s.Sim.Ledger()
 	for _, t := range l.Tasks {
 		if t.Stopped == nil && strings.HasPrefix(t.Group, "drawbridge:") && !slices.Contains(s.story.Foreign, t.ARN) {
-			return false
+			return false, nil
 		}
 	}
 	for _, st := range l.Stacks {
 		if st.Deleted == nil && !slices.Contains(s.story.Foreign, st.ID) {
-			return false
+			return false, nil
 		}
 	}
 	for _, i := range l.Invocations {
 		if i.Ended == nil {
-			return false
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
 }

@@ -62,14 +62,14 @@ func (r Report) Kept() bool {
 // normal is how days are without faults.
 type normal struct{ day, morning played }
 
-func playNormal(ctx context.Context, bootstraps map[string]string, seed int64) (n normal, err error) {
+func playNormal(ctx context.Context, programs map[string]string, seed int64) (n normal, err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		n.day, err = play(ctx, bootstraps, Drill{Name: "day"}, seed)
+		n.day, err = play(ctx, programs, Drill{Name: "day"}, seed)
 		return err
 	})
 	g.Go(func() (err error) {
-		n.morning, err = play(ctx, bootstraps, Drill{Name: "morning", morning: true}, seed)
+		n.morning, err = play(ctx, programs, Drill{Name: "morning", morning: true}, seed)
 		return err
 	})
 	return n, g.Wait()
@@ -89,8 +89,8 @@ func (n normal) chosen(o Options) ([]Drill, error) {
 }
 
 // List returns the drills that the options choose.
-func List(ctx context.Context, bootstraps map[string]string, o Options) ([]Drill, error) {
-	n, err := playNormal(ctx, bootstraps, o.Seed)
+func List(ctx context.Context, programs map[string]string, o Options) ([]Drill, error) {
+	n, err := playNormal(ctx, programs, o.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +100,8 @@ func List(ctx context.Context, bootstraps map[string]string, o Options) ([]Drill
 // Play plays the drills that the options choose, as many at once as the machine has CPUs, with
 // the functions at the given paths, by name. after is called once each has been played, with how
 // many there are; it need not be safe for concurrent use.
-func Play(ctx context.Context, bootstraps map[string]string, o Options, after func(Outcome, int)) (Report, error) {
-	n, err := playNormal(ctx, bootstraps, o.Seed)
+func Play(ctx context.Context, programs map[string]string, o Options, after func(Outcome, int)) (Report, error) {
+	n, err := playNormal(ctx, programs, o.Seed)
 	if err != nil {
 		return Report{}, err
 	}
@@ -118,12 +118,12 @@ func Play(ctx context.Context, bootstraps map[string]string, o Options, after fu
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, d := range drills {
 		g.Go(func() error {
-			p, err := play(ctx, bootstraps, d, o.Seed)
+			p, err := play(ctx, programs, d, o.Seed)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			if err != nil { // no reason to lose the others
-				p.Breaks = append(p.Breaks, judge.Break{Kind: judge.NotPlayed, What: err.Error()})
+				p = played{Result: judge.Result{Breaks: []judge.Break{{Kind: judge.NotPlayed, What: err.Error()}}}, failed: true}
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -145,6 +145,10 @@ func (n normal) outcome(d Drill, p played) Outcome {
 		Drill: d, Accepted: p.Accepted, Finished: p.Finished, Dead: p.Dead, Reasons: p.Reasons, Hours: p.Hours,
 		Over: p.Hours - usual.Hours, PeakMiB: p.PeakMiB, Breaks: p.Breaks, Struck: true,
 	}
+	if p.failed {
+		o.Over = 0
+		return o
+	}
 	ended := p.faultEnded
 	for _, f := range d.faults {
 		o.Struck = o.Struck && (f.sim == "" || p.Struck[f.sim] > 0)
@@ -157,8 +161,17 @@ func (n normal) outcome(d Drill, p played) Outcome {
 			o.Heal = max(o.Heal, at-max(ended, was))
 		}
 	}
+	if o.Heal > tooLate.Seconds() {
+		o.Breaks = append(o.Breaks, judge.Break{
+			Kind: judge.Late, What: fmt.Sprintf("a run was started %.0f minutes after nothing was wrong any more", o.Heal/60),
+		})
+	}
 	return o
 }
+
+// tooLate is how long a run may wait although nothing is wrong any more: an hour until endpoints may
+// be made again whose deletion failed, and the time to make them.
+const tooLate = 70 * time.Minute
 
 // late is how much later than usual a run may start without having been kept waiting.
 const late = time.Minute

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -35,7 +36,7 @@ func (r *row) add(o Outcome) {
 // Write writes the report as text: a row for each group of drills, the dead letters, the totals,
 // and what was broken.
 func (r Report) Write(w io.Writer, s output.Style) error {
-	t := output.NewRows(s, "WHAT GOES WRONG", "DRILLS", "EVENTS", "RAN", "DEAD", "HOURS OVER", "HEALED IN", "BROKEN")
+	t := output.NewRows(s, "FAULT", "DRILLS", "ACCEPTED", "FINISHED", "DEAD-LETTERED", "EXTRA HOURS", "TIME TO HEAL", "BREAKS")
 	for _, x := range r.rows() {
 		t.Add(x.cells()...)
 	}
@@ -53,7 +54,7 @@ func (r Report) Write(w io.Writer, s output.Style) error {
 func (r Report) rows() []*row {
 	var rows []*row
 	of := map[string]*row{}
-	normal := Outcome{Drill: Drill{Group: "nothing"}}
+	normal := Outcome{Drill: Drill{Group: "none (baseline)"}}
 	for _, o := range slices.Concat([]Outcome{r.Day}, r.Outcomes) {
 		group := cmp.Or(o.Group, normal.Group)
 		if of[group] == nil {
@@ -71,46 +72,42 @@ func (r *row) cells() []string {
 	if worst := r.over[len(r.over)-1]; worst != 0 || r.over[0] != 0 {
 		over = fmt.Sprintf("%+d", worst)
 		if r.drills > 1 {
-			over = fmt.Sprintf("%+d, at worst %+d", r.over[len(r.over)/2], worst)
+			over = fmt.Sprintf("median %+d, max %+d", r.over[len(r.over)/2], worst)
 		}
 	}
 	heal := ""
 	if r.heal > 0 {
 		heal = (time.Duration(r.heal) * time.Second).String()
 	}
-	broken := "no"
-	if r.breaks > 0 {
-		broken = scheduler.Count(r.breaks, "time")
-	}
 	name := r.name
 	if r.idle > 0 {
-		name += fmt.Sprintf(" (%d met nothing)", r.idle)
+		name += fmt.Sprintf(" (%d had no effect)", r.idle)
 	}
 	return []string{
 		name, strconv.Itoa(r.drills), strconv.Itoa(r.accepted), strconv.Itoa(r.finished), strconv.Itoa(r.dead), over, heal,
-		broken,
+		strconv.Itoa(r.breaks),
 	}
 }
 
-// writeReasons lists the dead letters by their reason.
+// writeReasons lists the dead letters of each fault by their reason.
 func (r Report) writeReasons(w io.Writer, s output.Style) error {
-	count := map[string]int{}
+	type key struct{ group, reason string }
+	count := map[key]int{}
 	for _, o := range r.Outcomes {
 		for reason, n := range o.Reasons {
-			count[shape(reason)] += n
+			if k := (key{o.Group, shape(reason)}); r.Day.Reasons[reason] == 0 {
+				count[k] += n
+			}
 		}
 	}
-	reasons := make([]string, 0, len(count))
-	for reason := range count {
-		reasons = append(reasons, reason)
+	for reason, n := range r.Day.Reasons { // the same in every drill
+		count[key{"each", shape(reason)}] += n
 	}
-	slices.SortFunc(reasons, func(a, b string) int { return cmp.Or(count[b]-count[a], cmp.Compare(a, b)) })
-	if len(reasons) == 0 {
-		return nil
-	}
-	t := output.NewRows(s, "DEAD LETTERS", "REASON")
-	for _, reason := range reasons {
-		t.Add(strconv.Itoa(count[reason]), reason)
+	t := output.NewRows(s, "FAULT", "DEAD LETTERS", "REASON")
+	for _, k := range slices.SortedFunc(maps.Keys(count), func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.group, b.group), count[b]-count[a], cmp.Compare(a.reason, b.reason))
+	}) {
+		t.Add(k.group, strconv.Itoa(count[k]), k.reason)
 	}
 	if err := s.Println(w, ""); err != nil {
 		return err
@@ -133,18 +130,23 @@ func (r Report) writeTotals(w io.Writer, s output.Style) error {
 	if total.drills == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("\n%s, %s: %d lost, %d ran twice, %d cut off, %d left behind.", scheduler.Count(total.drills, "drill"),
+	text := fmt.Sprintf("\n%s, %s: %d lost, %d ran twice, %d cut off, %d left behind, %d other breaks.", scheduler.Count(total.drills, "drill"),
 		scheduler.Count(total.accepted, "event"), broken[judge.Lost], broken[judge.Doubled], broken[judge.CutOff],
-		broken[judge.Left])
+		broken[judge.Left], total.breaks-broken[judge.Lost]-broken[judge.Doubled]-broken[judge.CutOff]-broken[judge.Left])
 	if err := s.Println(w, "%s", text); err != nil {
 		return err
 	}
-	shares := make([]float64, 0, len(r.Outcomes))
+	var shares []float64
 	for _, o := range r.Outcomes {
-		shares = append(shares, float64(o.Hours)/float64(max(o.Hours-o.Over, 1)))
+		if o.Hours > 0 { // else it was not played
+			shares = append(shares, float64(o.Hours)/float64(max(o.Hours-o.Over, 1)))
+		}
+	}
+	if len(shares) == 0 {
+		return nil
 	}
 	slices.Sort(shares)
-	return s.Println(w, "Paid hours over those of a day without faults: %.2f (median), %.2f (worst). Memory of a function: %d MiB.",
+	return s.Println(w, "Paid hours over those of a day without faults: %.2f (median), %.2f (worst). Peak memory of a function: %d MiB.",
 		shares[len(shares)/2], shares[len(shares)-1], peak)
 }
 

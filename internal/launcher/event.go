@@ -153,9 +153,6 @@ func (l *Launcher) kept(payload []byte) []byte {
 // minute. It counts by the job: the source of an event is what its sender writes.
 func (l *Launcher) admit(job scheduler.JobName) error {
 	limit := l.app.Config.EventsPerMinute
-	if limit == 0 {
-		return nil
-	}
 	l.mu.Lock() // in the tests one launcher serves several invocations
 	defer l.mu.Unlock()
 	if minute := l.app.Clock.Now().Truncate(time.Minute); !minute.Equal(l.minute) {
@@ -171,8 +168,11 @@ func (l *Launcher) admit(job scheduler.JobName) error {
 }
 
 // admitted returns the runs of a message from the queue that are taken now. One that
-// comes again was taken before.
+// comes again was taken before, and one whose scheduled time has come is not counted.
 func (l *Launcher) admitted(runs []scheduler.Run, m events.SQSMessage) ([]scheduler.Run, error) {
+	if l.app.Config.EventsPerMinute == 0 {
+		return runs, nil
+	}
 	if n, err := strconv.Atoi(m.Attributes["ApproximateReceiveCount"]); err == nil && n > 1 {
 		return runs, nil
 	}

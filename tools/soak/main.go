@@ -13,12 +13,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"maps"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -103,62 +100,56 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 }
 
 func open(ctx context.Context, o options) (p *pool, closeAll func(), err error) {
-	var closers []func()
-	closeAll = func() {
-		for i := len(closers) - 1; i >= 0; i-- {
-			closers[i]()
+	text := setup(o)
+	sim := awssim.Options{Start: start, Seed: o.seed}
+	p = &pool{options: o}
+	var installed *config.Installation
+	var c aws.Config
+	if o.programs {
+		paths, _, cleanup, err := functions.Local(ctx)
+		if err != nil {
+			return nil, nil, err
 		}
-	}
-	defer func() {
+		served, err := sandbox.Serve(ctx, sim, "soak", text, paths)
+		if err != nil {
+			cleanup()
+			return nil, nil, err
+		}
+		p.sim, installed = served.Sim, served.Installed
+		c = sandbox.AWSConfig(p.sim, served.Endpoint, http.DefaultTransport)
+		closeAll = func() {
+			served.Close()
+			cleanup()
+		}
+	} else {
+		p.sim = awssim.New(sim)
+		closeAll = p.sim.Close
+		file, err := config.Parse("soak", text)
+		if err == nil {
+			installed, err = sandbox.InstallInProcess(p.sim, file, "http://aws.invalid", p.sim.RoundTripper(), zap.NewNop(),
+				io.Discard)
+		}
 		if err != nil {
 			closeAll()
+			return nil, nil, err
 		}
-	}()
-	text := setup(o)
-	file, err := config.Parse("soak", text)
-	if err != nil {
-		return nil, nil, err
+		c = sandbox.AWSConfig(p.sim, "http://aws.invalid", p.sim.RoundTripper())
 	}
-	sim := awssim.New(awssim.Options{Start: start, Seed: o.seed})
-	closers = append(closers, sim.Close)
-	endpoint, transport := "http://aws.invalid", sim.RoundTripper()
-	if !o.programs {
-		_, err = sandbox.InstallInProcess(sim, file, endpoint, transport, zap.NewNop(), io.Discard)
-	} else {
-		var listener net.Listener
-		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
-			return nil, nil, err
-		}
-		sim.SetAddress(listener.Addr().String())
-		server := &http.Server{Handler: sim, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
-		go func() { _ = server.Serve(listener) }() // ends with Close
-		closers = append(closers, func() { _ = server.Close() })
-		var paths map[string]string
-		var cleanup func()
-		if paths, _, cleanup, err = functions.Local(ctx); err != nil {
-			return nil, nil, err
-		}
-		closers = append(closers, cleanup)
-		folder, err := os.MkdirTemp("", "drawbridge-soak-")
-		if err != nil {
-			return nil, nil, err
-		}
-		closers = append(closers, func() { _ = os.RemoveAll(folder) }) // a temporary folder
-		path := filepath.Join(folder, "drawbridge.yaml")
-		if err := os.WriteFile(path, text, 0o600); err != nil {
-			return nil, nil, err
-		}
-		_, err = sandbox.Install(sim, file, sandbox.Functions{Bootstraps: paths, ConfigPath: path})
+	p.story.VPCs = map[string]string{}
+	for name, job := range installed.Jobs {
+		p.story.VPCs[string(name)] = installed.Sets[job.Set].VPC
 	}
-	if err != nil {
-		return nil, nil, err
+	if o.faults {
+		p.story.Faults = judge.Faults{
+			Any: true, Failures: true, From: epoch(start), Until: epoch(start.AddDate(0, 0, o.days)), Spare: 2 * 3600,
+		}
 	}
-	c := sandbox.AWSConfig(sim, endpoint, transport)
 	c.RetryMaxAttempts = 1
-	return &pool{
-		options: o, sim: sim, queue: sqs.NewFromConfig(c), table: dynamodb.NewFromConfig(c), timers: scheduler.NewFromConfig(c),
-	}, closeAll, nil
+	p.queue, p.table, p.timers = sqs.NewFromConfig(c), dynamodb.NewFromConfig(c), scheduler.NewFromConfig(c)
+	return p, closeAll, nil
 }
+
+func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }
 
 // faults are what goes wrong, one after another, an hour each with an hour of peace after it.
 var faults = [][2]string{
@@ -188,9 +179,8 @@ func (p *pool) pass(ctx context.Context, out io.Writer) error {
 			}
 		}
 	}
-	p.story.Failures = true
 	p.sim.Advance(12 * time.Hour)
-	return nil
+	return p.empty(ctx, out)
 }
 
 // hour sends what arrives in an hour, and lets it pass.
@@ -232,7 +222,7 @@ func (p *pool) send(ctx context.Context, set int, id string) error {
 		if _, err = p.queue.SendMessage(ctx, &sqs.SendMessageInput{
 			QueueUrl: aws.String("http://x/drawbridge-events"), MessageBody: &body,
 		}); err == nil {
-			p.story.Events = append(p.story.Events, judge.Event{ID: id})
+			p.story.Events = append(p.story.Events, judge.Event{ID: id, Job: job, At: epoch(p.sim.Now())})
 			return nil
 		}
 	}
@@ -241,29 +231,57 @@ func (p *pool) send(ctx context.Context, set int, id string) error {
 
 // grown says how much there is of what could grow.
 func (p *pool) grown(ctx context.Context, out io.Writer, day int) error {
-	items, timers := 0, 0
-	for pages := dynamodb.NewScanPaginator(p.table, &dynamodb.ScanInput{TableName: aws.String("drawbridge")}); pages.HasMorePages(); {
+	items, timers, err := p.count(ctx)
+	if err != nil {
+		return err
+	}
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	_, err = fmt.Fprintf(out, "day %d: %d items, %d timers, %d MiB in this process, the simulation's records included\n", day,
+		items, timers, m.HeapAlloc>>20)
+	return err
+}
+
+// count returns how many items and timers there are.
+func (p *pool) count(ctx context.Context) (items, timers int, err error) {
+	for pages := dynamodb.NewScanPaginator(p.table, &dynamodb.ScanInput{
+		TableName: aws.String("drawbridge"),
+	}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return err
+			return 0, 0, err
 		}
 		items += len(page.Items)
 	}
 	for pages := scheduler.NewListSchedulesPaginator(p.timers, &scheduler.ListSchedulesInput{}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return err
+			return 0, 0, err
 		}
 		timers += len(page.Schedules)
 	}
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	_, err := fmt.Fprintf(out, "day %d: %d items, %d timers, %d MiB here\n", day, items, timers, m.HeapAlloc>>20)
-	return err
+	return items, timers, nil
 }
 
-// These are prices in USD, from AWS's price list for us-east-1, without free tiers.
+// kept is how long the table keeps the record of a run, in days, and a few that DynamoDB takes.
+const kept = 90 + 3
+
+// empty fails if anything is left that has no end: a timer, or more records than are kept.
+func (p *pool) empty(ctx context.Context, out io.Writer) error {
+	items, timers, err := p.count(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "in the end: %d items, %d timers\n", items, timers)
+	if most := p.runs*min(p.days, kept) + p.burst + p.sets; timers > 0 || items > most {
+		return fmt.Errorf("%d items and %d timers are left, want at most %d and none", items, timers, most)
+	}
+	return nil
+}
+
+// These are prices in USD, from AWS's price list for us-east-1, without free tiers. Logs, metrics and
+// alarms are not in it.
 //
 // Sources: https://aws.amazon.com/lambda/pricing, https://aws.amazon.com/dynamodb/pricing/on-demand,
 // https://aws.amazon.com/eventbridge/pricing, https://aws.amazon.com/sqs/pricing
@@ -275,8 +293,9 @@ const (
 	timer      = 1.00 / 1e6 // an invocation of EventBridge Scheduler
 	message    = 0.40 / 1e6
 	event      = 1.00 / 1e6
-	memory     = 0.25 // GB of a function
-	least      = 0.05 // seconds that an invocation takes beside what it waits for
+	memory     = 0.25  // GB of a function
+	least      = 0.03  // seconds that an invocation computes, and
+	aCall      = 0.015 // that a call takes, in addition to what it sleeps: assumed
 	polls      = 5 * 3 * 60 * 24 * 30.4
 	month      = 30.4 // days
 )
@@ -291,7 +310,9 @@ func (p *pool) report(out io.Writer, took time.Duration) error {
 		}
 	}
 	for _, i := range l.Invocations {
-		seconds += *i.Ended - *i.Started + least
+		if i.Ended != nil {
+			seconds += *i.Ended - *i.Started + least + aCall*float64(i.Calls)
+		}
 	}
 	months := float64(p.days) / month
 	usd := map[string]float64{
@@ -306,7 +327,7 @@ func (p *pool) report(out io.Writer, took time.Duration) error {
 	}
 	fmt.Fprintf(out, "%d accepted, %d finished, %d dead letters, %d broken promises; %d paid hours; %s\n", r.Accepted, r.Finished,
 		r.Dead, len(r.Breaks), r.Hours, took.Round(time.Second))
-	fmt.Fprintf(out, "a month: %.0f calls, %.0f invocations, %.2f USD beside the endpoints", float64(calls)/months,
+	fmt.Fprintf(out, "a month: %.0f calls, %.0f invocations, %.2f USD in addition to the endpoints", float64(calls)/months,
 		float64(len(l.Invocations))/months, total)
 	for _, name := range slices.Sorted(maps.Keys(usd)) {
 		fmt.Fprintf(out, ", %s %.2f", name, usd[name]/months)

@@ -1,13 +1,11 @@
 // Package judge says what became of a story, by the ledger of the simulated AWS alone. It
-// imports nothing that decides: what it counts, it counts itself.
+// imports nothing that decides: what it counts, it counts itself. All times are epoch seconds.
 package judge
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
-	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,18 +16,23 @@ import (
 // EventVariable is the variable of a container that names the event which its task is for.
 const EventVariable = "DRILL_EVENT"
 
-// hour is a paid hour in seconds, as all times here are seconds.
-const hour = 3600.0
-
 // Event is one event that was accepted: sent, and taken by the queue.
 type Event struct {
-	ID string
-	// At is when it was accepted, in epoch seconds.
+	// ID is its id, Job the job that it asks for.
+	ID, Job string
+	// At is when it was accepted.
 	At float64
 	// SHA256 is the digest of its text, in hexadecimal: a large event is kept as that alone.
 	SHA256 string
-	// Refused is true for an event that nothing can be made of: it has to become a dead letter.
-	Refused bool
+	// Refused matches the reason of the dead letter that an invalid event has to become; nil for
+	// a valid one.
+	Refused *regexp.Regexp
+}
+
+// Hold is a time in which a VPC's endpoints may not go: held by hand, or by a deployment.
+type Hold struct {
+	VPC         string
+	From, Until float64
 }
 
 // Story is what was done to the account.
@@ -37,42 +40,59 @@ type Story struct {
 	Events []Event
 	// Scheduled are the runs that schedules start, as JOB/ID, each of which has to run once.
 	Scheduled []string
+	// VPCs are where the tasks of jobs run, by job.
+	VPCs map[string]string
 	// Hooks are the jobs that deployments start, each run of which has to run once.
 	Hooks []string
-	// SchedulesLost is true where the account lost what starts the scheduled runs.
-	SchedulesLost bool
-	// Reasons match what a dead letter may give as its reason: what was really done.
-	Reasons []*regexp.Regexp
-	// Unready is true where endpoints refuse connections after AWS has called them available, so
-	// that a task which does not start is nobody's mistake.
-	Unready bool
-	// Failures is true where a stack, an endpoint or a deletion may fail, so that an hour may be
-	// paid twice.
-	Failures bool
+	Holds []Hold
+	Faults
 	// Stolen are calls with a stolen role that AWS did not refuse.
 	Stolen []string
 	// Foreign are ids of stacks and tasks that belong to others, as all endpoints without a stack
 	// do.
 	Foreign []string
-	// From and Until are when the story began, and when the last fault had ended.
-	From, Until float64
 }
 
-// Kind is a kind of break, in the words of the table.
+// Faults are what went wrong, as far as it explains what would be a break otherwise. The zero
+// value is a day without faults.
+type Faults struct {
+	// Any is true if anything went wrong at all: invocations may fail then.
+	Any bool
+	// Kills are how many handlers were to be killed.
+	Kills int
+	// Reasons match what the dead letter of a valid event may give as its reason.
+	Reasons []*regexp.Regexp
+	// Unready is how long, in seconds, endpoints refuse connections after AWS has called them
+	// available: a task that is started by then does not start, which is nobody's mistake.
+	Unready float64
+	// Failures is true where a stack, an endpoint or a deletion may fail, so that an hour may be
+	// paid twice.
+	Failures bool
+	// From and Until are when the first fault began and the last one had ended.
+	From, Until float64
+	// Spare is how much longer than to the end of its paid hour a set may stand while there are
+	// faults, in seconds.
+	Spare float64
+}
+
+// Kind is a kind of break, in the words of the report.
 type Kind string
 
 // The kinds.
 const (
-	Lost    Kind = "lost"      // an accepted event that neither ran nor became a dead letter
-	Doubled Kind = "doubled"   // one that ran twice, or ran and became a dead letter
-	CutOff  Kind = "cut off"   // a task that lost its endpoints while it ran
-	Early   Kind = "early"     // a task that did not start because an endpoint was not ready
-	Untrue  Kind = "untrue"    // a dead letter whose reason is not what happened
-	Left    Kind = "left"      // something that still stands, or goes on
-	Dearer  Kind = "dearer"    // more paid hours than always-on, or an hour paid twice
-	Clash   Kind = "clash"     // two endpoints of one service in one VPC
-	Touched Kind = "not ours"  // something of others that was changed
-	Stuck   Kind = "no answer" // a deployment that never came to its end
+	Lost    Kind = "lost"                     // an accepted event that neither ran nor became a dead letter
+	Doubled Kind = "ran twice"                // one that ran twice, or ran and became a dead letter
+	CutOff  Kind = "cut off"                  // a task that lost its endpoints, or was stopped, while it ran
+	Early   Kind = "too early"                // a task that did not start because an endpoint was not ready
+	Late    Kind = "too late"                 // a run that waited although nothing was wrong any more
+	Untrue  Kind = "untrue"                   // a dead letter whose reason is not what happened
+	Left    Kind = "left behind"              // something that still stands, or goes on
+	Idle    Kind = "idle"                     // endpoints that stood into an hour that nobody needed
+	Dearer  Kind = "dearer"                   // more paid hours than always-on, or an hour paid twice
+	Clash   Kind = "clash"                    // two endpoints of one service in one VPC
+	Touched Kind = "touched foreign resource" // something of others that was changed
+	Stuck   Kind = "deployment stuck"         // a deployment that did not come to its end
+	Failed  Kind = "function failed"          // an invocation that failed, or was killed, without a fault
 	// NotPlayed is a drill that could not be played to its end.
 	NotPlayed Kind = "not played"
 )
@@ -95,8 +115,7 @@ type Result struct {
 	Reasons map[string]int
 	// Struck is how often each fault has struck.
 	Struck map[string]int
-	// Killed is how many handlers were killed, and KilledAt when the last one was.
-	Killed   int
+	// KilledAt is when the last handler was killed.
 	KilledAt float64
 	// Calls are how many calls each function made in one invocation at most.
 	Calls map[string]int
@@ -105,28 +124,21 @@ type Result struct {
 	Breaks  []Break
 }
 
-// ledger is a ledger with what is looked up often.
-type ledger struct {
+// judging is a ledger with the story that it is the truth of.
+type judging struct {
 	awssim.Ledger
 	story Story
 	out   *Result
 }
 
-// Judge says what became of a story on which the curtain has fallen: nothing more is to happen.
-// basis is clock or creation.
+// Judge says what became of a story in which nothing more is going to happen. basis is clock or
+// creation.
 func Judge(s Story, l awssim.Ledger, basis string) Result {
-	j := ledger{l, s, &Result{
+	j := judging{l, s, &Result{
 		Accepted: len(s.Events), Starts: map[string]float64{}, Reasons: map[string]int{}, Struck: l.Struck,
 		Calls: map[string]int{},
 	}}
-	for _, i := range l.Invocations {
-		j.out.Calls[i.Function] = max(j.out.Calls[i.Function], i.Calls)
-		j.out.PeakMiB = max(j.out.PeakMiB, i.PeakMiB)
-		if i.Outcome != nil && *i.Outcome == "killed" {
-			j.out.Killed++
-			j.out.KilledAt = max(j.out.KilledAt, *i.Ended)
-		}
-	}
+	j.invocations()
 	j.events()
 	j.tasks()
 	j.endpoints(basis)
@@ -135,25 +147,52 @@ func Judge(s Story, l awssim.Ledger, basis string) Result {
 	return *j.out
 }
 
-func (j ledger) breaks(k Kind, format string, args ...any) {
+func (j judging) breaks(k Kind, format string, args ...any) {
 	j.out.Breaks = append(j.out.Breaks, Break{k, fmt.Sprintf(format, args...)})
 }
 
 // ours reports whether a task was started for a run, and not by somebody who says so.
-func (j ledger) ours(t awssim.LedgerTask) bool {
+func (j judging) ours(t awssim.LedgerTask) bool {
 	return strings.HasPrefix(t.Group, "drawbridge:") && !slices.Contains(j.story.Foreign, t.ARN)
 }
 
-// letter is what is read of a dead letter: ours, or one of Lambda's destination.
+// invocations looks at how the functions fared.
+func (j judging) invocations() {
+	killed, failed := 0, 0
+	for _, i := range j.Invocations {
+		j.out.Calls[i.Function] = max(j.out.Calls[i.Function], i.Calls)
+		j.out.PeakMiB = max(j.out.PeakMiB, i.PeakMiB)
+		switch {
+		case i.Ended == nil:
+			j.breaks(Left, "%s still runs", i.Function)
+		case *i.Outcome == "killed":
+			killed++
+			j.out.KilledAt = max(j.out.KilledAt, *i.Ended)
+		case *i.Outcome != "ok":
+			failed++
+		}
+	}
+	if killed > j.story.Kills {
+		j.breaks(Failed, "%d invocations were killed, %d of them by the drill: what was left ran out of memory", killed,
+			j.story.Kills)
+	}
+	if failed > 0 && !j.story.Any {
+		j.breaks(Failed, "%d invocations failed, and nothing was wrong", failed)
+	}
+}
+
+// letter is what is read of a dead letter: one of ours, or of Lambda for an invocation that failed
+// three times.
 type letter struct {
-	Reason string          `json:"reason"`
-	Run    string          `json:"run"`
-	Event  json.RawMessage `json:"event"`
+	Reason         string          `json:"reason"`
+	Run            string          `json:"run"`
+	Event          json.RawMessage `json:"event"`
+	RequestPayload json.RawMessage `json:"requestPayload"`
 }
 
 // events is promise 3.
-func (j ledger) events() {
-	ran, dead := map[string]int{}, map[string]int{}
+func (j judging) events() {
+	ran, letters := map[string]int{}, map[string][]string{}
 	scheduled := map[string]int{}
 	for _, t := range j.Tasks {
 		if !j.ours(t) || t.ExitCode == nil {
@@ -168,26 +207,30 @@ func (j ledger) events() {
 		scheduled[run[len(run)-1]]++
 	}
 	for _, m := range j.DeadLetters {
-		j.letter(m.Body, dead)
+		id, reason := j.read(m.Body)
+		letters[id] = append(letters[id], reason)
 	}
 	for _, e := range j.story.Events {
-		j.once(e, ran[e.ID], dead[e.ID])
+		j.once(e, ran[e.ID], letters[e.ID])
+		delete(letters, e.ID)
 	}
-	j.scheduledRuns(scheduled, dead)
+	j.scheduledRuns(scheduled, letters)
+	for id, reasons := range letters {
+		j.breaks(Untrue, "dead letter of %q, which nobody sent: %q", id, reasons)
+	}
 }
 
-// letter counts a dead letter for the event that it holds, and looks at its reason.
-func (j ledger) letter(body string, dead map[string]int) {
+// read returns the id of the event that a dead letter holds, and its reason.
+func (j judging) read(body string) (id, reason string) {
 	var m letter
-	if err := json.Unmarshal([]byte(body), &m); err != nil || m.Reason == "" {
-		j.breaks(Untrue, "a dead letter gives no reason: %.200s", body)
-		return
+	_ = json.Unmarshal([]byte(body), &m) // what is none of ours has no reason
+	if m.Reason == "" {
+		j.breaks(Untrue, "a dead letter gives no reason: %.300s", body)
+		m.Event = slices.Concat(m.RequestPayload, []byte(body))
+	} else {
+		j.out.Reasons[m.Reason]++
 	}
-	j.out.Reasons[m.Reason]++
-	if !slices.ContainsFunc(j.story.Reasons, func(r *regexp.Regexp) bool { return r.MatchString(m.Reason) }) {
-		j.breaks(Untrue, "dead letter of %s: %q is not what happened", m.Run, m.Reason)
-	}
-	_, id, _ := strings.Cut(m.Run, "/")
+	_, id, _ = strings.Cut(m.Run, "/")
 	if found := idOf.FindSubmatch(m.Event); found != nil {
 		id = string(found[1])
 	}
@@ -196,64 +239,78 @@ func (j ledger) letter(body string, dead map[string]int) {
 			id = e.ID
 		}
 	}
-	dead[id]++
+	return id, m.Reason
 }
 
 // idOf finds the id in an event, as an object or as the beginning of a text that holds one.
 var idOf = regexp.MustCompile(`\\?"id\\?":\\?"([^"\\]+)`)
 
 // once counts what became of an event.
-func (j ledger) once(e Event, ran, dead int) {
+func (j judging) once(e Event, ran int, letters []string) {
+	dead := len(letters)
 	switch {
 	case ran+dead == 0:
 		j.breaks(Lost, "event %s neither ran nor is a dead letter", e.ID)
-	case ran > 1 || ran > 0 && dead > 0:
+	case ran > 1 || ran > 0 && dead > 0 || dead > 1 && !j.story.Any:
 		j.breaks(Doubled, "event %s ran %d times and has %d dead letters", e.ID, ran, dead)
-	case ran > 0 && e.Refused:
-		j.breaks(Doubled, "event %s ran, and nothing can be made of it", e.ID)
+	case ran > 0 && e.Refused != nil:
+		j.breaks(Doubled, "invalid event %s ran", e.ID)
 	}
 	if ran > 0 {
 		j.out.Finished++
 	} else if dead > 0 {
 		j.out.Dead++
 	}
+	for _, reason := range letters {
+		j.explained(e, reason)
+	}
 }
 
-// scheduledRuns counts the runs that no event of ours asked for.
-func (j ledger) scheduledRuns(ran, dead map[string]int) {
-	wanted := slices.Clone(j.story.Scheduled)
+// explained looks at whether the reason of an event's dead letter is what happened.
+func (j judging) explained(e Event, reason string) {
+	patterns := j.story.Reasons
+	if e.Refused != nil {
+		patterns = []*regexp.Regexp{e.Refused}
+	}
+	if reason != "" && !slices.ContainsFunc(patterns, func(r *regexp.Regexp) bool { return r.MatchString(reason) }) {
+		j.breaks(Untrue, "dead letter of %s: nothing in the drill explains the reason %q", e.ID, reason)
+	}
+}
+
+// scheduledRuns counts the runs that no event of ours asked for, and takes their letters away.
+func (j judging) scheduledRuns(ran map[string]int, letters map[string][]string) {
 	for run, n := range ran {
-		i := slices.Index(wanted, run)
-		if i >= 0 {
-			wanted = slices.Delete(wanted, i, i+1)
-			j.out.Accepted++
-			j.out.Finished++
-		}
 		job, _, _ := strings.Cut(run, "/")
-		if slices.Contains(j.story.Hooks, job) {
-			i = 0
+		hook := slices.Contains(j.story.Hooks, job)
+		if hook {
 			j.out.Accepted++
 			j.out.Finished++
 		}
-		if n > 1 || i < 0 {
+		if n > 1 || !hook && !slices.Contains(j.story.Scheduled, run) {
 			j.breaks(Doubled, "run %s, of no event, ran %d times", run, n)
 		}
 	}
-	for _, run := range wanted {
+	for _, run := range j.story.Scheduled {
 		_, id, _ := strings.Cut(run, "/")
-		switch {
-		case dead[id] > 0:
-			j.out.Accepted++
+		j.out.Accepted++
+		switch dead := len(letters[id]); {
+		case ran[run] > 0:
+			j.out.Finished++
+			if dead > 0 {
+				j.breaks(Doubled, "run %s of a schedule ran and is a dead letter", run)
+			}
+		case dead > 0:
 			j.out.Dead++
-		case !j.story.SchedulesLost:
-			j.out.Accepted++
+			j.explained(Event{ID: run}, letters[id][0])
+		default:
 			j.breaks(Lost, "run %s of a schedule did not run", run)
 		}
+		delete(letters, id)
 	}
 }
 
 // tasks is promises 1 and 2.
-func (j ledger) tasks() {
+func (j judging) tasks() {
 	for _, t := range j.Tasks {
 		if !j.ours(t) {
 			continue
@@ -266,92 +323,36 @@ func (j ledger) tasks() {
 		switch {
 		case t.Stopped == nil:
 			j.breaks(Left, "task %s of %s still runs", t.ARN, t.Group)
-		case failed && !j.story.Unready:
+		case failed && !j.unready(t):
 			j.breaks(Early, "the task of %s did not start: %s", t.Group, why)
 		case !failed && !t.HadEndpoints:
 			j.breaks(CutOff, "the task of %s lost an endpoint while it ran", t.Group)
+		case t.StopCode != nil && *t.StopCode == "UserInitiated":
+			j.breaks(CutOff, "the task of %s was stopped", t.Group)
 		}
 	}
 }
 
-// life is when an endpoint was paid for.
-type life struct{ from, until float64 }
-
-// endpoints is promises 4 and 6, and what is left of 5.
-func (j ledger) endpoints(basis string) {
-	lives := map[string]map[string][]life{} // of our endpoints, by VPC and service
-	for _, e := range j.Endpoints {
-		if e.Stack == "" || e.Type != "interface" {
-			continue
-		}
-		until := j.Now
-		if e.Deleted == nil {
-			j.breaks(Left, "endpoint %s of %s still stands", e.ID, e.Service)
-		} else {
-			until = *e.Deleted
-		}
-		if lives[e.VPC] == nil {
-			lives[e.VPC] = map[string][]life{}
-		}
-		lives[e.VPC][e.Service] = append(lives[e.VPC][e.Service], life{*e.Created, until})
-	}
-	for vpc, services := range lives {
-		most, first, again := 0, j.Now, 0
-		for service, of := range services {
-			slices.SortFunc(of, func(a, b life) int { return cmp.Compare(a.from, b.from) })
-			hours, twice := hoursOf(basis, of)
-			most, first, again = max(most, hours), min(first, of[0].from), max(again, twice)
-			for i := 1; i < len(of); i++ {
-				if of[i].from < of[i-1].until {
-					j.breaks(Clash, "two endpoints of %s in %s", service, vpc)
-				}
-			}
-		}
-		j.out.Hours += most
-		if always := int(math.Ceil((j.Now - first) / hour)); most > always+1 {
-			j.breaks(Dearer, "%s paid %d hours, always-on %d", vpc, most, always)
-		}
-		if again > 0 && !j.story.Failures {
-			j.breaks(Dearer, "%s paid an hour twice, %d times", vpc, again)
-		}
-	}
+// unready reports whether AWS had called an endpoint available, which refused connections when a
+// task was started.
+func (j judging) unready(t awssim.LedgerTask) bool {
+	return j.story.Unready > 0 && slices.ContainsFunc(j.Endpoints, func(e awssim.LedgerEndpoint) bool {
+		return e.Stack != "" && e.Available != nil && *e.Available <= *t.Created &&
+			*t.Created < *e.Available+j.story.Unready
+	})
 }
 
-// hoursOf counts the paid hours of one endpoint's lives, in order: hours of the clock that each
-// touches, or hours since each creation. twice counts those that began while the hour before
-// was still paid for.
-func hoursOf(basis string, lives []life) (hours, twice int) {
-	paid := math.Inf(-1)
-	for _, l := range lives {
-		from := l.from
-		if basis == "clock" {
-			from = math.Floor(from/hour) * hour
-		}
-		n := max(int(math.Ceil((l.until-from)/hour)), 1)
-		if l.from < paid {
-			twice++
-		}
-		hours, paid = hours+n, from+float64(n)*hour
-	}
-	return hours, twice
-}
-
-// leftovers is promise 5.
-func (j ledger) leftovers() {
+// leftovers is promise 5, at the end.
+func (j judging) leftovers() {
 	for _, s := range j.Stacks {
 		if s.Deleted == nil && !slices.Contains(j.story.Foreign, s.ID) {
 			j.breaks(Left, "stack %s is %s", s.Name, s.Status)
 		}
 	}
-	for _, i := range j.Invocations {
-		if i.Ended == nil {
-			j.breaks(Left, "%s still runs", i.Function)
-		}
-	}
 }
 
 // foreign is promise 7.
-func (j ledger) foreign() {
+func (j judging) foreign() {
 	for _, what := range j.story.Stolen {
 		j.breaks(Touched, "%s", what)
 	}

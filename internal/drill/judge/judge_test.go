@@ -33,9 +33,11 @@ func good() (judge.Story, awssim.Ledger) {
 	theirs := task("t-theirs", "batch", "")
 	theirs.Stopped, theirs.ExitCode = nil, nil
 	s := judge.Story{
-		Events:    []judge.Event{{ID: "a"}, {ID: "bad", Refused: true}},
+		Events: []judge.Event{
+			{ID: "a", Job: "build", At: *clock(1, 1)}, {ID: "bad", Refused: regexp.MustCompile("^there is no job")},
+		},
 		Scheduled: []string{"report/schedule-1"}, Hooks: []string{"smoke"},
-		Reasons: []*regexp.Regexp{regexp.MustCompile("^there is no job")}, Foreign: []string{"stack-theirs", "t-theirs"},
+		VPCs: map[string]string{"build": "v", "report": "v", "smoke": "v"}, Foreign: []string{"stack-theirs", "t-theirs"},
 	}
 	l := awssim.Ledger{
 		Now: 3 * 3600,
@@ -78,7 +80,7 @@ func TestEachBreakIsSeen(t *testing.T) {
 		want   judge.Kind
 	}{
 		{"an event of which nothing came", func(s *judge.Story, _ *awssim.Ledger) {
-			s.Events = append(s.Events, judge.Event{ID: "b"})
+			s.Events = append(s.Events, judge.Event{ID: "b", Job: "build"})
 		}, judge.Lost},
 		{"a task that never ran its program", func(_ *judge.Story, l *awssim.Ledger) { l.Tasks[0].ExitCode = nil }, judge.Lost},
 		{"a scheduled run that never was", func(_ *judge.Story, l *awssim.Ledger) {
@@ -103,6 +105,49 @@ func TestEachBreakIsSeen(t *testing.T) {
 		{"an event that ran and is a dead letter", func(_ *judge.Story, l *awssim.Ledger) {
 			l.DeadLetters = append(l.DeadLetters, awssim.LedgerLetter{Body: `{"reason":"there is no job","event":{"id":"a"}}`})
 		}, judge.Doubled},
+		{"an event that is two dead letters", func(_ *judge.Story, l *awssim.Ledger) {
+			l.DeadLetters = append(l.DeadLetters, l.DeadLetters[0])
+		}, judge.Doubled},
+		{"a scheduled run that ran and is a dead letter", func(s *judge.Story, l *awssim.Ledger) {
+			s.Reasons = []*regexp.Regexp{regexp.MustCompile("full")}
+			l.DeadLetters = append(l.DeadLetters, awssim.LedgerLetter{Body: `{"reason":"full","run":"report/schedule-1","event":{}}`})
+		}, judge.Doubled},
+		{"an invalid event that ran", func(_ *judge.Story, l *awssim.Ledger) {
+			l.DeadLetters = nil
+			ran := l.Tasks[0]
+			ran.Environment = map[string]string{judge.EventVariable: "bad"}
+			l.Tasks = append(l.Tasks, ran)
+		}, judge.Doubled},
+		{"a task that was stopped", func(_ *judge.Story, l *awssim.Ledger) {
+			l.Tasks[0].StopCode = text("UserInitiated")
+		}, judge.CutOff},
+		{"an endpoint that went under a hold", func(s *judge.Story, _ *awssim.Ledger) {
+			s.Holds = []judge.Hold{{VPC: "v", From: *clock(1, 30), Until: *clock(2, 30)}}
+		}, judge.CutOff},
+		{"a valid event that died of an invalid one's reason", func(_ *judge.Story, l *awssim.Ledger) {
+			l.Tasks = slices.Delete(l.Tasks, 0, 1)
+			l.DeadLetters = append(l.DeadLetters, awssim.LedgerLetter{Body: `{"reason":"there is no job","event":{"id":"a"}}`})
+		}, judge.Untrue},
+		{"a dead letter that nobody sent", func(_ *judge.Story, l *awssim.Ledger) {
+			l.DeadLetters = append(l.DeadLetters, awssim.LedgerLetter{Body: `{"reason":"there is no job","event":{"id":"x"}}`})
+		}, judge.Untrue},
+		{"an invocation that Lambda gave up", func(_ *judge.Story, l *awssim.Ledger) {
+			l.Tasks = slices.Delete(l.Tasks, 0, 1)
+			l.DeadLetters = append(l.DeadLetters, awssim.LedgerLetter{Body: `{"requestPayload":{"id":"a","job":"build"},"responsePayload":{}}`})
+		}, judge.Untrue},
+		{"endpoints that stood all day", func(_ *judge.Story, l *awssim.Ledger) {
+			life(&l.Endpoints[0], clock(1, 1), clock(2, 57))
+			life(&l.Endpoints[1], clock(1, 1), clock(2, 57))
+		}, judge.Idle},
+		{"an endpoint that went a minute too late", func(_ *judge.Story, l *awssim.Ledger) {
+			life(&l.Endpoints[0], clock(1, 1), clock(2, 1))
+		}, judge.Idle},
+		{"a handler that was killed by nobody", func(_ *judge.Story, l *awssim.Ledger) {
+			l.Invocations[0].Outcome = text("killed")
+		}, judge.Failed},
+		{"a handler that failed for nothing", func(_ *judge.Story, l *awssim.Ledger) {
+			l.Invocations[0].Outcome = text("error")
+		}, judge.Failed},
 		{"a task that lost an endpoint", func(_ *judge.Story, l *awssim.Ledger) { l.Tasks[0].HadEndpoints = false }, judge.CutOff},
 		{"a task that came too early", func(_ *judge.Story, l *awssim.Ledger) {
 			early := l.Tasks[0]
@@ -158,14 +203,19 @@ func TestEachBreakIsSeen(t *testing.T) {
 // TestWhatAFaultExcuses: what AWS really did is no break.
 func TestWhatAFaultExcuses(t *testing.T) {
 	s, l := good()
-	s.SchedulesLost, s.Unready, s.Failures = true, true, true
+	s.Faults = judge.Faults{
+		Any: true, Kills: 1, Unready: 600, Failures: true, From: *clock(1, 0), Until: *clock(2, 0), Spare: 1800,
+		Reasons: []*regexp.Regexp{regexp.MustCompile("^no capacity")},
+	}
+	l.Invocations[0].Outcome = text("killed")
+	l.DeadLetters = append(l.DeadLetters, awssim.LedgerLetter{Body: `{"reason":"no capacity","run":"report/schedule-1","event":{}}`})
 	early := l.Tasks[0]
 	early.ExitCode, early.StopReason = nil, text("CannotPullContainerError: dial tcp")
 	l.Tasks = append(slices.Delete(l.Tasks, 1, 2), early)
 	again := l.Endpoints[0]
 	life(&again, clock(1, 58), clock(2, 30))
 	l.Endpoints = append(l.Endpoints, again)
-	if r := judge.Judge(s, l, "clock"); len(r.Breaks) > 0 || r.Hours != 3 {
+	if r := judge.Judge(s, l, "clock"); len(r.Breaks) > 0 || r.Hours != 3 || r.Dead != 2 {
 		t.Errorf("%+v, want no break in three hours", r)
 	}
 }
@@ -176,6 +226,7 @@ func TestHoursByBothBases(t *testing.T) {
 		s, l := good()
 		life(&l.Endpoints[0], clock(0, 58), clock(2, 1))
 		life(&l.Endpoints[1], clock(0, 58), clock(2, 1))
+		s.Holds = []judge.Hold{{VPC: "v", From: *clock(1, 0), Until: *clock(2, 0)}}
 		if r := judge.Judge(s, l, basis); r.Hours != want {
 			t.Errorf("%d hours by %s, want %d", r.Hours, basis, want)
 		}
