@@ -87,11 +87,12 @@ func (s Settings) WithLearned(l Learned) Settings {
 		s.Raise = l.Raise.quantile(mostly, s.Raise)
 		s.SureRaise = l.Raise.longest() + caution
 	}
+	lower := l.Lower.within(maxMargin - lookMayBeLate - caution)
 	switch {
-	case len(l.Lower) >= enoughTimes:
-		s.Lower = l.Lower.quantile(mostly, s.Lower-caution) + caution
-	case len(l.Lower) > 0 && l.Lower.longest()+caution > s.Lower: // that it takes longer is learned at once
-		s.Lower = l.Lower.longest() + caution
+	case len(lower) >= enoughTimes:
+		s.Lower = lower.quantile(mostly, s.Lower-caution) + caution
+	case len(lower) > 0 && lower.longest()+caution > s.Lower: // that it takes longer is learned at once
+		s.Lower = lower.longest() + caution
 	default:
 		return s
 	}
@@ -102,7 +103,8 @@ func (s Settings) WithLearned(l Learned) Settings {
 	return s.withMargin(min(margin, maxMargin))
 }
 
-// maxMargin bounds what is learned: a set that takes longer to go pays the next hour.
+// maxMargin bounds what is learned. A deletion that takes longer pays the next hour whatever the
+// margin: one that was stuck for long says nothing about the others.
 const maxMargin = 50 * time.Minute
 
 // Times are the last durations of one kind, in seconds, the newest last.
@@ -119,6 +121,11 @@ const (
 	// longer stands in the way.
 	priorWeight = 0.5
 )
+
+// within returns the times that are no longer than most.
+func (t Times) within(most time.Duration) Times {
+	return slices.DeleteFunc(slices.Clone(t), func(s float64) bool { return s > most.Seconds() })
+}
 
 // add returns the times with another one.
 func (t Times) add(d time.Duration) Times {

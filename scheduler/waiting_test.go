@@ -126,3 +126,25 @@ func TestLearnedTimes(t *testing.T) {
 		t.Errorf("a margin that is given becomes %s", got.Margin)
 	}
 }
+
+// TestADeletionThatWasStuckSaysNothing: no margin would have saved its hour. One of twenty minutes
+// is learned at once, and again when there are many.
+func TestADeletionThatWasStuckSaysNothing(t *testing.T) {
+	s := DefaultSettings()
+	for _, tt := range []struct {
+		lower Times
+		want  time.Duration
+	}{
+		{Times{120, 5400}, DefaultMargin},
+		{Times{5400}, DefaultMargin},
+		{Times{120, 120, 120, 5400}, 4*time.Minute + 30*time.Second + 6*time.Second},
+		{Times{120, 1200}, 20*time.Minute + caution + lookMayBeLate},
+		{Times{1200, 1200, 1200, 1200, 1200, 1200, 7200}, 20*time.Minute + caution + lookMayBeLate},
+		{Times{7200, 7200, 7200, 7200}, DefaultMargin},
+	} {
+		got := s.WithLearned(Learned{Lower: tt.lower}).Margin
+		if off := got - tt.want; off.Abs() > 30*time.Second {
+			t.Errorf("after deletions of %v s the margin is %s, want about %s", tt.lower, got, tt.want)
+		}
+	}
+}

@@ -315,10 +315,10 @@ func (w *world) crash(inv *invocation) {
 	w.leaves(inv)
 	d := inv.delivery
 	d.skew = 0
-	switch {
-	case d.kind == submit: // the message stays hidden for as long as a function may take
+	switch d.kind {
+	case submit: // the message stays hidden for as long as a function may take
 		w.again(d, functionTakes, 20)
-	case d.kind == sweep:
+	case sweep:
 	default:
 		w.again(d, time.Duration(d.tries+1)*time.Minute, 3)
 	}
@@ -332,10 +332,10 @@ func (w *world) returned(inv *invocation) {
 	w.tell("%s failed: %v", inv.name(), inv.err)
 	d := inv.delivery
 	d.skew = 0
-	switch {
-	case d.kind == submit:
+	switch d.kind {
+	case submit:
 		w.again(d, min(30*time.Second<<min(d.tries, 6), 10*time.Minute), 20)
-	case d.kind == sweep:
+	case sweep:
 	default:
 		w.again(d, time.Duration(d.tries+1)*time.Minute, 3)
 	}

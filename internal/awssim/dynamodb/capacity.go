@@ -6,9 +6,11 @@ import (
 	"time"
 )
 
-// WriteUnits and ReadUnits are the keys of what the table's use is billed by, in the kernel's
-// count of units.
-const WriteUnits, ReadUnits = "dynamodb:WriteRequestUnits", "dynamodb:ReadRequestUnits"
+// These are the keys of what a table's use is billed by, in the kernel's count of units.
+const (
+	WriteUnits = "dynamodb:WriteRequestUnits"
+	ReadUnits  = "dynamodb:ReadRequestUnits"
+)
 
 // wrote counts a write: a unit for each started kilobyte of the larger of the two items, for the
 // table and for each index that holds it; twice as much in a transaction. A write of nothing and a

@@ -128,11 +128,26 @@ func (j judging) needs(vpc string) []need {
 		}
 	}
 	for _, e := range j.story.Events {
-		if at, ran := j.out.Starts[e.ID]; ran && j.story.VPCs[e.Job] == vpc {
+		if at, ended := j.waited(e.ID); ended && j.story.VPCs[e.Job] == vpc {
 			out = append(out, need{Hold{vpc, e.At, at}, false})
 		}
 	}
+	for _, run := range j.story.Scheduled {
+		job, id, _ := strings.Cut(run, "/")
+		if at, ended := j.waited(id); ended && j.story.VPCs[job] == vpc {
+			out = append(out, need{Hold{vpc, at - hour, at}, false}) // as long as a run waits that cannot start
+		}
+	}
 	return out
+}
+
+// waited returns when an event's task was asked for, or when it became a dead letter.
+func (j judging) waited(id string) (until float64, ended bool) {
+	if at, ran := j.out.Starts[id]; ran {
+		return at, true
+	}
+	at, dead := j.out.died[id]
+	return at, dead
 }
 
 // jobOf returns the job that a task's group names, as in drawbridge:1:JOB/ID.

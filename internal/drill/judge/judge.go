@@ -122,6 +122,7 @@ type Result struct {
 	// PeakMiB is the most memory that a handler had, 0 if unknown.
 	PeakMiB int
 	Breaks  []Break
+	died    map[string]float64 // when each event became a dead letter
 }
 
 // judging is a ledger with the story that it is the truth of.
@@ -136,7 +137,7 @@ type judging struct {
 func Judge(s Story, l awssim.Ledger, basis string) Result {
 	j := judging{l, s, &Result{
 		Accepted: len(s.Events), Starts: map[string]float64{}, Reasons: map[string]int{}, Struck: l.Struck,
-		Calls: map[string]int{},
+		Calls: map[string]int{}, died: map[string]float64{},
 	}}
 	j.invocations()
 	j.events()
@@ -209,6 +210,7 @@ func (j judging) events() {
 	for _, m := range j.DeadLetters {
 		id, reason := j.read(m.Body)
 		letters[id] = append(letters[id], reason)
+		j.out.died[id] = max(j.out.died[id], m.At)
 	}
 	for _, e := range j.story.Events {
 		j.once(e, ran[e.ID], letters[e.ID])
