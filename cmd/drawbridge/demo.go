@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/term"
 
 	"drawbridge/internal/demo"
 	"drawbridge/internal/output"
-	"drawbridge/scheduler"
 )
 
 type demoCmd struct {
@@ -30,10 +28,10 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 		style = demo.Style{Width: w, Color: !c.NoColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
 	}
 	began := time.Now()
-	progress := &demoProgress{w: s.err, live: terminal, width: width}
+	progress := &demo.Line{W: s.err, Live: terminal, Width: width}
 	fmt.Fprintln(s.err, "A simulated AWS, the real launcher and reaper, one day of real pushes to a git repository:")
 	r, err := demo.Play(ctx, c.Seed, progress)
-	progress.clear()
+	progress.Clear()
 	if err != nil {
 		return err
 	}
@@ -67,46 +65,4 @@ func terminalWidth(w io.Writer) (int, bool) {
 	}
 	width, _, err := term.GetSize(int(f.Fd()))
 	return width, err == nil && width > 0
-}
-
-// demoProgress shows the day as it passes: one line that changes on a terminal,
-// plain lines in a pipe.
-type demoProgress struct {
-	w     io.Writer
-	live  bool
-	width int
-	shown bool
-}
-
-func (p *demoProgress) Event(at time.Time, what string) {
-	p.clear()
-	text := fmt.Sprintf("%s  %s", at.UTC().Format("15:04:05"), what)
-	if p.live && len(text) > p.width {
-		text = text[:p.width]
-	}
-	fmt.Fprintln(p.w, text)
-}
-
-func (p *demoProgress) Tick(at time.Time, phase string, running int) {
-	if !p.live {
-		return
-	}
-	text := fmt.Sprintf("%s  %s, %s", at.UTC().Format("15:04:05"), phase, scheduler.Count(running, "task"))
-	if !strings.HasPrefix(phase, "no ") {
-		text += fmt.Sprintf(", paid hour ends in %d min", 60-at.Minute())
-	}
-	if len(text) >= p.width {
-		text = text[:max(p.width-1, 0)]
-	}
-	output.Steer(p.w, "\r\x1b[K")
-	fmt.Fprint(p.w, text)
-	p.shown = true
-}
-
-// clear removes the changing line.
-func (p *demoProgress) clear() {
-	if p.shown {
-		output.Steer(p.w, "\r\x1b[K")
-		p.shown = false
-	}
 }

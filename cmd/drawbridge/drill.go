@@ -23,8 +23,8 @@ type drillCmd struct {
 
 // Help is the longer text of --help; kong calls it.
 func (drillCmd) Help() string {
-	return "Plays one working day (two VPCs, schedules, a deployment, a hold, a mirror) with the real functions: first " +
-		"without faults as the baseline, then with each fault, with handlers killed before and after each AWS call, " +
+	return "Plays one working day (two VPCs, schedules, a deployment, a hold, a mirror) with the real functions: " +
+		"first without faults as the baseline, then with each fault, with handlers killed before and after each AWS call, " +
 		"and with pairs of faults. --runs limits how many. The verdict uses only what the simulated account " +
 		"recorded. Exits with 1 if a promise was broken."
 }
@@ -53,24 +53,15 @@ func (c *drillCmd) Run(ctx context.Context, s streams) error {
 	}
 	began := time.Now()
 	fmt.Fprintln(s.err, "Baseline: the day without faults.")
-	n := 0
-	report, err := drill.Play(ctx, paths, options, func(o drill.Outcome, of int) {
-		n++
-		word := "kept"
-		if !o.Struck {
-			word = "kept, had no effect"
-		}
-		if len(o.Breaks) > 0 {
-			word = "BROKEN: " + o.Breaks[0].What
-		}
-		fmt.Fprintf(s.err, "%*d/%d  %s: %s\n", len(fmt.Sprint(of)), n, of, o.Name, word)
-	})
+	report, err := drill.Play(ctx, paths, options, s.err)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "%s took %s.\n\n", scheduler.Count(n, "drill"), time.Since(began).Round(time.Second))
+	fmt.Fprintf(s.err, "%s took %s.\n\n", scheduler.Count(len(report.Outcomes), "drill"), time.Since(began).Round(time.Second))
 	width, _ := terminalWidth(s.out)
-	if err := output.Write(s.out, c.Output, report, func(w io.Writer) error { return report.Write(w, output.Style{Width: width}) }); err != nil {
+	if err := output.Write(s.out, c.Output, report, func(w io.Writer) error {
+		return report.Write(w, output.Style{Width: width})
+	}); err != nil {
 		return err
 	}
 	if !report.Kept() {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"regexp"
 	"strings"
@@ -14,8 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
-	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -216,113 +213,6 @@ func redeploy(s *stage) (undo func() error, err error) {
 	}
 	changed := strings.Replace(string(setup), "maxDelay: 45m", "maxDelay: 20m", 1)
 	return func() error { return put(string(setup)) }, put("margin: 8m\n" + changed)
-}
-
-// removeRole deletes the role by which CloudFormation makes endpoints; undo makes it again.
-func removeRole(s *stage) (undo func() error, err error) {
-	name := aws.String(s.names().StackRole)
-	var trust string
-	var attached []iamtypes.AttachedPolicy
-	inline := map[string]string{}
-	if err := s.insist(func() error {
-		role, err := s.iam.GetRole(s.ctx, &iam.GetRoleInput{RoleName: name})
-		if err != nil {
-			return err
-		}
-		trust = aws.ToString(role.Role.AssumeRolePolicyDocument)
-		managed, err := s.iam.ListAttachedRolePolicies(s.ctx, &iam.ListAttachedRolePoliciesInput{RoleName: name})
-		if err != nil {
-			return err
-		}
-		attached = managed.AttachedPolicies
-		list, err := s.iam.ListRolePolicies(s.ctx, &iam.ListRolePoliciesInput{RoleName: name})
-		if err != nil {
-			return err
-		}
-		for _, p := range list.PolicyNames {
-			got, err := s.iam.GetRolePolicy(s.ctx, &iam.GetRolePolicyInput{RoleName: name, PolicyName: &p})
-			if err != nil {
-				return err
-			}
-			inline[p] = aws.ToString(got.PolicyDocument)
-		}
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("read role %s: %w", *name, err)
-	}
-	gone := func(do func() error) error {
-		return s.insist(func() error {
-			err := do()
-			var missing *iamtypes.NoSuchEntityException
-			if errors.As(err, &missing) {
-				return nil // it was done, and the reply was lost
-			}
-			return err
-		})
-	}
-	for p := range inline {
-		if err := gone(func() error {
-			_, err := s.iam.DeleteRolePolicy(s.ctx, &iam.DeleteRolePolicyInput{RoleName: name, PolicyName: &p})
-			return err
-		}); err != nil {
-			return nil, err
-		}
-	}
-	for _, p := range attached {
-		if err := gone(func() error {
-			_, err := s.iam.DetachRolePolicy(s.ctx, &iam.DetachRolePolicyInput{RoleName: name, PolicyArn: p.PolicyArn})
-			return err
-		}); err != nil {
-			return nil, err
-		}
-	}
-	err = gone(func() error {
-		_, err := s.iam.DeleteRole(s.ctx, &iam.DeleteRoleInput{RoleName: name})
-		return err
-	})
-	return func() error { return s.restoreRole(name, trust, attached, inline) }, err
-}
-
-// restoreRole makes a role again as it was. Policies are encoded as IAM returns them.
-func (s *stage) restoreRole(name *string, trust string, attached []iamtypes.AttachedPolicy,
-	inline map[string]string) error {
-	plain, err := url.QueryUnescape(trust)
-	if err != nil {
-		return err
-	}
-	if err := s.insist(func() error {
-		_, err := s.iam.CreateRole(s.ctx, &iam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: &plain})
-		var there *iamtypes.EntityAlreadyExistsException
-		if errors.As(err, &there) {
-			return nil // it was made, and the reply was lost
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	for _, p := range attached {
-		if err := s.insist(func() error {
-			_, err := s.iam.AttachRolePolicy(s.ctx, &iam.AttachRolePolicyInput{RoleName: name, PolicyArn: p.PolicyArn})
-			return err
-		}); err != nil {
-			return err
-		}
-	}
-	for p, document := range inline {
-		plain, err := url.QueryUnescape(document)
-		if err != nil {
-			return err
-		}
-		if err := s.insist(func() error {
-			_, err := s.iam.PutRolePolicy(s.ctx, &iam.PutRolePolicyInput{
-				RoleName: name, PolicyName: &p, PolicyDocument: &plain,
-			})
-			return err
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }

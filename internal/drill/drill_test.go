@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -85,7 +86,7 @@ func programs(t *testing.T) map[string]string {
 // TestDrills plays an outage, alone and with something else at once, on the real functions.
 func TestDrills(t *testing.T) {
 	paths := programs(t)
-	r, err := Play(t.Context(), paths, Options{Only: "outage-of-ecs*", Seed: 1, Runs: 2}, func(Outcome, int) {})
+	r, err := Play(t.Context(), paths, Options{Only: "outage-of-ecs*", Seed: 1, Runs: 2}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func TestDrills(t *testing.T) {
 			t.Errorf("%+v, want all events accounted for and a fault that struck", o)
 		}
 	}
-	if !strings.Contains(text.String(), "outage-of-ecs") || !strings.Contains(text.String(), "0 lost, 0 ran twice") {
+	if !strings.Contains(text.String(), "outage-of-ecs") || !strings.Contains(text.String(), "0 lost, 0 ran twice, 0 cut off, 0 left behind, 0 other breaks.") {
 		t.Errorf("the report is\n%s", &text)
 	}
 }

@@ -31,13 +31,28 @@ const dawn = time.Second
 // faults are all that go wrong singly and in pairs, in order of name. Each lasts for as long as
 // somebody would take to notice, or as AWS did once.
 var faults = []fault{
-	{name: "creation-fails", at: time.Minute, sim: "fail-create", value: "logs", lasts: 30 * time.Minute, allows: allows{failures: true, spare: 30 * time.Minute}},
+	{
+		name: "creation-fails", at: time.Minute, sim: "fail-create", value: "logs", lasts: 30 * time.Minute,
+		allows: allows{failures: true, spare: 30 * time.Minute},
+	},
 	{name: "creation-is-slow", at: dawn, sim: "slow-create", value: "6m", lasts: 5 * time.Hour},
-	{name: "creation-sticks", at: 119 * time.Minute, sim: "stuck-create", lasts: 40 * time.Minute, allows: allows{failures: true, spare: time.Hour}},
-	{name: "credentials-expire", sim: "expired-credentials", lasts: 20 * time.Minute, allows: allows{spare: 20 * time.Minute}},
+	{
+		name: "creation-sticks", at: 119 * time.Minute, sim: "stuck-create", lasts: 40 * time.Minute,
+		allows: allows{failures: true, spare: time.Hour},
+	},
+	{
+		name: "credentials-expire", sim: "expired-credentials", lasts: 20 * time.Minute,
+		allows: allows{spare: 20 * time.Minute},
+	},
 	{name: "deletion-fails", sim: "fail-delete", value: "3", allows: allows{failures: true, spare: time.Hour}},
-	{name: "deletion-is-slow", at: dawn, sim: "slow-delete", value: "12m", lasts: 5 * time.Hour, allows: allows{spare: 15 * time.Minute}},
-	{name: "deletion-sticks", at: 114 * time.Minute, sim: "stuck-delete", lasts: 90 * time.Minute, allows: allows{failures: true, spare: 2 * time.Hour}},
+	{
+		name: "deletion-is-slow", at: dawn, sim: "slow-delete", value: "12m", lasts: 5 * time.Hour,
+		allows: allows{spare: 15 * time.Minute},
+	},
+	{
+		name: "deletion-sticks", at: 114 * time.Minute, sim: "stuck-delete", lasts: 90 * time.Minute,
+		allows: allows{failures: true, spare: 2 * time.Hour},
+	},
 	{name: "deployed-in-between", lasts: 90 * time.Minute, do: redeploy},
 	{name: "end-forged", at: 6*time.Hour + 20*time.Minute, do: forge},
 	{name: "events-late", at: dawn, sim: "late-events", value: "90s", lasts: 6 * time.Hour},
@@ -54,17 +69,32 @@ var faults = []fault{
 		name: "no-endpoints-in-a-zone", at: dawn, sim: "full-zone", value: "us-east-1a", lasts: 6 * time.Hour,
 		reasons: []string{"did not come up, .* for want of capacity in the zone"}, allows: allows{failures: true},
 	},
-	{name: "outage-of-cloudformation", sim: "outage", value: "cloudformation", lasts: 15 * time.Minute, allows: allows{spare: 15 * time.Minute}},
-	{name: "outage-of-dynamodb", sim: "outage", value: "dynamodb", lasts: 8 * time.Minute, allows: allows{spare: 15 * time.Minute}},
-	{name: "outage-of-ec2", sim: "outage", value: "ec2", lasts: 15 * time.Minute, allows: allows{spare: 15 * time.Minute}},
-	{name: "outage-of-ecs", sim: "outage", value: "ecs", lasts: 15 * time.Minute, allows: allows{spare: 15 * time.Minute}},
+	{
+		name: "outage-of-cloudformation", sim: "outage", value: "cloudformation", lasts: 15 * time.Minute,
+		allows: allows{spare: 15 * time.Minute},
+	},
+	{
+		name: "outage-of-dynamodb", sim: "outage", value: "dynamodb", lasts: 8 * time.Minute,
+		allows: allows{spare: 15 * time.Minute},
+	},
+	{
+		name: "outage-of-ec2", sim: "outage", value: "ec2", lasts: 15 * time.Minute,
+		allows: allows{spare: 15 * time.Minute},
+	},
+	{
+		name: "outage-of-ecs", sim: "outage", value: "ecs", lasts: 15 * time.Minute,
+		allows: allows{spare: 15 * time.Minute},
+	},
 	{name: "outage-of-scheduler", sim: "outage", value: "scheduler", lasts: time.Hour},
 	{
 		name: "quota-of-tasks", at: dawn, sim: "vcpu-quota", value: "1", lasts: 6 * time.Hour,
 		reasons: []string{"^ECS has refused its task .*limit on the number of vCPUs"},
 	},
 	{name: "reads-stale", at: dawn, sim: "stale-reads", value: "15s", lasts: 6 * time.Hour},
-	{name: "record-changed", at: time.Minute, do: tamper, reasons: []string{"does not allow an event to override command"}},
+	{
+		name: "record-changed", at: time.Minute, do: tamper,
+		reasons: []string{"does not allow an event to override command"},
+	},
 	{name: "replies-late", at: dawn, sim: "late-reply", value: "5s", lasts: 6 * time.Hour},
 	{name: "replies-lost", at: dawn, sim: "lost-reply", value: "0.15", lasts: 6 * time.Hour},
 	{
@@ -74,7 +104,10 @@ var faults = []fault{
 	},
 	{name: "role-stolen", at: 6*time.Hour + 20*time.Minute, do: steal},
 	{name: "server-errors", at: dawn, sim: "server-error", value: "0.15", lasts: 6 * time.Hour},
-	{name: "settling-is-slow", at: dawn, sim: "unsettled", value: "60s", lasts: 6 * time.Hour, allows: allows{unready: time.Minute}},
+	{
+		name: "settling-is-slow", at: dawn, sim: "unsettled", value: "60s", lasts: 6 * time.Hour,
+		allows: allows{unready: time.Minute},
+	},
 	{name: "tags-apart", at: dawn, sim: "tags-apart", lasts: 6 * time.Hour},
 	{name: "tags-late", at: dawn, sim: "stack-tags", value: "late", lasts: 6 * time.Hour},
 	{name: "tags-never", at: dawn, sim: "stack-tags", value: "never", lasts: 6 * time.Hour},

@@ -29,7 +29,8 @@ import (
 func flood(s *stage) (func() error, error) {
 	for i := range 200 {
 		id := fmt.Sprintf("flood-%d", i)
-		if err := s.send(fmt.Sprintf(`{"job":"nope-%d","id":%q}`, i%7, id), judge.Event{ID: id, Refused: noJob}); err != nil {
+		body := fmt.Sprintf(`{"job":"nope-%d","id":%q}`, i%7, id)
+		if err := s.send(body, judge.Event{ID: id, Refused: noJob}); err != nil {
 			return nil, err
 		}
 	}
@@ -133,7 +134,8 @@ func steal(s *stage) (func() error, error) {
 
 // theft is what a stolen role has to be refused: those of one function begin with its name.
 func theft(s *stage, c aws.Config) map[string]func() error {
-	stacks, network, tasks := cloudformation.NewFromConfig(c), ec2.NewFromConfig(c), ecs.NewFromConfig(c)
+	stacks, tasks := cloudformation.NewFromConfig(c), ecs.NewFromConfig(c)
+	network := ec2.NewFromConfig(c)
 	deleteStack := func(name string) func() error {
 		return func() error {
 			_, err := stacks.DeleteStack(s.ctx, &cloudformation.DeleteStackInput{StackName: &name})
@@ -155,7 +157,9 @@ func theft(s *stage, c aws.Config) map[string]func() error {
 		"create another stack":                createStack("backdoor"),
 		"delete the installation":             deleteStack(s.Installed.Name),
 		"delete another's endpoint": func() error {
-			_, err := network.DeleteVpcEndpoints(s.ctx, &ec2.DeleteVpcEndpointsInput{VpcEndpointIds: []string{s.theirEndpoint}})
+			_, err := network.DeleteVpcEndpoints(s.ctx, &ec2.DeleteVpcEndpointsInput{
+				VpcEndpointIds: []string{s.theirEndpoint},
+			})
 			return err
 		},
 		"reaper: start a task": func() error {

@@ -113,7 +113,8 @@ func play(ctx context.Context, programs map[string]string, d Drill, seed int64) 
 // acts returns what happens on the day of a drill, whatever goes wrong, and when it ends.
 func (s *stage) acts(d Drill) (acts []act, ends time.Duration) {
 	s.story.Hooks, s.story.VPCs = []string{"smoke"}, vpcs
-	acts, s.story.Scheduled, ends = s.day(), scheduled, evening
+	s.story.Scheduled = scheduled
+	acts, ends = s.day(), evening
 	if d.morning {
 		acts = slices.DeleteFunc(acts, func(a act) bool { return a.at >= noon })
 		s.story.Scheduled, ends = scheduled[:1], noon

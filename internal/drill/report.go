@@ -3,6 +3,7 @@ package drill
 import (
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"sync"
@@ -98,9 +99,8 @@ func List(ctx context.Context, programs map[string]string, o Options) ([]Drill, 
 }
 
 // Play plays the drills that the options choose, as many at once as the machine has CPUs, with
-// the functions at the given paths, by name. after is called once each has been played, with how
-// many there are; it need not be safe for concurrent use.
-func Play(ctx context.Context, programs map[string]string, o Options, after func(Outcome, int)) (Report, error) {
+// the functions at the given paths, by name. progress gets a line for each.
+func Play(ctx context.Context, programs map[string]string, o Options, progress io.Writer) (Report, error) {
 	n, err := playNormal(ctx, programs, o.Seed)
 	if err != nil {
 		return Report{}, err
@@ -114,6 +114,7 @@ func Play(ctx context.Context, programs map[string]string, o Options, after func
 		Morning: n.outcome(Drill{Name: "morning", morning: true}, n.morning), Outcomes: make([]Outcome, len(drills)),
 	}
 	var mu sync.Mutex
+	count := 0
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, d := range drills {
@@ -123,12 +124,14 @@ func Play(ctx context.Context, programs map[string]string, o Options, after func
 				return ctx.Err()
 			}
 			if err != nil { // no reason to lose the others
-				p = played{Result: judge.Result{Breaks: []judge.Break{{Kind: judge.NotPlayed, What: err.Error()}}}, failed: true}
+				p = played{failed: true}
+				p.Breaks = []judge.Break{{Kind: judge.NotPlayed, What: err.Error()}}
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			r.Outcomes[i] = n.outcome(d, p)
-			after(r.Outcomes[i], len(drills))
+			count++
+			r.Outcomes[i].tell(progress, count, len(drills))
 			return nil
 		})
 	}
@@ -163,7 +166,8 @@ func (n normal) outcome(d Drill, p played) Outcome {
 	}
 	if o.Heal > tooLate.Seconds() {
 		o.Breaks = append(o.Breaks, judge.Break{
-			Kind: judge.Late, What: fmt.Sprintf("a run was started %.0f minutes after nothing was wrong any more", o.Heal/60),
+			Kind: judge.Late,
+			What: fmt.Sprintf("a run was started %.0f minutes after nothing was wrong any more", o.Heal/60),
 		})
 	}
 	return o
@@ -172,6 +176,18 @@ func (n normal) outcome(d Drill, p played) Outcome {
 // tooLate is how long a run may wait although nothing is wrong any more: an hour until endpoints may
 // be made again whose deletion failed, and the time to make them.
 const tooLate = 70 * time.Minute
+
+// tell says that a drill was played, the nth of so many.
+func (o Outcome) tell(w io.Writer, n, of int) {
+	word := "kept"
+	if !o.Struck {
+		word = "kept, had no effect"
+	}
+	if len(o.Breaks) > 0 {
+		word = "BROKEN: " + o.Breaks[0].What
+	}
+	fmt.Fprintf(w, "%*d/%d  %s: %s\n", len(fmt.Sprint(of)), n, of, o.Name, word)
+}
 
 // late is how much later than usual a run may start without having been kept waiting.
 const late = time.Minute

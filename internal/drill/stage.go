@@ -67,8 +67,8 @@ func open(ctx context.Context, programs map[string]string, seed int64) (*stage, 
 	c := sandbox.AWSConfig(served.Sim, served.Endpoint, http.DefaultTransport)
 	c.RetryMaxAttempts = 1 // whoever acts here repeats by himself
 	s := &stage{
-		Served: served, ctx: ctx, aws: c, queue: sqs.NewFromConfig(c), ecs: ecs.NewFromConfig(c), ec2: ec2.NewFromConfig(c),
-		iam: iam.NewFromConfig(c), stacks: cloudformation.NewFromConfig(c),
+		Served: served, ctx: ctx, aws: c, queue: sqs.NewFromConfig(c), ecs: ecs.NewFromConfig(c),
+		ec2: ec2.NewFromConfig(c), iam: iam.NewFromConfig(c), stacks: cloudformation.NewFromConfig(c),
 	}
 	s.records = store.New(dynamodb.NewFromConfig(c), s.names().Table)
 	if err := s.others(); err != nil {

@@ -26,8 +26,11 @@ type row struct {
 
 func (r *row) add(o Outcome) {
 	r.drills++
-	r.accepted, r.finished, r.dead = r.accepted+o.Accepted, r.finished+o.Finished, r.dead+o.Dead
-	r.over, r.heal, r.breaks = append(r.over, o.Over), max(r.heal, o.Heal), r.breaks+len(o.Breaks)
+	r.accepted += o.Accepted
+	r.finished += o.Finished
+	r.dead += o.Dead
+	r.breaks += len(o.Breaks)
+	r.over, r.heal = append(r.over, o.Over), max(r.heal, o.Heal)
 	if !o.Struck {
 		r.idle++
 	}
@@ -36,7 +39,8 @@ func (r *row) add(o Outcome) {
 // Write writes the report as text: a row for each group of drills, the dead letters, the totals,
 // and what was broken.
 func (r Report) Write(w io.Writer, s output.Style) error {
-	t := output.NewRows(s, "FAULT", "DRILLS", "ACCEPTED", "FINISHED", "DEAD-LETTERED", "EXTRA HOURS", "TIME TO HEAL", "BREAKS")
+	t := output.NewRows(s, "FAULT", "DRILLS", "ACCEPTED", "FINISHED", "DEAD-LETTERED", "EXTRA HOURS", "TIME TO HEAL",
+		"BREAKS")
 	for _, x := range r.rows() {
 		t.Add(x.cells()...)
 	}
@@ -83,10 +87,11 @@ func (r *row) cells() []string {
 	if r.idle > 0 {
 		name += fmt.Sprintf(" (%d had no effect)", r.idle)
 	}
-	return []string{
-		name, strconv.Itoa(r.drills), strconv.Itoa(r.accepted), strconv.Itoa(r.finished), strconv.Itoa(r.dead), over, heal,
-		strconv.Itoa(r.breaks),
+	cells := []string{name}
+	for _, n := range []int{r.drills, r.accepted, r.finished, r.dead} {
+		cells = append(cells, strconv.Itoa(n))
 	}
+	return append(cells, over, heal, strconv.Itoa(r.breaks))
 }
 
 // writeReasons lists the dead letters of each fault by their reason.
@@ -130,9 +135,13 @@ func (r Report) writeTotals(w io.Writer, s output.Style) error {
 	if total.drills == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("\n%s, %s: %d lost, %d ran twice, %d cut off, %d left behind, %d other breaks.", scheduler.Count(total.drills, "drill"),
-		scheduler.Count(total.accepted, "event"), broken[judge.Lost], broken[judge.Doubled], broken[judge.CutOff],
-		broken[judge.Left], total.breaks-broken[judge.Lost]-broken[judge.Doubled]-broken[judge.CutOff]-broken[judge.Left])
+	text := fmt.Sprintf("\n%s, %s:", scheduler.Count(total.drills, "drill"), scheduler.Count(total.accepted, "event"))
+	others := total.breaks
+	for _, kind := range []judge.Kind{judge.Lost, judge.Doubled, judge.CutOff, judge.Left} {
+		text += fmt.Sprintf(" %d %s,", broken[kind], kind)
+		others -= broken[kind]
+	}
+	text += fmt.Sprintf(" %s.", scheduler.Count(others, "other break"))
 	if err := s.Println(w, "%s", text); err != nil {
 		return err
 	}
@@ -146,8 +155,8 @@ func (r Report) writeTotals(w io.Writer, s output.Style) error {
 		return nil
 	}
 	slices.Sort(shares)
-	return s.Println(w, "Paid hours over those of a day without faults: %.2f (median), %.2f (worst). Peak memory of a function: %d MiB.",
-		shares[len(shares)/2], shares[len(shares)-1], peak)
+	return s.Println(w, "Paid hours over those of a day without faults: %.2f (median), %.2f (worst). "+
+		"Peak memory of a function: %d MiB.", shares[len(shares)/2], shares[len(shares)-1], peak)
 }
 
 // writeBreaks lists what was broken, with the command that shows it again.

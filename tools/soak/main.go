@@ -80,7 +80,8 @@ func setup(o options) []byte {
 	}
 	b.WriteString("jobs:\n")
 	for i := range o.sets {
-		fmt.Fprintf(&b, "  j%d: {set: s%d, cluster: c, taskDefinition: t, container: t, overrides: [environment]}\n", i, i)
+		fmt.Fprintf(&b, "  j%d: {set: s%d, cluster: c, taskDefinition: t, container: t, overrides: [environment]}\n", i,
+			i)
 	}
 	return []byte(b.String())
 }
@@ -92,7 +93,8 @@ func soak(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer closeAll()
-	fmt.Fprintf(out, "%d days, %d sets, %d runs a day, %d at once, of %s each\n", o.days, o.sets, o.runs, o.burst, o.takes)
+	fmt.Fprintf(out, "%d days, %d sets, %d runs a day, %d at once, of %s each\n", o.days, o.sets, o.runs, o.burst,
+		o.takes)
 	if err := p.pass(ctx, out); err != nil {
 		return err
 	}
@@ -126,8 +128,8 @@ func open(ctx context.Context, o options) (p *pool, closeAll func(), err error) 
 		closeAll = p.sim.Close
 		file, err := config.Parse("soak", text)
 		if err == nil {
-			installed, err = sandbox.InstallInProcess(p.sim, file, "http://aws.invalid", p.sim.RoundTripper(), zap.NewNop(),
-				io.Discard)
+			installed, err = sandbox.InstallInProcess(p.sim, file, "http://aws.invalid", p.sim.RoundTripper(),
+				zap.NewNop(), io.Discard)
 		}
 		if err != nil {
 			closeAll()
@@ -145,7 +147,8 @@ func open(ctx context.Context, o options) (p *pool, closeAll func(), err error) 
 		}
 	}
 	c.RetryMaxAttempts = 1
-	p.queue, p.table, p.timers = sqs.NewFromConfig(c), dynamodb.NewFromConfig(c), scheduler.NewFromConfig(c)
+	p.queue, p.table = sqs.NewFromConfig(c), dynamodb.NewFromConfig(c)
+	p.timers = scheduler.NewFromConfig(c)
 	return p, closeAll, nil
 }
 
@@ -155,7 +158,8 @@ func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }
 var faults = [][2]string{
 	{"throttle", "0.1"}, {"lost-events", "0.5"}, {"server-error", "0.1"}, {"duplicate-events", "0.5"},
 	{"lost-reply", "0.1"}, {"late-events", "60s"}, {"stale-reads", "10s"}, {"slow-delete", "4m"}, {"lost-timers", "1"},
-	{"slow-create", "3m"}, {"stuck-delete", ""}, {"fail-create", "logs"}, {"unsent-events", "0.5"}, {"fail-delete", "1"},
+	{"slow-create", "3m"}, {"stuck-delete", ""}, {"fail-create", "logs"}, {"unsent-events", "0.5"},
+	{"fail-delete", "1"},
 }
 
 // opens and closes are the hours of the day between which runs arrive.
@@ -238,8 +242,8 @@ func (p *pool) grown(ctx context.Context, out io.Writer, day int) error {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
-	_, err = fmt.Fprintf(out, "day %d: %d items, %d timers, %d MiB in this process, the simulation's records included\n", day,
-		items, timers, m.HeapAlloc>>20)
+	_, err = fmt.Fprintf(out, "day %d: %d items, %d timers, %d MiB in this process, the simulation's records included\n",
+		day, items, timers, m.HeapAlloc>>20)
 	return err
 }
 
@@ -325,10 +329,10 @@ func (p *pool) report(out io.Writer, took time.Duration) error {
 	for _, x := range usd {
 		total += x / months
 	}
-	fmt.Fprintf(out, "%d accepted, %d finished, %d dead letters, %d broken promises; %d paid hours; %s\n", r.Accepted, r.Finished,
-		r.Dead, len(r.Breaks), r.Hours, took.Round(time.Second))
-	fmt.Fprintf(out, "a month: %.0f calls, %.0f invocations, %.2f USD in addition to the endpoints", float64(calls)/months,
-		float64(len(l.Invocations))/months, total)
+	fmt.Fprintf(out, "%d accepted, %d finished, %d dead letters, %d broken promises; %d paid hours; %s\n", r.Accepted,
+		r.Finished, r.Dead, len(r.Breaks), r.Hours, took.Round(time.Second))
+	fmt.Fprintf(out, "a month: %.0f calls, %.0f invocations, %.2f USD in addition to the endpoints",
+		float64(calls)/months, float64(len(l.Invocations))/months, total)
 	for _, name := range slices.Sorted(maps.Keys(usd)) {
 		fmt.Fprintf(out, ", %s %.2f", name, usd[name]/months)
 	}

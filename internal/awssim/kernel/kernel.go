@@ -127,7 +127,8 @@ func New(o Options) *Kernel {
 	s := &Kernel{
 		Options: o, Principals: map[string]*Principal{}, Paths: map[string]http.HandlerFunc{},
 		Tags:  map[string]map[string]string{},
-		Calls: map[string]int{}, Struck: map[string]int{}, Units: map[string]float64{}, services: map[string]*API{}, targets: map[string]*API{}, ids: map[string]int{},
+		Calls: map[string]int{}, Struck: map[string]int{}, Units: map[string]float64{},
+		services: map[string]*API{}, targets: map[string]*API{}, ids: map[string]int{},
 		chances: map[string]int{}, faults: map[string]fault{},
 	}
 	s.Clock = newClock(&s.Mu, o.Speed, o.Start)

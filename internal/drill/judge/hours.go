@@ -42,13 +42,15 @@ func (j judging) endpoints(basis string) {
 }
 
 func (j judging) vpc(basis, vpc string, services map[string][]life) {
-	most, first, last, again := 0, math.Inf(1), 0.0, 0
+	most, again := 0, 0
+	first, last := math.Inf(1), 0.0
 	for _, service := range slices.Sorted(maps.Keys(services)) {
 		of := services[service]
 		slices.SortFunc(of, func(a, b life) int { return cmp.Compare(a.from, b.from) })
 		hours, twice := hoursOf(basis, of)
 		most, again = max(most, hours), max(again, twice)
-		first, last = min(first, of[0].from), max(last, of[len(of)-1].until)
+		first = min(first, of[0].from)
+		last = max(last, of[len(of)-1].until)
 		for i, l := range of {
 			if i > 0 && l.from < of[i-1].until {
 				j.breaks(Clash, "two endpoints of %s in %s", service, vpc)
@@ -93,8 +95,8 @@ func (j judging) idle(basis, vpc string, l life) bool {
 		boundary += slack + j.story.Spare
 	}
 	if l.until > boundary {
-		j.breaks(Idle, "endpoints of %s, needed until %s, stood until %s, beyond the hour's end at %s", vpc, clock(needed),
-			clock(l.until), clock(boundary))
+		j.breaks(Idle, "endpoints of %s, needed until %s, stood until %s, beyond the hour's end at %s", vpc,
+			clock(needed), clock(l.until), clock(boundary))
 		return true
 	}
 	return false

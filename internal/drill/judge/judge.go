@@ -311,6 +311,9 @@ func (j judging) scheduledRuns(ran map[string]int, letters map[string][]string) 
 	}
 }
 
+// notStarted matches why a task stopped that could not start for want of an endpoint.
+var notStarted = regexp.MustCompile("ResourceInitializationError|CannotPullContainerError")
+
 // tasks is promises 1 and 2.
 func (j judging) tasks() {
 	for _, t := range j.Tasks {
@@ -321,7 +324,7 @@ func (j judging) tasks() {
 		if t.StopReason != nil {
 			why = *t.StopReason
 		}
-		failed := strings.Contains(why, "ResourceInitializationError") || strings.Contains(why, "CannotPullContainerError")
+		failed := notStarted.MatchString(why)
 		switch {
 		case t.Stopped == nil:
 			j.breaks(Left, "task %s of %s still runs", t.ARN, t.Group)
