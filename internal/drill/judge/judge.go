@@ -137,7 +137,7 @@ type judging struct {
 func Judge(s Story, l awssim.Ledger, basis string) Result {
 	j := judging{l, s, &Result{
 		Accepted: len(s.Events), Starts: map[string]float64{}, Reasons: map[string]int{}, Struck: l.Struck,
-		Calls: map[string]int{}, died: map[string]float64{},
+		Calls: map[string]int{}, died: map[string]float64{}, Breaks: []Break{},
 	}}
 	j.invocations()
 	j.events()
