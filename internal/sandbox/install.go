@@ -131,7 +131,8 @@ func addNetworks(sim *awssim.Sim, c *config.Installation, f install.Facts) {
 			}
 		}
 		if n == nil {
-			n = &network{vpc: fmt.Sprintf("vpc-%017x", 0xd0a0+count), block: fmt.Sprintf("10.%d", count)}
+			// Addresses of VPCs that are not connected may be the same.
+			n = &network{vpc: fmt.Sprintf("vpc-%017x", 0xd0a0+count), block: fmt.Sprintf("10.%d", count%256)}
 			n.table = sim.AddVPC(n.vpc, n.block+".0.0/16")
 			count++
 		}

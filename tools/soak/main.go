@@ -72,16 +72,18 @@ type pool struct {
 	story  judge.Story
 }
 
+// setup has sets that need nothing of their own in the base stack, which holds 500 resources.
 func setup(o options) []byte {
 	var b strings.Builder
 	b.WriteString("sets:\n")
 	for i := range o.sets {
-		fmt.Fprintf(&b, "  s%d: {subnets: [subnet-%d], services: [ecr.api, ecr.dkr, logs, s3]}\n", i, i)
+		fmt.Fprintf(&b, "  s%d: {subnets: [subnet-%d], endpointSecurityGroups: [sg-e%d], services: [ecr.api, ecr.dkr, "+
+			"logs, s3], s3Gateway: set}\n", i, i, i)
 	}
 	b.WriteString("jobs:\n")
 	for i := range o.sets {
-		fmt.Fprintf(&b, "  j%d: {set: s%d, cluster: c, taskDefinition: t, container: t, overrides: [environment]}\n", i,
-			i)
+		fmt.Fprintf(&b, "  j%d: {set: s%d, securityGroups: [sg-t%d], cluster: c, taskDefinition: t, container: t, "+
+			"overrides: [environment]}\n", i, i, i)
 	}
 	return []byte(b.String())
 }

@@ -12,7 +12,7 @@ import (
 // Allows answers the questions of a role, and records them for the proof of the
 // policies. It returns the first one that no policy of the role allows; nil if all
 // are allowed. A role that the sandbox created for tasks, and that has no policy,
-// may do everything.
+// may do everything, as may one that nobody made; one that was deleted may do nothing.
 func (s *Service) Allows(roleARN string, qs ...kernel.Question) *kernel.Question {
 	for i, q := range qs {
 		if v, on := s.Active("deny"); on && strings.EqualFold(v, q.Action) {
@@ -22,7 +22,7 @@ func (s *Service) Allows(roleARN string, qs ...kernel.Question) *kernel.Question
 	}
 	s.Ask(roleARN, qs...)
 	r := s.Role(roleARN)
-	if r == nil && roleARN != "" && len(qs) > 0 { // it was deleted
+	if r == nil && s.deleted[nameOf(roleARN)] && len(qs) > 0 {
 		return &qs[0]
 	}
 	if r == nil || !r.Judged && len(r.Policies) == 0 {

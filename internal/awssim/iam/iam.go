@@ -54,6 +54,7 @@ type Service struct {
 
 	Roles   []*Role
 	Managed map[string]string // managed policies by ARN
+	deleted map[string]bool   // names of roles that are there no more
 	// named are the roles that a managed policy names, by the policy's ARN.
 	Named map[string][]string
 	// parsed are the statements of policies, by the policy's text.
@@ -74,6 +75,7 @@ type Role struct {
 func New(k *kernel.Kernel) *Service {
 	s := &Service{
 		Kernel: k, Managed: map[string]string{}, Named: map[string][]string{}, parsed: map[string][]statement{},
+		deleted: map[string]bool{},
 	}
 	s.Judge = s.authorise
 	k.Register(&kernel.API{Name: "iam", Asks: s.roleQuestions, Protocol: kernel.Query,
@@ -268,6 +270,7 @@ func (s *Service) AddRole(name, trust string) *Role {
 		Trust: trust, Created: s.Clock.Now(), Policies: map[string]string{},
 	}
 	s.Roles = append(s.Roles, r)
+	delete(s.deleted, name)
 	return r
 }
 
@@ -375,8 +378,12 @@ func (s *Service) deleteRole(_ *kernel.Call, in *struct{ RoleName string }) (*ke
 			first).WithStatus(http.StatusConflict)
 	}
 	s.Roles = slices.DeleteFunc(s.Roles, func(x *Role) bool { return x == r })
+	s.deleted[nameOf(r.ARN)] = true
 	return &kernel.None{}, nil
 }
+
+// nameOf returns the name in a role's ARN.
+func nameOf(roleARN string) string { return roleARN[strings.LastIndex(roleARN, "/")+1:] }
 
 func (s *Service) listRoles(_ *kernel.Call, _ *struct {
 	PathPrefix, Marker string

@@ -66,7 +66,10 @@ var FaultHelp = []struct{ Name, Value, Help string }{
 		"no-failed-event", "",
 		"ECS sends no SERVICE_DEPLOYMENT_FAILED for a deployment that a hook failed (AWS does not say)",
 	},
-	{"outage", "SERVICE", "every call to SERVICE (default: to any), such as dynamodb, fails with a 5xx error and has no effect"},
+	{
+		"outage", "SERVICE",
+		"every call to SERVICE (default: to any), such as dynamodb, fails with a 5xx error and has no effect",
+	},
 	{
 		"refuse-tasks", "capacity|quota|quota-empty|throttled|internal|role",
 		"RunTask fails temporarily for that reason (default capacity)",
