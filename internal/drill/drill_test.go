@@ -119,7 +119,7 @@ func TestDrillsSeeABrokenFunction(t *testing.T) {
 	for _, b := range p.Breaks {
 		kinds[b.Kind] = true
 	}
-	if p.Finished != 0 || !kinds[judge.Untrue] || !kinds[judge.Lost] {
-		t.Errorf("%+v, want events that are lost and dead letters without a reason", p)
+	if p.Finished != 0 || !kinds[judge.Untrue] || !kinds[judge.Failed] {
+		t.Errorf("%+v, want functions that failed and dead letters without a reason", p)
 	}
 }
