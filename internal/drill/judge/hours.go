@@ -90,7 +90,7 @@ func (j judging) idle(basis, vpc string, l life) bool {
 	if basis == "clock" {
 		from = math.Floor(from/hour) * hour
 	}
-	boundary := from + max(math.Ceil((needed-from)/hour), 1)*hour
+	boundary := from + max(math.Ceil((needed+margin-from)/hour), 1)*hour
 	if j.story.Any && boundary >= j.story.From && boundary <= j.story.Until+hour {
 		boundary += slack + j.story.Spare
 	}
@@ -101,6 +101,10 @@ func (j judging) idle(basis, vpc string, l life) bool {
 	}
 	return false
 }
+
+// margin is how long before the end of an hour a deletion has to begin to be over by then: what is
+// needed until later than that may stay for the next one.
+const margin = 5 * 60
 
 // slack is how late a look may be that makes up for a lost one, and what a deletion takes.
 const slack = 10 * 60

@@ -139,6 +139,10 @@ func TestEachBreakIsSeen(t *testing.T) {
 			life(&l.Endpoints[0], clock(1, 1), clock(2, 57))
 			life(&l.Endpoints[1], clock(1, 1), clock(2, 57))
 		}, judge.Idle},
+		{"an endpoint that was needed until six minutes before the hour's end", func(_ *judge.Story, l *awssim.Ledger) {
+			l.Tasks[0].Stopped = clock(1, 54)
+			life(&l.Endpoints[0], clock(1, 1), clock(2, 57))
+		}, judge.Idle},
 		{"an endpoint that went a minute too late", func(_ *judge.Story, l *awssim.Ledger) {
 			life(&l.Endpoints[0], clock(1, 1), clock(2, 1))
 		}, judge.Idle},
@@ -197,6 +201,16 @@ func TestEachBreakIsSeen(t *testing.T) {
 				t.Errorf("breaks %v, want one of kind %q", r.Breaks, tt.want)
 			}
 		})
+	}
+}
+
+// TestWithinTheMargin: what was needed until four minutes before the hour's end may stay for the next.
+func TestWithinTheMargin(t *testing.T) {
+	s, l := good()
+	l.Tasks[0].Stopped = clock(1, 56)
+	life(&l.Endpoints[0], clock(1, 1), clock(2, 57))
+	if r := judge.Judge(s, l, "clock"); len(r.Breaks) > 0 || r.Hours != 2 {
+		t.Errorf("%+v, want no break in two hours", r)
 	}
 }
 
