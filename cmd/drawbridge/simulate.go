@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"time"
 
 	"drawbridge/internal/replay"
+	"drawbridge/internal/view"
 	"drawbridge/scheduler"
 )
 
@@ -28,34 +28,6 @@ type simulateCmd struct {
 	Zones    int           `help:"Number of zones." default:"1"`
 	Policy   string        `help:"Policy: ${enum}." enum:"boundary" default:"boundary"`
 	Output   string        `short:"o" help:"Output: ${enum}." enum:"table,json" default:"table"`
-}
-
-// simulated is one trace's object of the JSON output; times are epoch seconds.
-type simulated struct {
-	Trace   string            `json:"trace"`
-	Policy  string            `json:"policy"`
-	Billing scheduler.Basis   `json:"billing"`
-	Periods []simulatedPeriod `json:"periods"`
-	Jobs    []simulatedJob    `json:"jobs"`
-	Hours   int               `json:"hours"`
-	CostUSD float64           `json:"cost_usd"`
-	waited  time.Duration
-	// others are the hours that others would have paid: always on, a Lambda pair
-	// that deletes by age, a 15-minute idle time-out.
-	others [3]int
-}
-
-type simulatedPeriod struct {
-	Created   float64 `json:"created"`
-	Available float64 `json:"available"`
-	Deleting  float64 `json:"deleting"`
-	Deleted   float64 `json:"deleted"`
-}
-
-type simulatedJob struct {
-	Arrived  float64 `json:"arrived"`
-	Started  float64 `json:"started"`
-	Finished float64 `json:"finished"`
 }
 
 // Validate refuses numbers that make no sense; kong calls it.
@@ -84,7 +56,7 @@ func (c *simulateCmd) Run(s streams) error {
 		Basis: basis, Raise: c.Raise, Lower: c.Lower, MaxDelay: c.MaxDelay, WaitCost: c.WaitCost,
 		HourCost: float64(c.Services*c.Zones) * c.Price,
 	}
-	all := make([]simulated, 0, len(c.Trace))
+	all := make([]view.Simulated, 0, len(c.Trace))
 	for _, path := range c.Trace {
 		t, err := replay.ReadFile(path)
 		if err != nil {
@@ -94,10 +66,11 @@ func (c *simulateCmd) Run(s streams) error {
 		if err != nil {
 			return err
 		}
-		v := c.describe(t.Name, basis, r)
+		v := view.NewSimulated(t.Name, policyName, basis, r)
+		v.CostUSD = float64(r.Hours*c.Services*c.Zones)*c.Price + c.WaitCost*r.Waited.Hours()
 		if c.Output == "table" {
 			pair, _ := replay.LambdaPair(t, options)
-			v.others = [3]int{replay.AlwaysOn(t, basis), pair, replay.IdleTimeout(t, options)}
+			v.Others = [3]int{replay.AlwaysOn(t, basis), pair, replay.IdleTimeout(t, options)}
 		}
 		all = append(all, v)
 	}
@@ -105,42 +78,10 @@ func (c *simulateCmd) Run(s streams) error {
 	if c.Output == "json" {
 		err = json.NewEncoder(out).Encode(all)
 	} else {
-		err = writeSimulated(out, all)
+		err = view.WriteSimulated(out, all)
 	}
 	if err != nil {
 		return err
 	}
 	return out.Flush()
-}
-
-func (c *simulateCmd) describe(name string, basis scheduler.Basis, r replay.Result) simulated {
-	v := simulated{
-		Trace: name, Policy: policyName, Billing: basis, Hours: r.Hours, waited: r.Waited,
-		Periods: make([]simulatedPeriod, len(r.Periods)), Jobs: make([]simulatedJob, len(r.Jobs)),
-		CostUSD: float64(r.Hours*c.Services*c.Zones)*c.Price + c.WaitCost*r.Waited.Hours(),
-	}
-	for i, p := range r.Periods {
-		v.Periods[i] = simulatedPeriod{
-			replay.Epoch(p.Created), replay.Epoch(p.Available), replay.Epoch(p.Deleting), replay.Epoch(p.Deleted),
-		}
-	}
-	for i, j := range r.Jobs {
-		v.Jobs[i] = simulatedJob{replay.Epoch(j.Arrived), replay.Epoch(j.Started), replay.Epoch(j.Finished)}
-	}
-	return v
-}
-
-func writeSimulated(w io.Writer, all []simulated) error {
-	if _, err := fmt.Fprintf(w, "%-24s %6s %6s %9s %9s  %s\n", "TRACE", "JOBS", "HOURS", "USD", "MEAN WAIT",
-		"ALWAYS ON, BY AGE, IDLE 15 MIN"); err != nil {
-		return err
-	}
-	for _, v := range all {
-		mean := (v.waited / time.Duration(len(v.Jobs))).Round(time.Second)
-		if _, err := fmt.Fprintf(w, "%-24s %6d %6d %9.2f %9s  %d, %d, %d\n", v.Trace, len(v.Jobs), v.Hours, v.CostUSD,
-			mean, v.others[0], v.others[1], v.others[2]); err != nil {
-			return err
-		}
-	}
-	return nil
 }

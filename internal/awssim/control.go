@@ -104,7 +104,7 @@ type Ledger struct {
 	Invocations []LedgerInvocation `json:"invocations"`
 	DeadLetters []LedgerLetter     `json:"dead_letters"`
 	Calls       map[string]int     `json:"calls"`
-	// Units is what the account was billed by beside calls, such as dynamodb:WriteRequestUnits.
+	// Units is what the account was billed by that calls do not show, such as dynamodb:WriteRequestUnits.
 	Units map[string]float64 `json:"units"`
 	// Struck is how often each fault has struck.
 	Struck map[string]int `json:"struck"`

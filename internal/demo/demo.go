@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -118,15 +116,11 @@ func Play(ctx context.Context, seed int64, progress Progress) (Report, error) {
 	start := trace.Arrivals[0].At.Truncate(24 * time.Hour)
 	sim := awssim.New(awssim.Options{Start: start, Seed: seed})
 	defer sim.Close()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	endpoint, stop, err := sandbox.Listen(ctx, sim)
 	if err != nil {
-		return Report{}, fmt.Errorf("listen: %w", err)
+		return Report{}, err
 	}
-	sim.SetAddress(listener.Addr().String())
-	server := &http.Server{Handler: sim, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(listener) }() // ends with Close
-	defer server.Close()
-	endpoint := "http://" + listener.Addr().String()
+	defer stop()
 	c, err := sandbox.InstallInProcess(sim, file, endpoint, http.DefaultTransport, zap.NewNop(), io.Discard)
 	if err != nil {
 		return Report{}, err

@@ -54,7 +54,7 @@ var faults = []fault{
 		allows: allows{failures: true, spare: 2 * time.Hour},
 	},
 	{name: "deployed-in-between", lasts: 90 * time.Minute, do: redeploy},
-	{name: "end-forged", at: 6*time.Hour + 20*time.Minute, do: forge},
+	{name: "end-forged", at: 6*time.Hour + 20*time.Minute, lasts: time.Minute, do: forge},
 	{name: "events-late", at: dawn, sim: "late-events", value: "90s", lasts: 6 * time.Hour},
 	{name: "events-lost", at: dawn, sim: "lost-events", value: "0.7", lasts: 6 * time.Hour},
 	{name: "events-twice", at: dawn, sim: "duplicate-events", value: "0.7", lasts: 6 * time.Hour},

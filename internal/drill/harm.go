@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -66,12 +64,19 @@ func tamper(s *stage) (func() error, error) {
 }
 
 // forge tells the reaper, in the name of ECS but from another account, that a task has ended which
-// runs.
+// runs. The run has to be running a minute later.
 func forge(s *stage) (func() error, error) {
-	return nil, s.insist(func() error {
+	running := func() error {
 		run, ok, err := s.records.Run(s.ctx, "main", "build/long")
-		if err != nil || !ok || run.TaskARN == "" {
-			return errors.Join(errors.New("the run has no task yet"), err)
+		if err == nil && ok && run.State != scheduler.Running {
+			s.story.Stolen = append(s.story.Stolen, "an event of another account ended run build/long")
+		}
+		return err
+	}
+	return func() error { return s.insist(running) }, s.insist(func() error {
+		run, ok, err := s.records.Run(s.ctx, "main", "build/long")
+		if err != nil || !ok || run.State != scheduler.Running {
+			return errors.Join(errors.New("the run is not running yet"), err)
 		}
 		stopped, err := json.Marshal(map[string]any{
 			"source": "aws.ecs", "detail-type": "ECS Task State Change", "account": "999999999999",
@@ -94,10 +99,9 @@ func forge(s *stage) (func() error, error) {
 // steal calls AWS with the keys of the functions, whatever their roles have to refuse. A call
 // that AWS carries out is a break.
 func steal(s *stage) (func() error, error) {
-	names := s.names()
-	for _, function := range []string{names.Launcher, names.Reaper} {
+	for _, function := range []string{s.names().Launcher, s.names().Reaper} {
 		key := ""
-		for range 60 { // for one that is there
+		for range 60 { // for an environment that is there
 			if key = s.Sim.Steal(function); key != "" {
 				break
 			}
@@ -105,26 +109,11 @@ func steal(s *stage) (func() error, error) {
 		}
 		c := s.aws.Copy()
 		c.Credentials = credentials.NewStaticCredentialsProvider(key, "sandbox", "sandbox")
-		attempts := theft(s, c)
-		for _, what := range slices.Sorted(maps.Keys(attempts)) {
-			if only := strings.HasPrefix(what, "launcher: "); only && function != names.Launcher {
-				continue
-			} else if strings.HasPrefix(what, "reaper: ") && function != names.Reaper {
+		for _, t := range s.thefts(c) {
+			if t.function != "" && t.function != function {
 				continue
 			}
-			if err := s.insist(func() error {
-				err := attempts[what]()
-				var refused smithy.APIError
-				switch {
-				case err == nil:
-					s.story.Stolen = append(s.story.Stolen, fmt.Sprintf("%s could %s", function, what))
-					return nil
-				case errors.As(err, &refused) && (strings.Contains(refused.ErrorCode(), "Denied") ||
-					refused.ErrorCode() == "UnauthorizedOperation"):
-					return nil
-				}
-				return err // of another kind: this says nothing
-			}); err != nil {
+			if err := s.insist(func() error { return s.attempt(function, t) }); err != nil {
 				return nil, err
 			}
 		}
@@ -132,17 +121,37 @@ func steal(s *stage) (func() error, error) {
 	return nil, nil
 }
 
-// theft is what a stolen role has to be refused: those of one function begin with its name.
-func theft(s *stage, c aws.Config) map[string]func() error {
+// theft is what a stolen role has to be refused: that of one function, or of any if it is "".
+type theft struct {
+	function, what string
+	do             func() error
+}
+
+// attempt tries a theft. It returns an error that says nothing: neither success nor refusal.
+func (s *stage) attempt(function string, t theft) error {
+	err := t.do()
+	if err == nil {
+		s.story.Stolen = append(s.story.Stolen, fmt.Sprintf("%s could %s", function, t.what))
+		return nil
+	}
+	var refused smithy.APIError
+	if errors.As(err, &refused) && (strings.Contains(refused.ErrorCode(), "Denied") ||
+		refused.ErrorCode() == "UnauthorizedOperation") {
+		return nil
+	}
+	return err
+}
+
+func (s *stage) thefts(c aws.Config) []theft {
 	stacks, tasks := cloudformation.NewFromConfig(c), ecs.NewFromConfig(c)
 	network := ec2.NewFromConfig(c)
-	deleteStack := func(name string) func() error {
+	deletes := func(name string) func() error {
 		return func() error {
 			_, err := stacks.DeleteStack(s.ctx, &cloudformation.DeleteStackInput{StackName: &name})
 			return err
 		}
 	}
-	createStack := func(name string) func() error {
+	creates := func(name string) func() error {
 		return func() error {
 			_, err := stacks.CreateStack(s.ctx, &cloudformation.CreateStackInput{
 				StackName: &name, TemplateBody: aws.String(`{"Resources":{"Q":{"Type":"AWS::SQS::Queue"}}}`),
@@ -150,31 +159,29 @@ func theft(s *stage, c aws.Config) map[string]func() error {
 			return err
 		}
 	}
-	return map[string]func() error{
-		"launcher: delete the stack of a set": deleteStack("drawbridge-set-main"),
-		"reaper: create the stack of a set":   createStack("drawbridge-set-main"),
-		"delete another's stack":              deleteStack("drawbridge-set-main-2"),
-		"create another stack":                createStack("backdoor"),
-		"delete the installation":             deleteStack(s.Installed.Name),
-		"delete another's endpoint": func() error {
+	starts := func(definition string) func() error {
+		return func() error {
+			_, err := tasks.RunTask(s.ctx, &ecs.RunTaskInput{
+				Cluster: aws.String(cluster), TaskDefinition: &definition, LaunchType: "FARGATE",
+				NetworkConfiguration: jobsNetwork(),
+			})
+			return err
+		}
+	}
+	launcher, reaper := s.names().Launcher, s.names().Reaper
+	return []theft{
+		{"", "delete another's stack", deletes("drawbridge-set-main-2")},
+		{"", "create another stack", creates("backdoor")},
+		{"", "delete the installation", deletes(s.Installed.Name)},
+		{"", "delete another's endpoint", func() error {
 			_, err := network.DeleteVpcEndpoints(s.ctx, &ec2.DeleteVpcEndpointsInput{
 				VpcEndpointIds: []string{s.theirEndpoint},
 			})
 			return err
-		},
-		"reaper: start a task": func() error {
-			_, err := tasks.RunTask(s.ctx, &ecs.RunTaskInput{
-				Cluster: aws.String(cluster), TaskDefinition: aws.String("build"), LaunchType: "FARGATE",
-				NetworkConfiguration: jobsNetwork(),
-			})
-			return err
-		},
-		"launcher: start a task of another definition": func() error {
-			_, err := tasks.RunTask(s.ctx, &ecs.RunTaskInput{
-				Cluster: aws.String(cluster), TaskDefinition: aws.String("web"), LaunchType: "FARGATE",
-				NetworkConfiguration: jobsNetwork(),
-			})
-			return err
-		},
+		}},
+		{launcher, "delete the stack of a set", deletes("drawbridge-set-main")},
+		{launcher, "start a task of another definition", starts("web")},
+		{reaper, "create the stack of a set", creates("drawbridge-set-main")},
+		{reaper, "start a task", starts("build")},
 	}
 }

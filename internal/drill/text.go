@@ -58,9 +58,8 @@ func (r Report) Write(w io.Writer, s output.Style) error {
 func (r Report) rows() []*row {
 	var rows []*row
 	of := map[string]*row{}
-	normal := Outcome{Drill: Drill{Group: "none (baseline)"}}
 	for _, o := range slices.Concat([]Outcome{r.Day}, r.Outcomes) {
-		group := cmp.Or(o.Group, normal.Group)
+		group := cmp.Or(o.Group, "none (baseline)")
 		if of[group] == nil {
 			of[group] = &row{name: group}
 			rows = append(rows, of[group])

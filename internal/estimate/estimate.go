@@ -67,7 +67,8 @@ type Own struct {
 	CloudWatchAlone float64 `json:"cloudWatchWithoutFreeTier"`
 }
 
-func (o Own) sum() float64 { return o.Lambda + o.DynamoDB + o.Scheduler + o.SQS + o.CloudWatch }
+// Sum is all of it but CloudWatchAlone.
+func (o Own) Sum() float64 { return o.Lambda + o.DynamoDB + o.Scheduler + o.SQS + o.CloudWatch }
 
 // Report is the comparison.
 type Report struct {
@@ -152,7 +153,7 @@ func Make(in Input) (Report, error) {
 	out.Own = own(float64(len(r.Periods))/c.months, out.JobsPerMonth, in.Monitoring)
 	out.Options = c.options(out)
 	if hour := c.zoneHour(); hour > 0 {
-		even := max(endpoints.HoursPerMonth-out.Own.sum()/hour, 0)
+		even := max(endpoints.HoursPerMonth-out.Own.Sum()/hour, 0)
 		out.BreakEven = &even
 	}
 	out.Recommended, out.Recommendation = c.recommend(out)
@@ -192,7 +193,7 @@ func (c comparison) options(r Report) []Option {
 	const aws, internet = "only the services of its endpoints", "AWS and the internet"
 	return []Option{
 		{
-			Drawbridge, priced(c.Prices.Endpoint, r.Paid*c.zoneHour()+r.Own.sum()+data*c.Prices.Data), r.Paid * zones,
+			Drawbridge, priced(c.Prices.Endpoint, r.Paid*c.zoneHour()+r.Own.Sum()+data*c.Prices.Data), r.Paid * zones,
 			aws, fmt.Sprintf("a job without running endpoints waits about %s", c.Raise),
 		},
 		{
@@ -200,7 +201,7 @@ func (c comparison) options(r Report) []Option {
 			"no wait, paid day and night",
 		},
 		{
-			NATOnDemand, priced(c.Prices.NAT, r.Paid*nat+r.Own.sum()+data*c.Prices.NATData), r.Paid, internet,
+			NATOnDemand, priced(c.Prices.NAT, r.Paid*nat+r.Own.Sum()+data*c.Prices.NATData), r.Paid, internet,
 			"not where internet access is forbidden; jobs also wait, and you have to create and delete it",
 		},
 		{
@@ -250,16 +251,34 @@ func (c comparison) noIPv6() string {
 	return ""
 }
 
+// Use is what Drawbridge's own parts use of AWS in a month.
+type Use struct {
+	// Seconds are those that functions run, Invocations how often.
+	Seconds, Invocations float64
+	// WriteUnits and ReadUnits are DynamoDB's, on demand.
+	WriteUnits, ReadUnits float64
+	// Timers are schedules, Messages requests to the queue.
+	Timers, Messages float64
+}
+
+// Cost returns what a use costs, without metrics and alarms.
+func (u Use) Cost() Own {
+	return Own{
+		Lambda:    u.Seconds*memory*gbSecond + u.Invocations*invocation,
+		DynamoDB:  u.WriteUnits*writeUnit + u.ReadUnits*readUnit,
+		Scheduler: u.Timers * timer,
+		SQS:       u.Messages * message,
+	}
+}
+
 // own returns the monthly cost of Drawbridge's own parts.
 func own(lives, runs float64, level config.Monitoring) Own {
-	seconds := lives*lifeSeconds + sweepsInMonth*sweepSeconds
-	calls := sweepsInMonth + lives*lifeCalls + runs*runCalls
-	out := Own{
-		Lambda:    seconds*memory*gbSecond + calls*invocation,
-		DynamoDB:  (lives*lifeWrites+runs*runWrites)*writeUnit + sweepsInMonth*sweepReads*readUnit,
-		Scheduler: lives * lifeTimers * timer,
-		SQS:       runs * runMessages * message,
-	}
+	out := Use{
+		Seconds:     lives*lifeSeconds + sweepsInMonth*sweepSeconds,
+		Invocations: sweepsInMonth + lives*lifeCalls + runs*runCalls,
+		WriteUnits:  lives*lifeWrites + runs*runWrites, ReadUnits: sweepsInMonth * sweepReads,
+		Timers: lives * lifeTimers, Messages: runs * runMessages,
+	}.Cost()
 	if metrics := metricsOf[level]; metrics > 0 {
 		out.CloudWatch = max(metrics-freeMetrics, 0)*metric + max(alarms-freeAlarms, 0)*alarm
 		out.CloudWatchAlone = metrics*metric + alarms*alarm + dashboard

@@ -96,8 +96,8 @@ func TestSumsByHand(t *testing.T) {
 	}
 	hours := 30 * 730.0 / 720
 	for option, want := range map[string]float64{
-		Drawbridge: hours*0.05 + r.Own.sum() + hours*2*0.01, AlwaysOn: 36.5 + hours*2*0.01,
-		NATOnDemand: hours*0.05 + r.Own.sum() + hours*2*0.045, NATAlways: 36.5 + hours*2*0.045,
+		Drawbridge: hours*0.05 + r.Own.Sum() + hours*2*0.01, AlwaysOn: 36.5 + hours*2*0.01,
+		NATOnDemand: hours*0.05 + r.Own.Sum() + hours*2*0.045, NATAlways: 36.5 + hours*2*0.045,
 		PublicIP: hours / 6 * 0.005, IPv6: 0,
 	} {
 		if got := cost(r, option); got == nil || *got < want-0.006 || *got > want+0.006 {
@@ -107,8 +107,8 @@ func TestSumsByHand(t *testing.T) {
 	if r.MeanWait != 150 {
 		t.Errorf("a job waits %g s on the mean, want 150", r.MeanWait)
 	}
-	if even := *r.BreakEven; even > 730 || even < 720 || r.Own.sum() <= 0 || r.Own.sum() > 0.5 {
-		t.Errorf("break-even at %g hours with %.3f USD of its own, want just below 730 and some cents", even, r.Own.sum())
+	if even := *r.BreakEven; even > 730 || even < 720 || r.Own.Sum() <= 0 || r.Own.Sum() > 0.5 {
+		t.Errorf("break-even at %g hours with %.3f USD of its own, want just below 730 and some cents", even, r.Own.Sum())
 	}
 }
 
@@ -211,7 +211,7 @@ func TestOwnCost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if own := r.Own.sum(); own > most || own <= 0 {
+		if own := r.Own.Sum(); own > most || own <= 0 {
 			t.Errorf("monitoring %s: an installation costs %.2f USD a month by itself, want at most %.2f", level, own, most)
 		}
 		if free := level == config.MonitorNothing; free != (r.Own.CloudWatchAlone == 0) || (level == config.MonitorFully) != (r.Own.CloudWatch > 0) {

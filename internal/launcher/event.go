@@ -178,8 +178,9 @@ func (l *Launcher) admitted(runs []scheduler.Run, m events.SQSMessage) ([]schedu
 	}
 	var out []scheduler.Run
 	var problems []error
+	settings, now := l.app.Config.Settings(), l.app.Clock.Now()
 	for _, r := range runs {
-		if l.app.Config.Settings()[r.Set].ByClock(r.Job, r.Event, l.app.Clock.Now()) {
+		if settings[r.Set].ByClock(r.Job, r.Event, now) {
 			out = append(out, r)
 			continue
 		}

@@ -38,15 +38,12 @@ func Serve(ctx context.Context, o awssim.Options, name string, text []byte, prog
 			s.Close()
 		}
 	}()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	endpoint, stop, err := Listen(ctx, s.Sim)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, err
 	}
-	s.Sim.SetAddress(listener.Addr().String())
-	s.Endpoint = "http://" + listener.Addr().String()
-	server := &http.Server{Handler: s.Sim, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
-	go func() { _ = server.Serve(listener) }() // ends with Close
-	s.closers = append(s.closers, func() { _ = server.Close() })
+	s.Endpoint = endpoint
+	s.closers = append(s.closers, stop)
 	folder, err := os.MkdirTemp("", "drawbridge-sandbox-")
 	if err != nil {
 		return nil, err
@@ -62,6 +59,18 @@ func Serve(ctx context.Context, o awssim.Options, name string, text []byte, prog
 	}
 	s.Installed, err = Install(s.Sim, file, Functions{Bootstraps: programs, ConfigPath: s.Config})
 	return s, err
+}
+
+// Listen has a simulation answer on a free port of this machine until stop is called.
+func Listen(ctx context.Context, sim *awssim.Sim) (endpoint string, stop func(), err error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, fmt.Errorf("listen: %w", err)
+	}
+	sim.SetAddress(listener.Addr().String())
+	server := &http.Server{Handler: sim, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(listener) }() // ends with Close
+	return "http://" + listener.Addr().String(), func() { _ = server.Close() }, nil
 }
 
 // Close ends the account and its functions.

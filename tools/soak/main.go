@@ -13,11 +13,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +28,7 @@ import (
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
 	"drawbridge/internal/drill/judge"
+	"drawbridge/internal/estimate"
 	"drawbridge/internal/functions"
 	"drawbridge/internal/sandbox"
 )
@@ -286,59 +285,41 @@ func (p *pool) empty(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// These are prices in USD, from AWS's price list for us-east-1, without free tiers. Logs, metrics and
-// alarms are not in it.
-//
-// Sources: https://aws.amazon.com/lambda/pricing, https://aws.amazon.com/dynamodb/pricing/on-demand,
-// https://aws.amazon.com/eventbridge/pricing, https://aws.amazon.com/sqs/pricing
 const (
-	gbSecond   = 0.0000133334 // Lambda on arm64
-	invocation = 0.20 / 1e6
-	writeUnit  = 0.625 / 1e6
-	readUnit   = 0.125 / 1e6
-	timer      = 1.00 / 1e6 // an invocation of EventBridge Scheduler
-	message    = 0.40 / 1e6
-	event      = 1.00 / 1e6
-	memory     = 0.25  // GB of a function
-	least      = 0.03  // seconds that an invocation computes, and
-	aCall      = 0.015 // that a call takes, in addition to what it sleeps: assumed
-	polls      = 5 * 3 * 60 * 24 * 30.4
-	month      = 30.4 // days
+	least = 0.03            // seconds that an invocation computes, and
+	aCall = 0.015           // that a call takes, in addition to what it sleeps: assumed
+	polls = 5 * 3 * 60 * 24 // requests a day by which Lambda's five pollers look at the queue
+	month = 30.4            // days
 )
 
 func (p *pool) report(out io.Writer, took time.Duration) error {
 	l := p.sim.Ledger()
 	r := judge.Judge(p.story, l, "clock")
-	calls, seconds := 0, 0.0
+	calls := 0
 	for name, n := range l.Calls {
 		if name != "sqs:SendMessage" && name != "lambda:Invoke" && name != "dynamodb:Scan" {
 			calls += n
 		}
 	}
+	months := float64(p.days) / month
+	use := estimate.Use{
+		Invocations: float64(len(l.Invocations)) / months,
+		WriteUnits:  l.Units["dynamodb:WriteRequestUnits"] / months,
+		ReadUnits:   l.Units["dynamodb:ReadRequestUnits"] / months,
+		Timers:      float64(l.Calls["scheduler:CreateSchedule"]) / months,
+		Messages:    float64(4*len(p.story.Events))/months + polls*month,
+	}
 	for _, i := range l.Invocations {
 		if i.Ended != nil {
-			seconds += *i.Ended - *i.Started + least + aCall*float64(i.Calls)
+			use.Seconds += (*i.Ended - *i.Started + least + aCall*float64(i.Calls)) / months
 		}
 	}
-	months := float64(p.days) / month
-	usd := map[string]float64{
-		"lambda":      seconds*memory*gbSecond + float64(len(l.Invocations))*invocation,
-		"dynamodb":    l.Units["dynamodb:WriteRequestUnits"]*writeUnit + l.Units["dynamodb:ReadRequestUnits"]*readUnit,
-		"eventbridge": float64(l.Calls["scheduler:CreateSchedule"])*timer + float64(l.Calls["events:PutEvents"])*event,
-		"sqs":         float64(4*len(p.story.Events))*message + polls*months*message,
-	}
-	total := 0.0
-	for _, x := range usd {
-		total += x / months
-	}
+	cost := use.Cost()
 	fmt.Fprintf(out, "%d accepted, %d finished, %d dead letters, %d broken promises; %d paid hours; %s\n", r.Accepted,
 		r.Finished, r.Dead, len(r.Breaks), r.Hours, took.Round(time.Second))
-	fmt.Fprintf(out, "a month: %.0f calls, %.0f invocations, %.2f USD in addition to the endpoints",
-		float64(calls)/months, float64(len(l.Invocations))/months, total)
-	for _, name := range slices.Sorted(maps.Keys(usd)) {
-		fmt.Fprintf(out, ", %s %.2f", name, usd[name]/months)
-	}
-	fmt.Fprintln(out)
+	fmt.Fprintf(out, "a month: %.0f calls, %.0f invocations, %.2f USD in addition to the endpoints, logs and alarms: "+
+		"Lambda %.2f, DynamoDB %.2f, EventBridge Scheduler %.2f, SQS %.2f\n", float64(calls)/months, use.Invocations,
+		cost.Sum(), cost.Lambda, cost.DynamoDB, cost.Scheduler, cost.SQS)
 	if r.PeakMiB > 0 {
 		fmt.Fprintf(out, "memory of a function: %d MiB at most\n", r.PeakMiB)
 	}

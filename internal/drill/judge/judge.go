@@ -46,7 +46,7 @@ type Story struct {
 	Hooks []string
 	Holds []Hold
 	Faults
-	// Stolen are calls with a stolen role that AWS did not refuse.
+	// Stolen is what somebody who means harm got, and should not have.
 	Stolen []string
 	// Foreign are ids of stacks and tasks that belong to others, as all endpoints without a stack
 	// do.
