@@ -3,8 +3,9 @@
 //	go run ./tools/mutants [-sample 200] [-only scheduler/decide.go] [-jobs 2] [-report build/mutants.json]
 //
 // All mutants are compiled into the test programs at once, by an overlay, and each is switched on by its number. Which
-// tests reach a mutant is recorded first; then these alone are run with it, the fastest first, until one fails. One
-// that no test reaches, or that all of them pass with, is alive. Two show that the tool works: one that changes nothing
+// tests reach a mutant is recorded first, and kept in build/mutants until the test program changes; then these alone are
+// run with it until one fails: the one that killed its neighbour first, then the fastest. One that no test reaches, or
+// that all of them pass with, is alive. Two show that the tool works: one that changes nothing
 // has to live, one that breaks everything has to die. tools/mutants/equivalent.txt names those that change nothing that
 // anybody could see, each with its reason.
 package main
@@ -13,6 +14,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -28,6 +30,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,9 +49,9 @@ var (
 
 // test is a test function of a package.
 type test struct {
-	pkg, name string
-	took      time.Duration
-	reaches   map[int]bool
+	Pkg, Name string
+	Took      time.Duration
+	Reaches   map[int]bool
 }
 
 // options are what the flags say.
@@ -105,15 +108,13 @@ func (o options) run(ctx context.Context, dir string) error {
 		if err := build(ctx, dir, overlay, pkg); err != nil {
 			return err
 		}
-		found, err := list(ctx, dir, pkg)
+		found, err := o.recorded(ctx, dir, pkg)
 		if err != nil {
 			return err
 		}
 		tests = append(tests, found...)
 	}
-	if err := record(dir, tests, o.jobs); err != nil {
-		return err
-	}
+	slices.SortStableFunc(tests, func(a, b *test) int { return int(a.Took - b.Took) })
 	if err := calibrate(dir, tests); err != nil {
 		return err
 	}
@@ -252,25 +253,96 @@ func list(ctx context.Context, dir, pkg string) ([]*test, error) {
 		name := strings.TrimSpace(line)
 		// a mutant that hides a designed defect is not noticed by that
 		if strings.HasPrefix(name, "Test") && name != portDefects {
-			tests = append(tests, &test{pkg: pkg, name: name, reaches: map[int]bool{}})
+			tests = append(tests, &test{Pkg: pkg, Name: name, Reaches: map[int]bool{}})
 		}
 	}
 	return tests, nil
 }
 
-// play runs one test with a mutant and returns what it printed.
-func (t *test) play(dir, mutant, reached string, limit time.Duration) ([]byte, error) {
+// recorded returns the tests of a package with what they reach: as it was recorded with the same program, or anew.
+func (o options) recorded(ctx context.Context, dir, pkg string) ([]*test, error) {
+	text, err := os.ReadFile(program(dir, pkg))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil // no tests of its own
+	}
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join("build", "mutants", fmt.Sprintf("%x.json", sha256.Sum256(text)))
+	var tests []*test
+	if text, err := os.ReadFile(file); err == nil {
+		return tests, json.Unmarshal(text, &tests)
+	}
+	if tests, err = list(ctx, dir, pkg); err != nil {
+		return nil, err
+	}
+	if err := record(dir, tests, o.jobs); err != nil {
+		return nil, err
+	}
+	if text, err = json.Marshal(tests); err != nil {
+		return nil, err
+	}
+	return tests, errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, text, 0o600))
+}
+
+// batch are tests of one package that are run together.
+type batch []*test
+
+func (b batch) took() time.Duration {
+	var sum time.Duration
+	for _, t := range b {
+		sum += t.Took
+	}
+	return sum
+}
+
+// batches puts tests together so that programs are started less often: those of one package, a second at most.
+func batches(tests []*test) []batch {
+	open := map[string]batch{}
+	var out []batch
+	for _, t := range tests {
+		b := append(open[t.Pkg], t)
+		if open[t.Pkg] = b; b.took() > time.Second {
+			out, open[t.Pkg] = append(out, b), nil
+		}
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(open)) {
+		if len(open[pkg]) > 0 {
+			out = append(out, open[pkg])
+		}
+	}
+	slices.SortStableFunc(out, func(a, b batch) int { return int(a.took() - b.took()) })
+	return out
+}
+
+var failed = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
+
+// play runs tests with a mutant. It returns what they printed, and of those that failed the first one's name, or of
+// those that ended the program the only one's.
+func (b batch) play(dir, mutant, reached string, limit time.Duration) (out []byte, by string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	args := []string{"-test.run", "^" + t.name + "$", "-test.failfast", "-test.parallel", "1"}
-	if t.pkg == "internal/explore" { // stories are run in full, searches are not
+	var names []string
+	for _, t := range b {
+		names = append(names, t.Name)
+	}
+	args := []string{"-test.run", "^(" + strings.Join(names, "|") + ")$", "-test.failfast", "-test.parallel", "1"}
+	if b[0].Pkg == "internal/explore" { // stories are run in full, searches are not
 		args = append(args, "-test.short")
 	}
-	cmd := exec.CommandContext(ctx, program(dir, t.pkg), args...)
-	cmd.Dir = t.pkg
+	cmd := exec.CommandContext(ctx, program(dir, b[0].Pkg), args...)
+	cmd.Dir = b[0].Pkg
 	cmd.Env = append(os.Environ(), "MUTANT="+mutant, "MUTANTS_REACHED="+reached, "GOMAXPROCS=1")
 	cmd.WaitDelay = time.Second
-	return cmd.CombinedOutput()
+	out, err = cmd.CombinedOutput()
+	switch m := failed.FindSubmatch(out); {
+	case err == nil:
+	case m != nil:
+		by = string(m[1])
+	case len(b) == 1:
+		by = names[0]
+	}
+	return out, by, err
 }
 
 // record finds out which mutants each test reaches, and how long it takes.
@@ -280,10 +352,10 @@ func record(dir string, tests []*test, jobs int) error {
 		t := tests[i]
 		file := filepath.Join(dir, fmt.Sprintf("reached-%d", i))
 		start := time.Now()
-		if out, err := t.play(dir, "0", file, 10*time.Minute); err != nil {
-			return fmt.Errorf("%s %s fails without a mutant: %w\n%s", t.pkg, t.name, err, out)
+		if out, _, err := (batch{t}).play(dir, "0", file, 10*time.Minute); err != nil {
+			return fmt.Errorf("%s %s fails without a mutant: %w\n%s", t.Pkg, t.Name, err, out)
 		}
-		t.took = time.Since(start)
+		t.Took = time.Since(start)
 		f, err := os.Open(file)
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
@@ -295,29 +367,30 @@ func record(dir string, tests []*test, jobs int) error {
 		lines := bufio.NewScanner(f)
 		for lines.Scan() {
 			if id, err := strconv.Atoi(lines.Text()); err == nil {
-				t.reaches[id] = true
+				t.Reaches[id] = true
 			}
 		}
 		return lines.Err()
 	})
-	slices.SortStableFunc(tests, func(a, b *test) int { return int(a.took - b.took) })
-	fmt.Printf("%d tests, looked at in %s\n", len(tests), time.Since(began).Round(time.Second))
+	if len(tests) > 0 {
+		fmt.Printf("%d tests of %s, looked at in %s\n", len(tests), tests[0].Pkg, time.Since(began).Round(time.Second))
+	}
 	return err
 }
 
 // calibrate sees that a mutant which changes nothing lives and one that breaks everything dies.
 func calibrate(dir string, tests []*test) error {
 	for _, t := range tests {
-		if len(t.reaches) == 0 {
+		if len(t.Reaches) == 0 {
 			continue
 		}
-		if out, err := t.play(dir, "0", "", 10*time.Minute); err != nil {
-			return fmt.Errorf("a mutant that changes nothing is killed by %s: %w\n%s", t.name, err, out)
+		if out, _, err := (batch{t}).play(dir, "0", "", 10*time.Minute); err != nil {
+			return fmt.Errorf("a mutant that changes nothing is killed by %s: %w\n%s", t.Name, err, out)
 		}
-		if _, err := t.play(dir, "breaks everything", "", 10*time.Minute); err == nil {
-			return fmt.Errorf("a mutant that breaks everything survives %s", t.name)
+		if _, _, err := (batch{t}).play(dir, "breaks everything", "", 10*time.Minute); err == nil {
+			return fmt.Errorf("a mutant that breaks everything survives %s", t.Name)
 		}
-		if t.took > time.Second {
+		if t.Took > 200*time.Millisecond {
 			break // the faster ones are enough
 		}
 	}
@@ -343,29 +416,22 @@ func (o options) judge(dir string, mutants []Mutant, tests []*test) error {
 	}
 	out := make([]Verdict, len(mutants))
 	var mu sync.Mutex
+	killers := map[string]string{} // the last by the function of the mutant
 	done, began := 0, time.Now()
 	err = each(o.jobs, len(mutants), func(i int) error {
 		v := Verdict{Mutant: mutants[i], Equivalent: reasons[mutants[i].Name()]}
-		var spent time.Duration
-		for _, t := range tests {
-			if !t.reaches[v.ID] || v.Equivalent != "" {
-				continue
-			}
-			if spent > 0 && spent+t.took > o.most {
-				break
-			}
-			start := time.Now()
-			_, err := t.play(dir, strconv.Itoa(v.ID), "", 20*t.took+10*time.Second)
-			spent += time.Since(start)
-			if err != nil {
-				v.Killed, v.By = true, t.pkg+" "+t.name
-				break
-			}
-			v.Tried++
+		mu.Lock()
+		killer := killers[v.File+v.Function]
+		mu.Unlock()
+		if v.Equivalent == "" {
+			o.hunt(dir, &v, tests, killer)
 		}
 		out[i] = v
 		mu.Lock()
 		defer mu.Unlock()
+		if v.By != "" {
+			killers[v.File+v.Function] = v.By
+		}
 		if done++; !v.Killed && v.Equivalent == "" {
 			fmt.Printf("alive: %s:%d %s: %s: %s (%d tests reach it)\n", v.File, v.Line, v.Function, v.Kind, v.Text,
 				v.Tried)
@@ -379,6 +445,42 @@ func (o options) judge(dir string, mutants []Mutant, tests []*test) error {
 		return err
 	}
 	return write(out, o.report)
+}
+
+// hunt looks for a test that notices a mutant, killer first.
+func (o options) hunt(dir string, v *Verdict, tests []*test, killer string) {
+	var first batch
+	var rest []*test
+	for _, t := range tests {
+		switch {
+		case !t.Reaches[v.ID]:
+		case t.Pkg+" "+t.Name == killer:
+			first = batch{t}
+		default:
+			rest = append(rest, t)
+		}
+	}
+	all := batches(rest)
+	if first != nil {
+		all = slices.Insert(all, 0, first)
+	}
+	var spent time.Duration
+	for _, b := range all {
+		if spent > 0 && spent+b.took() > o.most {
+			break
+		}
+		start := time.Now()
+		_, by, err := b.play(dir, strconv.Itoa(v.ID), "", 10*b.took()+10*time.Second)
+		spent += time.Since(start)
+		if err != nil {
+			v.Killed = true
+			if by != "" {
+				v.By = b[0].Pkg + " " + by
+			}
+			return
+		}
+		v.Tried += len(b)
+	}
 }
 
 func write(out []Verdict, report string) error {
