@@ -350,7 +350,7 @@ func record(dir string, tests []*test, jobs int) error {
 	began := time.Now()
 	err := each(jobs, len(tests), func(i int) error {
 		t := tests[i]
-		file := filepath.Join(dir, fmt.Sprintf("reached-%d", i))
+		file := program(dir, t.Pkg) + "-" + t.Name + ".reached"
 		start := time.Now()
 		if out, _, err := (batch{t}).play(dir, "0", file, 10*time.Minute); err != nil {
 			return fmt.Errorf("%s %s fails without a mutant: %w\n%s", t.Pkg, t.Name, err, out)
