@@ -63,6 +63,7 @@ type operateVerbs struct {
 	Pause   pauseCmd   `cmd:"" help:"Create and start nothing any more; what is up is still taken down."`
 	Resume  resumeCmd  `cmd:"" help:"End a pause."`
 	Replay  replayCmd  `cmd:"" help:"Put dead letters back into the queue."`
+	Report  reportCmd  `cmd:"" help:"Show what was up and ran, what it cost and could have cost, as a page, a table or text."`
 }
 
 // planVerbs work things out.
@@ -168,11 +169,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			"drawbridge: %v\nhint: drawbridge --help shows the verbs, drawbridge VERB --help the flags of one\n", err)
 		return exitUsage
 	}
-	return report(ctx, result, stderr)
+	return explain(ctx, result, stderr)
 }
 
-// report prints an error with its remedy and returns the exit code for it.
-func report(ctx context.Context, err error, stderr io.Writer) int {
+// explain prints an error with its remedy and returns the exit code for it.
+func explain(ctx context.Context, err error, stderr io.Writer) int {
 	var code exitCode
 	switch {
 	case err == nil:

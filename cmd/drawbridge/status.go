@@ -82,7 +82,7 @@ func (c *whyCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	advice, err := ss.savings(ctx, a, host)
+	advice, err := operate.Savings(ctx, a, host)
 	if err != nil {
 		return err
 	}

@@ -13,13 +13,16 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"go.uber.org/zap"
 
+	"drawbridge/cfn"
 	"drawbridge/internal/awssim"
 	"drawbridge/internal/config"
 	"drawbridge/internal/replay"
 	"drawbridge/internal/sandbox"
+	"drawbridge/internal/store"
 	"drawbridge/scheduler"
 )
 
@@ -75,8 +78,10 @@ type Cost struct {
 type Report struct {
 	Day       string            `json:"day"`
 	Endpoints int               `json:"endpoints"`
+	Services  []string          `json:"services"`
 	Runs      []Run             `json:"runs"`
 	Periods   []sandbox.Period  `json:"periods"`
+	Decisions []scheduler.Entry `json:"decisions"`
 	Costs     []Cost            `json:"costs"`
 	Promises  []sandbox.Promise `json:"promises"`
 	Calls     map[string]int    `json:"calls"`
@@ -125,14 +130,17 @@ func Play(ctx context.Context, seed int64, progress Progress) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	client := sandbox.AWSConfig(sim, endpoint, http.DefaultTransport)
 	d := &director{
-		sim: sim, progress: progress, queue: sqs.NewFromConfig(sandbox.AWSConfig(sim, endpoint, http.DefaultTransport)),
-		seen: map[string]bool{},
+		sim: sim, progress: progress, queue: sqs.NewFromConfig(client), seen: map[string]bool{},
+		records: store.New(dynamodb.NewFromConfig(client), cfn.NamesOf(c.Name, sim.Region()).Table),
 	}
 	if err := d.play(ctx, trace, start); err != nil {
 		return Report{}, err
 	}
-	return report(c, trace, sim.Ledger()), nil
+	r := report(c, trace, sim.Ledger())
+	r.Decisions = d.decisions
+	return r, nil
 }
 
 // director moves the clock and sends the day's events.
@@ -142,6 +150,10 @@ type director struct {
 	queue    *sqs.Client
 	url      string
 	seen     map[string]bool // events already reported
+	records  *store.Store
+	// decisions are those of the set so far, looked at the last time of them.
+	decisions []scheduler.Entry
+	looked    time.Time
 }
 
 func (d *director) play(ctx context.Context, t replay.Trace, start time.Time) error {
@@ -187,6 +199,30 @@ func (d *director) until(ctx context.Context, at time.Time) error {
 		}
 		d.sim.Advance(min(step, at.Sub(now)))
 		d.tell()
+		if err := d.note(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// often is how often the set's decisions are read: it keeps those of the last hours.
+const often = 10 * time.Minute
+
+// note keeps the decisions that the set has made since the last time.
+func (d *director) note(ctx context.Context) error {
+	if d.sim.Now().Sub(d.looked) < often {
+		return nil
+	}
+	d.looked = d.sim.Now()
+	set, err := d.records.LoadSet(ctx, "main")
+	if err != nil {
+		return err
+	}
+	for _, e := range set.Decisions {
+		if n := len(d.decisions); n == 0 || e.At.After(d.decisions[n-1].At) {
+			d.decisions = append(d.decisions, e)
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"drawbridge/internal/awssim"
@@ -18,6 +19,7 @@ const deletionTakes = 2 * time.Minute
 func report(c *config.Installation, t replay.Trace, l awssim.Ledger) Report {
 	r := Report{Day: t.Arrivals[0].At.Format("Monday, 2 January 2006"), Calls: l.Calls}
 	r.Periods, r.Endpoints = sandbox.Periods(c.Billing, l)
+	r.Services = services(l)
 	r.Runs = runs(t, l)
 	options := replay.Options{Basis: c.Billing, Raise: scheduler.DefaultRaise, Lower: deletionTakes}
 	hours := 0
@@ -40,6 +42,18 @@ func report(c *config.Installation, t replay.Trace, l awssim.Ledger) Report {
 	}
 	r.Promises = sandbox.Check(c.Billing, l, len(t.Arrivals))
 	return r
+}
+
+// services returns the short names of the services that the endpoints serve.
+func services(l awssim.Ledger) []string {
+	var out []string
+	for _, e := range l.Endpoints {
+		if e.Type == "interface" {
+			_, short, _ := strings.Cut(strings.TrimPrefix(e.Service, "com.amazonaws."), ".")
+			out = scheduler.Union(out, []string{short})
+		}
+	}
+	return out
 }
 
 func runs(t replay.Trace, l awssim.Ledger) []Run {

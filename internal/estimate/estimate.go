@@ -271,6 +271,16 @@ func (u Use) Cost() Own {
 	}
 }
 
+// OwnUSD returns what Drawbridge's own parts cost over a time in which sets lived so often and
+// so many runs ended.
+func OwnUSD(lives, runs int, over time.Duration, level config.Monitoring) float64 {
+	months := over.Hours() / endpoints.HoursPerMonth
+	if months <= 0 {
+		return 0
+	}
+	return own(float64(lives)/months, float64(runs)/months, level).Sum() * months
+}
+
 // own returns the monthly cost of Drawbridge's own parts.
 func own(lives, runs float64, level config.Monitoring) Own {
 	out := Use{

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"drawbridge/scheduler"
@@ -57,56 +56,11 @@ func bestTimeout(t Trace, o Options) float64 {
 	return best
 }
 
-// clairvoyant returns the paid hours of one who knows every arrival and run time,
-// whose endpoints come and go in no time, and whose jobs may wait for window: hours
-// begin at the earliest open deadline, and are added only for a job that cannot wait.
+// clairvoyant returns the paid hours of Clairvoyant.
 func clairvoyant(t Trace, window time.Duration, basis scheduler.Basis) int {
 	hours := 0
-	var left []Arrival
-	for i := 0; i < len(t.Arrivals) || len(left) > 0; {
-		var begin time.Time
-		for _, a := range left {
-			begin = earlier(begin, a.At.Add(window))
-		}
-		if i < len(t.Arrivals) {
-			begin = earlier(begin, t.Arrivals[i].At.Add(window))
-		}
-		first := begin
-		if basis == scheduler.Clock {
-			first = begin.Truncate(scheduler.PaidHour)
-		}
-		end := first.Add(scheduler.PaidHour)
-		for {
-			next, pool := i, slices.Clone(left)
-			for ; next < len(t.Arrivals) && t.Arrivals[next].At.Before(end); next++ {
-				pool = append(pool, t.Arrivals[next])
-			}
-			rest, must := []Arrival(nil), false
-			for _, a := range pool {
-				if !later(a.At, first).Add(a.Duration).After(end) {
-					continue
-				}
-				if a.At.Add(window).Before(end) {
-					must = true
-					break
-				}
-				rest = append(rest, a)
-			}
-			if !must {
-				i, left = next, rest
-				break
-			}
-			end = end.Add(scheduler.PaidHour)
-		}
-		hours += int(end.Sub(first) / scheduler.PaidHour)
+	for _, s := range Clairvoyant(t, window, basis) {
+		hours += s.Hours
 	}
 	return hours
-}
-
-// earlier returns the earlier of two times; a is none if it is zero.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
 }

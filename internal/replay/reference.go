@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"slices"
 	"time"
 
 	"drawbridge/scheduler"
@@ -67,6 +68,71 @@ func IdleTimeout(t Trace, o Options) int {
 		hours += scheduler.PaidHours(o.Basis, created, free)
 	}
 	return hours
+}
+
+// Stretch are paid hours without a gap.
+type Stretch struct {
+	From  time.Time
+	Hours int
+}
+
+// Clairvoyant returns the paid hours of one who knows every arrival and run time,
+// whose endpoints come and go in no time, and whose jobs may wait for window: hours
+// begin at the earliest open deadline, and are added only for a job that cannot wait.
+func Clairvoyant(t Trace, window time.Duration, basis scheduler.Basis) []Stretch {
+	var out []Stretch
+	var left []Arrival
+	for i := 0; i < len(t.Arrivals) || len(left) > 0; {
+		var begin time.Time
+		for _, a := range left {
+			begin = earlier(begin, a.At.Add(window))
+		}
+		if i < len(t.Arrivals) {
+			begin = earlier(begin, t.Arrivals[i].At.Add(window))
+		}
+		first := begin
+		if basis == scheduler.Clock {
+			first = begin.Truncate(scheduler.PaidHour)
+		}
+		end := first.Add(scheduler.PaidHour)
+		for {
+			next, pool := i, slices.Clone(left)
+			for ; next < len(t.Arrivals) && t.Arrivals[next].At.Before(end); next++ {
+				pool = append(pool, t.Arrivals[next])
+			}
+			rest, must := waiting(pool, window, first, end)
+			if !must {
+				i, left = next, rest
+				break
+			}
+			end = end.Add(scheduler.PaidHour)
+		}
+		out = append(out, Stretch{first, int(end.Sub(first) / scheduler.PaidHour)})
+	}
+	return out
+}
+
+// waiting returns those of a pool that do not end by end and may wait for later, and whether one of
+// them may not.
+func waiting(pool []Arrival, window time.Duration, first, end time.Time) (rest []Arrival, must bool) {
+	for _, a := range pool {
+		if !later(a.At, first).Add(a.Duration).After(end) {
+			continue
+		}
+		if a.At.Add(window).Before(end) {
+			return nil, true
+		}
+		rest = append(rest, a)
+	}
+	return rest, false
+}
+
+// earlier returns the earlier of two times; a is none if it is zero.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func later(a, b time.Time) time.Time {
