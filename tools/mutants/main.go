@@ -44,7 +44,8 @@ var (
 		"scheduler", "scheduler/forecast", "scheduler/reconcile", "internal/store", "internal/launcher",
 		"internal/reaper",
 	}
-	tested = append(slices.Clone(mutated), "internal/explore", "internal/app", "internal/replay", "internal/sandbox")
+	tested = append(slices.Clone(mutated), "internal/explore", "internal/app", "internal/replay", "internal/demo",
+		"internal/sandbox")
 )
 
 // test is a test function of a package.
