@@ -142,7 +142,7 @@ func digest(text string) string {
 func (r Report) data(f Figures, zone *time.Location) data {
 	t := &texts{ids: map[string]int{}}
 	d := data{Zone: zone.String(), From: r.From.Unix(), Until: r.Until.Unix(), Head: headHeight, Left: labelWidth, Width: dayWidth,
-		MoneyUSD: f.Paid.USD != nil}
+		MoneyUSD: f.Paid.USD != nil, Sets: []setAt{}, Runs: [][]any{}, Spans: [][]any{}, Money: [][]any{}}
 	rows := days(r.From, r.Until, zone)
 	d.Height = rowHeight(len(rows))
 	d.Each = headHeight + d.Height*float64(len(rows)) + 14
@@ -183,7 +183,7 @@ func (r Report) data(f Figures, zone *time.Location) data {
 
 // rows returns the latest runs, as many as fit, the oldest of them first.
 func (r Report) rows(t *texts) [][]any {
-	var out [][]any
+	out := [][]any{}
 	size := 0
 	for _, x := range slices.Backward(r.Runs) {
 		var wait, ran any

@@ -24,7 +24,7 @@
 
   // Everything that happened, as items with what is said of each.
   const items = { run: [], generation: [], decision: [], span: [] };
-  for (const [set, job, id, after, wait, ran, outcome, reason, flags] of d.runs || []) {
+  for (const [set, job, id, after, wait, ran, outcome, reason, flags] of d.runs) {
     const received = d.from + after;
     const started = received + (wait ?? 0);
     items.run.push({
@@ -47,7 +47,7 @@
       });
     }
   }
-  for (const [set, kind, name, from, until, reason] of d.spans || []) {
+  for (const [set, kind, name, from, until, reason] of d.spans) {
     items.span.push({
       kind: "span", set, from, until: until ?? d.until,
       cells: [text(kind), text(set), text(name), at(from), at(until), text(reason)],
@@ -163,7 +163,7 @@
   const draw = () => {
     for (const [, c] of charts.splice(0)) c.destroy();
     const colours = dark.matches ? ["#77aaf7", "#ff9d6e", "#6fd0a4"] : ["#1f5fbf", "#b4511a", "#1e6a49"];
-    const money = d.money || [];
+    const money = d.money;
     const digits = d.moneyUSD ? 2 : 0;
     const value = (_, v) => (v === null ? "" : v.toFixed(digits));
     chart("growth", {
@@ -173,7 +173,7 @@
       axes: [{ values: (_, all, __, ___, step) => all.map((t) => (step < 86400 ? at(t).slice(11, 16) : at(t).slice(0, 10))), space: 80 },
         { size: 60 }],
     }, [0, 1, 2, 3].map((i) => money.map((p) => p[i])));
-    const waits = d.waits || [];
+    const waits = d.waits;
     const bars = (align) => uPlot.paths.bars({ size: [0.4, 60], align });
     chart("waitchart", {
       scales: { x: { time: false, range: [-0.6, waits.length - 0.4] }, y: { range: (u, lo, hi) => [0, hi || 1] } },
@@ -181,7 +181,7 @@
         { label: "cold", stroke: colours[0], fill: colours[0], paths: bars(-1), points: { show: false } },
         { label: "warm", stroke: colours[1], fill: colours[1], paths: bars(1), points: { show: false } }],
       axes: [{ splits: waits.map((_, i) => i), values: (_, all) => all.map((i) => d.waitNames[i]), space: 1,
-        ...($("waitchart").clientWidth < 800 ? { rotate: -50, size: 90 } : {}) },
+        ...(innerWidth < 850 ? { rotate: -50, size: 90 } : {}) },
         { size: 60 }],
     }, [waits.map((_, i) => i), waits.map((w) => w[0]), waits.map((w) => w[1])]);
   };

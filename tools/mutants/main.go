@@ -4,7 +4,7 @@
 //
 // All mutants are compiled into the test programs at once, by an overlay, and each is switched on by its number. Which
 // tests reach a mutant is recorded first, and kept in build/mutants until the test program changes; then these alone are
-// run with it until one fails: the one that killed its neighbour first, then the fastest. One that no test reaches, or
+// run with it until one fails: the one that killed its neighbour first, then what has killed most in the least time. One that no test reaches, or
 // that all of them pass with, is alive. Two show that the tool works: one that changes nothing
 // has to live, one that breaks everything has to die. tools/mutants/equivalent.txt names those that change nothing that
 // anybody could see, each with its reason.
@@ -13,6 +13,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -297,23 +298,63 @@ func (b batch) took() time.Duration {
 	return sum
 }
 
-// batches puts tests together so that programs are started less often: those of one package, a second at most.
+// quick is how long a test takes that is not worth a program of its own.
+const quick = 100 * time.Millisecond
+
+// batches returns what to run, the quick tests of a package together.
 func batches(tests []*test) []batch {
-	open := map[string]batch{}
+	together := map[string]batch{}
 	var out []batch
 	for _, t := range tests {
-		b := append(open[t.Pkg], t)
-		if open[t.Pkg] = b; b.took() > time.Second {
-			out, open[t.Pkg] = append(out, b), nil
+		if t.Took < quick {
+			together[t.Pkg] = append(together[t.Pkg], t)
+		} else {
+			out = append(out, batch{t})
 		}
 	}
-	for _, pkg := range slices.Sorted(maps.Keys(open)) {
-		if len(open[pkg]) > 0 {
-			out = append(out, open[pkg])
-		}
+	for _, pkg := range slices.Sorted(maps.Keys(together)) {
+		out = append(out, together[pkg])
 	}
-	slices.SortStableFunc(out, func(a, b batch) int { return int(a.took() - b.took()) })
 	return out
+}
+
+// name names a batch: a test, or a package's quick ones.
+func (b batch) name() string {
+	if b[0].Took < quick {
+		return b[0].Pkg
+	}
+	return b[0].Pkg + " " + b[0].Name
+}
+
+// yield is how often a batch was run, and how often it killed.
+type yield struct{ runs, kills float64 }
+
+// yields remembers what the batches have yielded so far.
+type yields struct {
+	mu sync.Mutex
+	of map[string]yield
+}
+
+// order puts first what has killed most in the least time so far.
+func (y *yields) order(all []batch) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	rate := func(b batch) float64 {
+		x := y.of[b.name()]
+		return (x.kills + 0.5) / (x.runs + 1) / (b.took().Seconds() + 0.1)
+	}
+	slices.SortStableFunc(all, func(a, b batch) int { return cmp.Compare(rate(b), rate(a)) })
+}
+
+func (y *yields) note(b batch, killed bool) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	x := y.of[b.name()]
+	x.runs++
+	if killed {
+		x.kills++
+	}
+	y.of[b.name()] = x
 }
 
 var failed = regexp.MustCompile(`(?m)^--- FAIL: (\w+)`)
@@ -418,6 +459,7 @@ func (o options) judge(dir string, mutants []Mutant, tests []*test) error {
 	out := make([]Verdict, len(mutants))
 	var mu sync.Mutex
 	killers := map[string]string{} // the last by the function of the mutant
+	seen := &yields{of: map[string]yield{}}
 	done, began := 0, time.Now()
 	err = each(o.jobs, len(mutants), func(i int) error {
 		v := Verdict{Mutant: mutants[i], Equivalent: reasons[mutants[i].Name()]}
@@ -425,7 +467,7 @@ func (o options) judge(dir string, mutants []Mutant, tests []*test) error {
 		killer := killers[v.File+v.Function]
 		mu.Unlock()
 		if v.Equivalent == "" {
-			o.hunt(dir, &v, tests, killer)
+			o.hunt(dir, &v, tests, killer, seen)
 		}
 		out[i] = v
 		mu.Lock()
@@ -449,7 +491,7 @@ func (o options) judge(dir string, mutants []Mutant, tests []*test) error {
 }
 
 // hunt looks for a test that notices a mutant, killer first.
-func (o options) hunt(dir string, v *Verdict, tests []*test, killer string) {
+func (o options) hunt(dir string, v *Verdict, tests []*test, killer string, seen *yields) {
 	var first batch
 	var rest []*test
 	for _, t := range tests {
@@ -462,17 +504,19 @@ func (o options) hunt(dir string, v *Verdict, tests []*test, killer string) {
 		}
 	}
 	all := batches(rest)
+	seen.order(all)
 	if first != nil {
 		all = slices.Insert(all, 0, first)
 	}
 	var spent time.Duration
 	for _, b := range all {
 		if spent > 0 && spent+b.took() > o.most {
-			break
+			continue
 		}
 		start := time.Now()
 		_, by, err := b.play(dir, strconv.Itoa(v.ID), "", 10*b.took()+10*time.Second)
 		spent += time.Since(start)
+		seen.note(b, err != nil)
 		if err != nil {
 			v.Killed = true
 			if by != "" {
