@@ -27,7 +27,7 @@ done; done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit quick flakes lint images conformance templates policies explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick flakes lint images conformance templates policies pages explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -44,7 +44,7 @@ build: ## The command line ./drawbridge, with the arm64 functions inside.
 
 # The Go tests wait more than the rest computes and downloads: two at a time. The last two read what the Go tests record.
 test: check-machine formatted ## All tests: Go, linters, and the checks against AWS's own artefacts.
-	@$(MAKE) --no-print-directory --jobs=2 unit lint images templates
+	@$(MAKE) --no-print-directory --jobs=2 unit lint images templates pages
 	@$(MAKE) --no-print-directory --jobs=2 policies conformance
 	@echo "all tests passed"
 
@@ -57,6 +57,11 @@ quick: ## gofmt, go vet and the short Go tests, for each change. Needs no networ
 	$(GO) vet ./...
 	$(GO) test -short ./...
 	@echo "passed without the long stories, which make unit tells"
+
+pages: $(NPM)/done ## The pages of drawbridge report in a real browser; pages and pictures stay in build/pages.
+	@command -v chromium >/dev/null || { echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || { echo "missing on this machine: chromium; install with: apt-get install chromium"; exit 1; }
+	$(GO) build -o build/drawbridge ./cmd/drawbridge
+	node tools/npm/browse.mjs build/drawbridge "$$(command -v chromium)" build/pages
 
 flakes: ## The Go tests ten times in a row on busy CPUs; FLAKES=3 for three times.
 	@GO='$(GO)' FLAKES='$(or $(FLAKES),10)' tools/flakes

@@ -65,8 +65,8 @@ func (c *reportCmd) Run(ctx context.Context, s streams) error {
 
 // read makes the report of a file, or of the installation.
 func (c *reportCmd) read(ctx context.Context, s streams) (report.Report, error) {
-	switch {
-	case c.File == "":
+	switch c.File {
+	case "":
 		ss, a, err := openInstalled(ctx, s, c.open)
 		if err != nil {
 			return report.Report{}, err
@@ -76,7 +76,7 @@ func (c *reportCmd) read(ctx context.Context, s streams) (report.Report, error) 
 			return report.Report{}, awserr.Mark(err, "list the stacks")
 		}
 		return source.Installation(ctx, a, stacks, ss.clock.Now().AddDate(0, 0, -c.Days))
-	case c.File == "-":
+	case "-":
 		text, err := io.ReadAll(s.in)
 		if err != nil {
 			return report.Report{}, err

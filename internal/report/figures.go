@@ -159,7 +159,7 @@ func (r Report) best() map[string][]replay.Stretch {
 				t.Arrivals = append(t.Arrivals, replay.Arrival{At: x.Received, Duration: x.end(r.Until).Sub(x.Started)})
 			}
 		}
-		out[s.Name] = replay.Clairvoyant(t, s.Delay, s.Basis)
+		out[s.Name] = replay.Clairvoyant(t, time.Duration(s.Delay*float64(time.Second)), s.Basis)
 	}
 	return out
 }
@@ -210,7 +210,7 @@ func (r Report) shares() (bySet, byJob, byService []Share) {
 				of(services, service).add(hours/float64(len(s.Services)), s.Price)
 			}
 		}
-		bySet = append(bySet, set)
+		bySet = append(bySet, set.rounded())
 	}
 	return bySet, sorted(jobs), sorted(services)
 }
@@ -224,6 +224,16 @@ func (s *Share) add(hours, price float64) {
 		usd := *s.USD + hours*price
 		s.USD = &usd
 	}
+}
+
+func (s *Share) rounded() Share {
+	out := *s
+	out.Hours = round(s.Hours)
+	if s.USD != nil {
+		usd := round(*s.USD)
+		out.USD = &usd
+	}
+	return out
 }
 
 // ran returns how long each job ran in each of a set's generations.
@@ -249,7 +259,7 @@ func (r Report) ran(s Set) []map[string]time.Duration {
 func sorted(m map[string]*Share) []Share {
 	var out []Share
 	for _, name := range slices.Sorted(maps.Keys(m)) {
-		out = append(out, *m[name])
+		out = append(out, m[name].rounded())
 	}
 	slices.SortStableFunc(out, func(a, b Share) int { return cmp.Compare(b.Hours, a.Hours) })
 	return out

@@ -18,8 +18,8 @@
   };
   const length = (s) => {
     if (s < 120) return `${s} s`;
-    if (s < 7200) return `${Math.round(s / 60)} min`;
-    return `${(s / 3600).toFixed(1)} h`;
+    const short = (x) => String(Math.round(x * 10) / 10);
+    return s < 7200 ? `${short(s / 60)} min` : `${short(s / 3600)} h`;
   };
 
   // Everything that happened, as items with what is said of each.

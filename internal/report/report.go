@@ -44,11 +44,10 @@ type Set struct {
 	// Price is that of one endpoint-hour in USD; 0 if it is not known.
 	Price    float64  `json:"priceUSD"`
 	Services []string `json:"services"`
-	// Delay is how long a run may wait for its endpoints: what raising and lowering take, and a
-	// delay budget.
-	Delay       time.Duration `json:"-"`
-	Generations []Generation  `json:"generations"`
-	Decisions   []Decision    `json:"decisions"`
+	// Delay is how long a run may wait for its endpoints, in seconds: what raising and lowering take.
+	Delay       float64      `json:"delay_s"`
+	Generations []Generation `json:"generations"`
+	Decisions   []Decision   `json:"decisions"`
 }
 
 // Generation is one life of a set's endpoints. Times that are not known, or have not come, are zero.
@@ -238,5 +237,5 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// round returns dollars to a hundredth of a cent, so that sums of floats print as they are.
+// round returns dollars to a hundredth of a cent, and hours likewise, so that sums of floats print as they are.
 func round(usd float64) float64 { return math.Round(usd*1e4) / 1e4 }

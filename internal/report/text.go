@@ -56,9 +56,9 @@ func seconds(s float64) string {
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%.0f s", s)
 	case d < 2*time.Hour:
-		return fmt.Sprintf("%.0f min", d.Minutes())
+		return short(d.Minutes()) + " min"
 	}
-	return fmt.Sprintf("%.1f h", d.Hours())
+	return short(d.Hours()) + " h"
 }
 
 // bucketName names the waits from one bound to the next; to is 0 for no bound.

@@ -73,7 +73,7 @@ func addSet(ctx context.Context, a *app.App, r *report.Report, name scheduler.Se
 	settings := a.Config.Settings()[name].WithLearned(state.Set.Learned)
 	out := report.Set{
 		Name: string(name), Basis: settings.Basis, Endpoints: cmp.Or(state.Set.PerHour, settings.HoursPerHour),
-		Services: state.Set.Services, Delay: settings.Raise + settings.Margin,
+		Services: state.Set.Services, Delay: (settings.Raise + settings.Margin).Seconds(),
 	}
 	if len(out.Services) == 0 { // it is not up
 		for _, s := range a.Config.Sets[name].Services {

@@ -96,7 +96,7 @@ func demoed(d demo.Report) (report.Report, error) {
 			"real ones; AWS is simulated, and its prices are those of us-east-1."},
 	}
 	set := report.Set{
-		Name: "main", Basis: scheduler.Clock, Endpoints: d.Endpoints, Price: demo.Price, Delay: delay,
+		Name: "main", Basis: scheduler.Clock, Endpoints: d.Endpoints, Price: demo.Price, Delay: delay.Seconds(),
 		Services: d.Services,
 	}
 	for _, p := range d.Periods {
@@ -158,7 +158,7 @@ func simulated(all []view.Simulated) (report.Report, error) {
 		r.Title = "Arrivals of " + all[0].Trace + ", replayed in virtual time"
 	}
 	for _, s := range all {
-		set := report.Set{Name: s.Trace, Basis: s.Billing, Delay: delay}
+		set := report.Set{Name: s.Trace, Basis: s.Billing, Delay: delay.Seconds()}
 		if s.Hours > 0 {
 			set.Price = s.CostUSD / float64(s.Hours)
 		}

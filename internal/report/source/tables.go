@@ -67,7 +67,7 @@ func ledger(l awssim.Ledger) (report.Report, error) {
 				part.Stacks = append(part.Stacks, s)
 			}
 		}
-		set := report.Set{Name: setOf(name), Basis: scheduler.Clock, Services: services[name], Delay: delay}
+		set := report.Set{Name: setOf(name), Basis: scheduler.Clock, Services: services[name], Delay: delay.Seconds()}
 		var periods []sandbox.Period
 		periods, set.Endpoints = sandbox.Periods(scheduler.Clock, part)
 		for _, p := range periods {
