@@ -17,7 +17,8 @@ type Lived struct {
 	Deleted time.Time
 }
 
-type listStacksAPI interface {
+// ListStacksAPI lists stacks, as CloudFormation does.
+type ListStacksAPI interface {
 	ListStacks(context.Context, *cloudformation.ListStacksInput, ...func(*cloudformation.Options)) (*cloudformation.ListStacksOutput, error)
 }
 
@@ -25,7 +26,7 @@ type listStacksAPI interface {
 // days are remembered. A stack's name is all that tells whose a deleted one was.
 //
 // Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ListStacks.html
-func History(ctx context.Context, api listStacksAPI, owner string) ([]Lived, error) {
+func History(ctx context.Context, api ListStacksAPI, owner string) ([]Lived, error) {
 	var out []Lived
 	pages := cloudformation.NewListStacksPaginator(api, &cloudformation.ListStacksInput{})
 	for pages.HasMorePages() {

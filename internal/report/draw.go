@@ -149,8 +149,13 @@ func (r Report) timeline(zone *time.Location, style string) string {
 	p.height = rowHeight(len(p.days))
 	each := headHeight + p.height*float64(len(p.days)) + 14
 	total := each * float64(len(r.Sets))
-	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %s" role="img" aria-label="%s" class="timeline">`,
-		pictureWidth, short(total), html.EscapeString(r.Title))
+	fmt.Fprintf(
+		b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %s" role="img" aria-label="%s" class="timeline">`,
+		pictureWidth,
+		short(total),
+		html.EscapeString(r.Title),
+	)
 	if style != "" {
 		fmt.Fprintf(b, "<style>%s</style>", style)
 	}
@@ -245,7 +250,12 @@ func (p *picture) grid() {
 		if p.height < 20 && i%7 != 0 {
 			continue
 		}
-		fmt.Fprintf(p.b, `<text x="0" y="%s" class="day">%s</text>`, short(p.top+headHeight+p.height*(float64(i)+0.5)+4), d.name)
+		fmt.Fprintf(
+			p.b,
+			`<text x="0" y="%s" class="day">%s</text>`,
+			short(p.top+headHeight+p.height*(float64(i)+0.5)+4),
+			d.name,
+		)
 	}
 }
 

@@ -306,8 +306,8 @@ func (r Report) growth(best map[string][]replay.Stretch) []Point {
 			out[i].Best += out[i-1].Best
 		}
 	}
-	for i := range out {
-		out[i].Paid, out[i].AlwaysOn, out[i].Best = round(out[i].Paid), round(out[i].AlwaysOn), round(out[i].Best)
+	for i, p := range out {
+		out[i] = Point{p.At, round(p.Paid), round(p.AlwaysOn), round(p.Best)}
 	}
 	return out
 }
@@ -367,11 +367,9 @@ func (r Report) failures() []Failure {
 		}
 		cause := cmp.Or(x.Cause, x.Outcome)
 		if by[cause] == nil {
-			by[cause] = &Failure{Cause: cause}
+			by[cause] = &Failure{}
 		}
-		f := by[cause]
-		f.Runs++
-		f.Last, f.Run, f.Why = x.Received, x.ID, x.Reason // runs are in order
+		*by[cause] = Failure{cause, by[cause].Runs + 1, x.Received, x.ID, x.Reason} // runs are in order
 	}
 	var out []Failure
 	for _, cause := range slices.Sorted(maps.Keys(by)) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -42,7 +43,10 @@ var errNoTimeline = hint.New("there is no set to draw", "give --format html or m
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"usd": usd, "hours": hours, "share": share, "seconds": seconds, "at": at,
-	"kilo": kilo, "shade": shade, "wide": wide, "dict": func(of string, all []Share) map[string][]Share { return map[string][]Share{of: all} },
+	"kilo": kilo, "shade": shade, "wide": wide, "dict": func(of string,
+		all []Share) map[string][]Share {
+		return map[string][]Share{of: all}
+	},
 }).Parse(pageHTML))
 
 // view is what the page's template sees.
@@ -115,8 +119,11 @@ func (t *texts) id(s string) int {
 func (r Report) writeHTML(w io.Writer, zone *time.Location) error {
 	f := r.Figures(zone)
 	v := view{
-		Report: r, Figures: f, Zone: zone, Data: r.data(f, zone), Style: template.CSS(uplotCSS + pageCSS + pictureStyle),
-		Script: template.JS(uplotJS + "\n" + pageJS), Timeline: template.HTML(r.timeline(zone, "")), //nolint:gosec // ours, names are escaped
+		Report: r, Figures: f, Zone: zone, Data: r.data(f, zone),
+		Style: template.CSS(uplotCSS + pageCSS + pictureStyle),
+		Script: template.JS(
+			uplotJS + "\n" + pageJS,
+		), Timeline: template.HTML(r.timeline(zone, "")), //nolint:gosec // ours, names are escaped
 		Weekdays: []string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}, AnyUSD: f.Paid.USD != nil,
 	}
 	v.Listed = len(v.Data.Runs)
@@ -141,8 +148,19 @@ func digest(text string) string {
 
 func (r Report) data(f Figures, zone *time.Location) data {
 	t := &texts{ids: map[string]int{}}
-	d := data{Zone: zone.String(), From: r.From.Unix(), Until: r.Until.Unix(), Head: headHeight, Left: labelWidth, Width: dayWidth,
-		MoneyUSD: f.Paid.USD != nil, Sets: []setAt{}, Runs: [][]any{}, Spans: [][]any{}, Money: [][]any{}}
+	d := data{
+		Zone:     zone.String(),
+		From:     r.From.Unix(),
+		Until:    r.Until.Unix(),
+		Head:     headHeight,
+		Left:     labelWidth,
+		Width:    dayWidth,
+		MoneyUSD: f.Paid.USD != nil,
+		Sets:     []setAt{},
+		Runs:     [][]any{},
+		Spans:    [][]any{},
+		Money:    [][]any{},
+	}
 	rows := days(r.From, r.Until, zone)
 	d.Height = rowHeight(len(rows))
 	d.Each = headHeight + d.Height*float64(len(rows)) + 14
@@ -156,7 +174,8 @@ func (r Report) data(f Figures, zone *time.Location) data {
 	for _, s := range r.Sets {
 		set := setAt{Name: t.id(s.Name), Generations: [][]any{}, Decisions: [][]any{}}
 		for _, g := range s.Generations {
-			set.Generations = append(set.Generations, []any{g.Number, unix(g.Created), unix(g.Available), unix(g.Deleting),
+			set.Generations = append(set.Generations, []any{g.Number, unix(g.Created), unix(g.Available),
+				unix(g.Deleting),
 				unix(g.Deleted), g.Hours * s.billed()})
 		}
 		for _, x := range s.Decisions {
@@ -166,7 +185,10 @@ func (r Report) data(f Figures, zone *time.Location) data {
 	}
 	d.Runs = r.rows(t)
 	for _, x := range r.Spans {
-		d.Spans = append(d.Spans, []any{t.id(x.Set), t.id(x.Kind), t.id(x.Name), unix(x.From), unix(x.Until), t.id(x.Reason)})
+		d.Spans = append(
+			d.Spans,
+			[]any{t.id(x.Set), t.id(x.Kind), t.id(x.Name), unix(x.From), unix(x.Until), t.id(x.Reason)},
+		)
 	}
 	for _, x := range f.Growth {
 		d.Money = append(d.Money, []any{x.At.Unix(), x.Paid, x.AlwaysOn, x.Best})
@@ -194,8 +216,17 @@ func (r Report) rows(t *texts) [][]any {
 			}
 		}
 		texts := len(t.all)
-		row := []any{t.id(x.Set), t.id(x.Job), strings.TrimPrefix(x.ID, x.Job+"/"), x.Received.Unix() - r.From.Unix(), wait, ran,
-			t.id(x.Outcome), t.id(x.Reason), flag(x.Cold) + 2*flag(x.Failed())}
+		row := []any{
+			t.id(x.Set),
+			t.id(x.Job),
+			strings.TrimPrefix(x.ID, x.Job+"/"),
+			x.Received.Unix() - r.From.Unix(),
+			wait,
+			ran,
+			t.id(x.Outcome),
+			t.id(x.Reason),
+			flag(x.Cold) + 2*flag(x.Failed()),
+		}
 		size += 20 + len(fmt.Sprint(row...))
 		for _, s := range t.all[texts:] {
 			size += len(s)
@@ -235,6 +266,16 @@ const (
 	JSON     Format = "json"
 	Markdown Format = "md"
 )
+
+// WriteFile writes a tidy report to a file, in place of what the file held, and returns its size. The file is
+// written once the report is whole.
+func (r Report) WriteFile(name string, f Format, zone *time.Location) (size int, err error) {
+	var b bytes.Buffer
+	if err := r.Write(&b, f, zone); err != nil {
+		return 0, err
+	}
+	return b.Len(), os.WriteFile(name, b.Bytes(), 0o600)
+}
 
 // Write writes a tidy report. Times are those of a zone, in CSV and JSON those of UTC.
 func (r Report) Write(w io.Writer, f Format, zone *time.Location) error {

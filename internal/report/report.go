@@ -146,8 +146,10 @@ func (r *Report) Tidy() {
 		x.Cold = r.cold(*x)
 	}
 	if skewed > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: a start before its event or an end before its start, as clocks that "+
-			"differ write them; such a time counts as none.", plural(skewed, "run contradicts itself", "runs contradict themselves")))
+		r.Notes = append(r.Notes, fmt.Sprintf("%s: a start before its event or an end before its start, as "+
+			"clocks that "+
+			"differ write them; such a time counts as "+
+			"none.", plural(skewed, "run contradicts itself", "runs contradict themselves")))
 	}
 	slices.SortStableFunc(r.Runs, func(a, b Run) int {
 		return cmp.Or(a.Received.Compare(b.Received), cmp.Compare(a.ID, b.ID))

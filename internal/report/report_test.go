@@ -21,13 +21,40 @@ func sample() Report {
 		Sets: []Set{{
 			Name: "main", Basis: scheduler.Clock, Endpoints: 5, Price: 0.01, Services: []string{"ecr.api", "logs"}, Delay: 300,
 			Generations: []Generation{
-				{Created: noon.Add(3 * time.Hour), Available: noon.Add(3*time.Hour + 3*time.Minute), Deleted: noon.Add(3*time.Hour + 50*time.Minute)},
-				{Created: noon, Available: noon.Add(3 * time.Minute), Deleting: noon.Add(110 * time.Minute), Deleted: noon.Add(112 * time.Minute)},
+				{
+					Created:   noon.Add(3 * time.Hour),
+					Available: noon.Add(3*time.Hour + 3*time.Minute),
+					Deleted:   noon.Add(3*time.Hour + 50*time.Minute),
+				},
+				{
+					Created:   noon,
+					Available: noon.Add(3 * time.Minute),
+					Deleting:  noon.Add(110 * time.Minute),
+					Deleted:   noon.Add(112 * time.Minute),
+				},
 			},
 		}},
 		Runs: []Run{
-			{ID: "b/2", Job: "b", Set: "main", Received: noon.Add(time.Hour), Started: noon.Add(time.Hour), Finished: noon.Add(70 * time.Minute), Outcome: "failed", Cause: "exit", Reason: "exit code 1"},
-			{ID: "a/1", Job: "a", Set: "main", Received: noon, Started: noon.Add(3 * time.Minute), Finished: noon.Add(33 * time.Minute), Outcome: "succeeded"},
+			{
+				ID:       "b/2",
+				Job:      "b",
+				Set:      "main",
+				Received: noon.Add(time.Hour),
+				Started:  noon.Add(time.Hour),
+				Finished: noon.Add(70 * time.Minute),
+				Outcome:  "failed",
+				Cause:    "exit",
+				Reason:   "exit code 1",
+			},
+			{
+				ID:       "a/1",
+				Job:      "a",
+				Set:      "main",
+				Received: noon,
+				Started:  noon.Add(3 * time.Minute),
+				Finished: noon.Add(33 * time.Minute),
+				Outcome:  "succeeded",
+			},
 			{ID: "a/3", Job: "a", Set: "main", Received: noon.Add(2 * time.Hour), Outcome: "dead-lettered", Reason: "no room"},
 		},
 	}
@@ -63,7 +90,8 @@ func TestFiguresAddUp(t *testing.T) {
 		t.Errorf("failures: %s", d)
 	}
 	last := f.Growth[len(f.Growth)-1]
-	if len(f.Growth) != 25 || last != (Point{noon.Add(12 * time.Hour), 0.15, 1.2, 0.1}) || f.Growth[13].Paid != 0.05 || f.Growth[14].Paid != 0.1 {
+	if len(f.Growth) != 25 || last != (Point{noon.Add(12 * time.Hour), 0.15, 1.2, 0.1}) || f.Growth[13].Paid != 0.05 ||
+		f.Growth[14].Paid != 0.1 {
 		t.Errorf("growth: %+v", f.Growth)
 	}
 }
@@ -71,7 +99,14 @@ func TestFiguresAddUp(t *testing.T) {
 // What is not known is not taken for nothing.
 func TestWithoutAPriceThereAreNoDollars(t *testing.T) {
 	r := sample()
-	r.Sets = append(r.Sets, Set{Name: "other", Basis: scheduler.Creation, Generations: []Generation{{Created: noon, Deleted: noon.Add(90 * time.Minute)}}})
+	r.Sets = append(
+		r.Sets,
+		Set{
+			Name:        "other",
+			Basis:       scheduler.Creation,
+			Generations: []Generation{{Created: noon, Deleted: noon.Add(90 * time.Minute)}},
+		},
+	)
 	r.Tidy()
 	f := r.Figures(time.UTC)
 	if f.Paid.USD != nil || f.Paid.Hours != 17 || *f.Saved != 1-17.0/144 {
@@ -92,7 +127,8 @@ func TestTimesThatContradictEachOtherAreSaid(t *testing.T) {
 	}}
 	r.Tidy()
 	wait, _ := r.Runs[1].Wait()
-	if len(r.Notes) != 1 || !strings.HasPrefix(r.Notes[0], "1 run contradicts itself") || wait != 0 || r.Runs[1].Finished.Before(r.Runs[1].Started) {
+	if len(r.Notes) != 1 || !strings.HasPrefix(r.Notes[0], "1 run contradicts itself") || wait != 0 ||
+		r.Runs[1].Finished.Before(r.Runs[1].Started) {
 		t.Errorf("%q, %+v", r.Notes, r.Runs)
 	}
 }
@@ -181,7 +217,18 @@ func TestALongListIsCut(t *testing.T) {
 	r := Report{From: noon, Until: noon.AddDate(1, 0, 0), Sets: []Set{{Name: "s", Basis: scheduler.Clock}}}
 	for i := range 60_000 {
 		at := noon.Add(time.Duration(i) * 8 * time.Minute)
-		r.Runs = append(r.Runs, Run{ID: "job/2d0c6c3e-6f0f-4a55-9b8e-7a5b4f1a" + at.Format("0405"), Job: "job", Set: "s", Received: at, Started: at, Finished: at, Outcome: "succeeded"})
+		r.Runs = append(
+			r.Runs,
+			Run{
+				ID:       "job/2d0c6c3e-6f0f-4a55-9b8e-7a5b4f1a" + at.Format("0405"),
+				Job:      "job",
+				Set:      "s",
+				Received: at,
+				Started:  at,
+				Finished: at,
+				Outcome:  "succeeded",
+			},
+		)
 	}
 	r.Tidy()
 	var b strings.Builder

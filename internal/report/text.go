@@ -118,7 +118,8 @@ func (r Report) writeJSON(w io.Writer, zone *time.Location) error {
 func (r Report) writeCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
 	_ = c.Write([]string{
-		"kind", "set", "name", "received", "from", "available", "deleting", "until", "endpoint_hours", "usd", "outcome", "reason",
+		"kind", "set", "name", "received", "from", "available", "deleting", "until", "endpoint_hours", "usd",
+		"outcome", "reason",
 	})
 	for _, s := range r.Sets {
 		for _, g := range s.Generations {
@@ -129,19 +130,40 @@ func (r Report) writeCSV(w io.Writer) error {
 			if s.Price > 0 {
 				cost = fmt.Sprintf("%.4f", float64(g.Hours*s.billed())*s.Price)
 			}
-			_ = c.Write([]string{"generation", cell(s.Name), strconv.Itoa(g.Number), "", utc(g.Created), utc(g.Available),
+			_ = c.Write([]string{"generation", cell(s.Name), strconv.Itoa(g.Number), "", utc(g.Created),
+				utc(g.Available),
 				utc(g.Deleting), utc(g.Deleted), strconv.Itoa(g.Hours * s.billed()), cost, outcome, ""})
 		}
 		for _, d := range s.Decisions {
-			_ = c.Write([]string{"decision", cell(s.Name), cell(d.Action), "", utc(d.At), "", "", "", "", "", "", cell(d.Reason)})
+			_ = c.Write(
+				[]string{"decision", cell(s.Name), cell(d.Action), "", utc(d.At), "", "", "", "", "", "",
+					cell(d.Reason)},
+			)
 		}
 	}
 	for _, x := range r.Runs {
-		_ = c.Write([]string{"run", cell(x.Set), cell(x.ID), utc(x.Received), utc(x.Started), "", "", utc(x.Finished), "", "",
-			x.Outcome, cell(x.Reason)})
+		_ = c.Write(
+			[]string{"run", cell(x.Set), cell(x.ID), utc(x.Received), utc(x.Started), "", "", utc(x.Finished), "", "",
+				x.Outcome, cell(x.Reason)},
+		)
 	}
 	for _, x := range r.Spans {
-		_ = c.Write([]string{cell(x.Kind), cell(x.Set), cell(x.Name), "", utc(x.From), "", "", utc(x.Until), "", "", "", cell(x.Reason)})
+		_ = c.Write(
+			[]string{
+				cell(x.Kind),
+				cell(x.Set),
+				cell(x.Name),
+				"",
+				utc(x.From),
+				"",
+				"",
+				utc(x.Until),
+				"",
+				"",
+				"",
+				cell(x.Reason),
+			},
+		)
 	}
 	c.Flush()
 	return c.Error()
@@ -185,25 +207,7 @@ func (r Report) writeMarkdown(w io.Writer, zone *time.Location) error {
 		p.line("Saved against always on: %s", share(f.Saved))
 	}
 	p.shares("job", f.ByJob)
-	if n := f.Waits.Cold.Runs + f.Waits.Warm.Runs; n > 0 {
-		p.line("")
-		p.line("| wait | runs | median | 95 %% | longest |")
-		p.line("| --- | ---: | ---: | ---: | ---: |")
-		for _, x := range []struct {
-			name string
-			Quantiles
-		}{{"cold", f.Waits.Cold}, {"warm", f.Waits.Warm}} {
-			p.line("| %s | %s | %s | %s | %s |", x.name, kilo(x.Runs), seconds(x.Median), seconds(x.P95), seconds(x.Max))
-		}
-	}
-	if len(f.Failures) > 0 {
-		p.line("")
-		p.line("| failures | runs | last | why |")
-		p.line("| --- | ---: | --- | --- |")
-		for _, x := range f.Failures {
-			p.line("| %s | %d | %s | %s |", mark(x.Cause), x.Runs, at(x.Last, zone), mark(x.Why))
-		}
-	}
+	p.runs(f, zone)
 	for _, t := range r.Tables {
 		p.table(t)
 	}
@@ -226,6 +230,30 @@ func (r Report) writeMarkdown(w io.Writer, zone *time.Location) error {
 		}
 	}
 	return p.err
+}
+
+// runs writes how runs waited, and why some failed.
+func (p *printer) runs(f Figures, zone *time.Location) {
+	if n := f.Waits.Cold.Runs + f.Waits.Warm.Runs; n > 0 {
+		p.line("")
+		p.line("| wait | runs | median | 95 %% | longest |")
+		p.line("| --- | ---: | ---: | ---: | ---: |")
+		for _, x := range []struct {
+			name string
+			Quantiles
+		}{{"cold", f.Waits.Cold}, {"warm", f.Waits.Warm}} {
+			p.line("| %s | %s | %s | %s | %s |", x.name, kilo(x.Runs), seconds(x.Median), seconds(x.P95),
+				seconds(x.Max))
+		}
+	}
+	if len(f.Failures) > 0 {
+		p.line("")
+		p.line("| failures | runs | last | why |")
+		p.line("| --- | ---: | --- | --- |")
+		for _, x := range f.Failures {
+			p.line("| %s | %d | %s | %s |", mark(x.Cause), x.Runs, at(x.Last, zone), mark(x.Why))
+		}
+	}
 }
 
 // mark keeps a text from being Markdown.

@@ -12,6 +12,7 @@ import (
 
 	"drawbridge/cfn"
 	"drawbridge/internal/app"
+	"drawbridge/internal/awserr"
 	"drawbridge/internal/deployments"
 	"drawbridge/internal/estimate"
 	"drawbridge/internal/operate"
@@ -20,12 +21,19 @@ import (
 	"drawbridge/scheduler"
 )
 
-// Installation is the report of an installation from an instant until now. It reads the table; stacks are those
+// Remembered is for how many days runs and deleted stacks are remembered.
+const Remembered = 90
+
+// Installation is the report of an installation from an instant until now. It reads the table, and the stacks
 // that CloudFormation remembers.
-func Installation(ctx context.Context, a *app.App, stacks []cfn.Lived, from time.Time) (report.Report, error) {
+func Installation(ctx context.Context, a *app.App, api cfn.ListStacksAPI, from time.Time) (report.Report, error) {
 	r := report.Report{
 		Title: fmt.Sprintf("%s in %s, account %s", a.Config.Name, a.Place.Region, a.Place.Account),
 		From:  from.UTC(), Until: a.Clock.Now().UTC(),
+	}
+	stacks, err := cfn.History(ctx, api, a.Config.Name)
+	if err != nil {
+		return r, awserr.Mark(err, "list the stacks")
 	}
 	table, err := prices.Table()
 	if err != nil {
@@ -55,17 +63,27 @@ func Installation(ctx context.Context, a *app.App, stacks []cfn.Lived, from time
 	}
 	own := estimate.OwnUSD(lives, len(r.Runs), r.Until.Sub(r.From), a.Config.Monitoring)
 	r.OwnUSD = &own
-	r.Notes = append(r.Notes,
-		"Endpoints are taken to be up as long after their stack was created as the set has learned, and to go as long before it "+
+	r.Notes = append(
+		r.Notes,
+		"Endpoints are taken to be up as long after their stack was created as the set has learned, and to go "+
+			"as long before it "+
 			"was gone; hours are counted from the stack.",
-		"A set keeps its last decisions, and holds until they end: older ones are in the functions' logs. What Drawbridge itself "+
-			"cost is reckoned from what ran, by list prices.")
+		"A set keeps its last decisions, and holds until they end: older ones are in the functions' logs. What "+
+			"Drawbridge itself "+
+			"cost is reckoned from what ran, by list prices.",
+	)
 	r.Tidy()
 	return r, nil
 }
 
 // addSet returns a set with what lived of it in the report's time, and adds its runs, holds and deployments.
-func addSet(ctx context.Context, a *app.App, r *report.Report, name scheduler.SetName, stacks []cfn.Lived) (report.Set, error) {
+func addSet(
+	ctx context.Context,
+	a *app.App,
+	r *report.Report,
+	name scheduler.SetName,
+	stacks []cfn.Lived,
+) (report.Set, error) {
 	state, err := operate.State(ctx, a, name)
 	if err != nil {
 		return report.Set{}, err
@@ -81,22 +99,11 @@ func addSet(ctx context.Context, a *app.App, r *report.Report, name scheduler.Se
 		}
 	}
 	out.Services = slices.DeleteFunc(out.Services, func(s string) bool { return s == "s3" || s == "dynamodb" })
-	for _, s := range stacks {
-		if s.Set != string(name) || !s.Deleted.IsZero() && s.Deleted.Before(r.From) {
-			continue
-		}
-		g := report.Generation{Created: s.Created.UTC(), Available: s.Created.Add(settings.Raise).UTC(), Deleted: s.Deleted.UTC()}
-		if !s.Deleted.IsZero() {
-			g.Deleting = scheduler.Latest(s.Deleted.Add(-settings.Lower), g.Created).UTC()
-			g.Available = earliest(g.Available, g.Deleting)
-		} else if g.Available.After(r.Until) {
-			g.Available = time.Time{}
-		}
-		out.Generations = append(out.Generations, g)
-	}
+	out.Generations = generations(name, stacks, settings, r)
 	for _, d := range state.Set.Decisions {
 		if !d.At.Before(r.From) {
-			out.Decisions = append(out.Decisions, report.Decision{At: d.At.UTC(), Action: string(d.Action), Reason: d.Reason})
+			out.Decisions = append(out.Decisions, report.Decision{At: d.At.UTC(), Action: string(d.Action),
+				Reason: d.Reason})
 		}
 	}
 	for _, h := range state.Holds {
@@ -104,28 +111,62 @@ func addSet(ctx context.Context, a *app.App, r *report.Report, name scheduler.Se
 			continue // the deployment is shown
 		}
 		r.Spans = append(r.Spans, report.Span{
-			Kind: "hold", Name: h.Owner, Set: string(name), From: cmp.Or(h.Since, r.From).UTC(), Until: h.Until(settings).UTC(),
+			Kind: "hold", Name: h.Owner, Set: string(name), From: cmp.Or(h.Since, r.From).UTC(),
+			Until:  h.Until(settings).UTC(),
 			Reason: h.Reason,
 		})
 	}
 	if err := addDeployments(ctx, a, r, name); err != nil {
 		return out, err
 	}
+	return out, addRuns(ctx, a, r, name)
+}
+
+// generations returns the stacks of a set as its generations, with the times that the set has learned.
+func generations(
+	name scheduler.SetName,
+	stacks []cfn.Lived,
+	settings scheduler.Settings,
+	r *report.Report,
+) []report.Generation {
+	var out []report.Generation
+	for _, s := range stacks {
+		if s.Set != string(name) || !s.Deleted.IsZero() && s.Deleted.Before(r.From) {
+			continue
+		}
+		g := report.Generation{
+			Created:   s.Created.UTC(),
+			Available: s.Created.Add(settings.Raise).UTC(),
+			Deleted:   s.Deleted.UTC(),
+		}
+		if !s.Deleted.IsZero() {
+			g.Deleting = scheduler.Latest(s.Deleted.Add(-settings.Lower), g.Created).UTC()
+			g.Available = earliest(g.Available, g.Deleting)
+		} else if g.Available.After(r.Until) {
+			g.Available = time.Time{}
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
+func addRuns(ctx context.Context, a *app.App, r *report.Report, name scheduler.SetName) error {
 	runs, err := a.Store.Runs(ctx, name)
 	if err != nil {
-		return out, err
+		return err
 	}
 	for _, x := range runs {
 		if x.ReceivedAt.Before(r.From) {
 			continue
 		}
 		r.Runs = append(r.Runs, report.Run{
-			ID: string(x.ID), Job: string(x.Job), Set: string(name), Received: x.ReceivedAt.UTC(), Started: x.StartedAt.UTC(),
+			ID: string(x.ID), Job: string(x.Job), Set: string(name), Received: x.ReceivedAt.UTC(),
+			Started:  x.StartedAt.UTC(),
 			Finished: x.FinishedAt.UTC(), Outcome: cmp.Or(string(x.Outcome), string(x.State)), ExitCode: x.ExitCode,
 			Reason: cmp.Or(x.Diagnosis, x.Reason), Cause: x.Cause,
 		})
 	}
-	return out, nil
+	return nil
 }
 
 func addDeployments(ctx context.Context, a *app.App, r *report.Report, name scheduler.SetName) error {
@@ -142,7 +183,8 @@ func addDeployments(ctx context.Context, a *app.App, r *report.Report, name sche
 			continue
 		}
 		r.Spans = append(r.Spans, report.Span{
-			Kind: "deployment", Name: d.ID, Set: string(name), From: d.Began.UTC(), Until: d.Ended.UTC(), Reason: d.State,
+			Kind: "deployment", Name: d.ID, Set: string(name), From: d.Began.UTC(), Until: d.Ended.UTC(),
+			Reason: d.State,
 		})
 	}
 	return nil

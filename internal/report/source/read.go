@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -19,7 +21,8 @@ import (
 )
 
 // remedy says what can be read.
-const remedy = "give what demo, simulate, drill, audit or report print with -o json or --format json, or the answer of a sandbox's " +
+const remedy = "give what demo, simulate, drill, audit or report print with -o json or --format json, or the " +
+	"answer of a sandbox's " +
 	"GET /_sim/ledger"
 
 // Read makes a report of a JSON document; what it is shows in its fields. Name is the file's, for errors.
@@ -39,6 +42,22 @@ func Read(name string, text []byte) (report.Report, error) {
 	}
 	r.Tidy()
 	return r, nil
+}
+
+// File makes a report of a file, or of what in holds where the file is "-".
+func File(name string, in io.Reader) (report.Report, error) {
+	if name == "-" {
+		text, err := io.ReadAll(in)
+		if err != nil {
+			return report.Report{}, err
+		}
+		return Read("standard input", text)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return report.Report{}, err
+	}
+	return Read(name, text)
 }
 
 func read(text []byte) (report.Report, error) {
@@ -92,8 +111,10 @@ func demoed(d demo.Report) (report.Report, error) {
 	r := report.Report{
 		Title: "Drawbridge on a simulated AWS: " + d.Day, From: from, Until: from.Add(24 * time.Hour),
 		Promises: promises(d.Promises),
-		Notes: []string{"Arrivals are the pushes of a day to a public git repository. The launcher and the reaper are the " +
-			"real ones; AWS is simulated, and its prices are those of us-east-1."},
+		Notes: []string{
+			"Arrivals are the pushes of a day to a public git repository. The launcher and the reaper are the " +
+				"real ones; AWS is simulated, and its prices are those of us-east-1.",
+		},
 	}
 	set := report.Set{
 		Name: "main", Basis: scheduler.Clock, Endpoints: d.Endpoints, Price: demo.Price, Delay: delay.Seconds(),
@@ -110,14 +131,18 @@ func demoed(d demo.Report) (report.Report, error) {
 	for _, x := range d.Runs {
 		code := x.ExitCode
 		r.Runs = append(r.Runs, report.Run{
-			ID: "build/" + x.ID, Job: "build", Set: "main", Received: x.Arrived, Started: x.Started, Finished: x.Finished,
-			Outcome: outcome(x.Finished, &code), ExitCode: &code,
+			ID: "build/" + x.ID, Job: "build", Set: "main", Received: x.Arrived, Started: x.Started,
+			Finished: x.Finished,
+			Outcome:  outcome(x.Finished, &code), ExitCode: &code,
 		})
 	}
 	for _, c := range d.Costs {
 		if c.Interrupted > 0 {
-			r.Notes = append(r.Notes, fmt.Sprintf("%s: %d paid hours of each endpoint, which are taken from under %s.", c.Name, c.Hours,
-				scheduler.Count(c.Interrupted, "running task")))
+			r.Notes = append(
+				r.Notes,
+				fmt.Sprintf("%s: %d paid hours of each endpoint, which are taken from under %s.", c.Name, c.Hours,
+					scheduler.Count(c.Interrupted, "running task")),
+			)
 		}
 	}
 	return r, nil
@@ -164,7 +189,9 @@ func simulated(all []view.Simulated) (report.Report, error) {
 		}
 		for _, p := range s.Periods {
 			set.Generations = append(set.Generations, report.Generation{
-				Created: instant(p.Created), Available: instant(p.Available), Deleting: instant(p.Deleting), Deleted: instant(p.Deleted),
+				Created: instant(
+					p.Created,
+				), Available: instant(p.Available), Deleting: instant(p.Deleting), Deleted: instant(p.Deleted),
 			})
 			span(&r, p.Created, p.Deleted)
 		}
@@ -180,7 +207,10 @@ func simulated(all []view.Simulated) (report.Report, error) {
 	if len(r.Sets) == 0 {
 		return r, errors.New("there is no trace in it")
 	}
-	r.Notes = append(r.Notes, "Hours are those of one endpoint in one zone; dollars are those of all that simulate was told "+
-		"of, waits with a price included.")
+	r.Notes = append(
+		r.Notes,
+		"Hours are those of one endpoint in one zone; dollars are those of all that simulate was told "+
+			"of, waits with a price included.",
+	)
 	return r, nil
 }

@@ -44,7 +44,8 @@ func span(r *report.Report, from, until float64) {
 func ledger(l awssim.Ledger) (report.Report, error) {
 	r := report.Report{
 		Title: "What a simulated AWS saw",
-		Notes: []string{"A ledger has tasks, not events: a run that never had a task is not in it, and no wait is known. " +
+		Notes: []string{"A ledger has tasks, not events: a run that never had a task is not in it, and no wait " +
+			"is known. " +
 			"Hours are clock hours."},
 	}
 	stacks := map[string]awssim.Ledger{}
@@ -56,7 +57,8 @@ func ledger(l awssim.Ledger) (report.Report, error) {
 		part := stacks[e.Stack]
 		part.Endpoints = append(part.Endpoints, e)
 		stacks[e.Stack] = part
-		services[e.Stack] = scheduler.Union(services[e.Stack], []string{e.Service[strings.LastIndex(e.Service, ".")+1:]})
+		services[e.Stack] = scheduler.Union(services[e.Stack], []string{e.Service[strings.LastIndex(e.Service,
+			".")+1:]})
 		span(&r, *e.Created, l.Now)
 	}
 	for _, name := range slices.Sorted(maps.Keys(stacks)) {
@@ -75,6 +77,15 @@ func ledger(l awssim.Ledger) (report.Report, error) {
 		}
 		r.Sets = append(r.Sets, set)
 	}
+	addTasks(&r, l)
+	if r.From.IsZero() {
+		r.From, r.Until = instant(l.Now), instant(l.Now)
+	}
+	return r, nil
+}
+
+// addTasks adds the tasks that Drawbridge started, as runs.
+func addTasks(r *report.Report, l awssim.Ledger) {
 	for _, t := range l.Tasks {
 		if t.Created == nil {
 			continue
@@ -96,12 +107,8 @@ func ledger(l awssim.Ledger) (report.Report, error) {
 			x.Outcome, x.Reason = string(scheduler.FailedRun), "it lost an endpoint that it needed. "+x.Reason
 		}
 		r.Runs = append(r.Runs, x)
-		span(&r, *t.Created, l.Now)
+		span(r, *t.Created, l.Now)
 	}
-	if r.From.IsZero() {
-		r.From, r.Until = instant(l.Now), instant(l.Now)
-	}
-	return r, nil
 }
 
 // setOf returns the set that a stack is named for, or the stack's name.
@@ -133,7 +140,8 @@ func drilled(d drill.Report) (report.Report, error) {
 		}
 		heal := time.Duration(o.Heal) * time.Second
 		t.Rows = append(t.Rows, []string{
-			o.Name, fmt.Sprint(o.Accepted), fmt.Sprint(o.Finished), fmt.Sprint(o.Dead), fmt.Sprint(o.Over), heal.String(), broken,
+			o.Name, fmt.Sprint(o.Accepted), fmt.Sprint(o.Finished), fmt.Sprint(o.Dead), fmt.Sprint(o.Over),
+			heal.String(), broken,
 		})
 		for _, why := range slices.Sorted(maps.Keys(o.Reasons)) {
 			reasons.Rows = append(reasons.Rows, []string{o.Name, fmt.Sprint(o.Reasons[why]), why})
@@ -143,8 +151,11 @@ func drilled(d drill.Report) (report.Report, error) {
 	if len(reasons.Rows) > 0 {
 		r.Tables = append(r.Tables, reasons)
 	}
-	r.Notes = append(r.Notes, fmt.Sprintf("The same drills again: drawbridge drill --seed %d. Extra hours are those over the day, "+
-		"or the morning, without faults.", d.Seed))
+	r.Notes = append(
+		r.Notes,
+		fmt.Sprintf("The same drills again: drawbridge drill --seed %d. Extra hours are those over the day, "+
+			"or the morning, without faults.", d.Seed),
+	)
 	for _, kind := range slices.Sorted(maps.Keys(breaks)) {
 		r.Advice = append(r.Advice, fmt.Sprintf("%d times broken: %s.", breaks[kind], kind))
 	}
@@ -154,10 +165,12 @@ func drilled(d drill.Report) (report.Report, error) {
 // audited is the report of an account's endpoints.
 func audited(a audit.Report) (report.Report, error) {
 	r := report.Report{
-		Title: fmt.Sprintf("Interface endpoints of account %s in %s", a.Account, a.Region), From: a.From, Until: a.Until,
+		Title: fmt.Sprintf("Interface endpoints of account %s in "+
+			"%s", a.Account, a.Region), From: a.From, Until: a.Until,
 	}
 	vpcs := report.Table{
-		Title: "VPCs", Head: []string{"VPC", "endpoints", "busy hours", "USD a month", "with Drawbridge", "without idle ones", "advice"},
+		Title: "VPCs", Head: []string{"VPC", "endpoints", "busy hours", "USD a month", "with Drawbridge",
+			"without idle ones", "advice"},
 	}
 	for _, v := range a.VPCs {
 		vpcs.Rows = append(vpcs.Rows, []string{
@@ -166,7 +179,8 @@ func audited(a audit.Report) (report.Report, error) {
 		})
 	}
 	all := report.Table{
-		Title: "Endpoints", Head: []string{"endpoint", "VPC", "service", "zones", "busy hours", "GB", "USD a month", "advice"},
+		Title: "Endpoints", Head: []string{"endpoint", "VPC", "service", "zones", "busy hours", "GB", "USD a month",
+			"advice"},
 	}
 	for _, e := range a.Endpoints {
 		all.Rows = append(all.Rows, []string{
@@ -176,7 +190,10 @@ func audited(a audit.Report) (report.Report, error) {
 	}
 	r.Tables = []report.Table{vpcs, all}
 	if a.Saving != nil {
-		r.Advice = append(r.Advice, fmt.Sprintf("Of %s USD a month, %s could be saved.", dollars(a.USDPerMonth), dollars(a.Saving)))
+		r.Advice = append(
+			r.Advice,
+			fmt.Sprintf("Of %s USD a month, %s could be saved.", dollars(a.USDPerMonth), dollars(a.Saving)),
+		)
 	}
 	return r, nil
 }
