@@ -159,7 +159,7 @@ bench: $(VENV)/done lambdas ## Speed and size, each as a ratio measured in one r
 	$(VENV)/bin/python tools/bench_mirror.py
 
 golden: ## Write the expected outputs of tests anew.
-	$(GO) test ./cfn ./internal/config ./internal/demo ./internal/explore ./internal/install ./internal/replay ./cmd/drawbridge ./tools/rooms -update
+	$(GO) test ./cfn ./internal/config ./internal/demo ./internal/explore ./internal/install ./internal/replay ./internal/sandbox ./scheduler ./scheduler/forecast ./cmd/drawbridge ./tools/rooms -update
 
 clean: ## Remove what was built or installed here.
 	rm -rf build dist drawbridge internal/functions/zips/*.zip tools/venv tools/checkov-venv tools/dynamodb-local tools/npm/node_modules tools/bin

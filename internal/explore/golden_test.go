@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"drawbridge/scheduler"
+	"drawbridge/scheduler/forecast"
 )
 
 var update = flag.Bool("update", false, "write the expected stories anew")
@@ -42,6 +45,8 @@ func (t *teller) look() {
 		}
 		stored := s.Set
 		stored.Version = 0
+		// processors differ in the last place of a forecast
+		stored.Learned.History, stored.Learned.Luck = forecast.History{}, scheduler.Luck{}
 		text, err := json.Marshal(stored)
 		if err != nil {
 			panic(err)
