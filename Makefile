@@ -58,10 +58,11 @@ quick: ## gofmt, go vet and the short Go tests, for each change. Needs no networ
 	$(GO) test -short ./...
 	@echo "passed without the long stories, which make unit tells"
 
-pages: $(NPM)/done ## The pages of drawbridge report in a real browser; pages and pictures stay in build/pages.
+pages: $(NPM)/done ## The pages of drawbridge report and ui in a real browser; pages and pictures stay in build/pages.
 	@command -v chromium >/dev/null || { echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || { echo "missing on this machine: chromium; install with: apt-get install chromium"; exit 1; }
 	$(GO) build -o build/drawbridge ./cmd/drawbridge
 	node tools/npm/browse.mjs build/drawbridge "$$(command -v chromium)" build/pages
+	node tools/npm/browse-ui.mjs build/drawbridge "$$(command -v chromium)" build/pages
 
 flakes: ## The Go tests ten times in a row on busy CPUs; FLAKES=3 for three times.
 	@GO='$(GO)' FLAKES='$(or $(FLAKES),10)' tools/flakes

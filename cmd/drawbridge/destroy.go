@@ -9,6 +9,8 @@ import (
 	"drawbridge/internal/hint"
 	"drawbridge/internal/install"
 	"drawbridge/internal/operate"
+	"drawbridge/internal/output"
+	"drawbridge/scheduler"
 )
 
 type destroyCmd struct {
@@ -112,8 +114,8 @@ func (c *destroyCmd) look(ctx context.Context, ss *session, a *app.App) error {
 		if s.Idle() {
 			continue
 		}
-		text := fmt.Sprintf("set %s is %s with %s and %s", s.Set.Name, s.Set.Phase, count(len(s.Runs), "run"),
-			count(len(s.Holds), "hold"))
+		text := fmt.Sprintf("set %s is %s with %s and %s", s.Set.Name, s.Set.Phase, scheduler.Count(len(s.Runs), "run"),
+			scheduler.Count(len(s.Holds), "hold"))
 		up = append(up, text)
 		if c.Force {
 			ss.say("Will take down: %s.", text)
@@ -128,43 +130,20 @@ func (c *destroyCmd) look(ctx context.Context, ss *session, a *app.App) error {
 			return err
 		}
 		if n > 0 {
-			up = append(up, count(n, q.what)+" in queue "+q.name)
+			up = append(up, scheduler.Count(n, q.what)+" in queue "+q.name)
 			if c.Force {
-				ss.say("Will be lost: %s in queue %s.", count(n, q.what), q.name)
+				ss.say("Will be lost: %s in queue %s.", scheduler.Count(n, q.what), q.name)
 			}
 		}
 	}
 	if len(up) > 0 && !c.Force {
 		return hint.With(
-			fmt.Errorf("destroy %s: %s", ss.config.Name, joinAnd(up)),
+			fmt.Errorf("destroy %s: %s", ss.config.Name, output.And(up)),
 			"wait until they are absent (drawbridge status; drawbridge pause keeps new runs away), or use --force, "+
 				"which stops tasks and gives up what waits",
 		)
 	}
 	return nil
-}
-
-// count writes a number of things.
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
-
-func joinAnd(parts []string) string {
-	out := ""
-	for i, p := range parts {
-		switch {
-		case i == 0:
-		case i == len(parts)-1:
-			out += " and "
-		default:
-			out += ", "
-		}
-		out += p
-	}
-	return out
 }
 
 // interrupted adds to an interruption what goes on without us.

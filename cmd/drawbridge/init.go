@@ -10,6 +10,7 @@ import (
 	"drawbridge/internal/config"
 	"drawbridge/internal/draft"
 	"drawbridge/internal/hint"
+	"drawbridge/scheduler"
 )
 
 type initCmd struct {
@@ -75,6 +76,6 @@ func (c *initCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	ss.say("Wrote %s: %s of %s, %s. Next: drawbridge doctor, then drawbridge deploy.", c.Config,
-		count(d.Subnets(), "subnet"), d.VPC(), count(d.Jobs(), "job"))
+		scheduler.Count(d.Subnets(), "subnet"), d.VPC(), scheduler.Count(d.Jobs(), "job"))
 	return nil
 }

@@ -66,11 +66,11 @@ func (c *replayCmd) Run(ctx context.Context, s streams) error {
 		return exitCode(exitNothing)
 	}
 	if c.DryRun {
-		ss.say("Would put %s back into %s.", count(len(letters), "event"), a.Names.Events)
+		ss.say("Would put %s back into %s.", scheduler.Count(len(letters), "event"), a.Names.Events)
 		return nil
 	}
 	if err := ss.confirm(ctx, c.changeFlags,
-		fmt.Sprintf("Put %s back into %s?", count(len(letters), "event"), a.Names.Events)); err != nil {
+		fmt.Sprintf("Put %s back into %s?", scheduler.Count(len(letters), "event"), a.Names.Events)); err != nil {
 		return err
 	}
 	total := len(letters)

@@ -63,6 +63,7 @@ type operateVerbs struct {
 	Pause   pauseCmd   `cmd:"" help:"Create and start nothing any more; what is up is still taken down."`
 	Resume  resumeCmd  `cmd:"" help:"End a pause."`
 	Replay  replayCmd  `cmd:"" help:"Put dead letters back into the queue."`
+	UI      uiCmd      `cmd:"" name:"ui" help:"Serve a page on this machine that shows how things stand, with buttons."`
 	Report  reportCmd  `cmd:"" help:"Show what was up and ran, what it cost and could have cost, as a page, a table or text."`
 }
 

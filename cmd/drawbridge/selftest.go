@@ -180,7 +180,7 @@ func absent(ctx context.Context, a *app.App, set scheduler.SetName) error {
 		return err
 	case !state.Idle():
 		return hint.With(fmt.Errorf("set %s is %s with %s and %s", set, state.Set.Phase,
-			count(len(state.Runs), "run"), count(len(state.Holds), "hold")),
+			scheduler.Count(len(state.Runs), "run"), scheduler.Count(len(state.Holds), "hold")),
 			"wait until it is absent (drawbridge status); drawbridge pause keeps new runs away until then")
 	case state.Set.Pause != nil:
 		return hint.With(fmt.Errorf("set %s is %s", set, state.Set.Pause), "drawbridge resume")

@@ -60,6 +60,17 @@ type connectFlags struct {
 	NoColor       bool          `help:"No colours; as NO_COLOR in the environment." env:"DRAWBRIDGE_NO_COLOR"`
 }
 
+// args returns the flags as arguments, for another verb that is to reach the same installation.
+func (f connectFlags) args() (out []string) {
+	for _, x := range [][2]string{{"config", f.Config}, {"profile", f.Profile}, {"region", f.Region},
+		{"endpoint-url", f.EndpointURL}, {"assume-role-arn", f.AssumeRoleARN}} {
+		if x[1] != "" {
+			out = append(out, "--"+x[0]+"="+x[1])
+		}
+	}
+	return out
+}
+
 // dryRunFlag is the flag of verbs that change something.
 type dryRunFlag struct {
 	DryRun bool `help:"Say what would be done, and do nothing." env:"DRAWBRIDGE_DRY_RUN"`

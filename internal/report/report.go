@@ -149,7 +149,7 @@ func (r *Report) Tidy() {
 		r.Notes = append(r.Notes, fmt.Sprintf("%s: a start before its event or an end before its start, as "+
 			"clocks that "+
 			"differ write them; such a time counts as "+
-			"none.", plural(skewed, "run contradicts itself", "runs contradict themselves")))
+			"none.", scheduler.Count(skewed, "run contradicts itself", "runs contradict themselves")))
 	}
 	slices.SortStableFunc(r.Runs, func(a, b Run) int {
 		return cmp.Or(a.Received.Compare(b.Received), cmp.Compare(a.ID, b.ID))
@@ -229,14 +229,6 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// plural returns a number with its noun: 1 run, 2 runs.
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }
 
 // round returns dollars to a hundredth of a cent, and hours likewise, so that sums of floats print as they are.
