@@ -74,14 +74,11 @@ func (c *runsCmd) Run(ctx context.Context, s streams) error {
 	if c.State != nil {
 		f.State = *c.State
 	}
-	return c.watch(ctx, ss, func() error {
+	return c.watch(ctx, ss, func() (func() error, error) {
 		if c.Since > 0 {
 			f.Since = ss.clock.Now().Add(-c.Since)
 		}
 		runs, err := operate.Runs(ctx, a, f)
-		if err != nil {
-			return err
-		}
 		if c.Limit > 0 && len(runs) > c.Limit {
 			runs = runs[:c.Limit]
 		}
@@ -89,7 +86,9 @@ func (c *runsCmd) Run(ctx context.Context, s streams) error {
 		for _, r := range runs {
 			views = append(views, view.OfRun(r))
 		}
-		return ss.print(views, func(w io.Writer, style output.Style) error { return view.WriteRuns(w, style, views) })
+		return func() error {
+			return ss.print(views, func(w io.Writer, style output.Style) error { return view.WriteRuns(w, style, views) })
+		}, err
 	})
 }
 

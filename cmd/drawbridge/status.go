@@ -23,9 +23,14 @@ type watchFlags struct {
 	Every time.Duration `help:"How often --watch looks." default:"5s"`
 }
 
-// watch shows something once, or again and again.
-func (f watchFlags) watch(ctx context.Context, ss *session, show func() error) error {
+// watch shows something once, or again and again. look reads it, and returns what prints it: the screen stays as it was
+// for as long as the reading takes.
+func (f watchFlags) watch(ctx context.Context, ss *session, look func() (show func() error, err error)) error {
 	for {
+		show, err := look()
+		if err != nil {
+			return err
+		}
 		if _, terminal := terminalWidth(ss.out); f.Watch && terminal {
 			output.Steer(ss.out, "\x1b[H\x1b[2J")
 		}
@@ -47,19 +52,16 @@ func (c *statusCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	return c.watch(ctx, ss, func() error {
+	return c.watch(ctx, ss, func() (func() error, error) {
 		at, err := view.Look(ctx, a, ss.clients.SQS)
-		if err != nil {
+		return func() error {
+			v := view.StatusOf(a, at)
+			err := ss.print(v, v.Write)
+			if err == nil && c.Check && len(v.Troubles) > 0 {
+				err = exitCode(exitTrouble)
+			}
 			return err
-		}
-		v := view.StatusOf(a, at)
-		if err := ss.print(v, v.Write); err != nil {
-			return err
-		}
-		if c.Check && len(v.Troubles) > 0 {
-			return exitCode(exitTrouble)
-		}
-		return nil
+		}, err
 	})
 }
 

@@ -64,18 +64,18 @@
 
   // The picture.
   const svg = document.querySelector("svg.timeline");
+  const cursor = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  const mark = (x, y, width) => {
+    for (const [k, v] of Object.entries({ x: x - 1, y, width: width + 2, height: d.height })) cursor.setAttribute(k, v);
+    cursor.setAttribute("visibility", "visible");
+  };
+  const left = (part, t) => d.left + (d.width * (part[0] + t - part[1])) / 86400;
   if (svg) {
     const bySet = d.sets.map((s) => Object.values(items).flat().filter((x) => x.set === s.name)
       .sort((a, b) => a.from - b.from));
-    const cursor = document.createElementNS("http://www.w3.org/2000/svg", "rect");
     cursor.setAttribute("class", "cursor");
     cursor.setAttribute("visibility", "hidden");
     svg.append(cursor);
-    const mark = (x, y, width) => {
-      for (const [k, v] of Object.entries({ x: x - 1, y, width: width + 2, height: d.height })) cursor.setAttribute(k, v);
-      cursor.setAttribute("visibility", "visible");
-    };
-    const left = (part, t) => d.left + (d.width * (part[0] + t - part[1])) / 86400;
     // where an item begins in the picture: row, x and width, or nothing if its day is not drawn
     const place = (item) => {
       for (const [i, row] of d.rows.entries()) {
@@ -146,6 +146,55 @@
       }
       event.preventDefault();
       show();
+    });
+  }
+
+  // Time travel: how things stood at an instant.
+  if (svg) {
+    const slider = $("instant");
+    slider.max = d.until - d.from;
+    const phase = ([, created, available, deleting, deleted], t) => {
+      if (t < created || (deleted !== null && t >= deleted)) return "";
+      if (available === null || t < available) return "being created";
+      return deleting !== null && t >= deleting ? "being deleted" : "up";
+    };
+    const travel = () => {
+      const t = d.from + Number(slider.value);
+      const sets = d.sets.map((s) => {
+        const g = s.generations.find((x) => phase(x, t));
+        const n = items.run.filter((x) => x.set === s.name && x.from <= t && t < x.until).length;
+        return `${text(s.name)} is ${g ? `${phase(g, t)} (generation ${g[0]})` : "absent"}, ${n} ${n === 1 ? "task runs" : "tasks run"}`;
+      });
+      const money = d.money.findLast((p) => p[0] <= t);
+      const unit = d.moneyUSD ? "USD" : "endpoint-hours";
+      $("detail").textContent = `${at(t)}: ${sets.join("; ")}.`
+        + (money ? ` Paid so far ${money[1].toFixed(d.moneyUSD ? 2 : 0)} ${unit}, always on ${money[2].toFixed(d.moneyUSD ? 2 : 0)}.` : "");
+      slider.setAttribute("aria-valuetext", at(t));
+      const row = d.rows.findIndex((r) => r.parts.some((p) => t >= p[1] && t < p[2]));
+      if (row < 0) return;
+      const x = left(d.rows[row].parts.find((p) => t >= p[1] && t < p[2]), t);
+      mark(x, d.head + d.height * row, 0);
+      cursor.setAttribute("height", d.height + d.each * (d.sets.length - 1));
+    };
+    slider.addEventListener("input", travel);
+    let playing;
+    const stop = () => {
+      clearInterval(playing);
+      playing = undefined;
+      $("play").textContent = "Play";
+      $("play").setAttribute("aria-pressed", "false");
+    };
+    $("play").addEventListener("click", () => {
+      if (playing) return stop();
+      if (Number(slider.value) >= Number(slider.max)) slider.value = 0;
+      $("play").textContent = "Stop";
+      $("play").setAttribute("aria-pressed", "true");
+      const day = Math.min(86400, Number(slider.max)); // a day takes half a minute
+      playing = setInterval(() => {
+        slider.value = Number(slider.value) + day / 300;
+        travel();
+        if (Number(slider.value) >= Number(slider.max)) stop();
+      }, 100);
     });
   }
 
