@@ -11,7 +11,7 @@ CHECKOV   := tools/checkov-venv
 NPM       := tools/npm/node_modules
 # LONGEST is tested first: it takes about as long as all others together.
 LONGEST   := ./internal/sandbox
-GOFMT     := files=$$(gofmt -l cmd cfn endpoints scheduler internal tools/docker tools/gitserve tools/lambdazip tools/rooms) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
+GOFMT     := files=$$(gofmt -l cmd cfn endpoints scheduler internal tools/docker tools/docs tools/gitserve tools/lambdazip tools/mutants tools/rooms tools/soak) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
 LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
 ACTIONLINT := tools/bin/actionlint
@@ -27,7 +27,7 @@ done; done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit quick flakes lint images conformance templates policies pages explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick flakes lint images conformance templates policies docs pages explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -42,10 +42,10 @@ build: ## The command line ./drawbridge, with the arm64 functions inside.
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o drawbridge ./cmd/drawbridge
 	@ls -l drawbridge
 
-# The Go tests wait more than the rest computes and downloads: two at a time. The last two read what the Go tests record.
+# The Go tests wait more than the rest computes and downloads: two at a time. Policies and conformance read what the Go tests record.
 test: check-machine formatted ## All tests: Go, linters, and the checks against AWS's own artefacts.
-	@$(MAKE) --no-print-directory --jobs=2 unit lint images templates pages
-	@$(MAKE) --no-print-directory --jobs=2 policies conformance
+	@$(MAKE) --no-print-directory --jobs=2 unit lint images templates
+	@$(MAKE) --no-print-directory --jobs=2 policies conformance pages
 	@echo "all tests passed"
 
 unit: ## The Go tests alone.
@@ -58,9 +58,13 @@ quick: ## gofmt, go vet and the short Go tests, for each change. Needs no networ
 	$(GO) test -short ./...
 	@echo "passed without the long stories, which make unit tells"
 
-pages: $(NPM)/done ## The pages of drawbridge report and ui in a real browser; pages and pictures stay in build/pages.
+docs: ## The documentation as a small static site in build/site, its links checked.
+	$(GO) run ./tools/docs
+
+pages: $(NPM)/done ## The pages of drawbridge report, of ui and of the documentation in a real browser; pages and pictures stay in build/pages.
 	@command -v chromium >/dev/null || { echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || { echo "missing on this machine: chromium; install with: apt-get install chromium"; exit 1; }
 	$(GO) build -o build/drawbridge ./cmd/drawbridge
+	$(GO) run ./tools/docs
 	node tools/npm/browse.mjs build/drawbridge "$$(command -v chromium)" build/pages
 	node tools/npm/browse-ui.mjs build/drawbridge "$$(command -v chromium)" build/pages
 
