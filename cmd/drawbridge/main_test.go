@@ -269,16 +269,20 @@ func roleCmd(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// sessionCmd writes the commands of a section of the README to a file, as they
-// stand, for somebody who takes ten seconds over each: session FILE HEADING
+// sessionCmd writes the commands of a section of the README, or of another document, to a file, as they
+// stand, for somebody who takes ten seconds over each: session FILE HEADING [DOCUMENT]
 func sessionCmd(ts *testscript.TestScript, _ bool, args []string) {
-	text, err := os.ReadFile("../../README.md")
+	document := "README.md"
+	if len(args) > 2 {
+		document = args[2]
+	}
+	text, err := os.ReadFile("../../" + document)
 	ts.Check(err)
 	_, section, ok := strings.Cut(string(text), "\n## "+args[1]+"\n")
 	_, block, fenced := strings.Cut(section, "```\n")
 	block, _, closed := strings.Cut(block, "```")
 	if !ok || !fenced || !closed {
-		ts.Fatalf("the README has no section %q with commands", args[1])
+		ts.Fatalf("%s has no section %q with commands", document, args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("set -e\n"+strings.ReplaceAll(block, "\n", "\npass 10s\n")), 0o644))
 }

@@ -41,7 +41,7 @@ func TestReadmeShowsWhatTheDemoPrints(t *testing.T) {
 // against the tree.
 func TestDocumentsNameWhatIsThere(t *testing.T) {
 	makefile := read(t, "../../Makefile")
-	for _, path := range []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/billing.md", "docs/cli.md", "docs/configuration.md", "docs/conformance.md", "docs/deployments.md", "docs/mirror.md", "docs/operating.md", "docs/permissions.md", "docs/policy.md", "docs/reliability.md", "docs/report.md", "docs/sandbox.md", "examples/blue-green/README.md", "examples/hello/README.md", "examples/mirror/README.md"} {
+	for _, path := range []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/billing.md", "docs/cli.md", "docs/configuration.md", "docs/conformance.md", "docs/deployments.md", "docs/mirror.md", "docs/operating.md", "docs/permissions.md", "docs/policy.md", "docs/quickstart.md", "docs/reliability.md", "docs/report.md", "docs/sandbox.md", "examples/blue-green/README.md", "examples/hello/README.md", "examples/mirror/README.md"} {
 		text := read(t, "../../"+path)
 		for _, m := range regexp.MustCompile("`?make ([a-z]+)`?\n|`make ([a-z]+)`").FindAllStringSubmatch(text, -1) {
 			if target := m[1] + m[2]; !strings.Contains(makefile, "\n"+target+":") {

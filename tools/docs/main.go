@@ -50,7 +50,7 @@ var shelves = []struct {
 	pages []string
 }{
 	{"Use", []string{
-		"README.md", "docs/first-use.md", "examples/hello/README.md", "docs/configuration.md", "docs/billing.md", "docs/deployments.md",
+		"README.md", "docs/quickstart.md", "docs/first-use.md", "examples/hello/README.md", "docs/configuration.md", "docs/billing.md", "docs/deployments.md",
 		"examples/deployments/README.md", "examples/blue-green/README.md", "examples/pipeline/README.md", "docs/mirror.md", "examples/mirror/README.md",
 	}},
 	{"Operate", []string{"docs/operating.md", "docs/report.md", "docs/permissions.md", "docs/security.md", "docs/cli.md", "CHANGELOG.md"}},
