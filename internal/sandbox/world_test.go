@@ -102,7 +102,9 @@ func inWorld(t *testing.T, text string, o awssim.Options, story func(w *world)) 
 			t.Fatal(err)
 		}
 		aws := AWSConfig(sim, "http://aws.invalid", sim.RoundTripper())
-		story(&world{t: t, sim: sim, config: c, queue: sqs.NewFromConfig(aws), lambda: lambda.NewFromConfig(aws), hangs: seen})
+		w := &world{t: t, sim: sim, config: c, queue: sqs.NewFromConfig(aws), lambda: lambda.NewFromConfig(aws), hangs: seen}
+		story(w)
+		w.asRecorded()
 	})
 }
 
