@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation/types"
 )
 
 // Lived is a stack of a set as CloudFormation remembers it.
@@ -15,6 +16,8 @@ type Lived struct {
 	Created time.Time
 	// Deleted is zero while the stack is there.
 	Deleted time.Time
+	// Failed is true for a stack that did not come up, as long as it is there.
+	Failed bool
 }
 
 // ListStacksAPI lists stacks, as CloudFormation does.
@@ -36,7 +39,8 @@ func History(ctx context.Context, api ListStacksAPI, owner string) ([]Lived, err
 		}
 		for _, s := range page.StackSummaries {
 			if set, ours := strings.CutPrefix(aws.ToString(s.StackName), owner+"-set-"); ours {
-				out = append(out, Lived{set, aws.ToTime(s.CreationTime), aws.ToTime(s.DeletionTime)})
+				failed := strings.HasPrefix(string(s.StackStatus), "ROLLBACK") || s.StackStatus == types.StackStatusCreateFailed
+				out = append(out, Lived{set, aws.ToTime(s.CreationTime), aws.ToTime(s.DeletionTime), failed})
 			}
 		}
 	}

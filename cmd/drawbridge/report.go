@@ -35,13 +35,13 @@ func (c *reportCmd) Run(ctx context.Context, s streams) error {
 	zone, err := time.LoadLocation(c.Timezone)
 	if err != nil || c.Timezone == "Local" {
 		return &usageError{hint.With(fmt.Errorf("--timezone: there is no time zone %q", c.Timezone),
-			"give a name of the IANA database, as Europe/Vienna")}
+			"give a name of the IANA database, such as Europe/Vienna")}
 	}
 	r, err := c.read(ctx, s)
 	if err != nil {
 		return err
 	}
-	if c.To == "" {
+	if c.To == "" || c.To == "-" {
 		return r.Write(s.out, c.Format, zone)
 	}
 	size, err := r.WriteFile(c.To, c.Format, zone)

@@ -67,6 +67,7 @@ func (c *simulateCmd) Run(s streams) error {
 			return err
 		}
 		v := view.NewSimulated(t.Name, policyName, basis, r)
+		v.HourUSD, v.Delay = options.HourCost, (c.Raise + c.Lower + c.MaxDelay).Seconds()
 		v.CostUSD = float64(r.Hours*c.Services*c.Zones)*c.Price + c.WaitCost*r.Waited.Hours()
 		if c.Output == "table" {
 			pair, _ := replay.LambdaPair(t, options)

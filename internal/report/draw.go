@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"drawbridge/scheduler"
 )
 
 // The timeline is a row a day for each set, midnight to midnight by the wall clock of its zone. Lengths are in
@@ -37,18 +35,32 @@ type part struct {
 
 // days returns the rows between two instants, the latest maxDays.
 func days(from, until time.Time, zone *time.Location) []day {
-	var out []day
+	if first := until.AddDate(0, 0, 1-maxDays); from.Before(first) {
+		from = first
+	}
 	y, m, d := from.In(zone).Date()
-	for at := time.Date(y, m, d, 0, 0, 0, 0, zone); at.Before(until) || len(out) == 0; {
-		y, m, d := at.Date()
-		next := time.Date(y, m, d+1, 0, 0, 0, 0, zone)
-		out = append(out, day{at.Format("Mon 2 Jan"), parts(at, next)})
-		at = next
+	var out []day
+	for n := 0; ; n++ {
+		at, next := midnight(y, m, d+n, zone), midnight(y, m, d+n+1, zone)
+		if n > 0 && !at.Before(until) {
+			return out
+		}
+		name := at.Format("Mon 2 Jan")
+		if n == 0 || at.YearDay() == 1 {
+			name = at.Format("2 Jan 2006")
+		}
+		out = append(out, day{name, parts(at, next)})
 	}
-	if len(out) > maxDays {
-		out = out[len(out)-maxDays:]
+}
+
+// midnight returns the first instant of a date: where the clocks go forward at midnight, that is later.
+func midnight(y int, m time.Month, d int, zone *time.Location) time.Time {
+	noon := time.Date(y, m, d, 12, 0, 0, 0, zone)
+	at := time.Date(y, m, d, 0, 0, 0, 0, zone)
+	for at.Day() != noon.Day() {
+		at = at.Add(15 * time.Minute)
 	}
-	return out
+	return at
 }
 
 // parts splits a day where its clock is changed, which is on a quarter of an hour everywhere.
@@ -176,7 +188,7 @@ func (p *picture) set(r Report, s Set) {
 		kinds[l.class] = l
 	}
 	for _, g := range s.Generations {
-		p.generation(kinds, s.Basis, g, r.Until)
+		p.generation(kinds, g, r.Until)
 	}
 	for _, x := range r.Spans {
 		if x.Set == s.Name {
@@ -191,7 +203,8 @@ func (p *picture) set(r Report, s Set) {
 		switch {
 		case x.Set != s.Name:
 		case x.Failed():
-			p.bar(kinds["bad"], later(x.Received, x.Started), later(x.Received, x.end(r.Until)), 1.6, 0)
+			from := later(x.Received, x.Started)
+			p.bar(kinds["bad"], from, later(from, x.Finished), 1.6, 0)
 		case !x.Started.IsZero():
 			p.bar(kinds["run"], x.Started, x.end(r.Until), 0.8, 0)
 		}
@@ -207,13 +220,9 @@ func (p *picture) set(r Report, s Set) {
 }
 
 // generation draws a generation: its paid hours as boxes, and what was happening.
-func (p *picture) generation(kinds map[string]*layer, basis scheduler.Basis, g Generation, until time.Time) {
-	from := g.Created
-	if basis != scheduler.Creation {
-		from = from.Truncate(time.Hour)
-	}
+func (p *picture) generation(kinds map[string]*layer, g Generation, until time.Time) {
 	for h := range g.Hours {
-		at := from.Add(time.Duration(h) * time.Hour)
+		at := g.PaidFrom.Add(time.Duration(h) * time.Hour)
 		p.bar(kinds["paid"], at, at.Add(time.Hour), 1, 1)
 	}
 	end := g.end(until)

@@ -33,6 +33,7 @@ type Figures struct {
 type Cost struct {
 	Hours int      `json:"endpointHours"`
 	USD   *float64 `json:"usd"`
+	begun bool
 }
 
 // Share is the part of what was paid that fell to one set, job or service.
@@ -105,7 +106,7 @@ func (r Report) Figures(zone *time.Location) Figures {
 		for _, g := range s.Generations {
 			hours += g.Hours * s.billed()
 		}
-		always := scheduler.PaidHours(s.Basis, r.From, r.Until) * s.billed()
+		always := scheduler.PaidHours(s.Basis, later(r.From, s.Since), r.Until) * s.billed()
 		f.Paid.add(s, hours)
 		f.AlwaysOn.add(s, always)
 		bestHours := 0
@@ -117,7 +118,11 @@ func (r Report) Figures(zone *time.Location) Figures {
 	if n := len(r.Sets); n > 0 && f.AlwaysOn.Hours > 0 {
 		saved := 1 - float64(f.Paid.Hours)/float64(f.AlwaysOn.Hours)
 		if f.Paid.USD != nil && *f.AlwaysOn.USD > 0 {
-			saved = 1 - *f.Paid.USD / *f.AlwaysOn.USD
+			paid := *f.Paid.USD
+			if r.OwnUSD != nil {
+				paid += *r.OwnUSD
+			}
+			saved = 1 - paid / *f.AlwaysOn.USD
 		}
 		f.Saved = &saved
 	}
@@ -135,8 +140,8 @@ func (r Report) Figures(zone *time.Location) Figures {
 
 // add adds hours of a set. One without a price leaves the whole without.
 func (c *Cost) add(s Set, hours int) {
-	if c.USD == nil && c.Hours == 0 {
-		c.USD = new(float64)
+	if !c.begun {
+		c.USD, c.begun = new(float64), true
 	}
 	c.Hours += hours
 	if s.Price == 0 {
@@ -154,12 +159,16 @@ func (r Report) best() map[string][]replay.Stretch {
 	out := map[string][]replay.Stretch{}
 	for _, s := range r.Sets {
 		t := replay.Trace{Name: s.Name}
+		window := time.Duration(max(s.Delay, 0) * float64(time.Second))
 		for _, x := range r.Runs {
+			if wait, ok := x.Wait(); ok && x.Set == s.Name {
+				window = max(window, wait) // as long as one of them waited, any may
+			}
 			if x.Set == s.Name && !x.Started.IsZero() {
 				t.Arrivals = append(t.Arrivals, replay.Arrival{At: x.Received, Duration: x.end(r.Until).Sub(x.Started)})
 			}
 		}
-		out[s.Name] = replay.Clairvoyant(t, time.Duration(s.Delay*float64(time.Second)), s.Basis)
+		out[s.Name] = replay.Clairvoyant(t, window, s.Basis)
 	}
 	return out
 }
@@ -291,9 +300,10 @@ func (r Report) growth(best map[string][]replay.Stretch) []Point {
 			each *= s.Price
 		}
 		for _, g := range s.Generations {
-			add(g.Created, g.Hours, each, func(p *Point) *float64 { return &p.Paid })
+			add(g.PaidFrom, g.Hours, each, func(p *Point) *float64 { return &p.Paid })
 		}
-		add(r.From, scheduler.PaidHours(s.Basis, r.From, r.Until), each, func(p *Point) *float64 { return &p.AlwaysOn })
+		since := later(r.From, s.Since)
+		add(since, scheduler.PaidHours(s.Basis, since, r.Until), each, func(p *Point) *float64 { return &p.AlwaysOn })
 		for _, b := range best[s.Name] {
 			add(b.From, b.Hours, each, func(p *Point) *float64 { return &p.Best })
 		}
@@ -320,7 +330,7 @@ func (r Report) waits() Waits {
 	var cold, warm []float64
 	for _, x := range r.Runs {
 		wait, ok := x.Wait()
-		if !ok {
+		if !ok || r.set(x.Set) == nil {
 			continue
 		}
 		s := wait.Seconds()

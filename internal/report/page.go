@@ -35,9 +35,9 @@ var (
 	uplotCSS string
 )
 
-// maxBytes is what the runs that a page lists and explains take at most, the latest ones: with them a page of a
-// year stays below a megabyte. Figures are of all.
-const maxBytes = 420_000
+// maxBytes is what a page takes at most, a little less than a megabyte: it lists and explains the latest runs that fit.
+// Figures are of all.
+const maxBytes = 930_000
 
 var errNoTimeline = hint.New("there is no set to draw", "give --format html or md")
 
@@ -71,6 +71,7 @@ type data struct {
 	Zone      string   `json:"zone"`
 	From      int64    `json:"from"`
 	Until     int64    `json:"until"`
+	Unlisted  int      `json:"unlisted"` // how many older runs are not in it
 	Rows      []rowAt  `json:"rows"`
 	Height    float64  `json:"height"`
 	Head      int      `json:"head"`
@@ -93,8 +94,12 @@ type rowAt struct {
 	Parts [][3]int64 `json:"parts"`
 }
 
+// setAt is a set: an hour of it is Each endpoint-hours, and costs Cost; always on counts from Since.
 type setAt struct {
 	Name        int     `json:"name"`
+	Each        int     `json:"each"`
+	Cost        float64 `json:"cost"`
+	Since       int64   `json:"since"`
 	Generations [][]any `json:"generations"`
 	Decisions   [][]any `json:"decisions"`
 }
@@ -118,12 +123,15 @@ func (t *texts) id(s string) int {
 // lets it load nothing.
 func (r Report) writeHTML(w io.Writer, zone *time.Location) error {
 	f := r.Figures(zone)
+	timeline := r.timeline(zone, "")
+	// what is left for the runs: uPlot and all that is ours take some 80 KB, decisions and tables a little more
+	left := maxBytes - len(timeline) - 90_000
 	v := view{
-		Report: r, Figures: f, Zone: zone, Data: r.data(f, zone),
+		Report: r, Figures: f, Zone: zone, Data: r.data(f, zone, left),
 		Style: template.CSS(uplotCSS + pageCSS + pictureStyle),
 		Script: template.JS(
 			uplotJS + "\n" + pageJS,
-		), Timeline: template.HTML(r.timeline(zone, "")), //nolint:gosec // ours, names are escaped
+		), Timeline: template.HTML(timeline), //nolint:gosec // ours, names are escaped
 		Weekdays: []string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}, AnyUSD: f.Paid.USD != nil,
 	}
 	v.Listed = len(v.Data.Runs)
@@ -146,7 +154,7 @@ func digest(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-func (r Report) data(f Figures, zone *time.Location) data {
+func (r Report) data(f Figures, zone *time.Location, left int) data {
 	t := &texts{ids: map[string]int{}}
 	d := data{
 		Zone:     zone.String(),
@@ -172,18 +180,24 @@ func (r Report) data(f Figures, zone *time.Location) data {
 		d.Rows = append(d.Rows, row)
 	}
 	for _, s := range r.Sets {
-		set := setAt{Name: t.id(s.Name), Generations: [][]any{}, Decisions: [][]any{}}
+		set := setAt{
+			Name: t.id(s.Name), Generations: [][]any{}, Decisions: [][]any{}, Each: s.billed(),
+			Since: later(r.From, s.Since).Unix(), Cost: float64(s.billed()),
+		}
+		if f.Paid.USD != nil {
+			set.Cost *= s.Price
+		}
 		for _, g := range s.Generations {
 			set.Generations = append(set.Generations, []any{g.Number, unix(g.Created), unix(g.Available),
-				unix(g.Deleting),
-				unix(g.Deleted), g.Hours * s.billed()})
+				unix(g.Deleting), unix(g.Deleted), g.Hours, unix(g.PaidFrom), flag(g.Failed)})
 		}
 		for _, x := range s.Decisions {
 			set.Decisions = append(set.Decisions, []any{unix(x.At), t.id(x.Action), t.id(x.Reason)})
 		}
 		d.Sets = append(d.Sets, set)
 	}
-	d.Runs = r.rows(t)
+	d.Runs = r.rows(t, left)
+	d.Unlisted = len(r.Runs) - len(d.Runs)
 	for _, x := range r.Spans {
 		d.Spans = append(
 			d.Spans,
@@ -204,13 +218,13 @@ func (r Report) data(f Figures, zone *time.Location) data {
 }
 
 // rows returns the latest runs, as many as fit, the oldest of them first.
-func (r Report) rows(t *texts) [][]any {
+func (r Report) rows(t *texts, left int) [][]any {
 	out := [][]any{}
 	size := 0
 	for _, x := range slices.Backward(r.Runs) {
 		var wait, ran any
-		if d, ok := x.Wait(); ok {
-			wait = int64(d.Seconds())
+		if !x.Started.IsZero() {
+			wait = int64(max(0, x.Started.Sub(x.Received)).Seconds())
 			if !x.Finished.IsZero() {
 				ran = int64(x.Finished.Sub(x.Started).Seconds())
 			}
@@ -225,13 +239,13 @@ func (r Report) rows(t *texts) [][]any {
 			ran,
 			t.id(x.Outcome),
 			t.id(x.Reason),
-			flag(x.Cold) + 2*flag(x.Failed()),
+			flag(x.Cold) + 2*flag(x.Failed()) + 4*flag(x.WaitUnknown),
 		}
 		size += 20 + len(fmt.Sprint(row...))
 		for _, s := range t.all[texts:] {
 			size += len(s)
 		}
-		if size > maxBytes {
+		if size > left {
 			break
 		}
 		out = append(out, row)

@@ -30,15 +30,16 @@
     items.run.push({
       kind: "run", set, from: started, until: wait === null ? received : ran === null ? d.until : started + ran,
       bad: (flags & 2) > 0,
-      cells: [at(received), text(set), text(job), id, wait === null ? "" : length(wait), flags & 1 ? "cold" : "warm",
+      cells: [at(received), text(set), text(job), id, wait === null || flags & 4 ? "" : length(wait), flags & 1 ? "cold" : "warm",
         ran === null ? "" : length(ran), text(outcome), text(reason)],
     });
   }
   for (const s of d.sets) {
-    for (const [n, created, available, deleting, deleted, hours] of s.generations) {
+    for (const [n, created, available, deleting, deleted, hours, , failed] of s.generations) {
       items.generation.push({
         kind: "generation", set: s.name, from: created, until: deleted ?? d.until,
-        cells: [String(n), text(s.name), at(created), at(available), at(deleting), at(deleted), String(hours)],
+        cells: [String(n), text(s.name), at(created), at(available), at(deleting), at(deleted), String(hours * s.each),
+          failed ? "failed" : ""],
       });
     }
     for (const [when, action, reason] of s.decisions) {
@@ -55,7 +56,7 @@
   }
   const heads = {
     run: ["received", "set", "job", "event", "waited", "endpoints", "ran", "outcome", "reason"],
-    generation: ["generation", "set", "created", "available", "deleting", "deleted", "endpoint-hours"],
+    generation: ["generation", "set", "created", "available", "deleting", "deleted", "endpoint-hours", "outcome"],
     decision: ["at", "set", "action", "reason"],
     span: ["kind", "set", "name", "from", "until", "reason"],
   };
@@ -69,6 +70,8 @@
     for (const [k, v] of Object.entries({ x: x - 1, y, width: width + 2, height: d.height })) cursor.setAttribute(k, v);
     cursor.setAttribute("visibility", "visible");
   };
+  // what is said by pointing and by playing changes too often to be read aloud
+  const live = (on) => $("detail").setAttribute("aria-live", on ? "polite" : "off");
   const left = (part, t) => d.left + (d.width * (part[0] + t - part[1])) / 86400;
   if (svg) {
     const bySet = d.sets.map((s) => Object.values(items).flat().filter((x) => x.set === s.name)
@@ -89,10 +92,12 @@
     };
     let set = 0;
     let index = -1;
-    const show = () => {
+    const show = (quiet) => {
       const item = bySet[set][index];
       if (!item) return;
       const where = place(item);
+      cursor.setAttribute("visibility", "hidden");
+      live(!quiet);
       $("detail").textContent = `${text(d.sets[set].name)}, ${item.kind}: ${say(item)}`;
       if (where) mark(where.x, d.each * set + d.head + d.height * where.row, where.width);
     };
@@ -121,7 +126,7 @@
       });
       if (best >= 0) {
         [set, index] = [s, best];
-        show();
+        show(true);
       }
     };
     svg.addEventListener("pointermove", pick);
@@ -163,12 +168,14 @@
       const sets = d.sets.map((s) => {
         const g = s.generations.find((x) => phase(x, t));
         const n = items.run.filter((x) => x.set === s.name && x.from <= t && t < x.until).length;
-        return `${text(s.name)} is ${g ? `${phase(g, t)} (generation ${g[0]})` : "absent"}, ${n} ${n === 1 ? "task runs" : "tasks run"}`;
+        return `${text(s.name)} is ${g ? `${phase(g, t)} (generation ${g[0]})` : "absent"}, ${n} ${n === 1 ? "task" : "tasks"} running`;
       });
-      const money = d.money.findLast((p) => p[0] <= t);
-      const unit = d.moneyUSD ? "USD" : "endpoint-hours";
-      $("detail").textContent = `${at(t)}: ${sets.join("; ")}.`
-        + (money ? ` Paid so far ${money[1].toFixed(d.moneyUSD ? 2 : 0)} ${unit}, always on ${money[2].toFixed(d.moneyUSD ? 2 : 0)}.` : "");
+      const paid = d.sets.reduce((sum, s) => sum + s.cost * s.generations.reduce((n, g) => (
+        n + Math.max(0, Math.min(g[5], Math.floor((t - g[6]) / 3600) + 1))), 0), 0);
+      const always = d.sets.reduce((sum, s) => sum + s.cost * Math.max(0, Math.floor((t - s.since) / 3600) + 1), 0);
+      const money = (x) => (d.moneyUSD ? `${x.toFixed(2)} USD` : `${Math.round(x)} endpoint-hours`);
+      const older = d.unlisted && items.run.length && t < items.run[0].from ? " Runs of that time are not listed." : "";
+      $("detail").textContent = `${at(t)}: ${sets.join("; ")}. Paid so far ${money(paid)}, always on ${money(always)}.${older}`;
       slider.setAttribute("aria-valuetext", at(t));
       const row = d.rows.findIndex((r) => r.parts.some((p) => t >= p[1] && t < p[2]));
       if (row < 0) return;
@@ -176,19 +183,23 @@
       mark(x, d.head + d.height * row, 0);
       cursor.setAttribute("height", d.height + d.each * (d.sets.length - 1));
     };
-    slider.addEventListener("input", travel);
+    slider.addEventListener("input", () => {
+      live(true);
+      travel();
+    });
     let playing;
     const stop = () => {
       clearInterval(playing);
       playing = undefined;
       $("play").textContent = "Play";
-      $("play").setAttribute("aria-pressed", "false");
+      live(true);
+      travel();
     };
     $("play").addEventListener("click", () => {
       if (playing) return stop();
       if (Number(slider.value) >= Number(slider.max)) slider.value = 0;
       $("play").textContent = "Stop";
-      $("play").setAttribute("aria-pressed", "true");
+      live(false);
       const day = Math.min(86400, Number(slider.max)); // a day takes half a minute
       playing = setInterval(() => {
         slider.value = Number(slider.value) + day / 300;
@@ -199,7 +210,8 @@
   }
 
   // The charts.
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  let inks = null; // in place of the page's own, on paper
+  const css = (name) => inks?.[name] ?? getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const charts = [];
   const chart = (id, options, data) => {
@@ -207,11 +219,12 @@
     if (!box || !data[0].length) return;
     const axis = { stroke: css("--fg"), grid: { stroke: css("--edge"), width: 1 }, ticks: { stroke: css("--edge") } };
     options.axes.forEach((a) => Object.assign(a, axis));
-    charts.push([box, new uPlot({ width: box.clientWidth, height: 220, ...options }, data, box)]);
+    charts.push([box, new uPlot({ width: inks ? 680 : box.clientWidth, height: 220, ...options }, data, box)]);
   };
-  const draw = () => {
+  const draw = (paper) => {
     for (const [, c] of charts.splice(0)) c.destroy();
-    const colours = dark.matches ? ["#77aaf7", "#ff9d6e", "#6fd0a4"] : ["#1f5fbf", "#b4511a", "#1e6a49"];
+    inks = paper ? { "--fg": "#000", "--edge": "#ccc" } : null;
+    const colours = dark.matches && !paper ? ["#77aaf7", "#ff9d6e", "#6fd0a4"] : ["#1f5fbf", "#b4511a", "#1e6a49"];
     const money = d.money;
     const digits = d.moneyUSD ? 2 : 0;
     const value = (_, v) => (v === null ? "" : v.toFixed(digits));
@@ -235,7 +248,9 @@
     }, [waits.map((_, i) => i), waits.map((w) => w[0]), waits.map((w) => w[1])]);
   };
   draw();
-  dark.addEventListener("change", draw);
+  dark.addEventListener("change", () => draw());
+  addEventListener("beforeprint", () => draw(true));
+  addEventListener("afterprint", () => draw());
   let resizing;
   addEventListener("resize", () => {
     clearTimeout(resizing);
@@ -277,6 +292,8 @@
       $("copied").textContent = "";
       fill();
     };
+    // a cell as a spreadsheet may have it: one line, and no formula
+    const plain = (c) => c.replace(/\s+/g, " ").replace(/^[=+\-@]/, "'$&");
     const turn = (by) => () => {
       first = Math.max(0, first + by);
       fill();
@@ -288,10 +305,10 @@
     $("copy").addEventListener("click", async () => {
       const rows = [heads[$("kind").value], ...found.map((x) => x.cells)];
       try {
-        await navigator.clipboard.writeText(rows.map((r) => r.join("\t")).join("\n"));
+        await navigator.clipboard.writeText(rows.map((r) => r.map(plain).join("\t")).join("\n"));
         $("copied").textContent = `${found.length} rows are copied, with tabs between the columns`;
       } catch {
-        $("copied").textContent = "the browser lets nothing be copied here; use --format csv";
+        $("copied").textContent = "the browser blocked copying; use --format csv";
       }
     });
     find();

@@ -44,6 +44,8 @@ type Set struct {
 	// Price is that of one endpoint-hour in USD; 0 if it is not known.
 	Price    float64  `json:"priceUSD"`
 	Services []string `json:"services"`
+	// Since is when the set was first counted; zero for as long as the report. Always on counts from then.
+	Since time.Time `json:"since,omitzero"`
 	// Delay is how long a run may wait for its endpoints, in seconds: what raising and lowering take.
 	Delay       float64      `json:"delay_s"`
 	Generations []Generation `json:"generations"`
@@ -57,8 +59,9 @@ type Generation struct {
 	Available time.Time `json:"available,omitzero"`
 	Deleting  time.Time `json:"deleting,omitzero"`
 	Deleted   time.Time `json:"deleted,omitzero"`
-	// Hours are the paid hours of one endpoint.
-	Hours int `json:"hours"`
+	// Hours are the paid hours of one endpoint that began in the report's time, PaidFrom the first of them.
+	PaidFrom time.Time `json:"paidFrom,omitzero"`
+	Hours    int       `json:"hours"`
 	// Failed is true if it never became available.
 	Failed bool `json:"failed,omitempty"`
 }
@@ -84,8 +87,9 @@ type Run struct {
 	// Reason says why the run is where it is, Cause why it failed in a word.
 	Reason string `json:"reason,omitempty"`
 	Cause  string `json:"cause,omitempty"`
-	// Cold is true if no endpoints were up when it was asked for.
-	Cold bool `json:"cold"`
+	// Cold is true if no endpoints were up when it was asked for. WaitUnknown says that nobody knows how long it waited.
+	Cold        bool `json:"cold"`
+	WaitUnknown bool `json:"waitUnknown,omitempty"`
 }
 
 // Failed reports whether the run ended without having done its work.
@@ -98,9 +102,9 @@ func (r Run) Failed() bool {
 	return false
 }
 
-// Wait returns how long the run waited for its task, and false if it never had one.
+// Wait returns how long the run waited for its task, and false if it never had one or nobody knows.
 func (r Run) Wait() (time.Duration, bool) {
-	if r.Started.IsZero() {
+	if r.Started.IsZero() || r.WaitUnknown {
 		return 0, false
 	}
 	return max(0, r.Started.Sub(r.Received)), true
@@ -134,22 +138,24 @@ type Table struct {
 // Tidy puts a report in order: by time, with what can be computed from the rest. What contradicts
 // itself is mended, and said in Notes: nothing is left out of the figures for it.
 func (r *Report) Tidy() {
+	lost := 0
 	for i := range r.Sets {
-		r.Sets[i].tidy(r.Until)
+		lost += r.Sets[i].tidy(r.From, r.Until)
+	}
+	if lost > 0 {
+		r.note(scheduler.Count(lost, "generation has no beginning", "generations have no beginning") + ": left out.")
 	}
 	skewed := 0
 	for i := range r.Runs {
 		x := &r.Runs[i]
-		if x.before() {
+		if x.contradicts() {
 			skewed++
 		}
 		x.Cold = r.cold(*x)
 	}
 	if skewed > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("%s: a start before its event or an end before its start, as "+
-			"clocks that "+
-			"differ write them; such a time counts as "+
-			"none.", scheduler.Count(skewed, "run contradicts itself", "runs contradict themselves")))
+		r.note(scheduler.Count(skewed, "run contradicts itself", "runs contradict themselves") +
+			": a start before its event or an end before its start, as clocks that differ write them. Such waits are not counted.")
 	}
 	slices.SortStableFunc(r.Runs, func(a, b Run) int {
 		return cmp.Or(a.Received.Compare(b.Received), cmp.Compare(a.ID, b.ID))
@@ -158,25 +164,42 @@ func (r *Report) Tidy() {
 	bases := map[scheduler.Basis]bool{}
 	for _, s := range r.Sets {
 		bases[s.Basis] = true
+		if s.Since.After(r.From) {
+			r.note(fmt.Sprintf("Always on counts for set %s from %s, when it was first used.", s.Name, s.Since.UTC().Format("2006-01-02 15:04 UTC")))
+		}
 	}
 	if len(bases) > 1 {
-		r.Notes = append(r.Notes, "The sets are billed on two bases, by clock hours and by hours since creation: each "+
-			"one's hours are counted on its own.")
+		r.note("The sets are billed on two bases, by clock hours and by hours since creation: each one's hours are counted " +
+			"on its own.")
+	}
+	if len(r.Sets) > 0 && r.Until.Sub(r.From) > maxDays*24*time.Hour {
+		r.note(fmt.Sprintf("The timeline shows the last %d days; the figures are of the whole time.", maxDays))
 	}
 }
 
-// before mends a run whose times contradict each other, and reports whether they did.
-func (r *Run) before() (skewed bool) {
-	if !r.Started.IsZero() && r.Started.Before(r.Received) {
-		skewed = true
+// note adds a note, once.
+func (r *Report) note(text string) {
+	if !slices.Contains(r.Notes, text) {
+		r.Notes = append(r.Notes, text)
 	}
-	if !r.Finished.IsZero() && r.Finished.Before(r.Started) {
-		r.Finished, skewed = r.Started, true
-	}
-	return skewed
 }
 
-func (s *Set) tidy(until time.Time) {
+// contradicts reports whether a run's times contradict each other, and mends them.
+func (r *Run) contradicts() bool {
+	early := !r.Started.IsZero() && r.Started.Before(r.Received)
+	ends := !r.Finished.IsZero() && r.Finished.Before(r.Started)
+	if ends {
+		r.Finished = r.Started
+	}
+	r.WaitUnknown = r.WaitUnknown || early
+	return early || ends
+}
+
+// tidy puts the generations in order, counts their hours and returns how many of them cannot be placed.
+func (s *Set) tidy(from, until time.Time) (lost int) {
+	n := len(s.Generations)
+	s.Generations = slices.DeleteFunc(s.Generations, func(g Generation) bool { return g.Created.IsZero() })
+	lost = n - len(s.Generations)
 	slices.SortFunc(s.Generations, func(a, b Generation) int { return a.Created.Compare(b.Created) })
 	slices.SortStableFunc(s.Decisions, func(a, b Decision) int { return a.At.Compare(b.At) })
 	for i := range s.Generations {
@@ -184,10 +207,27 @@ func (s *Set) tidy(until time.Time) {
 		if g.Number == 0 {
 			g.Number = i + 1
 		}
-		if g.Hours == 0 {
-			g.Hours = scheduler.PaidHours(s.Basis, g.Created, g.end(until))
+		if g.PaidFrom.IsZero() {
+			g.pay(s.Basis, from, until)
 		}
 	}
+	return lost
+}
+
+// pay counts the paid hours of a generation: those that began in the report's time, and the first one of a generation
+// that did.
+func (g *Generation) pay(basis scheduler.Basis, from, until time.Time) {
+	hours := max(g.Hours, scheduler.PaidHours(basis, g.Created, g.end(until)))
+	g.PaidFrom = g.Created
+	if basis != scheduler.Creation {
+		g.PaidFrom = g.Created.UTC().Truncate(scheduler.PaidHour)
+	}
+	if before := from.Sub(g.PaidFrom); g.Created.Before(from) && before > 0 {
+		n := int((before + scheduler.PaidHour - 1) / scheduler.PaidHour)
+		g.PaidFrom = g.PaidFrom.Add(time.Duration(n) * scheduler.PaidHour)
+		hours -= n
+	}
+	g.Hours = max(hours, 0)
 }
 
 // end returns when a generation was gone, or until.

@@ -46,7 +46,10 @@ func share(v *float64) string {
 	if v == nil {
 		return "?"
 	}
-	return fmt.Sprintf("%.0f %%", 100**v)
+	if *v > 0.99 && *v < 1 { // nobody saves everything
+		return fmt.Sprintf("%.1f%%", min(99.9, 100**v))
+	}
+	return fmt.Sprintf("%.0f%%", 100**v)
 }
 
 // seconds prints a length of time as people say it.
@@ -192,7 +195,9 @@ func (r Report) writeMarkdown(w io.Writer, zone *time.Location) error {
 	p := &printer{w: w}
 	p.line("# %s", mark(r.Title))
 	p.line("")
-	p.line("%s to %s (%s)", at(r.From, zone), at(r.Until, zone), zone)
+	if !r.From.IsZero() {
+		p.line("%s to %s (%s)", at(r.From, zone), at(r.Until, zone), zone)
+	}
 	if len(r.Sets) > 0 {
 		p.line("")
 		p.line("| | endpoint-hours | USD |")
@@ -258,7 +263,8 @@ func (p *printer) runs(f Figures, zone *time.Location) {
 
 // mark keeps a text from being Markdown.
 func mark(s string) string {
-	return strings.NewReplacer("\n", " ", "|", `\|`, "<", "&lt;", "*", `\*`, "_", `\_`, "`", "\\`").Replace(s)
+	return strings.NewReplacer("\n", " ", `\`, `\\`, "|", `\|`, "&", "&amp;", "<", "&lt;", "*", `\*`, "_", `\_`, "`", "\\`", "[", `\[`,
+		"]", `\]`, "!", `\!`).Replace(s)
 }
 
 // printer remembers the first error.

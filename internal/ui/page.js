@@ -3,7 +3,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const token = location.hash.slice(1);
-  const every = 3000;
+  const every = 5000;
 
   // verb runs a verb and returns what it printed; it throws with what the verb says is wrong.
   async function verb(request) {
@@ -15,7 +15,8 @@
     });
     if (!reply.ok) throw new Error(await reply.text());
     const answer = await reply.json();
-    if (answer.code !== 0) throw new Error(answer.err || answer.out);
+    if (answer.code === 3) answer.nothing = true; // there was nothing to do
+    else if (answer.code !== 0) throw new Error(answer.err || answer.out);
     return answer;
   }
 
@@ -32,13 +33,17 @@
     b.addEventListener("click", action);
     return b;
   };
-  const clock = (t) => (t ? new Date(t).toLocaleTimeString([], { hour12: false }) : "");
+  let now = Date.now(); // by the installation's clock
+  // clock writes a time as the verbs do, in UTC, with its date if that is not today's.
+  const clock = (t) => {
+    if (!t) return "";
+    const iso = new Date(t).toISOString();
+    return iso.slice(0, 10) === new Date(now).toISOString().slice(0, 10) ? iso.slice(11, 19) : iso.slice(0, 16).replace("T", " ");
+  };
   const minutes = (ms) => {
     const s = Math.max(0, Math.round(ms / 1000));
     return s < 120 ? `${s} s` : `${Math.floor(s / 60)} min`;
   };
-
-  let now = Date.now(); // by the installation's clock
 
   // said keeps what the verbs that changed something said, the last first.
   function said(what, text) {
@@ -80,7 +85,7 @@
     } catch (e) {
       said(`${question}: refused`, e.message);
     }
-    await look();
+    await look(true);
   }
 
   async function show(what, request) {
@@ -95,6 +100,7 @@
 
   function card(set, why, now) {
     const c = element("article", undefined, "card");
+    c.dataset.key = set.set;
     c.append(element("h3", set.set));
     const state = element("p");
     state.append(element("span", set.phase, `phase ${set.phase}`),
@@ -108,7 +114,7 @@
       bar.setAttribute("aria-label", `paid hour of ${set.set}`);
       c.append(bar, element("p", `${minutes(left)} of the paid hour are left`, "dim"));
     }
-    if (set.nextLook) c.append(element("p", `looked at next at ${clock(set.nextLook)}`, "dim"));
+    if (set.nextLook) c.append(element("p", `next check at ${clock(set.nextLook)}`, "dim"));
     if (set.paused) c.append(element("p", set.paused));
     if (set.failure) c.append(element("p", set.failure, "phase failed"));
     for (const h of set.holds || []) c.append(element("p", `held by ${h.owner} until ${clock(h.until)}: ${h.reason}`));
@@ -123,7 +129,7 @@
     if (list.children.length) c.append(list);
     const tools = element("p", undefined, "tools");
     tools.append(
-      button("Hold…", `Hold ${set.set}`, () => change(`Hold ${set.set}`, "It is raised if it is not up, and stays up as long: each hour is paid.",
+      button("Hold…", `Hold ${set.set}`, () => change(`Hold ${set.set}`, "It is raised if it is not up, and stays up for that long; every hour is billed.",
         ["for", "reason"], { verb: "hold", set: set.set })),
       button("Release…", `Release ${set.set}`, () => change(`Release ${set.set}`, "All its holds end. Its runs keep it up, as before.", [],
         { verb: "release", set: set.set })));
@@ -133,6 +139,7 @@
 
   function row(run) {
     const tr = element("tr");
+    tr.dataset.key = run.run;
     tr.append(element("td", run.run), element("td", clock(run.received)), element("td", run.outcome || run.state),
       element("td", run.waited || ""), element("td", run.ran || ""), element("td", run.reason, "w"));
     const actions = element("td");
@@ -146,35 +153,47 @@
     return tr;
   }
 
-  // put replaces the children of a place, unless what they say is the same: focus stays where it is.
+  // put brings the children of a place up to date. What has not changed stays: focus and scrolling with it.
   function put(place, children) {
-    const text = (all) => all.map((e) => e.outerHTML).join("");
-    if (text(children) === text([...place.children])) return;
-    const focused = document.activeElement?.getAttribute("aria-label");
-    place.replaceChildren(...children);
-    if (focused) [...place.querySelectorAll("[aria-label]")].find((e) => e.getAttribute("aria-label") === focused)?.focus();
+    const old = [...place.children];
+    children.forEach((child, i) => {
+      const was = old[i];
+      if (!was) place.append(child);
+      else if (was.outerHTML === child.outerHTML) return;
+      else if (was.tagName === "METER" && child.tagName === "METER") was.value = child.value;
+      else if (["ARTICLE", "TR", "OL"].includes(was.tagName) && was.dataset.key === child.dataset.key) put(was, [...child.children]);
+      else was.replaceWith(child);
+    });
+    old.slice(children.length).forEach((e) => e.remove());
   }
 
   let looking = false;
-  async function look() {
+  let last = "";
+  let read = 0;
+  // look reads the status, and what is behind it if that has changed, or a minute has passed.
+  async function look(all) {
     if (looking) return;
     looking = true;
     try {
       const status = JSON.parse((await verb({ verb: "status" })).out);
-      const runs = JSON.parse((await verb({ verb: "runs" })).out);
-      const whys = await Promise.all(status.sets.map(async (s) => JSON.parse((await verb({ verb: "why", set: s.set })).out)));
-      now = status.now;
+      const stands = JSON.stringify({ ...status, now: 0 });
+      now = Date.parse(status.now);
       document.title = status.name;
       $("title").textContent = status.name;
-      $("place").textContent = `${status.region}, account ${status.account}, ${clock(status.now)}`
+      $("place").textContent = `${status.region}, account ${status.account}, ${clock(status.now)} UTC`
         + (status.mode === "observe" ? ", observing only" : "") + (status.deadLetters ? `, ${status.deadLetters} dead letters` : "");
+      if (all === true || stands !== last || Date.now() - read > 60_000) {
+        const runs = JSON.parse((await verb({ verb: "runs" })).out);
+        whys = await Promise.all(status.sets.map(async (s) => JSON.parse((await verb({ verb: "why", set: s.set })).out)));
+        put($("rows"), runs.map(row));
+        $("jobs").replaceChildren(...[...new Set(runs.map((r) => r.job))].map((j) => {
+          const o = element("option");
+          o.value = j;
+          return o;
+        }));
+        [last, read] = [stands, Date.now()];
+      }
       put($("cards"), status.sets.map((s, i) => card(s, whys[i], new Date(status.now))));
-      put($("rows"), runs.map(row));
-      $("jobs").replaceChildren(...[...new Set(runs.map((r) => r.job))].map((j) => {
-        const o = element("option");
-        o.value = j;
-        return o;
-      }));
       $("trouble").textContent = (status.troubles || []).join("\n");
     } catch (e) {
       $("trouble").textContent = e.message.trim();
@@ -182,6 +201,7 @@
     $("trouble").hidden = $("trouble").textContent === "";
     looking = false;
   }
+  let whys = [];
 
   $("run").addEventListener("click", () => change("Run a job", "Its set is raised if it is not up, which pays for an hour.", ["job"], { verb: "run" }));
   $("pause").addEventListener("click", () => change("Pause", "Nothing is created or started until it is resumed; what is up is still taken down.", ["reason"], { verb: "pause" }));
@@ -189,6 +209,7 @@
   $("replay").addEventListener("click", () => change("Put dead letters back", "Their events are taken again, as if they had just come.", [], { verb: "replay" }));
   $("report").addEventListener("click", async () => {
     const page = open("about:blank");
+    if (!page) return said("Report", "the browser blocked the new page; allow pop-ups for this address");
     try {
       page.location = `/report/${(await verb({ verb: "report" })).out}`;
     } catch (e) {

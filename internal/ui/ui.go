@@ -102,7 +102,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	if r.Host != s.listener.Addr().String() {
-		http.Error(w, "this address is not ours", http.StatusMisdirectedRequest)
+		http.Error(w, "unexpected Host header", http.StatusMisdirectedRequest)
 		return
 	}
 	switch ticket, report := strings.CutPrefix(r.URL.Path, "/report/"); {
@@ -115,7 +115,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodPost || r.URL.Path != "/verb":
 		http.NotFound(w, r)
 	case !s.allowed(r):
-		http.Error(w, "the token is missing or another: open the address that drawbridge ui printed", http.StatusForbidden)
+		http.Error(w, "the token is missing or wrong: open the address that drawbridge ui printed", http.StatusForbidden)
 	default:
 		s.serve(w, r)
 	}
@@ -187,7 +187,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	} else {
 		args, ok := q.arguments()
 		if !ok {
-			http.Error(w, fmt.Sprintf("there is nothing to do like %q", q.Verb), http.StatusBadRequest)
+			http.Error(w, fmt.Sprintf("unknown action %q", q.Verb), http.StatusBadRequest)
 			return
 		}
 		a.Code, a.Out, a.Err = s.verb(r.Context(), args...)

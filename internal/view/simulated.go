@@ -18,6 +18,9 @@ type Simulated struct {
 	Jobs    []simulatedJob    `json:"jobs"`
 	Hours   int               `json:"hours"`
 	CostUSD float64           `json:"cost_usd"`
+	// HourUSD is what an hour of all endpoints costs, Delay how long a run may wait for them, in seconds.
+	HourUSD float64 `json:"hour_usd"`
+	Delay   float64 `json:"delay_s"`
 	waited  time.Duration
 	// Others are the hours that others would have paid: always on, a Lambda pair
 	// that deletes by age, a 15-minute idle time-out.

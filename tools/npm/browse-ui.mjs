@@ -109,7 +109,7 @@ await has(".card", /paused since .* by user\/developer/);
 await press("Resume…");
 await has("#log", /Resume\n/);
 await press("Put dead letters back…");
-await has("#log", /Put dead letters back: refused\n.*dead letters/s);
+await has("#log", /Put dead letters back\n.*dead letters/s);
 await press("Run a job…", { job: "nothing" });
 await has("#log", /Run a job: refused\n.*there is no job/s);
 await sim("/_sim/advance", { seconds: 3600 });
@@ -150,7 +150,7 @@ for (const width of [360, 768, 1280]) {
   }
 }
 const stranger = await open(origin);
-await stranger.locator("#trouble", { hasText: /token is missing or another/ }).waitFor({ timeout: 60_000 });
+await stranger.locator("#trouble", { hasText: /token is missing or wrong/ }).waitFor({ timeout: 60_000 });
 await browser.close();
 console.log(`drawbridge ui at ${host.split(":")[0]}: every button, ${looked} views, nothing without its token`);
 process.exit(0);

@@ -61,7 +61,11 @@ func Installation(ctx context.Context, a *app.App, api cfn.ListStacksAPI, from t
 			r.Advice = append(r.Advice, "Set "+string(name)+": "+x)
 		}
 	}
-	own := estimate.OwnUSD(lives, len(r.Runs), r.Until.Sub(r.From), a.Config.Monitoring)
+	since := r.Until // when the first set was used
+	for _, s := range r.Sets {
+		since = earliest(since, s.Since)
+	}
+	own := estimate.OwnUSD(lives, len(r.Runs), r.Until.Sub(scheduler.Latest(since, r.From)), a.Config.Monitoring)
 	r.OwnUSD = &own
 	r.Notes = append(
 		r.Notes,
@@ -91,7 +95,8 @@ func addSet(
 	settings := a.Config.Settings()[name].WithLearned(state.Set.Learned)
 	out := report.Set{
 		Name: string(name), Basis: settings.Basis, Endpoints: cmp.Or(state.Set.PerHour, settings.HoursPerHour),
-		Services: state.Set.Services, Delay: (settings.Raise + settings.Margin).Seconds(),
+		Services: state.Set.Services, Delay: (settings.Raise + settings.Lower).Seconds(),
+		Since: cmp.Or(state.Set.CountedSince, r.Until).UTC(),
 	}
 	if len(out.Services) == 0 { // it is not up
 		for _, s := range a.Config.Sets[name].Services {
@@ -99,7 +104,7 @@ func addSet(
 		}
 	}
 	out.Services = slices.DeleteFunc(out.Services, func(s string) bool { return s == "s3" || s == "dynamodb" })
-	out.Generations = generations(name, stacks, settings, r)
+	out.Generations = generations(state.Set, stacks, settings, r)
 	for _, d := range state.Set.Decisions {
 		if !d.At.Before(r.From) {
 			out.Decisions = append(out.Decisions, report.Decision{At: d.At.UTC(), Action: string(d.Action),
@@ -122,27 +127,25 @@ func addSet(
 	return out, addRuns(ctx, a, r, name)
 }
 
-// generations returns the stacks of a set as its generations, with the times that the set has learned.
-func generations(
-	name scheduler.SetName,
-	stacks []cfn.Lived,
-	settings scheduler.Settings,
-	r *report.Report,
-) []report.Generation {
+// generations returns the stacks of a set as its generations, with the times that the set has learned. They are numbered
+// as status numbers them: the last one is the set's present one.
+func generations(set scheduler.Set, stacks []cfn.Lived, settings scheduler.Settings, r *report.Report) []report.Generation {
+	stacks = slices.DeleteFunc(slices.Clone(stacks), func(s cfn.Lived) bool { return s.Set != string(set.Name) })
+	slices.SortFunc(stacks, func(a, b cfn.Lived) int { return a.Created.Compare(b.Created) })
 	var out []report.Generation
-	for _, s := range stacks {
-		if s.Set != string(name) || !s.Deleted.IsZero() && s.Deleted.Before(r.From) {
+	for i, s := range stacks {
+		if !s.Deleted.IsZero() && s.Deleted.Before(r.From) {
 			continue
 		}
 		g := report.Generation{
-			Created:   s.Created.UTC(),
-			Available: s.Created.Add(settings.Raise).UTC(),
-			Deleted:   s.Deleted.UTC(),
+			Number: max(set.Generation-len(stacks)+1+i, 1), Created: s.Created.UTC(),
+			Available: s.Created.Add(settings.Raise).UTC(), Deleted: s.Deleted.UTC(), Failed: s.Failed,
 		}
 		if !s.Deleted.IsZero() {
 			g.Deleting = scheduler.Latest(s.Deleted.Add(-settings.Lower), g.Created).UTC()
 			g.Available = earliest(g.Available, g.Deleting)
-		} else if g.Available.After(r.Until) {
+		}
+		if s.Failed || g.Available.After(r.Until) {
 			g.Available = time.Time{}
 		}
 		out = append(out, g)

@@ -20,6 +20,9 @@ import (
 	"drawbridge/scheduler"
 )
 
+// longest is the longest time that a report is of: what is longer has its times in other units.
+const longest = 25 * 366 * 24 * time.Hour
+
 // remedy says what can be read.
 const remedy = "give what demo, simulate, drill, audit or report print with -o json or --format json, or the " +
 	"answer of a sandbox's " +
@@ -35,6 +38,10 @@ func Read(name string, text []byte) (report.Report, error) {
 			err = fmt.Errorf("line %d: %w", line, err)
 		}
 		return r, hint.With(fmt.Errorf("%s: %w", name, err), remedy)
+	}
+	if len(r.Sets) > 0 && (r.From.IsZero() || r.Until.Sub(r.From) > longest) {
+		return r, hint.With(fmt.Errorf("%s: it is of %s to %s, which is no time that a report can be of", name,
+			r.From.UTC().Format(time.DateOnly), r.Until.UTC().Format(time.DateOnly)), "times are seconds since 1970, or RFC 3339")
 	}
 	if r.Until.Before(r.From) {
 		return r, hint.With(fmt.Errorf("%s: it ends at %s, before it begins at %s", name, scheduler.ClockTime(r.Until),
@@ -91,7 +98,7 @@ func read(text []byte) (report.Report, error) {
 	case has("now", "endpoints", "tasks"):
 		return decoded(text, ledger)
 	}
-	return report.Report{}, errors.New("this JSON is none that a report can be made of")
+	return report.Report{}, errors.New("this JSON is not a format that report understands")
 }
 
 func decoded[T any](text []byte, make func(T) (report.Report, error)) (report.Report, error) {
@@ -182,25 +189,25 @@ func simulated(all []view.Simulated) (report.Report, error) {
 	if len(all) == 1 {
 		r.Title = "Arrivals of " + all[0].Trace + ", replayed in virtual time"
 	}
+	seen := map[string]int{}
 	for _, s := range all {
-		set := report.Set{Name: s.Trace, Basis: s.Billing, Delay: delay.Seconds()}
-		if s.Hours > 0 {
-			set.Price = s.CostUSD / float64(s.Hours)
+		name := s.Trace
+		if seen[s.Trace]++; seen[s.Trace] > 1 {
+			name = fmt.Sprintf("%s (%d)", s.Trace, seen[s.Trace])
 		}
+		set := report.Set{Name: name, Basis: s.Billing, Price: s.HourUSD, Delay: s.Delay}
 		for _, p := range s.Periods {
 			set.Generations = append(set.Generations, report.Generation{
-				Created: instant(
-					p.Created,
-				), Available: instant(p.Available), Deleting: instant(p.Deleting), Deleted: instant(p.Deleted),
+				Created: epoch(p.Created), Available: epoch(p.Available), Deleting: epoch(p.Deleting), Deleted: epoch(p.Deleted),
 			})
-			span(&r, p.Created, p.Deleted)
+			span(&r, epoch(p.Created), epoch(p.Deleted))
 		}
 		for i, j := range s.Jobs {
 			r.Runs = append(r.Runs, report.Run{
-				ID: fmt.Sprintf("%s/%d", s.Trace, i+1), Job: s.Trace, Set: s.Trace, Received: instant(j.Arrived),
-				Started: instant(j.Started), Finished: instant(j.Finished), Outcome: string(scheduler.Succeeded),
+				ID: fmt.Sprintf("%s/%d", name, i+1), Job: name, Set: name, Received: epoch(j.Arrived), Started: epoch(j.Started),
+				Finished: epoch(j.Finished), Outcome: string(scheduler.Succeeded),
 			})
-			span(&r, j.Arrived, j.Finished)
+			span(&r, epoch(j.Arrived), epoch(j.Finished))
 		}
 		r.Sets = append(r.Sets, set)
 	}
@@ -209,8 +216,7 @@ func simulated(all []view.Simulated) (report.Report, error) {
 	}
 	r.Notes = append(
 		r.Notes,
-		"Hours are those of one endpoint in one zone; dollars are those of all that simulate was told "+
-			"of, waits with a price included.",
+		"Hours are those of one endpoint in one zone; dollars are those of all that simulate was told of.",
 	)
 	return r, nil
 }

@@ -15,29 +15,23 @@ import (
 	"drawbridge/scheduler"
 )
 
-// instant returns the time of seconds of the epoch; 0 is none.
-func instant(s float64) time.Time {
-	if s == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(int64(s * 1000)).UTC()
-}
+// epoch returns the time of seconds since 1970.
+func epoch(s float64) time.Time { return time.UnixMilli(int64(s * 1000)).UTC() }
 
-// moment returns the time of seconds of the epoch; nil is none.
+// moment returns the time of seconds since 1970; nil is none.
 func moment(s *float64) time.Time {
 	if s == nil {
 		return time.Time{}
 	}
-	return instant(*s)
+	return epoch(*s)
 }
 
 // span widens a report so that it holds what lasted from one time until another.
-func span(r *report.Report, from, until float64) {
-	if at := instant(from); !at.IsZero() && (r.From.IsZero() || at.Before(r.From)) {
-		r.From = at
+func span(r *report.Report, from, until time.Time) {
+	if r.From.IsZero() || from.Before(r.From) {
+		r.From = from
 	}
-	r.Until = scheduler.Latest(r.Until, instant(from))
-	r.Until = scheduler.Latest(r.Until, instant(until))
+	r.Until = scheduler.Latest(r.Until, from, until)
 }
 
 // ledger is the report of what a sandbox saw. Its stacks that have endpoints are sets.
@@ -59,7 +53,7 @@ func ledger(l awssim.Ledger) (report.Report, error) {
 		stacks[e.Stack] = part
 		services[e.Stack] = scheduler.Union(services[e.Stack], []string{e.Service[strings.LastIndex(e.Service,
 			".")+1:]})
-		span(&r, *e.Created, l.Now)
+		span(&r, epoch(*e.Created), epoch(l.Now))
 	}
 	for _, name := range slices.Sorted(maps.Keys(stacks)) {
 		part := stacks[name]
@@ -79,7 +73,7 @@ func ledger(l awssim.Ledger) (report.Report, error) {
 	}
 	addTasks(&r, l)
 	if r.From.IsZero() {
-		r.From, r.Until = instant(l.Now), instant(l.Now)
+		r.From, r.Until = epoch(l.Now), epoch(l.Now)
 	}
 	return r, nil
 }
@@ -98,7 +92,7 @@ func addTasks(r *report.Report, l awssim.Ledger) {
 		_, set, _ := strings.Cut(t.StartedBy, "/")
 		x := report.Run{
 			ID: string(id), Job: job, Set: set, Received: moment(t.Created), Started: moment(t.Created),
-			Finished: moment(t.Stopped), Outcome: outcome(moment(t.Stopped), t.ExitCode), ExitCode: t.ExitCode,
+			Finished: moment(t.Stopped), Outcome: outcome(moment(t.Stopped), t.ExitCode), WaitUnknown: true, ExitCode: t.ExitCode,
 		}
 		if t.StopReason != nil && x.Outcome == string(scheduler.FailedRun) {
 			x.Reason = *t.StopReason
@@ -107,7 +101,7 @@ func addTasks(r *report.Report, l awssim.Ledger) {
 			x.Outcome, x.Reason = string(scheduler.FailedRun), "it lost an endpoint that it needed. "+x.Reason
 		}
 		r.Runs = append(r.Runs, x)
-		span(r, *t.Created, l.Now)
+		span(r, epoch(*t.Created), epoch(l.Now))
 	}
 }
 
@@ -121,7 +115,7 @@ func setOf(stack string) string {
 
 // drilled is the report of drills: no timeline, but what each fault did.
 func drilled(d drill.Report) (report.Report, error) {
-	r := report.Report{Title: fmt.Sprintf("%d drills with seed %d", len(d.Outcomes), d.Seed)}
+	r := report.Report{Title: fmt.Sprintf("%s with seed %d", scheduler.Count(len(d.Outcomes), "drill"), d.Seed)}
 	t := report.Table{
 		Title: "Drills",
 		Head:  []string{"drill", "accepted", "finished", "dead-lettered", "extra hours", "to heal", "breaks"},
@@ -157,7 +151,7 @@ func drilled(d drill.Report) (report.Report, error) {
 			"or the morning, without faults.", d.Seed),
 	)
 	for _, kind := range slices.Sorted(maps.Keys(breaks)) {
-		r.Advice = append(r.Advice, fmt.Sprintf("%d times broken: %s.", breaks[kind], kind))
+		r.Notes = append(r.Notes, fmt.Sprintf("Broken, %s: %s.", scheduler.Count(breaks[kind], "time"), kind))
 	}
 	return r, nil
 }
