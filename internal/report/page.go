@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
@@ -37,7 +38,7 @@ var (
 
 // maxBytes is what a page takes at most, a little less than a megabyte: it lists and explains the latest runs that fit.
 // Figures are of all.
-const maxBytes = 930_000
+const maxBytes = 960_000
 
 var errNoTimeline = hint.New("there is no set to draw", "give --format html or md")
 
@@ -84,6 +85,7 @@ type data struct {
 	Spans     [][]any  `json:"spans"`
 	Money     [][]any  `json:"money"`
 	MoneyUSD  bool     `json:"moneyUSD"`
+	texts     *texts
 	Waits     [][]any  `json:"waits"`
 	WaitNames []string `json:"waitNames"`
 }
@@ -124,16 +126,19 @@ func (t *texts) id(s string) int {
 func (r Report) writeHTML(w io.Writer, zone *time.Location) error {
 	f := r.Figures(zone)
 	timeline := r.timeline(zone, "")
-	// what is left for the runs: uPlot and all that is ours take some 80 KB, decisions and tables a little more
-	left := maxBytes - len(timeline) - 90_000
 	v := view{
-		Report: r, Figures: f, Zone: zone, Data: r.data(f, zone, left),
+		Report: r, Figures: f, Zone: zone, Data: r.data(f, zone),
 		Style: template.CSS(uplotCSS + pageCSS + pictureStyle),
 		Script: template.JS(
 			uplotJS + "\n" + pageJS,
 		), Timeline: template.HTML(timeline), //nolint:gosec // ours, names are escaped
 		Weekdays: []string{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}, AnyUSD: f.Paid.USD != nil,
 	}
+	rest, err := json.Marshal(v.Data)
+	if err != nil {
+		return err
+	}
+	v.Data.list(r, maxBytes-len(timeline)-len(rest)-len(v.Style)-len(v.Script))
 	v.Listed = len(v.Data.Runs)
 	for _, day := range f.Arrivals {
 		v.MostHour = max(v.MostHour, slices.Max(day[:]))
@@ -144,7 +149,7 @@ func (r Report) writeHTML(w io.Writer, zone *time.Location) error {
 	if err := page.Execute(&b, v); err != nil {
 		return err
 	}
-	_, err := w.Write(b.Bytes())
+	_, err = w.Write(b.Bytes())
 	return err
 }
 
@@ -154,7 +159,7 @@ func digest(text string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-func (r Report) data(f Figures, zone *time.Location, left int) data {
+func (r Report) data(f Figures, zone *time.Location) data {
 	t := &texts{ids: map[string]int{}}
 	d := data{
 		Zone:     zone.String(),
@@ -196,8 +201,6 @@ func (r Report) data(f Figures, zone *time.Location, left int) data {
 		}
 		d.Sets = append(d.Sets, set)
 	}
-	d.Runs = r.rows(t, left)
-	d.Unlisted = len(r.Runs) - len(d.Runs)
 	for _, x := range r.Spans {
 		d.Spans = append(
 			d.Spans,
@@ -213,8 +216,14 @@ func (r Report) data(f Figures, zone *time.Location, left int) data {
 		d.WaitNames = append(d.WaitNames, bucketName(before, b.To))
 		before = b.To
 	}
-	d.Texts = t.all
+	d.texts = t
 	return d
+}
+
+// list adds the latest runs that fit into so many bytes.
+func (d *data) list(r Report, left int) {
+	d.Runs = r.rows(d.texts, left)
+	d.Unlisted, d.Texts = len(r.Runs)-len(d.Runs), d.texts.all
 }
 
 // rows returns the latest runs, as many as fit, the oldest of them first.

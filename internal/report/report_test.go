@@ -240,7 +240,8 @@ func TestALongListIsCut(t *testing.T) {
 	if err := r.Write(&b, HTML, time.UTC); err != nil {
 		t.Fatal(err)
 	}
-	d := r.data(r.Figures(time.UTC), time.UTC, 420_000)
+	d := r.data(r.Figures(time.UTC), time.UTC)
+	d.list(r, 420_000)
 	last := d.Runs[len(d.Runs)-1]
 	if n := len(d.Runs); n < 4000 || n > 20_000 || last[3] != r.Runs[59_999].Received.Unix()-r.From.Unix() {
 		t.Errorf("%d runs are listed, the last %v", n, last)

@@ -41,6 +41,7 @@ type Server struct {
 	token    string
 	page     []byte
 	policy   string
+	turn     sync.Mutex // verbs run one after the other, as in a terminal
 	mu       sync.Mutex
 	tickets  map[string]time.Time // of reports that may be opened once, until when
 	listener net.Listener
@@ -190,10 +191,17 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, fmt.Sprintf("unknown action %q", q.Verb), http.StatusBadRequest)
 			return
 		}
-		a.Code, a.Out, a.Err = s.verb(r.Context(), args...)
+		a = s.run(r.Context(), args...)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(a)
+}
+
+func (s *Server) run(ctx context.Context, args ...string) (a answer) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	a.Code, a.Out, a.Err = s.verb(ctx, args...)
+	return a
 }
 
 // valid is how long a ticket may be spent.
@@ -219,11 +227,11 @@ func (s *Server) spend(ticket string) bool {
 
 // report writes the report's page; its policy is its own.
 func (s *Server) report(w http.ResponseWriter, r *http.Request) {
-	code, out, err := s.verb(r.Context(), "report")
-	if code != 0 {
-		http.Error(w, err, http.StatusBadGateway)
+	a := s.run(r.Context(), "report")
+	if a.Code != 0 {
+		http.Error(w, a.Err, http.StatusBadGateway)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write([]byte(out))
+	_, _ = w.Write([]byte(a.Out))
 }

@@ -98,7 +98,7 @@ await press("Release main");
 await has("#log", /Release main\n/);
 await page.getByRole("button", { name: /^Log of hello/ }).first().click();
 await page.getByRole("button", { name: /^Show hello/ }).first().click();
-await has("#log", /hello\/.*: running/);
+await has("#log", /hello\/.*: running/).catch(async (e) => assert.fail(`${e.message}\n${await page.locator("#log").textContent()}`));
 await page.getByRole("button", { name: /^Cancel hello/ }).first().click();
 await page.locator("#no").click();
 await page.getByRole("button", { name: /^Cancel hello/ }).first().click();
