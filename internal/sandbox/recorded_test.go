@@ -29,7 +29,7 @@ var ends = struct {
 
 // effects are the calls that are made once for each thing that they do: how often somebody looks, is throttled, deletes what
 // is gone or sets a timer again depends on who is faster.
-var effects = regexp.MustCompile("^(cloudformation:(Create|Update)|codepipeline:Put)")
+var effects = regexp.MustCompile("^cloudformation:CreateStack")
 
 // drawn are stories whose order or faults nobody decides: a thousand events at once, throttling. Nor does anybody in which
 // order a deployment's events arrive that are sent at one instant: stories with deployments are not recorded either.

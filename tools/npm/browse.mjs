@@ -153,7 +153,7 @@ console.log(`${looked} views: nothing of level A or AA, nothing asked for, nothi
   assert.match(await detail.textContent(), /main, run: received: 2026-05-14 09:04:4\d · job: build · event: push-03 · waited: 2.\d min/);
 
   await page.locator("#instant").fill(String(9 * 3600 + 6 * 60)); // 09:06, while push-03 waits
-  assert.match(await detail.textContent(), /^2026-05-14 09:06:00: main is being created \(generation 3\), 0 tasks running\. Paid so far 0\.15 USD, always on 0\.50\.$/);
+  assert.match(await detail.textContent(), /^2026-05-14 09:06:00: main is being created \(generation 3\), 0 tasks running\. Paid so far 0\.15 USD, always on 0\.50 USD\.$/);
   await page.locator("#instant").press("ArrowRight");
   await page.locator("#instant").press("ArrowRight");
   await page.locator("#instant").press("ArrowRight");
