@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"drawbridge/scheduler/forecast"
 )
 
 var update = flag.Bool("update", false, "write the expected scenes anew")
@@ -193,14 +195,23 @@ func (c scene) tell(b *bytes.Buffer, n int) {
 			r.Resumable(set, c.now), set.RefusedTooLong(r, c.now), ended, sum(cancelled))
 		t := c.task()
 		x := r.Conclude(t, c.now)
-		fmt.Fprintf(b, "    task: %s %s at %s: %s %s\n", x.State, x.Outcome, c.after(x.FinishedAt), x.Reason, x.Cause)
+		fmt.Fprintf(b, "    task: %s %s at %s: %s %s %s\n", x.State, x.Outcome, c.after(x.FinishedAt), x.Reason, x.Cause, sum(x))
 	}
+	ended := []Run{c.run(8), c.run(9), c.run(8)}
+	for i := range ended {
+		ended[i].State, ended[i].Outcome = Finished, pick(c, Succeeded, FailedRun, DeadLettered, Cancelled)
+		ended[i].FinishedAt, ended[i].RecordedAt = c.about(), c.about().Add(-2*time.Minute)
+	}
+	taught, fresh := set.Learn(s, c.now, runs, ended)
+	taught.Learned.History, taught.Learned.Luck = forecast.History{}, Luck{} // processors differ in the last place
+	fmt.Fprintf(b, "  learned %t %s; refunded %s; %d with a task, others than a %t; withdrawn %v\n", fresh, sum(taught.Learned), sum(set.Refund().Paid),
+		WithTask(runs), OthersRun(runs, "a"), set.Withdraw(c.now, "asked").Phase)
 	due, prompt := s.NextDue(set, c.now)
-	noted, fresh := set.NoteSchedules(s, c.now)
+	noted, isNew := set.NoteSchedules(s, c.now)
 	measured := set.Learned.Measured(time.Duration(c.IntN(3))*100*time.Second, time.Duration(c.IntN(3))*50*time.Second)
 	counted, hours := set.CountHours(s.Basis, c.now)
 	fmt.Fprintf(b, "  due %s %s, prompt %s %s; noted %t %s; measured %v %v; %d hours %s; always %d; over budget %t; hopeless %t; %q\n", due.Job, c.after(due.At),
-		prompt.Job, c.after(prompt.At), fresh, sum(noted.Scheduled), measured.Raise, measured.Lower, hours, sum(counted.Paid),
+		prompt.Job, c.after(prompt.At), isNew, sum(noted.Scheduled), measured.Raise, measured.Lower, hours, sum(counted.Paid),
 		set.AlwaysOnHours(s.Basis, c.now), set.OverBudget(s, c.now), set.Hopeless(s, c.now), set.Learned.Summary(s))
 }
 
