@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -100,6 +101,45 @@ type layer struct {
 	class        string
 	middle, high float64
 	path         strings.Builder
+	// open is the last bar, which the next one may join; nil before the first.
+	open *stroke
+	pen  *stroke // the last bar in the path
+}
+
+// stroke is a bar that is not in the path yet.
+type stroke struct{ left, right, y float64 }
+
+// low is the height below which rows are drawn to whole units, and bars that touch there become one: a year of several
+// sets would be larger than a page may be.
+const low = 20
+
+// add adds a bar, or lengthens the last one by it.
+func (l *layer) add(s stroke, height float64) {
+	if o := l.open; height < low && o != nil && o.y == s.y && s.left <= o.right+0.5 && s.left >= o.left {
+		o.right = max(o.right, s.right)
+		return
+	}
+	l.close(height)
+	l.open = &s
+}
+
+// close puts the last bar into the path.
+func (l *layer) close(height float64) {
+	switch o := l.open; {
+	case o == nil:
+	case height < low:
+		left := math.Round(o.left)
+		width := max(math.Round(o.right)-left, 1)
+		if l.pen != nil && l.pen.y == o.y { // on from where the last bar of the row ended
+			fmt.Fprintf(&l.path, "m%.0f 0h%.0f", left-l.pen.right, width)
+		} else {
+			fmt.Fprintf(&l.path, "M%.0f %sh%.0f", left, short(o.y), width)
+		}
+		l.pen = &stroke{left, left + width, o.y}
+	default:
+		fmt.Fprintf(&l.path, "M%s %sh%s", short(o.left), short(o.y), short(o.right-o.left))
+	}
+	l.open = nil
 }
 
 // layers are the kinds in the order in which they are drawn.
@@ -141,7 +181,7 @@ func (p *picture) bar(l *layer, from, until time.Time, least, gap float64) {
 			}
 			left := labelWidth + dayWidth*float64(a.Sub(x.from)+x.clock)/float64(24*time.Hour)
 			width := max(dayWidth*float64(b.Sub(a))/float64(24*time.Hour)-gap, least)
-			fmt.Fprintf(&l.path, "M%s %sh%s", short(left), short(y), short(width))
+			l.add(stroke{left, left + width, y}, p.height)
 		}
 	}
 }
@@ -213,7 +253,7 @@ func (p *picture) set(r Report, s Set) {
 		p.bar(kinds["decision"], d.At, d.At, 0.7, 0)
 	}
 	for _, l := range ls {
-		if l.path.Len() > 0 {
+		if l.close(p.height); l.path.Len() > 0 {
 			fmt.Fprintf(p.b, `<path class="%s" stroke-width="%s" d="%s"/>`, l.class, short(l.high*p.height), l.path.String())
 		}
 	}
@@ -223,7 +263,11 @@ func (p *picture) set(r Report, s Set) {
 func (p *picture) generation(kinds map[string]*layer, g Generation, until time.Time) {
 	for h := range g.Hours {
 		at := g.PaidFrom.Add(time.Duration(h) * time.Hour)
-		p.bar(kinds["paid"], at, at.Add(time.Hour), 1, 1)
+		gap := 1.0
+		if p.height < low {
+			gap = 0
+		}
+		p.bar(kinds["paid"], at, at.Add(time.Hour), 1, gap)
 	}
 	end := g.end(until)
 	up, down := g.Available, g.Deleting

@@ -40,6 +40,9 @@ var (
 // Figures are of all.
 const maxBytes = 960_000
 
+// leastBytes is what the runs get in any case: some thousand of them.
+const leastBytes = 50_000
+
 var errNoTimeline = hint.New("there is no set to draw", "give --format html or md")
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
@@ -67,7 +70,8 @@ type view struct {
 }
 
 // data is what the page's script works with, in few bytes: names and reasons stand once, times are seconds of
-// the epoch, but for a run, which was received so long after From, waited and ran so long. Null is what is not known.
+// the epoch, but for generations and runs: these are created, or received, so long after From, and all else so long after
+// that. Null is what is not known.
 type data struct {
 	Zone      string   `json:"zone"`
 	From      int64    `json:"from"`
@@ -138,7 +142,7 @@ func (r Report) writeHTML(w io.Writer, zone *time.Location) error {
 	if err != nil {
 		return err
 	}
-	v.Data.list(r, maxBytes-len(timeline)-len(rest)-len(v.Style)-len(v.Script))
+	v.Data.list(r, max(maxBytes-len(timeline)-len(rest)-len(v.Style)-len(v.Script), leastBytes))
 	v.Listed = len(v.Data.Runs)
 	for _, day := range f.Arrivals {
 		v.MostHour = max(v.MostHour, slices.Max(day[:]))
@@ -193,8 +197,18 @@ func (r Report) data(f Figures, zone *time.Location) data {
 			set.Cost *= s.Price
 		}
 		for _, g := range s.Generations {
-			set.Generations = append(set.Generations, []any{g.Number, unix(g.Created), unix(g.Available),
-				unix(g.Deleting), unix(g.Deleted), g.Hours, unix(g.PaidFrom), flag(g.Failed)})
+			after := func(t time.Time) any {
+				if t.IsZero() {
+					return nil
+				}
+				return t.Unix() - g.Created.Unix()
+			}
+			row := []any{g.Number, g.Created.Unix() - r.From.Unix(), after(g.Available), after(g.Deleting), after(g.Deleted),
+				g.Hours, after(g.PaidFrom)}
+			if g.Failed {
+				row = append(row, 1)
+			}
+			set.Generations = append(set.Generations, row)
 		}
 		for _, x := range s.Decisions {
 			set.Decisions = append(set.Decisions, []any{unix(x.At), t.id(x.Action), t.id(x.Reason)})

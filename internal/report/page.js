@@ -35,6 +35,11 @@
     });
   }
   for (const s of d.sets) {
+    s.generations = s.generations.map(([n, after, available, deleting, deleted, hours, paid, failed]) => {
+      const created = d.from + after;
+      const then = (x) => (x === null ? null : created + x);
+      return [n, created, then(available), then(deleting), then(deleted), hours, then(paid), failed];
+    });
     for (const [n, created, available, deleting, deleted, hours, , failed] of s.generations) {
       items.generation.push({
         kind: "generation", set: s.name, from: created, until: deleted ?? d.until,

@@ -40,7 +40,7 @@ func Read(name string, text []byte) (report.Report, error) {
 		return r, hint.With(fmt.Errorf("%s: %w", name, err), remedy)
 	}
 	if len(r.Sets) > 0 && (r.From.IsZero() || r.Until.Sub(r.From) > longest) {
-		return r, hint.With(fmt.Errorf("%s: it is of %s to %s, which is no time that a report can be of", name,
+		return r, hint.With(fmt.Errorf("%s: it covers %s to %s, more than 25 years", name,
 			r.From.UTC().Format(time.DateOnly), r.Until.UTC().Format(time.DateOnly)), "times are seconds since 1970, or RFC 3339")
 	}
 	if r.Until.Before(r.From) {
