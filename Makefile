@@ -11,11 +11,14 @@ CHECKOV   := tools/checkov-venv
 NPM       := tools/npm/node_modules
 # LONGEST is tested first: it takes about as long as all others together.
 LONGEST   := ./internal/sandbox
-GOFMT     := files=$$(gofmt -l cmd cfn endpoints scheduler internal tools/docker tools/docs tools/gitserve tools/lambdazip tools/mutants tools/rooms tools/soak) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
+GOFMT     := files=$$(gofmt -l cmd cfn docs endpoints scheduler internal tools/docker tools/docs tools/gitserve tools/lambdazip tools/mutants tools/rooms tools/soak) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
 LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
 ACTIONLINT := tools/bin/actionlint
 ACTIONLINT_VERSION := v1.7.12
+
+# CHROMIUM installs the browser where there is none.
+CHROMIUM  := command -v chromium >/dev/null || { echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || { echo "missing on this machine: chromium; install with: apt-get install chromium"; exit 1; }
 
 # functions builds the functions for the architectures that are given, and zips them.
 define functions
@@ -58,13 +61,13 @@ quick: ## gofmt, go vet and the short Go tests, for each change. Needs no networ
 	$(GO) test -short ./...
 	@echo "passed without the long stories, which make unit tells"
 
-docs: ## The documentation as a small static site in build/site, its links checked.
+docs: $(NPM)/done ## The documentation as a small static site in build/site, its links checked and its diagrams drawn.
+	@$(CHROMIUM)
 	$(GO) run ./tools/docs
+	node tools/npm/diagrams.mjs "$$(command -v chromium)" build/site
 
-pages: $(NPM)/done ## The pages of drawbridge report, of ui and of the documentation in a real browser; pages and pictures stay in build/pages.
-	@command -v chromium >/dev/null || { echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || { echo "missing on this machine: chromium; install with: apt-get install chromium"; exit 1; }
+pages: docs ## The pages of drawbridge report, of ui and of the documentation in a real browser; pages and pictures stay in build/pages.
 	$(GO) build -o build/drawbridge ./cmd/drawbridge
-	$(GO) run ./tools/docs
 	node tools/npm/browse.mjs build/drawbridge "$$(command -v chromium)" build/pages
 	node tools/npm/browse-ui.mjs build/drawbridge "$$(command -v chromium)" build/pages
 

@@ -127,6 +127,20 @@ func (c scene) run(i int) Run {
 	return r
 }
 
+func (c scene) runs() (out []Run) {
+	for i := range c.IntN(4) {
+		out = append(out, c.run(i))
+	}
+	return out
+}
+
+func (c scene) holds() (out []Hold) {
+	for i := range pick(c, 0, 0, 1, 2) {
+		out = append(out, Hold{Owner: fmt.Sprint(i), Since: c.maybe(50), Expires: c.about()})
+	}
+	return out
+}
+
 func (c scene) observed(s Set) Observed {
 	o := Observed{Stack: pick(c, StackUnknown, StackMissing, StackMissing, StackBusy, StackComplete, StackComplete, StackComplete, StackRolledBack,
 		StackRollingBack, StackBroken, StackDeleting, StackDeleteFailed, StackForeign)}
@@ -170,14 +184,7 @@ func (c scene) after(t time.Time) string {
 // tell writes what is decided about a scene, and everything else that follows from it.
 func (c scene) tell(b *bytes.Buffer, n int) {
 	s, set := c.settings(), c.set()
-	var runs []Run
-	for i := range c.IntN(4) {
-		runs = append(runs, c.run(i))
-	}
-	var holds []Hold
-	for i := range pick(c, 0, 0, 1, 2) {
-		holds = append(holds, Hold{Owner: fmt.Sprint(i), Since: c.maybe(50), Expires: c.about()})
-	}
+	runs, holds := c.runs(), c.holds()
 	o := c.observed(set)
 	fmt.Fprintf(b, "%d: %s %s", n, set.Phase, s.Basis)
 	if learned := s.WithLearned(set.Learned); learned.Learns != s.Learns {

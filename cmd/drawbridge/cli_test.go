@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func compare(t *testing.T, path string, got []byte) {
 	}
 }
 
-// TestReference holds docs/cli.md against the verbs and their flags.
+// TestReference holds docs/cli.md, and a page for each group of verbs, against the verbs and their flags.
 func TestReference(t *testing.T) {
 	const path, begin = "../../docs/cli.md", "<!-- generated: verbs -->\n"
 	before, _, ok := strings.Cut(read(t, path), begin)
@@ -44,23 +45,38 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b strings.Builder
-	b.WriteString(before + begin)
 	shared := sharedFlags()
-	b.WriteString("\n## Flags of every verb that reaches AWS\n\n" + flagTable(shared))
+	var index strings.Builder
+	index.WriteString(before + begin)
 	for _, g := range groups {
-		fmt.Fprintf(&b, "\n## %s\n", g.Title)
+		file := "cli-" + g.Key + ".md"
+		fmt.Fprintf(&index, "\n## %s\n\n| verb | what it does |\n| --- | --- |\n", g.Title)
+		var page strings.Builder
+		fmt.Fprintf(&page, "<!-- written by make golden -->\n\n# The command line: %s\n\n[cli.md](cli.md) has the exit codes, and the flags of every verb that reaches AWS.\n", g.Title)
 		for _, verb := range parser.Model.Children {
 			if verb.Group == nil || verb.Group.Key != g.Key {
 				continue
 			}
-			writeVerb(&b, verb, shared)
-			for _, part := range verb.Children {
-				writeVerb(&b, part, shared)
+			for _, v := range append([]*kong.Node{verb}, verb.Children...) {
+				fmt.Fprintf(&index, "| [`%s`](%s#%s) | %s |\n", strings.TrimPrefix(v.FullPath(), "drawbridge "), file, anchor(title(v)), v.Help)
+				writeVerb(&page, v, shared)
 			}
 		}
+		compare(t, "../../docs/"+file, []byte(page.String()))
 	}
-	compare(t, path, []byte(b.String()))
+	index.WriteString("\n## Flags of every verb that reaches AWS\n\n" + flagTable(shared))
+	compare(t, path, []byte(index.String()))
+}
+
+// title is a verb's heading.
+func title(verb *kong.Node) string {
+	return strings.ReplaceAll(strings.ReplaceAll(verb.Summary(), " [flags]", ""), "FAMILY,...", "FAMILY")
+}
+
+// anchor is the link to a heading that holds a verb alone.
+func anchor(title string) string {
+	letters := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower("drawbridge "+title), "")
+	return strings.ReplaceAll(letters, " ", "-")
 }
 
 // sharedFlags returns the flags that awsFlags holds.
@@ -76,7 +92,7 @@ func sharedFlags() []*kong.Flag {
 }
 
 func writeVerb(b *strings.Builder, verb *kong.Node, shared []*kong.Flag) {
-	fmt.Fprintf(b, "\n### `drawbridge %s`\n\n%s\n", strings.ReplaceAll(strings.ReplaceAll(verb.Summary(), " [flags]", ""), "FAMILY,...", "FAMILY"), verb.Help)
+	fmt.Fprintf(b, "\n## `drawbridge %s`\n\n%s\n", title(verb), verb.Help)
 	if verb.Detail != "" {
 		fmt.Fprintf(b, "\n%s\n", verb.Detail)
 	}

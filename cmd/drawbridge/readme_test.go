@@ -1,8 +1,10 @@
 package main
 
 import (
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -37,11 +39,61 @@ func TestReadmeShowsWhatTheDemoPrints(t *testing.T) {
 	}
 }
 
+// TestPictureOfTheDay holds the picture in the README against that which TestScripts expects of the report on the demo.
+func TestPictureOfTheDay(t *testing.T) {
+	_, expected, _ := strings.Cut(read(t, "testdata/script/demo.txtar"), "-- want.svg --\n")
+	compare(t, "../../docs/day.svg", []byte(expected))
+}
+
+// words are those of a shell, quotes included.
+var words = regexp.MustCompile(`"[^"]*"|'[^']*'|\S+`)
+
+// TestCommandsInDocumentsParse reads every command line of ours in the documents, as the program would.
+func TestCommandsInDocumentsParse(t *testing.T) {
+	shown := 0
+	for _, path := range documents(t) {
+		for _, block := range regexp.MustCompile("(?ms)^```\n(.*?)^```").FindAllStringSubmatch(read(t, "../../"+path), -1) {
+			for _, m := range regexp.MustCompile(`(?m)^(?:\$ )?(?:\./)?drawbridge (.*)$`).FindAllStringSubmatch(block[1], -1) {
+				line, _, _ := strings.Cut(m[1], " |")
+				line, _, _ = strings.Cut(line, " >")
+				line, _, _ = strings.Cut(line, "   #")
+				parser, err := newParser(&cli{}, t.Context(), streams{strings.NewReader(""), io.Discard, io.Discard})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := parser.Parse(arranged(parser.Model.Node, words.FindAllString(line, -1))); err != nil {
+					t.Errorf("%s shows drawbridge %s: %v", path, line, err)
+				}
+				shown++
+			}
+		}
+	}
+	if shown < 30 {
+		t.Errorf("saw %d commands, want more than 30", shown)
+	}
+}
+
+// documents are the paths of all documents.
+func documents(t *testing.T) []string {
+	t.Helper()
+	paths := []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
+	for _, pattern := range []string{"docs/*.md", "examples/*/*.md"} {
+		found, err := filepath.Glob("../../" + pattern)
+		if err != nil || len(found) < 5 {
+			t.Fatalf("%s finds %d pages (%v)", pattern, len(found), err)
+		}
+		for _, f := range found {
+			paths = append(paths, strings.TrimPrefix(f, "../../"))
+		}
+	}
+	return paths
+}
+
 // TestDocumentsNameWhatIsThere holds targets of make and links between documents
 // against the tree.
 func TestDocumentsNameWhatIsThere(t *testing.T) {
 	makefile := read(t, "../../Makefile")
-	for _, path := range []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/ARCHITECTURE.md", "docs/billing.md", "docs/cli.md", "docs/configuration.md", "docs/conformance.md", "docs/deployments.md", "docs/mirror.md", "docs/operating.md", "docs/permissions.md", "docs/policy.md", "docs/quickstart.md", "docs/reliability.md", "docs/report.md", "docs/sandbox.md", "examples/blue-green/README.md", "examples/hello/README.md", "examples/mirror/README.md"} {
+	for _, path := range documents(t) {
 		text := read(t, "../../"+path)
 		for _, m := range regexp.MustCompile("`?make ([a-z]+)`?\n|`make ([a-z]+)`").FindAllStringSubmatch(text, -1) {
 			if target := m[1] + m[2]; !strings.Contains(makefile, "\n"+target+":") {

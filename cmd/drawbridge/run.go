@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 	kongcompletion "github.com/jotaen/kong-completion"
 
+	"drawbridge/docs"
 	"drawbridge/endpoints"
 	"drawbridge/internal/audit"
 	"drawbridge/internal/hint"
@@ -31,6 +32,7 @@ const (
 // cli is the command line: one field a verb, in the groups of its help.
 type cli struct {
 	installVerbs `embed:"" group:"install"`
+	jobVerbs     `embed:"" group:"jobs"`
 	operateVerbs `embed:"" group:"operate"`
 	planVerbs    `embed:"" group:"plan"`
 	tryVerbs     `embed:"" group:"try"`
@@ -48,21 +50,25 @@ type installVerbs struct {
 	Destroy  destroyCmd  `cmd:"" help:"Remove an installation."`
 }
 
-// operateVerbs run jobs and show how things stand.
-type operateVerbs struct {
+// jobVerbs run jobs and show what became of them.
+type jobVerbs struct {
 	Run     runCmd     `cmd:"" help:"Run a job."`
-	Status  statusCmd  `cmd:"" help:"Show how the sets stand."`
-	Why     whyCmd     `cmd:"" help:"Show a set's last decisions, what holds it, and when it is looked at next."`
 	Runs    runsCmd    `cmd:"" help:"List runs."`
 	Show    showCmd    `cmd:"" help:"Show all that is known of a run."`
-	Cancel  cancelCmd  `cmd:"" help:"End a run: one that waits at once, one that runs by stopping its task."`
-	Mirrors mirrorsCmd `cmd:"" help:"List mirrored repositories: when each was last in sync, and what its last run did."`
 	Logs    logsCmd    `cmd:"" help:"Show what a run has logged."`
+	Cancel  cancelCmd  `cmd:"" help:"End a run: one that waits at once, one that runs by stopping its task."`
+	Replay  replayCmd  `cmd:"" help:"Put dead letters back into the queue."`
+	Mirrors mirrorsCmd `cmd:"" help:"List mirrored repositories: when each was last in sync, and what its last run did."`
+}
+
+// operateVerbs show how the sets stand, and steer them.
+type operateVerbs struct {
+	Status  statusCmd  `cmd:"" help:"Show how the sets stand."`
+	Why     whyCmd     `cmd:"" help:"Show a set's last decisions, what holds it, and when it is looked at next."`
 	Hold    holdCmd    `cmd:"" help:"Keep a set up for some time; raise it if it is not."`
 	Release releaseCmd `cmd:"" help:"End the holds of a set."`
 	Pause   pauseCmd   `cmd:"" help:"Create and start nothing any more; what is up is still taken down."`
 	Resume  resumeCmd  `cmd:"" help:"End a pause."`
-	Replay  replayCmd  `cmd:"" help:"Put dead letters back into the queue."`
 	UI      uiCmd      `cmd:"" name:"ui" help:"Serve a page on this machine that shows how things stand, with buttons."`
 	Report  reportCmd  `cmd:"" help:"Show what was up and ran, what it cost and could have cost, as a page, a table or text."`
 }
@@ -93,7 +99,7 @@ type otherVerbs struct {
 
 // groups are the titles of the verbs' groups in the help.
 var groups = []kong.Group{
-	{Key: "install", Title: "Install"}, {Key: "operate", Title: "Operate"}, {Key: "plan", Title: "Work out"},
+	{Key: "install", Title: "Install"}, {Key: "jobs", Title: "Jobs and runs"}, {Key: "operate", Title: "Operate"}, {Key: "plan", Title: "Work out"},
 	{Key: "try", Title: "Try without AWS"}, {Key: "other", Title: "Other"},
 }
 
@@ -190,6 +196,9 @@ func explain(ctx context.Context, err error, stderr io.Writer) int {
 	fmt.Fprintln(stderr, "drawbridge:", err)
 	if remedy != "" {
 		fmt.Fprintln(stderr, "hint:", remedy)
+		if entry := docs.Entry(err.Error()); entry != "" {
+			fmt.Fprintln(stderr, "see:", entry)
+		}
 	}
 	var usage *usageError
 	switch {

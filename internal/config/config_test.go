@@ -219,8 +219,6 @@ func TestMatching(t *testing.T) {
 	}
 }
 
-// TestReference holds the table of keys in docs/configuration.md against the types
-// and their comments.
 // sources are the files whose types are the configuration.
 var sources = []string{
 	"config.go", "../mirror/section/section.go", "../deployments/section/section.go",
@@ -236,36 +234,37 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
+// TestReference holds the tables of keys in docs/configuration.md and docs/mirror-settings.md against the types and their
+// comments.
 func TestReference(t *testing.T) {
-	const path = "../../docs/configuration.md"
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var texts []string
 	for _, path := range sources {
 		texts = append(texts, read(t, path))
 	}
-	table, err := reference(texts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(text), "| key |")
-	_, after, ok2 := strings.Cut(rest, "\n\n")
-	if !ok || !ok2 {
-		t.Fatal(path + " holds no table of keys")
-	}
-	want := before + table + "\n" + after
-	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+	for page, ofMirror := range map[string]bool{"configuration.md": false, "mirror-settings.md": true} {
+		path := "../../docs/" + page
+		text := read(t, path)
+		table, err := reference(ofMirror, texts...)
+		if err != nil {
 			t.Fatal(err)
 		}
-	} else if string(text) != want {
-		t.Errorf("%s differs from the comments in config.go; go test ./internal/config -update writes it anew", path)
+		before, rest, ok := strings.Cut(text, "| key |")
+		_, after, ok2 := strings.Cut(rest, "\n\n")
+		if !ok || !ok2 {
+			t.Fatal(path + " holds no table of keys")
+		}
+		want := before + table + "\n" + after
+		if *update {
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		} else if text != want {
+			t.Errorf("%s differs from the comments in config.go; go test ./internal/config -update writes it anew", path)
+		}
 	}
 }
 
-var update = flag.Bool("update", false, "write docs/configuration.md anew")
+var update = flag.Bool("update", false, "write the tables of keys in docs anew")
 
 func TestSetsThatShareAVPCBecomeOne(t *testing.T) {
 	two := `

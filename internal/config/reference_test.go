@@ -12,7 +12,7 @@ import (
 // reference returns the table of all keys in Markdown, made of the types in the given
 // sources and their doc comments: a comment's sentence that begins with Default gives
 // the default.
-func reference(sources ...string) (string, error) {
+func reference(ofMirror bool, sources ...string) (string, error) {
 	structs := map[string]*ast.StructType{}
 	for _, source := range sources {
 		if err := parseStructs(structs, source); err != nil {
@@ -23,6 +23,9 @@ func reference(sources ...string) (string, error) {
 	b.WriteString("| key | type | default | meaning |\n| --- | --- | --- | --- |\n")
 	for _, t := range []struct{ prefix, name string }{{"", "File"}, {"sets.<name>.", "SetSection"}, {"jobs.<name>.", "JobSection"}, {"deployments.<name>.", "Deployment"}, {"deployments.<name>.hooks.<name>.", "Hook"}, {"deployments.<name>.hooks.<name>.checks[].", "Check"}, {"deployments.<name>.hooks.<name>.checks[].http.", "HTTPCheck"}, {"deployments.<name>.hooks.<name>.checks[].tasks.", "TasksCheck"}, {"mirror.", "Mirror"}, {"mirror.repositories.<name>.", "Repository"},
 		{"mirror.repositories.<name>.source.", "Source"}, {"mirror.repositories.<name>.target.", "Target"}, {"mirror.repositories.<name>.webhook.", "Webhook"}} {
+		if strings.HasPrefix(t.prefix, "mirror.") != ofMirror {
+			continue
+		}
 		for _, f := range fieldsOf(structs, t.name) {
 			key := reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get("yaml")
 			meaning, normal := split(f.Doc.Text(), f.Names[0].Name)

@@ -212,9 +212,18 @@ var roleTitles = map[cfn.Role]string{
 	wing.TaskRole: "The mirror's task", wing.ExecutionRole: "The mirror's execution role", wing.WebhookRole: "The webhook function",
 }
 
-// TestPermissionsReference holds docs/permissions.md against the statements.
+// TestPermissionsReference holds docs/permissions.md and docs/permissions-additions.md against the statements.
 func TestPermissionsReference(t *testing.T) {
-	const path = "../../docs/permissions.md"
+	list := base(t, hello(t)).Permissions()
+	auto := base(t, strings.Replace(hello(t), "    subnets:", "    services: auto\n    subnets:", 1))
+	stated(t, "../../docs/permissions.md", statements(list)+withAuto(list, auto.Permissions()))
+	stated(t, "../../docs/permissions-additions.md",
+		withMirror(base(t, mirrorExample(t)).Permissions())+withDeployments(base(t, deploymentsExample(t)).Permissions()))
+}
+
+// stated holds the generated part of a page against what it should be.
+func stated(t *testing.T, path, want string) {
+	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -225,9 +234,7 @@ func TestPermissionsReference(t *testing.T) {
 	if !ok || !closed {
 		t.Fatalf("%s holds no place for the statements", path)
 	}
-	list := base(t, hello(t))
-	auto := base(t, strings.Replace(hello(t), "    subnets:", "    services: auto\n    subnets:", 1))
-	golden(t, path, []byte(before+begin+statements(list.Permissions())+withAuto(list.Permissions(), auto.Permissions())+withMirror(base(t, mirrorExample(t)).Permissions())+withDeployments(base(t, deploymentsExample(t)).Permissions())+end+after))
+	golden(t, path, []byte(before+begin+want+end+after))
 }
 
 // withAuto lists what services: auto adds to the statements.
@@ -243,7 +250,7 @@ func withMirror(list []cfn.Statement) string {
 	own := slices.DeleteFunc(slices.Clone(list), func(s cfn.Statement) bool {
 		return !strings.HasPrefix(roleTitles[s.Role], "The mirror") && s.Role != wing.WebhookRole
 	})
-	return "With a `mirror`, here that of [examples/mirror](../examples/mirror), three roles more:\n" + strings.ReplaceAll(statements(own), "\n### ", "\n#### ")
+	return "## The mirror\n\nWith a `mirror`, here that of [examples/mirror](../examples/mirror), three roles more:\n" + statements(own)
 }
 
 // withDeployments lists the statements of the roles that deployments bring, and what they add
@@ -252,7 +259,7 @@ func withDeployments(list []cfn.Statement) string {
 	own := slices.DeleteFunc(slices.Clone(list), func(s cfn.Statement) bool {
 		return !slices.Contains([]cfn.Role{deployments.HookRole, deployments.CallerRole, deployments.ProbeRole}, s.Role) && s.Sid != "TellHook"
 	})
-	return "With `deployments`, here those of [examples/deployments](../examples/deployments/drawbridge.yaml), up to three roles more:\n" + strings.ReplaceAll(statements(own), "\n### ", "\n#### ")
+	return "## Deployments\n\nWith `deployments`, here those of [examples/deployments](../examples/deployments/drawbridge.yaml), up to three roles more:\n" + statements(own)
 }
 
 func statements(list []cfn.Statement) string {

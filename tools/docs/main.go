@@ -50,13 +50,26 @@ var shelves = []struct {
 	pages []string
 }{
 	{"Use", []string{
-		"README.md", "docs/quickstart.md", "docs/first-use.md", "examples/hello/README.md", "docs/configuration.md", "docs/billing.md", "docs/deployments.md",
-		"examples/deployments/README.md", "examples/blue-green/README.md", "examples/pipeline/README.md", "docs/mirror.md", "examples/mirror/README.md",
+		"README.md", "docs/quickstart.md", "docs/first-use.md", "docs/jobs.md", "docs/deployments.md", "docs/deployment-hooks.md",
+		"docs/mirror.md", "docs/mirror-operating.md", "docs/billing.md", "docs/settings.md", "docs/configuration.md", "docs/mirror-settings.md",
 	}},
-	{"Operate", []string{"docs/operating.md", "docs/report.md", "docs/permissions.md", "docs/security.md", "docs/cli.md", "CHANGELOG.md"}},
-	{"Understand", []string{"docs/policy.md", "docs/reliability.md", "docs/sandbox.md"}},
-	{"Work on it", []string{"docs/ARCHITECTURE.md", "CONTRIBUTING.md", "docs/conformance.md", "SECURITY.md"}},
+	{"Operate", []string{
+		"docs/access.md", "docs/permissions.md", "docs/permissions-additions.md", "docs/notifications.md", "docs/endpoints.md",
+		"docs/upgrades.md", "docs/troubleshooting.md", "docs/report.md", "docs/cli.md", "docs/cli-install.md", "docs/cli-jobs.md",
+		"docs/cli-operate.md", "docs/cli-plan.md", "docs/cli-try.md", "docs/cli-other.md", "CHANGELOG.md",
+	}},
+	{"Understand", []string{"docs/glossary.md", "docs/one-run.md", "docs/policy.md", "docs/reliability.md", "docs/testing.md", "docs/security.md"}},
+	{"Examples", []string{
+		"examples/hello/README.md", "examples/mirror/README.md", "examples/deployments/README.md", "examples/blue-green/README.md",
+		"examples/pipeline/README.md", "examples/pipeline/pitfalls.md",
+	}},
+	{"Work on it", []string{
+		"docs/ARCHITECTURE.md", "docs/internals.md", "docs/rooms.md", "CONTRIBUTING.md", "docs/sandbox.md", "docs/conformance.md", "SECURITY.md",
+	}},
 }
+
+// longest is how many lines a page may have.
+const longest = 150
 
 var markdown = goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithParserOptions(parser.WithAutoHeadingID()))
 
@@ -80,6 +93,9 @@ func build(folder string) error {
 			d, err := read(source)
 			if err != nil {
 				return err
+			}
+			if n := bytes.Count(d.markdown, []byte("\n")); n > longest && source != "CHANGELOG.md" {
+				return fmt.Errorf("%s has %d lines, a page has at most %d: split it by what a reader wants", source, n, longest)
 			}
 			pages[source] = d
 			out.Pages = append(out.Pages, d)

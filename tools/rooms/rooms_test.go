@@ -1,4 +1,4 @@
-// Package rooms draws the imports into docs/ARCHITECTURE.md, and sees that they go one way.
+// Package rooms draws the imports into docs/rooms.md, and sees that they go one way.
 package rooms
 
 import (
@@ -14,11 +14,11 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "draw the picture in docs/ARCHITECTURE.md anew")
+var update = flag.Bool("update", false, "draw the picture in docs/rooms.md anew")
 
 // layers hold the folders of rooms, the highest layer first. A room is in the first
 // that names its folder or one above it.
-var layers = [][]string{{"cmd", "tools"}, {"internal"}, {"scheduler/reconcile", "cfn"}, {"scheduler", "endpoints"}}
+var layers = [][]string{{"cmd", "tools"}, {"internal"}, {"scheduler/reconcile", "cfn"}, {"scheduler", "endpoints", "docs"}}
 
 // layerOf returns the index of room's layer, or -1.
 func layerOf(room string) int {
@@ -123,11 +123,11 @@ func (h house) draw() string {
 	}
 	text := strings.TrimPrefix(nodes, "\n  end") + "\n  end" + arrows
 	const legend = "What imports what, in `internal/` where no folder is named. What follows from other arrows has none.\n\n"
-	return legend + "```mermaid\nflowchart TB" + strings.ReplaceAll(text, " internal/", " ") + "\n```\n"
+	return legend + "```mermaid\nflowchart TB\n  accTitle: Which package imports which" + strings.ReplaceAll(text, " internal/", " ") + "\n```\n"
 }
 
 func TestPictureOfTheRooms(t *testing.T) {
-	const page = "../../docs/ARCHITECTURE.md"
+	const page = "../../docs/rooms.md"
 	h := read(t)
 	if faults := h.faults(); len(faults) > 0 {
 		t.Fatal(strings.Join(faults, "\n"))
@@ -150,7 +150,7 @@ func TestPictureOfTheRooms(t *testing.T) {
 
 // TestTheWayToAChangeSetGoesDown holds the steps that the page lists against the imports.
 func TestTheWayToAChangeSetGoesDown(t *testing.T) {
-	text, err := os.ReadFile("../../docs/ARCHITECTURE.md")
+	text, err := os.ReadFile("../../docs/internals.md")
 	if err != nil {
 		t.Fatal(err)
 	}
