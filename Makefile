@@ -35,8 +35,8 @@ endef
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
-demo: ## A day of real arrivals against a simulated AWS. Needs Go alone.
-	@$(GO) run ./cmd/drawbridge demo
+demo: ## A day of real arrivals against a simulated AWS. Needs Go alone. UI=yes shows it hour by hour in a browser.
+	@$(GO) run ./cmd/drawbridge demo $(if $(UI),--ui)
 
 build: ## The command line ./drawbridge, with the arm64 functions inside.
 	@$(call functions,arm64)

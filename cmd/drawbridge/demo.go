@@ -18,6 +18,7 @@ type demoCmd struct {
 	Seed    int64  `help:"The same seed gives the same day." default:"1"`
 	Output  string `short:"o" help:"Output: ${enum}." enum:"text,json" default:"text"`
 	NoColor bool   `help:"No colours. The environment variable NO_COLOR does the same."`
+	pageFlag
 }
 
 // Run plays the day and prints the report. It fails if a promise was broken.
@@ -48,8 +49,11 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	fmt.Fprintf(s.err,
-		"\nThe day took %.1f s. See drawbridge sandbox --help for the simulated AWS, examples/hello for a first job.\n",
+		"\nThe day took %.1f s. make demo UI=yes shows it hour by hour in a browser; docs/quickstart.md goes on from here.\n",
 		time.Since(began).Seconds())
+	if err := c.show(ctx, s, r); err != nil {
+		return err
+	}
 	if !r.Kept() {
 		return exitCode(exitFailed)
 	}

@@ -19,6 +19,7 @@ type drillCmd struct {
 	Runs int    `help:"How many drills to play; 0 plays all, which takes hours." default:"60"`
 
 	outputFlag
+	pageFlag
 }
 
 // Help is the longer text of --help; kong calls it.
@@ -62,6 +63,9 @@ func (c *drillCmd) Run(ctx context.Context, s streams) error {
 	if err := output.Write(s.out, c.Output, report, func(w io.Writer) error {
 		return report.Write(w, output.Style{Width: width})
 	}); err != nil {
+		return err
+	}
+	if err := c.show(ctx, s, report); err != nil {
 		return err
 	}
 	if !report.Kept() {

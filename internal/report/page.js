@@ -212,6 +212,7 @@
         if (Number(slider.value) >= Number(slider.max)) stop();
       }, 100);
     });
+    if (location.hash === "#watch") $("play").click(); // as drawbridge demo --ui opens it
   }
 
   // The charts.

@@ -4,6 +4,7 @@ package savings
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -143,7 +144,14 @@ func (in Input) delays(t replay.Trace, o replay.Options, now Option, waited time
 			continue
 		}
 		saved = share
-		text := fmt.Sprintf("A maxDelay of %s for all jobs would have saved %.0f %%", duration(d), 100*share)
+		whose := "for all jobs"
+		if o.WaitCost == 0 {
+			if job, alone, ok := in.alone(t, o, option, now, r.Runs); ok {
+				whose, option = "on job "+string(job)+" alone", alone
+				share = 1 - float64(option.Hours)/float64(now.Hours)
+			}
+		}
+		text := fmt.Sprintf("A maxDelay of %s %s would have saved %.0f %%", duration(d), whose, 100*share)
 		if now.USD != nil {
 			text += fmt.Sprintf(", %.2f USD", *now.USD-*option.USD)
 		}
@@ -153,6 +161,39 @@ func (in Input) delays(t replay.Trace, o replay.Options, now Option, waited time
 				duration(time.Duration(now.MeanWait)*time.Second)))
 	}
 	return out
+}
+
+// most is the share of what a budget for all jobs saves that one job alone has to save to be advised in their place.
+const most = 0.8
+
+// alone returns the job of several whose delay budget alone saves most of what the same budget for all would.
+func (in Input) alone(t replay.Trace, o replay.Options, all, now Option, runs int) (scheduler.JobName, Option, bool) {
+	budget := o.MaxDelay
+	o.MaxDelay = 0
+	jobs := map[scheduler.JobName]bool{}
+	for _, a := range t.Arrivals {
+		jobs[a.Job] = true
+	}
+	if len(jobs) == 1 {
+		return "", Option{}, false
+	}
+	best, whose := now, scheduler.JobName("")
+	for _, job := range slices.Sorted(maps.Keys(jobs)) {
+		with := replay.Trace{Name: t.Name, Arrivals: slices.Clone(t.Arrivals)}
+		for i, a := range with.Arrivals {
+			if a.Job == job {
+				with.Arrivals[i].MaxDelay = max(a.MaxDelay, budget)
+			}
+		}
+		x, err := replay.Run(with, o)
+		if err != nil {
+			continue
+		}
+		if option := in.option(all.Name, x.Hours, x.Waited, runs); option.Hours < best.Hours {
+			best, whose = option, job
+		}
+	}
+	return whose, best, float64(now.Hours-best.Hours) >= most*float64(now.Hours-all.Hours)
 }
 
 // trace turns runs into arrivals. A run that has not ended counts with its time so

@@ -22,6 +22,15 @@ func every(n int, gaps ...time.Duration) []scheduler.Run {
 	return out
 }
 
+// named gives runs to a job, later in the day.
+func named(job scheduler.JobName, later time.Duration, runs []scheduler.Run) []scheduler.Run {
+	for i, r := range runs {
+		runs[i].Job = job
+		runs[i].ReceivedAt, runs[i].StartedAt, runs[i].FinishedAt = r.ReceivedAt.Add(later), r.StartedAt.Add(later), r.FinishedAt.Add(later)
+	}
+	return runs
+}
+
 func TestAdvice(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -33,6 +42,7 @@ func TestAdvice(t *testing.T) {
 		{"nothing yet", nil, nil, []string{"No run has been recorded yet."}, "saved"},
 		{"too few", every(3, time.Hour), nil, []string{"Too few runs for advice (3)."}, "saved"},
 		{"runs that would share an hour", every(60, 70*time.Minute, 22*time.Hour), nil, []string{"A maxDelay of 1h for all jobs would have saved 50 %, 1.75 USD; the mean wait of a run would have been"}, "Always-on endpoints would have cost"},
+		{"one of two jobs that would", append(named("nightly", 8*time.Hour, every(30, 24*time.Hour)), named("pushes", 0, every(60, 70*time.Minute, 22*time.Hour+50*time.Minute))...), nil, []string{"A maxDelay of 1h on job pushes alone would have saved"}, "for all jobs"},
 		{"runs that never would", every(30, 24*time.Hour), nil, nil, "would have saved"},
 		{"a run in each hour", every(200, 50*time.Minute), nil, []string{"Always-on endpoints would have cost less, or hardly more: 167 paid hours against 166"}, ""},
 		{"waits that are dear", every(100, 2*time.Hour), func(in *Input) { in.Settings.WaitCost = 50 }, nil, "A maxDelay of 10m"},

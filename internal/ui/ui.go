@@ -74,17 +74,34 @@ func digest(text string) string {
 func (s *Server) Address() string { return "http://" + s.listener.Addr().String() + "/#" + s.token }
 
 // Serve serves until the context ends.
-func (s *Server) Serve(ctx context.Context) error {
+func (s *Server) Serve(ctx context.Context) error { return serveOn(ctx, s.listener, s) }
+
+func serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
-		Handler: s, ReadHeaderTimeout: 10 * time.Second,
+		Handler: h, ReadHeaderTimeout: 10 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	if err := server.Serve(s.listener); ctx.Err() == nil {
+	if err := server.Serve(l); ctx.Err() == nil {
 		return err
 	}
 	return nil
+}
+
+// guarded writes the headers of every answer, and reports whether the request came under our own name. A name that leads
+// here from elsewhere is refused: a page of the web would reach us by one.
+func guarded(w http.ResponseWriter, r *http.Request, l net.Listener) bool {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if r.Host != l.Addr().String() {
+		http.Error(w, "unexpected Host header", http.StatusMisdirectedRequest)
+		return false
+	}
+	return true
 }
 
 // answer is what a verb came to.
@@ -94,18 +111,12 @@ type answer struct {
 	Err  string `json:"err"`
 }
 
-// ServeHTTP serves the page to anybody on this machine, and everything else to who has the token. A name that leads
-// here from elsewhere is refused: a page of the web would reach us by one.
+// ServeHTTP serves the page to anybody on this machine, and everything else to who has the token.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	if r.Host != s.listener.Addr().String() {
-		http.Error(w, "unexpected Host header", http.StatusMisdirectedRequest)
+	if !guarded(w, r, s.listener) {
 		return
 	}
+	h := w.Header()
 	switch ticket, report := strings.CutPrefix(r.URL.Path, "/report/"); {
 	case r.Method == http.MethodGet && r.URL.Path == "/":
 		h.Set("Content-Type", "text/html; charset=utf-8")

@@ -102,3 +102,36 @@ func TestATicketIsGoodOnceAndSoon(t *testing.T) {
 		}
 	})
 }
+
+func TestAShownPageNeedsItsAddress(t *testing.T) {
+	s, err := Show(context.Background(), []byte("<p>day"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.listener.Close()
+	if !strings.HasPrefix(s.Address(), "http://127.0.0.1:") || !strings.HasSuffix(s.Address(), s.path+"#watch") || len(s.path) < 20 {
+		t.Errorf("address %s", s.Address())
+	}
+	for _, c := range []struct {
+		method, path, host string
+		status             int
+	}{
+		{"GET", s.path, "", http.StatusOK},
+		{"GET", "/", "", http.StatusNotFound},
+		{"GET", s.path[1:], "", http.StatusNotFound},
+		{"POST", s.path, "", http.StatusNotFound},
+		{"GET", s.path, "evil.example", http.StatusMisdirectedRequest},
+	} {
+		r := httptest.NewRequest(c.method, "/", nil)
+		r.URL.Path = c.path
+		r.Host = s.listener.Addr().String()
+		if c.host != "" {
+			r.Host = c.host
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		if w.Code != c.status || strings.Contains(w.Body.String(), "day") != (c.status == http.StatusOK) {
+			t.Errorf("%s %s under %q: %d %q, want %d", c.method, c.path, c.host, w.Code, w.Body, c.status)
+		}
+	}
+}

@@ -65,7 +65,7 @@ async function open(at, options = {}) {
   const page = await context.newPage();
   page.on("console", (m) => m.type() !== "error" || /status of 40[03]/.test(m.text()) || assert.fail(`the browser says: ${m.text()}`));
   page.on("pageerror", (e) => assert.fail(e.message));
-  context.on("request", (r) => assert.ok(r.url().startsWith(origin) || r.url() === "about:blank", `the page asks for ${r.url()}`));
+  context.on("request", (r) => assert.ok(r.url().startsWith(new URL(at).origin) || r.url() === "about:blank", `the page asks for ${r.url()}`));
   await page.goto(at);
   return page;
 }
@@ -151,6 +151,17 @@ for (const width of [360, 768, 1280]) {
 }
 const stranger = await open(origin);
 await stranger.locator("#trouble", { hasText: /token is missing or wrong/ }).waitFor({ timeout: 60_000 });
+
+// The day of the demo, played by itself.
+const demo = spawn(program, ["demo", "--ui"], { stdio: ["ignore", "ignore", "pipe"] });
+children.push(demo);
+let day;
+for await (const line of createInterface({ input: demo.stderr })) if ((day = line.match(/http:\S+$/)?.[0])) break;
+const played = await open(day);
+await played.getByRole("button", { name: "Stop" }).waitFor({ timeout: 60_000 });
+await played.locator("#detail", { hasText: /main is up \(generation 5\)/ }).waitFor({ timeout: 60_000 });
+await played.screenshot({ path: join(folder, "demo-ui.png") });
+assert.equal((await fetch(new URL("/", day))).status, 404, "the page of the demo needs its token");
 await browser.close();
 console.log(`drawbridge ui at ${host.split(":")[0]}: every button, ${looked} views, nothing without its token`);
 process.exit(0);

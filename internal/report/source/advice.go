@@ -1,0 +1,37 @@
+package source
+
+import (
+	"drawbridge/internal/report"
+	"drawbridge/internal/savings"
+	"drawbridge/scheduler"
+)
+
+// advise says what other settings would have cost for the runs of a report that does not say so itself.
+func advise(r *report.Report) error {
+	for _, set := range r.Sets {
+		in := savings.Input{
+			Set: scheduler.SetName(set.Name), Settings: scheduler.DefaultSettings(), Now: r.Until, EndpointHours: max(set.Endpoints, 1),
+			Price: set.Price,
+		}
+		in.Settings.Basis = set.Basis
+		for _, x := range r.Runs {
+			if x.Set == set.Name {
+				run := scheduler.Run{ID: scheduler.RunID(x.ID), Job: scheduler.JobName(x.Job)}
+				run.ReceivedAt, run.StartedAt, run.FinishedAt = x.Received, x.Started, x.Finished
+				run.Outcome = scheduler.Outcome(x.Outcome)
+				in.Runs = append(in.Runs, run)
+			}
+		}
+		if len(in.Runs) == 0 {
+			continue
+		}
+		s, err := savings.Make(in)
+		if err != nil {
+			return err
+		}
+		for _, text := range s.Advice {
+			r.Advice = append(r.Advice, "Set "+set.Name+": "+text)
+		}
+	}
+	return nil
+}
