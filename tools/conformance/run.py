@@ -893,6 +893,27 @@ def pipeline_path():
         x.follow("Remove it")
 
 
+def quickstart_path():
+    """The commands of docs/quickstart.md by the AWS CLI, on the sandbox that the page starts."""
+    with open(os.path.join(ROOT, "docs", "quickstart.md")) as f:
+        page = f.read()
+    with contextlib.ExitStack() as stack:
+        command = [os.path.join(BUILD, "drawbridge"), "sandbox", "--listen", "127.0.0.1:0", "--config", "examples/hello/drawbridge.yaml", "--speed", "60"]
+        endpoint = stack.enter_context(process(command, ready_sandbox, cwd=ROOT, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)))
+        (part,) = [part for part in page.split("\n## ") if part.startswith("By the AWS CLI\n")]
+        path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+
+        def shell(line):
+            return subprocess.run(["sh", "-euc", line], cwd=ROOT, env=dict(ENV, AWS_ENDPOINT_URL=endpoint, PATH=path), capture_output=True, text=True)
+
+        for line, shows in zip(part.split("```")[1].strip().splitlines(), ['"MessageId"', '"FailedEntryCount": 0', '"StackStatus"'], strict=True):
+            for _ in range(60):  # the stack is there once the launcher has the event
+                p = shell(line)
+                if p.returncode == 0:
+                    break
+            check(shows in p.stdout, f"{line} shows {p.stdout}{p.stderr}, want {shows}")
+
+
 def state_path():
     """A sandbox that keeps its account: another process finds what was made, what was under way, and the same time."""
     with tempfile.TemporaryDirectory() as work:
@@ -1216,6 +1237,7 @@ def sandbox():
         outside_path()
         handmade_path()
         state_path()
+        quickstart_path()
         deploy_path()
         for path in beside:
             path.result()

@@ -173,7 +173,7 @@ console.log(`${looked} views: nothing of level A or AA, nothing asked for, nothi
   assert.equal(await page.locator("#page").textContent(), "none");
   await page.locator("#filter").fill("");
   await page.locator("#copy").click();
-  assert.match(await page.locator("#copied").textContent(), /15 rows are copied/);
+  await page.locator("#copied", { hasText: /15 rows are copied/ }).waitFor({ timeout: 60_000 });
   assert.equal((await page.evaluate(() => navigator.clipboard.readText())).split("\n").length, 16);
   for (const [kind, count] of [["generation", 8], ["decision", 39], ["span", 0], ["run", 15]]) {
     await page.locator("#kind").selectOption(kind);

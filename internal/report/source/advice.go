@@ -1,10 +1,26 @@
 package source
 
 import (
+	"drawbridge/internal/config"
+	"drawbridge/internal/estimate"
 	"drawbridge/internal/report"
 	"drawbridge/internal/savings"
 	"drawbridge/scheduler"
 )
+
+// price adds what Drawbridge itself would have cost to a report in dollars that does not say so.
+func price(r *report.Report) {
+	lives, known := 0, false
+	for _, s := range r.Sets {
+		lives += len(s.Generations)
+		known = known || s.Price > 0
+	}
+	if r.OwnUSD != nil || !known || lives == 0 {
+		return
+	}
+	own := estimate.OwnUSD(lives, len(r.Runs), r.Until.Sub(r.From), config.MonitorAlarms)
+	r.OwnUSD = &own
+}
 
 // advise says what other settings would have cost for the runs of a report that does not say so itself.
 func advise(r *report.Report) error {

@@ -48,6 +48,7 @@ func Read(name string, text []byte) (report.Report, error) {
 			scheduler.ClockTime(r.From)), remedy)
 	}
 	r.Tidy()
+	price(&r)
 	if len(r.Advice) == 0 {
 		if err := advise(&r); err != nil {
 			return r, fmt.Errorf("%s: %w", name, err)
