@@ -52,6 +52,10 @@ type Base struct {
 	SweepMinutes int
 	// Additions are what other products add.
 	Additions []Addition
+	// RolesFrom is the stack that holds the roles; empty if the base stack makes them. See Roles.
+	RolesFrom string
+	// Defaults are values of the template's parameters that it is to have without being told, by name.
+	Defaults map[string]string
 
 	names Names
 }
@@ -178,15 +182,21 @@ const maxResources = 500
 // Template returns the base stack's template as YAML. The same base gives the
 // same bytes.
 func (b Base) Template() ([]byte, error) {
-	compact, err := b.JSON()
-	if err != nil {
-		return nil, err
+	return asYAML(b.Name)(b.JSON())
+}
+
+// asYAML turns a template's JSON into YAML.
+func asYAML(name string) func([]byte, error) ([]byte, error) {
+	return func(compact []byte, err error) ([]byte, error) {
+		if err != nil {
+			return nil, err
+		}
+		out, err := yaml.JSONToYAML(compact)
+		if err != nil {
+			return nil, fmt.Errorf("encode the template of %s: %w", name, err)
+		}
+		return out, nil
 	}
-	out, err := yaml.JSONToYAML(compact)
-	if err != nil {
-		return nil, fmt.Errorf("encode the template of %s: %w", b.Name, err)
-	}
-	return out, nil
 }
 
 // JSON returns the base stack's template as JSON without blanks.
@@ -209,40 +219,55 @@ func (b Base) JSON() ([]byte, error) {
 	if !b.Monitored {
 		unmonitored(r)
 	}
+	outputs := b.outputs()
+	if b.RolesFrom != "" {
+		b.moveRoles(r, outputs)
+	}
 	if len(r) > maxResources {
 		return nil, fmt.Errorf("the base stack would hold %d resources, and CloudFormation takes %d: name "+
 			"endpointSecurityGroups of the sets and securityGroups of the jobs, of which the stack makes one each "+
 			"otherwise, or split the sets over several installations", len(r), maxResources)
 	}
-	text := func(description, def string, more ...any) Object {
-		p := Object{"Type": "String", "Description": description}
-		if len(more) == 0 {
-			p["Default"] = def
-		}
-		return p
-	}
-	parameters := Object{
-		ParameterCodeBucket: text("Bucket that holds the functions' code", "", true),
-		ParameterBoundary:   text("ARN of a permissions boundary for every role; empty for none", ""),
-		ParameterAlarmTopic: text("ARN of the SNS topic that alarms go to; empty for none", ""),
-	}
-	for _, f := range b.Functions() {
-		parameters[f.Parameter] = text("Key of the "+f.Code+"'s zip", "", true)
-	}
-	t := Object{
+	return encode(b.Name, Object{
 		"AWSTemplateFormatVersion": "2010-09-09",
 		"Description": fmt.Sprintf("Drawbridge installation %s: everything but the endpoints, which "+
 			"come and go in stacks of their own", b.Name),
-		"Parameters": parameters,
+		"Parameters": b.parameters(),
 		"Conditions": Object{"HasBoundary": has(ParameterBoundary), "HasAlarmTopic": has(ParameterAlarmTopic)},
 		"Resources":  r,
-		"Outputs":    b.outputs(),
+		"Outputs":    outputs,
+	})
+}
+
+// parameters are those of the base stack: the code is required unless Defaults name it, the others may be left empty.
+func (b Base) parameters() Object {
+	out := Object{
+		ParameterCodeBucket: b.parameter(ParameterCodeBucket, "Bucket that holds the functions' code"),
+		ParameterBoundary:   b.parameter(ParameterBoundary, "ARN of a permissions boundary for every role; empty for none"),
+		ParameterAlarmTopic: b.parameter(ParameterAlarmTopic, "ARN of the SNS topic that alarms go to; empty for none"),
 	}
+	for _, f := range b.Functions() {
+		out[f.Parameter] = b.parameter(f.Parameter, "Key of the "+f.Code+"'s zip")
+	}
+	return out
+}
+
+func (b Base) parameter(name, description string) Object {
+	p := Object{"Type": "String", "Description": description}
+	value, given := b.Defaults[name]
+	if given || name == ParameterBoundary || name == ParameterAlarmTopic {
+		p["Default"] = value
+	}
+	return p
+}
+
+// encode writes a template as JSON without blanks.
+func encode(name string, template Object) ([]byte, error) {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(t); err != nil {
-		return nil, fmt.Errorf("encode the template of %s: %w", b.Name, err)
+	if err := enc.Encode(template); err != nil {
+		return nil, fmt.Errorf("encode the template of %s: %w", name, err)
 	}
 	return bytes.TrimSpace(out.Bytes()), nil
 }

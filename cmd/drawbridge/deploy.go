@@ -17,15 +17,15 @@ import (
 	"drawbridge/scheduler"
 )
 
-// functionsFlag is the flag of verbs that deploy functions.
+// functionsFlag are the flags of verbs that deploy functions.
 type functionsFlag struct {
+	RolesFrom string `help:"Stack that holds the roles, as drawbridge template --roles makes it. Default: the one used before." placeholder:"STACK"`
 	Functions string `help:"Folder with NAME/bootstrap of each function to deploy." env:"DRAWBRIDGE_FUNCTIONS" type:"path" placeholder:"DIR"`
 }
 
 type planCmd struct {
 	awsFlags
 	functionsFlag
-	Template bool `help:"Print the base stack's template instead."`
 	Markdown bool `help:"Print it as Markdown, for a pull request."`
 }
 
@@ -45,16 +45,12 @@ func (c *planCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	p, err := ss.plan(ctx, c.Functions)
+	p, err := ss.plan(ctx, c.functionsFlag)
 	if err != nil {
 		ss.tellFindings(findings)
 		return err
 	}
 	if err := ss.install.Discard(ctx, p); err != nil {
-		return err
-	}
-	if c.Template {
-		_, err := s.out.Write(p.Template)
 		return err
 	}
 	if err := ss.printPlan(p, findings, c.Markdown); err != nil {
@@ -126,7 +122,7 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 			return err
 		}
 	}
-	p, err := ss.plan(ctx, c.Functions)
+	p, err := ss.plan(ctx, c.functionsFlag)
 	if install.Failed(err) && !c.DryRun {
 		ss.say("%v", err)
 		if err := ss.confirm(ctx, c.changeFlags, "Remove what is left of it first?"); err != nil {
@@ -135,7 +131,7 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 		if err := ss.install.Clear(ctx, ss.config.Name); err != nil {
 			return err
 		}
-		p, err = ss.plan(ctx, c.Functions)
+		p, err = ss.plan(ctx, c.functionsFlag)
 	}
 	if err != nil {
 		ss.tellFindings(findings)
@@ -200,8 +196,17 @@ func (s *session) tellNext(ctx context.Context, digests map[scheduler.JobName]st
 }
 
 // plan loads the functions and plans.
-func (s *session) plan(ctx context.Context, folder string) (*install.Plan, error) {
-	code, elsewhere, err := functions.Load(ctx, folder)
+func (s *session) plan(ctx context.Context, f functionsFlag) (*install.Plan, error) {
+	code, err := s.code(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return s.install.Plan(ctx, s.file, s.text, code, f.RolesFrom)
+}
+
+// code loads the functions, and warns of those that are not the program's own.
+func (s *session) code(ctx context.Context, f functionsFlag) (map[string]functions.Code, error) {
+	code, elsewhere, err := functions.Load(ctx, f.Functions)
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +214,7 @@ func (s *session) plan(ctx context.Context, folder string) (*install.Plan, error
 		s.say("WARNING: the functions come from %s, not from this program (--functions, DRAWBRIDGE_FUNCTIONS, or a "+
 			"program that was built without them). They will act with the installation's roles.", elsewhere)
 	}
-	return s.install.Plan(ctx, s.file, s.text, code)
+	return code, nil
 }
 
 // tellLive says which sets are up, so that changes reach them later.

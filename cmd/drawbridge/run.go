@@ -46,6 +46,7 @@ type installVerbs struct {
 	Doctor   doctorCmd   `cmd:"" help:"Look at everything that an installation and its jobs need."`
 	Selftest selftestCmd `cmd:"" help:"Find out, for a few cents, whether AWS does what Drawbridge expects of it."`
 	Plan     planCmd     `cmd:"" help:"Show what deploy would change, and what the endpoints cost."`
+	Template templateCmd `cmd:"" help:"Print the base stack, or its roles, as a CloudFormation template."`
 	Deploy   deployCmd   `cmd:"" help:"Install, or bring an installation up to date."`
 	Destroy  destroyCmd  `cmd:"" help:"Remove an installation."`
 }

@@ -37,14 +37,14 @@ type Plan struct {
 	// Settings compares the configuration with the one that is deployed.
 	Settings Settings `json:"configuration"`
 	Survey   Survey   `json:"-"`
-	// Template is the base stack's template as YAML.
-	Template []byte `json:"-"`
 
 	changeSet string
 	stackID   string
 	uploads   map[string][]byte
 	versions  map[string]string // of the objects that were put, by key
-	code      map[string][]byte // the zips, by the function's name
+	// parameters are those of the base stack.
+	parameters map[string]string
+	code       map[string][]byte // the zips, by the function's name
 	// before is the stack as it is; nil if there is none. base is what it becomes.
 	before *Stack
 	base   cfn.Base
@@ -53,60 +53,40 @@ type Plan struct {
 // Plan surveys the account, asks CloudFormation for a change set and reads it. The
 // change set stays until it is executed or discarded. Nothing else is created,
 // except for the bucket if the template is too long to go without. An error that
-// Failed knows wants Clear first.
+// Failed knows wants Clear first. rolesFrom names the stack that holds the roles; empty
+// for the one that the deployed stack has them from, or none.
 func (i *Installer) Plan(ctx context.Context, file *config.File, text []byte,
-	code map[string]functions.Code) (*Plan, error) {
+	code map[string]functions.Code, rolesFrom string) (*Plan, error) {
 	name := file.InstallationName()
 	stack, err := i.Installed(ctx, name)
 	var failed *failedBeforeError
 	if err != nil && !errors.Is(err, ErrNotInstalled) || errors.As(err, &failed) {
 		return nil, err
 	}
-	p := &Plan{
-		Name: name, Creates: errors.Is(err, ErrNotInstalled), uploads: map[string][]byte{},
-		versions: map[string]string{}, code: map[string][]byte{},
+	if stack != nil && rolesFrom == "" {
+		rolesFrom = stack.Outputs[cfn.OutputRolesFrom]
 	}
-	if !p.Creates {
+	creates := errors.Is(err, ErrNotInstalled)
+	p, err := i.Prepare(ctx, file, text, code, rolesFrom)
+	if err != nil {
+		return nil, err
+	}
+	if p.Creates = creates; !creates {
 		p.before = stack
 	}
-	if p.Survey, err = i.Read(ctx, file); err != nil {
-		return nil, err
-	}
-	architecture, err := sameArchitecture(code)
-	if err != nil {
-		return nil, err
-	}
-	c := p.Survey.Config
-	base, err := Base(c, p.Survey.Facts, architecture)
-	if err != nil {
-		return nil, err
-	}
-	body, err := base.JSON()
-	if err != nil {
-		return nil, err
-	}
-	if p.Template, err = base.Template(); err != nil {
-		return nil, err
-	}
-	p.base = base
-	parameters := map[string]string{
-		cfn.ParameterCodeBucket: i.Bucket(c.Name), cfn.ParameterBoundary: c.PermissionsBoundary,
-		cfn.ParameterAlarmTopic: c.AlarmTopic,
-	}
-	for _, f := range base.Functions() {
-		zipped, err := functions.Zip(code[f.Code].Bootstrap, text)
-		if err != nil {
+	if rolesFrom != "" {
+		if err := i.checkRoles(ctx, p); err != nil {
 			return nil, err
 		}
-		key := functions.Key(f.Code, zipped)
-		p.uploads[key] = zipped
-		parameters[f.Parameter] = key
-		p.code[f.Name] = zipped
+	}
+	body, err := p.base.JSON()
+	if err != nil {
+		return nil, err
 	}
 	if p.before != nil {
 		i.compareSettings(ctx, p, text, code)
 	}
-	if err := i.changeSet(ctx, p, body, parameters); err != nil {
+	if err := i.changeSet(ctx, p, body, p.parameters); err != nil {
 		return nil, errors.Join(err, i.Discard(context.WithoutCancel(ctx), p))
 	}
 	if err := i.safe(ctx, p); err != nil {

@@ -671,7 +671,14 @@ func fromYAML(n ast.Node) any {
 	case *ast.AnchorNode:
 		return fromYAML(n.Value)
 	case ast.ScalarNode:
-		return n.GetValue()
+		switch v := n.GetValue().(type) { // a number is the same in both languages
+		case int64:
+			return float64(v)
+		case uint64:
+			return float64(v)
+		default:
+			return v
+		}
 	}
 	return nil
 }

@@ -26,6 +26,22 @@ Resources:
   Skipped: {Type: "AWS::SQS::Queue", Condition: Unnamed}
 `
 
+// TestYAMLAndJSONAreTheSameTemplate compares what changes between the two: nothing, or a stack that is deployed by one and
+// updated by the other would change.
+func TestYAMLAndJSONAreTheSameTemplate(t *testing.T) {
+	asYAML, err := Parse(anything, "Resources: {Queue: {Type: AWS::SQS::Queue, Properties: {DelaySeconds: 5, Below: -1, Share: 0.5, On: true, Text: x}}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := Parse(anything, `{"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"DelaySeconds": 5, "Below": -1, "Share": 0.5, "On": true, "Text": "x"}}}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(asJSON.Specs["Queue"].Properties, asYAML.Specs["Queue"].Properties); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestFunctions evaluates each function as CloudFormation does.
 //
 // Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference.html
@@ -67,7 +83,7 @@ func TestFunctions(t *testing.T) {
 		{"Select", fn("Fn::Select", list("1", list("a", "b"))), "b"},
 		{"If that holds", fn("Fn::If", list("Named", "yes", "no")), "yes"},
 		{"If that does not hold", fn("Fn::If", list("Unnamed", "yes", "no")), "no"},
-		{"FindInMap", fn("Fn::FindInMap", list("Size", "small", "cpu")), uint64(256)},
+		{"FindInMap", fn("Fn::FindInMap", list("Size", "small", "cpu")), float64(256)},
 		{"And", fn("Fn::And", list(fn("Condition", "Named"), fn("Condition", "Unnamed"))), false},
 		{"Or", fn("Fn::Or", list(fn("Condition", "Named"), fn("Condition", "Unnamed"))), true},
 		{"NoValue leaves a property out", map[string]any{"a": "b", "c": fn("Ref", "AWS::NoValue")}, map[string]any{"a": "b"}},

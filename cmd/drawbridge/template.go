@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+type templateCmd struct {
+	awsFlags
+	functionsFlag
+	Roles bool   `help:"Print the template of a stack that holds the roles alone, for whoever may create roles."`
+	Code  string `help:"Folder to write the functions' code to, for the bucket that the template names." type:"path" placeholder:"DIR"`
+}
+
+// Help is the longer text of --help; kong calls it.
+func (templateCmd) Help() string {
+	return "Reads the account and creates nothing. The template's parameters have defaults, so that a console, a pipeline or a " +
+		"service catalogue can deploy it; drawbridge deploy takes the stack over later. It begins with the commands."
+}
+
+// Run prints the template, with the commands that deploy it at its head.
+func (c *templateCmd) Run(ctx context.Context, s streams) error {
+	ss, err := c.open(ctx, s)
+	if err != nil {
+		return err
+	}
+	code, err := ss.code(ctx, c.functionsFlag)
+	if err != nil {
+		return err
+	}
+	p, err := ss.install.Prepare(ctx, ss.file, ss.text, code, c.RolesFrom)
+	if err != nil {
+		return err
+	}
+	template, stack := p.Template, p.Name
+	if c.Roles {
+		template, stack = p.Roles, p.Name+"-roles"
+	}
+	body, err := template()
+	if err != nil {
+		return err
+	}
+	var tags []string
+	for _, k := range slices.Sorted(maps.Keys(p.Tags())) {
+		tags = append(tags, fmt.Sprintf("%s=%s", k, p.Tags()[k]))
+	}
+	parameters := ""
+	if !c.Roles {
+		parameters = " --parameter-overrides CodeBucket=BUCKET"
+		fmt.Fprintln(s.out, "# Put what --code writes into a bucket of yours, in this Region:\n# aws s3 cp --recursive CODE s3://BUCKET/")
+	}
+	fmt.Fprintf(s.out, "# Then deploy this file:\n# aws cloudformation deploy --stack-name %s --template-file FILE --capabilities CAPABILITY_NAMED_IAM%s "+
+		"--tags %s\n", stack, parameters, strings.Join(tags, " "))
+	if _, err := s.out.Write(body); err != nil || c.Code == "" {
+		return err
+	}
+	return p.WriteCode(c.Code)
+}
