@@ -62,7 +62,7 @@ func (b Base) rolesApart() (Object, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	for _, m := range ofAStack.FindAllSubmatch(text, -1) {
+	if m := ofAStack.FindSubmatch(text); m != nil {
 		for _, s := range b.Sets {
 			if string(m[1]) == endpointGroupID(s.Name)+".GroupId" {
 				return nil, "", &GroupError{s.Name}

@@ -144,7 +144,7 @@ func flagTable(flags []*kong.Flag) string {
 		if f.Required {
 			help += " Required."
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, env, help)
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", strings.ReplaceAll(name, "|", `\|`), env, help)
 	}
 	return b.String()
 }

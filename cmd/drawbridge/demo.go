@@ -48,9 +48,10 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err,
-		"\nThe day took %.1f s. make demo UI=yes shows it hour by hour in a browser; docs/quickstart.md goes on from here.\n",
-		time.Since(began).Seconds())
+	fmt.Fprintf(s.err, "\nThe day took %.1f s. docs/quickstart.md goes on from here.\n", time.Since(began).Seconds())
+	if !c.UI {
+		fmt.Fprintln(s.err, "make demo UI=yes, or drawbridge demo --ui, shows it hour by hour in a browser.")
+	}
 	if err := c.show(ctx, s, r); err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ func (c *planCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	ss.install.RolesFrom = c.RolesFrom
 	findings, err := ss.examine(ctx)
 	if err != nil {
 		return err
@@ -113,6 +114,7 @@ func (c *deployCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	ss.install.RolesFrom = c.RolesFrom
 	findings, err := ss.examine(ctx)
 	if err != nil {
 		return err
@@ -201,7 +203,7 @@ func (s *session) plan(ctx context.Context, f functionsFlag) (*install.Plan, err
 	if err != nil {
 		return nil, err
 	}
-	return s.install.Plan(ctx, s.file, s.text, code, f.RolesFrom)
+	return s.install.Plan(ctx, s.file, s.text, code)
 }
 
 // code loads the functions, and warns of those that are not the program's own.

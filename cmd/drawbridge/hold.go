@@ -31,7 +31,7 @@ const maxHold = 7 * 24 * time.Hour
 func (c *holdCmd) Run(ctx context.Context, s streams) error {
 	if c.For < time.Minute || c.For > maxHold {
 		return &usageError{hint.With(
-			fmt.Errorf("hold for %s: not a useful time", c.For), fmt.Sprintf("write 1m to %s", maxHold),
+			fmt.Errorf("hold for %s: not a useful time", c.For), "write 1m to 7d",
 		)}
 	}
 	ss, a, host, err := openSet(ctx, c.connectFlags, s, c.Set)

@@ -14,7 +14,7 @@ import (
 
 // pageFlag is the flag of verbs that play something and can show it as a page.
 type pageFlag struct {
-	UI bool `name:"ui" help:"Then serve its report as a page on this machine, with a slider through time, until interrupted."`
+	UI bool `name:"ui" help:"Then serve its report as a page on this machine, until interrupted."`
 }
 
 // show serves the report of what a verb has played.
@@ -38,6 +38,10 @@ func (f pageFlag) show(ctx context.Context, s streams, played any) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.err, "\nSee it hour by hour in a browser; Ctrl-C ends it: %s\n", shown.Address())
+	how := "in a browser"
+	if len(r.Sets) > 0 {
+		how = "hour by hour in a browser"
+	}
+	fmt.Fprintf(s.err, "\nSee it %s; Ctrl-C ends it: %s\n", how, shown.Address())
 	return shown.Serve(ctx)
 }

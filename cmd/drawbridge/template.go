@@ -27,11 +27,12 @@ func (c *templateCmd) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
+	ss.install.RolesFrom = c.RolesFrom
 	code, err := ss.code(ctx, c.functionsFlag)
 	if err != nil {
 		return err
 	}
-	p, err := ss.install.Prepare(ctx, ss.file, ss.text, code, c.RolesFrom)
+	p, err := ss.install.Prepare(ctx, ss.file, ss.text, code)
 	if err != nil {
 		return err
 	}

@@ -175,7 +175,11 @@ func (d *Doctor) caller(ctx context.Context) {
 	if principal == "" {
 		return // the root user, or another that IAM does not simulate
 	}
-	missing, err := d.missing(ctx, principal, d.deployRights())
+	rights := d.deployRights()
+	if !d.installer.MakesRoles(ctx, d.config.Name) {
+		rights = slices.DeleteFunc(rights, func(r right) bool { return r.action == "iam:CreateRole" })
+	}
+	missing, err := d.missing(ctx, principal, rights)
 	if err != nil {
 		t.Unread(err)
 		return

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"drawbridge/internal/drill/judge"
+	"drawbridge/internal/hint"
 )
 
 // Options choose what is played.
@@ -84,7 +85,7 @@ func (n normal) chosen(o Options) ([]Drill, error) {
 	}
 	drills, err := choose(all(calls), o.Only, o.Seed, o.Runs)
 	if err == nil && len(drills) == 0 {
-		err = fmt.Errorf("no drill is called %s", o.Only)
+		err = hint.New("no drill is called "+o.Only, "drawbridge drill --list names them")
 	}
 	return drills, err
 }

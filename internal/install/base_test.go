@@ -2,6 +2,7 @@ package install_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -316,4 +317,37 @@ func conditions(c map[string]map[string]any) string {
 	}
 	slices.Sort(out)
 	return strings.Join(out, " and ")
+}
+
+// TestRolesApart holds the two stacks of an installation whose roles are somebody else's: the roles alone, and the base stack
+// without them.
+func TestRolesApart(t *testing.T) {
+	text := strings.Replace(hello(t), "    subnets:", "    endpointSecurityGroups: [sg-0a1b2c3d4e5f60001]\n    subnets:", 1)
+	b := base(t, text)
+	roles, err := b.Roles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/roles.yaml", roles)
+	b.RolesFrom = "somebody"
+	rest, err := b.Template()
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "testdata/without-roles.yaml", rest)
+	if strings.Contains(string(rest), "AWS::IAM::") || strings.Contains(string(roles), "AWS::Lambda::") {
+		t.Error("the roles are not apart")
+	}
+	digest, err := b.RolesDigest()
+	if err != nil || !strings.Contains(string(roles), "Value: "+digest) {
+		t.Errorf("the stack of roles does not name the digest %s (%v)", digest, err)
+	}
+	other := base(t, strings.Replace(text, "cluster: hello", "cluster: other", 1))
+	if changed, err := other.RolesDigest(); err != nil || changed == digest {
+		t.Errorf("roles of another cluster have the same digest (%v)", err)
+	}
+	var refused *cfn.GroupError
+	if _, err := base(t, hello(t)).Roles(); !errors.As(err, &refused) || refused.Set != "main" || refused.Hint() == "" {
+		t.Errorf("roles that name a group of the base stack: %v", err)
+	}
 }

@@ -41,7 +41,7 @@ func roll(t *testing.T, i *install.Installer, c *config.File, text string) {
 	t.Helper()
 	code := maps.Clone(standIns)
 	code["webhook"] = standIns["launcher"]
-	p, err := i.Plan(t.Context(), c, []byte(text), code, "")
+	p, err := i.Plan(t.Context(), c, []byte(text), code)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func first(t *testing.T, i *install.Installer, c *config.File) (p *install.Plan,
 	t.Helper()
 	launcher, err := functions.Zip(standIns["launcher"].Bootstrap, []byte("first"))
 	if err == nil {
-		p, err = i.Plan(t.Context(), c, []byte("first"), standIns, "")
+		p, err = i.Plan(t.Context(), c, []byte("first"), standIns)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func TestCodeThatIsReplacedIsFound(t *testing.T) {
 		if _, err := i.Clients.Lambda.UpdateFunctionCode(t.Context(), &lambda.UpdateFunctionCodeInput{FunctionName: aws.String("drawbridge-reaper"), ZipFile: poison(t)}); err != nil {
 			t.Fatal(err)
 		}
-		if p, err = i.Plan(t.Context(), c, []byte("first"), standIns, ""); err != nil || len(p.Changes) > 0 {
+		if p, err = i.Plan(t.Context(), c, []byte("first"), standIns); err != nil || len(p.Changes) > 0 {
 			t.Fatalf("the same plan again: %v, %v", p.Changes, err)
 		}
 		if err := i.Confirm(t.Context(), p); err == nil || !strings.Contains(err.Error(), "function drawbridge-reaper ran other code") {
@@ -220,7 +220,7 @@ func TestWhatAnAccountsConcurrencyLets(t *testing.T) {
 		more := map[string]string{"sets:": "reservedConcurrency: 2\nsets:", "mirror:": "mirror:\n  webhookConcurrency: 5"}[old]
 		text := strings.Replace(mirrorExample(t), "\n"+old, "\n"+more, 1)
 		inNewAccount(t, text, func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.File) {
-			if _, err := i.Plan(t.Context(), c, []byte("x"), standIns, ""); err == nil || !strings.Contains(err.Error(), "have to stay unreserved") {
+			if _, err := i.Plan(t.Context(), c, []byte("x"), standIns); err == nil || !strings.Contains(err.Error(), "have to stay unreserved") {
 				t.Errorf("%s in a new account: %v", more, err)
 			}
 		})
@@ -228,7 +228,7 @@ func TestWhatAnAccountsConcurrencyLets(t *testing.T) {
 	// An installation that observes reserves nothing for a mirror that it does not run.
 	text := "mode: observe\n" + strings.Replace(mirrorExample(t), "\nmirror:", "\nmirror:\n  webhookConcurrency: 5", 1)
 	inNewAccount(t, text, func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.File) {
-		if _, err := i.Plan(t.Context(), c, []byte("x"), standIns, ""); err != nil {
+		if _, err := i.Plan(t.Context(), c, []byte("x"), standIns); err != nil {
 			t.Errorf("observing in a new account: %v", err)
 		}
 	})

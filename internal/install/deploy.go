@@ -53,28 +53,25 @@ type Plan struct {
 // Plan surveys the account, asks CloudFormation for a change set and reads it. The
 // change set stays until it is executed or discarded. Nothing else is created,
 // except for the bucket if the template is too long to go without. An error that
-// Failed knows wants Clear first. rolesFrom names the stack that holds the roles; empty
-// for the one that the deployed stack has them from, or none.
+// Failed knows wants Clear first.
 func (i *Installer) Plan(ctx context.Context, file *config.File, text []byte,
-	code map[string]functions.Code, rolesFrom string) (*Plan, error) {
+	code map[string]functions.Code) (*Plan, error) {
 	name := file.InstallationName()
 	stack, err := i.Installed(ctx, name)
 	var failed *failedBeforeError
 	if err != nil && !errors.Is(err, ErrNotInstalled) || errors.As(err, &failed) {
 		return nil, err
 	}
-	if stack != nil && rolesFrom == "" {
-		rolesFrom = stack.Outputs[cfn.OutputRolesFrom]
-	}
 	creates := errors.Is(err, ErrNotInstalled)
-	p, err := i.Prepare(ctx, file, text, code, rolesFrom)
+	p, err := i.Prepare(ctx, file, text, code)
 	if err != nil {
 		return nil, err
 	}
+	p.base.RolesFrom = i.rolesOf(stack)
 	if p.Creates = creates; !creates {
 		p.before = stack
 	}
-	if rolesFrom != "" {
+	if p.base.RolesFrom != "" {
 		if err := i.checkRoles(ctx, p); err != nil {
 			return nil, err
 		}

@@ -110,7 +110,7 @@ func TestDeployOverAnotherVersion(t *testing.T) {
 				}
 			}
 			put(t, sim, template, tt.schema)
-			p, err := i.Plan(t.Context(), c, []byte("x"), standIns, "")
+			p, err := i.Plan(t.Context(), c, []byte("x"), standIns)
 			switch {
 			case tt.failure == "" && err != nil:
 				t.Errorf("%s: %v", tt.name, err)
@@ -133,7 +133,7 @@ func TestDeployAndRemoveLeaveNothingBehind(t *testing.T) {
 			}
 			return left
 		}
-		p, err := i.Plan(t.Context(), c, []byte("sets: {}"), standIns, "")
+		p, err := i.Plan(t.Context(), c, []byte("sets: {}"), standIns)
 		if err != nil || !p.Creates {
 			t.Fatalf("plan %+v, %v", p, err)
 		}
@@ -144,7 +144,7 @@ func TestDeployAndRemoveLeaveNothingBehind(t *testing.T) {
 		if left := ours(); len(left) > 0 {
 			t.Errorf("a plan that was discarded left %v", left)
 		}
-		if p, err = i.Plan(t.Context(), c, []byte("sets: {}"), standIns, ""); err != nil {
+		if p, err = i.Plan(t.Context(), c, []byte("sets: {}"), standIns); err != nil {
 			t.Fatal(err)
 		}
 		var last cfn.Event
@@ -174,7 +174,7 @@ func TestDeployAndRemoveLeaveNothingBehind(t *testing.T) {
 func TestABucketOfSomebodyElseIsLeftAlone(t *testing.T) {
 	inAccount(t, hello(t), func(t *testing.T, sim *awssim.Sim, i *install.Installer, c *config.File) {
 		sim.AddBucket(i.Bucket("drawbridge"))
-		p, err := i.Plan(t.Context(), c, []byte("x"), standIns, "")
+		p, err := i.Plan(t.Context(), c, []byte("x"), standIns)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +233,7 @@ jobs:
 						t.Fatal(err)
 					}
 				}
-				p, err := i.Plan(t.Context(), c, []byte("x"), standIns, "")
+				p, err := i.Plan(t.Context(), c, []byte("x"), standIns)
 				switch {
 				case up && tt.failure != "" && (err == nil || !strings.Contains(err.Error(), tt.failure) || hintOf(err) == ""):
 					t.Errorf("%s, while it is up: %v, want %q with a remedy", tt.name, err, tt.failure)
@@ -282,7 +282,7 @@ func TestAPauseReachesSetsThatAreNew(t *testing.T) {
 		if _, err := state.SaveSet(t.Context(), scheduler.Set{Name: "main", Phase: scheduler.Absent, Pause: &scheduler.Pause{By: "user/a"}}); err != nil {
 			t.Fatal(err)
 		}
-		p, err := i.Plan(t.Context(), c, []byte("x"), standIns, "")
+		p, err := i.Plan(t.Context(), c, []byte("x"), standIns)
 		if err == nil {
 			err = i.Execute(t.Context(), p, func(cfn.Event) {})
 		}

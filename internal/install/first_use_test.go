@@ -20,7 +20,7 @@ func deploy(t *testing.T, i *install.Installer, text string) *install.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := i.Plan(t.Context(), c, []byte(text), standIns, "")
+	p, err := i.Plan(t.Context(), c, []byte(text), standIns)
 	if err == nil && len(p.Changes) > 0 {
 		err = i.Execute(t.Context(), p, func(cfn.Event) {})
 	}
@@ -193,7 +193,7 @@ func TestAnAccountThatNeverUsedECS(t *testing.T) {
 // stack that is still being deleted.
 func TestAPlanLeavesNothingInTheWay(t *testing.T) {
 	inAccount(t, hello(t), func(t *testing.T, _ *awssim.Sim, i *install.Installer, c *config.File) {
-		p, err := i.Plan(t.Context(), c, []byte(hello(t)), standIns, "")
+		p, err := i.Plan(t.Context(), c, []byte(hello(t)), standIns)
 		if err != nil {
 			t.Fatal(err)
 		}

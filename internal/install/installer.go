@@ -23,6 +23,8 @@ type Installer struct {
 	IAM     *iam.Client
 	ECR     *ecr.Client
 	Clock   clock.Clock
+	// RolesFrom is the stack that holds the roles of the installation; empty for the one that was used before, if any.
+	RolesFrom string
 }
 
 // New returns an Installer.

@@ -20,8 +20,8 @@ import (
 
 // Prepare surveys the account and works out the base stack and its code. It asks CloudFormation for nothing, and creates
 // nothing.
-func (i *Installer) Prepare(ctx context.Context, file *config.File, text []byte, code map[string]functions.Code,
-	rolesFrom string) (*Plan, error) {
+func (i *Installer) Prepare(ctx context.Context, file *config.File, text []byte,
+	code map[string]functions.Code) (*Plan, error) {
 	p := &Plan{
 		Name: file.InstallationName(), uploads: map[string][]byte{}, versions: map[string]string{}, code: map[string][]byte{},
 	}
@@ -37,7 +37,7 @@ func (i *Installer) Prepare(ctx context.Context, file *config.File, text []byte,
 	if p.base, err = Base(c, p.Survey.Facts, architecture); err != nil {
 		return nil, err
 	}
-	p.base.RolesFrom = rolesFrom
+	p.base.RolesFrom = i.RolesFrom
 	p.parameters = map[string]string{
 		cfn.ParameterCodeBucket: i.Bucket(c.Name), cfn.ParameterBoundary: c.PermissionsBoundary,
 		cfn.ParameterAlarmTopic: c.AlarmTopic,
@@ -86,6 +86,24 @@ func (p *Plan) WriteCode(folder string) error {
 		}
 	}
 	return nil
+}
+
+// rolesOf returns the stack that holds the roles of a base stack: the one that RolesFrom names, or else the one that the
+// deployed stack has them from; empty if the base stack makes them.
+func (i *Installer) rolesOf(base *Stack) string {
+	if i.RolesFrom != "" || base == nil {
+		return i.RolesFrom
+	}
+	return base.Outputs[cfn.OutputRolesFrom]
+}
+
+// MakesRoles reports whether a deployment makes the roles itself.
+func (i *Installer) MakesRoles(ctx context.Context, name string) bool {
+	base, err := i.Installed(ctx, name)
+	if err != nil {
+		base = nil // whatever is wrong with it is said elsewhere
+	}
+	return i.rolesOf(base) == ""
 }
 
 // checkRoles sees that the stack of roles holds those that the plan needs.

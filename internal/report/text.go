@@ -46,6 +46,9 @@ func share(v *float64) string {
 	if v == nil {
 		return "?"
 	}
+	if *v < 0 {
+		return fmt.Sprintf("nothing (%.0f%% more)", -100**v)
+	}
 	if *v > 0.99 && *v < 1 { // nobody saves everything
 		return fmt.Sprintf("%.1f%%", min(99.9, 100**v))
 	}

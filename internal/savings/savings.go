@@ -243,6 +243,8 @@ func duration(d time.Duration) string {
 		return d.Round(time.Second).String()
 	case d%time.Hour == 0:
 		return fmt.Sprintf("%dh", d/time.Hour)
+	case d < 10*time.Minute && d%time.Minute != 0:
+		return d.Round(time.Second).String()
 	case d < time.Hour:
 		return fmt.Sprintf("%dm", int(math.Round(d.Minutes())))
 	}

@@ -901,10 +901,13 @@ def quickstart_path():
         command = [os.path.join(BUILD, "drawbridge"), "sandbox", "--listen", "127.0.0.1:0", "--config", "examples/hello/drawbridge.yaml", "--speed", "60"]
         endpoint = stack.enter_context(process(command, ready_sandbox, cwd=ROOT, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)))
         (part,) = [part for part in page.split("\n## ") if part.startswith("By the AWS CLI\n")]
+        exports = "".join(line.replace("http://127.0.0.1:4577", endpoint) + "\n" for line in page.splitlines() if line.startswith("export AWS_"))
+        check(endpoint in exports, f"docs/quickstart.md exports {exports}")
         path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
 
         def shell(line):
-            return subprocess.run(["sh", "-euc", line], cwd=ROOT, env=dict(ENV, AWS_ENDPOINT_URL=endpoint, PATH=path), capture_output=True, text=True)
+            env = {k: v for k, v in ENV.items() if not k.startswith("AWS_") or k.endswith("_FILE")}
+            return subprocess.run(["sh", "-euc", exports + line], cwd=ROOT, env=dict(env, PATH=path), capture_output=True, text=True)
 
         for line, shows in zip(part.split("```")[1].strip().splitlines(), ['"MessageId"', '"FailedEntryCount": 0', '"StackStatus"'], strict=True):
             for _ in range(60):  # the stack is there once the launcher has the event
@@ -912,6 +915,47 @@ def quickstart_path():
                 if p.returncode == 0:
                     break
             check(shows in p.stdout, f"{line} shows {p.stdout}{p.stderr}, want {shows}")
+
+
+def install_path():
+    """The ways to install of docs/install.md, by the AWS CLI, in an account that Drawbridge was removed from."""
+    with open(os.path.join(ROOT, "docs", "install.md")) as f:
+        page = f.read()
+    with contextlib.ExitStack() as stack:
+        work = stack.enter_context(tempfile.TemporaryDirectory())
+        machine = "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64"
+        config = os.path.join(work, "drawbridge.yaml")
+        shutil.copy(os.path.join(ROOT, "examples", "hello", "drawbridge.yaml"), config)
+        env = dict(ENV, DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", machine))
+        command = [os.path.join(BUILD, "drawbridge"), "sandbox", "--listen", "127.0.0.1:0", "--config", config, "--speed", "60"]
+        endpoint = stack.enter_context(process(command, ready_sandbox, env=dict(env, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)))
+        env.update(AWS_ENDPOINT_URL=endpoint, DRAWBRIDGE_CONFIG=config, BUCKET="code-of-ours", PATH=os.pathsep.join([BUILD, os.path.dirname(sys.executable), os.environ["PATH"]]))
+
+        def shell(commands, fail=None):
+            p = subprocess.run(["sh", "-euc", commands], cwd=work, env=env, capture_output=True, text=True, timeout=600)
+            check(p.returncode != 0 and fail in p.stderr if fail else p.returncode == 0, f"{commands}: {p.returncode} {p.stdout}{p.stderr}")
+            return p.stdout + p.stderr
+
+        def way(heading):
+            (part,) = [part for part in page.split("\n## ") if part.startswith(heading + "\n")]
+            return shell("\n".join(part.split("```")[1::2]))
+
+        shell("drawbridge destroy --force --yes")
+        check("absent" in way("With CloudFormation alone"), "the stack that the AWS CLI made is an installation")
+        changed = json.loads(shell("drawbridge plan -o json 2>/dev/null"))["changes"]
+        check({c["id"] for c in changed} == {"Launcher", "Reaper"} and all(c["properties"] == ["Code"] for c in changed), f"deploy changes where the code is alone: {changed}")
+        shell("drawbridge deploy --yes && drawbridge run hello --id taken-over --wait && drawbridge destroy --force --yes")
+        with open(config) as f:
+            text = f.read()
+        with open(config, "w") as f:
+            f.write(text.replace("    subnets:", "    endpointSecurityGroups: [sg-0a1b2c3d4e5f60001]\n    subnets:", 1))
+        way("With roles from somebody else")
+        shell("drawbridge run hello --id apart --wait")
+        kinds = shell("aws cloudformation list-stack-resources --stack-name drawbridge --query 'StackResourceSummaries[].ResourceType' --output text")
+        check("AWS::IAM" not in kinds and "AWS::Lambda::Function" in kinds, f"the base stack holds no role: {kinds}")
+        with open(config, "a") as f:
+            f.write("  second: {set: main, cluster: other, taskDefinition: hello, securityGroups: [sg-0a1b2c3d4e5f60001]}\n")
+        shell("drawbridge deploy --yes --force", fail="are those of another configuration")
 
 
 def state_path():
@@ -1214,7 +1258,7 @@ def sandbox():
     command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--config", "examples/hello/drawbridge.yaml"]
     # The CDK's Node takes longer than all the rest, on one CPU; its accounts are sandboxes of their own.
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        beside = [pool.submit(path) for path in (cdk_path, blue_green_path, code_deploy_path, pipeline_path)]
+        beside = [pool.submit(path) for path in (install_path, cdk_path, blue_green_path, code_deploy_path, pipeline_path)]
         with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
             def advance(seconds):
                 post(endpoint, "/_sim/advance", {"seconds": seconds})

@@ -50,7 +50,7 @@ var shelves = []struct {
 	pages []string
 }{
 	{"Use", []string{
-		"README.md", "docs/quickstart.md", "docs/first-use.md", "docs/jobs.md", "docs/deployments.md", "docs/deployment-hooks.md",
+		"README.md", "docs/quickstart.md", "docs/install.md", "docs/first-use.md", "docs/jobs.md", "docs/deployments.md", "docs/deployment-hooks.md",
 		"docs/mirror.md", "docs/mirror-operating.md", "docs/billing.md", "docs/settings.md", "docs/configuration.md", "docs/mirror-settings.md",
 	}},
 	{"Operate", []string{

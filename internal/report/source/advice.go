@@ -1,6 +1,8 @@
 package source
 
 import (
+	"slices"
+
 	"drawbridge/internal/config"
 	"drawbridge/internal/estimate"
 	"drawbridge/internal/report"
@@ -21,6 +23,10 @@ func price(r *report.Report) {
 	own := estimate.OwnUSD(lives, len(r.Runs), r.Until.Sub(r.From), config.MonitorAlarms)
 	r.OwnUSD = &own
 }
+
+// note says what the advice leaves out.
+const note = "Advice replays the runs with default settings: what it compares with may differ from what was paid by an hour of each set. " +
+	"Best possible puts off no run, so a maxDelay may save more."
 
 // advise says what other settings would have cost for the runs of a report that does not say so itself.
 func advise(r *report.Report) error {
@@ -47,6 +53,9 @@ func advise(r *report.Report) error {
 		}
 		for _, text := range s.Advice {
 			r.Advice = append(r.Advice, "Set "+set.Name+": "+text)
+		}
+		if len(s.Options) > 2 && !slices.Contains(r.Notes, note) {
+			r.Notes = append(r.Notes, note)
 		}
 	}
 	return nil

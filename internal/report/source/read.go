@@ -68,7 +68,7 @@ func File(name string, in io.Reader) (report.Report, error) {
 	}
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return report.Report{}, err
+		return report.Report{}, hint.With(err, remedy)
 	}
 	return Read(name, text)
 }
