@@ -228,12 +228,16 @@ func (b Base) JSON() ([]byte, error) {
 			"endpointSecurityGroups of the sets and securityGroups of the jobs, of which the stack makes one each "+
 			"otherwise, or split the sets over several installations", len(r), maxResources)
 	}
+	conditions := Object{"HasAlarmTopic": has(ParameterAlarmTopic)}
+	if b.RolesFrom == "" {
+		conditions["HasBoundary"] = has(ParameterBoundary)
+	}
 	return encode(b.Name, Object{
 		"AWSTemplateFormatVersion": "2010-09-09",
 		"Description": fmt.Sprintf("Drawbridge installation %s: everything but the endpoints, which "+
 			"come and go in stacks of their own", b.Name),
 		"Parameters": b.parameters(),
-		"Conditions": Object{"HasBoundary": has(ParameterBoundary), "HasAlarmTopic": has(ParameterAlarmTopic)},
+		"Conditions": conditions,
 		"Resources":  r,
 		"Outputs":    outputs,
 	})
@@ -243,13 +247,19 @@ func (b Base) JSON() ([]byte, error) {
 func (b Base) parameters() Object {
 	out := Object{
 		ParameterCodeBucket: b.parameter(ParameterCodeBucket, "Bucket that holds the functions' code"),
-		ParameterBoundary:   b.parameter(ParameterBoundary, "ARN of a permissions boundary for every role; empty for none"),
 		ParameterAlarmTopic: b.parameter(ParameterAlarmTopic, "ARN of the SNS topic that alarms go to; empty for none"),
+	}
+	if b.RolesFrom == "" {
+		out[ParameterBoundary] = b.boundary()
 	}
 	for _, f := range b.Functions() {
 		out[f.Parameter] = b.parameter(f.Parameter, "Key of the "+f.Code+"'s zip")
 	}
 	return out
+}
+
+func (b Base) boundary() Object {
+	return b.parameter(ParameterBoundary, "ARN of a permissions boundary for every role; empty for none")
 }
 
 func (b Base) parameter(name, description string) Object {

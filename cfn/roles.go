@@ -34,12 +34,10 @@ func (b Base) Roles() ([]byte, error) {
 	return asYAML(b.Name)(encode(b.Name, Object{
 		"AWSTemplateFormatVersion": "2010-09-09",
 		"Description":              fmt.Sprintf("Drawbridge installation %s: its roles", b.Name),
-		"Parameters": Object{
-			ParameterBoundary: b.parameter(ParameterBoundary, "ARN of a permissions boundary for every role; empty for none"),
-		},
-		"Conditions": Object{"HasBoundary": has(ParameterBoundary)},
-		"Resources":  r,
-		"Outputs":    outputs,
+		"Parameters":               Object{ParameterBoundary: b.boundary()},
+		"Conditions":               Object{"HasBoundary": has(ParameterBoundary)},
+		"Resources":                r,
+		"Outputs":                  outputs,
 	}))
 }
 

@@ -5,27 +5,42 @@ import (
 	"runtime/debug"
 )
 
+// release is the version of a release; empty in a program that was built otherwise.
+var release string
+
 type versionCmd struct{}
 
-// Run prints the module's version and the commit it was built from, as far as
-// the build recorded them.
+// Run prints the version, the commit and its date, as far as the build recorded them.
 func (versionCmd) Run(s streams) error {
 	_, err := fmt.Fprintf(s.out, "drawbridge %s\n", version())
 	return err
 }
 
-// version returns the module's version and the commit it was built from.
+// version returns the release, or else the module's version, with the commit that it was built from and its date.
 func version() string {
-	version, revision := "devel", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
+	out, commit, date, changed := release, "", "", ""
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return out
+	}
+	if out == "" {
+		out = "devel"
 		if v := info.Main.Version; v != "" && v != "(devel)" {
-			version = v
-		}
-		for _, kv := range info.Settings {
-			if kv.Key == "vcs.revision" {
-				revision = " " + kv.Value
-			}
+			out = v
 		}
 	}
-	return version + revision
+	for _, kv := range info.Settings {
+		switch kv.Key {
+		case "vcs.revision":
+			commit = kv.Value
+		case "vcs.time":
+			date = kv.Value
+		case "vcs.modified":
+			changed = map[string]string{"true": ", changed"}[kv.Value]
+		}
+	}
+	if commit == "" {
+		return out
+	}
+	return fmt.Sprintf("%s (commit %s%s, %s)", out, commit, changed, date)
 }

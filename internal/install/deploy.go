@@ -67,7 +67,9 @@ func (i *Installer) Plan(ctx context.Context, file *config.File, text []byte,
 	if err != nil {
 		return nil, err
 	}
-	p.base.RolesFrom = i.rolesOf(stack)
+	if p.base.RolesFrom = i.rolesOf(stack); p.base.RolesFrom != "" {
+		delete(p.parameters, cfn.ParameterBoundary) // it is the roles' own
+	}
 	if p.Creates = creates; !creates {
 		p.before = stack
 	}
