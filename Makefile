@@ -17,6 +17,10 @@ LINT_VERSION := v2.15.0
 ACTIONLINT := tools/bin/actionlint
 ACTIONLINT_VERSION := v1.7.12
 
+GORELEASER := tools/bin/goreleaser
+GORELEASER_VERSION := v2.17.0
+CYCLONEDX := tools/bin/cyclonedx-gomod
+CYCLONEDX_VERSION := v1.10.0
 # CHROMIUM installs the browser where there is none.
 CHROMIUM  := command -v chromium >/dev/null || { echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || { echo "missing on this machine: chromium; install with: apt-get install chromium"; exit 1; }
 
@@ -30,7 +34,7 @@ done; done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit quick flakes lint images conformance templates policies docs pages explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick flakes lint images conformance templates policies docs pages release release-files release-check explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -147,6 +151,35 @@ policies: $(NPM)/done ## The roles' policies against every call of the Go tests.
 
 conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done $(NPM)/done $(CHECKOV)/done lambdas) ## The sandbox against AWS's models, tools and DynamoDB Local. With ENDPOINT=aws PROFILE=... THIS_COSTS=yes: the same paths on an account.
 	$(VENV)/bin/python tools/conformance/run.py $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(filter yes,$(THIS_COSTS)),--yes-this-costs)
+
+release: $(GORELEASER) $(CYCLONEDX) ## The files of a release in build/release/files: VERSION=1.2.3, SIGNING_KEY=FILE of ssh-keygen, DOWNLOADS=URL of releases.
+	@test -n "$(VERSION)" || { echo "which version? make release VERSION=1.2.3 SIGNING_KEY=FILE"; exit 1; }
+	@test -s "$(SIGNING_KEY)" || { echo "no key to sign with: SIGNING_KEY=FILE, as ssh-keygen -t ed25519 writes it"; exit 1; }
+	VERSION=$(VERSION) SIGNING_KEY=$(SIGNING_KEY) DOWNLOADS=$(or $(DOWNLOADS),https://example.com/drawbridge/releases/download) $(GORELEASER) release --snapshot --clean --skip=publish
+	@mkdir -p build/release/files && cd build/release && cp *.tar.gz *.zip *.deb *.cdx.json SHA256SUMS SHA256SUMS.sig homebrew/Formula/drawbridge.rb ../../dist/*.zip files/
+	$(PYTHON) tools/release/provenance.py build/release/files $(VERSION)
+	@rm -f build/release/files/provenance.json.sig && ssh-keygen -Y sign -q -f $(SIGNING_KEY) -n file build/release/files/provenance.json
+	@ls -l build/release/files
+
+release-files: lambdas # what is in every archive: the functions for arm64 inside the program, completions, the manual page
+	@for f in $(FUNCTIONS); do cp dist/$$f-arm64.zip internal/functions/zips/$$f.zip; done
+	$(GO) build -o build/drawbridge ./cmd/drawbridge
+	@mkdir -p build/completions build/man
+	@for s in bash zsh fish; do build/drawbridge completion -c $$s > build/completions/drawbridge.$$s; done
+	@build/drawbridge --man | sed "1s/\"[0-9-]*\"/\"$$(git log -1 --format=%cs)\"/" | gzip --no-name --best > build/man/drawbridge.1.gz
+
+release-check: ## Makes a release twice by a throw-away key, compares the bytes, unpacks and runs each file. Ten minutes.
+	$(PYTHON) tools/release/check.py
+
+$(GORELEASER): Makefile
+	@mkdir -p tools/bin
+	GOBIN=$(CURDIR)/tools/bin $(GO) install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+	@touch $@
+
+$(CYCLONEDX): Makefile
+	@mkdir -p tools/bin
+	GOBIN=$(CURDIR)/tools/bin $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+	@touch $@
 
 lambdas: ## Static arm64 and amd64 bootstrap zips in dist/, the same bytes every time.
 	@$(call functions,$(ARCHES))

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	mangokong "github.com/alecthomas/mango-kong"
 	kongcompletion "github.com/jotaen/kong-completion"
 
 	"drawbridge/docs"
@@ -37,6 +38,8 @@ type cli struct {
 	planVerbs    `embed:"" group:"plan"`
 	tryVerbs     `embed:"" group:"try"`
 	otherVerbs   `embed:"" group:"other"`
+
+	Man mangokong.ManFlag `help:"Print the manual page, for a package." hidden:""`
 }
 
 // installVerbs install an installation and look after it.
