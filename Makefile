@@ -109,7 +109,7 @@ lint: $(LINT) $(ACTIONLINT) $(VENV)/done ## gofmt, go vet and golangci-lint; the
 	@$(GOFMT)
 	$(LINT) run --allow-parallel-runners ./...
 	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml
-	$(VENV)/bin/zizmor --offline --quiet --persona auditor .github
+	$(VENV)/bin/zizmor --offline --quiet --persona auditor .github deploy/action
 
 $(LINT): Makefile
 	@mkdir -p tools/bin
@@ -141,7 +141,7 @@ $(DYNAMODB)/done: tools/pom.xml
 	@touch $@
 
 templates: $(VENV)/done $(CHECKOV)/done $(NPM)/done lambdas ## The templates against cfn-lint, cfn-guard, checkov and moto.
-	$(VENV)/bin/cfn-lint --non-zero-exit-code informational --regions us-east-1 eu-central-1 -- cfn/testdata/*.json cfn/templates/*.yaml internal/install/testdata/*.yaml examples/pipeline/network.yaml examples/pipeline/infrastructure/*.yaml
+	$(VENV)/bin/cfn-lint --non-zero-exit-code informational --regions us-east-1 eu-central-1 -- cfn/testdata/*.json cfn/templates/*.yaml internal/install/testdata/*.yaml examples/pipeline/network.yaml examples/pipeline/infrastructure/*.yaml examples/step-functions/template.yaml
 	$(VENV)/bin/python -W ignore tools/conformance/templates.py $(CURDIR)/$(CHECKOV)/bin/checkov
 	$(VENV)/bin/python -W ignore tools/conformance/rights.py
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -82,6 +83,11 @@ func TestScripts(t *testing.T) {
 				"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull} {
 				e.Setenv(k, v)
 			}
+			action, err := filepath.Abs("../../deploy/action")
+			if err != nil {
+				return err
+			}
+			e.Setenv("ACTION", action)
 			path, err := exec.LookPath("drawbridge") // the one of testscript
 			e.Setenv("DRAWBRIDGE", path)
 			return err
