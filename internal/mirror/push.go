@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // pushed is the result of a push, by ref.
@@ -165,7 +164,7 @@ func (g *git) prune(ctx context.Context, r *remote, refs []string, want, have Re
 			return false, err
 		}
 	}
-	if err := syscall.Access(hook, 1); err != nil || !filepath.IsAbs(hook) {
+	if !executable(hook) || !filepath.IsAbs(hook) {
 		return false, nil // git would go on without a hook that it cannot execute, or finds elsewhere
 	}
 	if err := os.Remove(moved); err != nil && !errors.Is(err, os.ErrNotExist) {
