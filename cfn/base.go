@@ -54,7 +54,7 @@ type Base struct {
 	Additions []Addition
 	// RolesFrom is the stack that holds the roles; empty if the base stack makes them. See Roles.
 	RolesFrom string
-	// Defaults are values of the template's parameters that it is to have without being told, by name.
+	// Defaults are default values of the template's parameters, by name.
 	Defaults map[string]string
 
 	names Names
@@ -243,11 +243,13 @@ func (b Base) JSON() ([]byte, error) {
 	})
 }
 
-// parameters are those of the base stack: the code is required unless Defaults name it, the others may be left empty.
+// parameters are those of the base stack: the code is required unless Defaults name it,
+// the others may be left empty.
 func (b Base) parameters() Object {
 	out := Object{
 		ParameterCodeBucket: b.parameter(ParameterCodeBucket, "Bucket that holds the functions' code"),
-		ParameterAlarmTopic: b.parameter(ParameterAlarmTopic, "ARN of the SNS topic that alarms go to; empty for none"),
+		ParameterAlarmTopic: b.parameter(ParameterAlarmTopic,
+			"ARN of the SNS topic that alarms go to; empty for none"),
 	}
 	if b.RolesFrom == "" {
 		out[ParameterBoundary] = b.boundary()

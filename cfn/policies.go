@@ -128,30 +128,38 @@ func (b Base) length(v Object) int {
 // filled returns v with texts in place of references, of the length that they have in
 // the account.
 func filled(v any, region string) any {
+	return rewritten(v, func(o Object) (any, bool) {
+		text, ok := o["Fn::Sub"].(string)
+		return reference.ReplaceAllStringFunc(text, func(name string) string {
+			switch name {
+			case "${AWS::Partition}":
+				return endpoints.Partition(region)
+			case "${AWS::Region}":
+				return region
+			case "${AWS::AccountId}":
+				return "123456789012"
+			}
+			return "sg-0123456789abcdef0"
+		}), ok
+	})
+}
+
+// rewritten returns a value of a template with what to makes of its objects, wherever to reports that it makes something.
+func rewritten(v any, to func(Object) (any, bool)) any {
 	switch v := v.(type) {
 	case Object:
-		if text, ok := v["Fn::Sub"].(string); ok {
-			return reference.ReplaceAllStringFunc(text, func(name string) string {
-				switch name {
-				case "${AWS::Partition}":
-					return endpoints.Partition(region)
-				case "${AWS::Region}":
-					return region
-				case "${AWS::AccountId}":
-					return "123456789012"
-				}
-				return "sg-0123456789abcdef0"
-			})
+		if x, ok := to(v); ok {
+			return x
 		}
 		out := Object{}
 		for k, x := range v {
-			out[k] = filled(x, region)
+			out[k] = rewritten(x, to)
 		}
 		return out
 	case []any:
 		out := make([]any, len(v))
 		for i, x := range v {
-			out[i] = filled(x, region)
+			out[i] = rewritten(x, to)
 		}
 		return out
 	}

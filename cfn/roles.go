@@ -17,9 +17,9 @@ const (
 	OutputRolesFrom = "RolesFrom"
 )
 
-// Roles returns the template of a stack that holds the roles of the base stack and nothing else, as YAML, for those who may
-// create roles to deploy before it. It is an error if a role names a security group that the base stack would make: it is not
-// there yet.
+// Roles returns the template of a stack that holds the roles of the base stack and
+// nothing else, as YAML, for those who may create roles to deploy before it. It is a
+// GroupError if a role names a security group that the base stack would make.
 func (b Base) Roles() ([]byte, error) {
 	r, digest, err := b.rolesApart()
 	if err != nil {
@@ -28,7 +28,8 @@ func (b Base) Roles() ([]byte, error) {
 	outputs := Object{OutputStatements: Object{"Description": "A digest of what the roles may do", "Value": digest}}
 	for _, x := range b.roles() {
 		if r[x.ID] != nil {
-			outputs[x.ID] = Object{"Description": "Drawbridge " + b.Name + ": " + string(x.Role), "Value": Att(x.ID, "Arn")}
+			what := "Drawbridge " + b.Name + ": " + string(x.Role)
+			outputs[x.ID] = Object{"Description": what, "Value": Att(x.ID, "Arn")}
 		}
 	}
 	return asYAML(b.Name)(encode(b.Name, Object{
@@ -72,11 +73,13 @@ func (b Base) rolesApart() (Object, string, error) {
 	return r, hex.EncodeToString(sum[:8]), nil
 }
 
-// GroupError reports a set whose endpoints' security group the base stack makes, so that no role can name it beforehand.
+// GroupError reports a set whose endpoints' security group the base stack makes, so that
+// no role can name it beforehand.
 type GroupError struct{ Set string }
 
 func (e *GroupError) Error() string {
-	return fmt.Sprintf("set %s: a stack of roles cannot name the endpoints' security group, which the base stack would make", e.Set)
+	return fmt.Sprintf("set %s: a stack of roles cannot name the endpoints' security group, which the base stack would "+
+		"make", e.Set)
 }
 
 // Hint returns the remedy.
@@ -90,38 +93,23 @@ func (b Base) moveRoles(resources, outputs Object) {
 	for _, x := range b.roles() {
 		arns[x.ID] = RoleARN(x.Name)
 	}
+	byName := func(o Object) (any, bool) {
+		of, ok := o["Fn::GetAtt"].([]string)
+		if !ok || arns[of[0]] == "" {
+			return nil, false
+		}
+		return Sub(arns[of[0]]), true
+	}
 	for _, id := range slices.Collect(maps.Keys(resources)) {
 		switch kind, _ := resources[id].(Object)["Type"].(string); kind {
 		case "AWS::IAM::Role", "AWS::IAM::ManagedPolicy":
 			delete(resources, id)
 		default:
-			resources[id] = byName(resources[id], arns)
+			resources[id] = rewritten(resources[id], byName)
 		}
 	}
 	for id := range outputs {
-		outputs[id] = byName(outputs[id], arns)
+		outputs[id] = rewritten(outputs[id], byName)
 	}
 	outputs[OutputRolesFrom] = Object{"Description": "The stack that holds the roles", "Value": b.RolesFrom}
-}
-
-// byName returns v with ARNs in place of references to roles.
-func byName(v any, arns map[string]string) any {
-	switch v := v.(type) {
-	case Object:
-		if of, ok := v["Fn::GetAtt"].([]string); ok && arns[of[0]] != "" {
-			return Sub(arns[of[0]])
-		}
-		out := Object{}
-		for k, x := range v {
-			out[k] = byName(x, arns)
-		}
-		return out
-	case []any:
-		out := make([]any, len(v))
-		for i, x := range v {
-			out[i] = byName(x, arns)
-		}
-		return out
-	}
-	return v
 }

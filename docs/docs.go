@@ -25,14 +25,14 @@ var entries = append(read("docs/troubleshooting.md", troubleshooting), read("doc
 
 var quoted = regexp.MustCompile("`([^`]+)`")
 
-// read takes the messages out of a page: what stands in backticks in the first column of each table whose first column is
-// called message.
+// read takes the messages out of a page: what stands in backticks in the first column of
+// each table whose first column is called message.
 func read(page, text string) (out []entry) {
 	heading, ofMessages := "", false
 	for _, line := range strings.Split(text, "\n") {
 		switch {
 		case strings.HasPrefix(line, "## "):
-			heading, ofMessages = anchor(line[3:]), false
+			heading, ofMessages = Anchor(line[3:]), false
 		case strings.HasPrefix(line, "| message |"):
 			ofMessages = true
 		case !strings.HasPrefix(line, "| "):
@@ -47,14 +47,15 @@ func read(page, text string) (out []entry) {
 	return out
 }
 
-// anchor is the link to a heading, as GitHub makes it.
-func anchor(heading string) string {
+// Anchor is the link to a heading, as GitHub makes it.
+func Anchor(heading string) string {
 	letters := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower(heading), "")
 	return strings.ReplaceAll(letters, " ", "-")
 }
 
-// Entry returns where the documentation explains a message, as in docs/troubleshooting.md#credentials: the entry of which
-// most letters stand in the message, in their order. It is empty if there is none.
+// Entry returns where the documentation explains a message, as in
+// docs/troubleshooting.md#credentials: the entry of which most letters stand in the
+// message, in their order. It is empty if there is none.
 func Entry(message string) string {
 	most, found := 0, ""
 	for _, e := range entries {
@@ -65,8 +66,8 @@ func Entry(message string) string {
 	return found
 }
 
-// letters counts the letters of an entry if its parts stand in the message, the first where an error begins; it is 0
-// otherwise.
+// letters counts the letters of an entry if its parts stand in the message, the first
+// where an error begins; it is 0 otherwise.
 func (e entry) letters(message string) (n int) {
 	if !strings.HasPrefix(message, e.parts[0]) && !strings.Contains(message, ": "+e.parts[0]) {
 		return 0

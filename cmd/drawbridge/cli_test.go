@@ -6,13 +6,14 @@ import (
 	"io"
 	"os"
 	"reflect"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
+
+	"drawbridge/docs"
 
 	"drawbridge/internal/operate"
 	"drawbridge/internal/output"
@@ -58,7 +59,7 @@ func TestReference(t *testing.T) {
 				continue
 			}
 			for _, v := range append([]*kong.Node{verb}, verb.Children...) {
-				fmt.Fprintf(&index, "| [`%s`](%s#%s) | %s |\n", strings.TrimPrefix(v.FullPath(), "drawbridge "), file, anchor(title(v)), v.Help)
+				fmt.Fprintf(&index, "| [`%s`](%s#%s) | %s |\n", strings.TrimPrefix(v.FullPath(), "drawbridge "), file, docs.Anchor("drawbridge "+title(v)), v.Help)
 				writeVerb(&page, v, shared)
 			}
 		}
@@ -71,12 +72,6 @@ func TestReference(t *testing.T) {
 // title is a verb's heading.
 func title(verb *kong.Node) string {
 	return strings.ReplaceAll(strings.ReplaceAll(verb.Summary(), " [flags]", ""), "FAMILY,...", "FAMILY")
-}
-
-// anchor is the link to a heading that holds a verb alone.
-func anchor(title string) string {
-	letters := regexp.MustCompile(`[^a-z0-9 _-]`).ReplaceAllString(strings.ToLower("drawbridge "+title), "")
-	return strings.ReplaceAll(letters, " ", "-")
 }
 
 // sharedFlags returns the flags that awsFlags holds.

@@ -103,7 +103,8 @@ type otherVerbs struct {
 
 // groups are the titles of the verbs' groups in the help.
 var groups = []kong.Group{
-	{Key: "install", Title: "Install"}, {Key: "jobs", Title: "Jobs and runs"}, {Key: "operate", Title: "Operate"}, {Key: "plan", Title: "Work out"},
+	{Key: "install", Title: "Install"}, {Key: "jobs", Title: "Jobs and runs"},
+	{Key: "operate", Title: "Operate"}, {Key: "plan", Title: "Work out"},
 	{Key: "try", Title: "Try without AWS"}, {Key: "other", Title: "Other"},
 }
 

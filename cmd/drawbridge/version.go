@@ -16,9 +16,10 @@ func (versionCmd) Run(s streams) error {
 	return err
 }
 
-// version returns the release, or else the module's version, with the commit that it was built from and its date.
+// version returns the release, or else the module's version, with the commit that it was
+// built from and its date.
 func version() string {
-	out, commit, date, changed := release, "", "", ""
+	out := release
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return out
@@ -29,18 +30,16 @@ func version() string {
 			out = v
 		}
 	}
+	vcs := map[string]string{}
 	for _, kv := range info.Settings {
-		switch kv.Key {
-		case "vcs.revision":
-			commit = kv.Value
-		case "vcs.time":
-			date = kv.Value
-		case "vcs.modified":
-			changed = map[string]string{"true": ", changed"}[kv.Value]
-		}
+		vcs[kv.Key] = kv.Value
 	}
+	commit := vcs["vcs.revision"]
 	if commit == "" {
 		return out
 	}
-	return fmt.Sprintf("%s (commit %s%s, %s)", out, commit, changed, date)
+	if vcs["vcs.modified"] == "true" {
+		commit += ", changed"
+	}
+	return fmt.Sprintf("%s (commit %s, %s)", out, commit, vcs["vcs.time"])
 }

@@ -62,16 +62,12 @@ func (i *Installer) Plan(ctx context.Context, file *config.File, text []byte,
 	if err != nil && !errors.Is(err, ErrNotInstalled) || errors.As(err, &failed) {
 		return nil, err
 	}
-	creates := errors.Is(err, ErrNotInstalled)
-	p, err := i.Prepare(ctx, file, text, code)
+	if errors.Is(err, ErrNotInstalled) {
+		stack = nil
+	}
+	p, err := i.Prepare(ctx, file, text, code, stack)
 	if err != nil {
 		return nil, err
-	}
-	if p.base.RolesFrom = i.rolesOf(stack); p.base.RolesFrom != "" {
-		delete(p.parameters, cfn.ParameterBoundary) // it is the roles' own
-	}
-	if p.Creates = creates; !creates {
-		p.before = stack
 	}
 	if p.base.RolesFrom != "" {
 		if err := i.checkRoles(ctx, p); err != nil {

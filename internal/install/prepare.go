@@ -18,12 +18,13 @@ import (
 	"drawbridge/internal/hint"
 )
 
-// Prepare surveys the account and works out the base stack and its code. It asks CloudFormation for nothing, and creates
-// nothing.
+// Prepare surveys the account and works out the base stack and its code; before is the
+// base stack as it is deployed, nil if there is none. It creates nothing.
 func (i *Installer) Prepare(ctx context.Context, file *config.File, text []byte,
-	code map[string]functions.Code) (*Plan, error) {
+	code map[string]functions.Code, before *Stack) (*Plan, error) {
 	p := &Plan{
-		Name: file.InstallationName(), uploads: map[string][]byte{}, versions: map[string]string{}, code: map[string][]byte{},
+		Name: file.InstallationName(), Creates: before == nil, before: before, uploads: map[string][]byte{},
+		versions: map[string]string{}, code: map[string][]byte{},
 	}
 	var err error
 	if p.Survey, err = i.Read(ctx, file); err != nil {
@@ -37,10 +38,11 @@ func (i *Installer) Prepare(ctx context.Context, file *config.File, text []byte,
 	if p.base, err = Base(c, p.Survey.Facts, architecture); err != nil {
 		return nil, err
 	}
-	p.base.RolesFrom = i.RolesFrom
 	p.parameters = map[string]string{
-		cfn.ParameterCodeBucket: i.Bucket(c.Name), cfn.ParameterBoundary: c.PermissionsBoundary,
-		cfn.ParameterAlarmTopic: c.AlarmTopic,
+		cfn.ParameterCodeBucket: i.Bucket(c.Name), cfn.ParameterAlarmTopic: c.AlarmTopic,
+	}
+	if p.base.RolesFrom = i.rolesOf(before); p.base.RolesFrom == "" {
+		p.parameters[cfn.ParameterBoundary] = c.PermissionsBoundary
 	}
 	for _, f := range p.base.Functions() {
 		zipped, err := functions.Zip(code[f.Code].Bootstrap, text)
@@ -55,8 +57,8 @@ func (i *Installer) Prepare(ctx context.Context, file *config.File, text []byte,
 	return p, nil
 }
 
-// Template returns the base stack's template as YAML, with what this plan would give its parameters as their defaults. Where
-// the code is, whoever deploys it says.
+// Template returns the base stack's template as YAML, with what this plan would give its
+// parameters as their defaults. Where the code is, whoever deploys it says.
 func (p *Plan) Template() ([]byte, error) {
 	b := p.base
 	b.Defaults = maps.Clone(p.parameters)
@@ -67,7 +69,7 @@ func (p *Plan) Template() ([]byte, error) {
 // Roles returns the template of a stack that holds the roles alone, as YAML.
 func (p *Plan) Roles() ([]byte, error) {
 	b := p.base
-	b.Defaults = p.parameters
+	b.Defaults = map[string]string{cfn.ParameterBoundary: p.Survey.Config.PermissionsBoundary}
 	return b.Roles()
 }
 
@@ -88,8 +90,9 @@ func (p *Plan) WriteCode(folder string) error {
 	return nil
 }
 
-// rolesOf returns the stack that holds the roles of a base stack: the one that RolesFrom names, or else the one that the
-// deployed stack has them from; empty if the base stack makes them.
+// rolesOf returns the stack that holds the roles of a base stack: the one that RolesFrom
+// names, or else the one that the deployed stack has them from; empty if the base stack
+// makes them.
 func (i *Installer) rolesOf(base *Stack) string {
 	if i.RolesFrom != "" || base == nil {
 		return i.RolesFrom
@@ -113,7 +116,7 @@ func (i *Installer) checkRoles(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	const update = "whoever may create roles deploys what drawbridge template --roles prints, as docs/install.md shows"
+	const update = "whoever may create roles deploys what drawbridge template --roles prints; docs/install.md shows how"
 	out, err := i.Clients.CloudFormation.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &from})
 	if err != nil && !cfn.IsMissing(err) {
 		return awserr.Mark(err, "describe stack %s", from)

@@ -189,29 +189,9 @@ func (r Report) data(f Figures, zone *time.Location) data {
 		d.Rows = append(d.Rows, row)
 	}
 	for _, s := range r.Sets {
-		set := setAt{
-			Name: t.id(s.Name), Generations: [][]any{}, Decisions: [][]any{}, Each: s.billed(),
-			Since: later(r.From, s.Since).Unix(), Cost: float64(s.billed()),
-		}
+		set := s.at(r.From, t)
 		if f.Paid.USD != nil {
 			set.Cost *= s.Price
-		}
-		for _, g := range s.Generations {
-			after := func(t time.Time) any {
-				if t.IsZero() {
-					return nil
-				}
-				return t.Unix() - g.Created.Unix()
-			}
-			row := []any{g.Number, g.Created.Unix() - r.From.Unix(), after(g.Available), after(g.Deleting), after(g.Deleted),
-				g.Hours, after(g.PaidFrom)}
-			if g.Failed {
-				row = append(row, 1)
-			}
-			set.Generations = append(set.Generations, row)
-		}
-		for _, x := range s.Decisions {
-			set.Decisions = append(set.Decisions, []any{unix(x.At), t.id(x.Action), t.id(x.Reason)})
 		}
 		d.Sets = append(d.Sets, set)
 	}
@@ -232,6 +212,32 @@ func (r Report) data(f Figures, zone *time.Location) data {
 	}
 	d.texts = t
 	return d
+}
+
+// at is the set as the page takes it, with its texts among t.
+func (s Set) at(from time.Time, t *texts) setAt {
+	set := setAt{
+		Name: t.id(s.Name), Generations: [][]any{}, Decisions: [][]any{}, Each: s.billed(),
+		Since: later(from, s.Since).Unix(), Cost: float64(s.billed()),
+	}
+	for _, g := range s.Generations {
+		after := func(t time.Time) any {
+			if t.IsZero() {
+				return nil
+			}
+			return t.Unix() - g.Created.Unix()
+		}
+		row := []any{g.Number, g.Created.Unix() - from.Unix(), after(g.Available), after(g.Deleting), after(g.Deleted),
+			g.Hours, after(g.PaidFrom)}
+		if g.Failed {
+			row = append(row, 1)
+		}
+		set.Generations = append(set.Generations, row)
+	}
+	for _, x := range s.Decisions {
+		set.Decisions = append(set.Decisions, []any{unix(x.At), t.id(x.Action), t.id(x.Reason)})
+	}
+	return set
 }
 
 // list adds the latest runs that fit into so many bytes.

@@ -14,8 +14,8 @@ type Shown struct {
 	listener net.Listener
 }
 
-// Show returns a server for a page that listens on the loopback address alone. Its address holds a token: without it nothing
-// is shown.
+// Show returns a server for a page that listens on the loopback address alone. Its address
+// holds a token: without it nothing is shown.
 func Show(ctx context.Context, html []byte) (*Shown, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	return &Shown{html, "/" + rand.Text(), l}, err

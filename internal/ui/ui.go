@@ -89,8 +89,9 @@ func serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
 	return nil
 }
 
-// guarded writes the headers of every answer, and reports whether the request came under our own name. A name that leads
-// here from elsewhere is refused: a page of the web would reach us by one.
+// guarded writes the headers of every answer, and reports whether the request came under
+// our own name. A name that leads here from elsewhere is refused: a page of the web would
+// reach us by one.
 func guarded(w http.ResponseWriter, r *http.Request, l net.Listener) bool {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")

@@ -82,7 +82,6 @@ def look(folder, work):
                 check(f.read(4) == b"\x7fELF" and z.getinfo("bootstrap").external_attr >> 16 & 0o111, f"{name}-{arch}.zip holds no program")
     with open(os.path.join(folder, "drawbridge.rb")) as f:
         formula = f.read()
-    run("ruby", "-c", os.path.join(folder, "drawbridge.rb")) if shutil.which("ruby") else None
     for system in ("linux", "darwin"):
         for arch in ("amd64", "arm64"):
             name = f"drawbridge_{VERSION}_{system}_{arch}.tar.gz"

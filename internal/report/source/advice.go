@@ -10,7 +10,8 @@ import (
 	"drawbridge/scheduler"
 )
 
-// price adds what Drawbridge itself would have cost to a report in dollars that does not say so.
+// price adds what Drawbridge itself would have cost to a report in dollars that does not
+// say so.
 func price(r *report.Report) {
 	lives, known := 0, false
 	for _, s := range r.Sets {
@@ -25,25 +26,18 @@ func price(r *report.Report) {
 }
 
 // note says what the advice leaves out.
-const note = "Advice replays the runs with default settings: what it compares with may differ from what was paid by an hour of each set. " +
-	"Best possible puts off no run, so a maxDelay may save more."
+const note = "Advice replays the runs with default settings: what it compares with may differ from what was paid by an " +
+	"hour of each set. Best possible puts off no run, so a maxDelay may save more."
 
-// advise says what other settings would have cost for the runs of a report that does not say so itself.
+// advise says what other settings would have cost for the runs of a report that does not
+// say so itself.
 func advise(r *report.Report) error {
 	for _, set := range r.Sets {
 		in := savings.Input{
-			Set: scheduler.SetName(set.Name), Settings: scheduler.DefaultSettings(), Now: r.Until, EndpointHours: max(set.Endpoints, 1),
-			Price: set.Price,
+			Set: scheduler.SetName(set.Name), Settings: scheduler.DefaultSettings(), Now: r.Until,
+			EndpointHours: max(set.Endpoints, 1), Price: set.Price, Runs: recorded(r.Runs, set.Name),
 		}
 		in.Settings.Basis = set.Basis
-		for _, x := range r.Runs {
-			if x.Set == set.Name {
-				run := scheduler.Run{ID: scheduler.RunID(x.ID), Job: scheduler.JobName(x.Job)}
-				run.ReceivedAt, run.StartedAt, run.FinishedAt = x.Received, x.Started, x.Finished
-				run.Outcome = scheduler.Outcome(x.Outcome)
-				in.Runs = append(in.Runs, run)
-			}
-		}
 		if len(in.Runs) == 0 {
 			continue
 		}
@@ -59,4 +53,20 @@ func advise(r *report.Report) error {
 		}
 	}
 	return nil
+}
+
+// recorded returns the runs of a set as the table would have them.
+func recorded(runs []report.Run, set string) (out []scheduler.Run) {
+	for _, x := range runs {
+		if x.Set != set {
+			continue
+		}
+		out = append(out, scheduler.Run{
+			ID: scheduler.RunID(x.ID), Job: scheduler.JobName(x.Job),
+			Request:  scheduler.Request{ReceivedAt: x.Received},
+			Progress: scheduler.Progress{StartedAt: x.Started},
+			End:      scheduler.End{FinishedAt: x.Finished, Outcome: scheduler.Outcome(x.Outcome)},
+		})
+	}
+	return out
 }
