@@ -73,7 +73,7 @@ def look(folder, work):
                 works(path, commit)
                 ran += 1
     unpacked = os.path.join(work, "deb")
-    run("dpkg-deb", "--extract", os.path.join(folder, f"drawbridge_{VERSION}_{MACHINE}.deb"), unpacked)
+    run("dpkg-deb", "--extract", os.path.join(folder, f"drawbridge_{VERSION}_linux_{MACHINE}.deb"), unpacked)
     works(os.path.join(unpacked, "usr", "bin", "drawbridge"), commit)
     check(os.path.exists(os.path.join(unpacked, "usr/share/man/man1/drawbridge.1.gz")), "the Debian package holds no manual page")
     for name in ("hook", "launcher", "reaper", "webhook"):
