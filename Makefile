@@ -155,7 +155,7 @@ conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done $(NPM)/done $(CHECK
 release: $(GORELEASER) $(CYCLONEDX) ## The files of a release in build/release/files: VERSION=1.2.3, SIGNING_KEY=FILE of ssh-keygen, DOWNLOADS=URL of releases.
 	@test -n "$(VERSION)" || { echo "which version? make release VERSION=1.2.3 SIGNING_KEY=FILE"; exit 1; }
 	@test -s "$(SIGNING_KEY)" || { echo "no key to sign with: SIGNING_KEY=FILE, as ssh-keygen -t ed25519 writes it"; exit 1; }
-	PATH="$(CURDIR)/tools/bin:$$PATH" VERSION=$(VERSION) SIGNING_KEY=$(SIGNING_KEY) DOWNLOADS=$(or $(DOWNLOADS),https://example.com/drawbridge/releases/download) $(GORELEASER) release --snapshot --clean --skip=publish
+	PATH="$(CURDIR)/tools/bin:$$PATH" COMMIT_DATE=$$(git log -1 --format=%cI) COMMIT_TIME=$$(git log -1 --format=%ct) VERSION=$(VERSION) SIGNING_KEY=$(SIGNING_KEY) DOWNLOADS=$(or $(DOWNLOADS),https://example.com/drawbridge/releases/download) $(GORELEASER) release --snapshot --clean --skip=publish
 	@mkdir -p build/release/files && cd build/release && cp *.tar.gz *.zip *.deb *.cdx.json SHA256SUMS SHA256SUMS.sig homebrew/Formula/drawbridge.rb ../../dist/*.zip files/
 	$(PYTHON) tools/release/provenance.py build/release/files $(VERSION)
 	@rm -f build/release/files/provenance.json.sig && ssh-keygen -Y sign -q -f $(SIGNING_KEY) -n file build/release/files/provenance.json

@@ -16,7 +16,7 @@ import zipfile
 
 VERSION = "0.0.1"
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
-LARGEST = 60 << 20  # of the program, in bytes
+LARGEST = 60 << 20  # of a download of the program, in bytes
 
 
 def check(ok, what):
@@ -56,11 +56,12 @@ def look(folder, work):
         for arch in ("amd64", "arm64"):
             into = os.path.join(work, system + arch)
             ending, program = ("zip", "drawbridge.exe") if system == "windows" else ("tar.gz", "drawbridge")
-            shutil.unpack_archive(os.path.join(folder, f"drawbridge_{VERSION}_{system}_{arch}.{ending}"), into)
+            archive = os.path.join(folder, f"drawbridge_{VERSION}_{system}_{arch}.{ending}")
+            check(os.path.getsize(archive) < LARGEST, f"{archive} has {os.path.getsize(archive)} bytes, at most {LARGEST}")
+            shutil.unpack_archive(archive, into)
             for more in ("LICENSE", "README.md", "man/drawbridge.1.gz", "completions/drawbridge.bash", "completions/drawbridge.zsh", "completions/drawbridge.fish"):
                 check(os.path.getsize(os.path.join(into, more)) > 0, f"{system} {arch} holds no {more}")
             path = os.path.join(into, program)
-            check(os.path.getsize(path) < LARGEST, f"{path} has {os.path.getsize(path)} bytes, at most {LARGEST}")
             kind = {"linux": b"\x7fELF", "darwin": b"\xcf\xfa\xed\xfe", "windows": b"MZ"}[system]
             with open(path, "rb") as f:
                 check(f.read(4).startswith(kind), f"{path} is not a program for {system}")
