@@ -57,7 +57,7 @@ test: check-machine formatted ## All tests: Go, linters, and the checks against 
 
 unit: ## The Go tests alone.
 	@mkdir -p build && rm -f build/replies.jsonl build/calls.jsonl
-	GOGC=400 DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 -timeout 1h $(LONGEST) ./...
+	GOGC=400 DRAWBRIDGE_SANDBOX_RECORD=$(CURDIR)/build/replies.jsonl DRAWBRIDGE_SANDBOX_CALLS=$(CURDIR)/build/calls.jsonl $(GO) test -count=1 -timeout 15m $(LONGEST) ./...
 
 quick: ## gofmt, go vet and the short Go tests, for each change. Needs no network.
 	@$(GOFMT)

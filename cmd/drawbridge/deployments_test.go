@@ -29,6 +29,7 @@ import (
 	lambdatypes "github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
 	"drawbridge/internal/awssim"
+	"drawbridge/internal/clock"
 	"drawbridge/internal/sandbox"
 )
 
@@ -39,6 +40,7 @@ type deploying struct {
 	*account
 	config string // the path of drawbridge.yaml
 	aws    aws.Config
+	clock  *strideClock // of verbs: one that waits moves the account's clock
 }
 
 // openDeploying opens one; the configuration is the example's, with replaced in place of what
@@ -56,11 +58,13 @@ func openDeploying(t *testing.T, replaced ...string) deploying {
 	a := open(t, path)
 	sim := awssim.New(awssim.Options{}) // for its Region alone
 	defer sim.Close()
-	return deploying{a, path, sandbox.AWSConfig(sim, a.endpoint, http.DefaultTransport)}
+	ck := newStrideClock(a.endpoint)
+	t.Cleanup(ck.Close)
+	return deploying{a, path, sandbox.AWSConfig(sim, a.endpoint, http.DefaultTransport), ck}
 }
 
 // lowered fails the test unless all endpoints are gone two hours later: a run that is cut off may
-// last into the next hour, whose end depends on when the test began.
+// last into the next hour.
 func (a deploying) lowered() {
 	a.t.Helper()
 	a.advance(130)
@@ -129,6 +133,7 @@ func (a deploying) run(verb string, args ...string) string {
 	a.t.Helper()
 	var out bytes.Buffer
 	a.t.Setenv("AWS_ENDPOINT_URL", a.endpoint)
+	a.t.Setenv(clock.Variable, a.clock.URL)
 	a.t.Setenv("AWS_ACCESS_KEY_ID", awssim.InProcessKey)
 	a.t.Setenv("AWS_SECRET_ACCESS_KEY", "sandbox")
 	a.t.Setenv("AWS_REGION", "us-east-1")

@@ -131,7 +131,9 @@ mirror:
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &site{account: open(t, path, append([]string{"--image", "drawbridge-mirror=" + program}, flags...)...), folder: folder}
+	now := time.Now().UTC().Format(time.RFC3339) // git signs what it asks for with the machine's time
+	flags = append([]string{"--image", "drawbridge-mirror=" + program, "--start", now}, flags...)
+	s := &site{account: open(t, path, flags...), folder: folder}
 	sim := awssim.New(awssim.Options{})
 	defer sim.Close()
 	conf := sandbox.AWSConfig(sim, s.endpoint, http.DefaultTransport)
@@ -303,7 +305,7 @@ func (s *site) report(body string) (int, string) {
 }
 
 func TestEndToEndMirrorOfABundle(t *testing.T) {
-	s := openSite(t, "", "--start", time.Now().Add(-72*time.Hour).UTC().Format(time.RFC3339))
+	s := openSite(t, "", "--start", time.Now().Add(-72*time.Hour).UTC().Truncate(time.Hour).Format(time.RFC3339))
 	// A pack that no cache names, older than a day, goes with the next run.
 	bucket, orphan := "drawbridge-mirror-123456789012-us-east-1", "state/inbox/cache/pack-"+strings.Repeat("a", 40)+".pack"
 	if _, err := s.objects.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &orphan, Body: strings.NewReader("x")}); err != nil {
