@@ -11,7 +11,7 @@ CHECKOV   := tools/checkov-venv
 NPM       := tools/npm/node_modules
 # LONGEST is tested first: it takes about as long as all others together.
 LONGEST   := ./internal/sandbox
-GOFMT     := files=$$(gofmt -l cmd cfn docs endpoints scheduler internal tools/docker tools/docs tools/gitserve tools/lambdazip tools/mutants tools/rooms tools/soak) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
+GOFMT     := files=$$(gofmt -l cmd cfn docs endpoints scheduler internal tools/docker tools/docs tools/gitserve tools/image tools/lambdazip tools/mutants tools/rooms tools/soak) && test -z "$$files" || { echo "not formatted by gofmt: $$files"; exit 1; }
 LINT      := tools/bin/golangci-lint
 LINT_VERSION := v2.15.0
 ACTIONLINT := tools/bin/actionlint
@@ -21,8 +21,13 @@ GORELEASER := tools/bin/goreleaser
 GORELEASER_VERSION := v2.17.0
 CYCLONEDX := tools/bin/cyclonedx-gomod
 CYCLONEDX_VERSION := v1.10.0
+# IMAGE_VERSION is the tag of the mirror's image.
+IMAGE_VERSION := $(or $(VERSION),dev)
+IMAGE := build/drawbridge-mirror_$(IMAGE_VERSION).oci.tar
+# debian installs a program of a package of Debian's where there is none.
+debian = command -v $(1) >/dev/null || { echo "installing $(2)"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; } || { echo "missing on this machine: $(1); install with: apt-get install $(2)"; exit 1; }
 # CHROMIUM installs the browser where there is none.
-CHROMIUM  := command -v chromium >/dev/null || { echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || { echo "missing on this machine: chromium; install with: apt-get install chromium"; exit 1; }
+CHROMIUM  = $(call debian,chromium,chromium fonts-dejavu-core)
 
 # functions builds the functions for the architectures that are given, and zips them.
 define functions
@@ -34,7 +39,7 @@ done; done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit quick flakes lint images conformance templates policies docs pages release release-files release-check explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick flakes lint image conformance templates policies docs pages release release-files release-check explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -51,7 +56,7 @@ build: ## The command line ./drawbridge, with the arm64 functions inside.
 
 # The Go tests wait more than the rest computes and downloads: two at a time. Policies and conformance read what the Go tests record.
 test: check-machine formatted ## All tests: Go, linters, and the checks against AWS's own artefacts.
-	@$(MAKE) --no-print-directory --jobs=2 unit lint images templates
+	@$(MAKE) --no-print-directory --jobs=2 unit lint image templates
 	@$(MAKE) --no-print-directory --jobs=2 policies conformance pages
 	@echo "all tests passed"
 
@@ -149,19 +154,20 @@ policies: $(NPM)/done ## The roles' policies against every call of the Go tests.
 	@test -s build/calls.jsonl || { echo "no calls are recorded: make unit first"; exit 1; }
 	node tools/npm/prove-policies.mjs build/calls.jsonl
 
-conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done $(NPM)/done $(CHECKOV)/done lambdas) ## The sandbox against AWS's models, tools and DynamoDB Local. With ENDPOINT=aws PROFILE=... THIS_COSTS=yes: the same paths on an account.
+conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done $(NPM)/done $(CHECKOV)/done lambdas $(IMAGE)) ## The sandbox against AWS's models, tools and DynamoDB Local. With ENDPOINT=aws PROFILE=... THIS_COSTS=yes: the same paths on an account.
+	@$(if $(ENDPOINT),,$(call debian,bwrap,bubblewrap))
 	$(VENV)/bin/python tools/conformance/run.py $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(filter yes,$(THIS_COSTS)),--yes-this-costs)
 
 release: $(GORELEASER) $(CYCLONEDX) ## The files of a release in build/release/files: VERSION=1.2.3, SIGNING_KEY=FILE of ssh-keygen, DOWNLOADS=URL of releases.
 	@test -n "$(VERSION)" || { echo "which version? make release VERSION=1.2.3 SIGNING_KEY=FILE"; exit 1; }
 	@test -s "$(SIGNING_KEY)" || { echo "no key to sign with: SIGNING_KEY=FILE, as ssh-keygen -t ed25519 writes it"; exit 1; }
 	PATH="$(CURDIR)/tools/bin:$$PATH" COMMIT_DATE=$$(git log -1 --format=%cI) COMMIT_TIME=$$(git log -1 --format=%ct) VERSION=$(VERSION) SIGNING_KEY=$(SIGNING_KEY) DOWNLOADS=$(or $(DOWNLOADS),https://example.com/drawbridge/releases/download) $(GORELEASER) release --snapshot --clean --skip=publish
-	@mkdir -p build/release/files && cd build/release && cp *.tar.gz *.zip *.deb *.cdx.json SHA256SUMS SHA256SUMS.sig homebrew/Formula/drawbridge.rb ../../dist/*.zip files/
+	@mkdir -p build/release/files && cd build/release && cp *.tar.gz *.zip *.deb *.cdx.json SHA256SUMS SHA256SUMS.sig homebrew/Formula/drawbridge.rb ../../dist/*.zip ../drawbridge-mirror_$(VERSION).oci.tar files/
 	$(PYTHON) tools/release/provenance.py build/release/files $(VERSION)
 	@rm -f build/release/files/provenance.json.sig && ssh-keygen -Y sign -q -f $(SIGNING_KEY) -n file build/release/files/provenance.json
 	@ls -l build/release/files
 
-release-files: lambdas # what is in every archive: the functions for arm64 inside the program, completions, the manual page
+release-files: lambdas $(IMAGE) # what is in every archive: the functions for arm64 inside the program, completions, the manual page; and the mirror's image
 	@for f in $(FUNCTIONS); do cp dist/$$f-arm64.zip internal/functions/zips/$$f.zip; done
 	$(GO) build -o build/drawbridge ./cmd/drawbridge
 	@mkdir -p build/completions build/man
@@ -185,10 +191,13 @@ lambdas: ## Static arm64 and amd64 bootstrap zips in dist/, the same bytes every
 	@$(call functions,$(ARCHES))
 	@ls -l dist/*.zip
 
-images: $(VENV)/done ## The mirror's Dockerfile against hadolint, and what it copies against what the program is made of.
-	$(VENV)/bin/hadolint --failure-threshold info cmd/mirror/Dockerfile
-	@for d in $$($(GO) list -deps ./cmd/mirror | sed -n 's|^drawbridge/||p' | grep -v '^cmd/' | cut -d/ -f1 | sort -u); do \
-		grep -q "^COPY $$d " cmd/mirror/Dockerfile && grep -q "^!$$d$$" .dockerignore || { echo "cmd/mirror/Dockerfile or .dockerignore leaves out $$d"; exit 1; }; done
+image: $(IMAGE) ## The mirror's image for arm64 and amd64 in build/, as an OCI layout. Needs Debian's mmdebstrap, and no Docker engine.
+
+$(IMAGE): $(shell git ls-files go.mod tools/image '*.go')
+	@$(call debian,mmdebstrap,mmdebstrap)
+	@$(MAKE) --no-print-directory mirror
+	$(GO) run ./tools/image $@ $(IMAGE_VERSION) $$(git log -1 --format=%ct)
+	@ls -l $@
 
 mirror: ## The mirror's program for arm64 and amd64 in dist/, as its image holds it.
 	@set -e; for arch in $(ARCHES); do CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o dist/$$arch/mirror/mirror ./cmd/mirror; done; ls -l dist/*/mirror/mirror

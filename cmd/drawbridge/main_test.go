@@ -92,7 +92,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DRAWBRIDGE", path)
 			return err
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"account": accountCmd, "advance": advanceCmd, "fault": faultCmd, "left": leftCmd, "down": downCmd, "foreign-stack": foreignStackCmd, "foreign-endpoint": foreignEndpointCmd, "role": roleCmd, "session": sessionCmd, "hang": hangCmd, "hung": hungCmd},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"account": accountCmd, "advance": advanceCmd, "fault": faultCmd, "left": leftCmd, "down": downCmd, "foreign-stack": foreignStackCmd, "foreign-endpoint": foreignEndpointCmd, "role": roleCmd, "session": sessionCmd, "hang": hangCmd, "layout": layoutCmd, "hung": hungCmd},
 	})
 }
 

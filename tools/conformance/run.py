@@ -24,6 +24,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.parse
@@ -958,6 +959,89 @@ def install_path():
         shell("drawbridge deploy --yes --force", fail="are those of another configuration")
 
 
+def image_path():
+    """The mirror's image as make image writes it: pushed by the command line, run as the task, from a server and a bundle to CodeCommit."""
+    image = os.path.join(BUILD, "drawbridge-mirror_dev.oci.tar")
+    machine = "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64"
+    with contextlib.ExitStack() as stack:
+        work = stack.enter_context(tempfile.TemporaryDirectory())
+        # What it is made of: two architectures, small, a user without rights, and every program that a run starts.
+        layout, root = os.path.join(work, "layout"), os.path.join(work, "root")
+        blob = lambda of: os.path.join(layout, "blobs", *of["digest"].split(":"))
+        def read(path):
+            with open(path) as f:
+                return json.load(f)
+        with tarfile.open(image) as f:
+            f.extractall(layout, filter="data")
+        (index,) = read(os.path.join(layout, "index.json"))["manifests"]
+        for m in read(blob(index))["manifests"]:
+            arch, manifest = m["platform"]["architecture"], read(blob(m))
+            conf = read(blob(manifest["config"]))
+            check(conf["architecture"] == arch and conf["config"]["User"] == "10001:10001" and conf["config"]["Entrypoint"] == ["/usr/local/bin/mirror"], f"the image's configuration: {conf}")
+            size = 0
+            for layer in manifest["layers"]:
+                with gzip.open(blob(layer)) as f:
+                    size += len(f.read())
+                if arch == machine:
+                    with tarfile.open(blob(layer)) as f:
+                        check(not [m.name for m in f if m.isfile() and m.mode & 0o6000 or m.isdev()], "the image holds no set-user-ID program and no device")
+                        f.extractall(root, filter="tar")
+            check(size < 120 << 20, f"the image for {arch} has {size} bytes unpacked")
+        check({m["platform"]["architecture"] for m in read(blob(index))["manifests"]} == {"amd64", "arm64"}, "the image's architectures")
+        inside = ["bwrap", "--ro-bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--unshare-user", "--uid", "10001", "--gid", "10001", "--clearenv", "--"]
+        for command, said in (("git version", "git version 2."), ("ssh -G a.example", "hostname a.example"), ("cd /tmp; : >a; sort a | cmp - a && true && echo same", "same"),
+                              ("ls /usr/lib/git-core/git-remote-https", "git-remote-https"), ("touch /usr/x || echo no", "no"), ("/usr/local/bin/mirror --help 2>&1 || true", "credential")):
+            p = subprocess.run([*inside, "/bin/sh", "-c", command], capture_output=True, text=True)
+            check(said in p.stdout, f"in the image {command} says {p.stdout}{p.stderr}, want {said}")
+        with open(os.path.join(root, "var/lib/dpkg/status")) as f:
+            check({"git", "openssh-client", "libc6"} <= {line.split()[1] for line in f if line.startswith("Package: ")}, "a scanner finds the packages")
+
+        repositories = os.path.join(work, "served")
+        git("init", "-q", "--bare", "--initial-branch=main", os.path.join(repositories, "app.git"))
+        git("init", "-q", "--initial-branch=main", os.path.join(work, "app"))
+        git("commit", "-q", "--allow-empty", "-m", "one", cwd=os.path.join(work, "app"))
+        git("push", "-q", os.path.join(repositories, "app.git"), "main", cwd=os.path.join(work, "app"))
+        git("bundle", "create", "-q", os.path.join(work, "x.bundle"), "--all", cwd=os.path.join(work, "app"))
+        subprocess.run(["go", "build", "-o", work, "./tools/gitserve"], cwd=ROOT, check=True)
+        source = stack.enter_context(process([os.path.join(work, "gitserve"), repositories], lambda p: p.stdout.readline().strip()))
+        config = os.path.join(work, "drawbridge.yaml")
+        with open(config, "w") as f:
+            f.write("""ecsCluster: drawbridge
+sets:
+  main: {subnets: [subnet-0a1b2c3d4e5f60001], services: auto}
+mirror:
+  set: main
+  sourceNetworks: [10.20.0.0/24]
+  repositories:
+    app: {source: {url: "%s/app.git"}, target: {codecommit: app, create: true}}
+    inbox: {source: {bundle: "s3://drawbridge-mirror-123456789012-us-east-1/inbox/x.bundle"}, target: {codecommit: inbox, create: true}}
+""" % source)
+        env = dict(ENV, DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", machine), DRAWBRIDGE_SANDBOX_RECORD=REPLIES)
+        command = [os.path.join(BUILD, "drawbridge"), "sandbox", "--listen", "127.0.0.1:0", "--config", config, "--speed", "60", "--run-code"]
+        endpoint = stack.enter_context(process(command, ready_sandbox, env=env))
+        env.update(AWS_ENDPOINT_URL=endpoint, DRAWBRIDGE_CONFIG=config)
+
+        def drawbridge(*args, fail=None):
+            p = subprocess.run([os.path.join(BUILD, "drawbridge"), *args], cwd=work, env=env, capture_output=True, text=True, timeout=600)
+            check(p.returncode != 0 and fail in p.stderr if fail else p.returncode == 0, f"drawbridge {' '.join(args)}: {p.returncode} {p.stdout}{p.stderr}")
+            return p.stdout + p.stderr
+
+        drawbridge("mirror", "push-image", os.path.join(work, "x.bundle"), fail="holds no image")
+        check("Would push " + index["digest"] in drawbridge("mirror", "push-image", image, "--dry-run"), "what is pushed is told before")
+        check(f"Pushed {index['digest']} to repository drawbridge-mirror with the tag dev" in drawbridge("mirror", "push-image", image), "the image is pushed")
+        check("already" in drawbridge("mirror", "push-image", image), "pushed again it is there already")
+        drawbridge("deploy", "--yes")
+        boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x").upload_file(
+            os.path.join(work, "x.bundle"), "drawbridge-mirror-123456789012-us-east-1", "inbox/x.bundle")
+        drawbridge("run", "mirror", "--id", "in-its-image", "--wait")
+        logged = drawbridge("logs", "mirror/in-its-image")
+        head = git("rev-parse", "HEAD", cwd=os.path.join(work, "app"))
+        for name in ("app", "inbox"):
+            url = f"{endpoint}/v1/repos/{name}"
+            ours = ["-c", "credential.helper=", "-c", f"credential.helper=!{os.path.join(BUILD, 'mirror')} credential codecommit", "-c", "credential.UseHttpPath=true"]
+            check(f"{head}\trefs/heads/main" in git(*ours, "ls-remote", url, AWS_ENDPOINT_URL=endpoint), f"the replica of {name} holds what was pushed: {logged}")
+
+
 def state_path():
     """A sandbox that keeps its account: another process finds what was made, what was under way, and the same time."""
     with tempfile.TemporaryDirectory() as work:
@@ -1258,7 +1342,7 @@ def sandbox():
     command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--config", "examples/hello/drawbridge.yaml"]
     # The CDK's Node takes longer than all the rest, on one CPU; its accounts are sandboxes of their own.
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        beside = [pool.submit(path) for path in (install_path, cdk_path, blue_green_path, code_deploy_path, pipeline_path)]
+        beside = [pool.submit(path) for path in (install_path, image_path, cdk_path, blue_green_path, code_deploy_path, pipeline_path)]
         with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
             def advance(seconds):
                 post(endpoint, "/_sim/advance", {"seconds": seconds})

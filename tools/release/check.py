@@ -81,6 +81,10 @@ def look(folder, work):
         for arch in ("amd64", "arm64"):
             with zipfile.ZipFile(os.path.join(folder, f"{name}-{arch}.zip")) as z, z.open("bootstrap") as f:
                 check(f.read(4) == b"\x7fELF" and z.getinfo("bootstrap").external_attr >> 16 & 0o111, f"{name}-{arch}.zip holds no program")
+    with tarfile.open(os.path.join(folder, f"drawbridge-mirror_{VERSION}.oci.tar")) as f:
+        (index,) = json.load(f.extractfile("index.json"))["manifests"]
+        platforms = {m["platform"]["architecture"] for m in json.load(f.extractfile("blobs/" + index["digest"].replace(":", "/")))["manifests"]}
+    check(platforms == {"amd64", "arm64"} and index["annotations"]["org.opencontainers.image.ref.name"] == VERSION, f"the mirror's image is for {platforms}, {index}")
     with open(os.path.join(folder, "drawbridge.rb")) as f:
         formula = f.read()
     for system in ("linux", "darwin"):

@@ -3,10 +3,13 @@ package ecr
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,7 +159,7 @@ func (s *store) may(r *http.Request, key, repository, kind, tag string, body []b
 			"' does not exist in the registry with id '" + s.Options.Account + "'"
 	}
 	if kind == "manifests" && r.Method == http.MethodPut && images.Immutable && !strings.Contains(tag, ":") {
-		if old := images.find(tag, ""); old != nil && old.manifest != string(body) {
+		if images.find(tag, "") != nil { // the same image as well
 			return http.StatusBadRequest, "TAG_INVALID", "The image tag '" + tag + "' already exists in the '" +
 				repository + "' repository and cannot be overwritten because the tag is immutable."
 		}
@@ -183,18 +186,42 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 }
 
 // Pulled returns an image with its layers, by a reference to this account's registry; nil if
-// it was not pushed with them.
-func (s *Service) Pulled(ref string) v1.Image {
+// it was not pushed with them. Of an image for several architectures, which has to have the task's, it is that of this
+// machine, whose programs run here.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html
+func (s *Service) Pulled(ref, architecture string) (v1.Image, error) {
 	_, path, _ := strings.Cut(ref, "/")
 	r, err := name.ParseReference("localhost/"+path, name.Insecure)
 	if err != nil || s.store == nil {
-		return nil
+		return nil, nil
 	}
-	image, err := remote.Image(r, remote.WithTransport(within{s.store.blob}))
+	got, err := remote.Get(r, remote.WithTransport(within{s.store.blob}),
+		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	return image
+	if got.MediaType.IsIndex() && !listed(got, architecture) {
+		return nil, errors.New("pull image manifest has been retried 1 time(s): image Manifest does not contain " +
+			"descriptor matching platform 'linux/" + architecture + "'")
+	}
+	image, err := got.Image()
+	if err != nil {
+		return nil, nil
+	}
+	return image, nil
+}
+
+// listed reports whether an image is there for an architecture.
+func listed(index *remote.Descriptor, architecture string) bool {
+	all, err := index.ImageIndex()
+	if err != nil {
+		return false
+	}
+	manifest, err := all.IndexManifest()
+	return err == nil && slices.ContainsFunc(manifest.Manifests, func(d v1.Descriptor) bool {
+		return d.Platform != nil && d.Platform.Architecture == architecture
+	})
 }
 
 // within carries requests to a handler of this process.

@@ -34,8 +34,8 @@ type Service struct {
 	tokensLeft  float64 // of the RunTask bucket
 	refilled    time.Time
 	running     map[*exec.Cmd]bool
-	// Pulled returns an image with its layers, or nil.
-	Pulled     func(ref string) v1.Image
+	// Pulled returns an image with its layers for an architecture, nil without layers, or why it cannot be pulled.
+	Pulled     func(ref, architecture string) (v1.Image, error)
 	unpackedAt map[string]string // folders, by digest
 	api        *kernel.API
 	changed    func(*task) // told of every change of a task

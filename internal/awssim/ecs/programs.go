@@ -3,6 +3,7 @@ package ecs
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -46,15 +47,18 @@ func (s *Service) program(t *task) (*program, error) {
 	if !s.Options.RunCode || s.Pulled == nil {
 		return nil, nil
 	}
-	image := s.Pulled(c.Image)
+	architecture := "amd64"
+	if kernel.At(t.Definition.raw, "runtimePlatform.cpuArchitecture") == "ARM64" {
+		architecture = "arm64"
+	}
+	image, err := s.Pulled(c.Image, architecture)
 	if image == nil {
-		return nil, nil
+		return nil, err
 	}
 	return s.unpacked(image, c.EntryPoint, given)
 }
 
-// unpacked returns the program of an image. It has to run without the rest of it: static, as
-// from scratch.
+// unpacked returns the program of an image: static, as from scratch, or one that needs the rest of the image.
 func (s *Service) unpacked(image v1.Image, entry, command []string) (*program, error) {
 	config, err := image.ConfigFile()
 	if err != nil {
@@ -92,10 +96,42 @@ func (s *Service) unpacked(image v1.Image, entry, command []string) (*program, e
 	if err := free.Close(); err != nil {
 		return nil, err
 	}
-	p := &program{exec.CommandContext(s.Context, filepath.Join(root, args[0]), args[1:]...), port}
+	p := &program{port: port}
+	if _, err := os.Stat(filepath.Join(root, "bin", "sh")); err == nil {
+		args, err = within(root, config.Config, args)
+		if err != nil {
+			return nil, err
+		}
+		p.cmd = exec.CommandContext(s.Context, args[0], args[1:]...)
+	} else {
+		p.cmd = exec.CommandContext(s.Context, filepath.Join(root, args[0]), args[1:]...)
+	}
 	p.cmd.Dir = root
 	p.cmd.Env = append(p.cmd.Env, config.Config.Env...)
 	return p, nil
+}
+
+// within is the command that runs another one inside an image with a system of its own, as the image's user: by
+// bubblewrap, in namespaces. The image is not written to, but for /tmp, which is empty at first, and the network is
+// this machine's.
+func within(root string, config v1.Config, command []string) ([]string, error) {
+	bwrap, err := exec.LookPath("bwrap")
+	if err != nil {
+		return nil, errors.New("bwrap, which the sandbox runs such an image with, is missing on this machine; install " +
+			"with: apt-get install bubblewrap")
+	}
+	for _, place := range []string{"dev", "proc", "tmp"} { // what is mounted over an image
+		if err := os.MkdirAll(filepath.Join(root, place), 0o700); err != nil {
+			return nil, err
+		}
+	}
+	user, group, _ := strings.Cut(config.User, ":")
+	args := []string{
+		bwrap, "--ro-bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--unshare-user",
+		"--unshare-pid", "--die-with-parent", "--chdir", cmp.Or(config.WorkingDir, "/"),
+		"--uid", cmp.Or(user, "0"), "--gid", cmp.Or(group, user, "0"), "--",
+	}
+	return append(args, command...), nil
 }
 
 // extract writes the files of an image into a folder, and nothing beyond it.
@@ -121,6 +157,10 @@ func extract(image v1.Image, root string) error {
 			err = to.MkdirAll(at, 0o700)
 		case tar.TypeReg:
 			err = write(to, at, r, h.FileInfo().Mode().Perm()|0o600)
+		case tar.TypeSymlink:
+			err = errors.Join(to.MkdirAll(filepath.Dir(at), 0o700), to.Symlink(h.Linkname, at))
+		case tar.TypeLink:
+			err = errors.Join(to.MkdirAll(filepath.Dir(at), 0o700), to.Link(strings.TrimPrefix(filepath.Clean("/"+h.Linkname), "/"), at))
 		}
 		if err != nil && at != "" {
 			return err

@@ -90,8 +90,8 @@ func (w Wing) Next(outputs map[string]string, digest string) []string {
 		out = append(out, fmt.Sprintf("The mirror runs the image %s@%s; an image that is pushed later runs after the "+
 			"next deployment.", images, digest))
 	case images != "":
-		out = append(out, fmt.Sprintf("The mirror's image is not there yet: push it to %s and deploy again; "+
-			"examples/mirror/README.md says how.", images))
+		out = append(out, fmt.Sprintf("The mirror's image is not there yet: push it to %s with drawbridge "+
+			"mirror push-image, and deploy again.", images))
 	}
 	if outputs["WebhookURL"] != "" {
 		out = append(out, "drawbridge mirrors shows where git servers report pushes.")
