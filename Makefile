@@ -161,6 +161,7 @@ conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done $(NPM)/done $(CHECK
 release: $(GORELEASER) $(CYCLONEDX) ## The files of a release in build/release/files: VERSION=1.2.3, SIGNING_KEY=FILE of ssh-keygen, DOWNLOADS=URL of releases.
 	@test -n "$(VERSION)" || { echo "which version? make release VERSION=1.2.3 SIGNING_KEY=FILE"; exit 1; }
 	@test -s "$(SIGNING_KEY)" || { echo "no key to sign with: SIGNING_KEY=FILE, as ssh-keygen -t ed25519 writes it"; exit 1; }
+	@rm -f $(IMAGE) # its dates are the commit's
 	PATH="$(CURDIR)/tools/bin:$$PATH" COMMIT_DATE=$$(git log -1 --format=%cI) COMMIT_TIME=$$(git log -1 --format=%ct) VERSION=$(VERSION) SIGNING_KEY=$(SIGNING_KEY) DOWNLOADS=$(or $(DOWNLOADS),https://example.com/drawbridge/releases/download) $(GORELEASER) release --snapshot --clean --skip=publish
 	@mkdir -p build/release/files && cd build/release && cp *.tar.gz *.zip *.deb *.cdx.json SHA256SUMS SHA256SUMS.sig homebrew/Formula/drawbridge.rb ../../dist/*.zip ../drawbridge-mirror_$(VERSION).oci.tar files/
 	$(PYTHON) tools/release/provenance.py build/release/files $(VERSION)
