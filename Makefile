@@ -17,6 +17,7 @@ LINT_VERSION := v2.15.0
 ACTIONLINT := tools/bin/actionlint
 ACTIONLINT_VERSION := v1.7.12
 
+GOVULNCHECK_VERSION := v1.9.0
 GORELEASER := tools/bin/goreleaser
 GORELEASER_VERSION := v2.17.0
 CYCLONEDX := tools/bin/cyclonedx-gomod
@@ -26,6 +27,10 @@ IMAGE_VERSION := $(or $(VERSION),dev)
 IMAGE := build/drawbridge-mirror_$(IMAGE_VERSION).oci.tar
 # debian installs a program of a package of Debian's where there is none.
 debian = command -v $(1) >/dev/null || { echo "installing $(2)"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; } || { echo "missing on this machine: $(1); install with: apt-get install $(2)"; exit 1; }
+LICENSES := tools/bin/go-licenses
+# ALLOWED are the licences that what is inside the programs may have.
+ALLOWED  := Apache-2.0,BSD-2-Clause,BSD-3-Clause,ISC,MIT,MPL-2.0
+NOTICES  := build/THIRD_PARTY_NOTICES
 # CHROMIUM installs the browser where there is none.
 CHROMIUM  = $(call debian,chromium,chromium fonts-dejavu-core)
 
@@ -39,7 +44,7 @@ done; done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit quick flakes lint image conformance templates policies docs pages release release-files release-check explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick flakes lint licenses vulnerabilities image conformance templates policies docs pages release release-files release-check explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -110,11 +115,28 @@ check-machine: # names at once what the machine lacks
 	@tools/check-machine
 
 # actionlint would call shellcheck and pyflakes where a machine has them: it says the same on every machine.
-lint: $(LINT) $(ACTIONLINT) $(VENV)/done ## gofmt, go vet and golangci-lint; the workflows against actionlint and zizmor.
+lint: $(LINT) $(ACTIONLINT) $(VENV)/done licenses ## gofmt, go vet and golangci-lint; the workflows against actionlint and zizmor; licences.
 	@$(GOFMT)
 	$(LINT) run --allow-parallel-runners ./...
 	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml
 	$(VENV)/bin/zizmor --offline --quiet --persona auditor .github deploy/action
+
+licenses: $(NOTICES) ## Holds the licences of what is inside the programs to those that are allowed, and writes their texts to build/.
+	@for os in linux darwin windows; do CGO_ENABLED=0 GOOS=$$os $(LICENSES) check --ignore drawbridge --allowed_licenses=$(ALLOWED) ./cmd/... 2>build/licenses.txt || { grep -v 'contains non-Go code' build/licenses.txt; echo "licences of $$os: allowed are $(ALLOWED)"; exit 1; }; done
+
+$(NOTICES): $(LICENSES) go.sum tools/licenses/notices.tpl
+	@mkdir -p build
+	@$(LICENSES) report --ignore drawbridge --template tools/licenses/notices.tpl ./cmd/... >$(NOTICES) 2>build/licenses.txt || { cat build/licenses.txt; exit 1; }
+	@for part in "uPlot:internal/report/uplot/LICENSE" "The Go standard library:$$($(GO) env GOROOT)/LICENSE"; do printf '%.80s\n%s\n\n' "$$(printf '%080d' 0 | tr 0 -)" "$${part%%:*}"; cat "$${part#*:}"; echo; done >>$(NOTICES)
+	@touch $@
+
+vulnerabilities: ## Known vulnerabilities in what is inside the programs, from https://vuln.go.dev: needs the Internet, and is not in make test.
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
+
+$(LICENSES): tools/licenses/go.mod
+	@mkdir -p tools/bin
+	cd tools/licenses && $(GO) build -o ../bin/go-licenses github.com/google/go-licenses/v2
+	@touch $@
 
 $(LINT): Makefile
 	@mkdir -p tools/bin
@@ -163,12 +185,12 @@ release: $(GORELEASER) $(CYCLONEDX) ## The files of a release in build/release/f
 	@test -s "$(SIGNING_KEY)" || { echo "no key to sign with: SIGNING_KEY=FILE, as ssh-keygen -t ed25519 writes it"; exit 1; }
 	@rm -f $(IMAGE) # its dates are the commit's
 	PATH="$(CURDIR)/tools/bin:$$PATH" COMMIT_DATE=$$(git log -1 --format=%cI) COMMIT_TIME=$$(git log -1 --format=%ct) VERSION=$(VERSION) SIGNING_KEY=$(SIGNING_KEY) DOWNLOADS=$(or $(DOWNLOADS),https://example.com/drawbridge/releases/download) $(GORELEASER) release --snapshot --clean --skip=publish
-	@mkdir -p build/release/files && cd build/release && cp *.tar.gz *.zip *.deb *.cdx.json SHA256SUMS SHA256SUMS.sig homebrew/Formula/drawbridge.rb ../../dist/*.zip ../drawbridge-mirror_$(VERSION).oci.tar files/
+	@mkdir -p build/release/files && cd build/release && cp *.tar.gz *.zip *.deb *.cdx.json SHA256SUMS SHA256SUMS.sig homebrew/Formula/drawbridge.rb ../../dist/*.zip ../drawbridge-mirror_$(VERSION).oci.tar ../THIRD_PARTY_NOTICES files/
 	$(PYTHON) tools/release/provenance.py build/release/files $(VERSION)
 	@rm -f build/release/files/provenance.json.sig && ssh-keygen -Y sign -q -f $(SIGNING_KEY) -n file build/release/files/provenance.json
 	@ls -l build/release/files
 
-release-files: lambdas $(IMAGE) # what is in every archive: the functions for arm64 inside the program, completions, the manual page; and the mirror's image
+release-files: lambdas $(IMAGE) $(NOTICES) # what is in every archive: the functions for arm64 inside the program, completions, the manual page; and the mirror's image
 	@for f in $(FUNCTIONS); do cp dist/$$f-arm64.zip internal/functions/zips/$$f.zip; done
 	$(GO) build -o build/drawbridge ./cmd/drawbridge
 	@mkdir -p build/completions build/man
@@ -194,7 +216,7 @@ lambdas: ## Static arm64 and amd64 bootstrap zips in dist/, the same bytes every
 
 image: $(IMAGE) ## The mirror's image for arm64 and amd64 in build/, as an OCI layout. Needs Debian's mmdebstrap, and no Docker engine.
 
-$(IMAGE): $(shell git ls-files go.mod tools/image '*.go')
+$(IMAGE): $(NOTICES) $(shell git ls-files go.mod tools/image '*.go')
 	@$(call debian,mmdebstrap,mmdebstrap)
 	@$(MAKE) --no-print-directory mirror
 	$(GO) run ./tools/image $@ $(IMAGE_VERSION) $$(git log -1 --format=%ct)

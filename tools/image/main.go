@@ -197,27 +197,36 @@ func copyFiles(from *tar.Reader, to *tar.Writer) error {
 	}
 }
 
-// programLayer holds the mirror's program.
-func programLayer(from string, created time.Time) (v1.Layer, error) {
-	content, err := os.ReadFile(from)
-	if err != nil {
-		return nil, fmt.Errorf("%w (make mirror builds it)", err)
-	}
+// programLayer holds the mirror's program, its licence and those of what is inside it.
+func programLayer(program string, created time.Time) (v1.Layer, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
-	for _, folder := range []string{"usr/", "usr/local/", "usr/local/bin/"} {
-		if err := w.WriteHeader(&tar.Header{Name: folder, Typeflag: tar.TypeDir, Mode: 0o755, ModTime: created}); err != nil {
+	const documents = "usr/share/doc/drawbridge-mirror/"
+	for _, f := range []struct {
+		name, from string // from nowhere: a folder
+		mode       int64
+	}{
+		{"usr/", "", 0o755}, {"usr/local/", "", 0o755}, {"usr/local/bin/", "", 0o755},
+		{"usr/local/bin/mirror", program, 0o755},
+		{"usr/share/", "", 0o755}, {"usr/share/doc/", "", 0o755}, {documents, "", 0o755},
+		{documents + "LICENSE", "LICENSE", 0o644},
+		{documents + "THIRD_PARTY_NOTICES", "build/THIRD_PARTY_NOTICES", 0o644},
+	} {
+		h := &tar.Header{Name: f.name, Typeflag: tar.TypeDir, Mode: f.mode, ModTime: created}
+		var content []byte
+		if f.from != "" {
+			var err error
+			if content, err = os.ReadFile(f.from); err != nil {
+				return nil, fmt.Errorf("%w (make image builds it)", err)
+			}
+			h.Typeflag, h.Size = tar.TypeReg, int64(len(content))
+		}
+		if err := w.WriteHeader(h); err != nil {
 			return nil, err
 		}
-	}
-	h := &tar.Header{
-		Name: "usr/local/bin/mirror", Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(content)), ModTime: created,
-	}
-	if err := w.WriteHeader(h); err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(content); err != nil {
-		return nil, err
+		if _, err := w.Write(content); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.Close(); err != nil {
 		return nil, err

@@ -59,7 +59,7 @@ def look(folder, work):
             archive = os.path.join(folder, f"drawbridge_{VERSION}_{system}_{arch}.{ending}")
             check(os.path.getsize(archive) < LARGEST, f"{archive} has {os.path.getsize(archive)} bytes, at most {LARGEST}")
             shutil.unpack_archive(archive, into)
-            for more in ("LICENSE", "README.md", "man/drawbridge.1.gz", "completions/drawbridge.bash", "completions/drawbridge.zsh", "completions/drawbridge.fish"):
+            for more in ("LICENSE", "README.md", "THIRD_PARTY_NOTICES", "man/drawbridge.1.gz", "completions/drawbridge.bash", "completions/drawbridge.zsh", "completions/drawbridge.fish"):
                 check(os.path.getsize(os.path.join(into, more)) > 0, f"{system} {arch} holds no {more}")
             path = os.path.join(into, program)
             kind = {"linux": b"\x7fELF", "darwin": b"\xcf\xfa\xed\xfe", "windows": b"MZ"}[system]
