@@ -27,6 +27,8 @@ IMAGE_VERSION := $(or $(VERSION),dev)
 IMAGE := build/drawbridge-mirror_$(IMAGE_VERSION).oci.tar
 # debian installs a program of a package of Debian's where there is none.
 debian = command -v $(1) >/dev/null || { echo "installing $(2)"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; } || { echo "missing on this machine: $(1); install with: apt-get install $(2)"; exit 1; }
+CDK_VERSION := $(or $(VERSION),0.0.0)
+CDK_PACKAGE := build/drawbridge-cdk-$(CDK_VERSION).tgz
 LICENSES := tools/bin/go-licenses
 # ALLOWED are the licences that what is inside the programs may have.
 ALLOWED  := Apache-2.0,BSD-2-Clause,BSD-3-Clause,ISC,MIT,MPL-2.0
@@ -44,7 +46,7 @@ done; done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test unit quick flakes lint licenses vulnerabilities image conformance templates policies docs pages release release-files release-check explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
+.PHONY: help demo build test unit quick flakes lint licenses vulnerabilities image cdk conformance templates policies docs pages release release-files release-check explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -130,6 +132,13 @@ $(NOTICES): $(LICENSES) go.sum tools/licenses/notices.tpl
 	@for part in "uPlot:internal/report/uplot/LICENSE" "The Go standard library:$$($(GO) env GOROOT)/LICENSE"; do printf '%.80s\n%s\n\n' "$$(printf '%080d' 0 | tr 0 -)" "$${part%%:*}"; cat "$${part#*:}"; echo; done >>$(NOTICES)
 	@touch $@
 
+# CDK_PACKAGE is a package as npm installs it; the folder beside it has the tests too.
+cdk: $(CDK_PACKAGE) ## The package for the AWS CDK in build/.
+
+$(CDK_PACKAGE): $(NPM)/done $(wildcard deploy/cdk/*) LICENSE
+	@rm -rf build/cdk && mkdir -p build && cp -r deploy/cdk build/cdk && cp LICENSE build/cdk/ && ln -s ../../$(NPM) build/cdk/node_modules
+	cd build/cdk && node_modules/.bin/tsc && npm pkg set version=$(CDK_VERSION) && npm pack --silent --ignore-scripts --pack-destination ..
+
 vulnerabilities: ## Known vulnerabilities in what is inside the programs, from https://vuln.go.dev: needs the Internet, and is not in make test.
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
 
@@ -176,7 +185,7 @@ policies: $(NPM)/done ## The roles' policies against every call of the Go tests.
 	@test -s build/calls.jsonl || { echo "no calls are recorded: make unit first"; exit 1; }
 	node tools/npm/prove-policies.mjs build/calls.jsonl
 
-conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done $(NPM)/done $(CHECKOV)/done lambdas $(IMAGE)) ## The sandbox against AWS's models, tools and DynamoDB Local. With ENDPOINT=aws PROFILE=... THIS_COSTS=yes: the same paths on an account.
+conformance: $(VENV)/done $(if $(ENDPOINT),,$(DYNAMODB)/done $(NPM)/done $(CHECKOV)/done lambdas $(IMAGE) $(CDK_PACKAGE)) ## The sandbox against AWS's models, tools and DynamoDB Local. With ENDPOINT=aws PROFILE=... THIS_COSTS=yes: the same paths on an account.
 	@$(if $(ENDPOINT),,$(call debian,bwrap,bubblewrap))
 	$(VENV)/bin/python tools/conformance/run.py $(if $(ENDPOINT),--endpoint $(ENDPOINT)) $(if $(PROFILE),--profile $(PROFILE)) $(if $(filter yes,$(THIS_COSTS)),--yes-this-costs)
 
@@ -185,12 +194,12 @@ release: $(GORELEASER) $(CYCLONEDX) ## The files of a release in build/release/f
 	@test -s "$(SIGNING_KEY)" || { echo "no key to sign with: SIGNING_KEY=FILE, as ssh-keygen -t ed25519 writes it"; exit 1; }
 	@rm -f $(IMAGE) # its dates are the commit's
 	PATH="$(CURDIR)/tools/bin:$$PATH" COMMIT_DATE=$$(git log -1 --format=%cI) COMMIT_TIME=$$(git log -1 --format=%ct) VERSION=$(VERSION) SIGNING_KEY=$(SIGNING_KEY) DOWNLOADS=$(or $(DOWNLOADS),https://example.com/drawbridge/releases/download) $(GORELEASER) release --snapshot --clean --skip=publish
-	@mkdir -p build/release/files && cd build/release && cp *.tar.gz *.zip *.deb *.cdx.json SHA256SUMS SHA256SUMS.sig homebrew/Formula/drawbridge.rb ../../dist/*.zip ../drawbridge-mirror_$(VERSION).oci.tar ../THIRD_PARTY_NOTICES files/
+	@mkdir -p build/release/files && cd build/release && cp *.tar.gz *.zip *.deb *.cdx.json SHA256SUMS SHA256SUMS.sig homebrew/Formula/drawbridge.rb ../../dist/*.zip ../drawbridge-mirror_$(VERSION).oci.tar ../THIRD_PARTY_NOTICES ../drawbridge-cdk-$(VERSION).tgz files/
 	$(PYTHON) tools/release/provenance.py build/release/files $(VERSION)
 	@rm -f build/release/files/provenance.json.sig && ssh-keygen -Y sign -q -f $(SIGNING_KEY) -n file build/release/files/provenance.json
 	@ls -l build/release/files
 
-release-files: lambdas $(IMAGE) $(NOTICES) # what is in every archive: the functions for arm64 inside the program, completions, the manual page; and the mirror's image
+release-files: lambdas $(IMAGE) $(NOTICES) $(CDK_PACKAGE) # what is in every archive: the functions for arm64 inside the program, completions, the manual page; the mirror's image, the package for the CDK
 	@for f in $(FUNCTIONS); do cp dist/$$f-arm64.zip internal/functions/zips/$$f.zip; done
 	$(GO) build -o build/drawbridge ./cmd/drawbridge
 	@mkdir -p build/completions build/man

@@ -13,7 +13,7 @@ import (
 )
 
 type templateCmd struct {
-	awsFlags
+	connectFlags
 	functionsFlag
 	Roles bool   `help:"Print the template of a stack that holds the roles alone, for whoever may create roles."`
 	Code  string `help:"Folder to write the functions' code to, for the bucket that the template names." type:"path" placeholder:"DIR"`

@@ -18,6 +18,7 @@ import gzip
 import json
 import os
 import platform
+import re
 import secrets
 import shutil
 import signal
@@ -1042,6 +1043,51 @@ mirror:
             check(f"{head}\trefs/heads/main" in git(*ours, "ls-remote", url, AWS_ENDPOINT_URL=endpoint), f"the replica of {name} holds what was pushed: {logged}")
 
 
+def construct_path():
+    """The package for the AWS CDK: its own tests, and the app of docs/install.md deployed by the CDK's CLI and taken over."""
+    with open(os.path.join(ROOT, "docs", "install.md")) as f:
+        (app,) = re.findall(r"```ts\n(.*?)```", f.read(), re.DOTALL)
+    with contextlib.ExitStack() as stack:
+        work = stack.enter_context(tempfile.TemporaryDirectory())
+        machine = "arm64" if platform.machine() in ("aarch64", "arm64") else "amd64"
+        config, modules, npm = os.path.join(work, "drawbridge.yaml"), os.path.join(work, "node_modules"), os.path.join(ROOT, "tools", "npm", "node_modules")
+        shutil.copy(os.path.join(ROOT, "examples", "hello", "drawbridge.yaml"), config)
+        os.mkdir(modules)
+        for name in ("aws-cdk-lib", "constructs", "@types", "undici-types"):
+            os.symlink(os.path.join(npm, name), os.path.join(modules, name))
+        with tarfile.open(os.path.join(BUILD, "drawbridge-cdk-0.0.0.tgz")) as f:
+            f.extractall(work, filter="data")
+        os.rename(os.path.join(work, "package"), os.path.join(modules, "drawbridge-cdk"))
+        # The CDK's own bootstrap stack is not there: whoever deploys uploads.
+        with open(os.path.join(work, "app.ts"), "w") as f:
+            f.write('import { CliCredentialsStackSynthesizer } from "aws-cdk-lib";\n' + app.replace(
+                "new App()", 'new App({ defaultStackSynthesizer: new CliCredentialsStackSynthesizer({ fileAssetsBucketName: "assets", bucketPrefix: "" }) })'))
+        env = dict(ENV, DRAWBRIDGE_FUNCTIONS=os.path.join(ROOT, "dist", machine))
+        command = [os.path.join(BUILD, "drawbridge"), "sandbox", "--listen", "127.0.0.1:0", "--config", config, "--no-install", "--speed", "60"]
+        endpoint = stack.enter_context(process(command, ready_sandbox, env=dict(env, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)))
+        env.update(AWS_ENDPOINT_URL=endpoint, AWS_REGION="us-east-1", NODE_OPTIONS="--no-warnings", CI="true", PATH=os.pathsep.join([BUILD, os.environ["PATH"]]))
+
+        def run(*command, cwd=work):
+            p = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=600)
+            check(p.returncode == 0, f"{' '.join(command)}: {p.returncode} {p.stdout[-3000:]}{p.stderr[-3000:]}")
+            return p.stdout + p.stderr
+
+        def cdk(*args):
+            return run(os.path.join(npm, ".bin", "cdk"), "--app", "node app.js", *args)
+
+        run("node", "--test", os.path.join(BUILD, "cdk", "drawbridge.test.js"))
+        run(os.path.join(npm, ".bin", "tsc"), "--target", "ES2022", "--module", "CommonJS", "--strict", "--skipLibCheck", "app.ts")
+        aws(endpoint, "s3api", "create-bucket", "--bucket", "assets")
+        cdk("deploy", "--require-approval", "never")
+        cdk("diff", "--fail", "--no-change-set")
+        run("drawbridge", "run", "hello", "--id", "by-the-cdk", "--wait")
+        changed = json.loads(run("sh", "-c", "drawbridge plan -o json 2>/dev/null"))["changes"]
+        check({c["id"] for c in changed} == {"Launcher", "Reaper"}, f"deploy changes where the code is alone: {changed}")
+        run("drawbridge", "deploy", "--yes")
+        run("drawbridge", "run", "hello", "--id", "taken-over", "--wait")
+        run("drawbridge", "destroy", "--force", "--yes")
+
+
 def state_path():
     """A sandbox that keeps its account: another process finds what was made, what was under way, and the same time."""
     with tempfile.TemporaryDirectory() as work:
@@ -1342,7 +1388,7 @@ def sandbox():
     command = [binary, "sandbox", "--listen", "127.0.0.1:0", "--speed", "0", "--config", "examples/hello/drawbridge.yaml"]
     # The CDK's Node takes longer than all the rest, on one CPU; its accounts are sandboxes of their own.
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        beside = [pool.submit(path) for path in (install_path, image_path, cdk_path, blue_green_path, code_deploy_path, pipeline_path)]
+        beside = [pool.submit(path) for path in (install_path, image_path, construct_path, cdk_path, blue_green_path, code_deploy_path, pipeline_path)]
         with process(command, ready_sandbox, env=dict(ENV, DRAWBRIDGE_SANDBOX_RECORD=REPLIES)) as endpoint:
             def advance(seconds):
                 post(endpoint, "/_sim/advance", {"seconds": seconds})

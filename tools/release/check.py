@@ -85,6 +85,9 @@ def look(folder, work):
         (index,) = json.load(f.extractfile("index.json"))["manifests"]
         platforms = {m["platform"]["architecture"] for m in json.load(f.extractfile("blobs/" + index["digest"].replace(":", "/")))["manifests"]}
     check(platforms == {"amd64", "arm64"} and index["annotations"]["org.opencontainers.image.ref.name"] == VERSION, f"the mirror's image is for {platforms}, {index}")
+    with tarfile.open(os.path.join(folder, f"drawbridge-cdk-{VERSION}.tgz")) as f:
+        check(sorted(f.getnames()) == sorted("package/" + n for n in ("LICENSE", "drawbridge.d.ts", "drawbridge.js", "package.json")), f"the package for the CDK holds {f.getnames()}")
+        check(json.load(f.extractfile("package/package.json"))["version"] == VERSION, "the package for the CDK is of another version")
     with open(os.path.join(folder, "drawbridge.rb")) as f:
         formula = f.read()
     for system in ("linux", "darwin"):
