@@ -55,6 +55,7 @@ func (c *pushImageCmd) Run(ctx context.Context, s streams) error {
 		ss.say(fmt.Sprintf("Would push %s to repository %s with the tag %s.", of.Digest, to.Repository, tag))
 		return nil
 	}
+	ss.say(fmt.Sprintf("Pushing to repository %s; some 70 MB, if nothing of it is there.", to.Repository))
 	pushed, err := of.Push(ctx, ss.install.ECR, to, http.DefaultTransport)
 	if err != nil {
 		return err

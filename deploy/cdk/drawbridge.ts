@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
-import { Annotations, CfnResource, CfnTag, Lazy, Stack, StackProps, Stage, TagManager, Token } from "aws-cdk-lib";
+import { CfnResource, CfnTag, Lazy, Stack, StackProps, Stage, TagManager, Token, Validations } from "aws-cdk-lib";
 import { CfnInclude } from "aws-cdk-lib/cloudformation-include";
 import { CfnFunction } from "aws-cdk-lib/aws-lambda";
 import { Asset } from "aws-cdk-lib/aws-s3-assets";
@@ -71,8 +71,9 @@ export class Drawbridge extends Stack {
       const own = Array.isArray(given) ? Object.fromEntries(given.map(({ key, value }) => [key, value])) : {};
       r.addPropertyOverride("Tags", Lazy.any({ produce: () => inOrder({ ...tags.tagValues(), ...own }) }, { omitEmptyArray: true }));
     }
-    Annotations.of(this).acknowledgeWarning("CloudFormation-Validate::W1030",
-      "Without a value of a parameter, a condition leaves the property out.");
+    Validations.of(this).acknowledge({
+      id: "CloudFormation-Validate::W1030", reason: "Without a value of a parameter, a condition leaves the property out.",
+    });
   }
 
   /** Removes a parameter that nothing refers to any more. */
