@@ -46,6 +46,7 @@ done; done
 endef
 
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 .PHONY: help demo build test unit quick flakes lint licenses vulnerabilities image cdk conformance templates policies docs pages release release-files release-check explore mutants fuzz soak check-machine formatted lambdas mirror bench golden clean
 
 help: ## Show the targets.
@@ -225,8 +226,8 @@ lambdas: ## Static arm64 and amd64 bootstrap zips in dist/, the same bytes every
 
 image: $(IMAGE) ## The mirror's image for arm64 and amd64 in build/, as an OCI layout. Needs Debian's mmdebstrap, and no Docker engine.
 
-$(IMAGE): $(NOTICES) $(shell git ls-files go.mod tools/image '*.go')
-	@$(call debian,mmdebstrap,mmdebstrap)
+$(IMAGE): $(NOTICES) LICENSE $(wildcard $(filter-out %_test.go,$(shell git ls-files go.mod tools/image '*.go')))
+	@$(call debian,mmdebstrap,mmdebstrap uidmap debian-archive-keyring)
 	@$(MAKE) --no-print-directory mirror
 	$(GO) run ./tools/image $@ $(IMAGE_VERSION) $$(git log -1 --format=%ct)
 	@ls -l $@

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -18,11 +20,17 @@ import (
 	"drawbridge/internal/mirror/image"
 )
 
-// layoutCmd writes an image as make image does, of nothing in particular: layout FILE TAG ARCHITECTURE,...
+// layoutCmd writes an image as make image does, of nothing in particular, and if asked for spoils it:
+// layout FILE TAG ARCHITECTURE,... [damaged|incomplete]
 func layoutCmd(ts *testscript.TestScript, _ bool, args []string) {
 	index := v1.ImageIndex(mutate.IndexMediaType(empty.Index, types.OCIImageIndex))
 	for _, arch := range strings.Split(args[2], ",") {
 		made, err := random.Image(100, 1)
+		ts.Check(err)
+		config, err := made.ConfigFile()
+		ts.Check(err)
+		config.OS, config.Architecture = "linux", arch
+		made, err = mutate.ConfigFile(made, config)
 		ts.Check(err)
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
 			Add: made, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: arch}},
@@ -36,6 +44,21 @@ func layoutCmd(ts *testscript.TestScript, _ bool, args []string) {
 		named = append(named, layout.WithAnnotations(map[string]string{image.TagAnnotation: args[1]}))
 	}
 	ts.Check(to.AppendIndex(index, named...))
+	if len(args) > 3 {
+		digest, err := index.Digest()
+		ts.Check(err)
+		spoiled := filepath.Join(folder, "blobs", digest.Algorithm, digest.Hex)
+		if args[3] == "incomplete" {
+			layers, err := filepath.Glob(filepath.Join(folder, "blobs", "sha256", "*"))
+			ts.Check(err)
+			spoiled = layers[slices.IndexFunc(layers, func(path string) bool { return path != spoiled })]
+			ts.Check(os.Remove(spoiled))
+		} else {
+			text, err := os.ReadFile(spoiled)
+			ts.Check(err)
+			ts.Check(os.WriteFile(spoiled, bytes.Replace(text, []byte("arm64"), []byte("arm65"), 1), 0o600))
+		}
+	}
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
 	of := os.DirFS(folder)

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 
 	"drawbridge/internal/clock"
 	"drawbridge/internal/hint"
@@ -29,7 +31,7 @@ type pushImageCmd struct {
 // Help tells what comes next.
 func (pushImageCmd) Help() string {
 	return "The repository is the one that deploy makes for an installation with a mirror. The next deploy takes the image " +
-		"that was pushed last, by its digest. Pushing the same image again changes nothing."
+		"that was pushed last, by its digest, unless mirror.image names one. Pushing the same image again changes nothing."
 }
 
 // Run pushes the image.
@@ -47,23 +49,35 @@ func (c *pushImageCmd) Run(ctx context.Context, s streams) error {
 	if tag == "" {
 		return hint.With(errors.New("the image names no version of its own"), "give its tag by --tag")
 	}
-	to := image.Target{Repository: section.ImageRepository(ss.config.Name), Tag: tag}
+	if m := ss.config.Mirror; m != nil && !of.Has(m.Architecture) {
+		return hint.With(fmt.Errorf("%s holds no image for %s, which mirror.architecture asks for", c.File, m.Architecture),
+			"give an image of both architectures, or change mirror.architecture")
+	}
+	to := image.Target{Repository: section.ImageRepository(ss.config.Name), Tag: tag, DryRun: c.DryRun}
 	if endpoint := aws.ToString(ss.aws.BaseEndpoint); clock.Loopback(endpoint) { // a sandbox serves its registry there too
 		to.Endpoint = endpoint
 	}
-	if c.DryRun {
-		ss.say(fmt.Sprintf("Would push %s to repository %s with the tag %s.", of.Digest, to.Repository, tag))
-		return nil
-	}
-	ss.say(fmt.Sprintf("Pushing to repository %s; some 70 MB, if nothing of it is there.", to.Repository))
-	pushed, err := of.Push(ctx, ss.install.ECR, to, http.DefaultTransport)
+	pushed, err := of.Push(ctx, ss.install.ECR, to, transport(ss.aws))
 	if err != nil {
 		return err
 	}
-	said := "Pushed %s to repository %s with the tag %s. The next deploy takes it."
-	if !pushed {
+	said := "Pushed %s to repository %s with the tag %s. The next deploy takes the image that was pushed last."
+	switch {
+	case !pushed:
 		said = "%s is in repository %s already, with the tag %s."
+	case c.DryRun:
+		said = "Would push %s to repository %s with the tag %s."
 	}
 	ss.say(fmt.Sprintf(said, of.Digest, to.Repository, tag))
 	return nil
+}
+
+// transport is the SDK's, with its proxies and authorities, for what the SDK does not call itself.
+func transport(c aws.Config) http.RoundTripper {
+	out := awshttp.NewBuildableClient().GetTransport()
+	if given, ok := c.HTTPClient.(*awshttp.BuildableClient); ok {
+		out = given.GetTransport()
+	}
+	out.ResponseHeaderTimeout = time.Minute
+	return out
 }

@@ -63,7 +63,7 @@ type jobVerbs struct {
 	Cancel  cancelCmd  `cmd:"" help:"End a run: one that waits at once, one that runs by stopping its task."`
 	Replay  replayCmd  `cmd:"" help:"Put dead letters back into the queue."`
 	Mirrors mirrorsCmd `cmd:"" help:"List mirrored repositories: when each was last in sync, and what its last run did."`
-	Mirror  mirrorCmd  `cmd:"" help:"Give the mirror what it runs from."`
+	Mirror  mirrorCmd  `cmd:"" help:"Push the mirror's image."`
 }
 
 // operateVerbs show how the sets stand, and steer them.

@@ -983,15 +983,19 @@ def image_path():
             for layer in manifest["layers"]:
                 with gzip.open(blob(layer)) as f:
                     size += len(f.read())
-                if arch == machine:
-                    with tarfile.open(blob(layer)) as f:
-                        check(not [m.name for m in f if m.isfile() and m.mode & 0o6000 or m.isdev()], "the image holds no set-user-ID program and no device")
+                with tarfile.open(blob(layer)) as f:
+                    files = f.getmembers()
+                    check(not [m.name for m in files if m.isfile() and m.mode & 0o6000 or m.isdev()], "the image holds no set-user-ID program and no device")
+                    check(not [m.name for m in files if m.isdir() and m.mode & 0o5 != 0o5 and os.path.basename(m.name) not in ("root", "private", "partial")], "its user may enter the image's folders")
+                    check(not [m.name for m in files if m.isfile() and (m.name.startswith("./etc/ssl/") or "/lib/" in m.name or "/bin/" in m.name) and not m.name.startswith("./var/") and not m.mode & 0o4], "its user may read what runs")
+                    check(not {"./etc/hostname", "./etc/resolv.conf"} & {m.name for m in files}, "nothing is of the machine that built it")
+                    if arch == machine:
                         f.extractall(root, filter="tar")
             check(size < 120 << 20, f"the image for {arch} has {size} bytes unpacked")
         check({m["platform"]["architecture"] for m in read(blob(index))["manifests"]} == {"amd64", "arm64"}, "the image's architectures")
         inside = ["bwrap", "--ro-bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--unshare-user", "--uid", "10001", "--gid", "10001", "--clearenv", "--"]
         for command, said in (("git version", "git version 2."), ("ssh -G a.example", "hostname a.example"), ("cd /tmp; : >a; sort a | cmp - a && true && echo same", "same"),
-                              ("ls /usr/lib/git-core/git-remote-https", "git-remote-https"), ("touch /usr/x || echo no", "no"), ("/usr/local/bin/mirror --help 2>&1 || true", "credential")):
+                              ("/usr/lib/git-core/git-remote-https x 2>&1 || true", "x"), (". /etc/os-release; echo $ID $VERSION_ID", "debian 12"), ("/usr/local/bin/mirror --help 2>&1 || true", "credential")):
             p = subprocess.run([*inside, "/bin/sh", "-c", command], capture_output=True, text=True)
             check(said in p.stdout, f"in the image {command} says {p.stdout}{p.stderr}, want {said}")
         with open(os.path.join(root, "var/lib/dpkg/status")) as f:

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,8 +32,9 @@ const (
 	// suite is the Debian release, whose security updates are taken as they are on the day of the build. The image lists
 	// its packages with their versions in /var/lib/dpkg/status.
 	suite = "bookworm"
-	// packages are git and ssh, what the hook of a push calls, and the authorities that git trusts.
-	packages = "git,openssh-client,ca-certificates,dash,coreutils,diffutils"
+	// packages are git and ssh, what the hook of a push calls, the authorities that git trusts, and what tells scanners
+	// which Debian it is.
+	packages = "git,openssh-client,ca-certificates,dash,coreutils,diffutils,base-files"
 	// user is the image's user, and its group. mmdebstrap's hook gives it a name, which ssh asks for.
 	user = "10001:10001"
 )
@@ -124,7 +126,7 @@ func unpack(arch, to, commitTime string) error {
 
 // imageOf is the image of an architecture.
 func imageOf(arch, root, version string, created time.Time) (v1.Image, error) {
-	system, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return withoutDevices(root) },
+	system, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return clean(root) },
 		compressed...)
 	if err != nil {
 		return nil, err
@@ -157,8 +159,9 @@ func imageOf(arch, root, version string, created time.Time) (v1.Image, error) {
 	return mutate.ConfigFile(made, config)
 }
 
-// withoutDevices reads a root folder without its devices, which whoever runs the image provides.
-func withoutDevices(root string) (io.ReadCloser, error) {
+// clean reads a root folder without what whoever runs the image provides: devices, and the name and the resolvers of
+// the machine, which here are those of the machine that builds.
+func clean(root string) (io.ReadCloser, error) {
 	from, err := os.Open(root)
 	if err != nil {
 		return nil, err
@@ -185,7 +188,8 @@ func copyFiles(from *tar.Reader, to *tar.Writer) error {
 		if err != nil {
 			return err
 		}
-		if h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock {
+		ofMachine := slices.Contains([]string{"./etc/hostname", "./etc/resolv.conf"}, h.Name)
+		if h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock || ofMachine {
 			continue
 		}
 		if err := to.WriteHeader(h); err != nil {

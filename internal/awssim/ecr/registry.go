@@ -205,11 +205,7 @@ func (s *Service) Pulled(ref, architecture string) (v1.Image, error) {
 		return nil, errors.New("pull image manifest has been retried 1 time(s): image Manifest does not contain " +
 			"descriptor matching platform 'linux/" + architecture + "'")
 	}
-	image, err := got.Image()
-	if err != nil {
-		return nil, nil
-	}
-	return image, nil
+	return got.Image()
 }
 
 // listed reports whether an image is there for an architecture.

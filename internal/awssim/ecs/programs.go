@@ -28,6 +28,8 @@ import (
 type program struct {
 	cmd  *exec.Cmd
 	port int
+	// system reports whether it runs in a system of its own, from its image.
+	system bool
 }
 
 // program returns the local program for a task: the command that replaces its image, or what
@@ -73,10 +75,10 @@ func (s *Service) unpacked(image v1.Image, entry, command []string) (*program, e
 		if root, err = os.MkdirTemp("", "image"); err != nil {
 			return nil, err
 		}
-		s.unpackedAt[digest.String()] = root
 		if err := extract(image, root); err != nil {
-			return nil, err
+			return nil, errors.Join(err, os.RemoveAll(root))
 		}
+		s.unpackedAt[digest.String()] = root
 	}
 	if len(entry) == 0 {
 		entry = config.Config.Entrypoint
@@ -102,7 +104,7 @@ func (s *Service) unpacked(image v1.Image, entry, command []string) (*program, e
 		if err != nil {
 			return nil, err
 		}
-		p.cmd = exec.CommandContext(s.Context, args[0], args[1:]...)
+		p.cmd, p.system = exec.CommandContext(s.Context, args[0], args[1:]...), true
 	} else {
 		p.cmd = exec.CommandContext(s.Context, filepath.Join(root, args[0]), args[1:]...)
 	}
@@ -186,7 +188,10 @@ func write(to *os.Root, at string, content io.Reader, mode os.FileMode) error {
 // it is stopped; any other lasts as long as the program, and no simulated time passes
 // meanwhile.
 func (s *Service) runProgram(t *task, p *program, env map[string]string) {
-	p.cmd.Env = append(p.cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"),
+	if !p.system {
+		p.cmd.Env = append(p.cmd.Env, "PATH="+os.Getenv("PATH"), "HOME="+os.Getenv("HOME"))
+	}
+	p.cmd.Env = append(p.cmd.Env,
 		"AWS_REGION="+s.Options.Region, "AWS_ENDPOINT_URL=http://"+s.Address,
 		"AWS_ACCESS_KEY_ID="+s.taskKey(t), "AWS_SECRET_ACCESS_KEY="+s.taskSecret(t), "AWS_SESSION_TOKEN="+taskToken,
 		"HTTP_PROXY=http://"+s.Address, "PORT="+strconv.Itoa(p.port))

@@ -3,6 +3,7 @@ package image
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -11,7 +12,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
@@ -21,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"drawbridge/internal/awserr"
 	"drawbridge/internal/hint"
@@ -62,6 +66,10 @@ func Open(file string) (*Layout, error) {
 	if err == nil {
 		err = out.read()
 	}
+	if errors.Is(err, syscall.ENOSPC) {
+		out.Close()
+		return nil, hint.With(fmt.Errorf("unpack %s: %w", file, err), "free 100 MB, or name another folder by TMPDIR")
+	}
 	if err != nil {
 		out.Close()
 		return nil, hint.With(fmt.Errorf("%s holds no image: %w", file, err), notAnImage)
@@ -82,12 +90,32 @@ func (l *Layout) read() error {
 		return err
 	}
 	if len(manifest.Manifests) != 1 || !manifest.Manifests[0].MediaType.IsIndex() {
-		return errors.New("its layout does not list one image for several architectures")
+		return errors.New("its layout does not list one image by its architectures")
 	}
 	only := manifest.Manifests[0]
 	l.Tag, l.Digest = only.Annotations[TagAnnotation], only.Digest.String()
-	l.index, err = all.ImageIndex(only.Digest)
-	return err
+	if l.index, err = all.ImageIndex(only.Digest); err != nil {
+		return err
+	}
+	text, err := l.index.RawManifest()
+	if err != nil {
+		return err
+	}
+	if found, _, err := v1.SHA256(bytes.NewReader(text)); err != nil || found != only.Digest {
+		return errors.Join(err, fmt.Errorf("its list of images is not %s", only.Digest))
+	}
+	return validate.Index(l.index)
+}
+
+// Has reports whether the image is there for an architecture, as Fargate calls it: arm64 or x86_64.
+func (l *Layout) Has(architecture string) bool {
+	if architecture == "x86_64" {
+		architecture = "amd64"
+	}
+	manifest, err := l.index.IndexManifest()
+	return err == nil && slices.ContainsFunc(manifest.Manifests, func(d v1.Descriptor) bool {
+		return d.Platform != nil && d.Platform.OS == "linux" && d.Platform.Architecture == architecture
+	})
 }
 
 // unpack writes the files of a tar file below a folder, and nothing beyond it.
@@ -128,10 +156,13 @@ type Target struct {
 	Repository, Tag string
 	// Endpoint is the address of a registry that is called in place of ECR's, as a sandbox's; empty for ECR's.
 	Endpoint string
+	// DryRun has everything looked at and nothing pushed.
+	DryRun bool
 }
 
-// Push pushes an image to a repository of ECR. It reports whether anything was pushed: an image that is there under
-// the tag already is left alone, and another one there is an error, as tags of the mirror's repository are immutable.
+// Push pushes an image to a repository of ECR. It reports whether anything had to be pushed: an image that is there
+// under the tag already is left alone, and another one there is an error, as tags of the mirror's repository are
+// immutable.
 func (l *Layout) Push(ctx context.Context, api *ecr.Client, t Target, through http.RoundTripper) (pushed bool, err error) {
 	registry, auth, err := login(ctx, api, t.Endpoint)
 	if err != nil {
@@ -157,25 +188,28 @@ func (l *Layout) Push(ctx context.Context, api *ecr.Client, t Target, through ht
 	case !missing(err):
 		return false, refused(err, t.Repository)
 	}
+	if t.DryRun {
+		return true, nil
+	}
 	if err := remote.WriteIndex(tag, l.index, with...); err != nil {
 		return false, refused(err, t.Repository)
 	}
 	return true, nil
 }
 
-// login returns the registry's address and a password for it.
+// login returns the registry's address and the credentials of an authorization token for it.
 func login(ctx context.Context, api *ecr.Client, endpoint string) (registry string, auth authn.Authenticator, err error) {
 	out, err := api.GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
 	if err != nil {
-		return "", nil, awserr.Mark(err, "ask for a password of the registry")
+		return "", nil, awserr.Mark(err, "ask for an authorization token of the registry")
 	}
 	if len(out.AuthorizationData) == 0 {
-		return "", nil, errors.New("ECR gave no password of the registry")
+		return "", nil, errors.New("ECR gave no authorization token")
 	}
 	data := out.AuthorizationData[0]
 	text, err := base64.StdEncoding.DecodeString(aws.ToString(data.AuthorizationToken))
 	if err != nil {
-		return "", nil, errors.New("ECR's password of the registry cannot be read")
+		return "", nil, errors.New("ECR's authorization token cannot be read")
 	}
 	user, password, _ := strings.Cut(string(text), ":")
 	if endpoint == "" {
@@ -198,6 +232,8 @@ func refused(err error, repository string) error {
 		return err
 	}
 	switch t.StatusCode {
+	case http.StatusBadRequest:
+		return hint.With(err, "if the tag was taken meanwhile, give the image another by --tag")
 	case http.StatusNotFound:
 		return hint.With(err, "drawbridge deploy makes the repository, if the configuration has a mirror")
 	case http.StatusForbidden:
